@@ -64,7 +64,7 @@ func TestPermissionsOfAPIKeys(t *testing.T) {
 		wrong := a.body["errors"].([]any)[0].(map[string]any)
 		require.Equal(t, "permissions[0]", wrong["field"])
 		require.Equal(t, "personal", wrong["code"], p)
-		require.Contains(t, wrong["message"], "no API key can hold it, as ", p)
+		require.Contains(t, wrong["message"], "cannot be held by an API key, because ", p)
 	}
 }
 

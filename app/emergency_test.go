@@ -118,7 +118,7 @@ func TestPermissionsForEmergencyAccess(t *testing.T) {
 
 	for it, changes := range map[string]body{
 		"patientId of another organization": {"patientId": e.other.patient},
-		"unknown patientId":                 {"patientId": uuid.New()},
+		"patientId that is unknown":         {"patientId": uuid.New()},
 		"reason of 24 characters":           {"reason": strings.Repeat("a", 24)},
 		"reason of spaces":                  {"reason": "short" + strings.Repeat(" ", 40)},
 		"reason of 501 characters":          {"reason": strings.Repeat("a", 501)},

@@ -137,7 +137,8 @@ func TestProblem(t *testing.T) {
 			return httpx.None{}, authorization.ErrInsufficientUnits.With(shortage{5, "ACTIVE"}, "Available: %d", 5)
 		}))
 		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
-		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units", "title": "The authorization has not enough units available.", "status": 409,
+		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units",
+			"title": "The authorization does not have enough units available.", "status": 409,
 			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())
 	})
 	t.Run("it lists invalid fields", func(t *testing.T) {

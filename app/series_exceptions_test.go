@@ -96,7 +96,7 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 	weekly := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
 	booked := c.admin().post(t, "/appointments", c.booking(path, who, at(23, 30), hour/4, weekly)).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Contains(t, string(booked.raw), "no such time")
+	require.Contains(t, string(booked.raw), "neither that time nor a later one")
 
 	series := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))
 	series.created(t)

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -99,8 +100,9 @@ func startStandby(t *testing.T, primary *postgres.Server) *standby {
 	bin := "/usr/lib/postgresql/" + strconv.Itoa(primary.Version()) + "/bin/"
 	if _, err := os.Stat(bin + "pg_basebackup"); err != nil {
 		found, err := exec.LookPath("pg_basebackup")
-		if err != nil {
-			t.Skip("a standby needs pg_basebackup, which is not on this machine: install PostgreSQL's client programs")
+		said, _ := exec.CommandContext(t.Context(), found, "--version").Output() //nolint:gosec // no output is no version
+		if err != nil || !strings.Contains(string(said), fmt.Sprintf(") %d.", primary.Version())) {
+			t.Skip("a standby needs pg_basebackup of the server's version: install PostgreSQL's client programs")
 		}
 		bin = filepath.Dir(found) + "/"
 	}

@@ -267,7 +267,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, must(command.ExitOK, "", "verify", "--json"), `"ok": true`)
 
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "Nothing")
+	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "no events")
 	require.Contains(t, must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
 	must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
 	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")

@@ -222,7 +222,7 @@ func TestAnOperatorResetsAForgottenPassword(t *testing.T) {
 	require.Contains(t, errors, "at least 15 characters")
 	code, _, errors = runProgram(t, environment, "a-field-of-blue-flax", "user", "reset-password", "--email", "eve@example.org")
 	require.Equal(t, command.ExitFailed, code)
-	require.Contains(t, errors, "user")
+	require.Contains(t, errors, "User not found")
 	code, out, errors := runProgram(t, environment, "a-field-of-blue-flax", reset...)
 	require.Equal(t, command.ExitOK, code, errors)
 	require.Contains(t, out, "ada@example.org")

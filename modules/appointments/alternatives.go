@@ -13,45 +13,45 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// Alternatives are what would work at this moment in the place of a time that was
-// refused: nothing of it is held, somebody else may be faster.
+// Alternatives are bookings that would currently be accepted instead of a refused one. Nothing is
+// reserved: another booking may come first.
 type Alternatives struct {
-	Times          []AlternativeTime          `json:"times"`          // of the same length, the nearest first
-	Authorizations []AlternativeAuthorization `json:"authorizations"` // of the patient, for the service and the time that were asked for
+	Times []AlternativeTime `json:"times"` // of the same length, nearest first
+	// Other authorizations of the patient that cover the service at the requested time.
+	Authorizations []AlternativeAuthorization `json:"authorizations"`
 }
 
-// AlternativeTime is a time that everybody who takes part has, and that the
-// authorizations cover.
+// AlternativeTime is a time at which all participants are free and that the authorizations cover.
 type AlternativeTime struct {
 	StartTime time.Time `json:"startTime"`
 	EndTime   time.Time `json:"endTime"`
 }
 
-// AlternativeAuthorization is an authorization that has the units.
+// AlternativeAuthorization is an authorization with enough units.
 type AlternativeAuthorization struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 }
 
-// Where alternatives are looked for. Of practitioners of whom nothing is said,
-// times are offered when people are awake.
+// The limits of the search for alternatives. For practitioners without availability, only times
+// during the day are offered.
 const (
 	mostAlternatives = 3
-	alternativeDays  = 7 // before and after the time that was asked for
+	alternativeDays  = 7 // before and after the requested time
 	alternativeStep  = 15 * time.Minute
-	firstHour        = 7 * time.Hour // of a day, as clocks on walls show it
+	firstHour        = 7 * time.Hour // the wall-clock time
 	lastHour         = 20 * time.Hour
 )
 
-// Which reasons another time, and another authorization, may do away with. What is
-// not among them has to be mended before anything can be booked.
+// The reasons that another time or another authorization can resolve. If there are other reasons,
+// there are no alternatives.
 var (
 	movable  = []string{ErrPractitionerOverlap.Code(), ErrPatientOverlap.Code(), "outside-authorization-dates", "cap-exceeded"}
 	coverage = []string{"outside-authorization-dates", "cap-exceeded", "authorization-not-active", "insufficient-units"}
 )
 
-// offering adds to the refusal of a booking or a new time what would work instead.
-// That it cannot be told is no reason not to refuse.
-func (s *Service) offering(ctx context.Context, r request, err error) error {
+// withAlternatives adds alternatives to the refusal of a booking or a new time. If they cannot be
+// computed, it returns the refusal without them.
+func (s *Service) withAlternatives(ctx context.Context, r request, err error) error {
 	refusal, ok := fault.From(err)
 	if !ok || len(refusal.Reasons()) == 0 || r.kind != book && r.kind != reschedule || r.parts != nil || r.rule != "" || r.scope.several() {
 		return err
@@ -63,7 +63,7 @@ func (s *Service) offering(ctx context.Context, r request, err error) error {
 	return refusal.Offering(found)
 }
 
-// alternatives looks for what nothing would stand against, by the same decision.
+// alternatives searches for bookings that would be accepted, using the same decision.
 func (s *Service) alternatives(ctx context.Context, r request, reasons []fault.Reason) (Alternatives, error) {
 	all := func(among []string) bool {
 		return !slices.ContainsFunc(reasons, func(reason fault.Reason) bool { return !slices.Contains(among, reason.Code) })
@@ -92,36 +92,37 @@ func (s *Service) alternatives(ctx context.Context, r request, reasons []fault.R
 	})
 }
 
-// view is a scene that is wide enough to look for alternatives to a request in it.
+// view is a scene with all records that the search for alternatives needs.
 type view struct {
 	scene
-	request request
-	asked   Appointment // with the time that was asked for
-	hours   []Availability
-	others  []uuid.UUID // authorizations of the patient
+	request   request
+	requested Appointment // at the requested time
+	hours     []Availability
+	others    []uuid.UUID // the patient's other authorizations
 }
 
-// look reads what there is around the time that was asked for.
+// look reads the records around the requested time.
 func (s *Service) look(ctx context.Context, r request, others bool) (*view, error) {
 	v := &view{scene: scene{now: s.now(), occupied: occupied{}}, request: r}
-	there, _, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+	existing, _, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
 	if err != nil {
 		return nil, err
 	}
-	v.appointments, v.asked = there, wanted(r, there[r.key()])
-	n := needsOf([]request{r}, there, v.now)
-	window := Span{v.asked.Start.AddDate(0, 0, -alternativeDays-1), v.asked.End.AddDate(0, 0, alternativeDays+1)}
+	v.appointments, v.requested = existing, wanted(r, existing[r.key()])
+	n := needsOf([]request{r}, existing, v.now)
+	window := Span{v.requested.Start.AddDate(0, 0, -alternativeDays-1), v.requested.End.AddDate(0, 0, alternativeDays+1)}
 	n.widen(window, r.zone)
-	if others && len(v.asked.Patients) == 1 {
-		p := v.asked.Patients[0]
-		day := calendar.DateIn(v.asked.Start, r.zone)
-		if v.others, err = s.units.Others(ctx, p.PatientID, v.asked.ServiceCodeID, day, p.AuthorizationID); err != nil {
+	if others && len(v.requested.Patients) == 1 {
+		p := v.requested.Patients[0]
+		day := calendar.DateIn(v.requested.Start, r.zone)
+		if v.others, err = s.units.Others(ctx, p.PatientID, v.requested.ServiceCodeID, day, p.AuthorizationID); err != nil {
 			return nil, err
 		}
 		for _, id := range v.others {
 			n.add(subject{
-				organization: r.caller.OrganizationID, zone: r.zone, service: v.asked.ServiceCodeID, staff: v.asked.Practitioners, placed: true,
-				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.asked.Start}, ends: []time.Time{v.asked.End},
+				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, placed: true,
+				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
+				ends: []time.Time{v.requested.End},
 			})
 		}
 	}
@@ -135,8 +136,8 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 	if v.occupied, err = s.store.slots(ctx, n); err != nil {
 		return nil, err
 	}
-	staff := make([]scheduling.Key, len(v.asked.Practitioners))
-	for i, id := range v.asked.Practitioners {
+	staff := make([]scheduling.Key, len(v.requested.Practitioners))
+	for i, id := range v.requested.Practitioners {
 		staff[i] = scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: id}
 	}
 	tables, err := s.store.availability(ctx, staff)
@@ -148,7 +149,7 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 	return v, err
 }
 
-// wanted returns the appointment as the request wants it.
+// wanted returns the requested appointment.
 func wanted(r request, before Appointment) Appointment {
 	if r.kind == book {
 		a := Appointment{ServiceCodeID: r.booking.ServiceCodeID, Span: r.booking.Span, Practitioners: r.booking.Practitioners}
@@ -167,8 +168,7 @@ func wanted(r request, before Appointment) Appointment {
 	return a
 }
 
-// widen asks for everything that takes place in the window, and for the rules of
-// all of its days.
+// widen adds all appointments in the window, and the rules of all its days.
 func (n *needs) widen(window Span, zone *time.Location) {
 	for _, who := range []map[scheduling.Key][]Span{n.staff, n.patients} {
 		for key := range who {
@@ -182,17 +182,17 @@ func (n *needs) widen(window Span, zone *time.Location) {
 	}
 }
 
-// authorizations returns those of the patient's others that would do.
+// authorizations returns the patient's other authorizations that cover the request.
 func (v *view) authorizations() ([]AlternativeAuthorization, error) {
 	found := []AlternativeAuthorization{}
 	for _, id := range v.others {
 		r := v.request
 		if r.kind == book {
-			r.booking.Patients = []BookedPatient{{v.asked.Patients[0].PatientID, id}}
+			r.booking.Patients = []BookedPatient{{v.requested.Patients[0].PatientID, id}}
 		} else {
 			r.change.AuthorizationID.Given, r.change.AuthorizationID.Value = true, id
 		}
-		ok, err := v.stands(r)
+		ok, err := v.accepts(r)
 		if err != nil {
 			return nil, err
 		}
@@ -203,20 +203,19 @@ func (v *view) authorizations() ([]AlternativeAuthorization, error) {
 	return found, nil
 }
 
-// times returns the nearest times, in the order of how far they are from the one
-// that was asked for, later ones before earlier ones. The past is offered only in
-// the place of the past.
+// times returns the nearest times, sorted by distance from the requested one, later times first.
+// Past times are offered only if the requested time is in the past.
 func (v *view) times() ([]AlternativeTime, error) {
 	found := []AlternativeTime{}
-	length := v.asked.End.Sub(v.asked.Start)
+	length := v.requested.End.Sub(v.requested.Start)
 	const steps = int(alternativeDays * 24 * time.Hour / alternativeStep)
 	for i := 2; i < 2*steps && len(found) < mostAlternatives; i++ {
 		distance := time.Duration(i/2) * alternativeStep
 		if i%2 == 1 {
 			distance = -distance
 		}
-		span := Span{v.asked.Start.Add(distance), v.asked.Start.Add(distance + length)}
-		if span.Start.Before(v.now) && !v.asked.Start.Before(v.now) || !v.awake(span) {
+		span := Span{v.requested.Start.Add(distance), v.requested.Start.Add(distance + length)}
+		if span.Start.Before(v.now) && !v.requested.Start.Before(v.now) || !v.awake(span) {
 			continue
 		}
 		r := v.request
@@ -226,7 +225,7 @@ func (v *view) times() ([]AlternativeTime, error) {
 			r.change.Start.Given, r.change.Start.Value = true, span.Start
 			r.change.End.Given, r.change.End.Value = true, span.End
 		}
-		ok, err := v.stands(r)
+		ok, err := v.accepts(r)
 		if err != nil {
 			return nil, err
 		}
@@ -237,8 +236,8 @@ func (v *view) times() ([]AlternativeTime, error) {
 	return found, nil
 }
 
-// awake reports whether a time is one to offer: within the hours of the
-// practitioners or, where nothing is said of those, neither early nor late in the day.
+// awake reports whether a time is suitable: within the practitioners' hours or, for practitioners
+// without hours, during the day.
 func (v *view) awake(span Span) bool {
 	if len(v.hours) > 0 {
 		return !slices.ContainsFunc(v.hours, func(a Availability) bool { return !a.covers(span, v.request.zone) })
@@ -248,11 +247,11 @@ func (v *view) awake(span Span) bool {
 		return time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
 	}
 	begin := wall(span.Start)
-	return begin >= firstHour && begin+span.End.Sub(span.Start) <= lastHour || wall(v.asked.Start) == begin
+	return begin >= firstHour && begin+span.End.Sub(span.Start) <= lastHour || wall(v.requested.Start) == begin
 }
 
-// stands reports whether nothing stands against the request, and changes nothing.
-func (s *scene) stands(r request) (bool, error) {
+// accepts reports whether the request would be accepted. It changes nothing.
+func (s *scene) accepts(r request) (bool, error) {
 	d := draft{scene: s, request: r, sheet: s.book.Sheet()}
 	before := s.appointments[r.key()]
 	d.a = before.clone()

@@ -1,11 +1,10 @@
-// Package appointments keeps the calendar: bookings of patients with practitioners,
-// and the sessions that become of them.
+// Package appointments manages the calendar: bookings of patients with practitioners, and the
+// sessions that document them.
 //
-// An appointment holds units of its patients' authorizations. Whatever happens to
-// it, the units, the appointment, what is told of it and what is recorded of it
-// change in one SERIALIZABLE transaction or not at all: this package opens the
-// transaction, and the account book ([Units]) joins it. Every request is judged by
-// pure functions (decide*.go) from what one transaction has read.
+// An appointment holds units of its patients' authorizations. Each change updates the units, the
+// appointment, the published events and the audit trail in one SERIALIZABLE transaction. This
+// package opens the transaction, and the account book ([Units]) joins it. Pure functions
+// (decide*.go) judge every request on the state that the transaction has read.
 package appointments
 
 import (
@@ -17,15 +16,15 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The bounds of one appointment.
+// The limits of an appointment.
 const (
 	MaxLength        = 24 * time.Hour
 	MaxPatients      = 20
 	MaxPractitioners = 10
 )
 
-// Appointment is a booking of one service: of one patient with one practitioner,
-// or of a group, or with several practitioners.
+// Appointment is a booking of one service. It has one or more patients and one or more
+// practitioners.
 type Appointment struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
@@ -35,27 +34,27 @@ type Appointment struct {
 	ServiceDate    calendar.Date // of the start, in the organization's time zone
 	Notes          *string
 	SeriesID       *uuid.UUID
-	SessionID      *uuid.UUID // once it is completed
+	SessionID      *uuid.UUID // set when the appointment is completed
 	StartedAt      *time.Time
 	ReopenedAt     *time.Time // the last time that a start was undone
 	ReopenedBy     *uuid.UUID
 	ReopenReason   *string
-	CancelledAt    *time.Time // or found not to have taken place
+	CancelledAt    *time.Time // the time of the cancellation or no-show
 	CancelledBy    *uuid.UUID
 	CancelReason   *string
-	LateCancel     bool // less than the organization's hours before the start
+	LateCancel     bool // less than the organization's notice hours before the start
 	CreatedBy      uuid.UUID
-	Version        int // counts every change, starting with 1
+	Version        int // incremented by every change, starting at 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
-	Patients      []Participant `gorm:"-"` // at least one, in the order in which they were named
-	Practitioners []uuid.UUID   `gorm:"-"` // likewise; the first one leads
+	Patients      []Participant `gorm:"-"` // at least one, in the order of the booking
+	Practitioners []uuid.UUID   `gorm:"-"` // at least one, in the order of the booking; the first one leads
 	Worked        *Span         `gorm:"-"` // the time of its session; nil until it is completed
 }
 
-// Occupied returns the time that the appointment occupies: the worked time once it is completed,
-// before that the booked time.
+// Occupied returns the time that the appointment occupies: the worked time after completion, before
+// that the booked time.
 func (a Appointment) Occupied() Span {
 	if a.Worked != nil {
 		return *a.Worked
@@ -63,7 +62,7 @@ func (a Appointment) Occupied() Span {
 	return a.Span
 }
 
-// workedTimes returns the times of its session; nil if there is none yet.
+// workedTimes returns the times of the appointment's session, or nil before completion.
 func (a Appointment) workedTimes() (from, until *time.Time) {
 	if a.Worked == nil {
 		return nil, nil
@@ -76,32 +75,31 @@ type Participant struct {
 	PatientID       uuid.UUID
 	AuthorizationID uuid.UUID
 	ReservationID   *uuid.UUID // nil: its time has never been long enough for a unit
-	Units           int        // those of the booked time; of a completed appointment, of the actual time
-	Minutes         int        // likewise
+	Units           int        // of the booked time; after completion, of the actual time
+	Minutes         int        // of the booked time; after completion, of the actual time
 	UnitMinutes     int
-	Rounding        scheduling.RoundingRule `gorm:"-"` // by which the units were computed
+	Rounding        scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Lane            scheduling.Lane
 	Code            string // of the service
 }
 
-// Span is a time from its start up to, and without, its end.
+// Span is a time from Start, included, to End, excluded.
 type Span struct {
 	Start time.Time `gorm:"column:starts_at"`
 	End   time.Time `gorm:"column:ends_at"`
 }
 
-// Minutes returns how many minutes have passed between start and end, whatever
-// clocks on walls did meanwhile.
+// Minutes returns the elapsed minutes between start and end, regardless of clock changes.
 func (s Span) Minutes() int { return int(s.End.Sub(s.Start) / time.Minute) }
 
-// Overlaps reports whether the two have an instant in common: back to back they do not.
+// Overlaps reports whether the spans have an instant in common. Adjacent spans do not.
 func (s Span) Overlaps(other Span) bool {
 	return s.Start.Before(other.End) && other.Start.Before(s.End)
 }
 
 func (s Span) utc() Span { return Span{s.Start.UTC(), s.End.UTC()} }
 
-// Session is what really took place of an appointment.
+// Session documents the actual time and units of an appointment.
 type Session struct {
 	OrganizationID    uuid.UUID
 	ID                uuid.UUID
@@ -117,7 +115,7 @@ type Session struct {
 
 	Patients      []SessionPatient `gorm:"-"`
 	Practitioners []uuid.UUID      `gorm:"-"` // those of the appointment
-	Addenda       []Addendum       `gorm:"-"` // the oldest first
+	Addenda       []Addendum       `gorm:"-"` // oldest first
 }
 
 // SessionPatient is a patient's part in a session.
@@ -126,16 +124,16 @@ type SessionPatient struct {
 	AuthorizationID   uuid.UUID
 	Minutes           int
 	Units             int // of the actual time
-	UnauthorizedUnits int // those of them that the authorization did not cover
+	UnauthorizedUnits int // the units that the authorization did not cover
 	UnitMinutes       int
-	Rounding          scheduling.RoundingRule `gorm:"-"` // by which the units were computed
+	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 }
 
-// Addendum is what was added to a session, and signed.
+// Addendum is a signed text that was added to a session.
 type Addendum struct {
 	ID       uuid.UUID
 	Text     string
 	SignedBy uuid.UUID
 	SignedAt time.Time
-	Hash     []byte // SHA-256 over session, text, signer and time, see [hashOf]
+	Hash     []byte // SHA-256 of session, signer, time and text, see [hashOf]
 }

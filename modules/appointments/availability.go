@@ -9,33 +9,31 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Availability says when a practitioner can be booked, as people say it: hours for
-// each day of the week, exceptions for certain dates, and time that is kept free
-// around appointments. It guides openings and warns at a booking; it never refuses
-// one. The zero value says nothing: no openings, and no warnings.
+// Availability defines when a practitioner can be booked: weekly hours, exceptions for certain
+// dates, and buffers around appointments. It determines openings and causes warnings; it never
+// refuses a booking. The zero value means unknown: no openings and no warnings.
 //
-// An instant is within hours when clocks in the organization's time zone show a
-// time within them. On a day on which clocks are put back, hours that hold the
-// repeated time last longer, and on one on which they are put forward shorter.
+// An instant is within hours if the wall-clock time in the organization's time zone is. Hours that
+// contain a repeated or skipped time, on the day of a clock change, are longer or shorter.
 type Availability struct {
 	Weekly     []WeeklyHours `json:"weekly" validate:"max=100,dive"`
 	Exceptions []Exception   `json:"exceptions" validate:"max=400,dive"`
-	// BufferBefore is how many minutes before each appointment the practitioner has
-	// no other, and BufferAfter how many after it: between two appointments there
-	// are both. They may lie outside the hours.
+	// BufferBefore and BufferAfter are the minutes before and after each appointment in which the
+	// practitioner has no other. Between two appointments, both apply. Buffers may lie outside the
+	// hours.
 	BufferBefore int `json:"bufferBeforeMinutes" validate:"min=0,max=240"`
 	BufferAfter  int `json:"bufferAfterMinutes" validate:"min=0,max=240"`
 }
 
-// Hours are the part of a day from a wall-clock time to a later one: what goes on
-// past midnight are hours of two days.
+// Hours is a part of a day, from a wall-clock time to a later one. Hours that cross midnight must
+// be split into two days.
 type Hours struct {
-	From Clock `json:"from"` // 00:00 where it is not given
+	From Clock `json:"from"` // default: 00:00
 	To   Clock `json:"to"`   // after From; 24:00 is the end of the day
 }
 
-// WeeklyHours are hours on one day of each week, from the first to the last date
-// on which that holds; without a date from ever, or for ever.
+// WeeklyHours are hours on one day of the week, from the first to the last date of validity. A
+// missing date means no limit.
 type WeeklyHours struct {
 	Weekday Weekday `json:"weekday" validate:"required"`
 	Hours
@@ -43,31 +41,33 @@ type WeeklyHours struct {
 	ValidUntil calendar.Date `json:"validUntil,omitzero"` // included
 }
 
-// Exception says that on the dates from the first to the last the weekly hours do
-// not hold but these, and none where there are none. Of exceptions for the same
-// date one without hours decides; otherwise the hours of all of them hold.
+// Exception replaces the weekly hours on the dates from the first to the last by its own hours, or
+// by none. If several exceptions have the same date, one without hours takes precedence; otherwise
+// the hours of all apply.
 type Exception struct {
 	StartDate calendar.Date `json:"startDate" validate:"required"`
 	EndDate   calendar.Date `json:"endDate" validate:"required,gtefield=StartDate"` // included
 	Hours     []Hours       `json:"hours" validate:"max=20,dive"`
 }
 
-// Known reports whether anything is said of when the practitioner works.
+// Known reports whether hours or exceptions have been set.
 func (a Availability) Known() bool { return len(a.Weekly) > 0 || len(a.Exceptions) > 0 }
 
-// wrongFields returns what the rules of single fields do not see.
-func (a Availability) wrongFields() []fault.Field {
-	var wrong []fault.Field
+// fieldErrors returns the errors that validation of single fields does not find.
+func (a Availability) fieldErrors() []fault.Field {
+	var fieldErrors []fault.Field
 	backwards := func(path string, h Hours) {
 		if h.To <= h.From {
-			wrong = append(wrong, fault.Field{Field: path + ".to", Code: "gtfield", Message: "must be after from; hours past midnight are hours of two days"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: path + ".to", Code: "gtfield", Message: "must be after from; split hours that cross midnight into two days",
+			})
 		}
 	}
 	for i, w := range a.Weekly {
 		path := fmt.Sprintf("weekly[%d]", i)
 		backwards(path, w.Hours)
 		if !w.ValidUntil.IsZero() && w.ValidUntil.Before(w.ValidFrom) {
-			wrong = append(wrong, fault.Field{Field: path + ".validUntil", Code: "gtefield", Message: "must not be before validFrom"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: path + ".validUntil", Code: "gtefield", Message: "must not be before validFrom"})
 		}
 	}
 	for i, e := range a.Exceptions {
@@ -75,7 +75,7 @@ func (a Availability) wrongFields() []fault.Field {
 			backwards(fmt.Sprintf("exceptions[%d].hours[%d]", i, j), h)
 		}
 	}
-	return wrong
+	return fieldErrors
 }
 
 // hoursOn returns the hours of a date, in no particular order; they may overlap.
@@ -104,12 +104,12 @@ func (a Availability) hoursOn(date calendar.Date) []Hours {
 	return hours
 }
 
-// spans returns when the practitioner is available within the span: in order, none
-// of them touching the next, in UTC.
+// spans returns the times at which the practitioner is available within the span, sorted and not
+// adjacent, in UTC.
 func (a Availability) spans(within Span, zone *time.Location) []Span {
 	var found []Span
 	for s := range steady(zone, within) {
-		// While the offset holds, clocks run as in UTC.
+		// While the offset is constant, the wall clock runs like UTC.
 		first := calendar.DateIn(s.Start.Add(s.offset), time.UTC)
 		last := calendar.DateIn(s.End.Add(s.offset), time.UTC)
 		for date := first; !date.After(last); date = date.AddDays(1) {
@@ -125,14 +125,13 @@ func (a Availability) spans(within Span, zone *time.Location) []Span {
 	return merged(found)
 }
 
-// covers reports whether the practitioner is available from the start to the end.
+// covers reports whether the practitioner is available for the whole span.
 func (a Availability) covers(s Span, zone *time.Location) bool {
 	found := a.spans(s, zone)
 	return len(found) == 1 && found[0].Start.Equal(s.Start) && found[0].End.Equal(s.End)
 }
 
-// around returns what an appointment takes of the practitioner's time, its buffers
-// included.
+// around returns the span extended by the practitioner's buffers.
 func (a Availability) around(s Span) Span {
 	return Span{
 		s.Start.Add(-time.Duration(a.BufferBefore) * time.Minute),
@@ -140,7 +139,7 @@ func (a Availability) around(s Span) Span {
 	}
 }
 
-// merged returns the same instants as spans in order that neither overlap nor touch.
+// merged returns the union of the spans, sorted, without overlapping or adjacent spans.
 func merged(spans []Span) []Span {
 	spans = slices.Clone(spans)
 	slices.SortFunc(spans, func(x, y Span) int { return x.Start.Compare(y.Start) })

@@ -21,7 +21,7 @@ func clock(t require.TestingT, text string) Clock {
 
 func hours(t require.TestingT, from, to string) Hours { return Hours{clock(t, from), clock(t, to)} }
 
-// shown returns spans as clocks in the zone show them.
+// shown formats spans in wall-clock time of the zone.
 func shown(spans []Span, zone *time.Location) []string {
 	texts := []string{}
 	for _, s := range spans {
@@ -57,19 +57,19 @@ func TestOpenings(t *testing.T) {
 		want   []string
 	}{
 		{
-			"offers what fits into the hours", on(time.Monday, hours(t, "09:00", "11:00")), monday, nil, 60, 30,
+			"offers times within the hours", on(time.Monday, hours(t, "09:00", "11:00")), monday, nil, 60, 30,
 			[]string{"Mon 09:00-10:00", "Mon 09:30-10:30", "Mon 10:00-11:00"},
 		},
 		{"offers nothing on other days", on(time.Tuesday, hours(t, "09:00", "11:00")), monday, nil, 60, 30, []string{}},
-		{"offers nothing where nothing is said", Availability{}, monday, nil, 60, 30, []string{}},
+		{"offers nothing without availability", Availability{}, monday, nil, 60, 30, []string{}},
 		{
-			"leaves out what is booked, back to back is fine", on(time.Monday, hours(t, "09:00", "12:00")), monday,
+			"skips booked time, adjacent times are free", on(time.Monday, hours(t, "09:00", "12:00")), monday,
 			[]Span{at("10:00", "11:00")},
 			60, 30,
 			[]string{"Mon 09:00-10:00", "Mon 11:00-12:00"},
 		},
 		{
-			"starts at full steps of the clock", on(time.Monday, hours(t, "09:10", "10:50")), monday, nil, 30, 30,
+			"starts at multiples of the step", on(time.Monday, hours(t, "09:10", "10:50")), monday, nil, 30, 30,
 			[]string{"Mon 09:30-10:00", "Mon 10:00-10:30"},
 		},
 		{
@@ -80,7 +80,10 @@ func TestOpenings(t *testing.T) {
 			monday,
 			[]Span{at("10:00", "10:30")},
 			30, 5,
-			[]string{"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40", "Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00"},
+			[]string{
+				"Mon 09:00-09:30", "Mon 09:05-09:35", "Mon 10:55-11:25", "Mon 11:00-11:30", "Mon 11:05-11:35", "Mon 11:10-11:40",
+				"Mon 11:15-11:45", "Mon 11:20-11:50", "Mon 11:25-11:55", "Mon 11:30-12:00",
+			},
 		},
 		{
 			"offers nothing on an exception", Availability{
@@ -95,18 +98,23 @@ func TestOpenings(t *testing.T) {
 			}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"},
 		},
 		{
-			"lets the exception without hours decide", Availability{
-				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00")}}, {StartDate: june(1), EndDate: june(7)}},
+			"gives precedence to an exception without hours", Availability{
+				Exceptions: []Exception{
+					{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00")}},
+					{StartDate: june(1), EndDate: june(7)},
+				},
 			}, monday, nil, 60, 60, []string{},
 		},
 		{
-			"takes hours that touch as one", Availability{Weekly: []WeeklyHours{
-				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "10:00", "11:00")}, {Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00")},
+			"merges adjacent hours", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "10:00", "11:00")},
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00")},
 			}}, monday, nil, 120, 60, []string{"Mon 09:00-11:00"},
 		},
 		{
-			"goes past midnight where both days say so", Availability{Weekly: []WeeklyHours{
-				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")}, {Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "01:00")},
+			"crosses midnight if both days have hours", Availability{Weekly: []WeeklyHours{
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "23:00", "24:00")},
+				{Weekday: weekdayOf(time.Tuesday), Hours: hours(t, "00:00", "01:00")},
 			}}, Span{monday.Start, monday.End.Add(3 * time.Hour)}, nil, 120, 60, []string{"Mon 23:00-01:00"},
 		},
 		{
@@ -121,7 +129,7 @@ func TestOpenings(t *testing.T) {
 			[]string{"Mon 23:00-00:30", "Mon 23:30-01:00"},
 		},
 		{
-			"knows from when on and until when hours hold", Availability{Weekly: []WeeklyHours{
+			"respects the dates of validity", Availability{Weekly: []WeeklyHours{
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
@@ -132,15 +140,15 @@ func TestOpenings(t *testing.T) {
 			[]string{"Mon 10:30-11:30", "Mon 11:00-12:00"},
 		},
 		{
-			"has an hour more when clocks are put back", on(time.Sunday, hours(t, "00:00", "03:00")), day("2026-11-01"), nil, 60, 60,
+			"has an extra hour when clocks go back", on(time.Sunday, hours(t, "00:00", "03:00")), day("2026-11-01"), nil, 60, 60,
 			[]string{"Sun 00:00-01:00", "Sun 01:00-01:00", "Sun 01:00-02:00", "Sun 02:00-03:00"},
 		},
 		{
-			"has an hour less when clocks are put forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
+			"has an hour less when clocks go forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
 			[]string{"Sun 01:00-03:00", "Sun 03:00-04:00"},
 		},
 		{
-			"stays at its hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
+			"keeps its wall-clock hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
 			[]string{"Mon 09:00-10:00"},
 		},
 	} {
@@ -150,8 +158,8 @@ func TestOpenings(t *testing.T) {
 	}
 }
 
-// available asks of one instant, minute by minute, whether clocks show a time
-// within the hours of the date that they show.
+// available reports whether the wall-clock time of an instant is within the hours of its date. It
+// is a simple model, evaluated minute by minute.
 func available(a Availability, at time.Time, zone *time.Location) bool {
 	local := at.In(zone)
 	date := calendar.DateIn(at, zone)
@@ -248,7 +256,7 @@ func TestOpeningsAgainstEveryMinute(t *testing.T) {
 	})
 }
 
-func TestAvailabilityIsReadAsItIsWritten(t *testing.T) {
+func TestAvailabilitySurvivesJSON(t *testing.T) {
 	t.Parallel()
 	const text = `{"weekly":[{"weekday":"MONDAY","from":"09:00","to":"24:00","validFrom":"2026-01-01"}],` +
 		`"exceptions":[{"startDate":"2026-07-04","endDate":"2026-07-04","hours":[]}],"bufferBeforeMinutes":5,"bufferAfterMinutes":10}`
@@ -258,17 +266,17 @@ func TestAvailabilityIsReadAsItIsWritten(t *testing.T) {
 	again, err := json.Marshal(a)
 	require.NoError(t, err)
 	require.JSONEq(t, text, string(again))
-	for _, wrong := range []string{`"9:00"`, `"24:01"`, `"25:00"`, `"09:60"`, `"09:00:00"`, `9`, `""`, `"-1:00"`} {
+	for _, invalid := range []string{`"9:00"`, `"24:01"`, `"25:00"`, `"09:60"`, `"09:00:00"`, `9`, `""`, `"-1:00"`} {
 		var c Clock
-		require.ErrorIs(t, json.Unmarshal([]byte(wrong), &c), ErrClock, wrong)
+		require.ErrorIs(t, json.Unmarshal([]byte(invalid), &c), ErrClock, invalid)
 	}
-	for _, wrong := range []string{`"Monday"`, `"MO"`, `1`, `""`} {
+	for _, invalid := range []string{`"Monday"`, `"MO"`, `1`, `""`} {
 		var w Weekday
-		require.ErrorIs(t, json.Unmarshal([]byte(wrong), &w), ErrWeekday, wrong)
+		require.ErrorIs(t, json.Unmarshal([]byte(invalid), &w), ErrWeekday, invalid)
 	}
 }
 
-func TestAvailabilityIsRefusedByField(t *testing.T) {
+func TestInvalidAvailabilityNamesTheField(t *testing.T) {
 	t.Parallel()
 	a := Availability{
 		Weekly: []WeeklyHours{
@@ -278,7 +286,7 @@ func TestAvailabilityIsRefusedByField(t *testing.T) {
 		Exceptions: []Exception{{Hours: []Hours{hours(t, "09:00", "10:00"), hours(t, "22:00", "06:00")}}},
 	}
 	var fields []string
-	for _, f := range a.wrongFields() {
+	for _, f := range a.fieldErrors() {
 		fields = append(fields, f.Field)
 	}
 	require.Equal(t, []string{"weekly[0].to", "weekly[1].validUntil", "exceptions[0].hours[1].to"}, fields)

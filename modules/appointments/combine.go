@@ -16,16 +16,16 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The bounds of combined transactions: one of maxCombined requests takes some tens
-// of milliseconds; a larger one would have others wait and be hardly faster.
+// The limits of combined transactions. A transaction of maxCombined requests takes tens of
+// milliseconds. A larger one would hardly increase throughput, but would delay others.
 const (
 	maxCombined     = 128
 	defaultQueue    = 10_000
-	combinedTimeout = 30 * time.Second // where callers have no deadline before
+	combinedTimeout = 30 * time.Second // for callers without an earlier deadline
 )
 
-// unitLane is the table whose lock keeps whoever changes units out of each other's
-// way: other instances of the program, and the units' own transactions.
+// unitLane is the table whose lock serializes transactions that change units, across instances of
+// the program and with the transactions of package authorization.
 const unitLane = "unit_lane"
 
 func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
@@ -39,13 +39,13 @@ func (s *Service) newCombiner(queue int) *db.Combiner[request, result] {
 	})
 }
 
-// carryOut carries out a request in a SERIALIZABLE transaction, together with
-// others or by itself. A refusal is the error.
-func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
-	done, err := s.carryOutInZone(ctx, r)
+// run runs a request in a SERIALIZABLE transaction, combined with others or alone. A refusal
+// is returned as the error.
+func (s *Service) run(ctx context.Context, r request) (verdict, error) {
+	done, err := s.runInZone(ctx, r)
 	for attempt := 1; attempt < zoneAttempts && errors.Is(err, errStaleZone); attempt++ {
 		s.directory.ForgetTimeZone(r.caller.OrganizationID)
-		done, err = s.carryOutInZone(ctx, r)
+		done, err = s.runInZone(ctx, r)
 	}
 	switch {
 	case err != nil:
@@ -58,17 +58,17 @@ func (s *Service) carryOut(ctx context.Context, r request) (verdict, error) {
 	return done.verdict, nil
 }
 
-// zoneAttempts limits how often a request is parsed again after a change of its time zone. Each
-// repetition needs another concurrent change.
+// zoneAttempts is the maximum number of attempts after changes of the organization's time zone.
+// Each further attempt needs another concurrent change.
 const zoneAttempts = 5
 
-// errStaleZone: a request was parsed with an outdated time zone. Processes cache zones for a while,
-// and another process changed it.
+// errStaleZone is returned if a request was parsed with an outdated time zone. Processes cache
+// zones for a while, and another process has changed it.
 var errStaleZone = errors.New("appointments: the organization's time zone has changed")
 
-// carryOutInZone executes a request in the organization's cached time zone. The error is
+// runInZone executes a request in the organization's cached time zone. The error is
 // [errStaleZone] if the organization has another one.
-func (s *Service) carryOutInZone(ctx context.Context, r request) (result, error) {
+func (s *Service) runInZone(ctx context.Context, r request) (result, error) {
 	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
 	if err != nil {
 		return result{}, err
@@ -80,25 +80,24 @@ func (s *Service) carryOutInZone(ctx context.Context, r request) (result, error)
 	if s.combiner != nil {
 		return s.combiner.Do(ctx, db.Place{Organization: r.caller.OrganizationID, Subject: r.subject()}, r)
 	}
-	return s.byItself(ctx, r)
+	return s.runAlone(ctx, r)
 }
 
-// inItsZone reports whether the request was parsed with the organization's time zone in this
-// transaction.
-func (d *desk) inItsZone(r request) bool {
+// inCurrentZone reports whether the request was parsed with the organization's time zone as read in
+// this transaction.
+func (d *desk) inCurrentZone(r request) bool {
 	rules, known := d.rules.Organizations[r.caller.OrganizationID]
 	return !known || rules.TimeZone == r.zone.String()
 }
 
-// byItself carries out a request in a transaction of its own, once those before it
-// are through: those of its organization, and operations on the units of its
-// authorizations.
-func (s *Service) byItself(ctx context.Context, r request) (result, error) {
-	there, asked, err := s.there(ctx, r)
+// runAlone runs a request in its own transaction, after earlier requests of its organization and
+// earlier operations on the units of its authorizations have finished.
+func (s *Service) runAlone(ctx context.Context, r request) (result, error) {
+	existing, requested, err := s.findNamed(ctx, r)
 	if err != nil {
 		return result{}, err
 	}
-	leave, err := s.lanes.EnterAll(ctx, lanesOf(needsOf(asked, there, s.now()), r))
+	leave, err := s.lanes.EnterAll(ctx, lanesOf(needsOf(requested, existing, s.now()), r))
 	if err != nil {
 		return result{}, err
 	}
@@ -110,26 +109,27 @@ func (s *Service) byItself(ctx context.Context, r request) (result, error) {
 	return results[0], nil
 }
 
-// there returns the appointments that a request is about, and the request as it is
-// for them, before it waits for its turn: by then they may be others, and all that
-// was lost is an attempt.
-func (s *Service) there(ctx context.Context, r request) (there map[scheduling.Key]Appointment, asked []request, err error) {
-	asked = []request{r}
+// findNamed returns the current appointments of a request, and the request for each of them, before
+// it waits for its locks. The appointments may change until then; this only costs another attempt.
+func (s *Service) findNamed(ctx context.Context, r request) (existing map[scheduling.Key]Appointment, requested []request, err error) {
+	requested = []request{r}
 	if r.kind == book {
-		return nil, asked, nil
+		return nil, requested, nil
 	}
-	there, err = db.Snapshot(ctx, s.database, "appointments.find", func(ctx context.Context) (map[scheduling.Key]Appointment, error) {
+	existing, err = db.Snapshot(ctx, s.database, "appointments.find", func(ctx context.Context) (map[scheduling.Key]Appointment, error) {
 		found, each, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
-		asked = each
+		requested = each
 		return found, err
 	})
-	return there, asked, err
+	return existing, requested, err
 }
 
-// readNamed reads the appointments that the requests are about, those of their
-// series or their authorization where they are for several, and the ones named
-// already; it returns them, and the requests as they are for each.
-func (s *Service) readNamed(ctx context.Context, requests []request, named map[scheduling.Key]bool) (map[scheduling.Key]Appointment, []request, error) {
+// readNamed reads the appointments of the requests, those of their series or authorization for
+// requests on several appointments, and those already named. It returns the appointments, and the
+// request for each of them.
+func (s *Service) readNamed(
+	ctx context.Context, requests []request, named map[scheduling.Key]bool,
+) (map[scheduling.Key]Appointment, []request, error) {
 	backed, err := s.store.backed(ctx, requests)
 	if err != nil {
 		return nil, nil, err
@@ -160,17 +160,16 @@ func (s *Service) readNamed(ctx context.Context, requests []request, named map[s
 			named[scheduling.Key{OrganizationID: key.OrganizationID, ID: id}] = true
 		}
 	}
-	there, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
+	existing, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
 	if err != nil {
 		return nil, nil, err
 	}
-	return there, spreadTransfers(spread(requests, members, there), backed, there), nil
+	return existing, spreadTransfers(spread(requests, members, existing), backed, existing), nil
 }
 
-// lanesOf returns the lanes of a request, in the order in which everybody enters
-// them. A lane for each of the people would not do: new appointments of an
-// organization stand beside each other in the indexes, whose pages SSI locks, so
-// that requests about different people overtake each other all the same.
+// lanesOf returns the locks of a request, in the order in which all requests acquire them. A lock
+// per person would not suffice: new appointments of an organization share index pages, which SSI
+// locks, so that requests for different people would conflict.
 func lanesOf(n needs, r request) []uuid.UUID {
 	lanes := []uuid.UUID{r.caller.OrganizationID}
 	for _, h := range n.held {
@@ -180,15 +179,14 @@ func lanesOf(n needs, r request) []uuid.UUID {
 	return slices.Compact(lanes)
 }
 
-// transact carries out requests of any organizations in one SERIALIZABLE
-// transaction, in their order. Which they are it asks once it has the lane's lock:
-// then those are among them that arrived while another transaction had it. The
-// context may be nobody's.
-func (s *Service) transact(ctx context.Context, name string, asked db.Batch[request], options ...db.Option) ([]result, error) {
-	var rows []operation.Done // of the last attempt
+// transact runs requests of any organizations in one SERIALIZABLE transaction, in order. The set of
+// requests is closed only after the lock is acquired, so it includes requests that arrived while
+// another transaction held it. The context needs no caller.
+func (s *Service) transact(ctx context.Context, name string, requested db.Batch[request], options ...db.Option) ([]result, error) {
+	var rows []operation.Done // of the latest attempt
 	options = append(append(options, db.WritingLast()), operations.Once(&rows)...)
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
-		requests := asked.All()
+		requests := requested.All()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
 			return nil, err
 		}
@@ -199,7 +197,7 @@ func (s *Service) transact(ctx context.Context, name string, asked db.Batch[requ
 		results := make([]result, len(requests))
 		for i, r := range d.requests {
 			switch {
-			case !d.inItsZone(r):
+			case !d.inCurrentZone(r):
 				return nil, errStaleZone
 			case d.overtaken(r):
 				return nil, errOvertaken
@@ -219,9 +217,9 @@ func organizationsOf(requests []request) []uuid.UUID {
 	return organizations
 }
 
-// open reads what the requests may meet, in a number of statements that does not
-// depend on theirs: the appointments with those who take part, the account book,
-// the directory's rules, and what else takes place.
+// open reads the state that the requests may need, in a fixed number of statements: the
+// appointments with their participants, the account book, the directory's rules, and other
+// appointments.
 func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
 		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
@@ -240,7 +238,7 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 		return nil, err
 	}
 	if len(n.held) == 0 {
-		return d, nil // of nothing that is there
+		return d, nil // nothing to look up
 	}
 	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.book)); err != nil {
 		return nil, err
@@ -250,8 +248,8 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	return d, err
 }
 
-// readDone reads, where there is doubt, which of the requests have been carried
-// out, and returns the appointments that those are about.
+// readDone reads, if an earlier attempt may have committed, which requests are stored already. It
+// returns the keys of their appointments.
 func (s *Service) readDone(ctx context.Context, d *desk, requests []request) (map[scheduling.Key]bool, error) {
 	named := map[scheduling.Key]bool{}
 	if !d.inDoubt {
@@ -278,9 +276,8 @@ func (s *Service) readDone(ctx context.Context, d *desk, requests []request) (ma
 	return named, err
 }
 
-// write writes what was decided: a statement for each table, whatever the number
-// of rows, all of them in one round trip. Units come first: appointments refer to
-// their reservations.
+// write writes the decisions in one round trip, with one statement per table. Units come first,
+// because appointments refer to their reservations.
 func (s *Service) write(ctx context.Context, d *desk) error {
 	changed := make([]Appointment, len(d.changed))
 	for i, key := range d.changed {
@@ -324,8 +321,8 @@ func compareKeys(x, y scheduling.Key) int {
 	return bytes.Compare(x.ID[:], y.ID[:])
 }
 
-// constraints say what a constraint of the database means to a person when it
-// fires all the same: the rules in decide come first, it is the last line.
+// constraints maps database constraints to errors. The rules in decide are checked first; the
+// constraints are the last line of defense.
 var constraints = map[string]*fault.Error{
 	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
 	"appointment_patients_once_in_each_lane": ErrPatientOverlap,

@@ -11,29 +11,29 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// scene is everything that requests are decided on: what one transaction has read
-// for all of them, as those decided before have left it.
+// scene is the state on which requests are decided: the records that one transaction has read for
+// all of them, changed by the earlier decisions.
 type scene struct {
 	now          time.Time
-	appointments map[scheduling.Key]Appointment // those that requests name
+	appointments map[scheduling.Key]Appointment // named by the requests
 	rules        scheduling.Rules
 	occupied     occupied
 	book         Book
-	notFound     *fault.Error // the book's, for an authorization that is not there
+	notFound     *fault.Error // the book's error for an unknown authorization
 }
 
-// verdict is what a request came to.
+// verdict is the decision on a request.
 type verdict struct {
 	refusal     *fault.Error // nil: accepted
-	before      Appointment  // the zero value where it is new
+	before      Appointment  // the zero value for a new appointment
 	appointment Appointment
 	session     *Session     // of a completion
-	replayed    bool         // the answer of an earlier request with the same key
-	parts       []verdict    // of a request that is made of several
-	occurrences []Occurrence // likewise, as they are told
+	replayed    bool         // whether it is the stored response of an earlier request with the same key
+	parts       []verdict    // of a request for several appointments
+	occurrences []Occurrence // the parts as reported to clients
 }
 
-// changed reports whether something is to be written.
+// changed reports whether there is anything to write.
 func (v verdict) changed() bool {
 	if v.parts != nil {
 		return v.refusal == nil && slices.ContainsFunc(v.parts, verdict.changed)
@@ -41,9 +41,9 @@ func (v verdict) changed() bool {
 	return v.refusal == nil && v.appointment.Version != v.before.Version
 }
 
-// decide judges one request by the scene, and is the only place where appointments
-// change. Accepted, it has moved units on the scene's book and times among its
-// slots; refused, it has changed nothing. Errors are not the request's: see [Sheet].
+// decide judges one request. It is the only function that changes appointments. An accepted request
+// changes the units in the scene's book and the scene's slots; a refused one changes nothing. An
+// error is not caused by the request: see [Sheet].
 func (s *scene) decide(r request) (verdict, error) {
 	if r.kind == transfer {
 		if refusal := s.refuseTransfer(r); refusal != nil {
@@ -61,8 +61,7 @@ func (s *scene) decide(r request) (verdict, error) {
 	return v, err
 }
 
-// decideOn is decide for a request whose claims are noted on the sheet, for the
-// caller to keep.
+// decideOn is decide for a request whose claims are added to the sheet. The caller keeps the sheet.
 func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
 	d := draft{scene: s, request: r, sheet: sheet}
 	before, known := s.appointments[r.key()]
@@ -99,7 +98,7 @@ func (a Appointment) clone() Appointment {
 	return a
 }
 
-// draft is an appointment while one request changes it.
+// draft is an appointment during a decision.
 type draft struct {
 	*scene
 	request
@@ -109,7 +108,7 @@ type draft struct {
 	refusal *fault.Error
 }
 
-// touch counts the change.
+// touch increments the version and sets the time of the change.
 func (d *draft) touch() {
 	d.a.Version++
 	d.a.UpdatedAt = d.now
@@ -121,7 +120,7 @@ func (d *draft) named(id uuid.UUID) scheduling.Key {
 	return scheduling.Key{OrganizationID: d.caller.OrganizationID, ID: id}
 }
 
-// placeNew makes the appointment of a booking.
+// placeNew creates the appointment of a booking.
 func (d *draft) placeNew() error {
 	b := d.booking
 	d.a = Appointment{
@@ -132,58 +131,57 @@ func (d *draft) placeNew() error {
 	if d.series != uuid.Nil {
 		d.a.SeriesID = &d.series
 	}
-	wrong := d.unknown()
+	fieldErrors := d.unknown()
 	for i, p := range b.Patients {
 		d.a.Patients = append(d.a.Patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
-		wrong = append(wrong, d.unfit(i, b.field)...)
+		fieldErrors = append(fieldErrors, d.mismatches(i, b.field)...)
 	}
-	if len(wrong) > 0 {
-		d.refusal = fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		d.refusal = fault.InvalidFields(fieldErrors...)
 		return nil
 	}
 	d.touch()
 	return d.place()
 }
 
-// unknown returns which of the service and the practitioners are not there.
+// unknown returns an error for each unknown service or practitioner.
 func (d *draft) unknown() []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if _, ok := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]; !ok {
-		wrong = append(wrong, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "does not exist"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "does not exist"})
 	}
 	for i, id := range d.a.Practitioners {
 		if _, ok := d.rules.Practitioners[d.named(id)]; !ok {
-			wrong = append(wrong, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference", Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference", Message: "does not exist"})
 		}
 	}
-	return wrong
+	return fieldErrors
 }
 
-// unfit returns what of a patient and the authorization is not there, or does not
-// fit the other and the service.
-func (d *draft) unfit(place int, field func(place int, name string) string) []fault.Field {
+// mismatches returns an error for an unknown patient or authorization, and for an authorization of
+// another patient or service.
+func (d *draft) mismatches(place int, field func(place int, name string) string) []fault.Field {
 	p := d.a.Patients[place]
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
-		wrong = append(wrong, fault.Field{Field: field(place, "patientId"), Code: "reference", Message: "does not exist"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "patientId"), Code: "reference", Message: "does not exist"})
 	}
 	terms, ok := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
 	refers := func(message string) {
-		wrong = append(wrong, fault.Field{Field: field(place, "authorizationId"), Code: "reference", Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "authorizationId"), Code: "reference", Message: message})
 	}
 	switch {
 	case !ok:
 		refers("does not exist")
 	case terms.PatientID != p.PatientID:
-		refers("is an authorization of another patient")
+		refers("belongs to another patient")
 	case terms.ServiceCodeID != d.a.ServiceCodeID:
-		refers("is an authorization of another service")
+		refers("is for another service")
 	}
-	return wrong
+	return fieldErrors
 }
 
-// place has the appointment take its time: every rule is asked, and all that stand
-// against it are told.
+// place books the appointment's time. It checks every rule and reports all that are broken.
 func (d *draft) place() error {
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
 	reasons := d.unqualified(service)
@@ -202,8 +200,8 @@ func (d *draft) place() error {
 	return nil
 }
 
-// hold has the patient's units held for the appointment's date, and returns what
-// stands against it.
+// hold reserves the patient's units for the appointment's date, and returns the rules that this
+// would break.
 func (d *draft) hold(place int) ([]*fault.Error, error) {
 	p := &d.a.Patients[place]
 	claim := d.claim(place, p.Units, d.a.ServiceDate)
@@ -214,7 +212,7 @@ func (d *draft) hold(place int) ([]*fault.Error, error) {
 	return against, err
 }
 
-// unqualified returns who of the practitioners may not render the service on the day.
+// unqualified returns the reasons why practitioners may not render the service on the day.
 func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
 	var reasons []*fault.Error
 	for _, id := range d.a.Practitioners {
@@ -224,7 +222,7 @@ func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
 		}
 		if !practitioner.Qualified(service, d.a.ServiceDate) {
 			reasons = append(reasons, ErrCredentialMissing.With(Credentials{id, d.a.ServiceDate, service.RequiredCredentials},
-				"The practitioner holds none of the credentials that %s asks for on %s.", service.Code, d.a.ServiceDate))
+				"The practitioner has none of the credentials that %s requires on %s.", service.Code, d.a.ServiceDate))
 		}
 	}
 	return reasons
@@ -238,7 +236,7 @@ func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
 	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
 }
 
-// ruleOn returns how the payer of the patient's authorization rounds on the day.
+// ruleOn returns the rounding rule of the patient's payer on the day.
 func (d *draft) ruleOn(p Participant, day calendar.Date) scheduling.RoundingRule {
 	terms, _ := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
 	if rule, ok := d.rules.Rounding[coverageOf(d.caller.OrganizationID, terms, day)]; ok {
@@ -255,7 +253,7 @@ func coverageOf(organization uuid.UUID, terms Terms, day calendar.Date) scheduli
 	return c
 }
 
-// claim is what the request claims for the patient in that place.
+// claim returns the request's claim for the patient with that index.
 func (d *draft) claim(place, units int, day calendar.Date) Claim {
 	p := d.a.Patients[place]
 	c := Claim{
@@ -269,8 +267,8 @@ func (d *draft) claim(place, units int, day calendar.Date) Claim {
 	return c
 }
 
-// reschedule changes what is given, and asks every rule again where time, staff or
-// authorization change.
+// reschedule applies the change, and checks every rule again if the time, the staff or the
+// authorization changes.
 func (d *draft) reschedule(before Appointment) error {
 	c := d.change
 	if err := c.Match.Check(before.Version); err != nil {
@@ -288,7 +286,7 @@ func (d *draft) reschedule(before Appointment) error {
 		d.refusal = refuseTransition(before.Status, Scheduled)
 	case moved:
 		d.touch()
-		return d.placeAnew()
+		return d.placeAgain()
 	case !equal(d.a.Notes, before.Notes):
 		d.touch()
 	}
@@ -297,28 +295,29 @@ func (d *draft) reschedule(before Appointment) error {
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// placeAnew places an appointment again, like a new booking. Every change of a time, staff,
+// placeAgain checks an appointment again like a new booking. Every change of a time, staff,
 // authorization or service date uses it.
-func (d *draft) placeAnew() error {
+func (d *draft) placeAgain() error {
 	d.a.ServiceDate = d.dateOf(d.a.Start)
-	wrong := append(d.a.Span.wrong(), d.unknown()...)
+	fieldErrors := append(d.a.Span.fieldErrors(), d.unknown()...)
 	if authorization := d.change.AuthorizationID; authorization.Given {
 		if len(d.a.Patients) > 1 {
-			wrong = append(wrong, fault.Field{Field: "authorizationId", Code: "group", Message: "cannot be changed: the appointment has several patients"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: "authorizationId", Code: "group", Message: "cannot be changed: the appointment has several patients",
+			})
 		} else if err := d.changeAuthorization(0, authorization.Value); err != nil {
 			return err
 		}
-		wrong = append(wrong, d.unfit(0, func(_ int, name string) string { return name })...)
+		fieldErrors = append(fieldErrors, d.mismatches(0, func(_ int, name string) string { return name })...)
 	}
-	if len(wrong) > 0 {
-		d.refusal = fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		d.refusal = fault.InvalidFields(fieldErrors...)
 		return nil
 	}
 	return d.place()
 }
 
-// changeAuthorization gives back what is held for the patient on the authorization
-// that there was, where it is not the one that there is to be.
+// changeAuthorization releases the patient's units on the old authorization if the new one differs.
 func (d *draft) changeAuthorization(place int, to uuid.UUID) error {
 	p := &d.a.Patients[place]
 	if p.AuthorizationID == to {

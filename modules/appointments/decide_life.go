@@ -9,13 +9,13 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// targets says where each step of an appointment's life leads.
+// targets has the target status of each transition.
 var targets = map[kind]Status{start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled, noShow: NoShow}
 
-// move takes one step of the appointment's life.
+// move performs a transition.
 func (d *draft) move() error {
 	if d.settling != nil && len(d.a.Patients) > 1 {
-		d.refusal = ErrGroup.With(Group{d.a.ID}, "Others take part in the appointment, which would be cancelled for them too.")
+		d.refusal = ErrGroup.With(Group{d.a.ID}, "The appointment has other patients, and would be cancelled for them too.")
 		return nil
 	}
 	from, to := d.a.Status, targets[d.kind]
@@ -25,12 +25,15 @@ func (d *draft) move() error {
 	case !from.mayBecome(to):
 		d.refusal = refuseTransition(from, to)
 	case d.kind == noShow && d.now.Before(d.a.Start):
-		d.refusal = ErrNotBegun.With(NotBegun{d.a.Start}, "The appointment begins at %s, so nobody has missed it yet.", d.a.Start.UTC().Format(time.RFC3339))
+		d.refusal = ErrNotBegun.With(
+			NotBegun{d.a.Start}, "The appointment begins at %s, so it cannot be a no-show yet.",
+			d.a.Start.UTC().Format(time.RFC3339),
+		)
 	case d.kind == start:
 		d.refusal = d.refuseStart()
 	}
 	if d.refusal != nil {
-		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
+		return nil //nolint:nilerr // a refusal is a decision, not a failure
 	}
 	d.a.Status = to
 	d.touch()
@@ -58,7 +61,7 @@ func (d *draft) move() error {
 	}
 }
 
-// maxStartAge is how far back a reported start may be.
+// maxStartAge is the maximum age of a reported start.
 const maxStartAge = 24 * time.Hour
 
 // startedAt returns the time of the start, in whole microseconds like the database.
@@ -69,8 +72,8 @@ func (d *draft) startedAt() time.Time {
 	return d.started.UTC().Truncate(time.Microsecond)
 }
 
-// refuseStart returns an error for an invalid time of a start. It must not be in the future, and
-// must be within the booked time or the organization's minutes before it.
+// refuseStart returns an error for an invalid start time. It must not be in the future, and must be
+// within the booked time or the organization's minutes before it.
 func (d *draft) refuseStart() *fault.Error {
 	at := d.startedAt()
 	early := time.Duration(d.rules.Organizations[d.a.OrganizationID].EarlyStartMinutes) * time.Minute
@@ -93,16 +96,16 @@ func (d *draft) refuseStart() *fault.Error {
 			d.local(d.a.Span))
 	}
 	return ErrStartTooLate.With(TooLate{d.a.End},
-		"The appointment was booked for %s, which had ended at %s. Complete it with its times instead, or reschedule it.",
+		"The appointment was booked for %s and had ended at %s. Complete it with its times instead, or reschedule it.",
 		d.local(d.a.Span), d.localTime(at))
 }
 
-// close notes who ended the appointment before it took place, when and why.
+// close records the user, the time and the reason of a cancellation or no-show.
 func (d *draft) close() {
 	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason = new(d.now), new(d.caller.UserID), d.reason
 }
 
-// release gives back what the appointment holds: exactly that.
+// release releases the units that the appointment holds.
 func (d *draft) release() error {
 	for i, p := range d.a.Patients {
 		if p.ReservationID == nil {
@@ -115,7 +118,7 @@ func (d *draft) release() error {
 	return nil
 }
 
-// consumeHeld uses what the appointment holds, because the payer pays for it.
+// consumeHeld consumes the units that the appointment holds, because the payer pays for a no-show.
 func (d *draft) consumeHeld() error {
 	for i, p := range d.a.Patients {
 		if _, _, err := d.sheet.Settle(d.claim(i, p.Units, d.a.ServiceDate)); err != nil {
@@ -125,8 +128,8 @@ func (d *draft) consumeHeld() error {
 	return nil
 }
 
-// complete writes the session, and settles the units of its actual time: what was
-// really worked counts, whatever the calendar and the authorization say to it.
+// complete writes the session and settles the units of its actual time. Worked time counts even if
+// the calendar or the authorization does not cover it.
 func (d *draft) complete() error {
 	span := d.actual()
 	if d.refusal = d.refuseTimes(span); d.refusal != nil {
@@ -154,12 +157,12 @@ func (d *draft) refuseTimes(span Span) *fault.Error {
 			"the session would have lasted %d of the %d booked minutes: send the actual startTime and endTime",
 			max(0, span.Minutes()), d.a.Minutes())})
 	}
-	wrong := span.wrong()
+	fieldErrors := span.fieldErrors()
 	if span.End.After(d.now) {
-		wrong = append(wrong, fault.Field{Field: "endTime", Code: "future", Message: "must not be in the future"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "endTime", Code: "future", Message: "must not be in the future"})
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	if d.completion.Confirm {
 		return nil
@@ -195,7 +198,7 @@ func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 		d.local(d.a.Span), d.local(span), strings.Join(why, ", and "))
 }
 
-// local formats a span for people, in the organization's time zone.
+// local formats a span in the organization's time zone.
 func (d *draft) local(s Span) string {
 	end := s.End.In(d.zone)
 	if d.dateOf(s.Start) == d.dateOf(s.End) {
@@ -211,7 +214,7 @@ const (
 
 func (d *draft) localTime(t time.Time) string { return t.In(d.zone).Format(localLayout) }
 
-// actual returns when the session took place, as far as that is told or known.
+// actual returns the session's times, with defaults for those not given.
 func (d *draft) actual() Span {
 	span := d.a.Span
 	if d.a.StartedAt != nil {
@@ -229,7 +232,7 @@ func (d *draft) actual() Span {
 	return span.utc()
 }
 
-// settle turns a patient's actual time into units, and those into used ones.
+// settle computes the units of a patient's actual time, and consumes them.
 func (d *draft) settle(place int) error {
 	p := &d.a.Patients[place]
 	day := d.session.ServiceDate

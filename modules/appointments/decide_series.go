@@ -8,13 +8,12 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// decideParts judges a request that is made of several, one after the other, and
-// accepts all of them or none; where it is partial, those that nothing stands
-// against. Errors are not the request's.
+// decideParts judges the parts of a request one after the other. It accepts all or none or, if the
+// request is partial, those that break no rule. An error is not caused by the request.
 //
 // Appointments that move together are judged by their final times, so they do not conflict with
-// each other's old times. Their old times are free before the first is placed. If units or caps run
-// out on the way, the units of all of them are released first.
+// each other's old times: these are freed before the first is placed. If units or caps run out on
+// the way, the units of all of them are released first.
 func (s *scene) decideParts(r request) (verdict, error) {
 	v, err := s.decideInTurn(r, s.book.Sheet())
 	if err != nil || r.kind != reschedule || v.refusal == nil || v.refusal.Kind() != fault.Conflict {
@@ -40,15 +39,15 @@ func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
 		if r.partial {
 			sheet = s.book.Sheet()
 		}
-		made, err := s.decideOn(sheet, part)
+		decided, err := s.decideOn(sheet, part)
 		if err != nil {
 			s.undo(v.parts, moving)
 			return verdict{}, err
 		}
-		if r.partial && made.changed() {
+		if r.partial && decided.changed() {
 			sheet.Keep()
 		}
-		v.parts = append(v.parts, made)
+		v.parts = append(v.parts, decided)
 	}
 	v.occurrences = occurrencesOf(r.parts, v.parts)
 	v.refusal = refusalOfParts(r, v)
@@ -60,9 +59,9 @@ func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
 	if !r.partial {
 		sheet.Keep()
 	}
-	for i, made := range v.parts {
-		if made.refusal == nil && (v.appointment.ID == uuid.Nil || r.parts[i].appointment == r.appointment) {
-			v.before, v.appointment = made.before, made.appointment
+	for i, decided := range v.parts {
+		if decided.refusal == nil && (v.appointment.ID == uuid.Nil || r.parts[i].appointment == r.appointment) {
+			v.before, v.appointment = decided.before, decided.appointment
 		}
 	}
 	return v, nil
@@ -102,18 +101,18 @@ func (s *scene) giveBack(sheet Sheet, parts []request) error {
 	return nil
 }
 
-// undo reverts the parts' changes to the scene, the last first, and makes the moving appointments
+// undo reverts the parts' changes to the scene, last first, and makes the moving appointments
 // occupy their old times again. Released units need no undo.
 func (s *scene) undo(parts []verdict, moving []Appointment) {
-	for _, made := range slices.Backward(parts) {
-		if !made.changed() {
+	for _, decided := range slices.Backward(parts) {
+		if !decided.changed() {
 			continue
 		}
-		s.occupied.replace(made.appointment, made.before)
-		if made.before.Version == 0 {
-			delete(s.appointments, keyOf(made.appointment))
+		s.occupied.replace(decided.appointment, decided.before)
+		if decided.before.Version == 0 {
+			delete(s.appointments, keyOf(decided.appointment))
 		} else {
-			s.appointments[keyOf(made.before)] = made.before
+			s.appointments[keyOf(decided.before)] = decided.before
 		}
 	}
 	for _, a := range moving {
@@ -121,17 +120,16 @@ func (s *scene) undo(parts []verdict, moving []Appointment) {
 	}
 }
 
-// refusalOfParts returns why the request is refused, nil where it is not. What no
-// other time would help with, such as a patient that does not exist, is told as it
-// is of a single appointment.
+// refusalOfParts returns the refusal of the request, or nil. If another time would not help, for
+// example for an unknown patient, it returns the same error as for a single appointment.
 func refusalOfParts(r request, v verdict) *fault.Error {
 	refused := 0
-	for _, made := range v.parts {
-		if made.refusal == nil {
+	for _, decided := range v.parts {
+		if decided.refusal == nil {
 			continue
 		}
-		if made.refusal.Kind() != fault.Conflict || r.settling != nil && r.kind == cancel {
-			return made.refusal
+		if decided.refusal.Kind() != fault.Conflict || r.settling != nil && r.kind == cancel {
+			return decided.refusal
 		}
 		refused++
 	}
@@ -152,11 +150,11 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 	return ErrSeries.With(SeriesRefusal{v.occurrences}, "%d of the %d appointments of the series cannot be booked.", refused, len(v.parts))
 }
 
-// occurrencesOf tells of each part what it came to, in the order of their times.
-func occurrencesOf(parts []request, made []verdict) []Occurrence {
+// occurrencesOf returns the result of each part, sorted by start.
+func occurrencesOf(parts []request, decided []verdict) []Occurrence {
 	occurrences := make([]Occurrence, len(parts))
 	for i, part := range parts {
-		v := made[i]
+		v := decided[i]
 		span := part.booking.Span
 		if part.kind != book {
 			span = part.change.span(v.before.Span)
@@ -179,7 +177,7 @@ func occurrencesOf(parts []request, made []verdict) []Occurrence {
 	return occurrences
 }
 
-// reasonsOf returns the rules that a refusal tells of; one that stands alone is its own.
+// reasonsOf returns the reasons of a refusal. A refusal without reasons is its own reason.
 func reasonsOf(refusal *fault.Error) []fault.Reason {
 	if reasons := refusal.Reasons(); reasons != nil {
 		return reasons

@@ -24,7 +24,7 @@ var (
 	robin   = uuid.New()
 	retired = uuid.New()
 	therapy = uuid.New() // 97153, direct
-	advice  = uuid.New() // 97155, supervision, asks for a BCBA
+	advice  = uuid.New() // 97155, supervision, requires a BCBA
 	family  = uuid.New() // 97156, caregiver
 	zone    = must(time.LoadLocation("America/New_York"))
 	noon    = time.Date(2026, time.March, 10, 12, 0, 0, 0, zone)
@@ -42,7 +42,7 @@ func must[T any](v T, err error) T {
 
 func of(id uuid.UUID) scheduling.Key { return scheduling.Key{OrganizationID: clinic, ID: id} }
 
-// fakeBook keeps units as numbers: enough to see what appointments claim.
+// fakeBook is a book with only numbers of units, to check the claims of appointments.
 type fakeBook struct {
 	terms     map[uuid.UUID]Terms
 	available map[uuid.UUID]int
@@ -99,8 +99,8 @@ func (s *fakeSheet) Settle(c Claim) (int, int, error) {
 	return consumed, c.Units - consumed, nil
 }
 
-// stage is a clinic before the first booking: authorizations of both patients for
-// all services, of 8 units each.
+// stage is a clinic before the first booking. Both patients have authorizations for all services,
+// with 8 units each.
 type stage struct {
 	*scene
 	book *fakeBook
@@ -153,7 +153,7 @@ func newStage(method scheduling.Rounding) *stage {
 	return &stage{s, b}
 }
 
-// wall is a span on a day of March 2026, written as 15:00-16:00.
+// wall returns a span on a day of March 2026, written as 15:00-16:00.
 func wall(day int, text string) Span {
 	var h1, m1, h2, m2 int
 	if _, err := fmt.Sscanf(text, "%d:%d-%d:%d", &h1, &m1, &h2, &m2); err != nil {
@@ -162,7 +162,7 @@ func wall(day int, text string) Span {
 	return Span{time.Date(2026, time.March, day, h1, m1, 0, 0, zone), time.Date(2026, time.March, day, h2, m2, 0, 0, zone)}
 }
 
-func asked(k kind, appointment uuid.UUID) request {
+func requestFor(k kind, appointment uuid.UUID) request {
 	r := request{
 		kind: k, caller: identity.Caller{OrganizationID: clinic, UserID: uuid.New()}, operation: uuid.New(), call: uuid.New(),
 		zone: zone, appointment: appointment, session: uuid.New(),
@@ -174,7 +174,7 @@ func asked(k kind, appointment uuid.UUID) request {
 }
 
 func bookingOf(service uuid.UUID, at Span, practitioners []uuid.UUID, patients ...uuid.UUID) request {
-	r := asked(book, uuid.New())
+	r := requestFor(book, uuid.New())
 	r.booking = Booking{ServiceCodeID: service, Span: at, Practitioners: practitioners}
 	for _, p := range patients {
 		r.booking.Patients = append(r.booking.Patients, BookedPatient{p, auth(p, service)})
@@ -189,8 +189,8 @@ func (s *stage) decides(t *testing.T, r request) verdict {
 	return v
 }
 
-// made carries out a request that must be accepted.
-func (s *stage) made(t *testing.T, r request) Appointment {
+// accepted runs a request that must be accepted.
+func (s *stage) accepted(t *testing.T, r request) Appointment {
 	t.Helper()
 	v := s.decides(t, r)
 	require.Nil(t, v.refusal)
@@ -212,34 +212,37 @@ func TestBooking(t *testing.T) {
 		it      string
 		before  []request
 		booking request
-		reasons []string // none: it is accepted
+		reasons []string // empty: accepted
 	}{
-		{"takes a free slot", nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada), nil},
-		{"takes the slot right after another", []request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)}, bookingOf(therapy, wall(12, "16:00-17:00"), one, ada), nil},
+		{"books a free slot", nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada), nil},
 		{
-			"takes the slot right before another",
+			"books the slot right after another", []request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			bookingOf(therapy, wall(12, "16:00-17:00"), one, ada), nil,
+		},
+		{
+			"books the slot right before another",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(therapy, wall(12, "14:00-15:00"), one, ada), nil,
 		},
 		{
-			"refuses a practitioner in two places by a single minute",
+			"refuses an overlap of a practitioner by one minute",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(therapy, wall(12, "15:59-16:59"), one, ben),
 			[]string{"practitioner-overlap"},
 		},
 		{
-			"refuses a patient twice in one lane",
+			"refuses an overlap of a patient in one lane",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(therapy, wall(12, "15:30-16:30"), []uuid.UUID{robin}, ada),
 			[]string{"patient-overlap"},
 		},
 		{
-			"lets 97155 run beside 97153",
+			"lets 97155 run together with 97153",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(advice, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada), nil,
 		},
 		{
-			"refuses 97156 beside 97153, which is no pair",
+			"refuses 97156 together with 97153, which is no service pair",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(family, wall(12, "15:30-16:00"), []uuid.UUID{robin}, ada),
 			[]string{"patient-overlap"},
@@ -249,59 +252,75 @@ func TestBooking(t *testing.T) {
 			nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben), nil,
 		},
 		{
-			"refuses a group for one of its patients",
+			"refuses a group because of one patient",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)},
 			bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben),
 			[]string{"patient-overlap"},
 		},
 		{"books two technicians with one patient", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada), nil},
 		{
-			"refuses two technicians for one of them",
+			"refuses two technicians because of one of them",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)},
 			bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada),
 			[]string{"practitioner-overlap"},
 		},
-		{"refuses who lacks the credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada), []string{"credential-missing"}},
-		{"takes a credential on its last day", nil, bookingOf(advice, wall(20, "15:00-16:00"), []uuid.UUID{robin}, ada), nil},
-		{"refuses a credential the day after", nil, bookingOf(advice, wall(21, "15:00-16:00"), []uuid.UUID{robin}, ada), []string{"credential-missing"}},
-		{"refuses who is not active", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{retired}, ada), []string{"practitioner-inactive"}},
-		{"takes the last quarter of the last day", nil, bookingOf(therapy, Span{wall(31, "23:45-23:50").Start, wall(31, "23:45-23:50").Start.Add(15 * time.Minute)}, one, ada), nil},
-		{"refuses units beyond what is available", nil, bookingOf(therapy, wall(12, "12:00-14:01"), one, ada), []string{"insufficient-units"}},
-		{"takes the past: it is how paper catches up", nil, bookingOf(therapy, wall(2, "12:00-13:00"), one, ada), nil},
+		{"refuses a missing credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada), []string{"credential-missing"}},
+		{"accepts a credential on its last day", nil, bookingOf(advice, wall(20, "15:00-16:00"), []uuid.UUID{robin}, ada), nil},
 		{
-			"tells every rule that fails, in their order",
+			"refuses a credential the day after", nil, bookingOf(advice, wall(21, "15:00-16:00"), []uuid.UUID{robin}, ada),
+			[]string{"credential-missing"},
+		},
+		{
+			"refuses an inactive practitioner", nil, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{retired}, ada),
+			[]string{"practitioner-inactive"},
+		},
+		{
+			"books the last quarter hour of the last day", nil,
+			bookingOf(therapy, Span{wall(31, "23:45-23:50").Start, wall(31, "23:45-23:50").Start.Add(15 * time.Minute)}, one, ada),
+			nil,
+		},
+		{"refuses more units than are available", nil, bookingOf(therapy, wall(12, "12:00-14:01"), one, ada), []string{"insufficient-units"}},
+		{"books the past, for entries from paper records", nil, bookingOf(therapy, wall(2, "12:00-13:00"), one, ada), nil},
+		{
+			"reports every broken rule, in order",
 			[]request{bookingOf(advice, wall(31, "22:00-23:00"), []uuid.UUID{robin}, ada)},
-			bookingOf(advice, Span{wall(31, "22:30-22:31").Start, wall(31, "22:30-22:31").Start.Add(3 * time.Hour)}, []uuid.UUID{retired, robin}, ada),
-			[]string{"practitioner-inactive", "credential-missing", "credential-missing", "practitioner-overlap", "patient-overlap", "insufficient-units"},
+			bookingOf(
+				advice, Span{wall(31, "22:30-22:31").Start, wall(31, "22:30-22:31").Start.Add(3 * time.Hour)},
+				[]uuid.UUID{retired, robin}, ada,
+			),
+			[]string{
+				"practitioner-inactive", "credential-missing", "credential-missing", "practitioner-overlap", "patient-overlap",
+				"insufficient-units",
+			},
 		},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(scheduling.RoundUp)
 			for _, r := range test.before {
-				if r.booking.ServiceCodeID == advice && r.booking.Start.Day() == 31 { // whose credential has ended
+				if r.booking.ServiceCodeID == advice && r.booking.Start.Day() == 31 { // the credential has expired
 					s.rules.Practitioners[of(robin)] = scheduling.Practitioner{Active: true, Credentials: []scheduling.Credential{{Code: "BCBA"}}}
 				}
-				s.made(t, r)
+				s.accepted(t, r)
 				s.rules.Practitioners[of(robin)] = newStage(scheduling.RoundUp).rules.Practitioners[of(robin)]
 			}
 			booked := len(s.book.held)
 			v := s.decides(t, test.booking)
 			if test.reasons == nil {
 				require.Nil(t, v.refusal)
-				require.Len(t, s.book.held, booked+len(test.booking.booking.Patients), "each patient's units are held")
+				require.Len(t, s.book.held, booked+len(test.booking.booking.Patients), "each patient's units are reserved")
 				return
 			}
-			require.NotNil(t, v.refusal, "it should have been refused")
+			require.NotNil(t, v.refusal, "must be refused")
 			require.Equal(t, test.reasons, codesOf(v.refusal))
-			require.Equal(t, test.reasons[0], v.refusal.Code(), "the first one is the refusal")
-			require.Len(t, s.book.held, booked, "a refusal holds nothing")
+			require.Equal(t, test.reasons[0], v.refusal.Code(), "the first reason is the refusal")
+			require.Len(t, s.book.held, booked, "a refused booking reserves nothing")
 			require.NotContains(t, s.appointments, test.booking.key())
 		})
 	}
 }
 
-func TestBookingNamesWhatDoesNotFit(t *testing.T) {
+func TestBookingErrorsNameTheField(t *testing.T) {
 	t.Parallel()
 	with := func(change func(*Booking)) request {
 		r := bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada)
@@ -329,7 +348,7 @@ func TestBookingNamesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestTransitions holds every step from every state against the table.
+// TestTransitions compares every transition from every status with the table.
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	allowed := map[Status][]kind{
@@ -342,18 +361,18 @@ func TestTransitions(t *testing.T) {
 			t.Run(fmt.Sprintf("%s from %s", k, from), func(t *testing.T) {
 				t.Parallel()
 				s := newStage(scheduling.RoundUp)
-				a := s.made(t, bookingOf(therapy, wall(10, "11:00-12:00"), []uuid.UUID{jordan}, ada))
+				a := s.accepted(t, bookingOf(therapy, wall(10, "11:00-12:00"), []uuid.UUID{jordan}, ada))
 				during := noon.Add(-15 * time.Minute)
 				for _, step := range ways[from] {
 					if s.now = noon; step == start {
 						s.now = during
 					}
-					s.made(t, asked(step, a.ID))
+					s.accepted(t, requestFor(step, a.ID))
 				}
 				if s.now = noon.Add(time.Hour); k == start {
 					s.now = during
 				}
-				r := asked(k, a.ID)
+				r := requestFor(k, a.ID)
 				if k == reschedule {
 					r.change = Change{End: patch.Set(wall(10, "11:00-12:45").End)}
 				}
@@ -373,63 +392,63 @@ func TestTransitions(t *testing.T) {
 		}
 	}
 	s := newStage(scheduling.RoundUp)
-	require.ErrorIs(t, s.decides(t, asked(cancel, uuid.New())).refusal, ErrNotFound)
+	require.ErrorIs(t, s.decides(t, requestFor(cancel, uuid.New())).refusal, ErrNotFound)
 }
 
 func TestReschedule(t *testing.T) {
 	t.Parallel()
 	change := func(a Appointment, to Span) request {
-		r := asked(reschedule, a.ID)
+		r := requestFor(reschedule, a.ID)
 		r.change = Change{Start: patch.Set(to.Start), End: patch.Set(to.End)}
 		return r
 	}
-	t.Run("it changes the units by the difference, up and down", func(t *testing.T) {
+	t.Run("changes the units by the difference, up and down", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		a := s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
 		for _, step := range []struct {
 			to    Span
 			units int
 		}{{wall(12, "15:00-17:00"), 8}, {wall(12, "15:30-16:00"), 2}, {wall(13, "09:00-10:00"), 4}} {
-			a = s.made(t, change(a, step.to))
+			a = s.accepted(t, change(a, step.to))
 			require.Equal(t, step.units, a.Patients[0].Units)
 			require.Equal(t, 8-step.units, s.book.available[auth(ada, therapy)])
 		}
-		s.made(t, asked(cancel, a.ID))
-		require.Equal(t, 8, s.book.available[auth(ada, therapy)], "the cancel gives back exactly what is held")
+		s.accepted(t, requestFor(cancel, a.ID))
+		require.Equal(t, 8, s.book.available[auth(ada, therapy)], "the cancellation releases exactly the held units")
 	})
-	t.Run("it does not stand in its own way, but others do", func(t *testing.T) {
+	t.Run("does not conflict with itself, but with others", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
-		s.made(t, bookingOf(therapy, wall(12, "17:00-18:00"), []uuid.UUID{jordan}, ben))
-		a = s.made(t, change(a, wall(12, "15:30-16:30")))
+		a := s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		s.accepted(t, bookingOf(therapy, wall(12, "17:00-18:00"), []uuid.UUID{jordan}, ben))
+		a = s.accepted(t, change(a, wall(12, "15:30-16:30")))
 		v := s.decides(t, change(a, wall(12, "16:30-17:30")))
 		require.ErrorIs(t, v.refusal, ErrPractitionerOverlap)
-		require.Equal(t, a, s.appointments[of(a.ID)], "it stays as it was")
+		require.Equal(t, a, s.appointments[of(a.ID)], "the appointment is unchanged")
 	})
-	t.Run("it leaves its old slot to others, and occupies its new one", func(t *testing.T) {
+	t.Run("frees its old slot, and occupies its new one", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
-		s.made(t, change(a, wall(13, "15:00-16:00")))
-		s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ben))
+		a := s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		s.accepted(t, change(a, wall(13, "15:00-16:00")))
+		s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ben))
 		v := s.decides(t, bookingOf(therapy, wall(13, "15:00-16:00"), []uuid.UUID{jordan}, ben))
 		require.Equal(t, a.ID, v.refusal.Details().(PractitionerOverlap).AppointmentID)
 	})
-	t.Run("it is for the version that was seen", func(t *testing.T) {
+	t.Run("requires the current version", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		a := s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
 		r := change(a, wall(12, "16:00-17:00"))
 		r.change.Match = `"7"`
 		require.ErrorIs(t, s.decides(t, r).refusal, patch.ErrStale)
 	})
-	t.Run("it says what is wrong with a time, whichever half was given", func(t *testing.T) {
+	t.Run("reports an invalid time, whether start or end was given", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
-		r := asked(reschedule, a.ID)
+		a := s.accepted(t, bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan}, ada))
+		r := requestFor(reschedule, a.ID)
 		r.change = Change{Start: patch.Set(wall(12, "16:00-17:00").Start)}
 		require.ErrorIs(t, s.decides(t, r).refusal, fault.ErrInvalid)
 	})
@@ -443,10 +462,10 @@ func TestCancelIsLateWithinTheHours(t *testing.T) {
 	}{{25 * time.Hour, false}, {24 * time.Hour, false}, {24*time.Hour - time.Minute, true}, {-time.Hour, true}} {
 		s := newStage(scheduling.RoundUp)
 		at := noon.Add(test.ahead)
-		a := s.made(t, bookingOf(therapy, Span{at, at.Add(time.Hour)}, []uuid.UUID{jordan}, ada))
-		r := asked(cancel, a.ID)
+		a := s.accepted(t, bookingOf(therapy, Span{at, at.Add(time.Hour)}, []uuid.UUID{jordan}, ada))
+		r := requestFor(cancel, a.ID)
 		r.reason = new("ill")
-		a = s.made(t, r)
+		a = s.accepted(t, r)
 		require.Equal(t, test.late, a.LateCancel, "%s before", test.ahead)
 		require.Equal(t, r.caller.UserID, *a.CancelledBy)
 		require.Equal(t, noon, *a.CancelledAt)
@@ -459,32 +478,32 @@ func TestNoShowReleasesUnlessTheOrganizationConsumes(t *testing.T) {
 	for consumes, left := range map[bool]int{false: 8, true: 4} {
 		s := newStage(scheduling.RoundUp)
 		s.rules.Organizations[clinic] = scheduling.Organization{NoShowConsumes: consumes}
-		a := s.made(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ada))
-		s.made(t, asked(noShow, a.ID))
+		a := s.accepted(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ada))
+		s.accepted(t, requestFor(noShow, a.ID))
 		require.Equal(t, left, s.book.available[auth(ada, therapy)])
 		require.Empty(t, s.book.held)
-		s.made(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ben))
+		s.accepted(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ben))
 	}
 }
 
-func TestNoShowIsNotBeforeTheStart(t *testing.T) {
+func TestNoShowIsRefusedBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	for _, consumes := range []bool{false, true} {
 		s := newStage(scheduling.RoundUp)
 		s.rules.Organizations[clinic] = scheduling.Organization{NoShowConsumes: consumes}
-		a := s.made(t, bookingOf(therapy, wall(11, "09:00-10:00"), []uuid.UUID{jordan}, ada))
+		a := s.accepted(t, bookingOf(therapy, wall(11, "09:00-10:00"), []uuid.UUID{jordan}, ada))
 		for _, early := range []time.Time{noon, a.Start.Add(-time.Microsecond)} {
 			s.now = early
-			refusal := s.decides(t, asked(noShow, a.ID)).refusal
+			refusal := s.decides(t, requestFor(noShow, a.ID)).refusal
 			require.ErrorIs(t, refusal, ErrNotBegun)
 			require.Equal(t, NotBegun{a.Start}, refusal.Details())
-			require.Equal(t, a, s.appointments[of(a.ID)], "it stays as it was")
-			require.Equal(t, 4, s.book.available[auth(ada, therapy)], "and so do its units")
+			require.Equal(t, a, s.appointments[of(a.ID)], "the appointment is unchanged")
+			require.Equal(t, 4, s.book.available[auth(ada, therapy)], "its units are unchanged")
 		}
 		s.now = a.Start
-		require.Equal(t, NoShow, s.made(t, asked(noShow, a.ID)).Status)
+		require.Equal(t, NoShow, s.accepted(t, requestFor(noShow, a.ID)).Status)
 		s.now = noon
-		require.ErrorIs(t, s.decides(t, asked(noShow, a.ID)).refusal, ErrTransition, "what its status says comes first")
+		require.ErrorIs(t, s.decides(t, requestFor(noShow, a.ID)).refusal, ErrTransition, "the status is checked first")
 	}
 }
 
@@ -492,29 +511,29 @@ func TestComplete(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it           string
-		started      string // on the wall of the 10th; "": it was not
-		completion   string // "15:00-16:00" on the 9th; "": as known
+		started      string // on the 10th; "": not started
+		completion   string // such as 15:00-16:00 on the 10th; "": not given
 		want         Span
 		units        int
 		unauthorized int
 	}{
-		{"takes the booked time where nothing else is known", "", "", wall(10, "10:00-11:00"), 4, 0},
-		{"takes the start for when it was started", "10:07", "", wall(10, "10:07-11:00"), 4, 0},
-		{"takes the start for when it was started early", "09:40", "", wall(10, "09:40-11:00"), 6, 0},
-		{"consumes fewer units for a shorter time", "", "10:00-10:31", wall(10, "10:00-10:31"), 3, 0},
-		{"consumes more for a longer one", "", "10:00-11:30", wall(10, "10:00-11:30"), 6, 0},
-		{"tells what nobody has authorized", "", "09:00-11:45", wall(10, "09:00-11:45"), 11, 3},
+		{"defaults to the booked time", "", "", wall(10, "10:00-11:00"), 4, 0},
+		{"defaults to the recorded start", "10:07", "", wall(10, "10:07-11:00"), 4, 0},
+		{"defaults to an early recorded start", "09:40", "", wall(10, "09:40-11:00"), 6, 0},
+		{"consumes fewer units for a shorter session", "", "10:00-10:31", wall(10, "10:00-10:31"), 3, 0},
+		{"consumes more units for a longer session", "", "10:00-11:30", wall(10, "10:00-11:30"), 6, 0},
+		{"reports unauthorized units", "", "09:00-11:45", wall(10, "09:00-11:45"), 11, 3},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(scheduling.RoundUp)
-			a := s.made(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada))
+			a := s.accepted(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada))
 			if test.started != "" {
 				s.now = wall(10, test.started+"-23:00").Start.Add(20 * time.Second)
-				s.made(t, asked(start, a.ID))
+				s.accepted(t, requestFor(start, a.ID))
 				s.now = noon
 			}
-			r := asked(complete, a.ID)
+			r := requestFor(complete, a.ID)
 			if test.completion != "" {
 				span := wall(10, test.completion)
 				r.completion = Completion{Start: &span.Start, End: &span.End}
@@ -529,35 +548,35 @@ func TestComplete(t *testing.T) {
 			require.Empty(t, s.book.held)
 		})
 	}
-	t.Run("it does not end in the future", func(t *testing.T) {
+	t.Run("refuses an end in the future", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		a := s.made(t, bookingOf(therapy, wall(10, "11:30-12:01"), []uuid.UUID{jordan}, ada))
-		v := s.decides(t, asked(complete, a.ID))
+		a := s.accepted(t, bookingOf(therapy, wall(10, "11:30-12:01"), []uuid.UUID{jordan}, ada))
+		v := s.decides(t, requestFor(complete, a.ID))
 		require.ErrorIs(t, v.refusal, fault.ErrInvalid)
 		require.Equal(t, "endTime", v.refusal.Details().(fault.Fields).Errors[0].Field)
 		require.Equal(t, 3, s.book.held[*a.Patients[0].ReservationID])
 	})
-	t.Run("it settles each patient of a group by itself", func(t *testing.T) {
+	t.Run("settles each patient of a group separately", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
 		s.book.available[auth(ben, therapy)] = 4
-		a := s.made(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada, ben))
+		a := s.accepted(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada, ben))
 		span := wall(10, "10:00-11:30")
-		r := asked(complete, a.ID)
+		r := requestFor(complete, a.ID)
 		r.completion = Completion{End: &span.End}
 		v := s.decides(t, r)
 		require.Equal(t, 0, v.session.Patients[0].UnauthorizedUnits)
 		require.Equal(t, 2, v.session.Patients[1].UnauthorizedUnits)
 		require.Equal(t, 2, v.session.UnauthorizedUnits)
 	})
-	t.Run("it holds no units for too short a time, and takes them for a longer session", func(t *testing.T) {
+	t.Run("reserves no units for too short a time, and consumes them for a longer session", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundDown)
-		a := s.made(t, bookingOf(therapy, wall(10, "10:00-10:14"), []uuid.UUID{jordan}, ada))
+		a := s.accepted(t, bookingOf(therapy, wall(10, "10:00-10:14"), []uuid.UUID{jordan}, ada))
 		require.Nil(t, a.Patients[0].ReservationID)
 		span := wall(10, "10:00-10:30")
-		r := asked(complete, a.ID)
+		r := requestFor(complete, a.ID)
 		r.completion = Completion{End: &span.End}
 		require.Equal(t, 2, s.decides(t, r).session.Patients[0].Units)
 		require.Equal(t, 6, s.book.available[auth(ada, therapy)])
@@ -568,13 +587,13 @@ func TestUnitsOfAVisitAreRoundedTogether(t *testing.T) {
 	t.Parallel()
 	s := newStage(scheduling.RoundCMSTotal)
 	units := func(service uuid.UUID, at string) int {
-		return s.made(t, bookingOf(service, wall(12, at), []uuid.UUID{robin}, ada)).Patients[0].Units
+		return s.accepted(t, bookingOf(service, wall(12, at), []uuid.UUID{robin}, ada)).Patients[0].Units
 	}
 	require.Equal(t, 0, units(therapy, "09:00-09:07"))
 	require.Equal(t, 1, units(advice, "09:07-09:14"), "14 minutes are one unit")
 	require.Equal(t, 0, units(family, "09:14-09:21"), "and so are 21")
-	other := s.made(t, bookingOf(therapy, wall(12, "10:00-10:07"), []uuid.UUID{jordan}, ada))
-	require.Equal(t, 0, other.Patients[0].Units, "with somebody else it is another visit")
+	other := s.accepted(t, bookingOf(therapy, wall(12, "10:00-10:07"), []uuid.UUID{jordan}, ada))
+	require.Equal(t, 0, other.Patients[0].Units, "another practitioner means another visit")
 }
 
 func TestClockChanges(t *testing.T) {
@@ -584,20 +603,20 @@ func TestClockChanges(t *testing.T) {
 		span  Span
 		units int
 	}{
-		// On 8 March 2026, 02:00 to 03:00 do not exist.
-		{"an hour on the wall that is none", Span{time.Date(2026, 3, 8, 1, 30, 0, 0, zone), time.Date(2026, 3, 8, 3, 30, 0, 0, zone)}, 4},
-		// On 1 November 2026, 01:00 to 02:00 come twice.
-		{"an hour on the wall that is two", Span{time.Date(2026, 11, 1, 0, 30, 0, 0, zone), time.Date(2026, 11, 1, 2, 0, 0, 0, zone)}, 10},
+		// On 8 March 2026, 02:00 to 03:00 are skipped.
+		{"a skipped hour", Span{time.Date(2026, 3, 8, 1, 30, 0, 0, zone), time.Date(2026, 3, 8, 3, 30, 0, 0, zone)}, 4},
+		// On 1 November 2026, 01:00 to 02:00 are repeated.
+		{"a repeated hour", Span{time.Date(2026, 11, 1, 0, 30, 0, 0, zone), time.Date(2026, 11, 1, 2, 0, 0, 0, zone)}, 10},
 	} {
 		s := newStage(scheduling.RoundUp)
 		s.book.last = calendar.NewDate(2026, time.December, 31)
 		s.book.available[auth(ada, therapy)] = 20
-		a := s.made(t, bookingOf(therapy, test.span, []uuid.UUID{jordan}, ada))
+		a := s.accepted(t, bookingOf(therapy, test.span, []uuid.UUID{jordan}, ada))
 		require.Equal(t, test.units, a.Patients[0].Units, test.it)
 	}
 }
 
-func TestSpansThatCannotBe(t *testing.T) {
+func TestInvalidSpans(t *testing.T) {
 	t.Parallel()
 	at := wall(12, "15:00-16:00")
 	for it, span := range map[string]Span{
@@ -608,9 +627,9 @@ func TestSpansThatCannotBe(t *testing.T) {
 		"endTime seconds":   {at.Start, at.End.Add(time.Nanosecond)},
 		"startTime year":    {at.Start.AddDate(-1000, 0, 0), at.End},
 	} {
-		wrong := span.wrong()
-		require.Len(t, wrong, 1, it)
-		require.Contains(t, it, wrong[0].Field)
+		fieldErrors := span.fieldErrors()
+		require.Len(t, fieldErrors, 1, it)
+		require.Contains(t, it, fieldErrors[0].Field)
 	}
-	require.Empty(t, Span{at.Start, at.Start.Add(24 * time.Hour)}.wrong())
+	require.Empty(t, Span{at.Start, at.Start.Add(24 * time.Hour)}.fieldErrors())
 }

@@ -6,8 +6,8 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// refuseTransfer returns what stands against a transfer whatever it moves: nil
-// where the two authorizations are there and fit each other.
+// refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
+// not match.
 func (s *scene) refuseTransfer(r request) *fault.Error {
 	from, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.From)
 	if !ok {
@@ -19,25 +19,25 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 	case !ok:
 		message = "does not exist"
 	case r.transfer.To == r.transfer.From:
-		message = "is the authorization that the bookings are on"
+		message = "must be another authorization"
 	case to.PatientID != from.PatientID:
-		message = "is an authorization of another patient"
+		message = "belongs to another patient"
 	case to.ServiceCodeID != from.ServiceCodeID:
-		message = "is an authorization of another service"
+		message = "is for another service"
 	default:
 		return nil
 	}
 	field := "toAuthorizationId"
 	if r.settling != nil {
-		field = "moveToAuthorizationId" // of the change
+		field = "moveToAuthorizationId" // the field of an authorization's change
 	}
 	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: message})
 }
 
-// asItIs returns the request without those parts that no longer are what they were
-// read as: requests before it have started, cancelled or moved them. What those have
-// newly booked is not moved, as if it had been booked after this.
-func (d *desk) asItIs(r request) request {
+// withoutOvertaken returns the request without the parts whose appointments earlier requests of the
+// batch have started, cancelled or moved. Appointments that these requests have booked are not
+// moved, as if they had been booked later.
+func (d *desk) withoutOvertaken(r request) request {
 	if r.kind != transfer {
 		return r
 	}
@@ -47,13 +47,13 @@ func (d *desk) asItIs(r request) request {
 	return r
 }
 
-// moveUnits takes the patient's units from the other authorization. The appointment is decided like
-// a new booking with that authorization, on the current date of its start.
+// moveUnits moves the patient's units to the other authorization. The appointment is decided like a
+// new booking with that authorization, on the current date of its start.
 func (d *draft) moveUnits() error {
 	place := d.a.placeOn(d.transfer.From)
 	if err := d.changeAuthorization(place, d.transfer.To); err != nil {
 		return err
 	}
 	d.touch()
-	return d.placeAnew()
+	return d.placeAgain()
 }

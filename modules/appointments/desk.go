@@ -14,33 +14,33 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// desk is where the requests of one transaction are decided, one after the other;
-// what came of them is written at once. It does no I/O.
+// desk decides the requests of one transaction one after the other. The results are written
+// together. It does no I/O.
 type desk struct {
 	scene
-	requests []request // as they are for each appointment
-	// inDoubt: what is to be written may be there already, see [db.InDoubt].
+	requests []request // one for each appointment
+	// If inDoubt is set, an earlier attempt may already have written the changes; see [db.InDoubt].
 	inDoubt bool
-	done    map[operation.Key]operation.Done // carried out before, or on this desk
-	written map[uuid.UUID]Session            // of requests that were carried out before, by their appointments
+	done    map[operation.Key]operation.Done // stored before, or decided on this desk
+	written map[uuid.UUID]Session            // of stored requests, by appointment
 
-	changed  []scheduling.Key        // appointments that are to be written, each once
-	shrunk   map[scheduling.Key]bool // those of which some practitioner takes no part any more
+	changed  []scheduling.Key        // appointments to write, each once
+	shrunk   map[scheduling.Key]bool // those that lose a practitioner
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
 	rows     []operation.Done
 	series   []Series
-	edited   map[scheduling.Key]bool // series of which some appointment was changed on this desk
+	edited   map[scheduling.Key]bool // series with an appointment that was changed on this desk
 }
 
-// errOvertaken says that a request for several appointments of a series was read before
-// another one of the same batch changed that series. It never leaves the package: the
-// batch is halved until the two stand in different ones, and the request is read anew.
+// errOvertaken is returned if a request for several appointments of a series was read before
+// another request of the same batch changed that series. It never leaves the package: the batch is
+// halved until the two are in different batches, and the request is read again.
 var errOvertaken = errors.New("appointments: the series was changed by a request of the same batch")
 
-// overtaken reports whether the request's parts are of what its series no longer is.
-// Which appointments those are, and by how much they move, follows from all of them.
+// overtaken reports whether an earlier request has changed the series of the request. The parts and
+// their shift depend on all appointments of the series.
 func (d *desk) overtaken(r request) bool {
 	if _, known := d.done[r.operationKey()]; known || !r.scope.several() {
 		return false
@@ -49,18 +49,18 @@ func (d *desk) overtaken(r request) bool {
 	return series != nil && d.edited[scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: *series}]
 }
 
-// result is what a request came to, refusals included, or an error that is its own
-// and no answer to be remembered.
+// result is the result of a request: a verdict, refusals included, or an error, which is not
+// stored.
 type result struct {
 	verdict verdict
 	err     error
 }
 
-// settle decides a request on the state that those before it left.
+// settle decides a request on the state that earlier requests left.
 func (d *desk) settle(r request) result {
 	v, known, err := d.recall(r)
 	if !known && err == nil {
-		r = d.asItIs(r)
+		r = d.withoutOvertaken(r)
 		if v, err = d.decide(r); err == nil {
 			err = d.keep(r, v)
 		}
@@ -71,7 +71,7 @@ func (d *desk) settle(r request) result {
 	return result{verdict: v}
 }
 
-// recall returns the verdict of a request that was carried out before.
+// recall returns the stored verdict of a repeated request.
 func (d *desk) recall(r request) (verdict, bool, error) {
 	row, known := d.done[r.operationKey()]
 	if !known {
@@ -96,14 +96,14 @@ func (d *desk) recall(r request) (verdict, bool, error) {
 	return v, true, err
 }
 
-// keep notes what is to be written of a verdict, and remembers it.
+// keep collects the changes of a verdict, and stores its outcome.
 func (d *desk) keep(r request, v verdict) error {
 	if v.changed() {
 		d.noteAll(r, v)
 	} else if !r.repeatable && !d.inDoubt {
-		// What changed nothing and cannot be asked for again needs no row, unless an
-		// attempt before this one may have been accepted: its COMMIT may still be under
-		// way, and only the rows' keys make the two meet.
+		// A request without changes and without a key needs no row, unless an earlier attempt may
+		// have been accepted: its COMMIT may still be running, and only the rows' keys make the two
+		// conflict.
 		return nil
 	}
 	outcome, err := json.Marshal(memoryOf(r, v))
@@ -128,9 +128,9 @@ func (d *desk) noteAll(r request, v verdict) {
 			OrganizationID: r.caller.OrganizationID, ID: r.series, RecurrenceRule: r.rule, CreatedBy: r.caller.UserID, CreatedAt: d.now,
 		})
 	}
-	for i, made := range v.parts {
-		if made.changed() {
-			d.note(r.parts[i], made)
+	for i, decided := range v.parts {
+		if decided.changed() {
+			d.note(r.parts[i], decided)
 		}
 	}
 }

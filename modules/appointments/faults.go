@@ -10,23 +10,27 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The refusals of this module. Those of a booking come with reasons: every rule
-// that stands against it, those of the authorization among them.
+// The errors of this module. An error of a booking has reasons: every rule that the booking would
+// break, including the rules of the authorization.
 var (
-	// ErrNotFound: no such appointment in the caller's organization.
-	ErrNotFound = fault.Define(fault.NotFound, "appointment-not-found", "There is no such appointment.")
-	// ErrSessionNotFound: no such session in the caller's organization.
-	ErrSessionNotFound = fault.Define(fault.NotFound, "session-not-found", "There is no such session.")
-	// ErrTransition comes with [Transition].
-	ErrTransition = fault.Define(fault.Conflict, "appointment-transition", "The appointment's status does not allow that.").Carrying(Transition{}).
-			Advising("Show the appointment anew: somebody else was faster. `allowed` lists where it can go from here.")
-	// ErrNotBegun comes with [NotBegun].
-	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun", "The appointment has not begun, so nobody has missed it yet.").Carrying(NotBegun{}).
-			Advising("Offer it from `startTime` on; until then an appointment can be cancelled.")
+	// ErrNotFound is returned if the caller's organization has no such appointment, or it is
+	// outside the caller's record scope.
+	ErrNotFound = fault.Define(fault.NotFound, "appointment-not-found", "Appointment not found.")
+	// ErrSessionNotFound is returned if the caller's organization has no such session, or it is
+	// outside the caller's record scope.
+	ErrSessionNotFound = fault.Define(fault.NotFound, "session-not-found", "Session not found.")
+	// ErrTransition carries [Transition].
+	ErrTransition = fault.Define(fault.Conflict, "appointment-transition", "The appointment's status does not allow that.").
+			Carrying(Transition{}).
+			Advising("Reload the appointment: another request has changed it. `allowed` lists the statuses that it can change to.")
+	// ErrNotBegun carries [NotBegun].
+	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun", "The appointment has not begun, so it cannot be a no-show yet.").
+			Carrying(NotBegun{}).
+			Advising("Offer this from `startTime` on. Until then, the appointment can be cancelled.")
 	// ErrStartTooEarly carries [TooEarly].
 	ErrStartTooEarly = fault.Define(fault.Conflict, "start-too-early", "It is too early to start the appointment.").
 				Carrying(TooEarly{}).
-				Advising("Offer the start from `startableFrom` on. The organization's `earlyStartMinutes` sets how early that is.")
+				Advising("Offer the start from `startableFrom` on. The organization's `earlyStartMinutes` sets this time.")
 	// ErrStartTooLate carries [TooLate].
 	ErrStartTooLate = fault.Define(fault.Conflict, "start-too-late", "The appointment is over, so it cannot be started now.").
 			Carrying(TooLate{}).
@@ -37,122 +41,129 @@ var (
 			Carrying(Unconfirmed{}).
 			Advising("Show both times and ask whether they are right. Then send the same request with `confirm: true`, under " +
 			"another `Idempotency-Key`.")
-	// ErrPractitionerOverlap comes with [PractitionerOverlap].
-	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap", "The practitioner has another appointment at that time.").Carrying(PractitionerOverlap{}).
+	// ErrPractitionerOverlap carries [PractitionerOverlap].
+	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap", "The practitioner has another appointment at that time.").
+				Carrying(PractitionerOverlap{}).
 				Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
-	// ErrPatientOverlap comes with [PatientOverlap].
-	ErrPatientOverlap = fault.Define(fault.Conflict, "patient-overlap", "The patient has another appointment at that time that cannot run beside this one.").Carrying(PatientOverlap{}).
-				Advising("Choose a time outside `startTime` to `endTime`; which services may run together is in `GET /service-pairs`.")
-	// ErrCredentialMissing comes with [Credentials].
-	ErrCredentialMissing = fault.Define(fault.Conflict, "credential-missing", "The practitioner holds none of the credentials that the service asks for.").Carrying(Credentials{}).
-				Advising("Choose a practitioner who holds one of `required` on `serviceDate`.")
-	// ErrPractitionerInactive comes with [Practitioner].
-	ErrPractitionerInactive = fault.Define(fault.Conflict, "practitioner-inactive", "The practitioner is not active.").Carrying(Practitioner{}).
+	// ErrPatientOverlap carries [PatientOverlap].
+	ErrPatientOverlap = fault.Define(
+		fault.Conflict, "patient-overlap",
+		"The patient has another appointment at that time, and the two services cannot run together.",
+	).Carrying(PatientOverlap{}).
+		Advising("Choose a time outside `startTime` to `endTime`. `GET /service-pairs` lists the services that may run together.")
+	// ErrCredentialMissing carries [Credentials].
+	ErrCredentialMissing = fault.Define(
+		fault.Conflict, "credential-missing", "The practitioner has none of the credentials that the service requires.",
+	).Carrying(Credentials{}).
+		Advising("Choose a practitioner with one of the `required` credentials on `serviceDate`.")
+	// ErrPractitionerInactive carries [Practitioner].
+	ErrPractitionerInactive = fault.Define(fault.Conflict, "practitioner-inactive", "The practitioner is not active.").
+				Carrying(Practitioner{}).
 				Advising("Choose another practitioner.")
-	// ErrSessionLocked comes with [Locked].
-	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked", "The session cannot be changed any more.").Carrying(Locked{}).
+	// ErrSessionLocked carries [Locked].
+	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked", "The session can no longer be changed.").Carrying(Locked{}).
 				Advising("Add an addendum: `POST /sessions/{id}/addenda`.")
 )
 
-// Transition are the details of [ErrTransition].
+// Transition has the details of [ErrTransition].
 type Transition struct {
 	From    Status   `json:"from"`
 	To      Status   `json:"to"`
 	Allowed []Status `json:"allowed"`
 }
 
-// refuseTransition says what the appointment is, and what it can become. A change
-// of its time is from SCHEDULED to SCHEDULED.
+// refuseTransition returns [ErrTransition] with the current status and the allowed ones. A change
+// of the time counts as a change from SCHEDULED to SCHEDULED.
 func refuseTransition(from, to Status) *fault.Error {
 	details := Transition{from, to, transitions[from]}
 	if from == to || to == Scheduled {
-		return ErrTransition.With(details, "The appointment is %s; only a SCHEDULED one can be changed.", from)
+		return ErrTransition.With(details, "The appointment is %s. Only a SCHEDULED appointment can be changed.", from)
 	}
 	return ErrTransition.With(details, "The appointment is %s and cannot become %s.", from, to)
 }
 
-// refuseReopen returns an error with the appointment's current status.
+// refuseReopen returns [ErrTransition] with the current status.
 func refuseReopen(from Status) *fault.Error {
 	return ErrTransition.With(Transition{from, Scheduled, transitions[from]},
-		"The appointment is %s; only an appointment that is IN_PROGRESS can be reopened.", from)
+		"The appointment is %s. Only an IN_PROGRESS appointment can be reopened.", from)
 }
 
-// NotBegun are the details of [ErrNotBegun].
+// NotBegun has the details of [ErrNotBegun].
 type NotBegun struct {
 	Start time.Time `json:"startTime"`
 }
 
-// TooEarly are the details of [ErrStartTooEarly].
+// TooEarly has the details of [ErrStartTooEarly].
 type TooEarly struct {
 	Start         time.Time `json:"startTime"` // the booked start
 	StartableFrom time.Time `json:"startableFrom"`
 }
 
-// TooLate are the details of [ErrStartTooLate].
+// TooLate has the details of [ErrStartTooLate].
 type TooLate struct {
 	End time.Time `json:"endTime"` // the booked end
 }
 
-// How a session's times can differ much from the booked ones.
+// The ways in which a session's times can differ much from the booked times.
 const (
 	otherDate   = "other-date"
 	otherLength = "other-length"
 )
 
-// Unconfirmed are the details of [ErrUnconfirmed].
+// Unconfirmed has the details of [ErrUnconfirmed].
 type Unconfirmed struct {
 	Differences []string  `json:"differences"` // other-date, other-length
 	BookedStart time.Time `json:"bookedStartTime"`
 	BookedEnd   time.Time `json:"bookedEndTime"`
-	Start       time.Time `json:"startTime"` // the session's
+	Start       time.Time `json:"startTime"` // of the session
 	End         time.Time `json:"endTime"`
 }
 
-// Conflicting is an appointment that stands against another one.
+// Conflicting is an appointment that overlaps another one.
 type Conflicting struct {
 	AppointmentID uuid.UUID `json:"appointmentId"`
 	StartTime     time.Time `json:"startTime"`
 	EndTime       time.Time `json:"endTime"`
 }
 
-// PractitionerOverlap are the details of [ErrPractitionerOverlap].
+// PractitionerOverlap has the details of [ErrPractitionerOverlap].
 type PractitionerOverlap struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 	Conflicting
 }
 
-// PatientOverlap are the details of [ErrPatientOverlap].
+// PatientOverlap has the details of [ErrPatientOverlap].
 type PatientOverlap struct {
 	PatientID uuid.UUID `json:"patientId"`
 	Conflicting
 }
 
-// Credentials are the details of [ErrCredentialMissing].
+// Credentials has the details of [ErrCredentialMissing].
 type Credentials struct {
 	PractitionerID uuid.UUID     `json:"practitionerId"`
 	ServiceDate    calendar.Date `json:"serviceDate"`
-	Required       []string      `json:"required"` // any of these is enough
+	Required       []string      `json:"required"` // one of these is required
 }
 
-// Practitioner are the details of [ErrPractitionerInactive].
+// Practitioner has the details of [ErrPractitionerInactive].
 type Practitioner struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 }
 
-// Locked are the details of [ErrSessionLocked].
+// Locked has the details of [ErrSessionLocked].
 type Locked struct {
 	LockedAt time.Time `json:"lockedAt"`
 }
 
-// precedence is the order in which reasons are told, by their codes: first what no
-// other time of that day would help with.
+// precedence is the order of reasons, by code. Reasons that another time of that day would not
+// resolve come first.
 var precedence = []string{
 	"authorization-not-found", "outside-authorization-dates", "authorization-not-active",
 	"practitioner-inactive", "credential-missing", "practitioner-overlap", "patient-overlap",
 	"insufficient-units", "cap-exceeded",
 }
 
-// refusalOf returns the refusal for rules that failed, nil where none did.
+// refusalOf returns the first reason, with all reasons attached, or nil if there are none.
 func refusalOf(reasons []*fault.Error) *fault.Error {
 	if len(reasons) == 0 {
 		return nil

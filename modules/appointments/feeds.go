@@ -18,28 +18,28 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of calendar feeds.
+// The errors of calendar feeds.
 var (
-	// ErrFeedNotFound: no such calendar feed, or it was revoked, or it is not of the
-	// caller's organization: nobody can tell these apart.
-	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "There is no such calendar feed.").
-			Advising("Make a new one where it was revoked.")
-	// ErrNoOwner: no such practitioner or patient in the caller's organization.
-	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "There is nobody of that id who could have a calendar.")
+	// ErrFeedNotFound is returned for an unknown or revoked calendar feed, and for one of another
+	// organization, so that callers cannot tell these apart.
+	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "Calendar feed not found.").
+			Advising("If it was revoked, create a new one.")
+	// ErrNoOwner is returned for an unknown practitioner or patient of a new feed.
+	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "Practitioner or patient not found.")
 )
 
-// Feed is a link under which calendar programs read the appointments of one person.
+// Feed is a link from which calendar programs read the appointments of one person.
 type Feed struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
-	PractitionerID *uuid.UUID // either this
-	PatientID      *uuid.UUID // or that
+	PractitionerID *uuid.UUID // nil: a patient's feed
+	PatientID      *uuid.UUID // nil: a practitioner's feed
 	TokenHash      []byte
 	CreatedBy      uuid.UUID
 	CreatedAt      time.Time
 }
 
-// owner returns whose appointments the feed has.
+// owner returns the person whose appointments the feed has.
 func (f Feed) owner() uuid.UUID {
 	if f.PractitionerID != nil {
 		return *f.PractitionerID
@@ -48,7 +48,8 @@ func (f Feed) owner() uuid.UUID {
 }
 
 // CreateFeed creates a feed of a practitioner's or a patient's appointments and returns it with its
-// token: 256 random bits; only the hash is stored. Errors: [ErrNoOwner], [identity.ErrBeyondOwn].
+// token: 256 random bits, of which only the hash is stored. Errors: [ErrNoOwner],
+// [identity.ErrBeyondOwn].
 func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -88,8 +89,9 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 	return f, token, err
 }
 
-// mayShow returns an error unless the caller may create the feed: [ErrNoOwner] if the caller cannot
-// access the feed's person, [identity.ErrBeyondOwn] if the caller may not read its appointments.
+// mayShow returns an error unless the caller may create the feed: [ErrNoOwner] if the feed's person
+// is outside the caller's record scope, [identity.ErrBeyondOwn] if the caller may not read its
+// appointments.
 func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 	managed, err := f.reached(identity.With(ctx, caller.Acts(PermissionCalendars)))
 	if err != nil {
@@ -106,7 +108,7 @@ func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 		"The link would show appointments. You need the permission %s for these appointments.", PermissionRead)
 }
 
-// reached reports whether the person whose feed it is is within the caller's reach.
+// reached reports whether the feed's person is within the caller's record scope.
 func (f Feed) reached(ctx context.Context) (bool, error) {
 	sees, err := sightOf(ctx, []uuid.UUID{f.owner()}, []uuid.UUID{f.owner()})
 	return sees.everything || f.PatientID != nil && sees.Patients[f.owner()] || f.PractitionerID != nil && sees.Practitioners[f.owner()], err
@@ -123,7 +125,7 @@ func feedEvent(caller identity.Caller, action string, f Feed, at time.Time) trai
 	return e
 }
 
-// Feeds returns the feeds within the caller's reach, the oldest first.
+// Feeds returns the feeds within the caller's record scope, oldest first.
 func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
 	if _, err := identity.From(ctx); err != nil {
 		return nil, err
@@ -139,8 +141,7 @@ func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
 	})
 }
 
-// RevokeFeed takes the link away: whoever has it finds nothing from now on. The
-// error is [ErrFeedNotFound].
+// RevokeFeed revokes the feed; its link stops working immediately. The error is [ErrFeedNotFound].
 func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -156,18 +157,17 @@ func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// feedRead is what a feed tells, or that whoever made it could not make it any more.
+// feedRead is the result of reading a feed: its text, or that it is closed.
 type feedRead struct {
 	feed   Feed
 	closed bool
 	found  []Appointment
 }
 
-// Calendar returns the feed of the token as iCalendar, see [calendarOf]. It needs no
-// caller: the token is what lets one in, for as long as the user who made the feed could
-// make it anew. Each look is on record before it is answered. The error is
-// [ErrFeedNotFound], whether there has never been such a feed or it was revoked or its
-// maker has lost what it takes, or [trail.ErrNotRecorded].
+// Calendar returns the feed with the token as iCalendar; see [calendarOf]. It needs no caller: the
+// token grants access while the feed's creator could still create it. Each read is recorded in the
+// audit trail before the response. Errors: [ErrFeedNotFound] if the feed does not exist, was
+// revoked or is closed; [trail.ErrNotRecorded].
 func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 	read, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) (feedRead, error) {
 		f, err := s.store.feedOf(ctx, hashOfToken(token))
@@ -193,9 +193,9 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 	return calendarOf(read.found)
 }
 
-// closed reports whether whoever made the feed could not make it any more: they or their
-// organization are disabled, or a role, a caseload or a child is theirs no longer. What
-// an API key has made when one could is closed too.
+// closed reports whether the feed's creator could no longer create it: the user or the organization
+// is disabled, or the user has lost a role, a caseload or a child. Feeds that were once created with
+// an API key are closed too.
 func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
 	maker, err := s.callers.Presently(ctx, f.OrganizationID, f.CreatedBy)
 	if errors.Is(err, identity.ErrUnauthenticated) {
@@ -211,13 +211,13 @@ func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
 	return false, err
 }
 
-// feedShown are the After of a read by a link.
+// feedShown is the After value of the audit event of a feed read.
 type feedShown struct {
-	CreatedBy uuid.UUID `json:"createdBy"` // who has answered for the link since they made it
+	CreatedBy uuid.UUID `json:"createdBy"` // the user who created the feed
 }
 
-// noteFeed keeps that a link was followed. Nobody is its actor: whoever holds the link
-// may be anybody, and not the user who made it.
+// noteFeed records that a feed was read. The event has no actor: anyone with the link can read the
+// feed.
 func (s *Service) noteFeed(ctx context.Context, read feedRead) error {
 	e := trail.Event{
 		OrganizationID: read.feed.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),

@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// What a caller may be allowed to do with appointments and sessions.
+// The permissions on appointments and sessions.
 const (
 	PermissionRead          identity.Permission = "appointment:read"
 	PermissionBook          identity.Permission = "appointment:book"
@@ -39,21 +39,29 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook, Limited: appointmentOwners.Scopes(),
 			Name: "bookAppointment", Summary: "Book an appointment",
-			Description: "Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking. With a `recurrenceRule` it books a series, at the same time of day in the organization's time zone also when clocks change, and answers with the first appointment and all `occurrences`: all or nothing, or with `allowPartial` those that nothing stands against.",
-			Refusals:    append([]*fault.Error{ErrSeries}, placing...),
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleBook),
+			Description: "Books a patient with a practitioner for a service, and reserves the units on the authorization, in one " +
+				"transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several practitioners, " +
+				"send `practitionerIds`; the first one leads. A time in the past is allowed if the authorization covers it, for entries " +
+				"from paper records. If the booking is refused, `reasons` lists every rule that it would break. With a `recurrenceRule` " +
+				"it books a series at the same time of day in the organization's time zone, even across clock changes. The response has " +
+				"the first appointment and all `occurrences`. A series is booked completely or not at all; with `allowPartial`, " +
+				"occurrences that break a rule are skipped.",
+			Refusals: append([]*fault.Error{ErrSeries}, placing...),
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
-			Name: "listAppointments", Summary: "List appointments",
+			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(),
+			Reads: subjectAppointment,
+			Name:  "listAppointments", Summary: "List appointments",
 			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
 				"An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Limited: appointmentOwners.Scopes(), Reads: subjectAppointment,
-			Name: "getAppointment", Summary: "Read an appointment",
-			Description: "One appointment with everybody who takes part, and the units that it holds.",
+			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Limited: appointmentOwners.Scopes(),
+			Reads: subjectAppointment,
+			Name:  "getAppointment", Summary: "Get an appointment",
+			Description: "Returns one appointment with its participants and the units that it holds.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
@@ -103,24 +111,28 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel, Limited: appointmentOwners.Scopes(),
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
-			Description: "Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late. With `scope` it cancels this appointment and those of its series that are SCHEDULED and start later, or all those.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleCancel),
+			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and whether the " +
+				"cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all " +
+				"of them.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleCancel),
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow, Limited: appointmentOwners.Scopes(),
-			Name: "noShowAppointment", Summary: "Note that the patient did not come",
-			Description: "Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so. From its start on: until then it can be cancelled.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleNoShow),
+			Name: "noShowAppointment", Summary: "Record a no-show",
+			Description: "Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the " +
+				"organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be " +
+				"cancelled.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
 	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
-// roundingBody is the payer's rule by which units were computed.
+// roundingBody is the payer's rounding rule that was used.
 type roundingBody struct {
 	Method   scheduling.Rounding `json:"method"`
-	StartsOn calendar.Date       `json:"startsOn"` // since when it counts
+	StartsOn calendar.Date       `json:"startsOn"` // the first day on which the rule applies
 }
 
 // participantBody is a patient's part in an appointment.
@@ -128,13 +140,13 @@ type participantBody struct {
 	PatientID       uuid.UUID    `json:"patientId"`
 	AuthorizationID uuid.UUID    `json:"authorizationId"`
 	ReservationID   *uuid.UUID   `json:"reservationId"` // null: its time has never been long enough for a unit
-	Units           int          `json:"units"`         // of the booked time; once it is completed, of the actual time
-	Minutes         int          `json:"minutes"`       // likewise
-	UnitMinutes     int          `json:"unitMinutes"`   // how long a unit is
+	Units           int          `json:"units"`         // of the booked time; after completion, of the actual time
+	Minutes         int          `json:"minutes"`       // of the booked time; after completion, of the actual time
+	UnitMinutes     int          `json:"unitMinutes"`   // the length of a unit
 	Rounding        roundingBody `json:"rounding"`
 }
 
-// appointmentBody is an appointment as clients see it.
+// appointmentBody is an appointment in API responses.
 type appointmentBody struct {
 	ID              uuid.UUID         `json:"id"`
 	OrganizationID  uuid.UUID         `json:"organizationId"`
@@ -151,12 +163,12 @@ type appointmentBody struct {
 	PractitionerIDs []uuid.UUID       `json:"practitionerIds"` // the first one leads
 	Notes           *string           `json:"notes" needs:"appointment:read-notes"`
 	SeriesID        *uuid.UUID        `json:"seriesId"`
-	SessionID       *uuid.UUID        `json:"sessionId"` // once it is completed
+	SessionID       *uuid.UUID        `json:"sessionId"` // set when the appointment is completed
 	StartedAt       *time.Time        `json:"startedAt"`
 	ReopenedAt      *time.Time        `json:"reopenedAt"` // the last time that a start was undone
 	ReopenedBy      *uuid.UUID        `json:"reopenedBy"`
 	ReopenReason    *string           `json:"reopenReason" needs:"appointment:read-notes"`
-	CancelledAt     *time.Time        `json:"cancelledAt"` // or when it was found not to have taken place
+	CancelledAt     *time.Time        `json:"cancelledAt"` // the time of the cancellation or no-show
 	CancelledBy     *uuid.UUID        `json:"cancelledBy"`
 	CancelReason    *string           `json:"cancelReason" needs:"appointment:read-notes"`
 	LateCancel      bool              `json:"lateCancel"`
@@ -165,21 +177,21 @@ type appointmentBody struct {
 	CreatedAt       time.Time         `json:"createdAt"`
 	UpdatedAt       time.Time         `json:"updatedAt"`
 
-	// Occurrences are all requested appointments of a series: the accepted ones and, with
+	// Occurrences has all requested appointments of a series: the accepted ones and, with
 	// `allowPartial`, the refused ones.
 	Occurrences []Occurrence `json:"occurrences,omitempty"`
 
 	// Warnings are concerns about a booking that breaks no rule. They are returned when it is
-	// made or moved.
+	// booked or moved.
 	Warnings []Warning `json:"warnings,omitempty"`
 
-	replayed bool // it was given before
+	replayed bool // the response was stored
 }
 
-// Location is where the appointment can be read.
+// Location returns the path of the appointment.
 func (b appointmentBody) Location() string { return "/api/v1/appointments/" + b.ID.String() }
 
-// Revision is the version, which the API gives as ETag.
+// Revision returns the version, which the API sends as the ETag.
 func (b appointmentBody) Revision() int { return b.Version }
 
 func bodyOf(a Appointment) appointmentBody {
@@ -196,7 +208,7 @@ func bodyOf(a Appointment) appointmentBody {
 			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
 		})
 	}
-	if len(b.Patients) > 0 { // but for the answer of nothing
+	if len(b.Patients) > 0 { // it has no patients if the request failed
 		b.PatientID, b.AuthorizationID, b.Units = b.Patients[0].PatientID, b.Patients[0].AuthorizationID, b.Patients[0].Units
 		b.PractitionerID = b.PractitionerIDs[0]
 	}
@@ -207,17 +219,17 @@ type byID struct {
 	ID uuid.UUID `param:"id"`
 }
 
-// keyed is the header by which a client may repeat a request.
+// keyed is the header that makes a request idempotent.
 type keyed struct {
 	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
 }
 
-// matching is the header that ties a change to a version.
+// matching is the header that makes a change conditional on a version.
 type matching struct {
 	IfMatch patch.Match `header:"If-Match"`
 }
 
-// Header tells a repeated answer from a first one.
+// Header marks a replayed response.
 func (b appointmentBody) Header(h http.Header) { markReplayed(h, b.replayed) }
 
 func markReplayed(h http.Header, replayed bool) {
@@ -237,48 +249,55 @@ type bookedPatientRequest struct {
 	AuthorizationID uuid.UUID `json:"authorizationId" validate:"required"`
 }
 
-// proposal is an appointment as somebody would like to have it.
+// proposal is a requested appointment.
 type proposal struct {
-	PatientID       *uuid.UUID             `json:"patientId" validate:"required_without=Patients"`
-	AuthorizationID *uuid.UUID             `json:"authorizationId" validate:"required_with=PatientID"`
-	PractitionerID  *uuid.UUID             `json:"practitionerId" validate:"required_without=PractitionerIDs"`
-	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`   // in the place of patientId and authorizationId
-	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10"` // in the place of practitionerId
+	PatientID       *uuid.UUID `json:"patientId" validate:"required_without=Patients"`
+	AuthorizationID *uuid.UUID `json:"authorizationId" validate:"required_with=PatientID"`
+	PractitionerID  *uuid.UUID `json:"practitionerId" validate:"required_without=PractitionerIDs"`
+	// Instead of patientId and authorizationId.
+	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`
+	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10"` // instead of practitionerId
 	ServiceCodeID   uuid.UUID              `json:"serviceCodeId" validate:"required"`
 	StartTime       time.Time              `json:"startTime" validate:"required"` // a whole minute
 	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later
 	Notes           *string                `json:"notes" validate:"omitempty,max=4000"`
-	RecurrenceRule  *string                `json:"recurrenceRule" validate:"omitempty,min=1,max=500"` // RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series
+	// RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the
+	// series.
+	RecurrenceRule *string `json:"recurrenceRule" validate:"omitempty,min=1,max=500"`
 }
 
 type bookRequest struct {
 	keyed
 	proposal
-	AllowPartial bool `json:"allowPartial"` // of a series: book those that nothing stands against, and tell of the others
+	AllowPartial bool `json:"allowPartial"` // of a series: book only the appointments that break no rule, and report the others
 }
 
-// booking returns what is asked for; the error names what is given twice.
+// booking returns the requested booking. The error names fields that exclude each other.
 func (r proposal) booking() (Booking, error) {
 	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime}, Notes: r.Notes}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
 	}
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if r.PatientID != nil || r.AuthorizationID != nil {
 		if len(r.Patients) > 0 {
-			wrong = append(wrong, fault.Field{Field: "patients", Code: "excluded_with", Message: "must not be given together with patientId or authorizationId"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: "patients", Code: "excluded_with", Message: "must not be given together with patientId or authorizationId",
+			})
 		} else if r.PatientID != nil && r.AuthorizationID != nil {
 			b.Patients = []BookedPatient{{*r.PatientID, *r.AuthorizationID}}
 		}
 	}
 	if r.PractitionerID != nil {
 		if len(r.PractitionerIDs) > 0 {
-			wrong = append(wrong, fault.Field{Field: "practitionerIds", Code: "excluded_with", Message: "must not be given together with practitionerId"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: "practitionerIds", Code: "excluded_with", Message: "must not be given together with practitionerId",
+			})
 		} else {
 			b.Practitioners = []uuid.UUID{*r.PractitionerID}
 		}
 	}
-	return b, errorOf(wrong)
+	return b, errorOf(fieldErrors)
 }
 
 func (s *Service) handleBook(ctx context.Context, in bookRequest) (appointmentBody, error) {
@@ -297,7 +316,7 @@ func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, erro
 	return bodyOf(a), err
 }
 
-// within are the days of a list.
+// within has the days of a list.
 type within struct {
 	From calendar.Date `query:"from"`                                  // the first day
 	To   calendar.Date `query:"to" validate:"omitempty,gtefield=From"` // the last day
@@ -315,7 +334,7 @@ type listRequest struct {
 	Status         []string  `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
 }
 
-// byStart is the page of a list that is sorted by the start of things.
+// byStart returns the page of a list that is sorted by start.
 func byStart(q httpx.PageQuery, sort string) (db.Keyset, error) {
 	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime", Limit: q.Size() + 1}
 	return page, q.DecodeCursor(&page.After)
@@ -338,9 +357,10 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[ap
 	return httpx.PageOf(in.PageQuery, found, bodyOf, func(a Appointment) any { return positionOf(a.Start, a.ID) }), err
 }
 
-// scoped says which appointments of a series are meant.
+// scoped selects appointments of a series.
 type scoped struct {
-	Scope string `query:"scope" validate:"omitempty,oneof=one following all"` // this appointment (the default), also those of its series that start later, or all of them
+	// This appointment (the default), also later ones of its series, or all of them.
+	Scope string `query:"scope" validate:"omitempty,oneof=one following all"`
 }
 
 type changeAppointmentRequest struct {
@@ -351,7 +371,7 @@ type changeAppointmentRequest struct {
 	EndTime         patch.Field[time.Time]   `json:"endTime"`
 	PractitionerID  patch.Field[uuid.UUID]   `json:"practitionerId"`
 	PractitionerIDs patch.Field[[]uuid.UUID] `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
-	AuthorizationID patch.Field[uuid.UUID]   `json:"authorizationId"` // of an appointment with one patient
+	AuthorizationID patch.Field[uuid.UUID]   `json:"authorizationId"` // only if the appointment has one patient
 	Notes           patch.Clearable[string]  `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
 

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// What a caller may be allowed to do with the time of practitioners.
+// The permissions on the availability of practitioners.
 const (
 	PermissionReadAvailability   identity.Permission = "availability:read"
 	PermissionChangeAvailability identity.Permission = "availability:change"
@@ -24,17 +24,20 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: path, Permission: PermissionReadAvailability, Limited: identity.Self,
-			Name: "getAvailability", Summary: "Read when a practitioner can be booked",
-			Description: "Hours of the week, exceptions for certain dates, and the time that is kept free around appointments, in wall-clock time of the organization's time zone. Of a practitioner of whom nothing has been said all lists are empty and `version` is 0.",
-			Refusals:    []*fault.Error{ErrNoPractitioner},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailability),
+			Name: "getAvailability", Summary: "Get a practitioner's availability",
+			Description: "Returns the weekly hours, the exceptions for certain dates, and the buffers around appointments, in wall-clock " +
+				"time of the organization's time zone. If no availability has been set, all lists are empty and `version` is 0.",
+			Refusals: []*fault.Error{ErrNoPractitioner},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleAvailability),
 		},
 		{
 			Method: http.MethodPut, Path: path, Permission: PermissionChangeAvailability, Limited: identity.Self,
-			Name: "setAvailability", Summary: "Say when a practitioner can be booked",
-			Description: "Replaces all that has been said. Hours go from a time of day to a later one; what goes on past midnight are hours of two days. An exception replaces the weekly hours of its dates by its own, or by none. Availability guides openings and warns at a booking; it refuses none, and appointments that are there stay.",
-			Refusals:    []*fault.Error{ErrNoPractitioner},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSetAvailability),
+			Name: "setAvailability", Summary: "Set a practitioner's availability",
+			Description: "Replaces the practitioner's availability. Hours go from a time of day to a later one; split hours that cross " +
+				"midnight into two days. An exception replaces the weekly hours of its dates by its own hours, or by none. Availability " +
+				"determines openings and causes warnings. It never refuses a booking, and does not affect existing appointments.",
+			Refusals: []*fault.Error{ErrNoPractitioner},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSetAvailability),
 		},
 		{
 			Method: http.MethodGet, Path: "/practitioners/:id/openings", Permission: PermissionReadAvailability, Limited: identity.Self,
@@ -50,14 +53,14 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 	}
 }
 
-// availabilityBody is a practitioner's availability as clients see it.
+// availabilityBody is a practitioner's availability in API responses.
 type availabilityBody struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 	Availability
-	Version int `json:"version"` // 0: nothing has been said yet
+	Version int `json:"version"` // 0: never set
 }
 
-// Revision is the version, which the API gives as ETag.
+// Revision returns the version, which the API sends as the ETag.
 func (b availabilityBody) Revision() int { return b.Version }
 
 func availabilityBodyOf(t Timetable) availabilityBody {
@@ -91,7 +94,7 @@ type openingsRequest struct {
 	From    calendar.Date `query:"from" validate:"required"` // the first day
 	To      calendar.Date `query:"to" validate:"required"`   // the last day
 	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
-	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default 15
+	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default: 15
 	// AppointmentID is an appointment that would move.
 	AppointmentID uuid.UUID `query:"appointmentId"`
 }
@@ -104,10 +107,9 @@ type openingBody struct {
 
 // openingsBody are free times of a practitioner.
 type openingsBody struct {
-	// AvailabilityKnown says whether anything is known of when the practitioner works;
-	// if not, there are no openings.
+	// Whether availability has been set for the practitioner. If not, there are no openings.
 	AvailabilityKnown bool          `json:"availabilityKnown"`
-	Data              []openingBody `json:"data"` // in the order of their starts
+	Data              []openingBody `json:"data"` // sorted by start
 }
 
 const defaultStep = 15
@@ -128,8 +130,8 @@ func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openi
 	return b, err
 }
 
-// warned answers with a booking or a change, and what is to be known of it. That
-// it cannot be told is no reason not to answer: what was asked for is done.
+// warned adds warnings to the response of a booking or a change. If they cannot be computed, the
+// response has none: the booking has already been made.
 func (s *Service) warned(ctx context.Context) func(o Outcome, err error) (appointmentBody, error) {
 	return func(o Outcome, err error) (appointmentBody, error) {
 		b, err := answerOf(o, err)

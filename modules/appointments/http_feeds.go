@@ -13,42 +13,45 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// PermissionCalendars lets one make and revoke calendar feeds.
+// PermissionCalendars allows a caller to create and revoke calendar feeds.
 const PermissionCalendars identity.Permission = "calendar:manage"
 
-// calendarFresh is how long a calendar program need not ask again.
+// calendarFresh is the max-age of a feed in HTTP caches.
 const calendarFresh = 5 * time.Minute
 
 func (s *Service) feedRoutes() []httpx.Route {
-	const told = " It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about."
+	const feedContents = " The feed has the times of appointments and whether they were cancelled, but no names, services or notes. " +
+		"The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: " +
+		"the user is disabled, or loses the permission or access to the person of the calendar."
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
-			Name: "createPractitionerCalendarFeed", Summary: "Make a calendar link for a practitioner",
-			Description: "A secret link under which calendar programs read the practitioner's appointments as iCalendar." + told,
+			Name: "createPractitionerCalendarFeed", Summary: "Create a calendar link for a practitioner",
+			Description: "Creates a secret link from which calendar programs read the practitioner's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
 			Method: http.MethodPost, Path: "/patients/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
-			Name: "createPatientCalendarFeed", Summary: "Make a calendar link for a patient",
-			Description: "A secret link under which calendar programs read the patient's appointments as iCalendar." + told,
+			Name: "createPatientCalendarFeed", Summary: "Create a calendar link for a patient",
+			Description: "Creates a secret link from which calendar programs read the patient's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Limited: feedOwners.Scopes(), Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
-			Description: "All calendar feeds of the organization that were not revoked, the oldest first, without their links.",
+			Description: "Returns all calendar feeds of the organization that are not revoked, oldest first, without their links.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),
 		},
 		{
 			Method: http.MethodDelete, Path: "/calendar-feeds/:id", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
 			Name: "revokeCalendarFeed", Summary: "Revoke a calendar link",
-			Description: "Whoever has the link finds nothing from now on. Calendar programs may go on showing what they have read.",
-			Refusals:    []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeFeed),
+			Description: "Revokes the link: it stops working immediately. Calendar programs may still show appointments that they have " +
+				"already read.",
+			Refusals: []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendars/:file", Permission: httpx.Public,
-			Name: "readCalendar", Summary: "Read a calendar by its link",
+			Name: "readCalendar", Summary: "Read a calendar feed",
 			Description: "Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that " +
 				"subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar " +
 				"programs add are ignored.",
@@ -57,21 +60,21 @@ func (s *Service) feedRoutes() []httpx.Route {
 	}
 }
 
-// feedBody is a calendar feed as clients see it.
+// feedBody is a calendar feed in API responses.
 type feedBody struct {
 	ID             uuid.UUID  `json:"id"`
-	PractitionerID *uuid.UUID `json:"practitionerId"` // null: it is a patient's
-	PatientID      *uuid.UUID `json:"patientId"`      // null: it is a practitioner's
+	PractitionerID *uuid.UUID `json:"practitionerId"` // null: a patient's feed
+	PatientID      *uuid.UUID `json:"patientId"`      // null: a practitioner's feed
 	CreatedBy      uuid.UUID  `json:"createdBy"`
 	CreatedAt      time.Time  `json:"createdAt"`
 }
 
-// newFeedBody is a calendar feed that was just made.
+// newFeedBody is a new calendar feed.
 type newFeedBody struct {
 	feedBody
-	// Path is the link's on this server: a secret. It is null where the request is
-	// repeated with its Idempotency-Key, since it is kept nowhere: then revoke the
-	// feed and make another.
+	// The path of the link on this server: a secret. Null in the response to a retry with the same
+	// Idempotency-Key, because the secret is not stored. In that case revoke the feed and create
+	// another.
 	Path httpx.Secret `json:"path"`
 }
 
@@ -101,7 +104,7 @@ func (s *Service) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, 
 	return newFeed(f, token, nil)
 }
 
-// feedsBody are all calendar feeds of an organization.
+// feedsBody has all calendar feeds of an organization.
 type feedsBody struct {
 	Data []feedBody `json:"data"`
 }

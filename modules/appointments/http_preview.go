@@ -11,12 +11,13 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// PermissionPreview lets one ask what a booking would come to.
+// PermissionPreview allows a caller to preview a booking.
 const PermissionPreview identity.Permission = "appointment:preview"
 
 func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview, Limited: appointmentOwners.Scopes(), ReadOnly: true,
+		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview,
+		Limited: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Preview a booking or a new time",
 		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for " +
 			"each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on " +
@@ -27,18 +28,19 @@ func (s *Service) previewRoutes() []httpx.Route {
 	}}
 }
 
-// appointmentPreviewBody is what a booking would come to.
+// appointmentPreviewBody is the result of a preview.
 type appointmentPreviewBody struct {
-	Bookable    bool         `json:"bookable"`    // nothing stands against any of it
+	Bookable    bool         `json:"bookable"`    // no occurrence breaks a rule
 	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId` is null
-	Warnings    []Warning    `json:"warnings"`    // what should be known, and stands against nothing
-	// Alternatives to one appointment that something stands against: the nearest times and the other authorizations that would do. Null otherwise.
+	Warnings    []Warning    `json:"warnings"`    // concerns about the booking that break no rule
+	// Alternatives to a single appointment that breaks a rule: the nearest free times, and other
+	// authorizations that cover it. Null otherwise.
 	Alternatives *Alternatives `json:"alternatives"`
 }
 
 type previewAppointmentRequest struct {
 	proposal
-	AppointmentID *uuid.UUID `json:"appointmentId"` // an appointment that would change to this; its patients and service cannot change
+	AppointmentID *uuid.UUID `json:"appointmentId"` // the appointment to change; its patients and service cannot change
 }
 
 func (s *Service) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {

@@ -26,24 +26,25 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/sessions/:id", Permission: PermissionReadSession, Limited: sessionOwners.Scopes(), Reads: subjectSession,
-			Name: "getSession", Summary: "Read a session",
-			Description: "One session with its actual time, units, narrative and addenda.",
+			Name: "getSession", Summary: "Get a session",
+			Description: "Returns one session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSession),
 		},
 		{
 			Method: http.MethodPatch, Path: "/sessions/:id", Permission: PermissionChangeSession, Limited: sessionOwners.Scopes(),
 			Name: "changeSession", Summary: "Change a session's narrative",
-			Description: "Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.",
+			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.",
 			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{
 			Method: http.MethodPost, Path: "/sessions/:id/addenda", Permission: PermissionChangeSession, Limited: sessionOwners.Scopes(),
 			Name: "addAddendum", Summary: "Add a signed addendum to a session",
-			Description: "A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
-			Refusals:    []*fault.Error{ErrSessionNotFound},
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleAddendum),
+			Description: "Adds a text that is signed by the caller and can never be changed. Possible at any time. Its hash is the SHA-256 " +
+				"of the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
+			Refusals: []*fault.Error{ErrSessionNotFound},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleAddendum),
 		},
 	}
 }
@@ -54,12 +55,12 @@ type sessionPatientBody struct {
 	AuthorizationID   uuid.UUID    `json:"authorizationId"`
 	Minutes           int          `json:"minutes"`
 	Units             int          `json:"units"`             // of the actual time
-	UnauthorizedUnits int          `json:"unauthorizedUnits"` // those of them that the authorization did not cover
+	UnauthorizedUnits int          `json:"unauthorizedUnits"` // the units that the authorization did not cover
 	UnitMinutes       int          `json:"unitMinutes"`
 	Rounding          roundingBody `json:"rounding"`
 }
 
-// addendumBody is what was added to a session, and signed.
+// addendumBody is a signed addendum to a session.
 type addendumBody struct {
 	ID       uuid.UUID `json:"id"`
 	Text     *string   `json:"text" needs:"session:read-narrative"`
@@ -68,7 +69,7 @@ type addendumBody struct {
 	Hash     string    `json:"hash"`
 }
 
-// sessionBody is a session as clients see it.
+// sessionBody is a session in API responses.
 type sessionBody struct {
 	ID                uuid.UUID            `json:"id"`
 	OrganizationID    uuid.UUID            `json:"organizationId"`
@@ -83,17 +84,17 @@ type sessionBody struct {
 	Patients          []sessionPatientBody `json:"patients"`
 	PractitionerIDs   []uuid.UUID          `json:"practitionerIds"`
 	Narrative         *string              `json:"narrative" needs:"session:read-narrative"`
-	Addenda           []addendumBody       `json:"addenda"` // the oldest first
+	Addenda           []addendumBody       `json:"addenda"` // oldest first
 	CreatedBy         uuid.UUID            `json:"createdBy"`
 	Version           int                  `json:"version"`
 	CreatedAt         time.Time            `json:"createdAt"`
 	UpdatedAt         time.Time            `json:"updatedAt"`
 }
 
-// Location is where the session can be read.
+// Location returns the path of the session.
 func (b sessionBody) Location() string { return "/api/v1/sessions/" + b.ID.String() }
 
-// Revision is the version, which the API gives as ETag.
+// Revision returns the version, which the API sends as the ETag.
 func (b sessionBody) Revision() int { return b.Version }
 
 func sessionBodyOf(s Session) sessionBody {
@@ -104,13 +105,14 @@ func sessionBodyOf(s Session) sessionBody {
 	}
 	for _, p := range s.Patients {
 		b.Patients = append(b.Patients, sessionPatientBody{
-			p.PatientID, p.AuthorizationID, p.Minutes, p.Units, p.UnauthorizedUnits, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+			p.PatientID, p.AuthorizationID, p.Minutes, p.Units, p.UnauthorizedUnits, p.UnitMinutes,
+			roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
 		})
 	}
 	for _, a := range s.Addenda {
 		b.Addenda = append(b.Addenda, addendumBody{a.ID, &a.Text, a.SignedBy, a.SignedAt, hex.EncodeToString(a.Hash)})
 	}
-	if len(b.Patients) > 0 { // but for the answer of nothing
+	if len(b.Patients) > 0 { // it has no patients if the request failed
 		b.PatientID, b.PractitionerID, b.Units = b.Patients[0].PatientID, b.PractitionerIDs[0], b.Patients[0].Units
 	}
 	return b
@@ -131,7 +133,7 @@ type completeAnswer struct {
 	Appointment appointmentBody `json:"appointment"`
 }
 
-// Header tells a repeated answer from a first one.
+// Header marks a replayed response.
 func (a completeAnswer) Header(h http.Header) { markReplayed(h, a.replayed) }
 
 func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {

@@ -26,19 +26,21 @@ func (s *Service) transferRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleMove),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview, ReadOnly: true, Reads: subjectAppointment,
-			Name: "previewMoveBookings", Summary: "Tell what moving bookings would come to",
-			Description: "The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.",
-			Refusals:    []*fault.Error{s.units.NotFound()},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreviewMove),
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview,
+			ReadOnly: true, Reads: subjectAppointment,
+			Name: "previewMoveBookings", Summary: "Preview moving bookings",
+			Description: "Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each booking. " +
+				"Nothing is written or reserved.",
+			Refusals: []*fault.Error{s.units.NotFound()},
+			Endpoint: httpx.Handle(http.StatusOK, s.handlePreviewMove),
 		},
 	}
 }
 
-// transferBody says which bookings are to be moved.
+// transferBody selects the bookings to move.
 type transferBody struct {
 	ToAuthorizationID uuid.UUID     `json:"toAuthorizationId" validate:"required"`
-	From              calendar.Date `json:"from"` // the first service date, also one that is past; today where it is not given
+	From              calendar.Date `json:"from"` // the first service date, which may be in the past; default: today
 }
 
 func (b transferBody) transfer(from uuid.UUID) Transfer {
@@ -49,21 +51,21 @@ type moveBookingsRequest struct {
 	byID
 	keyed
 	transferBody
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // for the ledgers of both
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // stored in the ledgers of both authorizations
 }
 
-// movedBody is what became of the bookings.
+// movedBody has the moved bookings.
 type movedBody struct {
 	AuthorizationID   uuid.UUID    `json:"authorizationId"`
 	ToAuthorizationID uuid.UUID    `json:"toAuthorizationId"`
-	Moved             int          `json:"moved"`       // how many bookings
-	Units             int          `json:"units"`       // which they hold on the other authorization
-	Occurrences       []Occurrence `json:"occurrences"` // each of them, in the order of their times
+	Moved             int          `json:"moved"`       // the number of bookings
+	Units             int          `json:"units"`       // held on the other authorization
+	Occurrences       []Occurrence `json:"occurrences"` // sorted by start
 
-	replayed bool // it was given before
+	replayed bool // the response was stored
 }
 
-// Header tells a repeated answer from a first one.
+// Header marks a replayed response.
 func (b movedBody) Header(h http.Header) { markReplayed(h, b.replayed) }
 
 func (s *Service) handleMove(ctx context.Context, in moveBookingsRequest) (movedBody, error) {
@@ -83,10 +85,10 @@ type previewMoveRequest struct {
 	transferBody
 }
 
-// movePreviewBody is what moving bookings would come to.
+// movePreviewBody is the result of a preview.
 type movePreviewBody struct {
-	Movable     bool         `json:"movable"`     // nothing stands against any of them
-	Occurrences []Occurrence `json:"occurrences"` // each of them, in the order of their times
+	Movable     bool         `json:"movable"`     // no booking breaks a rule
+	Occurrences []Occurrence `json:"occurrences"` // sorted by start
 }
 
 func (s *Service) handlePreviewMove(ctx context.Context, in previewMoveRequest) (movePreviewBody, error) {

@@ -11,23 +11,21 @@ import (
 // calendarType is the media type of feeds.
 const calendarType = "text/calendar"
 
-// refreshInterval is how long calendar programs should wait before they fetch a feed again.
+// refreshInterval is the interval at which calendar programs should fetch a feed.
 const refreshInterval = "PT1H"
 
-// calendarOf returns the appointments as an iCalendar feed (RFC 5545), for calendar
-// programs that fetch it again and again. Whoever has its link reads it, and it
-// comes to rest on phones and in the clouds of third parties: so it tells that there
-// is an appointment, when, and whether it was cancelled, and nothing else. No names,
-// no service, no notes. The same appointments make the same text.
+// calendarOf returns the appointments as an iCalendar feed (RFC 5545). Anyone with the link can
+// read it, and copies are stored on phones and by third parties. So it has only the times and
+// whether an appointment was cancelled: no names, services or notes. It is deterministic.
 //
 // A feed has no METHOD. With one it would be a scheduling message, whose events need an ORGANIZER
 // (RFC 5546, section 3.2.1), and a feed names no people.
 func calendarOf(found []Appointment) (string, error) {
 	c := ics.NewCalendar()
 	c.SetProductId("-//Omnirapeutic//Appointments//EN")
-	c.SetName("Appointments") // also as X-WR-CALNAME, for programs that do not know RFC 7986
+	c.SetName("Appointments") // also as X-WR-CALNAME, for programs without RFC 7986
 	c.SetRefreshInterval(refreshInterval)
-	c.SetXPublishedTTL(refreshInterval) // the same for such programs
+	c.SetXPublishedTTL(refreshInterval) // for programs without RFC 7986
 	for _, a := range found {
 		addEvent(c, a)
 	}
@@ -35,7 +33,7 @@ func calendarOf(found []Appointment) (string, error) {
 		addTimeZone(c)
 	}
 	var text strings.Builder
-	// Lines end with CR and LF, whatever the system's lines do.
+	// Lines end with CR and LF on every operating system.
 	err := c.SerializeTo(&text, ics.WithNewLine("\r\n"))
 	return text.String(), err
 }
@@ -67,13 +65,13 @@ func addEvent(c *ics.Calendar, a Appointment) {
 		e.SetStatus(ics.ObjectStatusConfirmed)
 		return
 	}
-	e.SetSummary("Cancelled: " + summary) // many programs show a cancelled event like any other
+	e.SetSummary("Cancelled: " + summary) // many programs show cancelled events like others
 	e.SetStatus(ics.ObjectStatusCancelled)
 	e.SetTimeTransparency(ics.TransparencyTransparent)
 }
 
-// feedWindow is which appointments a feed has: those of the last four weeks, so
-// that a cancelled one is seen to be, and of the year to come.
+// feedWindow returns the time that a feed covers: the last four weeks, so that recent cancellations
+// are visible, and the next year.
 func feedWindow(now time.Time) Span {
 	const back, ahead = 28, 366
 	day := now.UTC().Truncate(24 * time.Hour)

@@ -17,7 +17,7 @@ import (
 type icsProperty struct {
 	required bool
 	value    *regexp.Regexp
-	params   map[string]string // each of them once and with this value, see RFC 7986, section 5.7
+	params   map[string]string // each exactly once and with this value, see RFC 7986, section 5.7
 }
 
 var (
@@ -77,7 +77,7 @@ func strictly(text string) error {
 	for _, line := range lines {
 		parts := icsLine.FindStringSubmatch(line)
 		if parts == nil {
-			return fmt.Errorf("%q is no content line", line)
+			return fmt.Errorf("%q is not a content line", line)
 		}
 		name, params, value := parts[1], parts[2], parts[3]
 		switch {
@@ -157,7 +157,7 @@ func unfolded(text string) ([]string, error) {
 	for line := range strings.SplitSeq(rest, "\r\n") {
 		switch {
 		case line == "" || strings.ContainsAny(line, "\r\n"):
-			return nil, fmt.Errorf("%q is no line", line)
+			return nil, fmt.Errorf("%q is not a line", line)
 		case len(line) > 75 || !utf8.ValidString(line):
 			return nil, fmt.Errorf("%q has %d octets, or half a character", line, len(line))
 		}

@@ -17,7 +17,7 @@ func events(t require.TestingT, text string) []ical.Event {
 	requireStrict(t, text)
 	decoded, err := ical.NewDecoder(strings.NewReader(text)).Decode()
 	require.NoError(t, err)
-	// Its encoder refuses what lacks a property, or has one twice.
+	// The encoder refuses missing and repeated properties.
 	var again strings.Builder
 	require.NoError(t, ical.NewEncoder(&again).Encode(decoded))
 	version, err := decoded.Props.Text(ical.PropVersion)
@@ -26,7 +26,7 @@ func events(t require.TestingT, text string) []ical.Event {
 	return decoded.Events()
 }
 
-// property returns a property of an event as it stands in the feed.
+// property returns a property of an event in its encoded form.
 func property(t require.TestingT, e ical.Event, name string) string {
 	p := e.Props.Get(name)
 	require.NotNil(t, p, name)
@@ -57,7 +57,7 @@ func TestCalendar(t *testing.T) {
 	} {
 		require.Equal(t, want, property(t, found[0], name), name)
 	}
-	require.Len(t, found[0].Props, 9, "and nothing else")
+	require.Len(t, found[0].Props, 9, "no other properties")
 	require.Equal(t, "CANCELLED", property(t, found[1], ical.PropStatus))
 	require.Equal(t, "Cancelled: Appointment", property(t, found[1], ical.PropSummary))
 	for _, line := range []string{
@@ -71,7 +71,7 @@ func TestCalendar(t *testing.T) {
 	}
 }
 
-func TestCalendarIsAsRFC5545Wants(t *testing.T) {
+func TestCalendarConformsToRFC5545(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var all []Appointment
@@ -100,7 +100,7 @@ func TestCalendarIsAsRFC5545Wants(t *testing.T) {
 	})
 }
 
-// TestCalendarWithoutAppointments: a program that subscribes to an empty feed must
+// TestCalendarWithoutAppointments checks that an empty feed is valid: a subscribing program must
 // not take it for a broken one.
 func TestCalendarWithoutAppointments(t *testing.T) {
 	t.Parallel()

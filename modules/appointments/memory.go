@@ -2,11 +2,10 @@ package appointments
 
 import "omnirapeutic/platform/operation"
 
-// operations is the memory of requests.
+// operations stores the outcomes of requests, for replay.
 var operations = operation.In("appointment_operations")
 
-// memory is what an operation's row keeps of its outcome: what a repetition must
-// answer. What people have written, such as notes, is not in it.
+// memory is the stored form of a request's outcome. It does not contain texts such as notes.
 type memory struct {
 	operation.Answer
 	Appointment *Appointment `json:"appointment,omitempty"`
@@ -31,8 +30,8 @@ func memoryOf(r request, v verdict) memory {
 	return m
 }
 
-// recall returns the verdict of the earlier request, with what people have written
-// as it stands now.
+// recall returns the verdict of the earlier request, with the current texts of the appointment and
+// the session.
 func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 	v := verdict{replayed: true}
 	if m.Refusal != nil {
@@ -42,7 +41,7 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 	}
 	v.appointment, v.occurrences = *m.Appointment, m.Occurrences
 	v.appointment.Notes = now.Notes
-	if v.appointment.CancelledAt != nil { // or it was cancelled after this
+	if v.appointment.CancelledAt != nil { // or cancelled later
 		v.appointment.CancelReason = now.CancelReason
 	}
 	if v.appointment.ReopenedAt != nil {
@@ -51,6 +50,6 @@ func (m memory) recall(now Appointment, session *Session) (verdict, error) {
 	if v.session = m.Session; v.session != nil && session != nil {
 		v.session.Narrative = session.Narrative
 	}
-	v.before = v.appointment // nothing is to be written
+	v.before = v.appointment // nothing to write
 	return v, nil
 }

@@ -9,15 +9,15 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// needs are what requests may meet, in whatever order and combination they come to
-// be carried out: so that a batch is read at once, whatever is in it.
+// needs are the records that requests may need, in any order and combination, so that a batch is
+// read in one go.
 type needs struct {
 	held      []Held
 	question  scheduling.Question
-	coverages map[authorizationKey]map[calendar.Date]bool // which days' rounding is asked for
-	staff     map[scheduling.Key][]Span                   // times for which slots of practitioners are asked for
+	coverages map[authorizationKey]map[calendar.Date]bool // the days whose rounding rules are needed
+	staff     map[scheduling.Key][]Span                   // the times for which practitioners' slots are needed
 	patients  map[scheduling.Key][]Span
-	visits    []patientDay // days of patients whose visits may be rounded as a whole
+	visits    []patientDay // patients' days whose visits may be rounded as a whole
 }
 
 type authorizationKey = scheduling.Key
@@ -27,10 +27,10 @@ type patientDay struct {
 	patient, authorization scheduling.Key
 	day                    calendar.Date
 	zone                   *time.Location
-	totals                 bool // as it is, it is rounded by the visit
+	totals                 bool // the current units were rounded by visit
 }
 
-// subject is an appointment with all that the requests on it may make of it.
+// subject is an appointment with all changes that the requests may make.
 type subject struct {
 	organization uuid.UUID
 	zone         *time.Location
@@ -38,19 +38,18 @@ type subject struct {
 	patients     []Participant
 	staff        []uuid.UUID
 	starts, ends []time.Time
-	worked       []time.Time // when sessions of it may have begun
+	worked       []time.Time // possible starts of its sessions
 	placed       bool        // it may be placed again: its time, staff or authorization may change
 }
 
-// needsOf collects what the requests need to know, of appointments that are there
-// and of new ones.
-func needsOf(requests []request, there map[scheduling.Key]Appointment, now time.Time) needs {
+// needsOf returns the needs of the requests, for existing appointments and new ones.
+func needsOf(requests []request, existing map[scheduling.Key]Appointment, now time.Time) needs {
 	n := needs{
 		coverages: map[authorizationKey]map[calendar.Date]bool{},
 		staff:     map[scheduling.Key][]Span{}, patients: map[scheduling.Key][]Span{},
 	}
 	for _, r := range requests {
-		if r.transfer != nil { // what they are is asked for, whatever there is to be moved
+		if r.transfer != nil { // both authorizations are needed, even if nothing moves
 			n.held = append(n.held, Held{r.caller.OrganizationID, r.transfer.From, nil}, Held{r.caller.OrganizationID, r.transfer.To, nil})
 		}
 	}
@@ -60,7 +59,7 @@ func needsOf(requests []request, there map[scheduling.Key]Appointment, now time.
 			n.add(subjectOf(r))
 			continue
 		}
-		a, ok := there[r.key()]
+		a, ok := existing[r.key()]
 		if !ok {
 			continue
 		}
@@ -91,7 +90,7 @@ func subjectOf(r request) subject {
 	return s
 }
 
-// ask adds what a request may make of the appointment.
+// ask adds the changes that a request may make to the appointment.
 func (s *subject) ask(r request, a Appointment, now time.Time) {
 	switch r.kind {
 	case reschedule:
@@ -129,12 +128,12 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 	}
 }
 
-// spans returns every time that the appointment may come to have.
+// spans returns every time that the appointment may get.
 func (s subject) spans() []Span {
 	var all []Span
 	for _, start := range s.starts {
 		for _, end := range s.ends {
-			if span := (Span{start, end}); len(span.wrong()) == 0 {
+			if span := (Span{start, end}); len(span.fieldErrors()) == 0 {
 				all = append(all, span)
 			}
 		}
@@ -162,7 +161,7 @@ func (n *needs) add(s subject) {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
 		if !s.placed && len(s.worked) == 0 {
-			continue // nothing is measured
+			continue // no units are computed
 		}
 		for day := range days {
 			if n.coverages[key(p.AuthorizationID)] == nil {
@@ -176,7 +175,8 @@ func (n *needs) add(s subject) {
 	}
 }
 
-// ask completes the question by the coverages, once the book tells the insurances.
+// ask returns the question to the directory. The coverages depend on the insurances, which the book
+// has.
 func (n *needs) ask(book Book) scheduling.Question {
 	for key, days := range n.coverages {
 		terms, ok := book.Terms(key.OrganizationID, key.ID)
@@ -190,7 +190,7 @@ func (n *needs) ask(book Book) scheduling.Question {
 	return n.question
 }
 
-// addVisits asks for the whole days of patients whose payers round by the visit.
+// addVisits adds the whole days of patients whose payers round by visit.
 func (n *needs) addVisits(book Book, rules scheduling.Rules) {
 	for _, v := range n.visits {
 		terms, ok := book.Terms(v.authorization.OrganizationID, v.authorization.ID)
@@ -201,8 +201,8 @@ func (n *needs) addVisits(book Book, rules scheduling.Rules) {
 	}
 }
 
-// dayIn returns the span of a day in the zone, which is not always 24 hours long, nor
-// does it always begin at midnight.
+// dayIn returns the span of a day in the zone. With a clock change, it is not 24 hours long and may
+// not begin at midnight.
 func dayIn(day calendar.Date, zone *time.Location) Span {
 	return Span{place(day.Time(), zone), place(day.AddDays(1).Time(), zone)}
 }

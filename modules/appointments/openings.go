@@ -2,11 +2,11 @@ package appointments
 
 import "time"
 
-// openings returns the times of the length at which the practitioner could be booked. They start in
-// the window, are within the hours, and keep the buffers to the appointments in busy. They are
-// sorted, in UTC, and may overlap: one starts at each multiple of step since midnight, so a step of
-// 15 minutes gives full and quarter hours. Length and step are whole minutes, at least one. busy
-// has any order, and includes appointments up to a length after the window.
+// openings returns the times of the given length at which the practitioner could be booked. They
+// start in the window, are within the hours, and keep the buffers to the appointments in busy. They
+// are sorted, in UTC, and may overlap: one starts at each multiple of step since midnight, so a
+// step of 15 minutes gives full and quarter hours. Length and step are whole minutes, at least one.
+// busy has any order, and includes appointments up to a length after the window.
 func (a Availability) openings(zone *time.Location, window Span, busy []Span, length, step time.Duration) []Span {
 	taken := make([]Span, len(busy))
 	for i, s := range busy {
@@ -24,7 +24,7 @@ func (a Availability) openings(zone *time.Location, window Span, busy []Span, le
 				}
 				around := a.around(slot)
 				for len(taken) > 0 && !taken[0].End.After(around.Start) {
-					taken = taken[1:] // neither this nor any later opening meets it
+					taken = taken[1:] // no later opening meets it either
 				}
 				if len(taken) == 0 || !taken[0].Overlaps(around) {
 					found = append(found, slot)
@@ -35,8 +35,8 @@ func (a Availability) openings(zone *time.Location, window Span, busy []Span, le
 	return found
 }
 
-// onGrid returns the first instant of the span, or after it, at which clocks show a
-// multiple of step since midnight.
+// onGrid returns the first instant at or after the span's start whose wall-clock time is a multiple
+// of step since midnight.
 func onGrid(s steadySpan, step time.Duration) time.Time {
 	shown := s.Start.Add(s.offset)
 	if over := shown.Sub(midnight(shown)) % step; over == 0 {
@@ -45,7 +45,7 @@ func onGrid(s steadySpan, step time.Duration) time.Time {
 	return nextOnGrid(s.Start, s.offset, step)
 }
 
-// nextOnGrid returns the next such instant after t, counting anew from each midnight.
+// nextOnGrid returns the next such instant after t. The multiples restart at each midnight.
 func nextOnGrid(t time.Time, offset, step time.Duration) time.Time {
 	const day = 24 * time.Hour
 	shown := t.Add(offset)

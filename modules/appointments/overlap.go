@@ -11,23 +11,22 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// slot is the time that somebody's part in an appointment occupies.
+// slot is the time that a participant's part in an appointment occupies.
 type slot struct {
 	Span
 	appointment uuid.UUID
-	service     scheduling.Lane // of patients: what takes place, in which lane
+	service     scheduling.Lane // of patients: the lane of the service
 	code        string
 	minutes     int
 	units       int
-	lead        uuid.UUID // of patients: the practitioner who leads
+	lead        uuid.UUID // of patients: the leading practitioner
 }
 
-// occupied are the slots of practitioners and patients that requests may meet, as
-// those decided before have left them. Practitioners and patients have ids of
-// their own, so that they fit into one map.
+// occupied has the slots of practitioners and patients that requests may conflict with, changed by
+// the earlier decisions. Practitioners and patients have distinct ids, so one map suffices.
 type occupied map[scheduling.Key][]slot
 
-// replace puts an appointment's new slots in the place of those that it had.
+// replace replaces an appointment's slots.
 func (o occupied) replace(before, after Appointment) {
 	for _, key := range before.subjects() {
 		o[key] = slices.DeleteFunc(o[key], func(s slot) bool { return s.appointment == before.ID })
@@ -47,7 +46,7 @@ func (o occupied) replace(before, after Appointment) {
 	}
 }
 
-// add adds a slot, once: several reads may have found it.
+// add adds a slot, unless it is already present: several reads may have found it.
 func (o occupied) add(key scheduling.Key, s slot) {
 	if !slices.ContainsFunc(o[key], func(other slot) bool { return other.appointment == s.appointment }) {
 		o[key] = append(o[key], s)
@@ -61,7 +60,7 @@ func (o occupied) without(appointment uuid.UUID) {
 	}
 }
 
-// subjects returns everybody who takes part.
+// subjects returns the keys of all participants.
 func (a Appointment) subjects() []scheduling.Key {
 	var all []scheduling.Key
 	for _, id := range a.Practitioners {
@@ -73,19 +72,19 @@ func (a Appointment) subjects() []scheduling.Key {
 	return all
 }
 
-// earliest returns the first slot in time that stands in the way of an appointment.
-func (o occupied) earliest(key scheduling.Key, a Appointment, stands func(slot) bool) (found slot, ok bool) {
+// earliest returns the first slot in time that conflicts with the appointment.
+func (o occupied) earliest(key scheduling.Key, a Appointment, conflicts func(slot) bool) (found slot, ok bool) {
 	for _, s := range o[key] {
-		if s.appointment != a.ID && s.Overlaps(a.Span) && stands(s) && (!ok || s.Start.Before(found.Start)) {
+		if s.appointment != a.ID && s.Overlaps(a.Span) && conflicts(s) && (!ok || s.Start.Before(found.Start)) {
 			found, ok = s, true
 		}
 	}
 	return found, ok
 }
 
-// overlaps returns what else takes place at the appointment's time and cannot take
-// place beside it: a practitioner is in one place; a patient has one appointment in
-// each lane, and in other lanes those that the organization lets run together.
+// overlaps returns an error for each conflicting appointment. A practitioner has one appointment at
+// a time. A patient has one appointment at a time in each lane, and in other lanes those that the
+// organization allows to run together.
 func (o occupied) overlaps(a Appointment, rules scheduling.Organization) []*fault.Error {
 	var reasons []*fault.Error
 	for _, id := range a.Practitioners {
@@ -100,7 +99,8 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Organization) []*faul
 		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Lane || !rules.Together(s.code, p.Code) })
 		if ok {
 			reasons = append(reasons, ErrPatientOverlap.With(PatientOverlap{p.PatientID, s.conflicting()},
-				"The patient has an appointment of %s from %s to %s, which cannot run beside one of %s.", s.code, moment(s.Start), moment(s.End), p.Code))
+				"The patient has an appointment for %s from %s to %s, which cannot run together with %s.",
+				s.code, moment(s.Start), moment(s.End), p.Code))
 		}
 	}
 	return reasons
@@ -112,8 +112,8 @@ func (s slot) conflicting() Conflicting {
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// visitBeside returns what else of the patient's visit is known: the other
-// appointments on the day with the same practitioner in the lead.
+// visitBeside returns the rest of the patient's visit: the other appointments on the day with the
+// same leading practitioner.
 func (o occupied) visitBeside(a Appointment, patient uuid.UUID, day calendar.Date, zone *time.Location) visit {
 	var others visit
 	for _, s := range o[scheduling.Key{OrganizationID: a.OrganizationID, ID: patient}] {

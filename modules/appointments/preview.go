@@ -11,13 +11,13 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Preview is what a booking would come to at this moment.
+// Preview is the current decision on a proposed booking.
 type Preview struct {
-	Bookable    bool         // nothing stands against any of it
+	Bookable    bool         // no occurrence breaks a rule
 	Occurrences []Occurrence // one, or those of the series; none is booked
 	Warnings    []Warning
-	// Alternatives are what would work in the place of one booking that something
-	// stands against; nil otherwise.
+	// Alternatives are bookings that would be accepted instead of a single refused one; nil
+	// otherwise.
 	Alternatives *Alternatives
 }
 
@@ -25,8 +25,8 @@ type Preview struct {
 type Proposal struct {
 	Booking
 	Rule *string // of a series; nil: a single appointment
-	// Moves is an appointment that would change to the booking; nil: the booking is new. The
-	// appointment's own time and units are treated as free.
+	// Moves is an existing appointment that would change to the booking; nil: the booking is new.
+	// The appointment's own time and units are treated as free.
 	Moves *uuid.UUID
 }
 
@@ -91,29 +91,31 @@ func (s *Service) previewRequest(ctx context.Context, p Proposal) (request, erro
 // fits refuses a change of the appointment's service or patients, and of the authorizations of
 // several patients.
 func (p Proposal) fits(a Appointment) error {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if p.ServiceCodeID != a.ServiceCodeID {
-		wrong = append(wrong, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "is not the appointment's"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "must be the appointment's service"})
 	}
 	if len(p.Patients) != len(a.Patients) {
-		wrong = append(wrong, fault.Field{Field: "patients", Code: "reference", Message: "are not the appointment's"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "patients", Code: "reference", Message: "must be the appointment's patients"})
 	}
 	for i, proposed := range p.Patients {
 		has := slices.IndexFunc(a.Patients, func(each Participant) bool { return each.PatientID == proposed.PatientID })
 		switch {
 		case has < 0:
-			wrong = append(wrong, fault.Field{Field: p.field(i, "patientId"), Code: "reference", Message: "is not the appointment's"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: p.field(i, "patientId"), Code: "reference", Message: "must be the appointment's patient",
+			})
 		case len(p.Patients) > 1 && a.Patients[has].AuthorizationID != proposed.AuthorizationID:
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: p.field(i, "authorizationId"), Code: "group", Message: "cannot be changed: the appointment has several patients",
 			})
 		}
 	}
-	return errorOf(wrong)
+	return errorOf(fieldErrors)
 }
 
-// previewOf returns the verdict on the proposal as a preview.
-func (s *Service) previewOf(ctx context.Context, asked Proposal, r request, v verdict) (Preview, error) {
+// previewOf returns the verdict as a preview.
+func (s *Service) previewOf(ctx context.Context, requested Proposal, r request, v verdict) (Preview, error) {
 	p := Preview{Bookable: v.refusal == nil, Occurrences: v.occurrences}
 	if v.refusal != nil {
 		details, ok := v.refusal.Details().(SeriesRefusal)
@@ -127,7 +129,7 @@ func (s *Service) previewOf(ctx context.Context, asked Proposal, r request, v ve
 		p.Occurrences[i].AppointmentID = nil
 		spans[i] = Span{p.Occurrences[i].StartTime, p.Occurrences[i].EndTime}
 	}
-	if asked.Rule == nil && !p.Bookable {
+	if requested.Rule == nil && !p.Bookable {
 		found, err := s.alternatives(ctx, r.parts[0], p.Occurrences[0].Reasons)
 		if err != nil {
 			return Preview{}, err
@@ -135,10 +137,10 @@ func (s *Service) previewOf(ctx context.Context, asked Proposal, r request, v ve
 		p.Alternatives = &found
 	}
 	but := uuid.Nil
-	if asked.Moves != nil {
-		but = *asked.Moves
+	if requested.Moves != nil {
+		but = *requested.Moves
 	}
 	var err error
-	p.Warnings, err = s.warnings(ctx, r.caller.OrganizationID, asked.Practitioners, spans, but)
+	p.Warnings, err = s.warnings(ctx, r.caller.OrganizationID, requested.Practitioners, spans, but)
 	return p, err
 }

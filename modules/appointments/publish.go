@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The types of the events that this module publishes. They need [PermissionRead]
-// and come with an [AppointmentChange].
+// The types of the events that this module publishes. Subscribers need [PermissionRead]. The data
+// is an [AppointmentChange].
 const (
 	EventBooked      = "appointment.booked"
 	EventRescheduled = "appointment.rescheduled"
@@ -38,8 +38,8 @@ var eventOf = map[kind]string{
 	start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
 }
 
-// AppointmentChange is an appointment once something has changed it. It leaves the
-// system, so it names no patient.
+// AppointmentChange is an appointment after a change. It leaves the system, so it does not identify
+// patients.
 type AppointmentChange struct {
 	AppointmentID   uuid.UUID   `json:"appointmentId"`
 	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
@@ -58,7 +58,7 @@ func messageOf(r request, a Appointment) outbox.Message {
 	}
 }
 
-// recorded is what the trail keeps of an appointment: ids, times, states, numbers.
+// recorded is the audit trail's record of an appointment: ids, times, statuses, numbers.
 type recorded struct {
 	Status          Status      `json:"status"`
 	StartTime       time.Time   `json:"startTime"`
@@ -73,14 +73,14 @@ type recorded struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
-// What events of the audit trail are about.
+// The subjects of audit events.
 const (
 	subjectAppointment = "appointment"
 	subjectSession     = "session"
 	subjectFeed        = "calendar-feed"
 )
 
-// showAppointments notes that appointments are about to be shown to the caller.
+// showAppointments records that appointments are returned to the caller.
 func showAppointments(ctx context.Context, all ...Appointment) {
 	for _, a := range all {
 		for _, p := range a.Patients {
@@ -89,7 +89,7 @@ func showAppointments(ctx context.Context, all ...Appointment) {
 	}
 }
 
-// showSessions notes that sessions are about to be shown to the caller.
+// showSessions records that sessions are returned to the caller.
 func showSessions(ctx context.Context, all ...Session) {
 	for _, each := range all {
 		for _, p := range each.Patients {
@@ -98,7 +98,7 @@ func showSessions(ctx context.Context, all ...Session) {
 	}
 }
 
-// trailOf tells of a change once for each patient whom it concerns.
+// trailOf returns the audit events of a change, one for each patient affected.
 func trailOf(r request, v verdict) []trail.Event {
 	var events []trail.Event
 	for i, p := range v.appointment.Patients {

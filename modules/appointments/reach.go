@@ -11,20 +11,21 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// sight is what a caller may see of those who take part in appointments. Whoever
-// delivers an appointment sees all of it; who reaches a patient sees that patient's
-// part, and of a group not who else belongs to it. The zero value sees nobody.
+// sight is the caller's record scope, restricted to the participants of appointments. A
+// practitioner of an appointment sees all of it. A caller with access to a patient sees only that
+// patient's part, without the other patients of a group. The zero value has access to no one's
+// records.
 type sight struct {
 	everything bool
 	db.Reached
 }
 
-// sees reports whether the caller sees the patient's part in what the staff deliver.
+// sees reports whether the caller may see the patient's part in an appointment of the staff.
 func (s sight) sees(staff []uuid.UUID, patient uuid.UUID) bool {
 	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool { return s.Practitioners[id] })
 }
 
-// of returns the appointment with those who are seen.
+// of returns the appointment with only the visible participants.
 func (s sight) of(a Appointment) Appointment {
 	if !s.everything {
 		a.Patients = seen(a.Patients, func(p Participant) bool { return s.sees(a.Practitioners, p.PatientID) })
@@ -32,7 +33,7 @@ func (s sight) of(a Appointment) Appointment {
 	return a
 }
 
-// ofSession returns the session with those who are seen, and with their units only.
+// ofSession returns the session with only the visible participants, and with their units only.
 func (s sight) ofSession(each Session) Session {
 	if s.everything {
 		return each
@@ -45,7 +46,8 @@ func (s sight) ofSession(each Session) Session {
 	return each
 }
 
-// seen leaves the slice as it is: it may be what others are shown.
+// seen returns the elements for which keep is true. It does not modify the slice, which others may
+// share.
 func seen[T any](all []T, keep func(T) bool) []T {
 	left := []T{}
 	for _, each := range all {
@@ -56,8 +58,8 @@ func seen[T any](all []T, keep func(T) bool) []T {
 	return left
 }
 
-// sightOf returns what the caller sees of the people, in the transaction of the
-// context. A caller whose reach is the organization is not asked about.
+// sightOf returns the caller's access to the people, read in the transaction of the context. It
+// runs no query for callers whose record scope is the organization.
 func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, error) {
 	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
@@ -67,7 +69,7 @@ func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, e
 	return sight{Reached: reached}, err
 }
 
-// within returns the appointments as their caller sees them.
+// within returns the appointments as the caller may see them.
 func (s *Service) within(ctx context.Context, found []Appointment) ([]Appointment, error) {
 	var patients, staff []uuid.UUID
 	for _, a := range found {
@@ -83,7 +85,7 @@ func (s *Service) within(ctx context.Context, found []Appointment) ([]Appointmen
 	return found, err
 }
 
-// sessionsWithin returns the sessions as their caller sees them.
+// sessionsWithin returns the sessions as the caller may see them.
 func (s *Service) sessionsWithin(ctx context.Context, found []Session) ([]Session, error) {
 	var patients, staff []uuid.UUID
 	for _, each := range found {
@@ -104,9 +106,9 @@ func (s *Service) sessionWithin(ctx context.Context, found Session) (Session, er
 	return seen[0], err
 }
 
-// requireReached returns [ErrNotFound] where one of the appointments is out of the
-// caller's reach, by the condition that lists have. It asks nothing where the reach is
-// the organization: then it is for others to find out what is there.
+// requireReached returns [ErrNotFound] if one of the appointments is outside the caller's record
+// scope, by the same condition as in lists. It runs no query if the scope is the organization, and
+// does not check that the appointments exist.
 func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
 	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
@@ -119,9 +121,9 @@ func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
 	return err
 }
 
-// admit refuses a request on what is out of the caller's reach as one on what is not
-// there, before anybody waits in the lane, and returns what the caller may see of the
-// answer. It asks nothing about callers whose reach is the organization.
+// admit returns [ErrNotFound] for a request on an appointment outside the caller's record scope,
+// before the caller waits for a lock. It returns the caller's access to the response. It runs no
+// query for callers whose record scope is the organization.
 func (s *Service) admit(ctx context.Context, r request) (sight, error) {
 	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
@@ -144,23 +146,23 @@ func (s *Service) admit(ctx context.Context, r request) (sight, error) {
 		if err := s.requireReached(ctx, ids); err != nil {
 			return sight{}, err
 		}
-		there, err := s.store.several(ctx, []scheduling.Key{r.key()})
+		existing, err := s.store.several(ctx, []scheduling.Key{r.key()})
 		if err != nil {
 			return sight{}, err
 		}
-		a := there[r.key()]
+		a := existing[r.key()]
 		patients := make([]uuid.UUID, len(a.Patients))
 		for i, p := range a.Patients {
 			patients[i] = p.PatientID
 		}
 		sees, err := sightOf(ctx, patients, a.Practitioners)
-		// Whoever gives an appointment to somebody else sees what they have done.
+		// A caller who reassigns an appointment still sees the response.
 		sees.everything = len(seen(patients, func(p uuid.UUID) bool { return sees.sees(a.Practitioners, p) })) == len(patients)
 		return sees, err
 	})
 }
 
-// admit refuses patients who are out of the caller's reach as those that do not exist.
+// admit refuses patients outside the caller's record scope like unknown ones.
 func (b Booking) admit(ctx context.Context) (sight, error) {
 	patients := make([]uuid.UUID, len(b.Patients))
 	for i, p := range b.Patients {
@@ -170,16 +172,16 @@ func (b Booking) admit(ctx context.Context) (sight, error) {
 	if err != nil {
 		return sees, err
 	}
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	for i, p := range patients {
 		if !sees.sees(b.Practitioners, p) {
-			wrong = append(wrong, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
 		}
 	}
-	return sight{everything: true}, errorOf(wrong)
+	return sight{everything: true}, errorOf(fieldErrors)
 }
 
-// reachesPractitioner reports whether the practitioner is within the caller's reach.
+// reachesPractitioner reports whether the practitioner is within the caller's record scope.
 func reachesPractitioner(ctx context.Context, id uuid.UUID) (bool, error) {
 	sees, err := sightOf(ctx, nil, []uuid.UUID{id})
 	return sees.everything || sees.Practitioners[id], err

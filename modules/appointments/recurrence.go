@@ -11,40 +11,38 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// What one recurrence rule may come to. An authorization seldom runs longer than a
-// year, and whatever a series holds is booked in one transaction.
+// The limits of a recurrence rule. Authorizations seldom run longer than a year, and a series is
+// booked in one transaction.
 const (
-	// MaxOccurrences is how many appointments one series has at most.
+	// MaxOccurrences is the maximum number of appointments of a series.
 	MaxOccurrences = 366
-	// MaxSeriesYears is how many years after its first appointment a series may go on.
+	// MaxSeriesYears is the maximum number of years from the first to the last appointment of a
+	// series.
 	MaxSeriesYears = 2
 )
 
-// fieldRule is the field of a request that holds a recurrence rule.
+// fieldRule is the request field of a recurrence rule.
 const fieldRule = "recurrenceRule"
 
-// Occurrences returns the appointments of the series that begins with the first:
-// at least one, in order, the first being what was given. Each later one starts
-// when clocks in the zone show what they showed at the start of the first, so an
-// appointment at 15:00 stays at 15:00 when clocks change; on the day of a change
-// itself [place] says what that means for a time that comes twice or never. Each
-// lasts as long as the first, in time that passes, and may so end at another
-// wall-clock time where clocks change in the middle of it.
+// Occurrences returns the appointments of the series that begins with first: at least one, sorted,
+// starting with first itself. Each later one starts at the same wall-clock time in the zone as the
+// first, so an appointment at 15:00 stays at 15:00 across clock changes. For times that are
+// repeated or skipped on the day of a change, see [place]. Each has the same elapsed length as the
+// first, so its wall-clock end differs if a clock change falls within it.
 //
-// The error is [fault.ErrInvalid] and names recurrenceRule where the first is not
-// an occurrence of the rule, or the rule goes on for longer than [MaxOccurrences]
-// or [MaxSeriesYears]: a series is refused, never silently shortened.
+// The error is [fault.ErrInvalid] for recurrenceRule if first is not an occurrence of the rule, or
+// if the rule exceeds [MaxOccurrences] or [MaxSeriesYears]. A series is never silently shortened.
 func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 	start := calendar.DateIn(first.Start, zone)
 	if year := start.Time().Year(); year < 1 || year > 9000 {
-		return nil, fault.InvalidFields(fault.Field{Field: "startTime", Code: "range", Message: "is too far away for a series"})
+		return nil, fault.InvalidFields(fault.Field{Field: "startTime", Code: "range", Message: "is too far in the future for a series"})
 	}
 	if reason := r.misses(start); reason != "" {
-		return nil, wrongRule("must have the first appointment as its first occurrence: " + reason)
+		return nil, ruleError("must have the first appointment as its first occurrence: " + reason)
 	}
 	last := calendar.NewDate(start.Time().AddDate(MaxSeriesYears, 0, 0).Date())
 	if r.until.lastDate(zone).After(last) {
-		return nil, wrongRule(fmt.Sprintf("must end within %d years", MaxSeriesYears))
+		return nil, ruleError(fmt.Sprintf("must end within %d years", MaxSeriesYears))
 	}
 	next, err := r.dates(start, last)
 	if err != nil {
@@ -54,9 +52,9 @@ func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 	wall := wallClock(first.Start, zone)
 	spans := []Span{first}
 	if r.until.before(first.Start, zone) {
-		return nil, wrongRule("must not end before the first appointment")
+		return nil, ruleError("must not end before the first appointment")
 	}
-	_, _ = next() // the first, as misses has seen
+	_, _ = next() // skips the first, which misses has checked
 	for r.count == 0 || len(spans) < r.count {
 		date, ok := next()
 		if !ok || date.After(last) {
@@ -67,22 +65,22 @@ func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 			return spans, nil
 		}
 		if len(spans) == MaxOccurrences {
-			return nil, wrongRule(fmt.Sprintf("must not have more than %d occurrences", MaxOccurrences))
+			return nil, ruleError(fmt.Sprintf("must not have more than %d occurrences", MaxOccurrences))
 		}
 		if calendar.DateIn(begins, zone) != date {
-			return nil, wrongRule(fmt.Sprintf("falls on %s, when the organization's time zone has no such time, nor any later one", date))
+			return nil, ruleError(fmt.Sprintf("falls on %s, when the organization's time zone has neither that time nor a later one", date))
 		}
 		spans = append(spans, Span{begins, begins.Add(first.Length())})
 	}
 	if len(spans) < r.count {
-		return nil, wrongRule(fmt.Sprintf("must come to its count within %d years; by then its occurrences are %d", MaxSeriesYears, len(spans)))
+		return nil, ruleError(fmt.Sprintf("must reach its COUNT within %d years; by then it has %d occurrences", MaxSeriesYears, len(spans)))
 	}
 	return spans, nil
 }
 
-// dates returns the dates of the rule from start on, one with each call, until they
-// go past last. Clocks and zones do not come into it: the library that expands the
-// rule knows only UTC here, because it goes wrong where clocks change.
+// dates returns a function that returns the dates of the rule from start to last, one per call. It
+// works on dates only: the library that expands the rule gets UTC times, because it mishandles
+// clock changes.
 func (r Rule) dates(start, last calendar.Date) (func() (calendar.Date, bool), error) {
 	expanded, err := rrule.NewRRule(rrule.ROption{
 		Freq:       r.frequency,
@@ -95,7 +93,7 @@ func (r Rule) dates(start, last calendar.Date) (func() (calendar.Date, bool), er
 		Bymonthday: r.byMonthDay,
 		Byweekday:  r.rruleWeekdays(),
 	})
-	if err != nil { // ParseRule has seen to it that it is not
+	if err != nil { // ParseRule has checked the rule
 		return nil, fmt.Errorf("expand the recurrence rule: %w", err)
 	}
 	next := expanded.Iterator()
@@ -110,8 +108,8 @@ var rruleDays = map[time.Weekday]rrule.Weekday{
 	time.Friday: rrule.FR, time.Saturday: rrule.SA, time.Sunday: rrule.SU,
 }
 
-// rruleWeekdays returns the days as the library wants them: where some are counted
-// and some are not (MO,1TU) it would take only days that are both.
+// rruleWeekdays returns the weekdays for the library. If BYDAY mixes plain and counted days
+// (MO,1TU), it counts the plain days too: the library would take only days that are both.
 func (r Rule) rruleWeekdays() []rrule.Weekday {
 	counted := slices.ContainsFunc(r.byDay, func(d ruleDay) bool { return d.nth != 0 })
 	var days []rrule.Weekday
@@ -131,9 +129,8 @@ func (r Rule) rruleWeekdays() []rrule.Weekday {
 	return days
 }
 
-// misses says why the rule has no occurrence on its first date; nothing where it
-// has one. Whatever has one occurrence has more in the calendar of 400 years, which
-// is why expanding it comes to an end.
+// misses returns the reason why the rule has no occurrence on its first date, or "". A rule with
+// one occurrence has more within the 400-year cycle of the calendar, so expanding it terminates.
 func (r Rule) misses(date calendar.Date) string {
 	t := date.Time()
 	switch {
@@ -144,7 +141,7 @@ func (r Rule) misses(date calendar.Date) string {
 	case len(r.byDay) > 0 && !r.onWeekday(t):
 		return fmt.Sprintf("%s is a %s that BYDAY does not name", date, t.Weekday())
 	case len(r.bySetPos) > 0 && !r.onSetPosition(t):
-		return fmt.Sprintf("%s is not among those that BYSETPOS picks", date)
+		return fmt.Sprintf("%s is not among the days that BYSETPOS selects", date)
 	}
 	return ""
 }
@@ -161,7 +158,7 @@ func (r Rule) onWeekday(t time.Time) bool {
 	})
 }
 
-// onSetPosition counts the days of the month that the other parts of the rule name.
+// onSetPosition counts the days of the month that the other parts of the rule select.
 func (r Rule) onSetPosition(t time.Time) bool {
 	place, size := 0, 0
 	for day := 1; day <= daysOfMonth(t); day++ {

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// series returns the local starts of the series, and what is wrong with it.
+// series returns the local starts of the series, or its error.
 func series(t testing.TB, rule, start, zone string) ([]string, error) {
 	t.Helper()
 	parsed, err := ParseRule(rule)
@@ -40,11 +40,11 @@ func TestSeries(t *testing.T) {
 		want                  []string
 	}{
 		{
-			"stays at 15:00 when clocks are put forward", "FREQ=WEEKLY;COUNT=3", "2026-03-02T20:00:00Z", newYork,
+			"stays at 15:00 when clocks go forward", "FREQ=WEEKLY;COUNT=3", "2026-03-02T20:00:00Z", newYork,
 			[]string{"2026-03-02 15:00 EST", "2026-03-09 15:00 EDT", "2026-03-16 15:00 EDT"},
 		},
 		{
-			"stays at 15:00 when clocks are put back", "FREQ=DAILY;COUNT=3", "2026-10-31T19:00:00Z", newYork,
+			"stays at 15:00 when clocks go back", "FREQ=DAILY;COUNT=3", "2026-10-31T19:00:00Z", newYork,
 			[]string{"2026-10-31 15:00 EDT", "2026-11-01 15:00 EST", "2026-11-02 15:00 EST"},
 		},
 		{
@@ -52,15 +52,15 @@ func TestSeries(t *testing.T) {
 			[]string{"2026-09-02 15:00 -04", "2026-09-09 15:00 -03"},
 		},
 		{
-			"moves a time that does not come, on that day only", "FREQ=DAILY;COUNT=3", "2026-03-07T07:30:00Z", newYork,
+			"moves a skipped time, on that day only", "FREQ=DAILY;COUNT=3", "2026-03-07T07:30:00Z", newYork,
 			[]string{"2026-03-07 02:30 EST", "2026-03-08 03:30 EDT", "2026-03-09 02:30 EDT"},
 		},
 		{
-			"takes the first of a time that comes twice", "FREQ=DAILY;COUNT=3", "2026-10-31T05:30:00Z", newYork,
+			"uses the first occurrence of a repeated time", "FREQ=DAILY;COUNT=3", "2026-10-31T05:30:00Z", newYork,
 			[]string{"2026-10-31 01:30 EDT", "2026-11-01 01:30 EDT", "2026-11-02 01:30 EST"},
 		},
 		{
-			"leaves the first as it was asked for, the second of two", "FREQ=DAILY;COUNT=2", "2026-11-01T06:30:00Z", newYork,
+			"keeps a first appointment at the second occurrence of a repeated time", "FREQ=DAILY;COUNT=2", "2026-11-01T06:30:00Z", newYork,
 			[]string{"2026-11-01 01:30 EST", "2026-11-02 01:30 EST"},
 		},
 		{
@@ -68,35 +68,36 @@ func TestSeries(t *testing.T) {
 			[]string{"2026-06-01 23:00 EDT", "2026-06-03 23:00 EDT", "2026-06-08 23:00 EDT"},
 		},
 		{
-			"knows the last Friday of a month", "RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=3", "2026-01-30T17:00:00Z", newYork,
+			"finds the last Friday of a month", "RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=3", "2026-01-30T17:00:00Z", newYork,
 			[]string{"2026-01-30 12:00 EST", "2026-02-27 12:00 EST", "2026-03-27 12:00 EDT"},
 		},
 		{
-			"leaves out months without a 31st", "freq=monthly;count=3", "2026-01-31T12:00:00Z", "UTC",
+			"skips months without a 31st", "freq=monthly;count=3", "2026-01-31T12:00:00Z", "UTC",
 			[]string{"2026-01-31 12:00 UTC", "2026-03-31 12:00 UTC", "2026-05-31 12:00 UTC"},
 		},
 		{
-			"knows the last working day of a month", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3", "2026-01-30T12:00:00Z", "UTC",
+			"finds the last working day of a month", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3", "2026-01-30T12:00:00Z", "UTC",
 			[]string{"2026-01-30 12:00 UTC", "2026-02-27 12:00 UTC", "2026-03-31 12:00 UTC"},
 		},
 		{
-			"takes counted weekdays together with all of another", "FREQ=MONTHLY;BYDAY=MO,1TU;COUNT=5", "2026-06-01T12:00:00Z", "UTC",
+			"combines counted and plain weekdays", "FREQ=MONTHLY;BYDAY=MO,1TU;COUNT=5", "2026-06-01T12:00:00Z", "UTC",
 			[]string{"2026-06-01 12:00 UTC", "2026-06-02 12:00 UTC", "2026-06-08 12:00 UTC", "2026-06-15 12:00 UTC", "2026-06-22 12:00 UTC"},
 		},
 		{
-			"begins weeks where WKST says", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU;COUNT=4", "1997-08-05T13:00:00Z", newYork, // RFC 5545, 3.8.5.3
+			// RFC 5545, 3.8.5.3.
+			"begins weeks on WKST", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU;COUNT=4", "1997-08-05T13:00:00Z", newYork,
 			[]string{"1997-08-05 09:00 EDT", "1997-08-17 09:00 EDT", "1997-08-19 09:00 EDT", "1997-08-31 09:00 EDT"},
 		},
 		{
-			"has the whole of a date in UNTIL", "FREQ=DAILY;UNTIL=20260603", "2026-06-02T03:00:00Z", newYork,
+			"includes the whole date of UNTIL", "FREQ=DAILY;UNTIL=20260603", "2026-06-02T03:00:00Z", newYork,
 			[]string{"2026-06-01 23:00 EDT", "2026-06-02 23:00 EDT", "2026-06-03 23:00 EDT"},
 		},
 		{
-			"has an occurrence that starts at the instant in UNTIL", "FREQ=DAILY;UNTIL=20260603T030000Z", "2026-06-02T03:00:00Z", newYork,
+			"includes an occurrence at the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T030000Z", "2026-06-02T03:00:00Z", newYork,
 			[]string{"2026-06-01 23:00 EDT", "2026-06-02 23:00 EDT"},
 		},
 		{
-			"has none that starts after the instant in UNTIL", "FREQ=DAILY;UNTIL=20260603T025959Z", "2026-06-02T03:00:00Z", newYork,
+			"excludes an occurrence after the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T025959Z", "2026-06-02T03:00:00Z", newYork,
 			[]string{"2026-06-01 23:00 EDT"},
 		},
 	} {
@@ -106,7 +107,7 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestSeriesLengthIsElapsedTime: an hour over the change is an hour.
+// TestSeriesLengthIsElapsedTime checks an hour that contains a clock change.
 func TestSeriesLengthIsElapsedTime(t *testing.T) {
 	t.Parallel()
 	zone := zoneOf(t, "America/New_York")
@@ -150,13 +151,13 @@ func TestSeriesRefused(t *testing.T) {
 		"FREQ=DAILY;UNTIL=20260531":                               "must not end before the first",
 		"FREQ=DAILY;UNTIL=20260601T115959Z":                       "must not end before the first",
 		"FREQ=WEEKLY;UNTIL=20280602":                              "must end within 2 years",
-		"FREQ=MONTHLY;COUNT=26":                                   "come to its count within 2 years; by then its occurrences are 25",
+		"FREQ=MONTHLY;COUNT=26":                                   "reach its COUNT within 2 years; by then it has 25 occurrences",
 		"FREQ=DAILY;UNTIL=20270602":                               "more than 366 occurrences",
 		"FREQ=WEEKLY;BYDAY=TU;COUNT=2":                            "2026-06-01 is a Monday that BYDAY does not name",
 		"FREQ=MONTHLY;BYDAY=2MO;COUNT=2":                          "2026-06-01 is a Monday that BYDAY does not name",
 		"FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=2":                      "BYMONTHDAY does not name",
 		"FREQ=DAILY;BYMONTH=7;COUNT=2":                            "BYMONTH does not name",
-		"FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-1;COUNT=2":               "BYSETPOS picks",
+		"FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-1;COUNT=2":               "BYSETPOS selects",
 		"FREQ=MONTHLY;BYSETPOS=1;COUNT=2":                         "must not have BYSETPOS",
 		"FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=1;COUNT=2":              "must not have BYSETPOS",
 		"FREQ=WEEKLY;BYDAY=1MO;COUNT=2":                           "must not count weekdays",
@@ -169,7 +170,7 @@ func TestSeriesRefused(t *testing.T) {
 		"FREQ=MONTHLY;BYMONTHDAY=32;COUNT=2":                      "as its BYMONTHDAY",
 		"FREQ=MONTHLY;BYMONTH=-1;COUNT=2":                         "as its BYMONTH",
 		"FREQ=WEEKLY;WKST=XX;COUNT=2":                             "as its WKST",
-		"FREQ=DAILY;BYMONTHDAY=1;BYMONTH=6;INTERVAL=366;COUNT=2":  "come to its count within 2 years",
+		"FREQ=DAILY;BYMONTHDAY=1;BYMONTH=6;INTERVAL=366;COUNT=2":  "reach its COUNT within 2 years",
 		"FREQ=DAILY;COUNT=2;BYMONTH=" + strings.Repeat("6,", 300): "at most 500 characters",
 	} {
 		_, err := series(t, rule, monday, "UTC")
@@ -182,13 +183,13 @@ func TestSeriesRefused(t *testing.T) {
 	}
 }
 
-func TestSeriesRefusesADayThatThereIsNot(t *testing.T) {
+func TestSeriesRefusesASkippedDay(t *testing.T) {
 	t.Parallel()
 	_, err := series(t, "FREQ=DAILY;COUNT=5", "2011-12-29T20:00:00Z", "Pacific/Apia")
 	require.ErrorContains(t, err, "falls on 2011-12-30, when")
 }
 
-func TestSeriesHasAsManyAsItMay(t *testing.T) {
+func TestSeriesHasAtMostMaxOccurrences(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{"FREQ=DAILY;COUNT=366", "FREQ=DAILY;UNTIL=20270601", "RRULE:FREQ=DAILY;UNTIL=20270601T120000Z"} {
 		got, err := series(t, rule, "2026-06-01T12:00:00Z", "UTC")
@@ -200,12 +201,11 @@ func TestSeriesHasAsManyAsItMay(t *testing.T) {
 	require.Len(t, got, 25)
 }
 
-// slowly goes through the days one by one and asks of each whether the rule, read
-// as RFC 5545 words it, has it. It shares no code with what it is compared to but
-// the parsed rule.
+// slowly checks each day against the rule as RFC 5545 defines it. It shares only the parsed rule
+// with the tested code.
 func slowly(r Rule, start calendar.Date, days int) []calendar.Date {
 	first := start.Time()
-	monday := func(t time.Time) time.Time { // of the week, or whatever day WKST says
+	monday := func(t time.Time) time.Time { // the first day of the week by WKST
 		for t.Weekday() != r.weekStart {
 			t = t.AddDate(0, 0, -1)
 		}
@@ -273,7 +273,7 @@ func slowly(r Rule, start calendar.Date, days int) []calendar.Date {
 	return found
 }
 
-// drawRule draws a rule that can be read, without its end.
+// drawRule draws a valid rule without its end.
 func drawRule(t *rapid.T) string {
 	weekdays := []string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 	frequency := rapid.SampledFrom([]string{"DAILY", "WEEKLY", "MONTHLY"}).Draw(t, "frequency")
@@ -332,7 +332,7 @@ func TestSeriesAgainstEveryDay(t *testing.T) {
 		wall := start.Time().Add(time.Duration(rapid.IntRange(0, 1439).Draw(t, "minute")) * time.Minute)
 		begins := place(wall, zone)
 		if calendar.DateIn(begins, zone) != start {
-			t.Skip("a wall-clock time that does not come on that day")
+			t.Skip("a skipped wall-clock time")
 		}
 		wall = wallClock(begins, zone)
 		first := Span{begins, begins.Add(time.Duration(rapid.IntRange(1, 1440).Draw(t, "length")) * time.Minute)}
@@ -343,7 +343,7 @@ func TestSeriesAgainstEveryDay(t *testing.T) {
 			require.ErrorContains(t, err, "must have the first appointment as its first occurrence", "%s from %s", text, start)
 			return
 		case len(days) < count:
-			require.ErrorContains(t, err, "must come to its count")
+			require.ErrorContains(t, err, "must reach its COUNT")
 		default:
 			require.NoError(t, err)
 			check(t, got, days[:count], wall, first, zone)
@@ -364,7 +364,7 @@ func TestSeriesAgainstEveryDay(t *testing.T) {
 	})
 }
 
-// check holds a series against the dates that it must have.
+// check compares a series with its expected dates.
 func check(t require.TestingT, got []Span, want []calendar.Date, wall time.Time, first Span, zone *time.Location) {
 	require.Len(t, got, len(want))
 	require.Equal(t, first, got[0])
@@ -377,14 +377,14 @@ func check(t require.TestingT, got []Span, want []calendar.Date, wall time.Time,
 			continue
 		}
 		for at := expected.Add(-27 * time.Hour); at.Before(expected.Add(27 * time.Hour)); at = at.Add(time.Minute) {
-			require.False(t, wallClock(at, zone).Equal(expected), "clocks do show %s", expected)
+			require.False(t, wallClock(at, zone).Equal(expected), "%s is not skipped", expected)
 		}
 		require.Equal(t, place(expected, zone), s.Start)
 	}
 }
 
-// FuzzSeries: no text and no start makes it panic, go on for ever, or answer with
-// something else than a series within its bounds or a refusal that names the field.
+// FuzzSeries checks that every text and start gives a series within its limits or an error that
+// names the field. It must not panic or loop endlessly.
 func FuzzSeries(f *testing.F) {
 	for _, rule := range []string{
 		"FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20",

@@ -10,19 +10,19 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// EventReminder says that an appointment is near. It needs [PermissionRead] and
-// comes with an [AppointmentReminder]. Who is told of it, and how, is for whoever
-// receives the event.
+// EventReminder is the type of the event that an appointment starts soon. Subscribers need
+// [PermissionRead]. The data is an [AppointmentReminder]. Subscribers decide on recipients and
+// channels.
 const EventReminder = "appointment.reminder"
 
-// AppointmentReminder is an appointment that starts soon. It leaves the system, so
-// it names nobody.
+// AppointmentReminder is an appointment that starts soon. It leaves the system, so it does not
+// identify people.
 type AppointmentReminder struct {
 	AppointmentID uuid.UUID `json:"appointmentId"`
 	StartTime     time.Time `json:"startTime"`
 	EndTime       time.Time `json:"endTime"`
 	Version       int       `json:"version"`
-	MinutesBefore int       `json:"minutesBefore"` // which of the configured reminders it is
+	MinutesBefore int       `json:"minutesBefore"` // identifies the configured reminder
 }
 
 // reminderBatch is the maximum number of reminders of one transaction.
@@ -31,8 +31,8 @@ const reminderBatch = 500
 // Remind publishes the due reminders of all enabled organizations, and returns their number. A
 // reminder is due from the given time before the start of a SCHEDULED appointment until its start.
 // If the appointment is booked later, or the program did not run, the reminder is published
-// immediately. One instance publishes each reminder once for an appointment, its start, and each of
-// the times. A moved appointment is reminded of again. Remind needs no caller.
+// immediately. Across instances, each reminder is published once per appointment, start and
+// reminder time. A moved appointment gets new reminders. Remind needs no caller.
 func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error) {
 	announced := 0
 	for _, before := range times {
@@ -50,7 +50,7 @@ func (s *Service) Remind(ctx context.Context, times []time.Duration) (int, error
 	return announced, nil
 }
 
-// ForgetReminders removes the records of reminders of past appointments, of all organizations, and
+// ForgetReminders deletes the records of reminders of past appointments, of all organizations, and
 // returns their number. Index: appointment_reminders_by_start.
 func (s *Service) ForgetReminders(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{

@@ -16,48 +16,48 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// Key lets a client ask again after any failure: requests with the same key by the
-// same user are one request. The zero value is no key.
+// Key is an idempotency key, with which a client can retry after any failure. Requests of one user
+// with the same key are one request. The zero value means no key.
 type Key string
 
-// keyNamespace makes operation ids of keys; it must never change.
+// keyNamespace is the namespace of operation ids derived from keys. It must never change.
 var keyNamespace = uuid.MustParse("1c2f3c55-9d2e-4a8f-9a0d-52f6a3c4b7e9")
 
-// Booking is what a person enters of an appointment.
+// Booking has the fields of an appointment to book.
 type Booking struct {
 	Patients      []BookedPatient // 1 to [MaxPatients], each once
 	Practitioners []uuid.UUID     // 1 to [MaxPractitioners], each once; the first one leads
 	ServiceCodeID uuid.UUID
-	Span          // in whole minutes, at most [MaxLength]; the past is allowed: it is how paper catches up
+	Span          // in whole minutes, at most [MaxLength]; may be in the past, for entries from paper records
 	Notes         *string
 }
 
-// BookedPatient is a patient and the authorization that the units are taken from.
+// BookedPatient is a patient and the authorization to take the units from.
 type BookedPatient struct {
 	PatientID       uuid.UUID
 	AuthorizationID uuid.UUID
 }
 
-// Change is a change of an appointment. Fields that are not given stay as they are.
+// Change is a change of an appointment. Fields that are not given stay unchanged.
 type Change struct {
-	Match           patch.Match // which versions the change is meant for
+	Match           patch.Match // the versions that the change applies to
 	Start           patch.Field[time.Time]
 	End             patch.Field[time.Time]
 	Practitioners   patch.Field[[]uuid.UUID]
-	AuthorizationID patch.Field[uuid.UUID] // of an appointment with one patient
+	AuthorizationID patch.Field[uuid.UUID] // only if the appointment has one patient
 	Notes           patch.Clearable[string]
 }
 
-// Completion is what is entered of a session; nil stands for what is known: the
-// start for when it was started, or else for the booked one; the end for the booked
-// one, or for now where that is still to come and it was started.
+// Completion has the fields of a session. Start defaults to the recorded start, or else to the
+// booked start. End defaults to the booked end, or to now if the appointment was started and the
+// booked end is in the future.
 type Completion struct {
 	Start, End *time.Time
 	Narrative  *string
 	Confirm    bool // confirms times that differ much from the booked ones
 }
 
-// kind says what a request asks for.
+// kind is the kind of a request.
 type kind string
 
 const (
@@ -71,30 +71,29 @@ const (
 	transfer   kind = "transfer" // of bookings, from one authorization to another
 )
 
-// request is what somebody asks for in one call. Its ids are chosen before any
-// transaction begins, so that it can be found again after an ambiguous COMMIT, and
-// asked for again after any failure.
+// request is one call. Its ids are chosen before the transaction begins, so that it can be found
+// after an ambiguous COMMIT and retried after any failure.
 type request struct {
 	kind        kind
 	caller      identity.Caller
 	operation   uuid.UUID // repeated, it takes effect once
-	call        uuid.UUID // tells it from others with the same key
-	repeatable  bool      // the client chose the operation's id and may ask again: a refusal is remembered too
+	call        uuid.UUID // distinguishes calls with the same key
+	repeatable  bool      // the client chose the operation's id and may retry, so refusals are stored too
 	zone        *time.Location
 	appointment uuid.UUID
 
-	reservations []uuid.UUID // ids of those that it may make, by the places of the patients
-	session      uuid.UUID   // id of the one that it may write
+	reservations []uuid.UUID // ids of reservations to create, by patient index
+	session      uuid.UUID   // id of a session to create
 
 	booking Booking
 	rule    string    // recurrence rule of a series
 	partial bool      // of a series: book only the appointments that break no rule
 	series  uuid.UUID // the series that a booking creates or belongs to
 	scope   Scope     // of a change or a cancellation
-	parts   []request // one for each appointment of a request for several
+	parts   []request // one per appointment, of a request for several
 	change  Change
-	// redates: the organization's time zone changes, and with it the appointment's service date.
-	// Its time stays.
+	// If redates is set, the organization's time zone changes, and with it the appointment's
+	// service date. Its time stays.
 	redates bool
 	// unplaceable is the refusal of a part of a series change whose day does not have the new time;
 	// otherwise nil.
@@ -115,8 +114,8 @@ func (r request) operationKey() operation.Key {
 	return operation.Key{OrganizationID: r.caller.OrganizationID, ID: r.operation}
 }
 
-// fingerprint tells whether two requests with one id ask for the same thing. It
-// leaves out who asks, and what was chosen for the request, not by it.
+// fingerprint returns a hash by which two requests with one id are compared. It excludes the caller
+// and the generated ids.
 func (r request) fingerprint() []byte {
 	appointment := r.appointment
 	if r.kind == book {
@@ -126,67 +125,71 @@ func (r request) fingerprint() []byte {
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
 	}
-	asked, err := json.Marshal(members)
+	encoded, err := json.Marshal(members)
 	if err != nil {
-		panic(fmt.Sprintf("appointments: a request cannot be written as JSON: %v", err))
+		panic(fmt.Sprintf("appointments: encode a request as JSON: %v", err))
 	}
-	sum := sha256.Sum256(asked)
+	sum := sha256.Sum256(encoded)
 	return sum[:]
 }
 
-// wrong returns what is wrong with a span, whatever the state.
-func (s Span) wrong() []fault.Field {
-	var wrong []fault.Field
+// fieldErrors returns the field errors of a span.
+func (s Span) fieldErrors() []fault.Field {
+	var fieldErrors []fault.Field
 	for _, each := range []struct {
 		name string
 		at   time.Time
 	}{{"startTime", s.Start}, {"endTime", s.End}} {
 		switch {
 		case !calendar.InstantInRange(each.at): // result of a series or a move
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: each.name, Code: "range", Message: fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last),
 			})
 		case !each.at.Truncate(time.Minute).Equal(each.at):
-			wrong = append(wrong, fault.Field{Field: each.name, Code: "minute", Message: "must be a whole minute"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: each.name, Code: "minute", Message: "must be a whole minute"})
 		}
 	}
-	if len(wrong) > 0 {
-		return wrong
+	if len(fieldErrors) > 0 {
+		return fieldErrors
 	}
 	switch {
 	case !s.Start.Before(s.End):
-		wrong = append(wrong, fault.Field{Field: "endTime", Code: "gtfield", Message: "must be after startTime"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "endTime", Code: "gtfield", Message: "must be after startTime"})
 	case s.End.Sub(s.Start) > MaxLength:
-		wrong = append(wrong, fault.Field{Field: "endTime", Code: "length", Message: "must not be more than 24 hours after startTime"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "endTime", Code: "length", Message: "must not be more than 24 hours after startTime",
+		})
 	}
-	return wrong
+	return fieldErrors
 }
 
-// check refuses what is wrong with a booking whatever the state.
+// check returns the errors of a booking that do not depend on stored state.
 func (b Booking) check() error {
-	wrong := b.Span.wrong()
-	wrong = append(wrong, wrongStaff(b.Practitioners)...)
+	fieldErrors := b.Span.fieldErrors()
+	fieldErrors = append(fieldErrors, staffErrors(b.Practitioners)...)
 	if n := len(b.Patients); n == 0 || n > MaxPatients {
-		wrong = append(wrong, fault.Field{Field: "patients", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPatients)})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "patients", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPatients),
+		})
 	}
 	seen := map[uuid.UUID]bool{}
 	for i, p := range b.Patients {
 		if seen[p.PatientID] {
-			wrong = append(wrong, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate", Message: "takes part already"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate", Message: "is given twice"})
 		}
 		seen[p.PatientID] = true
 	}
-	return errorOf(wrong)
+	return errorOf(fieldErrors)
 }
 
-func errorOf(wrong []fault.Field) error {
-	if len(wrong) == 0 {
+func errorOf(fieldErrors []fault.Field) error {
+	if len(fieldErrors) == 0 {
 		return nil
 	}
-	return fault.InvalidFields(wrong...)
+	return fault.InvalidFields(fieldErrors...)
 }
 
-// field names a field of a patient: of one patient, the short form does.
+// field returns the name of a patient's field. A booking of one patient uses the short form.
 func (b Booking) field(place int, name string) string {
 	if len(b.Patients) == 1 {
 		return name
@@ -194,21 +197,21 @@ func (b Booking) field(place int, name string) string {
 	return fmt.Sprintf("patients[%d].%s", place, name)
 }
 
-func wrongStaff(practitioners []uuid.UUID) []fault.Field {
+func staffErrors(practitioners []uuid.UUID) []fault.Field {
 	if n := len(practitioners); n == 0 || n > MaxPractitioners {
 		return []fault.Field{{
 			Field: "practitionerIds", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPractitioners),
 		}}
 	}
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	seen := map[uuid.UUID]bool{}
 	for i, id := range practitioners {
 		if seen[id] {
-			wrong = append(wrong, fault.Field{Field: staffField(practitioners, i), Code: "duplicate", Message: "takes part already"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(practitioners, i), Code: "duplicate", Message: "is given twice"})
 		}
 		seen[id] = true
 	}
-	return wrong
+	return fieldErrors
 }
 
 func staffField(practitioners []uuid.UUID, place int) string {

@@ -6,17 +6,16 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// visit is what else took place in the visit of an appointment: the minutes of the
-// others, and the units that were given to them. The zero value is nothing.
+// visit is the rest of an appointment's visit: the minutes of the other appointments, and their
+// units. The zero value is an empty visit.
 type visit struct{ minutes, units int }
 
-// unitsOf returns how many units of unitMinutes each, which is at least 1, an
-// appointment of so many minutes is. What else took place in its visit counts for
-// [scheduling.RoundCMSTotal] only: there the minutes of the whole visit are
-// rounded together, and this appointment gets what the others have left of that,
-// at least 0. It panics on a method that there is not.
+// unitsOf returns the number of units of an appointment with the given minutes. unitMinutes must be
+// at least 1. The rest of the visit matters only for [scheduling.RoundCMSTotal]: the minutes of the
+// whole visit are rounded together, and this appointment gets the units that the others have not
+// used, at least 0. It panics for an unknown method.
 //
-// The result is never negative and does not fall when minutes grow.
+// The result is never negative, and does not decrease when minutes increase.
 func unitsOf(method scheduling.Rounding, minutes, unitMinutes int, others visit) int {
 	switch method {
 	case scheduling.RoundUp:
@@ -28,14 +27,13 @@ func unitsOf(method scheduling.Rounding, minutes, unitMinutes int, others visit)
 	case scheduling.RoundCMSTotal:
 		return max(0, pastMidpoints(others.minutes+minutes, unitMinutes)-others.units)
 	}
-	panic(fmt.Sprintf("appointments: there is no rounding %q", method))
+	panic(fmt.Sprintf("appointments: unknown rounding %q", method))
 }
 
-// pastMidpoints counts the units whose midpoint is passed: whole ones, and one
-// more where the rest is longer than half of a unit. In units of 15 minutes that
-// is from 8, 23, 38, … minutes on, in units of 30 from 16, in units of an hour
-// from 31 (AMA, CPT, "Time": a unit of time is attained when the mid-point is
-// passed, an hour when 31 minutes have elapsed; CMS, Medicare Claims Processing
+// pastMidpoints counts the units whose midpoint is passed: whole units, plus one if the rest is
+// longer than half of a unit. For units of 15 minutes this is at 8, 23, 38, … minutes, for units of
+// 30 at 16, for units of an hour at 31 (AMA, CPT, "Time": a unit of time is attained when the
+// mid-point is passed, an hour when 31 minutes have elapsed; CMS, Medicare Claims Processing
 // Manual, chapter 5, 20.2: 8 to 22 minutes are one unit, 23 to 37 two).
 func pastMidpoints(minutes, unitMinutes int) int {
 	units, rest := minutes/unitMinutes, minutes%unitMinutes

@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The figures that payers publish: minutes by the units that they are, in units
-// of 15 minutes.
+// TestUnitsAreThoseOfThePayersTables compares units with published tables: minutes by units, for
+// units of 15 minutes.
 func TestUnitsAreThoseOfThePayersTables(t *testing.T) {
 	t.Parallel()
 	minutes := []int{0, 1, 7, 8, 15, 16, 22, 23, 37, 38, 46, 53, 60}
@@ -27,8 +27,7 @@ func TestUnitsAreThoseOfThePayersTables(t *testing.T) {
 	}
 }
 
-// ladder lists the first minute of each unit by going through the minutes one by
-// one: nothing is divided.
+// ladder lists the first minute of each unit. It steps through the minutes, without division.
 func ladder(first, unitMinutes, last int) []int {
 	units := make([]int, last+1)
 	count, next := 0, first
@@ -45,7 +44,7 @@ func ladder(first, unitMinutes, last int) []int {
 func TestUnitsOfEveryMinute(t *testing.T) {
 	t.Parallel()
 	const last = 480
-	// The first minute that counts as one unit by its midpoint, for units of so many minutes.
+	// The first minute that counts as one unit by its midpoint, for each unit length.
 	for unitMinutes, midpoint := range map[int]int{1: 1, 2: 2, 5: 3, 8: 5, 15: 8, 30: 16, 45: 23, 60: 31} {
 		for method, first := range map[scheduling.Rounding]int{
 			scheduling.RoundUp: 1, scheduling.RoundDown: unitMinutes,
@@ -66,14 +65,14 @@ func TestAVisitIsRoundedAsAWholeOrServiceByService(t *testing.T) {
 	for name, c := range map[string]struct {
 		minutes []int
 		method  scheduling.Rounding
-		units   []int // of each, as they are entered one after the other
+		units   []int // of each, in the order of entry
 	}{
-		"three times 7 minutes are 1 unit together":    {[]int{7, 7, 7}, scheduling.RoundCMSTotal, []int{0, 1, 0}},
-		"three times 7 minutes are none by themselves": {[]int{7, 7, 7}, scheduling.RoundMidpoint, []int{0, 0, 0}},
-		"three times 10 minutes are 2 together":        {[]int{10, 10, 10}, scheduling.RoundCMSTotal, []int{1, 0, 1}},
-		"three times 10 minutes are 3 by themselves":   {[]int{10, 10, 10}, scheduling.RoundMidpoint, []int{1, 1, 1}},
-		"33 and 7 minutes are 3 together":              {[]int{33, 7}, scheduling.RoundCMSTotal, []int{2, 1}}, // CMS's own example
-		"18, 13, 10 and 8 minutes are 3 together":      {[]int{18, 13, 10, 8}, scheduling.RoundCMSTotal, []int{1, 1, 1, 0}},
+		"three times 7 minutes are 1 unit together": {[]int{7, 7, 7}, scheduling.RoundCMSTotal, []int{0, 1, 0}},
+		"three times 7 minutes are none separately": {[]int{7, 7, 7}, scheduling.RoundMidpoint, []int{0, 0, 0}},
+		"three times 10 minutes are 2 together":     {[]int{10, 10, 10}, scheduling.RoundCMSTotal, []int{1, 0, 1}},
+		"three times 10 minutes are 3 separately":   {[]int{10, 10, 10}, scheduling.RoundMidpoint, []int{1, 1, 1}},
+		"33 and 7 minutes are 3 together":           {[]int{33, 7}, scheduling.RoundCMSTotal, []int{2, 1}}, // CMS's own example
+		"18, 13, 10 and 8 minutes are 3 together":   {[]int{18, 13, 10, 8}, scheduling.RoundCMSTotal, []int{1, 1, 1, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +85,7 @@ func TestAVisitIsRoundedAsAWholeOrServiceByService(t *testing.T) {
 		})
 	}
 	require.Equal(t, 0, unitsOf(scheduling.RoundCMSTotal, 5, 15, visit{minutes: 10, units: 2}),
-		"never below zero, where the others were given more than is left")
+		"never negative, even if the others got more units")
 }
 
 func TestTheUnitsOfAVisitAddUpInAnyOrder(t *testing.T) {
@@ -103,7 +102,7 @@ func TestTheUnitsOfAVisitAddUpInAnyOrder(t *testing.T) {
 	})
 }
 
-func TestAMethodThatThereIsNot(t *testing.T) {
+func TestUnknownMethodPanics(t *testing.T) {
 	t.Parallel()
-	require.PanicsWithValue(t, `appointments: there is no rounding "UP"`, func() { unitsOf("UP", 15, 15, visit{}) })
+	require.PanicsWithValue(t, `appointments: unknown rounding "UP"`, func() { unitsOf("UP", 15, 15, visit{}) })
 }

@@ -14,9 +14,8 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Rule is a recurrence rule, the RRULE of RFC 5545 (3.3.10), as far as appointments
-// recur by it: by days, weeks or months, with a count or an end. Make one with
-// [ParseRule]; the zero value is no rule.
+// Rule is a recurrence rule, a subset of the RRULE of RFC 5545 (3.3.10): daily, weekly or monthly,
+// with a count or an end. Create one with [ParseRule]; the zero value is invalid.
 type Rule struct {
 	text       string
 	frequency  rrule.Frequency
@@ -30,24 +29,24 @@ type Rule struct {
 	weekStart  time.Weekday
 }
 
-// ruleDay is a weekday, or with nth the nth of its kind in the month, from the end
-// where it is negative.
+// ruleDay is a weekday or, if nth is not 0, the nth of its kind in the month, counted from the end
+// if negative.
 type ruleDay struct {
 	weekday time.Weekday
 	nth     int
 }
 
-// maxNth: no month has more weekdays of one kind.
+// maxNth is the maximum number of weekdays of one kind in a month.
 const maxNth = 5
 
-// limit is where a rule ends: a date, which still belongs to it, or an instant at
-// which an occurrence may still start. The zero value is no limit.
+// limit is the end of a rule: a date, which is included, or the last instant at which an occurrence
+// may start. The zero value means no limit.
 type limit struct {
 	date    calendar.Date
 	instant time.Time
 }
 
-// before reports whether the limit lies before an occurrence that starts at t.
+// before reports whether an occurrence that starts at t is past the limit.
 func (l limit) before(t time.Time, zone *time.Location) bool {
 	switch {
 	case !l.date.IsZero():
@@ -58,8 +57,8 @@ func (l limit) before(t time.Time, zone *time.Location) bool {
 	return false
 }
 
-// lastDate returns the last date on which the limit lets an occurrence start; no
-// date where there is no limit.
+// lastDate returns the last date on which an occurrence may start, or the zero date without a
+// limit.
 func (l limit) lastDate(zone *time.Location) calendar.Date {
 	if l.instant.IsZero() {
 		return l.date
@@ -67,8 +66,7 @@ func (l limit) lastDate(zone *time.Location) calendar.Date {
 	return calendar.DateIn(l.instant, zone)
 }
 
-// String returns the rule as it was given, in capital letters and without the
-// name RRULE.
+// String returns the rule as it was given, in capital letters and without the prefix RRULE.
 func (r Rule) String() string { return r.text }
 
 const (
@@ -76,15 +74,14 @@ const (
 	maxRuleInterval = 366
 )
 
-// ParseRule reads a recurrence rule such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20; the
-// name before it (RRULE:) may be there. It takes FREQ, INTERVAL, COUNT, UNTIL, BYDAY,
-// BYMONTHDAY, BYMONTH, BYSETPOS and WKST, with FREQ DAILY, WEEKLY or MONTHLY.
-// UNTIL is a date, in the organization's time zone and included, or an instant in
-// UTC. The error is [fault.ErrInvalid], names recurrenceRule, and says everything
-// that is wrong.
+// ParseRule parses a recurrence rule such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20, with or without the
+// prefix RRULE:. It accepts FREQ, INTERVAL, COUNT, UNTIL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS and
+// WKST, with FREQ DAILY, WEEKLY or MONTHLY. UNTIL is a date, in the organization's time zone and
+// included, or an instant in UTC. The error is [fault.ErrInvalid] for recurrenceRule, with all
+// problems of the rule.
 func ParseRule(text string) (Rule, error) {
 	if len(text) > maxRuleLength {
-		return Rule{}, wrongRule(fmt.Sprintf("must have at most %d characters", maxRuleLength))
+		return Rule{}, ruleError(fmt.Sprintf("must have at most %d characters", maxRuleLength))
 	}
 	text = strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "RRULE:")
 	p := ruleParser{rule: Rule{text: text, interval: 1, weekStart: time.Monday}, seen: map[string]bool{}}
@@ -93,13 +90,13 @@ func ParseRule(text string) (Rule, error) {
 		p.read(name, value)
 	}
 	p.judge()
-	if len(p.wrong) > 0 {
-		return Rule{}, fault.InvalidFields(p.wrong...)
+	if len(p.fieldErrors) > 0 {
+		return Rule{}, fault.InvalidFields(p.fieldErrors...)
 	}
 	return p.rule, nil
 }
 
-func wrongRule(message string) error {
+func ruleError(message string) error {
 	return fault.InvalidFields(ruleField(message))
 }
 
@@ -108,19 +105,19 @@ func ruleField(message string) fault.Field {
 }
 
 type ruleParser struct {
-	rule  Rule
-	seen  map[string]bool
-	wrong []fault.Field
+	rule        Rule
+	seen        map[string]bool
+	fieldErrors []fault.Field
 }
 
 func (p *ruleParser) refuse(format string, args ...any) {
-	p.wrong = append(p.wrong, ruleField(fmt.Sprintf(format, args...)))
+	p.fieldErrors = append(p.fieldErrors, ruleField(fmt.Sprintf(format, args...)))
 }
 
 var frequencies = map[string]rrule.Frequency{"DAILY": rrule.DAILY, "WEEKLY": rrule.WEEKLY, "MONTHLY": rrule.MONTHLY}
 
-// otherParts are parts of RFC 5545 that are refused by their names; others are
-// refused without being repeated.
+// otherParts are the parts of RFC 5545 that are refused by name. Unknown parts are refused without
+// echoing them.
 var otherParts = []string{"BYSECOND", "BYMINUTE", "BYHOUR", "BYYEARDAY", "BYWEEKNO"}
 
 func (p *ruleParser) read(name, value string) {
@@ -157,7 +154,7 @@ func (p *ruleParser) read(name, value string) {
 	default:
 		known = slices.Contains(otherParts, name)
 		if known {
-			p.refuse("must not have %s: the time of day is the first appointment's, and years are too long for a series", name)
+			p.refuse("must not have %s: the time of day is that of the first appointment, and yearly rules are not supported", name)
 		} else {
 			p.refuse("must be a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20")
 		}
@@ -168,9 +165,9 @@ func (p *ruleParser) read(name, value string) {
 	p.seen[name] = true
 }
 
-// judge looks at what the parts say together.
+// judge checks the combination of the parts.
 func (p *ruleParser) judge() {
-	if len(p.wrong) > 0 { // of a rule that cannot be read nothing more is said
+	if len(p.fieldErrors) > 0 { // for an unparsable rule, report only that
 		return
 	}
 	r := p.rule
@@ -186,16 +183,16 @@ func (p *ruleParser) judge() {
 		p.refuse("must not count weekdays in BYDAY (as in 2MO) unless FREQ is MONTHLY")
 	}
 	if r.frequency == rrule.WEEKLY && len(r.byMonthDay) > 0 {
-		p.refuse("must not have BYMONTHDAY where FREQ is WEEKLY")
+		p.refuse("must not have BYMONTHDAY if FREQ is WEEKLY")
 	}
 	if len(r.bySetPos) > 0 && (r.frequency != rrule.MONTHLY || len(r.byDay)+len(r.byMonthDay) == 0) {
-		p.refuse("must not have BYSETPOS unless FREQ is MONTHLY and there is BYDAY or BYMONTHDAY")
+		p.refuse("must not have BYSETPOS unless FREQ is MONTHLY and BYDAY or BYMONTHDAY is given")
 	}
 }
 
 var digits = regexp.MustCompile(`^[0-9]{1,4}$`)
 
-// number reads a number from 1 to most.
+// number parses a number from 1 to most.
 func (p *ruleParser) number(name, value string, most int) int {
 	n, err := strconv.Atoi(value)
 	if !digits.MatchString(value) || err != nil || n < 1 || n > most {
@@ -205,7 +202,7 @@ func (p *ruleParser) number(name, value string, most int) int {
 	return n
 }
 
-// numbers reads numbers from 1 to most, and where signed also from -most to -1.
+// numbers parses numbers from 1 to most and, if signed, from -most to -1.
 func (p *ruleParser) numbers(name, value string, most int, signed bool) []int {
 	var numbers []int
 	for text := range strings.SplitSeq(value, ",") {
@@ -264,7 +261,8 @@ func (p *ruleParser) readDays(value string) {
 	for text := range strings.SplitSeq(value, ",") {
 		found := ruleDayText.FindStringSubmatch(text)
 		if found == nil {
-			p.refuse("must have weekdays (MO, TU, WE, TH, FR, SA, SU) as its BYDAY, with FREQ=MONTHLY also counted ones from -5 to 5, such as 2MO or -1FR")
+			p.refuse("must have weekdays (MO, TU, WE, TH, FR, SA, SU) as its BYDAY, with FREQ=MONTHLY also counted ones " +
+				"from -5 to 5, such as 2MO or -1FR")
 			return
 		}
 		day := ruleDay{weekday: ruleWeekdays[found[2]]}

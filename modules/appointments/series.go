@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// Series is what appointments have in common that were booked by one recurrence
-// rule. Each of them is an appointment like any other, and can be changed alone.
+// Series is the record of appointments that were booked with one recurrence rule. Each of them can
+// also be changed individually.
 type Series struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
@@ -21,42 +21,43 @@ type Series struct {
 	CreatedAt      time.Time
 }
 
-// Scope says which appointments of a series a change is for.
+// Scope selects the appointments of a series to which a change applies.
 type Scope string
 
-// The scopes. Of an appointment that belongs to no series, all mean that one.
+// The scopes. For an appointment without a series, all scopes mean that appointment.
 const (
 	ScopeOne       Scope = "one"       // this appointment alone; the default
 	ScopeFollowing Scope = "following" // this one and those that start later
-	ScopeAll       Scope = "all"       // every one of the series
+	ScopeAll       Scope = "all"       // all appointments of the series
 )
 
 func (s Scope) several() bool { return s == ScopeFollowing || s == ScopeAll }
 
-// Occurrence is what a request came to for one appointment of a series.
+// Occurrence is the result of a request for one appointment of a series.
 type Occurrence struct {
 	StartTime     time.Time  `json:"startTime"`
 	EndTime       time.Time  `json:"endTime"`
 	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
-	Units         int        `json:"units"`         // of all its patients; where bookings move, of the one whose authorization it is
+	Units         int        `json:"units"`         // of all patients; in a transfer, of the patient whose authorization changes
 	// Reasons are the rules that it breaks; empty: it is accepted.
 	Reasons []fault.Reason `json:"reasons"`
 }
 
-// SeriesRefusal are the details of [ErrSeries].
+// SeriesRefusal has the details of [ErrSeries].
 type SeriesRefusal struct {
-	Occurrences []Occurrence `json:"occurrences"` // every one, also those that nothing stands against
+	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
 }
 
-// ErrSeries comes with [SeriesRefusal].
-var ErrSeries = fault.Define(fault.Conflict, "series-refused", "Not every appointment of the series can be as asked, so none is.").Carrying(SeriesRefusal{}).
-	Advising("Show `occurrences`: each has the `reasons` that stand against it. A booking with `allowPartial` takes those that have none.")
+// ErrSeries carries [SeriesRefusal].
+var ErrSeries = fault.Define(
+	fault.Conflict, "series-refused", "Some appointments of the series break a rule, so none was booked or changed.",
+).Carrying(SeriesRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have reasons.")
 
-// BookSeries books the appointments of a recurrence rule, of which the booking is
-// the first, in one transaction: all of them or none, or, where partial, those that
-// nothing stands against, at least one. The outcome tells of each. Refusals are
-// those of [Service.Book], [ErrSeries], and [fault.ErrInvalid] for a rule that is
-// none (see [ParseRule] and [Rule.Occurrences]).
+// BookSeries books the appointments of a recurrence rule in one transaction; the booking is the
+// first of them. It books all or none or, if partial is set, those that break no rule, at least
+// one. The outcome lists each of them. Errors: those of [Service.Book], [ErrSeries], and
+// [fault.ErrInvalid] for an invalid rule (see [ParseRule] and [Rule.Occurrences]).
 func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key Key) (Outcome, error) {
 	r, err := s.seriesRequest(ctx, b, rule, partial, key)
 	if err != nil {
@@ -122,7 +123,7 @@ func (s *Service) newIDs(n int) []uuid.UUID {
 	return ids
 }
 
-// flat returns the requests with those that are made of parts replaced by them.
+// flat returns the requests, with each request that has parts replaced by its parts.
 func flat(requests []request) []request {
 	var all []request
 	for _, r := range requests {
@@ -138,39 +139,39 @@ func flat(requests []request) []request {
 	return all
 }
 
-// spread returns the requests with those that are for several appointments of a
-// series made into parts, one for each of them that is still to take place.
-func spread(requests []request, members map[scheduling.Key][]uuid.UUID, there map[scheduling.Key]Appointment) []request {
+// spread splits each request for several appointments of a series into parts, one for each
+// appointment that it affects.
+func spread(requests []request, members map[scheduling.Key][]uuid.UUID, existing map[scheduling.Key]Appointment) []request {
 	all := slices.Clone(requests)
 	for i, r := range all {
 		if !r.scope.several() {
 			continue
 		}
-		named, ok := there[r.key()]
+		named, ok := existing[r.key()]
 		if !ok || named.SeriesID == nil {
 			continue
 		}
 		var parts []request
 		for _, id := range members[r.key()] {
-			member := there[scheduling.Key{OrganizationID: named.OrganizationID, ID: id}]
+			member := existing[scheduling.Key{OrganizationID: named.OrganizationID, ID: id}]
 			if member.affected(named, r.scope) {
 				parts = append(parts, r.partFor(named, member))
 			}
 		}
 		slices.SortFunc(parts, func(x, y request) int {
-			xa, ya := there[x.key()], there[y.key()]
+			xa, ya := existing[x.key()], existing[y.key()]
 			return xa.Start.Compare(ya.Start)
 		})
 		if target := r.change.span(named.Span); target.Start.After(named.Start) {
-			slices.Reverse(parts) // the last first, so that nobody moves to where the next one still is
+			slices.Reverse(parts) // last first, so that none moves to the old time of the next
 		}
 		all[i].parts = parts
 	}
 	return all
 }
 
-// affected reports whether a change of the named appointment is also one of this:
-// those that have begun or ended stay as they are.
+// affected reports whether a change of the named appointment also applies to this one. Appointments
+// that have begun or ended are not affected.
 func (a Appointment) affected(named Appointment, scope Scope) bool {
 	switch {
 	case a.ID == named.ID:
@@ -181,7 +182,7 @@ func (a Appointment) affected(named Appointment, scope Scope) bool {
 	return scope == ScopeAll || !a.Start.Before(named.Start)
 }
 
-// partFor returns what the request means for another appointment of the series.
+// partFor returns the request for another appointment of the series.
 func (r request) partFor(named, member Appointment) request {
 	part := r
 	part.scope, part.appointment = ScopeOne, member.ID

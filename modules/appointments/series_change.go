@@ -42,8 +42,8 @@ func (c Change) span(s Span) Span {
 	return s
 }
 
-// moves reports whether the change gives the appointment another time, other staff or
-// another authorization, so that the rules of a booking apply.
+// moves reports whether the change gives the appointment another time, other staff or another
+// authorization, so that the rules of a booking apply.
 func (c Change) moves(a Appointment) bool {
 	to := c.span(a.Span)
 	switch {
@@ -65,10 +65,10 @@ func (c Change) forMember(named, member Appointment, zone *time.Location) (Chang
 	return c.differences(member), refusal
 }
 
-// shift is how a new time of one appointment changes the times of the others of its series: by a
-// number of days, to a new time of day, to a new length. Each of the others keeps the unchanged
-// parts, even if it was moved individually before. A new time of day includes start and end, so it
-// sets the length too.
+// shift is the effect of a new time of one appointment on the others of its series: a number of
+// days, a new time of day, a new length. Each of the others keeps the unchanged parts, even if it
+// was moved individually before. A new time of day includes start and end, so it sets the length
+// too.
 type shift struct {
 	zone   *time.Location
 	from   time.Time // wall-clock start of the named appointment before the change
@@ -109,7 +109,7 @@ func (s shift) of(member Span) (Span, *fault.Error) {
 	case s.clock != nil:
 		clock = *s.clock
 	case member.Start.Equal(place(onDate(was, s.from), s.zone)):
-		clock = s.from // a clock change may have displaced it on its present day
+		clock = s.from // a clock change may have displaced it on its current day
 	}
 	date := was.AddDays(s.days)
 	start := place(onDate(date, clock), s.zone)

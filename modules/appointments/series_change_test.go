@@ -37,19 +37,19 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 		want   []string
 	}{
 		{
-			"leaves every time with unchanged times and new notes",
+			"keeps every time with unchanged times and new notes",
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")},
 			booked,
 		},
-		{"leaves every time with an unchanged end alone", Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
-		{"leaves every time with an unchanged start alone", Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
+		{"keeps every time with only an unchanged end", Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
+		{"keeps every time with only an unchanged start", Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
 		{
-			"leaves every time with other staff",
+			"keeps every time with other staff",
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Practitioners: patch.Set([]uuid.UUID{robin})},
 			booked,
 		},
 		{
-			"leaves every start with a new end",
+			"keeps every start with a new end",
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(wall(11, "15:00-15:15").End)},
 			[]string{"11 15:00-15:15", "12 15:00-15:15", "20 17:00-17:15", "14 15:00-15:15"},
 		},
@@ -59,7 +59,7 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 			[]string{"11 16:00-16:30", "12 16:00-16:30", "20 16:00-16:30", "14 16:00-16:30"},
 		},
 		{
-			"leaves every time of day on other days",
+			"keeps every time of day on other days",
 			Change{Start: patch.Set(wall(14, "15:00-15:30").Start), End: patch.Set(wall(14, "15:00-15:30").End)},
 			[]string{"14 15:00-15:30", "15 15:00-15:30", "23 17:00-17:15", "17 15:00-15:30"},
 		},
@@ -69,8 +69,8 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 				t.Parallel()
 				s, all := bookedSeries(t, 4)
 				s.reschedules(t, all[2], Change{Start: patch.Set(wall(20, "17:00-17:15").Start), End: patch.Set(wall(20, "17:00-17:15").End)})
-				s.made(t, bookingOf(therapy, wall(13, "15:00-15:30"), []uuid.UUID{jordan}, ben)) // where the third was
-				r := asked(reschedule, all[0].ID)
+				s.accepted(t, bookingOf(therapy, wall(13, "15:00-15:30"), []uuid.UUID{jordan}, ben)) // where the third was
+				r := requestFor(reschedule, all[0].ID)
 				r.change = test.change
 				require.Nil(t, s.decides(t, scopedTo(s, r, scope, all)).refusal)
 				require.Equal(t, test.want, s.onMarch(all))
@@ -82,7 +82,7 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 // reschedules changes one appointment.
 func (s *stage) reschedules(t *testing.T, a Appointment, c Change) {
 	t.Helper()
-	r := asked(reschedule, a.ID)
+	r := requestFor(reschedule, a.ID)
 	r.change = c
 	require.Nil(t, s.decides(t, r).refusal)
 }
@@ -93,7 +93,7 @@ func TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries(t *testing.T) {
 	t.Parallel()
 	s, all := bookedSeries(t, 3)
 	s.reschedules(t, all[1], Change{Practitioners: patch.Set([]uuid.UUID{robin}), Notes: patch.SetClearable("substitute")})
-	r := asked(reschedule, all[0].ID)
+	r := requestFor(reschedule, all[0].ID)
 	r.change = Change{
 		Practitioners: patch.Set([]uuid.UUID{jordan}), Notes: patch.Clear[string](),
 		AuthorizationID: patch.Set(auth(ada, therapy)), End: patch.Set(wall(11, "15:00-15:15").End),
@@ -116,7 +116,7 @@ func TestAppointmentsOfASeriesMakeRoomForEachOther(t *testing.T) {
 	change(0, wall(11, "15:00-15:15"))
 	change(2, wall(13, "15:00-16:15"))
 	require.Zero(t, s.book.available[auth(ada, therapy)], "1 + 2 + 5 units")
-	r := asked(reschedule, all[0].ID)
+	r := requestFor(reschedule, all[0].ID)
 	r.change = Change{End: patch.Set(wall(11, "15:00-15:30").End)}
 	require.Nil(t, s.decides(t, scopedTo(s, r, ScopeAll, all)).refusal)
 	require.Equal(t, 2, s.book.available[auth(ada, therapy)])
@@ -135,7 +135,7 @@ func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 	for _, test := range []struct {
 		zone      string
 		rule      string
-		first     time.Time // as clocks show it
+		first     time.Time // in wall-clock time
 		displaced int       // the appointment that is displaced
 		clock     string    // its time of day
 	}{
@@ -169,7 +169,7 @@ func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 				return clocks
 			}
 			for named := range spans {
-				require.Equal(t, where(test.displaced), change(named, 0, 2*time.Hour), "a new length is no new time of day")
+				require.Equal(t, where(test.displaced), change(named, 0, 2*time.Hour), "a new length does not set a new time of day")
 			}
 			for _, named := range []int{0, 1, 3, 4} {
 				require.Equal(t, where(test.displaced-1), change(named, 1, time.Hour), "another one falls on the day without that time")
@@ -188,7 +188,7 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	}
 	rule := must(ParseRule("FREQ=WEEKLY;COUNT=3"))
 	_, err := rule.Occurrences(Span{at(14, 23, 30), at(14, 23, 45)}, nuuk)
-	require.ErrorContains(t, err, "2026-03-28, when the organization's time zone has no such time")
+	require.ErrorContains(t, err, "2026-03-28, when the organization's time zone has neither that time")
 
 	s := newStage(scheduling.RoundUp)
 	spans, err := rule.Occurrences(Span{at(14, 15, 0), at(14, 15, 15)}, nuuk)
@@ -200,7 +200,7 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 		all = append(all, part.appointment)
 	}
 	before := stateOf(s)
-	r := asked(reschedule, all[0].ID)
+	r := requestFor(reschedule, all[0].ID)
 	r.zone = nuuk
 	r.change = Change{Start: patch.Set(at(14, 23, 30)), End: patch.Set(at(14, 23, 45))}
 	refused := s.decides(t, scopedTo(s, r, ScopeAll, all))

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// seriesOf is a booking of a series at the times.
+// seriesOf returns a booking of a series at the times.
 func seriesOf(partial bool, times ...Span) request {
 	r := bookingOf(therapy, times[0], []uuid.UUID{jordan}, ada)
 	r.series, r.partial = uuid.New(), partial
@@ -32,7 +32,7 @@ func seriesOf(partial bool, times ...Span) request {
 	return r
 }
 
-// stateOf is everything that a request may change of a stage.
+// stateOf returns everything that a request may change on a stage.
 func stateOf(s *stage) string {
 	slots := map[string][]string{}
 	for key, taken := range s.occupied {
@@ -43,17 +43,16 @@ func stateOf(s *stage) string {
 	}
 	held := maps.Clone(s.book.held)
 	maps.DeleteFunc(held, func(_ uuid.UUID, units int) bool { return units == 0 })
-	var there []string
+	var appointments []string
 	for key, a := range s.appointments {
-		there = append(there, fmt.Sprint(key, a.Status, a.Version, a.Span, a.SeriesID != nil))
+		appointments = append(appointments, fmt.Sprint(key, a.Status, a.Version, a.Span, a.SeriesID != nil))
 	}
-	slices.Sort(there)
-	return fmt.Sprint(s.book.available, held, slots, there)
+	slices.Sort(appointments)
+	return fmt.Sprint(s.book.available, held, slots, appointments)
 }
 
-// TestASeriesIsItsBookingsOneByOne: what nothing stands against is booked as if it
-// had been asked for alone, and a series of which something is refused leaves all
-// as it was.
+// TestASeriesIsItsBookingsOneByOne compares a series with single bookings: its accepted
+// appointments are booked in the same way, and a refused series changes nothing.
 func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,12 +79,12 @@ func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 		untouched := stateOf(together)
 		v, err := together.decide(r)
 		require.NoError(t, err)
-		stands := 0
+		accepted := 0
 		for i, part := range r.parts {
 			alone, err := single.decide(part)
 			require.NoError(t, err)
 			if alone.refusal != nil {
-				stands++
+				accepted++
 			}
 			if v.refusal == nil {
 				require.Equal(t, alone.refusal == nil, v.parts[i].refusal == nil, "%s", part.booking.Span)
@@ -94,14 +93,14 @@ func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 			}
 		}
 		switch {
-		case stands == 0:
+		case accepted == 0:
 			require.Nil(t, v.refusal)
-		case partial && stands < len(times):
+		case partial && accepted < len(times):
 			require.Nil(t, v.refusal)
 		default:
 			require.ErrorIs(t, v.refusal, ErrSeries)
 			require.Len(t, v.refusal.Details().(SeriesRefusal).Occurrences, len(times))
-			require.Equal(t, untouched, stateOf(together), "refused, it has changed nothing")
+			require.Equal(t, untouched, stateOf(together), "a refused series changes nothing")
 			require.False(t, v.changed())
 			return
 		}
@@ -110,7 +109,7 @@ func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 	})
 }
 
-// bookedSeries has daily appointments at 15:00 from the 11th on.
+// bookedSeries returns a stage with daily appointments at 15:00 from the 11th on.
 func bookedSeries(t *testing.T, n int) (*stage, []Appointment) {
 	t.Helper()
 	s := newStage(scheduling.RoundUp)
@@ -127,7 +126,7 @@ func bookedSeries(t *testing.T, n int) (*stage, []Appointment) {
 	return s, all
 }
 
-// scopedTo is a request as it is for the appointments of a series.
+// scopedTo returns a request for the appointments of a series.
 func scopedTo(s *stage, r request, scope Scope, all []Appointment) request {
 	r.scope = scope
 	var ids []uuid.UUID
@@ -155,15 +154,21 @@ func TestScopes(t *testing.T) {
 		want  []string
 	}{
 		{"moves one", ScopeOne, 1, wall(12, "16:00-16:30"), []string{"11 15:00", "12 16:00", "13 15:00", "14 15:00"}},
-		{"moves those that follow", ScopeFollowing, 1, wall(12, "16:00-16:30"), []string{"11 15:00", "12 16:00", "13 16:00", "14 16:00"}},
+		{
+			"moves the following appointments", ScopeFollowing, 1, wall(12, "16:00-16:30"),
+			[]string{"11 15:00", "12 16:00", "13 16:00", "14 16:00"},
+		},
 		{"moves all", ScopeAll, 1, wall(12, "16:00-16:30"), []string{"11 16:00", "12 16:00", "13 16:00", "14 16:00"}},
 		{"moves each to where the next one was", ScopeAll, 0, wall(12, "15:00-15:30"), []string{"12 15:00", "13 15:00", "14 15:00", "15 15:00"}},
-		{"moves each to where the last one was", ScopeFollowing, 1, wall(11, "15:30-16:00"), []string{"11 15:00", "11 15:30", "12 15:30", "13 15:30"}},
+		{
+			"moves each to where the last one was", ScopeFollowing, 1, wall(11, "15:30-16:00"),
+			[]string{"11 15:00", "11 15:30", "12 15:30", "13 15:30"},
+		},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
 			s, all := bookedSeries(t, 4)
-			r := asked(reschedule, all[test.named].ID)
+			r := requestFor(reschedule, all[test.named].ID)
 			r.change = Change{Start: patch.Set(test.to.Start), End: patch.Set(test.to.End)}
 			require.Nil(t, s.decides(t, scopedTo(s, r, test.scope, all)).refusal)
 			require.Equal(t, test.want, s.startsOf(all))
@@ -172,12 +177,12 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-func TestScopesLeaveWhatHasBegunOrEnded(t *testing.T) {
+func TestScopesSkipStartedAndEndedAppointments(t *testing.T) {
 	t.Parallel()
 	s, all := bookedSeries(t, 4)
-	s.made(t, asked(start, all[2].ID))
-	s.made(t, asked(cancel, all[3].ID))
-	v := s.decides(t, scopedTo(s, asked(cancel, all[0].ID), ScopeAll, all))
+	s.accepted(t, requestFor(start, all[2].ID))
+	s.accepted(t, requestFor(cancel, all[3].ID))
+	v := s.decides(t, scopedTo(s, requestFor(cancel, all[0].ID), ScopeAll, all))
 	require.Nil(t, v.refusal)
 	require.Len(t, v.occurrences, 2)
 	require.Equal(t, InProgress, s.appointments[keyOf(all[2])].Status)
@@ -194,7 +199,7 @@ func TestASeriesKeepsItsTimeOfDayWhenClocksChange(t *testing.T) {
 	other, refusal := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Match: `"3"`}.forMember(named, member, zone)
 	require.Nil(t, refusal)
 	require.Equal(t, wall(10, "16:30-18:00").utc(), other.span(member.Span).utc())
-	require.Empty(t, other.Match, "the version is that of the named one")
+	require.Empty(t, other.Match, "only the named appointment's version is checked")
 	onlyNotes, refusal := Change{Notes: patch.Clear[string]()}.forMember(named, member, zone)
 	require.Nil(t, refusal)
 	require.False(t, onlyNotes.Start.Given || onlyNotes.End.Given)

@@ -14,43 +14,42 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Directory is what this module asks of the one that knows organizations, patients,
-// practitioners, payers and service codes.
+// Directory provides organizations, patients, practitioners, payers and service codes.
 type Directory interface {
-	// TimeZone returns the organization's time zone, in which dates begin and end.
+	// TimeZone returns the organization's time zone, which defines its dates.
 	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
 	// ForgetTimeZone removes the time zone from the cache, because it has changed.
 	ForgetTimeZone(organization uuid.UUID)
-	// SchedulingRules answers what bookings have to keep to, in the transaction of the context.
+	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
 }
 
-// Events is told, in the transaction of a change, what has changed.
+// Events publishes changes.
 type Events interface {
-	// Publish tells whoever holds their permissions, once and only if the transaction commits.
+	// Publish publishes each message once, in the transaction of the context, to the subscribers
+	// with its permissions.
 	Publish(ctx context.Context, messages []outbox.Message) error
 }
 
-// Audit is told, in the transaction of a change, who did what.
+// Audit records events in the audit trail.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction commits.
+	// Record writes the events in the transaction of the context.
 	Record(ctx context.Context, events []trail.Event) error
-	// Note keeps what changes nothing, and returns once that is committed. The error is
+	// Note commits events that belong to no change, before it returns. The error is
 	// [trail.ErrNotRecorded].
 	Note(ctx context.Context, events []trail.Event) error
 }
 
-// Callers knows the users of organizations.
+// Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user as they would be let in at this moment, read in the
-	// transaction of the context. The error is [identity.ErrUnauthenticated] where nobody
-	// would be let in.
+	// Presently returns a user with the current permissions, read in the transaction of the
+	// context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
 	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
-// Service has the use cases of appointments and sessions. It is safe for
-// concurrent use. Its methods act in the organization of the [identity.Caller] in
-// the context and fail without one, unless they say otherwise.
+// Service implements the use cases of appointments and sessions. It is safe for concurrent use.
+// Unless documented otherwise, its methods act in the organization of the [identity.Caller] in the
+// context, and fail without one.
 type Service struct {
 	database  *db.DB
 	directory Directory
@@ -61,16 +60,15 @@ type Service struct {
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	store     store
-	combiner  *db.Combiner[request, result] // nil: every request has a transaction of its own
+	combiner  *db.Combiner[request, result] // nil: every request has its own transaction
 	lanes     *db.Lanes[uuid.UUID]
 
-	// told has of which practitioners anything is said, so that a booking costs no
-	// statement where there is nothing to warn of.
-	told recent.Of[map[uuid.UUID]bool]
+	// withAvailability caches the practitioners with availability, so that a booking without
+	// possible warnings needs no query.
+	withAvailability recent.Of[map[uuid.UUID]bool]
 }
 
-// Dependencies are what the service works with. The clock and the ids are passed
-// in so that tests decide on both.
+// Dependencies has the dependencies of the service. Tests set the clock and the ids.
 type Dependencies struct {
 	Database  *db.DB
 	Directory Directory
@@ -80,13 +78,13 @@ type Dependencies struct {
 	Callers   Callers
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
-	// Combine has the requests that arrive while a transaction is under way share the
-	// next one. Without it, each has a transaction of its own.
+	// Combine makes requests that arrive during a transaction share the next one. Otherwise each
+	// has its own transaction.
 	Combine bool
-	// Lanes are where requests wait for each other that do not combine: those of the
-	// units, so that bookings and operations on units do too.
+	// Lanes has the locks of requests that are not combined. They must be those of package
+	// authorization, so that bookings and operations on units wait for each other.
 	Lanes *db.Lanes[uuid.UUID]
-	// Queue is how many requests may wait for their transaction; 0 stands for 10,000.
+	// Queue is the maximum number of requests that wait for their transaction; 0 means 10,000.
 	Queue int
 }
 
@@ -102,7 +100,7 @@ func New(d Dependencies) *Service {
 	return s
 }
 
-// Waiting returns how many requests wait for their transaction.
+// Waiting returns the number of requests that wait for their transaction.
 func (s *Service) Waiting() int {
 	if s.combiner == nil {
 		return 0
@@ -110,27 +108,27 @@ func (s *Service) Waiting() int {
 	return s.combiner.Waiting()
 }
 
-// Close waits for requests that are under way, and refuses new ones.
+// Close waits for running requests, and refuses new ones.
 func (s *Service) Close() {
 	if s.combiner != nil {
 		s.combiner.Close()
 	}
 }
 
-// now is the moment as PostgreSQL can keep it.
+// now returns the current time with PostgreSQL's precision.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// Outcome is what a request came to.
+// Outcome is the result of a request.
 type Outcome struct {
 	Appointment Appointment
 	Session     *Session // of a completion
-	Replayed    bool     // the answer of an earlier request with the same key
-	// Occurrences are the appointments of what was asked for several of a series, in
-	// the order of their times; nil where it was asked for one.
+	Replayed    bool     // whether it is the stored response of an earlier request with the same key
+	// Occurrences has the results for several appointments of a series, sorted by start; nil for a
+	// single appointment.
 	Occurrences []Occurrence
 }
 
-// spans returns the times of the appointments that were booked or changed.
+// spans returns the times of the booked or changed appointments.
 func (o Outcome) spans() []Span {
 	if o.Occurrences == nil {
 		return []Span{o.Appointment.Span}
@@ -144,12 +142,11 @@ func (o Outcome) spans() []Span {
 	return all
 }
 
-// Book makes an appointment: every rule is asked, units are reserved and the
-// appointment is written, all of it or nothing, once per key. A refusal tells every
-// rule that stands against it, see [fault.Error.Reasons]: [ErrPractitionerInactive],
-// [ErrCredentialMissing], [ErrPractitionerOverlap], [ErrPatientOverlap], and those of
-// the account book. Other refusals: [fault.ErrInvalid] for what does not exist or does
-// not fit, [idempotency.ErrReused].
+// Book books an appointment. It checks every rule, reserves units and writes the appointment, in
+// one transaction and once per key. A refusal has all rules that the booking would break, see
+// [fault.Error.Reasons]: [ErrPractitionerInactive], [ErrCredentialMissing],
+// [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the account book. Other errors:
+// [fault.ErrInvalid] for unknown records and records that do not match, [idempotency.ErrReused].
 func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error) {
 	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
@@ -158,7 +155,7 @@ func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error)
 	return s.do(ctx, r)
 }
 
-// bookingRequest is a booking as a request.
+// bookingRequest returns the request of a booking.
 func (s *Service) bookingRequest(ctx context.Context, b Booking, key Key) (request, error) {
 	r, err := s.request(ctx, book, s.newID(), key)
 	if err != nil {
@@ -169,16 +166,16 @@ func (s *Service) bookingRequest(ctx context.Context, b Booking, key Key) (reque
 	return r, b.check()
 }
 
-// Change changes an appointment. Its time, its staff and its authorization change
-// by the rules of a booking, and only while it is [Scheduled]; its reservation by
-// the difference. Refusals: [ErrNotFound], [patch.ErrStale], [ErrTransition], those
-// of [Service.Book].
+// Change changes an appointment. A change of the time, the staff or the authorization is checked
+// like a booking, and is possible only while the appointment is [Scheduled]. The reservation
+// changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and those of
+// [Service.Book].
 //
-// For several appointments of a series it is all of them or none, or [ErrSeries]:
-// each moves by as many days, to the same time of day.
+// For several appointments of a series, it changes all or none: the error is [ErrSeries]. Each
+// moves by the same number of days, to the same time of day.
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scope) (Outcome, error) {
 	if c.Practitioners.Given {
-		if err := errorOf(wrongStaff(c.Practitioners.Value)); err != nil {
+		if err := errorOf(staffErrors(c.Practitioners.Value)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -190,9 +187,9 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scop
 	return s.do(ctx, r)
 }
 
-// Start records that an appointment began at the time; nil: now. Refusals: [ErrNotFound],
+// Start records that an appointment began at the time; nil: now. Errors: [ErrNotFound],
 // [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
-// future or more than 24 hours back.
+// future or more than 24 hours ago.
 func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Key) (Outcome, error) {
 	r, err := s.request(ctx, start, id, key)
 	if err != nil {
@@ -202,22 +199,22 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Ke
 	return s.do(ctx, r)
 }
 
-// Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Refusals:
+// Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Errors:
 // [ErrNotFound], [ErrTransition].
 func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key Key) (Outcome, error) {
 	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
 }
 
-// Cancel gives back exactly what the appointment holds, and notes who cancelled it,
-// when, why, and whether that was late. Refusals: [ErrNotFound], [ErrTransition].
-// For several appointments of a series it is all of them that are SCHEDULED.
+// Cancel releases the units that the appointment holds, and records the user, the time, the reason
+// and whether it was late. For a series, it cancels all SCHEDULED appointments of the scope.
+// Errors: [ErrNotFound], [ErrTransition].
 func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key Key) (Outcome, error) {
 	return s.end(ctx, cancel, id, reason, scope, key)
 }
 
-// NoShow notes that the patient did not come. What the appointment holds goes back,
-// unless the organization has it used up. Refusals: [ErrNotFound], [ErrTransition],
-// [ErrNotBegun] before its start.
+// NoShow records that the patient did not come. It releases the appointment's units, or consumes
+// them if the organization has configured that. Errors: [ErrNotFound], [ErrTransition], and
+// [ErrNotBegun] before the start.
 func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key Key) (Outcome, error) {
 	return s.end(ctx, noShow, id, reason, ScopeOne, key)
 }
@@ -232,8 +229,8 @@ func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string,
 }
 
 // Complete writes the appointment's session and consumes the units of its actual time, exactly
-// once, even if it is called often or concurrently. Units that the authorization does not cover are
-// reported as unauthorized, never booked. Refusals: [ErrNotFound], [ErrTransition],
+// once, even if it is called repeatedly or concurrently. Units that the authorization does not
+// cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
 // [ErrUnconfirmed] for times that differ much from the booked ones, [fault.ErrInvalid] for
 // impossible times.
 func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key Key) (Outcome, error) {
@@ -245,8 +242,7 @@ func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key 
 	return s.do(ctx, r)
 }
 
-// request begins a request of the caller's on an appointment, with all the ids that
-// it may need.
+// request returns a new request of the caller on an appointment, with all ids that it may need.
 func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, key Key) (request, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -270,9 +266,9 @@ func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	v, err := s.carryOut(ctx, r)
+	v, err := s.run(ctx, r)
 	if err != nil {
-		err = s.offering(ctx, r, err)
+		err = s.withAlternatives(ctx, r, err)
 	}
 	o := Outcome{Appointment: sees.of(v.appointment), Replayed: v.replayed, Occurrences: v.occurrences}
 	if v.session != nil {
@@ -281,8 +277,8 @@ func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	return o, err
 }
 
-// Get returns an appointment as the caller sees it. The error is [ErrNotFound] where
-// there is none within the caller's reach.
+// Get returns an appointment as the caller may see it. The error is [ErrNotFound], also outside the
+// caller's record scope.
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -307,18 +303,18 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 	})
 }
 
-// Filter narrows a list of appointments; zero values do not narrow it.
+// Filter narrows a list of appointments. Zero values do not filter.
 type Filter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	SeriesID       uuid.UUID
 	Statuses       []Status
 	Days           Days
-	Page           db.Keyset // in the order of their starts
+	Page           db.Keyset // sorted by start
 }
 
-// List returns appointments that pass the filter, within the caller's reach and as
-// the caller sees them.
+// List returns the appointments that match the filter, within the caller's record scope and as the
+// caller may see them.
 func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -339,15 +335,15 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 	})
 }
 
-// ForgetOperations deletes what is remembered of requests that are older than the
-// given time, of all organizations, and returns how many those were.
+// ForgetOperations deletes the stored outcomes of requests older than the given duration, of all
+// organizations, and returns their number.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
 	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
 }
 
-// Holds returns what open appointments hold of the authorizations, and what sessions have
-// used of them, by their own account, each authorization being in the organization beside it. It works in the
-// transaction of the context and needs no caller.
+// Holds returns the units that open appointments hold on the authorizations, and that sessions have
+// used, according to this module. organizations[i] is the organization of authorizations[i]. It
+// runs in the transaction of the context and needs no caller.
 func (s *Service) Holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
 	return s.store.holds(ctx, organizations, authorizations)
 }

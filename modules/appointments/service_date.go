@@ -15,7 +15,7 @@ import (
 var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
 	"Some appointments cannot have their new service date, so no date has changed.").
 	Carrying(MoveRefusal{}).
-	Advising("Show `occurrences`: each has `reasons` for its refusal. Reschedule or cancel those first, or keep the service dates.")
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
 
 func refuseRedate(occurrences []Occurrence) *fault.Error {
 	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
@@ -25,8 +25,8 @@ func refuseRedate(occurrences []Occurrence) *fault.Error {
 // WaitForBookings makes a transaction wait for running requests on appointments.
 func (s *Service) WaitForBookings() db.Option { return db.Locking(unitLane) }
 
-// Misdated returns the SCHEDULED appointments of the caller's organization that start on another
-// date than their service date in the zone, sorted by time. It works in the transaction of the
+// Misdated returns the SCHEDULED appointments of the caller's organization whose start has another
+// date in the zone than their service date, sorted by start. It runs in the transaction of the
 // context.
 func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
 	scheduled, err := s.store.scheduled(ctx)
@@ -38,7 +38,7 @@ func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointm
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
 }
 
-// Redate gives the appointments that [Service.Misdated] returns their service dates in the
+// Redate sets the service dates of the appointments of [Service.Misdated] to those in the
 // organization's new zone, in the transaction of the context. It changes all of them or none, and
 // checks each like a booking on that date. It needs [PermissionReschedule]. The error is
 // [ErrRedate].
@@ -64,5 +64,5 @@ func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
 		part.appointment, part.reservations = a.ID, s.newIDs(len(a.Patients))
 		r.parts = append(r.parts, part)
 	}
-	return s.carryOutJoined(ctx, r)
+	return s.runJoined(ctx, r)
 }

@@ -15,17 +15,17 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// SessionFilter narrows a list of sessions; zero values do not narrow it.
+// SessionFilter narrows a list of sessions. Zero values do not filter.
 type SessionFilter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	AppointmentID  uuid.UUID
-	Unauthorized   *bool // true: the exceptions list, only sessions with units that no authorization covers; false: only the others
+	Unauthorized   *bool // true: only sessions with units that no authorization covers; false: only the others
 	Days           Days
-	Page           db.Keyset // in the order of their starts
+	Page           db.Keyset // sorted by start
 }
 
-// Session returns a session. The error is [ErrSessionNotFound] where there is none.
+// Session returns a session. The error is [ErrSessionNotFound].
 func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return db.Snapshot(ctx, s.database, "sessions.get", func(ctx context.Context) (Session, error) {
 		found, err := s.store.session(ctx, id)
@@ -38,7 +38,7 @@ func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	})
 }
 
-// Sessions returns sessions that pass the filter.
+// Sessions returns the sessions that match the filter.
 func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -59,9 +59,8 @@ func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, err
 	})
 }
 
-// ChangeSession writes a session's narrative anew, within the hours that the
-// organization allows for that. Errors: [ErrSessionNotFound], [patch.ErrStale],
-// [ErrSessionLocked].
+// ChangeSession replaces a session's narrative, within the hours that the organization allows.
+// Errors: [ErrSessionNotFound], [patch.ErrStale], [ErrSessionLocked].
 func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string]) (Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -89,14 +88,15 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 		if err := s.store.saveNarrative(ctx, found); err != nil {
 			return Session{}, err
 		}
-		if err := s.audit.Record(ctx, sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}})); err != nil {
+		events := sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}})
+		if err := s.audit.Record(ctx, events); err != nil {
 			return Session{}, err
 		}
 		return s.sessionWithin(ctx, found)
 	})
 }
 
-// checkUnlocked returns [ErrSessionLocked] once the session's text is final.
+// checkUnlocked returns [ErrSessionLocked] if the session can no longer be changed.
 func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
 	key := scheduling.Key{OrganizationID: found.OrganizationID, ID: found.Patients[0].PatientID}
 	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Patients: []scheduling.Key{key}})
@@ -107,11 +107,11 @@ func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Tim
 	if now.Before(locked) {
 		return nil
 	}
-	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s; add an addendum.", moment(locked))
+	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s. Add an addendum instead.", moment(locked))
 }
 
-// AddAddendum adds a text to a session, signed by the caller, at any time; nobody
-// changes it afterwards. The error is [ErrSessionNotFound] where there is no such session.
+// AddAddendum adds a text to a session, signed by the caller. It is possible at any time, and the
+// text can never be changed. The error is [ErrSessionNotFound].
 func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text string) (Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -124,8 +124,8 @@ func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text strin
 		if err != nil {
 			return Session{}, err
 		}
-		for _, there := range found.Addenda { // written by an attempt before this one
-			if there.ID == a.ID {
+		for _, existing := range found.Addenda { // written by an earlier attempt
+			if existing.ID == a.ID {
 				return s.sessionWithin(ctx, found)
 			}
 		}
@@ -140,19 +140,19 @@ func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text strin
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasAddendum(ctx, session, a.ID) }))
 }
 
-// signed is what the trail keeps of an addendum.
+// signed is the audit trail's record of an addendum.
 type signed struct {
 	AddendumID uuid.UUID `json:"addendumId"`
 }
 
-// hashOf returns the SHA-256 over the session, the signer, the time in microseconds
-// and the text, each on a line of its own: only the last may hold line breaks.
+// hashOf returns the SHA-256 of the session, the signer, the time in microseconds and the text, one
+// per line. Only the last can contain line breaks.
 func (a Addendum) hashOf(session uuid.UUID) []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%s\n", session, a.SignedBy, a.SignedAt.UnixMicro(), a.Text))
 	return sum[:]
 }
 
-// sessionEvents tells of a session once for each patient whom it concerns.
+// sessionEvents returns the audit events of a session, one for each patient.
 func sessionEvents(caller identity.Caller, s Session, action string, at time.Time, after any) []trail.Event {
 	events := make([]trail.Event, len(s.Patients))
 	for i, p := range s.Patients {

@@ -12,17 +12,17 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// store keeps appointments and sessions. It takes the transaction from the context
-// and fails without one.
+// store reads and writes appointments and sessions. It takes the transaction from the context and
+// fails without one.
 type store struct{}
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Appointment) TableName() string { return "appointments" }
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Session) TableName() string { return "sessions" }
 
-// participantRow is a patient's part in an appointment, as the database has it.
+// participantRow is the row of a patient's part in an appointment.
 type participantRow struct {
 	OrganizationID uuid.UUID
 	AppointmentID  uuid.UUID
@@ -39,9 +39,9 @@ func (r participantRow) participant() Participant {
 	return p
 }
 
-// lookUp returns the rows that a query finds for keys, whose two halves are its
-// arguments; where there are no keys nothing is asked. In the queries, OFFSET 0 keeps
-// each key a look-up of its own, whatever the planner thinks of small tables.
+// lookUp returns the rows that a query finds for keys; the two halves of the keys are its
+// arguments. Without keys it runs no query. In the queries, OFFSET 0 makes each key a separate
+// index lookup, even for small tables.
 func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) ([]Row, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -59,8 +59,8 @@ func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) (
 	return rows, err
 }
 
-// several returns those of the appointments that are there, with everybody who
-// takes part, in three statements. Indexes: the primary keys.
+// several returns the existing appointments with their participants, in three statements. Indexes:
+// the primary keys.
 func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduling.Key]Appointment, error) {
 	rows, err := lookUp[Appointment](ctx, keys, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
@@ -73,8 +73,7 @@ func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduli
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[keyOf(a)] = a })
 }
 
-// withParticipants hands on each of the appointments with everybody who takes part,
-// in their order.
+// withParticipants calls found with each appointment and its participants, in order.
 func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
 	at := make(map[scheduling.Key]*Appointment, len(rows))
 	keys := make([]scheduling.Key, len(rows))
@@ -116,7 +115,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	return nil
 }
 
-// slotRow is a slot, with whose it is.
+// slotRow is a slot with its participant.
 type slotRow struct {
 	OrganizationID uuid.UUID
 	SubjectID      uuid.UUID
@@ -131,8 +130,8 @@ type slotRow struct {
 
 // slots returns the occupied time at the requested times, in one statement: booked time, and worked
 // time of completed appointments. No slot is longer than a day, so it also reads slots that begin a
-// day before. Indexes: appointment_practitioners_by_start, appointment_patients_by_start, and
-// _by_worked_start likewise; for the leading practitioner, the primary key.
+// day before. Indexes: appointment_practitioners_by_start, appointment_patients_by_start, and the
+// corresponding _by_worked_start; for the leading practitioner, the primary key.
 func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	found := occupied{}
 	if len(n.staff)+len(n.patients) == 0 {
@@ -181,9 +180,9 @@ func takenBy(table, person string) string {
 }
 
 // ranges returns the times as columns.
-func ranges(asked map[scheduling.Key][]Span) (organizations, ids []uuid.UUID, since, until []time.Time) {
+func ranges(requested map[scheduling.Key][]Span) (organizations, ids []uuid.UUID, since, until []time.Time) {
 	since, until = []time.Time{}, []time.Time{}
-	for key, spans := range asked {
+	for key, spans := range requested {
 		for _, span := range spans {
 			organizations, ids = append(organizations, key.OrganizationID), append(ids, key.ID)
 			since, until = append(since, span.Start), append(until, span.End)

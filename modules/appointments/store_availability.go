@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// availabilityRow is what is said of when a practitioner can be booked.
+// availabilityRow is the row of a practitioner's availability.
 type availabilityRow struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	PractitionerID uuid.UUID `gorm:"primaryKey"`
@@ -21,8 +21,8 @@ type availabilityRow struct {
 	UpdatedAt      time.Time
 }
 
-// availability returns what is said of the practitioners; of whom nothing is, is
-// left out. Index: the primary key.
+// availability returns the availability of the practitioners for whom it has been set. Index: the
+// primary key.
 func (store) availability(ctx context.Context, practitioners []scheduling.Key) (map[scheduling.Key]Timetable, error) {
 	rows, err := lookUp[availabilityRow](ctx, practitioners, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
@@ -42,7 +42,7 @@ func (store) availability(ctx context.Context, practitioners []scheduling.Key) (
 	return found, nil
 }
 
-// saveAvailability writes what is said of a practitioner in the place of what was.
+// saveAvailability replaces a practitioner's availability.
 func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Timetable, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -60,9 +60,9 @@ func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Tim
 		organization, t.PractitionerID, string(rules), t.Version, now).Error
 }
 
-// practitionersTold returns the practitioners of whom anything is said. Index: the
-// primary key.
-func (store) practitionersTold(ctx context.Context, organization uuid.UUID) ([]uuid.UUID, error) {
+// practitionersWithAvailability returns the practitioners for whom availability has been set.
+// Index: the primary key.
+func (store) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) ([]uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

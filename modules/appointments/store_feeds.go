@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Feed) TableName() string { return "calendar_feeds" }
 
 func (store) insertFeed(ctx context.Context, f Feed) error {
@@ -20,7 +20,7 @@ func (store) insertFeed(ctx context.Context, f Feed) error {
 	return tx.Create(&f).Error
 }
 
-// feeds returns those within the caller's reach.
+// feeds returns the feeds within the caller's record scope.
 func (store) feeds(ctx context.Context) ([]Feed, error) {
 	tx, _, err := db.Reachable(ctx, feedOwners)
 	if err != nil {
@@ -47,8 +47,7 @@ func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 	return gone[0], nil
 }
 
-// feedOf returns the feed with the token.
-// Index: calendar_feeds_token.
+// feedOf returns the feed with the token. Index: calendar_feeds_token.
 func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -65,8 +64,9 @@ func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	return found[0], nil
 }
 
-// calendar returns the fields for a feed of the appointments that overlap the span, including
-// cancelled ones. Indexes: appointment_practitioners_by_start, appointment_patients_by_start.
+// calendar returns the appointments of a feed that overlap the span, including cancelled ones, with
+// the fields that the feed needs. Indexes: appointment_practitioners_by_start,
+// appointment_patients_by_start.
 func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -11,11 +11,10 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Days are calendar days from the first to the last, both included; a zero one is
-// open.
+// Days are calendar days from the first to the last, both included; a zero date means no limit.
 type Days struct{ First, Last calendar.Date }
 
-// in returns when the days begin and end in the zone; a zero time is open.
+// in returns the start and the end of the days in the zone; a zero time means no limit.
 func (d Days) in(zone *time.Location) Span {
 	var s Span
 	if !d.First.IsZero() {
@@ -40,9 +39,8 @@ func (s Span) narrow(tx *gorm.DB) *gorm.DB {
 	return tx
 }
 
-// list returns appointments in the order of their starts. Indexes:
-// appointments_by_start; of one practitioner or patient, theirs by start; of a series,
-// appointments_by_series.
+// list returns appointments sorted by start. Indexes: appointments_by_start; for one practitioner
+// or patient, theirs by start; for a series, appointments_by_series.
 func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
 	tx, organization, err := db.Reachable(ctx, appointmentOwners)
 	if err != nil {
@@ -89,20 +87,20 @@ func (store) scheduled(ctx context.Context) ([]Appointment, error) {
 	return found, err
 }
 
-// Hold is what an open appointment holds of an authorization, or what the session of a
-// completed one has used of it, by its own account.
+// Hold is an appointment's use of an authorization: the units that an open one holds, or that the
+// session of a completed one has used.
 type Hold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	AppointmentID   uuid.UUID
-	ReservationID   *uuid.UUID // nil: it has never held anything
+	ReservationID   *uuid.UUID // nil: it has never held any units
 	Units           int
 	ServiceDate     calendar.Date
-	Settled         bool // the session's: nothing is held any more
+	Settled         bool // used by the session; nothing is held
 }
 
-// holds returns what open appointments hold of the authorizations, and what sessions
-// have used of them: nothing, where there is no such session. Indexes:
+// holds returns the units that open appointments hold on the authorizations, and that sessions have
+// used. A completed appointment without a session counts as nothing used. Indexes:
 // appointment_patients_by_authorization, the primary keys.
 func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
 	tx, err := db.Handle(ctx)

@@ -8,9 +8,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Whose appointments, sessions and calendar feeds are. Indexes:
-// appointment_patients_by_start, appointment_practitioners_by_start,
-// session_patients_by_patient.
+// The record scopes of appointments, sessions and calendar feeds. Indexes:
+// appointment_patients_by_start, appointment_practitioners_by_start, session_patients_by_patient.
 var (
 	appointmentOwners = db.Owners{
 		Patient: `appointments.id IN (SELECT part.appointment_id FROM appointment_patients part
@@ -30,8 +29,8 @@ var (
 	}
 )
 
-// reachable returns those of the appointments that are there, within the caller's
-// reach. Index: the primary key.
+// reachable returns the existing appointments within the caller's record scope. Index: the primary
+// key.
 func (store) reachable(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 	tx, _, err := db.Reachable(ctx, appointmentOwners)
 	if err != nil {

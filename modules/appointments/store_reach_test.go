@@ -14,16 +14,16 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// TestPlansOfWhatIsWithinReach looks at how the lists of limited callers are read in a
-// practice with years of appointments: the days that are asked for, and who takes part
-// in them, by indexes.
-func TestPlansOfWhatIsWithinReach(t *testing.T) {
+// TestPlansWithALimitedRecordScope checks the plans of lists for callers with a limited record
+// scope, in a practice with years of appointments. Both the requested days and the participants
+// must be read by index.
+func TestPlansWithALimitedRecordScope(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
-	owner.SetMaxOpenConns(1) // what is set holds for all that follows
+	owner.SetMaxOpenConns(1) // the session settings apply to all statements
 	run := func(statement string, values ...any) {
 		_, err := owner.ExecContext(t.Context(), statement, values...)
 		require.NoError(t, err, statement)
@@ -65,7 +65,7 @@ func TestPlansOfWhatIsWithinReach(t *testing.T) {
 				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 			require.NoError(t, err)
-			defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+			defer func() { _ = rows.Close() }() // rows.Err returns the error
 			var plan []string
 			for rows.Next() {
 				var line string
@@ -74,8 +74,8 @@ func TestPlansOfWhatIsWithinReach(t *testing.T) {
 			}
 			require.NoError(t, rows.Err())
 			text := strings.Join(plan, "\n")
-			require.Contains(t, text, "Index Scan using appointments_by_start", "the days that are asked for")
-			require.NotContains(t, text, "Seq Scan on appointment", "and of those who take part, theirs")
+			require.Contains(t, text, "Index Scan using appointments_by_start", "the requested days")
+			require.NotContains(t, text, "Seq Scan on appointment", "the participants' appointments")
 		})
 	}
 }

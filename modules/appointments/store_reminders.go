@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// dueReminder is an appointment that somebody is to be reminded of.
+// dueReminder is an appointment with a due reminder.
 type dueReminder struct {
 	OrganizationID uuid.UUID
 	AppointmentID  uuid.UUID
@@ -18,10 +18,9 @@ type dueReminder struct {
 	MinutesBefore int
 }
 
-// takeReminders notes that reminders are told, of all organizations but disabled ones, and returns
-// those that were not before, at most so many. Who notes them at the same time
-// waits here for the other and then finds nothing left to tell. Indexes:
-// appointments_by_start, appointment_reminders_pkey.
+// takeReminders records due reminders as published and returns those that were not recorded before,
+// at most the given number, of all enabled organizations. A concurrent call waits for this one and
+// then finds nothing to publish. Indexes: appointments_by_start, appointment_reminders_pkey.
 func (store) takeReminders(ctx context.Context, now time.Time, before time.Duration, most int) ([]dueReminder, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// save writes appointments, new ones and old ones, with everybody who takes part;
-// shrunk are those of them of which practitioners take no part any more.
+// save writes new and changed appointments with their participants. shrunk has those that lose a
+// practitioner.
 func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if len(changed) == 0 {
 		return nil
@@ -59,13 +59,14 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
 			late_cancel = excluded.late_cancel, reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by,
 			reopen_reason = excluded.reopen_reason, version = excluded.version, updated_at = excluded.updated_at`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series), db.NullableUUIDs(sessions),
+		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series),
+		db.NullableUUIDs(sessions),
 		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated,
 		reopened, db.NullableUUIDs(reopeners), reopenReasons)
 }
 
-// upsertPatients writes patients' parts. Who takes part never changes, what they
-// have to do with the appointment does.
+// upsertPatients writes patients' parts. The patients of an appointment never change, but their
+// parts do.
 func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 	var organizations, appointments, patients, authorizations []uuid.UUID
 	var reservations []*uuid.UUID
@@ -77,8 +78,9 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 	for _, a := range rows {
 		for place, p := range a.Patients {
 			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
-			patients, authorizations, reservations = append(patients, p.PatientID), append(authorizations, p.AuthorizationID), append(reservations, p.ReservationID)
-			places, units, minutes, unitMinutes = append(places, place), append(units, p.Units), append(minutes, p.Minutes), append(unitMinutes, p.UnitMinutes)
+			patients, authorizations = append(patients, p.PatientID), append(authorizations, p.AuthorizationID)
+			reservations, places, units = append(reservations, p.ReservationID), append(places, place), append(units, p.Units)
+			minutes, unitMinutes = append(minutes, p.Minutes), append(unitMinutes, p.UnitMinutes)
 			methods, since = append(methods, string(p.Rounding.Method)), append(since, p.Rounding.StartsOn.String())
 			lanes, codes = append(lanes, string(p.Lane)), append(codes, p.Code)
 			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
@@ -103,7 +105,7 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies, workedStarts, workedEnds)
 }
 
-// upsertPractitioners writes who renders the service, by their places.
+// upsertPractitioners writes the practitioners of appointments, in order.
 func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error {
 	var organizations, appointments, practitioners []uuid.UUID
 	var places []int
@@ -131,10 +133,9 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies, workedStarts, workedEnds)
 }
 
-// removePlaces removes the places that no practitioner takes any more. The rows are
-// looked up one by one: in a join with the values the planner would read all of the
-// table, and SSI lock it. It is done at once, before what is written together: how
-// many rows there are is not known. Index: the primary key.
+// removePlaces deletes the rows of removed practitioners. It looks up rows one by one: in a join
+// with the values, the planner would read the whole table, and SSI would lock it. It runs before
+// the pipelined writes, because the number of rows is not known. Index: the primary key.
 func (store) removePlaces(ctx context.Context, shrunk []Appointment) error {
 	tx, err := db.Handle(ctx)
 	if err != nil || len(shrunk) == 0 {
@@ -154,7 +155,7 @@ func (store) removePlaces(ctx context.Context, shrunk []Appointment) error {
 		db.UUIDs(organizations), db.UUIDs(ids), taken).Error
 }
 
-// insertSessions writes sessions, each once for its appointment, with their patients.
+// insertSessions writes sessions with their patients, one per appointment.
 func (store) insertSessions(ctx context.Context, rows []Session) error {
 	if len(rows) == 0 {
 		return nil
@@ -188,7 +189,7 @@ func (store) insertSessions(ctx context.Context, rows []Session) error {
 		parts.minutes, parts.units, parts.unauthorized, parts.unitMinutes, parts.methods, parts.since)
 }
 
-// sessionParts are the patients of sessions as columns.
+// sessionParts has the patients of sessions as columns.
 type sessionParts struct {
 	organizations, sessions, patients, authorizations []uuid.UUID
 	places, minutes, units, unauthorized, unitMinutes []int

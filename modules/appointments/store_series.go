@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// insertSeries writes series, new ones.
+// insertSeries writes new series.
 func (store) insertSeries(ctx context.Context, rows []Series) error {
 	if len(rows) == 0 {
 		return nil
@@ -27,9 +27,8 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 		db.UUIDs(organizations), db.UUIDs(ids), rules, db.UUIDs(creators), times)
 }
 
-// seriesOf returns, for each of the appointments that belongs to a series, all
-// appointments of that series, itself among them, in one statement. Indexes: the
-// primary key, appointments_by_series.
+// seriesOf returns, for each appointment that belongs to a series, all appointments of that series,
+// including itself, in one statement. Indexes: the primary key, appointments_by_series.
 func (store) seriesOf(ctx context.Context, named []scheduling.Key) (map[scheduling.Key][]uuid.UUID, error) {
 	rows, err := lookUp[struct{ OrganizationID, NamedID, MemberID uuid.UUID }](ctx, named, `
 		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)

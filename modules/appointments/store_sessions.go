@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// session returns a session with all that belongs to it, within the caller's reach.
-// Index: the primary key.
+// session returns a session with its parts, within the caller's record scope. Index: the primary
+// key.
 func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
 	tx, _, err := db.Reachable(ctx, sessionOwners)
 	if err != nil {
@@ -34,9 +34,9 @@ func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return all[0], nil
 }
 
-// sessions returns sessions in the order of their starts. Indexes: sessions_by_start,
-// sessions_unauthorized; of one patient session_patients_by_patient, of one
-// practitioner the primary key of appointment_practitioners.
+// sessions returns sessions sorted by start. Indexes: sessions_by_start, sessions_unauthorized; for
+// one patient session_patients_by_patient, for one practitioner the primary key of
+// appointment_practitioners.
 func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Session, error) {
 	tx, organization, err := db.Reachable(ctx, sessionOwners)
 	if err != nil {
@@ -68,7 +68,7 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	return s.withParts(ctx, rows)
 }
 
-// sessionPatientRow is a patient's part in a session, as the database has it.
+// sessionPatientRow is the row of a patient's part in a session.
 type sessionPatientRow struct {
 	SessionID uuid.UUID
 	SessionPatient
@@ -76,8 +76,7 @@ type sessionPatientRow struct {
 	RoundingStartsOn calendar.Date
 }
 
-// withParts fills in patients, practitioners and addenda of sessions of the caller's
-// organization.
+// withParts adds the patients, practitioners and addenda to sessions of the caller's organization.
 func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	if len(rows) == 0 {
 		return rows, nil
@@ -94,7 +93,8 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		at[ids[i]], ofAppointment[appointments[i]] = &rows[i], &rows[i]
 	}
 	var patients []sessionPatientRow
-	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").Where("session_id IN ?", ids).Order("place").Scan(&patients).Error
+	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").
+		Where("session_id IN ?", ids).Order("place").Scan(&patients).Error
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,8 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.SessionPatient)
 	}
 	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
-	err = tx.Table("appointment_practitioners").Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("place").Scan(&staff).Error
+	err = tx.Table("appointment_practitioners").
+		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("place").Scan(&staff).Error
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (store) saveNarrative(ctx context.Context, s Session) error {
 	return result.Error
 }
 
-// addendumRow is an addendum as the database has it.
+// addendumRow is the row of an addendum.
 type addendumRow struct {
 	OrganizationID uuid.UUID
 	SessionID      uuid.UUID
@@ -148,7 +149,7 @@ type addendumRow struct {
 	Hash           []byte
 }
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (addendumRow) TableName() string { return "session_addenda" }
 
 func (store) insertAddendum(ctx context.Context, s Session, a Addendum) error {
@@ -169,8 +170,8 @@ func (store) hasAddendum(ctx context.Context, session, id uuid.UUID) (bool, erro
 	return found == 1, err
 }
 
-// narratives returns what has been written into the sessions of the appointments,
-// by their ids. Index: sessions_one_for_each_appointment.
+// narratives returns the narratives of the appointments' sessions, by appointment id. Index:
+// sessions_one_for_each_appointment.
 func (store) narratives(ctx context.Context, appointments []scheduling.Key) (map[uuid.UUID]Session, error) {
 	rows, err := lookUp[Session](ctx, appointments, `
 		SELECT s.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// backed returns, for each of the requests that is a transfer by its place among
-// them, the appointments that it moves, in one statement; all of them where it has no first day. Indexes:
+// backed returns the appointments that each transfer among the requests moves, by request index, in
+// one statement. A transfer without a first day gets all of them. Indexes:
 // appointment_patients_by_authorization, the primary key of appointments.
 func (store) backed(ctx context.Context, requests []request) (map[int][]scheduling.Key, error) {
 	var places []int

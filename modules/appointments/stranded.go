@@ -11,41 +11,43 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// ErrGroup comes with [Group].
-var ErrGroup = fault.Define(fault.Conflict, "group-appointment", "The appointment is a group's, and is not cancelled for the sake of one patient.").Carrying(Group{}).
+// ErrGroup carries [Group].
+var ErrGroup = fault.Define(
+	fault.Conflict, "group-appointment",
+	"The appointment has several patients and cannot be cancelled because of one of them.",
+).Carrying(Group{}).
 	Advising("Move the bookings instead, or decide on the appointment `appointmentId` first.")
 
-// Group are the details of [ErrGroup].
+// Group has the details of [ErrGroup].
 type Group struct {
 	AppointmentID uuid.UUID `json:"appointmentId"`
 }
 
-// settling are the appointments that a change of their authorization would strand.
+// settling has the appointments that a change of their authorization would strand.
 type settling struct{ appointments map[uuid.UUID]bool }
 
-// ScheduledOn returns the appointments on the authorization of the caller's
-// organization that are SCHEDULED, in the order of their times. It works in the
-// transaction of the context.
+// ScheduledOn returns the SCHEDULED appointments on the authorization of the caller's organization,
+// sorted by start. It runs in the transaction of the context.
 func (s *Service) ScheduledOn(ctx context.Context, authorization uuid.UUID) ([]Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := request{kind: transfer, caller: caller, transfer: &Transfer{From: authorization}}
-	there, asked, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+	existing, requested, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
 	if err != nil {
 		return nil, err
 	}
 	var found []Appointment
-	for _, part := range asked[0].parts {
-		found = append(found, there[part.key()])
+	for _, part := range requested[0].parts {
+		found = append(found, existing[part.key()])
 	}
 	return found, nil
 }
 
-// CancelStranded cancels appointments because of a change of the authorization that
-// they are on, in the transaction of the context: all of them or none. It needs
-// [PermissionCancel]. Refusals: [ErrGroup], [ErrTransition], [ErrNotFound].
+// CancelStranded cancels appointments because of a change of their authorization, in the
+// transaction of the context: all of them or none. It needs [PermissionCancel]. Errors: [ErrGroup],
+// [ErrTransition], [ErrNotFound].
 func (s *Service) CancelStranded(ctx context.Context, appointments []uuid.UUID, reason *string) error {
 	r, err := s.request(ctx, cancel, uuid.Nil, "")
 	if err != nil {
@@ -57,19 +59,18 @@ func (s *Service) CancelStranded(ctx context.Context, appointments []uuid.UUID, 
 		part.appointment = id
 		r.parts = append(r.parts, part)
 	}
-	return s.joined(ctx, PermissionCancel, r)
+	return s.runInTransaction(ctx, PermissionCancel, r)
 }
 
-// MoveStranded moves appointments because of a change of the authorization that they
-// are on, as [Service.MoveBookings] does, in the transaction of the context. It
-// needs [PermissionReschedule].
+// MoveStranded moves appointments because of a change of their authorization, like
+// [Service.MoveBookings], in the transaction of the context. It needs [PermissionReschedule].
 func (s *Service) MoveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
 	r, err := s.transferRequest(ctx, Transfer{From: from, To: to}, reason, "")
 	if err != nil {
 		return err
 	}
 	r.settling = settlingOf(appointments)
-	return s.joined(ctx, PermissionReschedule, r)
+	return s.runInTransaction(ctx, PermissionReschedule, r)
 }
 
 func settlingOf(appointments []uuid.UUID) *settling {
@@ -80,9 +81,9 @@ func settlingOf(appointments []uuid.UUID) *settling {
 	return s
 }
 
-// joined carries out a request in the transaction of the context, which somebody
-// else has begun, and remembers: nobody can ask for it again.
-func (s *Service) joined(ctx context.Context, needed identity.Permission, r request) error {
+// runInTransaction runs a request in the transaction of the context, which its caller has begun.
+// The outcome is not stored, because the request cannot be retried by key.
+func (s *Service) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
 	if err := r.caller.RequireWhole(needed); err != nil {
 		return err
 	}
@@ -90,32 +91,32 @@ func (s *Service) joined(ctx context.Context, needed identity.Permission, r requ
 	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
 		return err
 	}
-	if err = s.carryOutJoined(ctx, r); !errors.Is(err, errStaleZone) {
+	if err = s.runJoined(ctx, r); !errors.Is(err, errStaleZone) {
 		return err
 	}
 	s.directory.ForgetTimeZone(r.caller.OrganizationID)
 	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
 		return err
 	}
-	return s.carryOutJoined(ctx, r)
+	return s.runJoined(ctx, r)
 }
 
-// carryOutJoined executes a request in the organization's cached zone, in the transaction of the
-// context. The error is [errStaleZone] if the organization has another one.
-func (s *Service) carryOutJoined(ctx context.Context, r request) error {
+// runJoined runs a request in the organization's cached zone, in the transaction of the
+// context. The error is [errStaleZone] if the organization has another zone.
+func (s *Service) runJoined(ctx context.Context, r request) error {
 	d, err := s.open(ctx, []request{r})
 	if err != nil {
 		return err
 	}
-	if !d.inItsZone(r) {
+	if !d.inCurrentZone(r) {
 		return errStaleZone
 	}
-	made := d.settle(d.requests[0])
+	outcome := d.settle(d.requests[0])
 	switch {
-	case made.err != nil:
-		return made.err
-	case made.verdict.refusal != nil:
-		return made.verdict.refusal
+	case outcome.err != nil:
+		return outcome.err
+	case outcome.verdict.refusal != nil:
+		return outcome.verdict.refusal
 	}
 	return refusalOfConstraint(s.units.RefusalOf(s.write(ctx, d)))
 }

@@ -17,18 +17,19 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrNoPractitioner says that there is no such practitioner in the caller's organization.
-var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "There is no practitioner of that id whose time could be booked.")
+// ErrNoPractitioner is returned if the caller's organization has no such practitioner, or the
+// practitioner is outside the caller's record scope.
+var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "Practitioner not found.")
 
-// Timetable is a practitioner's availability, as it is kept.
+// Timetable is a practitioner's stored availability.
 type Timetable struct {
 	PractitionerID uuid.UUID
 	Availability
-	Version int // counts every change; 0: nothing has been said yet
+	Version int // incremented by every change; 0: never set
 }
 
-// Availability returns when the practitioner can be booked, as far as anything has
-// been said of it. The error is [ErrNoPractitioner].
+// Availability returns the practitioner's availability, with version 0 if it has never been set.
+// The error is [ErrNoPractitioner].
 func (s *Service) Availability(ctx context.Context, practitioner uuid.UUID) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *Service) Availability(ctx context.Context, practitioner uuid.UUID) (Tim
 	})
 }
 
-// timetable returns the timetable in the transaction of the context.
+// timetable returns the timetable, read in the transaction of the context.
 func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable, error) {
 	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []scheduling.Key{key}})
 	if err != nil {
@@ -58,15 +59,14 @@ func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable,
 	return Timetable{PractitionerID: key.ID}, err
 }
 
-// SetAvailability replaces what has been said of when the practitioner can be
-// booked. Appointments stay as they are. Refusals: [ErrNoPractitioner],
-// [patch.ErrStale], [fault.ErrInvalid].
+// SetAvailability replaces the practitioner's availability. Appointments stay unchanged. Errors:
+// [ErrNoPractitioner], [patch.ErrStale], [fault.ErrInvalid].
 func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Timetable{}, err
 	}
-	if err := errorOf(a.wrongFields()); err != nil {
+	if err := errorOf(a.fieldErrors()); err != nil {
 		return Timetable{}, err
 	}
 	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: practitioner}
@@ -86,17 +86,17 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "availability.change", "practitioner", practitioner, now
 		e.Before, e.After = before.Availability, after.Availability
-		if err := db.AfterCommit(ctx, func(context.Context) { s.told.Forget(key.OrganizationID) }); err != nil {
+		if err := db.AfterCommit(ctx, func(context.Context) { s.withAvailability.Forget(key.OrganizationID) }); err != nil {
 			return Timetable{}, err
 		}
 		return after, s.audit.Record(ctx, []trail.Event{e})
 	})
 }
 
-// maxOpeningDays is for how many days openings are looked for at once.
+// maxOpeningDays is the maximum number of days of one query for openings.
 const maxOpeningDays = 31
 
-// OpeningsQuery asks for openings of a practitioner.
+// OpeningsQuery has the parameters of a query for openings.
 type OpeningsQuery struct {
 	PractitionerID uuid.UUID
 	First, Last    calendar.Date // dates of their starts; at most 31 days; the past has no openings
@@ -108,13 +108,13 @@ type OpeningsQuery struct {
 
 // Openings are free times of a practitioner.
 type Openings struct {
-	Known bool // something is said of when they work; otherwise there are none
+	Known bool // whether availability has been set; if not, there are no openings
 	Spans []Span
 }
 
 // Openings returns the times at which the practitioner could be booked: within their hours and
 // clear of their appointments, sorted by start. An opening that starts late on the last day may end
-// on the next. Refusals: [ErrNoPractitioner], [ErrNotFound] for the appointment, [fault.ErrInvalid]
+// on the next. Errors: [ErrNoPractitioner], [ErrNotFound] for the appointment, [fault.ErrInvalid]
 // for invalid days.
 func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
 	caller, err := identity.From(ctx)
@@ -148,15 +148,14 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 	})
 }
 
-// reach returns the time in which appointments may matter for the span: buffers on
-// both sides.
+// reach returns the span in which other appointments matter: extended by the buffers on both sides.
 func (a Availability) reach(s Span) Span {
 	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
 	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
 }
 
 // requireAppointment returns [ErrNotFound] unless the caller's organization has the appointment and
-// the caller can access it.
+// it is within the caller's record scope.
 func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -173,7 +172,7 @@ func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// busy returns the practitioner's appointments that overlap the span, except one.
+// busy returns the practitioner's appointments that overlap the span, except the given one.
 func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span, but uuid.UUID) ([]Span, error) {
 	found, err := s.store.slots(ctx, needs{staff: map[scheduling.Key][]Span{practitioner: {within}}})
 	found.without(but)

@@ -13,33 +13,35 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// Transfer moves bookings from one authorization of a patient to another, as when
-// the payer has renewed it: those that are SCHEDULED, of the first day and later.
+// Transfer moves bookings from one authorization of a patient to another, for example after a
+// renewal: the SCHEDULED ones from the first day on.
 type Transfer struct {
-	From  uuid.UUID     // an authorization
-	To    uuid.UUID     // another one, of the same patient for the same service
+	From  uuid.UUID     // the authorization to move bookings from
+	To    uuid.UUID     // another one of the same patient, for the same service
 	Since calendar.Date // the first service date; zero: today in the organization's time zone
 }
 
-// concerns reports whether it is the part in an appointment that moves.
+// concerns reports whether the transfer moves the participant's units.
 func (t Transfer) concerns(p Participant) bool {
 	return p.AuthorizationID == t.From || p.AuthorizationID == t.To
 }
 
-// Moved is what a transfer came to.
+// Moved is the result of a transfer.
 type Moved struct {
-	Occurrences []Occurrence // the appointments, in the order of their times
-	Replayed    bool         // the answer of an earlier request with the same key
+	Occurrences []Occurrence // the appointments, sorted by start
+	Replayed    bool         // whether it is the stored response of an earlier request with the same key
 }
 
-// MoveRefusal are the details of [ErrMove].
+// MoveRefusal has the details of [ErrMove].
 type MoveRefusal struct {
-	Occurrences []Occurrence `json:"occurrences"` // every one, also those that nothing stands against
+	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
 }
 
-// ErrMove comes with [MoveRefusal].
-var ErrMove = fault.Define(fault.Conflict, "move-refused", "Not every booking can move to the other authorization, so none does.").Carrying(MoveRefusal{}).
-	Advising("Show `occurrences`: each has the `reasons` that stand against it. Reschedule or cancel those, or move them to another authorization; `from` leaves out what is earlier.")
+// ErrMove carries [MoveRefusal].
+var ErrMove = fault.Define(fault.Conflict, "move-refused", "Some bookings cannot move to the other authorization, so none was moved.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another authorization. Set " +
+		"`from` to skip earlier bookings.")
 
 func refuseMove(occurrences []Occurrence) *fault.Error {
 	return ErrMove.With(MoveRefusal{occurrences}, "%d of the %d bookings cannot be moved, so none was moved.",
@@ -57,24 +59,23 @@ func refusedOf(occurrences []Occurrence) int {
 	return refused
 }
 
-// MoveBookings has every booking of the transfer release what it holds of the one
-// authorization and hold what it needs of the other, by the rules of that and of
-// its payer: all of them or none, once per key. Of a group only the patient's part
-// moves. That there is nothing to move is no failure. Refusals: the account book's
-// for an authorization that is not there, [ErrMove], [fault.ErrInvalid] where the
-// other one is not there or does not fit, [idempotency.ErrReused].
+// MoveBookings moves the transfer's bookings: each releases its units on the old authorization and
+// reserves units on the new one, by the rules of the new one and its payer. It moves all or none,
+// once per key. For a group, only the patient's part moves. A transfer without bookings succeeds.
+// Errors: the account book's for an unknown authorization, [ErrMove], [fault.ErrInvalid] if the new
+// authorization is unknown or does not match, [idempotency.ErrReused].
 func (s *Service) MoveBookings(ctx context.Context, t Transfer, reason *string, key Key) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, reason, key)
 	if err != nil {
 		return Moved{}, err
 	}
-	v, err := s.carryOut(ctx, r)
+	v, err := s.run(ctx, r)
 	return Moved{Occurrences: v.occurrences, Replayed: v.replayed}, err
 }
 
-// PreviewMove tells what [Service.MoveBookings] would come to, by the same decision.
-// Nothing is written. What stands against the bookings is in the answer; the error
-// is that of what does not exist or does not fit.
+// PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
+// Broken rules are in the result; the error is for unknown authorizations and those that do not
+// match.
 func (s *Service) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, nil, "")
 	if err != nil {
@@ -114,9 +115,8 @@ func (s *Service) transferRequest(ctx context.Context, t Transfer, reason *strin
 	return r, err
 }
 
-// begin returns the request as it is to be carried out: a transfer that leaves the
-// first day open has today's. It stands beside what was asked for, so that who asks
-// again tomorrow asks for the same.
+// begin returns the request to run: a transfer without a first day starts today. The original
+// transfer stays unchanged, so a retry on another day has the same fingerprint.
 func (r request) begin(now time.Time) request {
 	if r.transfer == nil {
 		return r
@@ -127,7 +127,7 @@ func (r request) begin(now time.Time) request {
 	return r
 }
 
-// subject is what the request is about.
+// subject returns the id of the request's subject.
 func (r request) subject() uuid.UUID {
 	if r.transfer != nil {
 		return r.transfer.From
@@ -135,22 +135,21 @@ func (r request) subject() uuid.UUID {
 	return r.appointment
 }
 
-// spreadTransfers returns the requests with transfers made into parts, one for each
-// appointment that moves, in the order of their times. What backs them is by the
-// requests' places.
-func spreadTransfers(requests []request, backed map[int][]scheduling.Key, there map[scheduling.Key]Appointment) []request {
+// spreadTransfers splits transfers into parts, one for each appointment that moves, sorted by
+// start. backed has the appointments by request index.
+func spreadTransfers(requests []request, backed map[int][]scheduling.Key, existing map[scheduling.Key]Appointment) []request {
 	for i, r := range requests {
 		if r.kind != transfer {
 			continue
 		}
 		parts := []request{}
 		for _, key := range backed[i] {
-			if a, ok := there[key]; ok && r.moves(a) {
+			if a, ok := existing[key]; ok && r.moves(a) {
 				parts = append(parts, r.transferOf(a))
 			}
 		}
 		slices.SortFunc(parts, func(x, y request) int {
-			if c := there[x.key()].Start.Compare(there[y.key()].Start); c != 0 {
+			if c := existing[x.key()].Start.Compare(existing[y.key()].Start); c != 0 {
 				return c
 			}
 			return compareKeys(x.key(), y.key())
@@ -160,7 +159,7 @@ func spreadTransfers(requests []request, backed map[int][]scheduling.Key, there 
 	return requests
 }
 
-// moves reports whether the appointment is one of those that the transfer moves.
+// moves reports whether the transfer moves the appointment.
 func (r request) moves(a Appointment) bool {
 	if r.settling != nil && !r.settling.appointments[a.ID] {
 		return false
@@ -168,13 +167,12 @@ func (r request) moves(a Appointment) bool {
 	return a.Status == Scheduled && !a.ServiceDate.Before(r.since) && a.placeOn(r.transfer.From) >= 0
 }
 
-// placeOn returns the place of the patient whose part is on the authorization, -1
-// where there is none.
+// placeOn returns the index of the patient whose part is on the authorization, or -1.
 func (a Appointment) placeOn(authorization uuid.UUID) int {
 	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.AuthorizationID == authorization })
 }
 
-// UnitsOn returns the units that the appointment holds of the authorization.
+// UnitsOn returns the units that the appointment holds on the authorization.
 func (a Appointment) UnitsOn(authorization uuid.UUID) int {
 	if place := a.placeOn(authorization); place >= 0 {
 		return a.Patients[place].Units
@@ -182,7 +180,7 @@ func (a Appointment) UnitsOn(authorization uuid.UUID) int {
 	return 0
 }
 
-// transferOf returns what the transfer means for one appointment.
+// transferOf returns the transfer for one appointment.
 func (r request) transferOf(a Appointment) request {
 	part := r
 	part.appointment = a.ID

@@ -2,19 +2,19 @@ package appointments
 
 import "slices"
 
-// Status says where an appointment is in its life.
+// Status is the status of an appointment.
 type Status string
 
-// The states. The first two are open: their units are held.
+// The statuses. The first two are open: the appointment holds units.
 const (
 	Scheduled  Status = "SCHEDULED"
 	InProgress Status = "IN_PROGRESS"
-	Completed  Status = "COMPLETED" // its session is written
+	Completed  Status = "COMPLETED" // has a session
 	Cancelled  Status = "CANCELLED"
 	NoShow     Status = "NO_SHOW" // the patient did not come
 )
 
-// transitions lists where each state can go. Whatever is not here is refused.
+// transitions lists the allowed transitions; all others are refused.
 var transitions = map[Status][]Status{
 	Scheduled:  {InProgress, Completed, Cancelled, NoShow},
 	InProgress: {Completed, Cancelled, Scheduled},
@@ -23,10 +23,10 @@ var transitions = map[Status][]Status{
 	NoShow:     {},
 }
 
-// Open reports whether the appointment is still to take place, or is taking place.
+// Open reports whether the appointment is SCHEDULED or IN_PROGRESS.
 func (s Status) Open() bool { return len(transitions[s]) > 0 }
 
-// Occupies reports whether it takes up its time.
+// Occupies reports whether the appointment occupies its time.
 func (s Status) Occupies() bool { return s != Cancelled && s != NoShow }
 
 func (s Status) mayBecome(next Status) bool { return slices.Contains(transitions[s], next) }

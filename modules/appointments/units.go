@@ -12,66 +12,65 @@ import (
 
 // Units is the account book of authorized units.
 type Units interface {
-	// Open reads the authorizations, and those reservations on them that are named,
-	// in the transaction of the context.
+	// Open reads the authorizations and the named reservations, in the transaction of the context.
 	Open(ctx context.Context, now time.Time, held []Held) (Book, error)
-	// Refusals are what it may have against a claim, for documents.
+	// Refusals returns the errors of claims, for the API documentation.
 	Refusals() []*fault.Error
-	// Others returns the patient's authorizations for the service, but for one, that
-	// are granted and hold the day, those that end first coming first.
+	// Others returns the patient's other granted authorizations for the service whose dates include
+	// the day, sorted by end date.
 	Others(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error)
-	// NotFound is its refusal where there is no such authorization.
+	// NotFound returns the error for an unknown authorization.
 	NotFound() *fault.Error
-	// RefusalOf returns the refusal that a violated constraint of the books means,
-	// or the error itself.
+	// RefusalOf returns the refusal for a violated constraint of the units tables, or the error
+	// itself.
 	RefusalOf(err error) error
 }
 
-// Held names an authorization and, where an appointment has one, its reservation on it.
+// Held has the keys of an authorization and of an appointment's reservation on it, if any.
 type Held struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	ReservationID   *uuid.UUID
 }
 
-// Book is the account book as one transaction sees it. Claims on it are decided in
-// memory, in their order, and written once at the end.
+// Book is the account book within one transaction. Claims are decided in memory, in order, and
+// written together at the end.
 type Book interface {
-	// Terms returns what bookings have to fit; false where there is no such authorization.
+	// Terms returns the terms that bookings must match; false for an unknown authorization.
 	Terms(organization, authorization uuid.UUID) (Terms, bool)
-	// Sheet begins the claims of one request, of which all are kept or none.
+	// Sheet begins the claims of one request: all of them are kept, or none.
 	Sheet() Sheet
-	// Write writes what was kept, in the transaction of the context.
+	// Write writes the kept claims, in the transaction of the context.
 	Write(ctx context.Context) error
 }
 
-// Terms are whose authorization it is, for which service and by which insurance.
+// Terms has the patient, the service and the insurance of an authorization.
 type Terms struct {
 	PatientID     uuid.UUID
 	ServiceCodeID uuid.UUID
 	InsuranceID   *uuid.UUID
 }
 
-// Sheet is where the claims of one request are noted. Errors are not the
-// request's: the books are damaged, or a claim was settled before.
+// Sheet collects the claims of one request. An error is not caused by the request: the books are
+// damaged, or a claim was settled before.
 type Sheet interface {
-	// Hold has the appointment's reservation hold the units for the date from now on,
-	// and returns every rule that stands against it.
+	// Hold sets the units and the date of the appointment's reservation, and returns every rule
+	// that this would break.
 	Hold(c Claim) (reasons []*fault.Error, err error)
-	// Release gives back what the reservation still holds.
+	// Release releases the units that the reservation still holds.
 	Release(c Claim) error
-	// Settle consumes the units for a session on the date, and gives back what is
-	// left. It returns how many units it made, and how many nobody has authorized.
+	// Settle consumes the units for a session on the date, and releases the rest. It returns the
+	// numbers of consumed and unauthorized units.
 	Settle(c Claim) (consumed, unauthorized int, err error)
 	Keep()
 }
 
-// Claim is what an appointment claims of an authorization.
+// Claim is an appointment's claim on an authorization.
 type Claim struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	AppointmentID   uuid.UUID
-	ReservationID   uuid.UUID // made where it is not there yet and something is to be held
+	ReservationID   uuid.UUID // created if it does not exist and units are held
 	Units           int
 	ServiceDate     calendar.Date
 

@@ -7,11 +7,11 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// Length returns the time that passes from the start to the end.
+// Length returns the elapsed time from the start to the end.
 func (s Span) Length() time.Duration { return s.End.Sub(s.Start) }
 
-// common returns what the two have in common; its end is not after its start
-// where they have nothing.
+// common returns the intersection of the spans; its end is not after its start if they do not
+// overlap.
 func (s Span) common(other Span) Span {
 	if other.Start.After(s.Start) {
 		s.Start = other.Start
@@ -27,10 +27,10 @@ func (s Span) longer(by time.Duration) Span { return Span{s.Start, s.End.Add(by)
 
 func (s Span) empty() bool { return !s.Start.Before(s.End) }
 
-// A wall-clock time is what a clock on the wall shows, without a zone. Here it is
-// a time.Time in UTC of which only the date and the time of day mean something.
+// A wall-clock time is a date and a time of day without a zone. It is represented by a time.Time in
+// UTC.
 
-// wallClock returns what a clock in the zone shows at t.
+// wallClock returns the wall-clock time in the zone at t.
 func wallClock(t time.Time, zone *time.Location) time.Time {
 	local := t.In(zone)
 	year, month, day := local.Date()
@@ -44,13 +44,12 @@ func onDate(date calendar.Date, wall time.Time) time.Time {
 	return date.Time().Add(wall.Sub(wall.Truncate(day)))
 }
 
-// place returns the instant at which clocks in the zone show the wall-clock time,
-// by the rules of RFC 5545, 3.3.5: of a time that comes twice, because clocks are
-// put back, the first; a time that does not come, because clocks are put forward
-// past it, counts from the offset before the change, so that 02:30 is 03:30 on
-// that day. [time.Date] leaves open which of the two it returns.
+// place returns the instant of a wall-clock time in the zone, by the rules of RFC 5545, 3.3.5. A
+// time that is repeated by a clock change means the first occurrence. A time that is skipped uses
+// the offset before the change, so that 02:30 means 03:30 on that day. [time.Date] does not specify
+// which of the two it returns.
 func place(wall time.Time, zone *time.Location) time.Time {
-	const reach = 48 * time.Hour // farther than any offset, 26 hours at most
+	const reach = 48 * time.Hour // more than the largest possible offset change of 26 hours
 	var before time.Duration
 	for s := range steady(zone, Span{wall.Add(-reach), wall.Add(reach)}) {
 		t := wall.Add(-s.offset)
@@ -68,11 +67,11 @@ func place(wall time.Time, zone *time.Location) time.Time {
 // steadySpan is a span in which a zone keeps its offset.
 type steadySpan struct {
 	Span
-	offset time.Duration // what clocks show is UTC plus this
+	offset time.Duration // the difference of wall-clock time and UTC
 }
 
-// steady yields the parts of the span in which the zone keeps its offset, in order
-// and without a gap.
+// steady yields the parts of the span with a constant offset in the zone, in order and without
+// gaps.
 func steady(zone *time.Location, within Span) iter.Seq[steadySpan] {
 	return func(yield func(steadySpan) bool) {
 		for at := within.Start; at.Before(within.End); {

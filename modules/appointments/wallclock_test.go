@@ -24,9 +24,8 @@ func instant(t testing.TB, text string) time.Time {
 	return at.UTC()
 }
 
-// zoneNames are zones that differ in what they do to clocks: forward and back in
-// either hemisphere, by half an hour, not at all, not on the hour, over midnight,
-// back for a month of each year.
+// zoneNames are zones with different clock changes: in either hemisphere, by half an hour, none,
+// not on the hour, at midnight, and back for one month per year.
 var zoneNames = []string{
 	"UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu",
 	"America/Phoenix", "America/Santiago", "Africa/Casablanca", "Asia/Beirut", "America/St_Johns",
@@ -35,23 +34,23 @@ var zoneNames = []string{
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ it, zone, wall, at string }{
-		{"takes the only instant there is", "America/New_York", "2026-07-01T15:00:00Z", "2026-07-01T19:00:00Z"},
-		{"takes the first of two", "America/New_York", "2026-11-01T01:30:00Z", "2026-11-01T05:30:00Z"},
-		{"counts what does not come from the offset before", "America/New_York", "2026-03-08T02:30:00Z", "2026-03-08T07:30:00Z"},
-		{"takes the first minute after a gap as it is", "America/New_York", "2026-03-08T03:00:00Z", "2026-03-08T07:00:00Z"},
-		{"takes the first minute of a gap from the offset before", "America/New_York", "2026-03-08T02:00:00Z", "2026-03-08T07:00:00Z"},
-		{"takes the last minute before a gap as it is", "America/New_York", "2026-03-08T01:59:00Z", "2026-03-08T06:59:00Z"},
-		{"takes the minute after the second of two", "America/New_York", "2026-11-01T02:00:00Z", "2026-11-01T07:00:00Z"},
-		{"knows changes of half an hour", "Australia/Lord_Howe", "2026-10-04T02:15:00Z", "2026-10-03T15:45:00Z"},
-		{"knows days that begin at one", "America/Santiago", "2026-09-06T00:30:00Z", "2026-09-06T04:30:00Z"},
-		{"knows days that there were not", "Pacific/Apia", "2011-12-30T12:00:00Z", "2011-12-30T22:00:00Z"},
+		{"uses the only instant", "America/New_York", "2026-07-01T15:00:00Z", "2026-07-01T19:00:00Z"},
+		{"uses the first of two instants", "America/New_York", "2026-11-01T01:30:00Z", "2026-11-01T05:30:00Z"},
+		{"uses the offset before for a skipped time", "America/New_York", "2026-03-08T02:30:00Z", "2026-03-08T07:30:00Z"},
+		{"keeps the first minute after a gap", "America/New_York", "2026-03-08T03:00:00Z", "2026-03-08T07:00:00Z"},
+		{"uses the offset before for the first minute of a gap", "America/New_York", "2026-03-08T02:00:00Z", "2026-03-08T07:00:00Z"},
+		{"keeps the last minute before a gap", "America/New_York", "2026-03-08T01:59:00Z", "2026-03-08T06:59:00Z"},
+		{"keeps the minute after a repeated hour", "America/New_York", "2026-11-01T02:00:00Z", "2026-11-01T07:00:00Z"},
+		{"handles changes of half an hour", "Australia/Lord_Howe", "2026-10-04T02:15:00Z", "2026-10-03T15:45:00Z"},
+		{"handles days that begin at 01:00", "America/Santiago", "2026-09-06T00:30:00Z", "2026-09-06T04:30:00Z"},
+		{"handles skipped days", "Pacific/Apia", "2011-12-30T12:00:00Z", "2011-12-30T22:00:00Z"},
 	} {
 		require.Equal(t, instant(t, c.at), place(instant(t, c.wall), zoneOf(t, c.zone)), "it %s", c.it)
 	}
 }
 
-// TestPlaceAgainstEveryMinute looks for the wall-clock time by walking through the
-// minutes of the days around it.
+// TestPlaceAgainstEveryMinute searches for the wall-clock time by stepping through the minutes of
+// the surrounding days.
 func TestPlaceAgainstEveryMinute(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -64,21 +63,20 @@ func TestPlaceAgainstEveryMinute(t *testing.T) {
 		from := wall.Add(-27 * time.Hour)
 		for at := from; at.Before(wall.Add(27 * time.Hour)); at = at.Add(time.Minute) {
 			if wallClock(at, zone).Equal(wall) {
-				require.Equal(t, at, got, "the first minute at which clocks show it")
+				require.Equal(t, at, got, "the first instant with this wall-clock time")
 				return
 			}
 		}
-		// Clocks never show it: they jumped over it, and it is as long after the
-		// jump as it would have been without one.
+		// The time is skipped. The result is as long after the change as it would have been without
+		// one.
 		shown := wallClock(got, zone)
-		require.True(t, shown.After(wall), "clocks never show %s in %s, and %s is no later", wall, zone, shown)
+		require.True(t, shown.After(wall), "%s is skipped in %s, but %s is not later", wall, zone, shown)
 		_, offset := got.Add(-shown.Sub(wall)).In(zone).Zone()
 		require.Equal(t, wall, got.Add(time.Duration(offset)*time.Second), "counted from the offset before")
 	})
 }
 
-// drawDate draws a date of 2020 to 2030, every other time one near a day on which
-// clocks change in the zone.
+// drawDate draws a date of 2020 to 2030, half of them near a clock change in the zone.
 func drawDate(t *rapid.T, zone *time.Location) calendar.Date {
 	date := calendar.NewDate(2020, 1, 1).AddDays(rapid.IntRange(0, 11*365).Draw(t, "day"))
 	if rapid.Bool().Draw(t, "anywhere") {
@@ -88,11 +86,11 @@ func drawDate(t *rapid.T, zone *time.Location) calendar.Date {
 	if change.IsZero() {
 		return date
 	}
-	return calendar.DateIn(change, zone).AddDays(rapid.IntRange(-1, 1).Draw(t, "beside the change"))
+	return calendar.DateIn(change, zone).AddDays(rapid.IntRange(-1, 1).Draw(t, "days from the change"))
 }
 
-// TestADayHasWhatHasItsDate: also where clocks skip midnight, what begins in the last hour
-// before is of the day before, and of no other.
+// TestADayHasWhatHasItsDate checks that each start belongs to exactly one day, even if clocks skip
+// midnight.
 func TestADayHasWhatHasItsDate(t *testing.T) {
 	t.Parallel()
 	santiago := zoneOf(t, "America/Santiago")

@@ -16,8 +16,7 @@ const (
 	warnBuffer  = "within-buffer"
 )
 
-// Warning is what a person should know of an appointment that nothing stands
-// against.
+// Warning is a concern about an appointment that breaks no rule.
 type Warning struct {
 	Code           string    `json:"code"` // outside-availability or within-buffer
 	PractitionerID uuid.UUID `json:"practitionerId"`
@@ -25,20 +24,20 @@ type Warning struct {
 	Message        string    `json:"message"`
 }
 
-// warnings returns the times, each of an appointment, that are outside the practitioners' hours or
-// closer to another of their appointments than their buffers require. Practitioners without hours
-// and buffers cause no warnings. One appointment can be excluded: the one that would move to the
-// times.
+// warnings returns a warning for each time that is outside the practitioners' hours or closer to
+// another of their appointments than their buffers allow. Each time is that of an appointment.
+// Practitioners without hours and buffers cause no warnings. One appointment can be excluded: the
+// one that would move to the times.
 func (s *Service) warnings(
 	ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span, but uuid.UUID,
 ) ([]Warning, error) {
-	told, err := s.practitionersTold(ctx, organization)
+	known, err := s.practitionersWithAvailability(ctx, organization)
 	if err != nil {
 		return nil, err
 	}
 	var keys []scheduling.Key
 	for _, id := range practitioners {
-		if told[id] {
+		if known[id] {
 			keys = append(keys, scheduling.Key{OrganizationID: organization, ID: id})
 		}
 	}
@@ -54,16 +53,16 @@ func (s *Service) warnings(
 		if err != nil {
 			return nil, err
 		}
-		asked := needs{staff: map[scheduling.Key][]Span{}}
+		requested := needs{staff: map[scheduling.Key][]Span{}}
 		for key, t := range tables {
 			if t.BufferBefore+t.BufferAfter == 0 {
 				continue
 			}
 			for _, span := range spans {
-				asked.staff[key] = append(asked.staff[key], t.reach(span))
+				requested.staff[key] = append(requested.staff[key], t.reach(span))
 			}
 		}
-		near, err := s.store.slots(ctx, asked)
+		near, err := s.store.slots(ctx, requested)
 		near.without(but)
 		var all []Warning
 		for _, key := range keys {
@@ -75,22 +74,22 @@ func (s *Service) warnings(
 	})
 }
 
-// practitionersTold returns the practitioners of whom anything is said. Another process
-// may leave out warnings for 30 seconds after that was begun.
-func (s *Service) practitionersTold(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
-	return s.told.Get(organization, s.clock(), func() (map[uuid.UUID]bool, error) {
+// practitionersWithAvailability returns the practitioners for whom availability has been set. It is
+// cached: other processes may omit warnings for up to 30 seconds after it is first set.
+func (s *Service) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
+	return s.withAvailability.Get(organization, s.clock(), func() (map[uuid.UUID]bool, error) {
 		ids, err := db.Snapshot(ctx, s.database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
-			return s.store.practitionersTold(ctx, organization)
+			return s.store.practitionersWithAvailability(ctx, organization)
 		})
-		told := map[uuid.UUID]bool{}
+		known := map[uuid.UUID]bool{}
 		for _, id := range ids {
-			told[id] = true
+			known[id] = true
 		}
-		return told, err
+		return known, err
 	})
 }
 
-// warnings returns those of one appointment of the practitioner.
+// warnings returns the warnings for one appointment of the practitioner.
 func (a Availability) warnings(practitioner uuid.UUID, span Span, near []slot, zone *time.Location) []Warning {
 	var all []Warning
 	if a.Known() && !a.covers(span, zone) {
@@ -98,7 +97,9 @@ func (a Availability) warnings(practitioner uuid.UUID, span Span, near []slot, z
 	}
 	for _, other := range near {
 		if !other.Span.Overlaps(span) && a.around(other.Span).Overlaps(a.around(span)) {
-			return append(all, Warning{warnBuffer, practitioner, span.Start.UTC(), "The practitioner has another appointment closer to it than they ask for."})
+			return append(all, Warning{
+				warnBuffer, practitioner, span.Start.UTC(), "The practitioner has another appointment within the buffer time.",
+			})
 		}
 	}
 	return all

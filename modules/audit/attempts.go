@@ -165,7 +165,7 @@ func (s *Service) ForgetAttempts(ctx context.Context) (int64, error) {
 	})
 }
 
-// AttemptFilter filters a list of attempts; zero values do not filter.
+// AttemptFilter filters a list of attempts. Zero values match every attempt.
 type AttemptFilter struct {
 	From, To time.Time // minutes, From included, To excluded
 	Source   string

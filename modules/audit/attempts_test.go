@@ -79,7 +79,7 @@ func TestCountsOfAttemptsAreKeptForThirtyDays(t *testing.T) {
 	require.Empty(t, o.attempts(t))
 }
 
-// TestCountsThatCannotBeWrittenAreWrittenLater: an outage of the database loses nothing.
+// TestCountsThatCannotBeWrittenAreWrittenLater: a database outage loses no counts.
 func TestCountsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 	t.Parallel()
 	o := open(t)

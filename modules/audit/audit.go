@@ -1,11 +1,11 @@
-// Package audit keeps who did and who read what: see package trail for the words.
+// Package audit stores the audit trail: who did what, and who read what. Package trail defines
+// the events.
 //
-// Whoever changes something records it in the transaction of the change
-// ([Service.Record]): a row, added blindly, that nothing else waits for. After the
-// commit a sealer, of which one at a time works on an organization, gives each
-// event its position, 1, 2, 3, …, and a hash over it and the position before. So
-// no event is missing that was committed, none is there that was not, and none
-// can be changed, left out or slipped in afterwards without the chain telling.
+// A change is recorded in its own transaction ([Service.Record]), with an insert that blocks no
+// other transaction. After the commit a sealer assigns each event its position, 1, 2, 3, …, and a
+// hash over the event and the previous hash. One sealer at a time works on an organization. So
+// the trail contains exactly the committed events, and the chain reveals every event that is
+// changed, removed or inserted later.
 package audit
 
 import (
@@ -23,19 +23,19 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Service keeps the trail. It is safe for concurrent use.
+// Service stores the audit trail. It is safe for concurrent use.
 type Service struct {
 	database *db.DB
 	clock    func() time.Time
 	logger   logrus.FieldLogger
 	store    store
 	notes    *db.Combiner[[]trail.Event, struct{}]
-	recorded chan struct{} // something was committed: the sealer has work
+	recorded chan struct{} // signals the sealer after a commit
 	attempts tally         // of callers without an organization
 	spool    *Spool        // nil: events that the database does not accept are refused
 }
 
-// Dependencies are what the service works with.
+// Dependencies are the dependencies of the service.
 type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
@@ -52,13 +52,12 @@ func New(d Dependencies) *Service {
 	return s
 }
 
-// Record writes events in the transaction of the context, with one statement
-// however many there are. They are kept if, and only if, it commits. It needs no
-// caller: each event names its organization and its actor. Denials of no organization
-// are only counted, see [Attempts].
+// Record writes events in the transaction of the context, in one statement. They are stored if,
+// and only if, it commits. It needs no caller: each event names its organization and its actor.
+// Denials without an organization are only counted, see [Attempts].
 //
-// The errors are bugs, but for those of the database: an event without an action,
-// an outcome or a time, or what cannot be written as a JSON object.
+// Errors are database errors or bugs: an event without an action, an outcome or a time, or a
+// value that is not a JSON object.
 func (s *Service) Record(ctx context.Context, events []trail.Event) error {
 	events, refused := s.attempts.split(events)
 	rows, err := rowsOf(events)
@@ -89,14 +88,14 @@ func rowsOf(events []trail.Event) ([]row, error) {
 func (s *Service) wake() {
 	select {
 	case s.recorded <- struct{}{}:
-	default: // it knows already
+	default: // a signal is already pending
 	}
 }
 
-// row is an event as the database has it.
+// row is an event as stored in the database.
 type row struct {
 	OrganizationID uuid.UUID
-	Sequence       int64 // drawn by the database
+	Sequence       int64 // from a sequence of the database
 	OccurredAt     time.Time
 	ActorID        *uuid.UUID
 	RequestID      string
@@ -112,7 +111,7 @@ type row struct {
 
 var actions = regexp.MustCompile(`^[a-z][a-z-]*([.][a-z][a-z-]*)+$`)
 
-var errAction = errors.New("an action is noun.verb")
+var errAction = errors.New("the action does not have the form noun.verb")
 
 func rowOf(e trail.Event) (row, error) {
 	r := row{
@@ -127,7 +126,7 @@ func rowOf(e trail.Event) (row, error) {
 	case !actions.MatchString(r.Action):
 		return row{}, errAction
 	case r.OccurredAt.IsZero():
-		return row{}, errors.New("it has no time")
+		return row{}, errors.New("the event has no time")
 	}
 	var err error
 	if r.Before, err = object(e.Before); err == nil {
@@ -143,7 +142,7 @@ func unlessNil(id uuid.UUID) *uuid.UUID {
 	return &id
 }
 
-// object returns the value as a JSON object, nil for none.
+// object returns the value as a JSON object; nil if there is no value.
 func object(value any) (*string, error) {
 	if value == nil {
 		return nil, nil
@@ -156,7 +155,7 @@ func object(value any) (*string, error) {
 	case string(text) == "null": // a nil pointer
 		return nil, nil
 	case text[0] != '{':
-		return nil, fmt.Errorf("%T is no object as JSON", value)
+		return nil, fmt.Errorf("%T is not a JSON object", value)
 	}
 	return new(string(text)), nil
 }

@@ -14,13 +14,13 @@ import (
 // Hash is a link of the chain.
 type Hash = db.Hash
 
-// genesis is the hash before the first position. It is bound to the organization,
-// so that events of one cannot be passed off as another's.
+// genesis is the hash before the first position. It contains the organization, so that the chain
+// of one cannot be used for another.
 func genesis(organization uuid.UUID) Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic audit trail\n%s\n", organization))
 }
 
-// seal is an event's place in its organization's chain.
+// seal is the position and hash of an event in its organization's chain.
 type seal struct {
 	OrganizationID uuid.UUID
 	Position       int64 // 1, 2, 3, …
@@ -29,11 +29,10 @@ type seal struct {
 	Hash           Hash
 }
 
-// hashOf returns the SHA-256 of the event at a position, one field a line, in the
-// order written here, after the hash of the position before. No field holds a line
-// break: texts are ids, words of the program's and JSON, where it is escaped. The
-// form is plain so that an auditor can recompute it with nothing but SQL
-// (docs/operations.md).
+// hashOf returns the SHA-256 of the event at a position: the hash of the previous position, then
+// one field per line in the order below. No field contains a line break: texts are ids, constants
+// of the program or JSON, which escapes them. The form is plain so that an auditor can recompute
+// it with SQL alone (docs/operations.md).
 func hashOf(previous Hash, position int64, r row) Hash {
 	b := make([]byte, 0, 768)
 	line := func(s string) { b = append(append(b, s...), '\n') }

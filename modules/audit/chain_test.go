@@ -22,7 +22,7 @@ func (o *office) seal(t *testing.T) int {
 	return n
 }
 
-// verify checks the organization's trail, or all of them for none.
+// verify checks the organization's trail, or all trails for uuid.Nil.
 func (o *office) verify(t *testing.T, organization uuid.UUID) audit.Findings {
 	t.Helper()
 	r, err := o.Verify(t.Context(), organization, organization == uuid.Nil, nil)
@@ -30,7 +30,7 @@ func (o *office) verify(t *testing.T, organization uuid.UUID) audit.Findings {
 	return r
 }
 
-// full is an event in which nothing is missing.
+// full returns an event in which every field is set.
 func full(organization uuid.UUID) trail.Event {
 	e := event(organization)
 	e.PatientID, e.GrantID, e.Address = new(uuid.New()), new(uuid.New()), "2001:db8::1"
@@ -42,7 +42,7 @@ func TestSeal(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	first, second := uuid.New(), uuid.New()
-	require.Zero(t, o.seal(t), "there is nothing yet")
+	require.Zero(t, o.seal(t), "there are no events yet")
 	require.True(t, o.verify(t, uuid.Nil).OK)
 
 	o.record(t, full(first), event(second), event(first), trail.Event{Action: "auth.sign-in", OccurredAt: moment})
@@ -59,12 +59,13 @@ func TestSeal(t *testing.T) {
 	require.EqualValues(t, 3, r.Heads[0].Position)
 	all := o.verify(t, uuid.Nil)
 	require.True(t, all.OK, "%v", all.Problems)
-	require.Equal(t, 5, all.Events, "those of no organization are among them")
+	require.Equal(t, 5, all.Events, "including events without an organization")
 	require.Len(t, all.Heads, 3)
 }
 
-// Sealers of several instances run while many write: every event gets one position.
-func TestSealersMeetWriters(t *testing.T) {
+// TestSealersRunBesideWriters runs sealers of several instances during writes: every event gets
+// one position.
+func TestSealersRunBesideWriters(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organizations := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
@@ -107,8 +108,9 @@ func TestSealersMeetWriters(t *testing.T) {
 	require.Zero(t, r.Waiting)
 }
 
-// What one statement records is sealed together, and what there is in several transactions.
-func TestSealGoesOnUntilNothingWaits(t *testing.T) {
+// TestSealContinuesUntilNothingIsUnsealed: events of one statement are sealed together, in
+// several transactions if needed.
+func TestSealContinuesUntilNothingIsUnsealed(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organization := uuid.New()
@@ -120,15 +122,16 @@ func TestSealGoesOnUntilNothingWaits(t *testing.T) {
 		}
 		o.record(t, events...)
 	}
-	require.Equal(t, statements, o.count(t, `SELECT count(*) FROM audit_unsealed`), "a row for all that was recorded at once")
+	require.Equal(t, statements, o.count(t, `SELECT count(*) FROM audit_unsealed`), "one row for all events of a statement")
 	require.Equal(t, statements*each, o.verify(t, organization).Events)
 	require.Zero(t, o.count(t, `SELECT count(*) FROM audit_unsealed`))
 	require.Equal(t, statements*each, o.count(t, `SELECT count(*) FROM audit_seals s1 JOIN audit_seals s2
 		ON s2.position = s1.position + 1 AND s2.sequence > s1.sequence`)+1, "in the order of their sequence numbers")
 }
 
-// Somebody deletes an event before it has its seal: those that were recorded with it get none either, and that is told.
-func TestAnEventIsMissedBeforeItIsSealed(t *testing.T) {
+// TestDeletedUnsealedEventsAreReported: if an event is deleted before it is sealed, the others of
+// its statement are not sealed, and the problem is reported.
+func TestDeletedUnsealedEventsAreReported(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organization := uuid.New()
@@ -142,7 +145,7 @@ func TestAnEventIsMissedBeforeItIsSealed(t *testing.T) {
 		_, err := o.owner.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	require.Equal(t, 1, o.seal(t), "what was recorded otherwise does not wait for it")
+	require.Equal(t, 1, o.seal(t), "events of other statements are sealed")
 	r := o.verify(t, organization)
 	require.Len(t, r.Problems, 3)
 	require.Equal(t, "event", r.Problems[0].Check)
@@ -154,8 +157,8 @@ func TestAnEventIsMissedBeforeItIsSealed(t *testing.T) {
 	}
 }
 
-// Likewise, of what was recorded alone: nothing is left that could say so but that it was to come.
-func TestAnEventIsMissedThatWasRecordedAlone(t *testing.T) {
+// TestADeletedSingleUnsealedEventIsReported: only the marker of the unsealed event is left.
+func TestADeletedSingleUnsealedEventIsReported(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organization := uuid.New()
@@ -173,12 +176,13 @@ func TestAnEventIsMissedThatWasRecordedAlone(t *testing.T) {
 	}
 }
 
-// However much can never be sealed, in however many organizations, the rest is, and the sealer rests.
-func TestWhatCannotBeSealedStopsNobodyElse(t *testing.T) {
+// TestUnsealableEventsBlockNoOthers: with many unsealable events in many organizations, the
+// others are sealed and the sealer comes to rest.
+func TestUnsealableEventsBlockNoOthers(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	const statements, each, damaged = 4, 300, 25
-	big := uuid.UUID{0: 1} // the first in the order of the sealer
+	big := uuid.UUID{0: 1} // the sealer begins with it
 	for range statements {
 		events := make([]trail.Event, each)
 		for i := range events {
@@ -201,10 +205,10 @@ func TestWhatCannotBeSealedStopsNobodyElse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
 	require.True(t, o.verify(t, last).OK)
-	require.Equal(t, statements+damaged, o.verify(t, uuid.Nil).ProblemCount, "those that are gone")
+	require.Equal(t, statements+damaged, o.verify(t, uuid.Nil).ProblemCount, "the deleted events")
 }
 
-// tamper changes rows as the tables' owner, with the walls in the database taken down first.
+// tamper changes rows as the tables' owner, with triggers disabled.
 func (o *office) tamper(t *testing.T, statements ...string) {
 	t.Helper()
 	for _, statement := range append([]string{`ALTER TABLE audit_events DISABLE TRIGGER USER`}, statements...) {
@@ -221,42 +225,44 @@ func TestAnEventIsNotSealedBeforeItIsCommitted(t *testing.T) {
 	require.NoError(t, err)
 	const insert = `WITH e AS (INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
 		VALUES ($1, $2, '', 'thing.change', 'done', '', '') RETURNING organization_id, sequence, occurred_at)
-		INSERT INTO audit_unsealed (organization_id, sequence, sequences, times) SELECT organization_id, sequence, ARRAY[sequence], ARRAY[occurred_at] FROM e`
+		INSERT INTO audit_unsealed (organization_id, sequence, sequences, times)
+		SELECT organization_id, sequence, ARRAY[sequence], ARRAY[occurred_at] FROM e`
 	_, err = late.ExecContext(t.Context(), insert, organization, moment)
 	require.NoError(t, err)
 	o.record(t, event(organization))
-	require.Equal(t, 1, o.seal(t), "it drew the later number and is sealed first")
+	require.Equal(t, 1, o.seal(t), "it has the later number and is sealed first")
 	require.NoError(t, late.Commit())
-	require.Equal(t, 1, o.seal(t), "nothing is skipped")
+	require.Equal(t, 1, o.seal(t), "no event is skipped")
 	r := o.verify(t, organization)
 	require.True(t, r.OK, "%v", r.Problems)
 	require.Equal(t, 2, r.Events)
 }
 
-// TestVerifyFinds changes rows as the tables' owner, with the walls in the database
-// taken down first, one thing at a time.
+// TestVerifyFinds changes rows as the tables' owner, with triggers disabled, one change at a
+// time.
 func TestVerifyFinds(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it, tamper string
 		checks     []string
 	}{
-		{"who did it", `UPDATE audit_events SET actor_id = gen_random_uuid() WHERE sequence = 2`, []string{"hash"}},
-		{"when", `UPDATE audit_events SET occurred_at = occurred_at + interval '1 second' WHERE sequence = 2`, []string{"event"}},
-		{"what it was before", `UPDATE audit_events SET before = '{"text": "other"}' WHERE sequence = 1`, []string{"hash"}},
-		{"what it was before, in other words", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`, []string{"hash"}},
-		{"an event that is gone", `DELETE FROM audit_events WHERE sequence = 2`, []string{"event"}},
-		{"a seal that is gone", `DELETE FROM audit_seals WHERE position = 2`, []string{"position", "hash", "unsealed"}},
-		{"the last seal that is gone", `DELETE FROM audit_seals WHERE position = 3`, []string{"position", "head", "unsealed"}},
+		{"a changed actor", `UPDATE audit_events SET actor_id = gen_random_uuid() WHERE sequence = 2`, []string{"hash"}},
+		{"a changed time", `UPDATE audit_events SET occurred_at = occurred_at + interval '1 second' WHERE sequence = 2`, []string{"event"}},
+		{"a changed before value", `UPDATE audit_events SET before = '{"text": "other"}' WHERE sequence = 1`, []string{"hash"}},
+		{"a before value with another format", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`, []string{"hash"}},
+		{"a deleted event", `DELETE FROM audit_events WHERE sequence = 2`, []string{"event"}},
+		{"a deleted seal", `DELETE FROM audit_seals WHERE position = 2`, []string{"position", "hash", "unsealed"}},
+		{"a deleted last seal", `DELETE FROM audit_seals WHERE position = 3`, []string{"position", "head", "unsealed"}},
 		{
-			"an event and its seal that are gone",
-			`WITH s AS (DELETE FROM audit_seals WHERE position = 3 RETURNING sequence) DELETE FROM audit_events e USING s WHERE e.sequence = s.sequence`,
+			"a deleted event with its seal",
+			`WITH s AS (DELETE FROM audit_seals WHERE position = 3 RETURNING sequence)
+				DELETE FROM audit_events e USING s WHERE e.sequence = s.sequence`,
 			[]string{"position", "head"},
 		},
-		{"a hash", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 2`, []string{"hash"}},
-		{"a head", `UPDATE audit_chains SET last_hash = sha256(last_hash)`, []string{"head"}},
+		{"a changed hash", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 2`, []string{"hash"}},
+		{"a changed head", `UPDATE audit_chains SET last_hash = sha256(last_hash)`, []string{"head"}},
 		{
-			"an event that was slipped in",
+			"an inserted event",
 			`INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
 			 SELECT organization_id, occurred_at, '', 'thing.change', 'done', '', '' FROM audit_events WHERE sequence = 1`,
 			[]string{"unsealed"},
@@ -294,14 +300,14 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsWhatIsNotSealedInTime(t *testing.T) {
+func TestVerifyReportsEventsThatStayUnsealed(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organization := uuid.New()
 	o.record(t, event(organization))
-	holder, err := o.owner.BeginTx(t.Context(), nil) // somebody holds the chain, so that no sealer gets it
+	holder, err := o.owner.BeginTx(t.Context(), nil) // locks the chain against sealers
 	require.NoError(t, err)
-	defer holder.Rollback() //nolint:errcheck // it changes nothing
+	defer holder.Rollback() //nolint:errcheck // nothing to commit
 	_, err = o.program.ExecContext(t.Context(), `INSERT INTO audit_chains (organization_id) VALUES ($1)`, organization)
 	require.NoError(t, err)
 	_, err = holder.ExecContext(t.Context(), `SELECT FROM audit_chains FOR UPDATE`)
@@ -321,12 +327,14 @@ func TestVerifyFindsWhatIsNotSealedInTime(t *testing.T) {
 	require.True(t, o.verify(t, organization).OK)
 }
 
-// What docs/operations.md tells an auditor is right, and finds what was changed.
+// TestAuditorsCanRecomputeHashes runs the statement of docs/operations.md before and after a
+// change.
 func TestAuditorsCanRecomputeHashes(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	organization := uuid.New()
-	o.record(t, full(organization), trail.Event{OrganizationID: organization, Action: "auth.sign-in", OccurredAt: moment, Outcome: trail.Denied}, event(organization))
+	denied := trail.Event{OrganizationID: organization, Action: "auth.sign-in", OccurredAt: moment, Outcome: trail.Denied}
+	o.record(t, full(organization), denied, event(organization))
 	require.Equal(t, 3, o.seal(t))
 	require.Equal(t, []bool{true, true, true}, o.recomputed(t, organization))
 	_, err := o.owner.ExecContext(t.Context(), `ALTER TABLE audit_events DISABLE TRIGGER USER`)
@@ -336,7 +344,7 @@ func TestAuditorsCanRecomputeHashes(t *testing.T) {
 	require.Equal(t, []bool{true, false, true}, o.recomputed(t, organization))
 }
 
-// recomputed runs the statement of the documentation.
+// recomputed runs the statement of docs/operations.md.
 func (o *office) recomputed(t *testing.T, organization uuid.UUID) (right []bool) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/operations.md")

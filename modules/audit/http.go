@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// patience is how long a reader of an export may take for a part of it.
-const patience = 30 * time.Second
+// partTimeout is how long the reader of an export may take for one part.
+const partTimeout = 30 * time.Second
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
@@ -21,14 +21,17 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/admin/audit-events", Permission: PermissionRead, Reads: "audit",
 			Name: "listAuditEvents", Summary: "Search the audit trail",
-			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot stands for all that begin so: `authorization.`. `position` and `hash` are an event's place in the organization's chain; it has none for the first moment. To search is itself recorded.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSearch),
+			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as `authorization.`, " +
+				"matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; " +
+				"the newest events do not have them yet. The search itself is recorded.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport, Reads: "audit",
 			Name: "exportAuditEvents", Summary: "Export the audit trail",
-			Description: "All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.",
-			Endpoint:    httpx.Download(patience, s.handleExport),
+			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that " +
+				"ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.",
+			Endpoint: httpx.Download(partTimeout, s.handleExport),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: PermissionAttempts,
@@ -48,19 +51,19 @@ type filterQuery struct {
 	Action    string        `query:"action" validate:"max=100"`
 	Outcome   trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
 	From      time.Time     `query:"from"`
-	To        time.Time     `query:"to" validate:"omitempty,gtefield=From"` // not included
+	To        time.Time     `query:"to" validate:"omitempty,gtefield=From"` // excluded
 }
 
 func (q filterQuery) filter() Filter {
 	return Filter(q)
 }
 
-// auditEventBody is an event as clients see it. Its order is that of the hash.
+// auditEventBody is an event in the API. Its fields are in the order of the hash.
 type auditEventBody struct {
 	Position    *int64          `json:"position"`
 	Sequence    int64           `json:"sequence"`
 	OccurredAt  time.Time       `json:"occurredAt"`
-	ActorID     *uuid.UUID      `json:"actorId"` // null: somebody who is not signed in
+	ActorID     *uuid.UUID      `json:"actorId"` // null: a caller who was not signed in
 	RequestID   string          `json:"requestId"`
 	Action      string          `json:"action"`
 	Outcome     trail.Outcome   `json:"outcome"`
@@ -99,12 +102,12 @@ type searchRequest struct {
 }
 
 func (s *Service) handleSearch(ctx context.Context, in searchRequest) (httpx.Page[auditEventBody], error) {
-	var after *place
+	var after *cursor
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[auditEventBody]{}, err
 	}
 	found, err := s.Search(ctx, in.filter(), after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, bodyOf, func(e Entry) any { return e.place() }), err
+	return httpx.PageOf(in.PageQuery, found, bodyOf, func(e Entry) any { return e.cursor() }), err
 }
 
 type exportRequest struct {

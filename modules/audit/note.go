@@ -12,15 +12,15 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The bounds of transactions that note what changes nothing.
+// Limits of transactions for events without a change.
 const (
 	maxNoted    = 512 // events
 	maxWaiting  = 10_000
 	noteTimeout = 10 * time.Second
 )
 
-// newNotes returns what has requests share transactions. Those of all
-// organizations stand in one line: nothing that they write can meet.
+// newNotes returns the combiner that lets requests share transactions. All organizations share
+// one queue, because their inserts cannot conflict.
 func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 	return db.NewCombiner(db.CombinerOptions[[]trail.Event]{
 		Name: "audit", Limit: maxNoted, Queue: maxWaiting, Timeout: noteTimeout,
@@ -54,15 +54,14 @@ func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
 	})
 }
 
-// Note records what changes nothing: reads, sign-ins, denials. It returns once they
-// are committed, in a transaction that all share who ask meanwhile, so that many
-// readers cost one flush of the disk. In a transaction of the context it is
-// [Service.Record]. If the database accepts no writes and the service has a folder, the events are
-// queued on disk until [Service.Replay] enters them.
+// Note records events that change nothing: reads, sign-ins, denials. It returns after they are
+// committed. Concurrent requests share a transaction, so that many readers cost one flush of the
+// disk. In a transaction of the context it is [Service.Record]. If the database accepts no writes
+// and the service has a folder, the events are queued on disk until [Service.Replay] enters them.
 //
-// The error is [trail.ErrNotRecorded], or that of a context which has ended: they may
-// not be there, and what was read must not be shown. After a COMMIT without an answer they may be there all the same; nothing is said
-// twice that was not true once.
+// The error is [trail.ErrNotRecorded], or that of an ended context: the events may be missing, so
+// the caller must not show what was read. After a COMMIT without an answer they may be stored
+// nevertheless; they are true in any case.
 func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -74,8 +73,8 @@ func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	// The cause is for the log: what it says of a change that may have been made is not
-	// true of what the caller has asked for.
+	// The cause is for the log only: its advice about a change that may have been made does not apply
+	// to the caller's request.
 	return trail.ErrNotRecorded.Because(errors.New(err.Error()))
 }
 
@@ -87,7 +86,7 @@ func organizationsOf(events []trail.Event) []uuid.UUID {
 	return organizations
 }
 
-// Close waits for what is being noted, and refuses more.
+// Close waits for running notes and refuses further ones.
 func (s *Service) Close() {
 	s.notes.Close()
 	if s.spool != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // statements beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // statements outside the program
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit"
@@ -21,7 +21,7 @@ import (
 
 var moment = time.Date(2026, 7, 1, 9, 0, 0, 123_456_000, time.UTC)
 
-// office is a trail in a database of its own.
+// office is an audit trail in its own database.
 type office struct {
 	*audit.Service
 	place    dbtest.Database
@@ -34,7 +34,10 @@ type office struct {
 func open(t *testing.T) *office {
 	t.Helper()
 	place := dbtest.New(t)
-	o := &office{place: place, database: place.Open(t), owner: connect(t, place.OwnerURL), program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment}
+	o := &office{
+		place: place, database: place.Open(t), owner: connect(t, place.OwnerURL),
+		program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment,
+	}
 	logger := logtest.Logger()
 	o.Service = audit.New(audit.Dependencies{Database: o.database, Clock: func() time.Time { return o.now }, Logger: logger})
 	return o
@@ -67,7 +70,7 @@ func (o *office) count(t *testing.T, query string, arguments ...any) (n int) {
 	return n
 }
 
-// event is something that happened in the organization.
+// event returns an event of the organization.
 func event(organization uuid.UUID) trail.Event {
 	return trail.Event{
 		OrganizationID: organization, ActorID: uuid.New(), RequestID: "r-1", Action: "thing.change",
@@ -86,11 +89,13 @@ func TestRecord(t *testing.T) {
 	var actor, subject, patient, grant uuid.UUID
 	var action, outcome, before, after, address, request string
 	var at time.Time
-	row := o.owner.QueryRowContext(t.Context(), `SELECT actor_id, subject_id, patient_id, grant_id, action, outcome, before, after, address, request_id, occurred_at
+	row := o.owner.QueryRowContext(t.Context(), `SELECT actor_id, subject_id, patient_id, grant_id,
+			action, outcome, before, after, address, request_id, occurred_at
 		FROM audit_events WHERE organization_id = $1`, full.OrganizationID)
 	require.NoError(t, row.Scan(&actor, &subject, &patient, &grant, &action, &outcome, &before, &after, &address, &request, &at))
 	require.Equal(t, []uuid.UUID{full.ActorID, full.SubjectID, *full.PatientID, *full.GrantID}, []uuid.UUID{actor, subject, patient, grant})
-	require.Equal(t, []string{"thing.change", "done", `{"units":1}`, `{"units":2}`, "192.0.2.1", "r-1"}, []string{action, outcome, before, after, address, request})
+	require.Equal(t, []string{"thing.change", "done", `{"units":1}`, `{"units":2}`, "192.0.2.1", "r-1"},
+		[]string{action, outcome, before, after, address, request})
 	require.True(t, at.Equal(moment))
 	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_events WHERE organization_id = $1 AND outcome = 'done'
 		AND num_nulls(actor_id, subject_id, patient_id, grant_id, before, after) = 6`, uuid.Nil))
@@ -104,11 +109,11 @@ func TestRecordIsPartOfTheChange(t *testing.T) {
 	require.ErrorIs(t, o.try(t.Context(), refused, event(uuid.New())), refused)
 	require.Zero(t, o.count(t, `SELECT count(*) FROM audit_events`))
 	require.Zero(t, o.count(t, `SELECT count(*) FROM audit_unsealed`))
-	require.Error(t, o.Record(t.Context(), []trail.Event{event(uuid.New())}), "there is no transaction")
+	require.Error(t, o.Record(t.Context(), []trail.Event{event(uuid.New())}), "without a transaction")
 	require.NoError(t, o.Record(t.Context(), nil))
 }
 
-func TestRecordRefusesWhatSaysNothing(t *testing.T) {
+func TestRecordRefusesInvalidEvents(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	for name, spoil := range map[string]func(*trail.Event){
@@ -116,7 +121,7 @@ func TestRecordRefusesWhatSaysNothing(t *testing.T) {
 		"no verb":        func(e *trail.Event) { e.Action = "thing" },
 		"a sentence":     func(e *trail.Event) { e.Action = "thing.change of Ada" },
 		"no time":        func(e *trail.Event) { e.OccurredAt = time.Time{} },
-		"a mere text":    func(e *trail.Event) { e.After = "Ada" },
+		"a string":       func(e *trail.Event) { e.After = "Ada" },
 		"a list":         func(e *trail.Event) { e.Before = []int{1} },
 		"not encodable":  func(e *trail.Event) { e.After = map[string]any{"f": func() {}} },
 		"unknown result": func(e *trail.Event) { e.Outcome = "perhaps" },
@@ -132,7 +137,8 @@ func TestTheTrailIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	o.record(t, event(uuid.New()))
-	_, err := o.owner.ExecContext(t.Context(), `INSERT INTO audit_seals SELECT organization_id, 1, occurred_at, sequence, sha256(''), now() FROM audit_events`)
+	_, err := o.owner.ExecContext(t.Context(),
+		`INSERT INTO audit_seals SELECT organization_id, 1, occurred_at, sequence, sha256(''), now() FROM audit_events`)
 	require.NoError(t, err)
 	_, err = o.owner.ExecContext(t.Context(), `INSERT INTO audit_checkpoints SELECT organization_id, 1, hash, 1, 'x', now() FROM audit_seals`)
 	require.NoError(t, err)

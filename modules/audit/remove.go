@@ -13,23 +13,23 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Removal is what an operator asks of the retention.
+// Removal is an operator's request to remove old events.
 type Removal struct {
-	Before time.Time // events that are older
-	By     string    // who does it: 1 to 200 characters
+	Before time.Time // remove events before this time
+	By     string    // the operator: 1 to 200 bytes
 }
 
-// Checkpoint is where a chain begins whose oldest events were removed.
+// Checkpoint is the start of a chain whose oldest events were removed.
 type Checkpoint struct {
 	OrganizationID uuid.UUID
-	Position       int64 // of the last event that was removed
+	Position       int64 // of the last removed event
 	Hash           Hash  // of its seal
-	Removed        int64 // how many
+	Removed        int64 // number of removed events
 	RemovedBy      string
 	RemovedAt      time.Time
 }
 
-// removed are the After of a removal.
+// removed is the After value of a removal.
 type removed struct {
 	Position int64     `json:"position"`
 	Hash     string    `json:"hash"`
@@ -37,47 +37,47 @@ type removed struct {
 	Before   time.Time `json:"before"`
 }
 
-// ErrUnsound says that a trail does not verify: nothing is removed from it, since
-// the checkpoint would cover up what is wrong.
-var ErrUnsound = errors.New("audit: the trail does not verify; nothing is removed from it")
+// ErrUnsound is returned if a trail does not verify. Nothing is removed from it, because the
+// checkpoint would hide the damage.
+var ErrUnsound = errors.New("audit: the trail does not verify, so nothing is removed from it")
 
 const maxRemovedBy = 200
 
-// Remove removes the oldest events of every trail, as far as all of them are older,
-// and leaves a checkpoint for each, from which its chain goes on. It is for the
-// owner of the tables: the program's role may not. The removal is itself an event of
-// the trail. The error is [ErrUnsound] where one of them does not verify; those
-// before it are done then, and told.
+// Remove removes the oldest events of every trail, up to the first event that is not older than
+// the given time. It leaves a checkpoint for each, from which its chain continues. It must run as
+// the owner of the tables; the program's role lacks the right. The removal is itself recorded.
+// The error is [ErrUnsound] if a trail does not verify; the result then contains the trails
+// before it, which are done.
 func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 	if n := len(r.By); n == 0 || n > maxRemovedBy {
-		return nil, fmt.Errorf("audit: who removes events must be told, in at most %d bytes", maxRemovedBy)
+		return nil, fmt.Errorf("audit: the name of the operator must have 1 to %d bytes", maxRemovedBy)
 	}
 	organizations, err := db.Snapshot(ctx, s.database, "audit.remove", s.store.organizations, db.AllOrganizations())
 	if err != nil {
 		return nil, err
 	}
-	var made []Checkpoint
+	var checkpoints []Checkpoint
 	for _, each := range organizations {
 		found, err := s.Verify(ctx, each, false, nil)
 		if err == nil && !found.OK {
 			err = fmt.Errorf("%w: %s", ErrUnsound, found.Problems[0])
 		}
 		if err != nil {
-			return made, err
+			return checkpoints, err
 		}
 		c, err := s.removeFrom(ctx, each, r)
 		if err != nil {
-			return made, err
+			return checkpoints, err
 		}
 		if c != nil {
-			made = append(made, *c)
+			checkpoints = append(checkpoints, *c)
 		}
 	}
-	return made, nil
+	return checkpoints, nil
 }
 
-// removeFrom removes from one trail; nil where nothing is old enough. While it holds
-// the chain's row nothing is sealed.
+// removeFrom removes old events from one trail and returns its checkpoint, nil if no event is old
+// enough. It locks the chain's row, so nothing is sealed meanwhile.
 func (s *Service) removeFrom(ctx context.Context, organization uuid.UUID, r Removal) (*Checkpoint, error) {
 	return db.ReadCommitted(ctx, s.database, "audit.remove", func(ctx context.Context) (*Checkpoint, error) {
 		if err := db.Admit(ctx, organization); err != nil {

@@ -11,34 +11,35 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Bounds of one transaction of the sealer.
+// Limits of one transaction of the sealer.
 const (
 	maxChains = 20
-	maxBatch  = 1000 // events of one chain, and what was recorded together with the last of them
+	maxBatch  = 1000 // events of one chain, plus those recorded together with the last one
 )
 
-// Times of the sealer.
+// Intervals of the sealer.
 const (
 	sealEvery = time.Second
-	// gather is how long it waits for more once it was woken: it bounds how often it
-	// commits, and so how often others wait for its flush.
+	// gather is how long it waits for further events after a signal. It limits the rate of its
+	// commits, and so how often other transactions wait for its flush.
 	gather = 250 * time.Millisecond
 )
 
-// Run enters queued events from disk and seals recorded events, until the context ends. Any number of instances may
-// do so at once. It is woken by this process after a commit, and looks by itself
-// for what others have left behind that were killed.
+// Run enters queued events from disk and seals recorded events, until the context ends. Any
+// number of instances may run at once. It is signalled by this process after a commit, and polls
+// for the events of killed instances.
 func (s *Service) Run(ctx context.Context) {
 	poll := time.NewTicker(sealEvery)
 	defer poll.Stop()
 	for {
 		if _, err := s.Replay(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).Debug("queued audit events are waiting for the database")
+			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).
+				Debug("queued audit events are waiting for the database")
 		}
 		wake := s.recorded
 		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
 			s.logger.WithFields(logrus.Fields{"event": "seal_failed", "error": err}).Warn("audit events could not be sealed; they wait")
-			wake = nil // not before the next look, however much is recorded
+			wake = nil // not before the next poll
 		}
 		select {
 		case <-ctx.Done():
@@ -54,18 +55,17 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Seal gives every event that waits, and that no other instance is working on, its
-// position and its hash, and returns how many those were.
+// Seal seals all unsealed events of chains that no other instance is working on, and returns their
+// number.
 //
-// Its transactions are READ COMMITTED, as those of the relay of events are and for
-// the same reasons: it decides nothing, it takes rows in the order of their
-// sequence numbers while it holds the row of the chain, and it must not make the
-// transactions fail that add them.
+// Like those of the relay of package events, its transactions are READ COMMITTED: it makes no
+// decisions, reads rows in the order of their sequence numbers under the lock of the chain, and
+// must not make the transactions that insert them fail.
 func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, math.MaxInt) }
 
-// seal does so in at most that many transactions.
+// seal is [Service.Seal] with a limit of transactions.
 func (s *Service) seal(ctx context.Context, transactions int) (total int, err error) {
-	var stuck []unsealedRow // they wait for ever, and must not keep others from their turn
+	var stuck []unsealedRow // these wait forever, and must not block others
 	for range transactions {
 		more, broken := false, []unsealedRow(nil)
 		sealed, err := db.ReadCommitted(ctx, s.database, "audit.seal", func(ctx context.Context) (int, error) {
@@ -79,7 +79,7 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 				return 0, err
 			}
 			events, rows, missed := whole(waiting)
-			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0 // what comes meanwhile wakes the sealer again
+			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0 // a signal follows for events that arrive meanwhile
 			broken = missed
 			seals := extend(heads, events)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, rows, s.now())
@@ -93,17 +93,17 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 	return total, nil
 }
 
-// unsealedRow names a row of audit_unsealed: what one statement has recorded of an
+// unsealedRow names a row of audit_unsealed: the events that one statement has recorded for an
 // organization.
 type unsealedRow struct {
 	OrganizationID uuid.UUID
 	First          int64
 }
 
-// whole returns the events of those rows of which all are there, these rows, and those of
-// which one is missing: somebody has deleted it. Then the others of its row keep waiting,
-// which is reported: sealed, they would say that there were no more of them.
-func whole(waiting []noted) (events []row, rows, missed []unsealedRow) {
+// whole returns the events of the complete rows, these rows, and the rows with a missing event,
+// which was deleted. The other events of such a row stay unsealed and are reported; once sealed,
+// they would hide the deletion.
+func whole(waiting []unsealedEvent) (events []row, rows, missed []unsealedRow) {
 	broken := map[unsealedRow]bool{}
 	for _, w := range waiting {
 		if r := w.row(); w.Event.Sequence == 0 && !broken[r] {
@@ -125,7 +125,7 @@ func whole(waiting []noted) (events []row, rows, missed []unsealedRow) {
 	return events, rows, missed
 }
 
-// extend gives the events the next positions of their chains, and moves the heads.
+// extend assigns the next positions of their chains to the events and advances the heads.
 func extend(heads []head, waiting []row) []seal {
 	seals := make([]seal, len(waiting))
 	at := map[string]*head{}
@@ -141,16 +141,16 @@ func extend(heads []head, waiting []row) []seal {
 	return seals
 }
 
-// now is the moment as the database can keep it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// Backlog says what has no seal yet.
+// Backlog is the number and age of unsealed events.
 type Backlog struct {
 	Waiting int
-	Oldest  time.Duration // how long the oldest of them has waited
+	Oldest  time.Duration // the age of the oldest one
 }
 
-// Backlog returns what has no seal yet, of all organizations.
+// Backlog returns the backlog of all organizations.
 func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
 	return db.Snapshot(ctx, s.database, "audit.backlog", func(ctx context.Context) (Backlog, error) {
 		return s.store.backlog(ctx)
@@ -164,7 +164,7 @@ func (s *Service) LogHeads(ctx context.Context) (int64, error) {
 	for _, h := range heads {
 		s.logger.WithFields(logrus.Fields{
 			"event": "audit_head", "organization_id": h.OrganizationID, "position": h.Position, "hash": h.Hash.String(),
-		}).Info("so far the audit trail has come")
+		}).Info("head of the audit trail")
 	}
 	return int64(len(heads)), err
 }

@@ -11,47 +11,47 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// What a caller may be allowed to do with the trail.
+// The permissions of this module.
 const (
 	PermissionRead   identity.Permission = "audit:read"
 	PermissionExport identity.Permission = "audit:export"
 )
 
-// Filter narrows a search; zero values do not narrow it.
+// Filter narrows a search. Zero values match every event.
 type Filter struct {
 	ActorID, PatientID, SubjectID uuid.UUID
-	Action                        string // all of it, or, ending with a dot, how it begins
+	Action                        string // the whole action, or a prefix that ends with a dot
 	Outcome                       trail.Outcome
-	From, To                      time.Time // from the one on, and before the other
+	From, To                      time.Time // From included, To excluded
 }
 
-// place is where an event stands in the order of a search.
-type place struct {
+// cursor is the position of an event in the order of a search.
+type cursor struct {
 	OccurredAt time.Time `json:"at"`
 	Sequence   int64     `json:"sequence"`
 }
 
-// Entry is an event as it is kept, with its seal where it has one already.
+// Entry is a stored event with its seal, if it has one.
 type Entry struct {
-	Event    row `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
+	Event    row `gorm:"embedded"` // named, because gorm ignores unexported embedded types
 	Position *int64
 	Hash     *Hash
 }
 
-func (e Entry) place() place { return place{e.Event.OccurredAt, e.Event.Sequence} }
+func (e Entry) cursor() cursor { return cursor{e.Event.OccurredAt, e.Event.Sequence} }
 
-// Search returns events of the caller's organization, the newest first, those that
-// are older than the place where there is one.
-func (s *Service) Search(ctx context.Context, f Filter, after *place, limit int) ([]Entry, error) {
+// Search returns events of the caller's organization, the newest first, after the cursor if there is
+// one.
+func (s *Service) Search(ctx context.Context, f Filter, after *cursor, limit int) ([]Entry, error) {
 	return db.Snapshot(ctx, s.database, "audit.search", func(ctx context.Context) ([]Entry, error) {
 		return s.store.search(ctx, f, after, true, limit)
 	})
 }
 
-// exportBatch is how many events an export holds in memory at once.
+// exportBatch is the number of events that an export holds in memory.
 const exportBatch = 500
 
-// exported are the After of an export: what was asked for.
+// exported is the After value of an export: its filter.
 type exported struct {
 	Format    string     `json:"format"`
 	ActorID   *uuid.UUID `json:"actorId,omitempty"`
@@ -62,9 +62,8 @@ type exported struct {
 	To        time.Time  `json:"to"`
 }
 
-// Export hands on the events of the caller's organization, the oldest first, those
-// until now and some at a time, each part as it is at its moment. That there was an
-// export is recorded before the first of them is handed on.
+// Export sends the events of the caller's organization up to now, the oldest first, in parts.
+// Each part is read in its own snapshot. The export is recorded before the first part is sent.
 func (s *Service) Export(ctx context.Context, f Filter, format string, send func([]Entry) error) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -72,23 +71,23 @@ func (s *Service) Export(ctx context.Context, f Filter, format string, send func
 	}
 	now := s.now()
 	if f.To.IsZero() || f.To.After(now) {
-		f.To = now.Add(time.Microsecond) // with what happens at this very moment
+		f.To = now.Add(time.Microsecond) // includes events of this instant
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.OccurredAt = "audit.export", "audit", now
 	e.PatientID = unlessNil(f.PatientID)
-	asked := exported{
+	requested := exported{
 		Format: format, ActorID: unlessNil(f.ActorID), PatientID: unlessNil(f.PatientID), SubjectID: unlessNil(f.SubjectID),
 		Outcome: string(f.Outcome), To: f.To,
 	}
 	if !f.From.IsZero() {
-		asked.From = &f.From
+		requested.From = &f.From
 	}
-	e.After = asked
+	e.After = requested
 	if err := s.Note(ctx, []trail.Event{e}); err != nil {
 		return err
 	}
-	var after *place
+	var after *cursor
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.export", func(ctx context.Context) ([]Entry, error) {
 			return s.store.search(ctx, f, after, false, exportBatch)
@@ -99,7 +98,7 @@ func (s *Service) Export(ctx context.Context, f Filter, format string, send func
 		if err != nil || len(part) < exportBatch {
 			return err
 		}
-		last := part[len(part)-1].place()
+		last := part[len(part)-1].cursor()
 		after = &last
 	}
 }

@@ -63,7 +63,7 @@ func (s *Spool) Prepare() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the folder for queued audit events cannot be used; name another with OMNI_AUDIT_SPOOL, or none: %w", err)
+		return fmt.Errorf("the folder for queued audit events cannot be used; set another one, or none, with OMNI_AUDIT_SPOOL: %w", err)
 	}
 	return nil
 }

@@ -9,17 +9,19 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// store keeps the trail. It takes the transaction from the context and fails without one.
+// store reads and writes the trail. It takes the transaction from the context and fails without
+// one.
 type store struct{}
 
-// insert adds events, in their order, and notes that they have no seal yet: a row for
-// all of an organization, which costs a fraction of a row for each.
+// insert adds events in their order and marks them as unsealed. One marker row per organization
+// costs a fraction of a row per event.
 func (store) insert(ctx context.Context, rows []row) error {
 	n := len(rows)
 	organizations := make([]uuid.UUID, n)
 	actors, subjects, patients, grants := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
 	times := make([]time.Time, n)
-	requests, actions, outcomes, types, addresses := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	requests, actions, outcomes := make([]string, n), make([]string, n), make([]string, n)
+	types, addresses := make([]string, n), make([]string, n)
 	befores, afters := make([]*string, n), make([]*string, n)
 	owners := map[uuid.UUID]bool{}
 	for i, r := range rows {

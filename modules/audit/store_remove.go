@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// lockChain waits until nobody adds to a chain.
+// lockChain locks a chain, so that no transaction extends it.
 func (store) lockChain(ctx context.Context, organization uuid.UUID) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -19,8 +19,8 @@ func (store) lockChain(ctx context.Context, organization uuid.UUID) error {
 	return tx.Exec("SELECT FROM audit_chains WHERE organization_id = ? FOR UPDATE", organization).Error
 }
 
-// lastBefore returns the checkpoint at the last position up to which all events are
-// older than the moment, nil where the first is not.
+// lastBefore returns the checkpoint at the last position up to which all events are older than
+// moment, nil if there is none.
 func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time.Time) (*Checkpoint, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -40,14 +40,15 @@ func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time
 	return &found[0], nil
 }
 
-// remove writes the checkpoint and deletes all up to it, in the way that the trigger
-// of the tables lets through.
+// remove writes the checkpoint and deletes all events up to it, with the setting that the tables'
+// trigger requires.
 func (store) remove(ctx context.Context, c *Checkpoint) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	err = tx.Raw("SELECT count(*) FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position).Scan(&c.Removed).Error
+	err = tx.Raw("SELECT count(*) FROM audit_seals WHERE organization_id = ? AND position <= ?",
+		c.OrganizationID, c.Position).Scan(&c.Removed).Error
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (store) remove(ctx context.Context, c *Checkpoint) error {
 	}
 	seals := tx.Exec("DELETE FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position)
 	if seals.Error == nil && (events.RowsAffected != c.Removed || seals.RowsAffected != c.Removed) {
-		return fmt.Errorf("audit: %d events and %d seals would go instead of %d", events.RowsAffected, seals.RowsAffected, c.Removed)
+		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected, seals.RowsAffected, c.Removed)
 	}
 	return seals.Error
 }

@@ -9,11 +9,11 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// head is how far a chain has come.
+// head is the last position and hash of a chain.
 type head struct {
 	OrganizationID uuid.UUID
 	Position       int64
-	Hash           Hash // at the position; what stands before the first, at 0
+	Hash           Hash // at the position; the genesis hash at position 0
 }
 
 // chainRow is a row of audit_chains.
@@ -38,10 +38,9 @@ func headsOf(rows []chainRow) []head {
 	return heads
 }
 
-// lockChains takes the chains for which events wait, beside those rows that cannot be
-// sealed, and which no other instance is working on. What waits is read in a later
-// statement: it must see what the one who held the lock before has committed. Indexes:
-// the primary keys.
+// lockChains locks the chains with unsealed events that no other instance is working on. It
+// ignores the given rows, which cannot be sealed. The unsealed events are read in a later
+// statement, which sees the commits of the previous lock holder. Indexes: the primary keys.
 func (store) lockChains(ctx context.Context, limit int, but []unsealedRow) ([]head, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -92,23 +91,23 @@ func firstsOf(rows []unsealedRow) []int64 {
 	return firsts
 }
 
-// eventColumns are those of a [row]. As text, json is what was written, byte for byte.
+// eventColumns are the columns of a [row]. As text, json columns are returned byte for byte.
 const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome, e.subject_type,
 	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
 
-// noted is an event that waits for its seal, in a row of audit_unsealed.
-type noted struct {
+// unsealedEvent is an unsealed event, in a row of audit_unsealed.
+type unsealedEvent struct {
 	Owner uuid.UUID // of the row
 	First int64     // of the row: the sequence number of its first event
-	Event row       `gorm:"embedded"` // zero where it is missing; named, since gorm passes over embedded types that are not exported
+	Event row       `gorm:"embedded"` // zero if missing; named, because gorm ignores unexported embedded types
 }
 
-func (n noted) row() unsealedRow { return unsealedRow{n.Owner, n.First} }
+func (n unsealedEvent) row() unsealedRow { return unsealedRow{n.Owner, n.First} }
 
-// unsealed returns what waits for the chains, beside those rows that cannot be sealed, in
-// the order of their sequence numbers: of each as many rows as make up so many events.
-// Indexes: the primary keys.
-func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsealedRow) ([]noted, error) {
+// unsealed returns the unsealed events of the chains in the order of their sequence numbers,
+// ignoring the given rows. For each chain it returns the rows that make up limit events. Indexes:
+// the primary keys.
+func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsealedRow) ([]unsealedEvent, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -117,7 +116,7 @@ func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsea
 	for i, c := range chains {
 		organizations[i] = c.OrganizationID
 	}
-	var waiting []noted
+	var waiting []unsealedEvent
 	err = tx.Raw(`
 		SELECT w.organization_id AS owner, w.sequence AS first, `+eventColumns+`
 		FROM unnest($1::uuid[]) AS c (organization_id)
@@ -137,8 +136,8 @@ func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsea
 	return waiting, err
 }
 
-// insertSeals writes seals, and how far their chains have come with them. The rows that
-// said they were to come are deleted.
+// insertSeals writes seals and the new heads of their chains, and deletes the rows that marked
+// the events as unsealed.
 func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows []unsealedRow, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -181,7 +180,8 @@ func (store) backlog(ctx context.Context) (Backlog, error) {
 		Waiting int
 		Seconds float64
 	}
-	err = tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) AS waiting, coalesce(extract(epoch FROM now() - min(recorded_at)), 0) AS seconds FROM audit_unsealed").
+	err = tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) AS waiting, " +
+		"coalesce(extract(epoch FROM now() - min(recorded_at)), 0) AS seconds FROM audit_unsealed").
 		Scan(&found).Error
 	return Backlog{found.Waiting, time.Duration(found.Seconds * float64(time.Second))}, err
 }

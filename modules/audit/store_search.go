@@ -9,10 +9,10 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// search returns events of the caller's organization that pass the filter, in the
-// order of their time and, within it, of their sequence numbers. Indexes: the
-// primary key, or the one of actor, patient or subject; all of them are in this order.
-func (store) search(ctx context.Context, f Filter, after *place, newestFirst bool, limit int) ([]Entry, error) {
+// search returns events of the caller's organization that match the filter, ordered by time and
+// then by sequence number. Indexes: the primary key, or the one of actor, patient or subject; all
+// of them have this order.
+func (store) search(ctx context.Context, f Filter, after *cursor, newestFirst bool, limit int) ([]Entry, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// organizations returns whose trails there are.
+// organizations returns the organizations that have a trail.
 func (store) organizations(ctx context.Context) ([]uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -29,22 +29,24 @@ func (store) organizations(ctx context.Context) ([]uuid.UUID, error) {
 	return found, err
 }
 
-// part reads the next links of a chain, and what is noted of it.
+// part reads the next links of a chain, its head and its checkpoint.
 func (store) part(ctx context.Context, organization uuid.UUID, after int64, limit int) (part, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return part{}, err
 	}
-	p := part{noted: head{organization, 0, genesis(organization)}}
+	p := part{chainHead: head{organization, 0, genesis(organization)}}
 	var chains []chainRow
-	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains WHERE organization_id = ?", organization).Scan(&chains).Error
+	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains WHERE organization_id = ?",
+		organization).Scan(&chains).Error
 	if err != nil {
 		return p, err
 	}
 	for _, c := range chains {
-		p.noted = c.head()
+		p.chainHead = c.head()
 	}
-	if err := tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) FROM audit_unsealed WHERE organization_id = ?", organization).Scan(&p.waiting).Error; err != nil {
+	if err := tx.Raw("SELECT coalesce(sum(cardinality(sequences)), 0) FROM audit_unsealed WHERE organization_id = ?",
+		organization).Scan(&p.waiting).Error; err != nil {
 		return p, err
 	}
 	var checkpoints []struct {
@@ -77,8 +79,8 @@ type looseEvent struct {
 	Since    time.Time
 }
 
-// loose returns events of an organization that have no seal and do not wait for
-// one, or have waited for longer. Indexes: the primary keys, and audit_seals_once.
+// loose returns events of an organization that are neither sealed nor marked as unsealed, or have
+// been marked for longer than the given time. Indexes: the primary keys, and audit_seals_once.
 func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Duration) ([]looseEvent, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -99,8 +101,8 @@ func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Dura
 	return found, err
 }
 
-// missing returns the sequence numbers of events that wait for their seal and are not
-// there. Indexes: the primary keys.
+// missing returns the sequence numbers of missing events that are marked as unsealed. Indexes:
+// the primary keys.
 func (store) missing(ctx context.Context, organization uuid.UUID) ([]int64, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

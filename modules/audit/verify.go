@@ -10,17 +10,17 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Finding is one way in which a trail is not what it should be.
+// Finding is one problem of a trail.
 type Finding struct {
 	OrganizationID uuid.UUID `json:"organizationId"`
-	Check          string    `json:"check"`              // which rule is broken, see [Service.Verify]
-	Position       int64     `json:"position,omitempty"` // in the chain, where it is about one
-	Sequence       int64     `json:"sequence,omitempty"` // of the event, where it is about one
+	Check          string    `json:"check"`              // the violated rule, see [Service.Verify]
+	Position       int64     `json:"position,omitempty"` // in the chain, if the problem has one
+	Sequence       int64     `json:"sequence,omitempty"` // of the event, if the problem has one
 	Expected       string    `json:"expected"`
 	Found          string    `json:"found"`
 }
 
-// String tells the problem in one line.
+// String returns the problem in one line.
 func (p Finding) String() string {
 	where := "audit trail of " + p.OrganizationID.String()
 	if p.Position > 0 {
@@ -32,23 +32,23 @@ func (p Finding) String() string {
 	return fmt.Sprintf("%s: %s: expected %s, found %s", where, p.Check, p.Expected, p.Found)
 }
 
-// maxProblems bounds how many problems a report lists; all of them are counted.
+// maxProblems limits the problems that a report lists; all of them are counted.
 const maxProblems = 100
 
-// Head is how far a chain has come. Keep a copy elsewhere: a trail that still has
-// this hash at this position has not been changed up to there.
+// Head is the last position and hash of a chain. Keep a copy elsewhere: if the trail still has
+// this hash at this position, it is unchanged up to there.
 type Head struct {
 	OrganizationID uuid.UUID `json:"organizationId"`
 	Position       int64     `json:"position"`
 	Hash           string    `json:"hash"`
 }
 
-// Findings says what a verification looked at and found.
+// Findings is the result of a verification.
 type Findings struct {
 	OK           bool      `json:"ok"`
-	Events       int       `json:"events"`  // that are sealed
-	Waiting      int       `json:"waiting"` // for their seal
-	Removed      int64     `json:"removed"` // by the retention, up to the newest checkpoints
+	Events       int       `json:"events"`  // number of sealed events
+	Waiting      int       `json:"waiting"` // number of unsealed events
+	Removed      int64     `json:"removed"` // removed old events, up to the newest checkpoints
 	Heads        []Head    `json:"heads"`
 	ProblemCount int       `json:"problemCount"`
 	Problems     []Finding `json:"problems"` // the first 100
@@ -61,30 +61,28 @@ func (r *Findings) add(p Finding) {
 	}
 }
 
-// sealWithin is how long an event may wait for its seal before [Service.Verify]
-// calls that a problem.
+// sealWithin is how long an event may be unsealed before [Service.Verify] reports it.
 const sealWithin = time.Minute
 
-// sealFirst bounds the transactions of the sealer before a verification: while many
-// write there is always something left.
+// sealFirst limits the transactions of the sealer before a verification, because busy trails
+// always have unsealed events.
 const sealFirst = 100
 
-// verifyBatch is how many seals, or events, are read in one snapshot.
+// verifyBatch is the number of seals or events that are read in one snapshot.
 const verifyBatch = 2000
 
-// Verify checks the trail of one organization, or, with everything, all of them and
-// what belongs to none, and reports:
+// Verify checks the trail of one organization or, with everything, all trails and the events
+// without an organization. It reports:
 //
-//   - position: positions are 1, 2, 3, … up to the last one noted, or go on from
+//   - position: positions are 1, 2, 3, … up to the last one of the head, or continue from
 //     the newest checkpoint
-//   - event: every seal has its event, and so has whatever waits for one
-//   - hash: every seal's hash is that of its event, after the hash before
-//   - head: the chain notes the hash of its last position
-//   - unsealed: every event has its seal, or waits for it, and not for long
+//   - event: every seal and every unsealed marker has its event
+//   - hash: every seal has the hash of its event and the previous hash
+//   - head: the chain's head has the hash of its last position
+//   - unsealed: every event is sealed, or has been marked as unsealed for a short time
 //
-// What waits is sealed first, as the sealer does it, so that what was left behind
-// while no program ran is not held against the trail. The caller decides on
-// permission; this reads across organizations.
+// Verify first seals events as the sealer does, so that events left behind while no program was
+// running are not reported. The caller checks the permission; Verify reads across organizations.
 //
 // After each part of a chain it calls progress, if not nil, with the number of checked events of
 // the chain and their total.
@@ -118,8 +116,8 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 	return r, nil
 }
 
-// verifyChain goes along a chain, a part of it in each snapshot. The retention may
-// remove some of what was still to come: then it goes on from the checkpoint.
+// verifyChain checks a chain, part by part in separate snapshots. If old events are removed
+// meanwhile, it continues from the new checkpoint.
 func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64)) error {
 	at := head{organization, 0, genesis(organization)}
 	before := int64(r.Events) // of the other chains
@@ -138,26 +136,26 @@ func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Fi
 		}
 		at = part.check(at, r)
 		checked := int64(r.Events) - before
-		progress(checked, max(checked, part.noted.Position-part.firstPosition()))
+		progress(checked, max(checked, part.chainHead.Position-part.firstPosition()))
 		if len(part.links) < verifyBatch {
 			part.checkHead(at, r)
 			r.Removed += part.removed
 			r.Waiting += part.waiting
-			if part.noted.Position > 0 {
-				r.Heads = append(r.Heads, Head{organization, part.noted.Position, part.noted.Hash.String()})
+			if part.chainHead.Position > 0 {
+				r.Heads = append(r.Heads, Head{organization, part.chainHead.Position, part.chainHead.Hash.String()})
 			}
 			return nil
 		}
 	}
 }
 
-// part is a stretch of a chain as it was at one moment.
+// part is a section of a chain in one snapshot.
 type part struct {
 	checkpoint *head // the newest one
-	removed    int64 // events, up to the checkpoint
-	noted      head  // how far the chain says that it has come
+	removed    int64 // removed events, up to the checkpoint
+	chainHead  head  // the chain's head
 	waiting    int
-	links      []link // after the position that was asked for
+	links      []link // after the requested position
 }
 
 // firstPosition is the position before the first entry of the chain.
@@ -168,19 +166,19 @@ func (p part) firstPosition() int64 {
 	return p.checkpoint.Position
 }
 
-// link is a seal with its event, if that is there.
+// link is a seal with its event, if the event exists.
 type link struct {
 	Position     int64
 	SealSequence int64
 	Hash         Hash
 	There        bool
-	Event        row `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
+	Event        row `gorm:"embedded"` // named, because gorm ignores unexported embedded types
 }
 
-// check goes along the links and returns where that led.
+// check verifies the links and returns the new head.
 func (p part) check(at head, r *Findings) head {
 	for _, l := range p.links {
-		if l.Position <= at.Position { // before the checkpoint: what a retention has left behind
+		if l.Position <= at.Position { // before the checkpoint: not removed with the other seals
 			r.add(Finding{at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position), "a seal"})
 			continue
 		}
@@ -199,16 +197,15 @@ func (p part) check(at head, r *Findings) head {
 }
 
 func (p part) checkHead(at head, r *Findings) {
-	if p.noted.Position != at.Position {
-		r.add(Finding{at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.noted.Position), fmt.Sprint(at.Position)})
+	if p.chainHead.Position != at.Position {
+		r.add(Finding{at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position), fmt.Sprint(at.Position)})
 	}
-	if p.noted.Hash != at.Hash {
-		r.add(Finding{at.OrganizationID, "head", 0, 0, at.Hash.String(), p.noted.Hash.String()})
+	if p.chainHead.Hash != at.Hash {
+		r.add(Finding{at.OrganizationID, "head", 0, 0, at.Hash.String(), p.chainHead.Hash.String()})
 	}
 }
 
-// verifyEvents looks for events without a seal, and for what waits for a seal without
-// being there.
+// verifyEvents reports events without a seal, and missing events that are marked as unsealed.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
 	var missing []int64
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (_ []looseEvent, err error) {
@@ -221,10 +218,10 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		return s.store.loose(ctx, organization, sealWithin)
 	})
 	for _, sequence := range missing {
-		r.add(Finding{organization, "event", 0, sequence, "an event that waits for its seal", "none"})
+		r.add(Finding{organization, "event", 0, sequence, "an event that is to be sealed", "none"})
 	}
 	for _, e := range loose {
-		found := "none, and it does not wait for one"
+		found := "none, and it is not marked as unsealed"
 		if e.Waits {
 			found = "none, since " + e.Since.UTC().Format(time.RFC3339)
 		}

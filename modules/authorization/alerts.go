@@ -15,21 +15,21 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Alert is one item of the worklist. It is open while its condition holds: nothing
-// opens or closes it.
+// Alert is one item of the worklist. An alert is computed, not stored: it is open while its
+// condition holds.
 type Alert struct {
 	View
 	Kind     AlertKind
 	DaysLeft int // until the last day; negative after it
-	// AcknowledgedBy has taken note of it; nil: nobody has.
+	// AcknowledgedBy is the user who acknowledged the alert; nil: not acknowledged.
 	AcknowledgedBy *uuid.UUID
 	AcknowledgedAt *time.Time
 }
 
-// ID names the alert: it is made of what it is about, as alerts are not stored.
+// ID returns the alert's id, made of the authorization's id and the kind: alerts are not stored.
 func (a Alert) ID() string { return a.View.ID.String() + "." + string(a.Kind) }
 
-// alertOf reads [Alert.ID].
+// alertOf parses an [Alert.ID].
 func alertOf(id string) (authorization uuid.UUID, kind AlertKind, ok bool) {
 	text, name, _ := strings.Cut(id, ".")
 	authorization, err := uuid.Parse(text)
@@ -37,7 +37,7 @@ func alertOf(id string) (authorization uuid.UUID, kind AlertKind, ok bool) {
 	return authorization, kind, err == nil && text == authorization.String() && slices.Contains(AlertKinds(), kind)
 }
 
-// AlertFilter narrows the worklist; zero values do not narrow it.
+// AlertFilter narrows the worklist. Zero values do not filter.
 type AlertFilter struct {
 	Kinds        []AlertKind
 	Acknowledged *bool
@@ -45,7 +45,7 @@ type AlertFilter struct {
 	Limit        int
 }
 
-// Alerts returns the open alerts, by the last days of their authorizations.
+// Alerts returns the open alerts, sorted by the end dates of their authorizations.
 func (s *Service) Alerts(ctx context.Context, f AlertFilter) ([]Alert, error) {
 	if len(f.Kinds) == 0 {
 		f.Kinds = AlertKinds()
@@ -67,9 +67,9 @@ func (r raised) alertOn(today calendar.Date) Alert {
 	return Alert{r.viewOn(today), r.Kind, r.EndDate.DaysSince(today), r.AcknowledgedBy, r.AcknowledgedAt}
 }
 
-// Acknowledge notes that the caller has taken note of an open alert, and returns
-// it. Who did so first stays. With another last day or another total it is another
-// alert, which nobody has taken note of. The error is [ErrAlertNotFound].
+// Acknowledge records that the caller has acknowledged an open alert, and returns it. The first
+// acknowledgement is kept. If the end date or the total changes, the alert is unacknowledged again.
+// The error is [ErrAlertNotFound].
 func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 			return Alert{}, err
 		}
 		a, err := s.openAlert(ctx, id, kind, at)
-		if err != nil || a.AcknowledgedBy != nil { // where an attempt before this one has done it, too
+		if err != nil || a.AcknowledgedBy != nil { // also if an earlier attempt has done it
 			return a.alertOn(at.Today), err
 		}
 		a.AcknowledgedBy, a.AcknowledgedAt = &caller.UserID, &at.Now
@@ -103,7 +103,7 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 	})
 }
 
-// acknowledged is what the trail keeps of an acknowledgement: which alert it was.
+// acknowledged is the audit trail's record of an acknowledgement: the alert's kind.
 type acknowledged struct {
 	Kind       AlertKind     `json:"kind"`
 	EndDate    calendar.Date `json:"endDate"`

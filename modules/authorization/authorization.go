@@ -1,11 +1,11 @@
-// Package authorization keeps the account book of authorized units: what an
-// insurer granted, what appointments hold, what sessions have used.
+// Package authorization keeps the account book of authorized units: the units that an insurer
+// granted, that appointments hold and that sessions have used.
 //
-// Every change of units is an [Operation] that [decide] judges from the state of
-// one authorization, in one SERIALIZABLE transaction: accepted, it moves the
-// counters, a [Reservation], and writes entries into an append-only, hash-chained
-// ledger; refused, it changes nothing. An operation has an id; repeated with the
-// same id it gets the same answer and takes effect once.
+// Every change of units is an [Operation]. [decide] judges it on the state of one authorization, in
+// one SERIALIZABLE transaction. An accepted operation changes the counters and a [Reservation], and
+// writes entries into an append-only, hash-chained ledger. A refused operation changes nothing.
+// Operations are idempotent: repeated with the same id, an operation gets the same response and
+// takes effect once.
 package authorization
 
 import (
@@ -16,64 +16,63 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// MaxUnits is the most units that one authorization or one operation may name.
-// Real ones stay below a few thousand; the bound keeps typing errors and
-// overflows out.
+// MaxUnits is the maximum number of units of one authorization or operation. Real values stay below
+// a few thousand; the limit catches typing errors and prevents overflows.
 const MaxUnits = 10_000_000
 
-// Status of an authorization. Pending, Active and Cancelled are decisions and
-// are stored; the others follow from the calendar and the counters and are
-// computed whenever they are read, so that they are never out of date.
+// Status is the status of an authorization. Pending, Active and Cancelled are decisions and are
+// stored. The others follow from the date and the counters, and are computed on every read, so they
+// are always up to date.
 type Status string
 
-// The states, see [Authorization.StatusOn].
+// The statuses; see [Authorization.StatusOn].
 const (
-	Pending   Status = "PENDING"   // asked for, not yet granted
+	Pending   Status = "PENDING"   // requested, not yet granted
 	Active    Status = "ACTIVE"    // granted, within its dates, units left to reserve
 	Cancelled Status = "CANCELLED" // withdrawn
-	Upcoming  Status = "UPCOMING"  // granted, its first day is still to come
-	Expired   Status = "EXPIRED"   // granted, its last day is over
-	Exhausted Status = "EXHAUSTED" // granted, within its dates, nothing left to reserve
+	Upcoming  Status = "UPCOMING"  // granted, before its first day
+	Expired   Status = "EXPIRED"   // granted, after its last day
+	Exhausted Status = "EXHAUSTED" // granted, within its dates, no units left to reserve
 )
 
-// Authorization is an insurer's grant of units of one service for one patient
-// between two dates, both of them included, in the organization's time zone.
+// Authorization is an insurer's grant of units of one service for one patient between two dates.
+// Both dates are included, in the organization's time zone.
 type Authorization struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
 	PatientID      uuid.UUID
 	InsuranceID    *uuid.UUID
 	ServiceCodeID  uuid.UUID
-	AuthNumber     *string // the payer's number; absent while pending
+	AuthNumber     *string // the payer's number; nil while pending
 	Balance
 	Caps      Caps     `gorm:"embedded;embeddedPrefix:cap_"`
-	Booked    Bookings `gorm:"column:booked_by_date"` // nil: no cap counts by date
+	Booked    Bookings `gorm:"column:booked_by_date"` // nil if no cap counts by date
 	StartDate calendar.Date
 	EndDate   calendar.Date
-	Decision  Status `gorm:"column:status"` // the stored state: Pending, Active or Cancelled
+	Decision  Status `gorm:"column:status"` // the stored status: Pending, Active or Cancelled
 	Notes     *string
-	Version   int // counts every change, starting with 1
+	Version   int // incremented by every change, starting at 1
 	CreatedAt time.Time
 	UpdatedAt time.Time
 
-	InitialUnits int        // what Total was before any adjustment
-	LastSequence int64      // of the newest entry of its ledger; 0: it has none
-	LastHash     Hash       // of the newest entry, or what stands before the first
-	NextExpiry   *time.Time // no open hold expires before; nil: there is none
+	InitialUnits int        // Total before any adjustment
+	LastSequence int64      // of the newest ledger entry; 0: no entries
+	LastHash     Hash       // of the newest ledger entry, or the genesis hash
+	NextExpiry   *time.Time // a lower bound of the next expiry of an open hold; nil: none
 }
 
-// Balance are the counters of an authorization, in units.
-// Always: 0 ≤ Used, 0 ≤ Scheduled, Used + Scheduled ≤ Total.
+// Balance has the counters of an authorization, in units. Invariants: 0 ≤ Used, 0 ≤ Scheduled, Used
+// + Scheduled ≤ Total.
 type Balance struct {
 	Total     int `gorm:"column:total_units"`     // granted
 	Used      int `gorm:"column:used_units"`      // consumed by sessions
-	Scheduled int `gorm:"column:scheduled_units"` // reserved for what has not happened yet
+	Scheduled int `gorm:"column:scheduled_units"` // reserved for future sessions
 }
 
-// Available returns how many units can be reserved, never less than 0.
+// Available returns the number of units that can be reserved, at least 0.
 func (b Balance) Available() int { return max(0, b.Total-b.Used-b.Scheduled) }
 
-// StatusOn returns the state on a day of the organization's calendar.
+// StatusOn returns the status on a date in the organization's time zone.
 func (a Authorization) StatusOn(today calendar.Date) Status {
 	switch {
 	case a.Decision != Active:
@@ -89,57 +88,55 @@ func (a Authorization) StatusOn(today calendar.Date) Status {
 	}
 }
 
-// Covers reports whether a service on that day falls within the dates.
+// Covers reports whether the date is within the authorization's dates.
 func (a Authorization) Covers(day calendar.Date) bool {
 	return !day.Before(a.StartDate) && !day.After(a.EndDate)
 }
 
-// decisions lists to which stored state each stored state may change. A
-// cancelled authorization can be reinstated; a granted one does not become
-// pending again.
+// decisions lists the allowed changes of the stored status. A cancelled authorization can be
+// reinstated; a granted one cannot become pending again.
 var decisions = map[Status][]Status{
 	Pending:   {Pending, Active, Cancelled},
 	Active:    {Active, Cancelled},
 	Cancelled: {Cancelled, Active},
 }
 
-// Reservation holds units of one authorization for one purpose.
-// Always: Consumed + Released ≤ Units. [Reservation.OpenAt] defines when it is open.
+// Reservation holds units of one authorization for one purpose. Invariant: Consumed + Released ≤
+// Units. [Reservation.OpenAt] defines when it is open.
 //
-// As JSON it stands in what is remembered of an operation, which says itself on what
-// authorization it is.
+// Its JSON form is part of a stored response, which has the id of the authorization itself.
 type Reservation struct {
 	OrganizationID  uuid.UUID `gorm:"primaryKey" json:"-"`
 	AuthorizationID uuid.UUID `gorm:"primaryKey" json:"-"`
 	ID              uuid.UUID `gorm:"primaryKey"`
-	Sequence        int64     // of the entry that made it: the order of age
+	Sequence        int64     // of the entry that created it; defines the order by age
 	Units           int
 	Consumed        int `gorm:"column:consumed_units" json:",omitempty"`
 	Released        int `gorm:"column:released_units" json:",omitempty"`
 	ServiceDate     calendar.Date
 	ExpiresAt       *time.Time `json:",omitempty"` // nil: it does not expire
-	AppointmentID   *uuid.UUID `json:",omitempty"` // settled only through this appointment, where there is one
-	Reference       *string    `json:",omitempty"` // the caller's own
+	AppointmentID   *uuid.UUID `json:",omitempty"` // only this appointment can settle it; nil: any caller
+	Reference       *string    `json:",omitempty"` // set by the caller
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 }
 
-// Left returns how many units it still holds.
+// Left returns the number of units that the reservation still holds.
 func (r Reservation) Left() int { return r.Units - r.Consumed - r.Released }
 
-// EntryKind says what an entry of the ledger did with its units.
+// EntryKind is the kind of a ledger entry.
 type EntryKind string
 
-// What an entry does: available is Total − Used − Scheduled.
+// The kinds of ledger entries. Available is Total − Used − Scheduled.
 const (
 	Reserve EntryKind = "reserve" // available → scheduled
-	Release EntryKind = "release" // scheduled → available, because somebody said so
-	Expire  EntryKind = "expire"  // scheduled → available, because a hold's time was over
+	Release EntryKind = "release" // scheduled → available, by request
+	Expire  EntryKind = "expire"  // scheduled → available, because a hold expired
 	Consume EntryKind = "consume" // scheduled → used
-	Adjust  EntryKind = "adjust"  // the total grows, or shrinks where units are negative
+	Adjust  EntryKind = "adjust"  // the total grows, or shrinks if the units are negative
 )
 
-// Entry is one line of the append-only ledger of one authorization.
+// Entry is one entry of the append-only ledger of one authorization.
 type Entry struct {
 	OrganizationID  uuid.UUID `gorm:"primaryKey"`
 	AuthorizationID uuid.UUID `gorm:"primaryKey"`
@@ -152,7 +149,7 @@ type Entry struct {
 	ActorID         uuid.UUID
 	RequestID       string
 	Reason          *string
-	TotalAfter      int // the counters once the entry is applied
+	TotalAfter      int // the counters after the entry
 	UsedAfter       int
 	ScheduledAfter  int
 	OccurredAt      time.Time
@@ -160,5 +157,5 @@ type Entry struct {
 	Hash            Hash // see [Entry.computeHash]
 }
 
-// After returns the counters once the entry is applied.
+// After returns the counters after the entry.
 func (e Entry) After() Balance { return Balance{e.TotalAfter, e.UsedAfter, e.ScheduledAfter} }

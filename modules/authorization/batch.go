@@ -11,19 +11,18 @@ import (
 	"omnirapeutic/platform/operation"
 )
 
-// batch is what somebody asks for in one call: a single operation, or many. They
-// are decided in their order, each on the state that the one before it left, and
-// each has its own outcome.
+// batch is the operations of one call: a single operation, or many. They are decided in order, each
+// on the state that the previous one left, and each has its own outcome.
 type batch struct {
 	organization uuid.UUID
-	zone         *time.Location // the organization's, in which its dates begin and end
+	zone         *time.Location // the organization's time zone
 	ops          []Operation    // at least one
-	// atomic: where one of them is refused, none of them takes effect.
+	// If atomic is set and one operation is refused, none takes effect.
 	atomic bool
 }
 
-// bind ties the operations to each other and to atomic, so that a repetition with
-// the same ids is known to ask for all of the same things.
+// bind stores a hash of all operations and of atomic in each operation. A repeated request with the
+// same ids is therefore recognized only if it is identical.
 func (b batch) bind() {
 	sum := sha256.New()
 	if b.atomic {
@@ -37,9 +36,8 @@ func (b batch) bind() {
 	}
 }
 
-// authorizations returns the ids of the authorizations that it is about, each
-// once, in the order in which all batches enter their lanes, so that no two wait
-// for each other.
+// authorizations returns the ids of the batch's authorizations, each once, sorted. All batches lock
+// them in this order, so they cannot deadlock.
 func (b batch) authorizations() []uuid.UUID {
 	all := make([]uuid.UUID, len(b.ops))
 	for i, op := range b.ops {
@@ -49,27 +47,27 @@ func (b batch) authorizations() []uuid.UUID {
 	return slices.Compact(all)
 }
 
-// key returns which authorization one of its operations is about.
+// key returns the key of the operation's authorization.
 func (b batch) key(op Operation) authorizationKey {
 	return authorizationKey{b.organization, op.AuthorizationID}
 }
 
-// operationKey names one of its operations.
+// operationKey returns the key of one of the batch's operations.
 func (b batch) operationKey(op Operation) operation.Key {
 	return operation.Key{OrganizationID: b.organization, ID: op.ID}
 }
 
-// authorizationKey tells authorizations of several organizations apart.
+// authorizationKey identifies an authorization across organizations.
 type authorizationKey struct{ organization, id uuid.UUID }
 
-// result is what a batch came to: an outcome for each of its operations, refusals
-// included, or an error that is its own and no answer to be remembered.
+// result is the result of a batch: an outcome for each operation, refusals included, or an error of
+// the batch itself, which is not stored.
 type result struct {
 	outcomes []Outcome
 	err      error
 }
 
-// undone reports whether nothing took effect because something was refused.
+// undone reports whether nothing takes effect because an operation was refused.
 func (b batch) undone(outcomes []Outcome) bool { return b.atomic && refused(outcomes) > 0 }
 
 func refused(outcomes []Outcome) int {

@@ -12,8 +12,7 @@ import (
 	"omnirapeutic/platform/operation"
 )
 
-// reserved returns an account, the operation that has just reserved a unit of it,
-// and what it came to.
+// reserved returns an account, the operation that has just reserved a unit of it, and its outcome.
 func reserved() (account, Operation, Outcome) {
 	op := reserve(1)
 	op.ActorID, op.RequestID = uuid.New(), uuid.NewString()
@@ -32,7 +31,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkDesk settles what a full transaction of 50 clients has.
+// BenchmarkDesk settles the batches of a full transaction of 50 clients.
 func BenchmarkDesk(b *testing.B) {
 	const calls = 50
 	a := granted(10_000_000, 0, 0)
@@ -69,7 +68,7 @@ func BenchmarkFingerprint(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory writes what is remembered of an operation.
+// BenchmarkMemory encodes the stored outcome of an operation.
 func BenchmarkMemory(b *testing.B) {
 	_, op, outcome := reserved()
 	b.ReportAllocs()
@@ -80,7 +79,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkAnswer writes the answer to a reserve.
+// BenchmarkAnswer encodes the response to a reserve.
 func BenchmarkAnswer(b *testing.B) {
 	_, _, outcome := reserved()
 	outcome.Today = today

@@ -11,26 +11,25 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// MaxBulk is the most operations that [Service.Bulk] carries out at once.
+// MaxBulk is the maximum number of operations of one [Service.Bulk] call.
 const MaxBulk = 200
 
-// permissions are what a caller needs for each kind of operation that can be part
-// of a bulk.
+// permissions has the permission for each kind of operation that a bulk can contain.
 var permissions = map[EntryKind]identity.Permission{
 	Reserve: PermissionReserve,
 	Release: PermissionRelease,
 	Consume: PermissionConsume,
 }
 
-// Bulk carries out operations of any authorizations in one transaction. Each has
-// its outcome, at its own place; refusals are in the outcomes, [ErrNotFound]
-// included. Operations on one authorization are decided in their order, each on
-// the state that the one before it left. Those that are accepted take effect
-// though others are refused; atomic, either all of them do or none, and then the
-// error is [ErrBulkRefused], beside the outcomes.
+// Bulk runs operations on any authorizations of the organization in one transaction. It returns one
+// outcome per operation, in the given order; refusals, including [ErrNotFound], are in the
+// outcomes. Operations on one authorization are decided in order, each on the state that the
+// previous one left. Accepted operations take effect even if others are refused. If atomic is set,
+// either all take effect or none; then the error is [ErrBulkRefused], returned together with the
+// outcomes.
 //
-// All of it takes effect once per key. Other errors: [identity.ErrForbidden] where
-// the caller may not do one of them, [idempotency.ErrReused], [fault.ErrInvalid].
+// A bulk takes effect once per key. Other errors: [identity.ErrForbidden] if the caller lacks the
+// permission for one of the operations, [idempotency.ErrReused], [fault.ErrInvalid].
 func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key Key) ([]Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -47,7 +46,7 @@ func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key
 		return nil, err
 	}
 	b.bind()
-	outcomes, err := s.carryOut(ctx, "units.bulk", b)
+	outcomes, err := s.run(ctx, "units.bulk", b)
 	switch {
 	case err != nil:
 		return nil, err
@@ -59,12 +58,12 @@ func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key
 	return outcomes, nil
 }
 
-// NewOperation is one of the operations of a bulk: the fields of its kind count.
+// NewOperation is one of the operations of a bulk. Only the fields of its kind are used.
 type NewOperation struct {
 	Kind          EntryKind // Reserve, Release or Consume
 	Authorization uuid.UUID
-	Reservation   NewReservation // of Reserve
-	Settlement    Settlement     // of Release and Consume
+	Reservation   NewReservation // for Reserve
+	Settlement    Settlement     // for Release and Consume
 }
 
 func (n NewOperation) operation() Operation {
@@ -74,34 +73,34 @@ func (n NewOperation) operation() Operation {
 	return n.Settlement.operation(n.Kind, n.Authorization)
 }
 
-// permitted refuses the whole batch for the first operation that the caller may
-// not do, and names it.
+// permitted returns an error that names the first operation for which the caller lacks the
+// permission.
 func (b batch) permitted(caller identity.Caller) error {
 	for i, op := range b.ops {
 		if needed := permissions[op.Kind]; caller.RequireWhole(needed) != nil {
 			return identity.ErrForbidden.With(identity.Denial{Permission: needed},
-				"operations[%d] needs the permission %s for the whole organization, which none of your roles holds.", i, needed)
+				"operations[%d] requires the permission %s for the whole organization. None of your roles grants it.", i, needed)
 		}
 	}
 	return nil
 }
 
-// check refuses what is wrong whatever the state, all of it at once.
+// check returns all errors that do not depend on stored state.
 func (b batch) check() error {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	for i, op := range b.ops {
-		for _, f := range op.wrong() {
+		for _, f := range op.fieldErrors() {
 			f.Field = fmt.Sprintf("operations[%d].%s", i, f.Field)
-			wrong = append(wrong, f)
+			fieldErrors = append(fieldErrors, f)
 		}
 	}
 	if len(b.ops) == 0 || len(b.ops) > MaxBulk {
-		wrong = append(wrong, fault.Field{
+		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "operations", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxBulk),
 		})
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }

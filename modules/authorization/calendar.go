@@ -10,32 +10,31 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Calendar has the appointments that authorizations back. Its methods act in the
-// transaction of the context, in the organization of its caller.
+// Calendar has the appointments of authorizations. Its methods run in the transaction of the
+// context, in the organization of its caller.
 type Calendar interface {
-	// Scheduled returns the appointments on the authorization that are still to take
-	// place, the earliest first.
+	// Scheduled returns the authorization's SCHEDULED appointments, earliest first.
 	Scheduled(ctx context.Context, authorization uuid.UUID) ([]BookedAppointment, error)
-	// Settle has the appointments no longer hold anything of the authorization: all of
-	// them or none. The error is a refusal, or what the caller may not do.
+	// Settle cancels or moves the appointments, so that they no longer hold units of the
+	// authorization: all of them or none. The error is a refusal or a missing permission.
 	Settle(ctx context.Context, r Resettlement) error
-	// Refusals are what it may have against that, for documents.
+	// Refusals returns the errors of Settle, for the API documentation.
 	Refusals() []*fault.Error
 }
 
-// BookedAppointment is an appointment that is still to take place.
+// BookedAppointment is a SCHEDULED appointment.
 type BookedAppointment struct {
 	ID              uuid.UUID
 	Start, End      time.Time
 	ServiceDate     calendar.Date
-	Units           int // which it holds of the authorization
+	Units           int // held on the authorization
 	PractitionerIDs []uuid.UUID
 }
 
-// Resettlement says what becomes of appointments.
+// Resettlement says which appointments to cancel or move.
 type Resettlement struct {
-	AuthorizationID uuid.UUID // on which they are
+	AuthorizationID uuid.UUID // the authorization of the appointments
 	Appointments    []BookedAppointment
-	MoveTo          *uuid.UUID // the authorization that they move to; nil: they are cancelled
+	MoveTo          *uuid.UUID // the authorization to move them to; nil: cancel them
 	Reason          *string
 }

@@ -10,27 +10,27 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Period is the time over which a cap counts.
+// Period is the period of a cap.
 type Period string
 
 // The periods of caps.
 const (
 	PerDay   Period = "DAY"
-	PerWeek  Period = "WEEK"  // its first day is the payer's
-	PerMonth Period = "MONTH" // of the calendar
-	PerSpan  Period = "TOTAL" // all of the authorization's dates
+	PerWeek  Period = "WEEK"  // begins on the payer's first day of the week
+	PerMonth Period = "MONTH" // a calendar month
+	PerSpan  Period = "TOTAL" // all days of the authorization
 )
 
-// Cap limits how many units of an authorization can be booked in one period: 0
-// is a limit too.
+// Cap limits the units of an authorization that can be booked in one period. 0 units is a valid
+// limit.
 type Cap struct {
 	Period Period
 	Units  int // 0 to [MaxUnits]
 }
 
-// Caps are the caps of an authorization, at most one for each period; nil: there
-// is none. They stand beside the total, and only a reservation meets them: time
-// that was really worked is consumed whatever they say.
+// Caps has the caps of an authorization, at most one per period; nil: no cap. Caps apply in
+// addition to the total, and only to reservations. Worked time is always consumed, even above a
+// cap.
 type Caps struct {
 	Day   *int
 	Week  *int
@@ -38,10 +38,10 @@ type Caps struct {
 	Total *int
 }
 
-// periods is the order in which caps are shown and asked, the shortest first.
+// periods is the order in which caps are listed and checked, shortest first.
 var periods = []Period{PerDay, PerWeek, PerMonth, PerSpan}
 
-// of returns where the cap of the period is kept, nil where there is no such period.
+// of returns a pointer to the period's cap, or nil for an unknown period.
 func (c *Caps) of(p Period) **int {
 	switch p {
 	case PerDay:
@@ -57,7 +57,7 @@ func (c *Caps) of(p Period) **int {
 	}
 }
 
-// List returns the caps, the one of the shortest period first.
+// List returns the caps, shortest period first.
 func (c Caps) List() []Cap {
 	list := []Cap{}
 	for _, p := range periods {
@@ -68,11 +68,11 @@ func (c Caps) List() []Cap {
 	return list
 }
 
-// byDate reports whether some cap counts what is booked by its date: all but
-// that of the whole span, for which the other counters are enough.
+// byDate reports whether any cap needs the units by date. The cap of the whole span does not: the
+// counters suffice.
 func (c Caps) byDate() bool { return c.Day != nil || c.Week != nil || c.Month != nil }
 
-// nothingBooked returns what is kept of an authorization without reservations.
+// nothingBooked returns the initial Booked value of an authorization without reservations.
 func (c Caps) nothingBooked() Bookings {
 	if c.byDate() {
 		return Bookings{}
@@ -84,20 +84,20 @@ func (c Caps) equal(other Caps) bool {
 	return equal(c.Day, other.Day) && equal(c.Week, other.Week) && equal(c.Month, other.Month) && equal(c.Total, other.Total)
 }
 
-// Bookings are the units of an authorization's reservations that were not given
-// back, used or not, by service date. They are kept while some cap counts by date.
+// Bookings are the units of an authorization's reservations by service date, without released
+// units. They are stored only if a cap counts by date.
 type Bookings map[calendar.Date]int
 
-// String returns them as JSON.
+// String returns the bookings as JSON.
 func (b Bookings) String() string {
 	text, err := json.Marshal(b)
 	if err != nil {
-		panic(err) // dates and numbers can always be written
+		panic(err) // dates and numbers can always be encoded
 	}
 	return string(text)
 }
 
-// Value writes them to a column of type jsonb.
+// Value implements [driver.Valuer] for a column of type jsonb.
 func (b Bookings) Value() (driver.Value, error) {
 	if b == nil {
 		return nil, nil
@@ -105,7 +105,7 @@ func (b Bookings) Value() (driver.Value, error) {
 	return b.String(), nil
 }
 
-// Scan reads them from a column of type jsonb.
+// Scan implements [sql.Scanner] for a column of type jsonb.
 func (b *Bookings) Scan(src any) error {
 	*b = nil
 	switch v := src.(type) {
@@ -120,45 +120,45 @@ func (b *Bookings) Scan(src any) error {
 	}
 }
 
-// GormDataType names the column type for gorm.
+// GormDataType returns the column type for gorm.
 func (Bookings) GormDataType() string { return "jsonb" }
 
-// capsOf returns the caps of a list, and what is wrong with it.
+// capsOf returns the caps of a list, and its field errors.
 func capsOf(list []Cap) (Caps, []fault.Field) {
 	var c Caps
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	for i, each := range list {
 		kept := c.of(each.Period)
 		switch {
 		case kept == nil:
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: fmt.Sprintf("caps[%d].period", i), Code: "oneof", Message: "must be DAY, WEEK, MONTH or TOTAL",
 			})
 		case *kept != nil:
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: fmt.Sprintf("caps[%d].period", i), Code: "duplicate", Message: "has a cap already",
 			})
 		case each.Units < 0 || each.Units > MaxUnits:
-			wrong = append(wrong, fieldUnits(fmt.Sprintf("caps[%d].units", i), 0))
+			fieldErrors = append(fieldErrors, fieldUnits(fmt.Sprintf("caps[%d].units", i), 0))
 		default:
 			*kept = new(each.Units)
 		}
 	}
-	return c, wrong
+	return c, fieldErrors
 }
 
-// days is a run of days, the first and the last included.
+// days is a range of days, the first and the last included.
 type days struct{ first, last calendar.Date }
 
 func (d days) hold(day calendar.Date) bool { return !day.Before(d.first) && !day.After(d.last) }
 
-// Beyond these a date cannot be written, so no reservation is there.
+// The first and last dates that can be encoded. No reservation has a date outside them.
 var (
 	firstDayOfAll = calendar.NewDate(1, time.January, 1)
 	lastDayOfAll  = calendar.NewDate(9999, time.December, 31)
 )
 
-// period returns the days of the period that holds the day.
+// period returns the days of the period that contains the day.
 func (a account) period(p Period, day calendar.Date) days {
 	t := day.Time()
 	d := days{a.StartDate, a.EndDate}
@@ -181,8 +181,8 @@ func (a account) period(p Period, day calendar.Date) days {
 	return d
 }
 
-// bookedIn returns the units that count against the cap of a period: those of all
-// reservations for its days that were not given back, used or not.
+// bookedIn returns the units that count against a cap in the given days: those of all reservations
+// for these days, used or not, without released units.
 func (a account) bookedIn(p Period, d days) int {
 	if p == PerSpan {
 		return a.Used + a.Scheduled
@@ -196,8 +196,7 @@ func (a account) bookedIn(p Period, d days) int {
 	return sum
 }
 
-// capRefusal returns why the units cannot be reserved for the day, nil where no
-// cap stands against it.
+// capRefusal returns the error of the first cap that the reservation would exceed, or nil.
 func (a account) capRefusal(units int, day calendar.Date) *fault.Error {
 	for _, limit := range a.Caps.List() {
 		d := a.period(limit.Period, day)

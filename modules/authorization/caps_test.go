@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// limited returns an authorization of the years 2023 to 2028 with room for many
-// units and the caps, weeks beginning on that day.
+// limited returns an authorization of the years 2023 to 2028 with many units and the given caps.
+// Its weeks begin on weekStart.
 func limited(weekStart time.Weekday, caps ...Cap) account {
 	a := granted(100_000, 0, 0)
 	a.StartDate, a.EndDate = day(2023, time.January, 1), day(2028, time.December, 31)
@@ -23,7 +23,7 @@ func limited(weekStart time.Weekday, caps ...Cap) account {
 	return a
 }
 
-// having returns the account after reservations of units for days, by turns.
+// having returns the account after reservations; pairs alternates days and units.
 func (a account) having(t *testing.T, pairs ...any) account {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -41,8 +41,8 @@ func date(t *testing.T, text string) calendar.Date {
 	return d
 }
 
-// TestCapsCountTheirPeriod asks for 3 units under a cap of 10 with 8 booked, so
-// that 1 is missing on the days of the period and none on the days beside it.
+// TestCapsCountTheirPeriod requests 3 units under a cap of 10 with 8 booked. One unit is missing on
+// each day of the period, and none on the adjacent days.
 func TestCapsCountTheirPeriod(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -52,7 +52,7 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 		first, last string
 	}{
 		{PerDay, time.Sunday, "2026-03-10", "2026-03-10", "2026-03-10"},
-		// 2026-03-11 is a Wednesday; a week with each first day holds it.
+		// 2026-03-11 is a Wednesday; weeks begin on each day of the week.
 		{PerWeek, time.Sunday, "2026-03-11", "2026-03-08", "2026-03-14"},
 		{PerWeek, time.Monday, "2026-03-11", "2026-03-09", "2026-03-15"},
 		{PerWeek, time.Tuesday, "2026-03-11", "2026-03-10", "2026-03-16"},
@@ -60,7 +60,7 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 		{PerWeek, time.Thursday, "2026-03-11", "2026-03-05", "2026-03-11"},
 		{PerWeek, time.Friday, "2026-03-11", "2026-03-06", "2026-03-12"},
 		{PerWeek, time.Saturday, "2026-03-11", "2026-03-07", "2026-03-13"},
-		// Over the turn of a year, a clock change in America, and a leap day.
+		// A turn of the year, a clock change in America, and a leap day.
 		{PerWeek, time.Monday, "2026-01-01", "2025-12-29", "2026-01-04"},
 		{PerWeek, time.Sunday, "2026-11-01", "2026-11-01", "2026-11-07"},
 		{PerWeek, time.Sunday, "2024-02-29", "2024-02-25", "2024-03-02"},
@@ -70,7 +70,7 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 		{PerMonth, time.Sunday, "2024-02-29", "2024-02-01", "2024-02-29"},
 		{PerMonth, time.Sunday, "2026-12-31", "2026-12-01", "2026-12-31"},
 	} {
-		t.Run(fmt.Sprintf("it counts the %s of %s from %s to %s", test.period, test.booked, test.first, test.last), func(t *testing.T) {
+		t.Run(fmt.Sprintf("counts the %s of %s from %s to %s", test.period, test.booked, test.first, test.last), func(t *testing.T) {
 			t.Parallel()
 			a := limited(test.week, Cap{test.period, 10}).having(t, 8, test.booked)
 			first, last := date(t, test.first), date(t, test.last)
@@ -81,10 +81,10 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 				_, o = decide(a, reserve(2).on(within), at)
 				require.Nil(t, o.Refusal, "what fits")
 			}
-			for _, beside := range []calendar.Date{first.AddDays(-1), last.AddDays(1)} {
-				_, o := decide(a, reserve(10).on(beside), at)
+			for _, adjacent := range []calendar.Date{first.AddDays(-1), last.AddDays(1)} {
+				_, o := decide(a, reserve(10).on(adjacent), at)
 				require.Nil(t, o.Refusal)
-				_, o = decide(a, reserve(11).on(beside), at)
+				_, o = decide(a, reserve(11).on(adjacent), at)
 				requireRefusal(t, ErrCapExceeded, o)
 			}
 		})
@@ -98,7 +98,7 @@ func TestCaps(t *testing.T) {
 		t.Helper()
 		after, o := decide(a, op, at)
 		requireRefusal(t, ErrCapExceeded, o)
-		require.Equal(t, a, after, "a refusal changes nothing")
+		require.Equal(t, a, after, "a refused operation changes nothing")
 		return o.Refusal.Details().(CapShortage)
 	}
 	accepted := func(t *testing.T, a account, op Operation) account {
@@ -107,7 +107,7 @@ func TestCaps(t *testing.T) {
 		require.Nil(t, o.Refusal, "%v", o.Refusal)
 		return after
 	}
-	t.Run("it takes a cap of zero at its word", func(t *testing.T) {
+	t.Run("refuses everything with a cap of zero", func(t *testing.T) {
 		t.Parallel()
 		for _, p := range periods {
 			shortage := refusedBy(t, limited(time.Sunday, Cap{p, 0}), reserve(1))
@@ -115,14 +115,14 @@ func TestCaps(t *testing.T) {
 			require.Equal(t, p, shortage.Cap)
 		}
 	})
-	t.Run("it counts a reservation without a date as today's", func(t *testing.T) {
+	t.Run("counts a reservation without a date as today's", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 5})
 		a = accepted(t, a, reserve(5))
 		require.Equal(t, today, refusedBy(t, a, reserve(1).on(today)).PeriodStart)
 		accepted(t, a, reserve(5).on(today.AddDays(1)))
 	})
-	t.Run("it counts the whole span by the counters", func(t *testing.T) {
+	t.Run("counts the whole span by the counters", func(t *testing.T) {
 		t.Parallel()
 		a := granted(100, 7, 4)
 		a.Caps, _ = capsOf([]Cap{{PerSpan, 12}})
@@ -130,7 +130,7 @@ func TestCaps(t *testing.T) {
 		require.Equal(t, CapShortage{PerSpan, firstDay, lastDay, 12, 11, 3, 2}, refusedBy(t, a, reserve(3)))
 		accepted(t, a, reserve(1))
 	})
-	t.Run("it asks every cap, and tells the shortest period first", func(t *testing.T) {
+	t.Run("checks every cap, and reports the shortest period first", func(t *testing.T) {
 		t.Parallel()
 		// Week of March 8 to 14: 6 + 6; month: 6 + 6 + 6.
 		a := limited(time.Sunday, Cap{PerSpan, 20}, Cap{PerMonth, 20}, Cap{PerWeek, 12}, Cap{PerDay, 6}).
@@ -141,23 +141,23 @@ func TestCaps(t *testing.T) {
 		require.Equal(t, PerSpan, refusedBy(t, a, reserve(3).on(date(t, "2026-04-25"))).Cap)
 		accepted(t, a, reserve(2).on(date(t, "2026-03-25")))
 	})
-	t.Run("it says first that units are not there at all", func(t *testing.T) {
+	t.Run("reports insufficient units first", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 1})
 		_, o := decide(a, reserve(100_001), at)
 		requireRefusal(t, ErrInsufficientUnits, o)
 	})
-	t.Run("it counts what was used, and not what was given back", func(t *testing.T) {
+	t.Run("counts used units, but not released ones", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 10}).having(t, 6, tenth, 4, tenth)
 		first, second := a.reservations[0].ID, a.reservations[1].ID
-		a = accepted(t, a, settle(Consume, &first, 5)) // 1 goes back
+		a = accepted(t, a, settle(Consume, &first, 5)) // 1 is released
 		require.Equal(t, 9, refusedBy(t, a, reserve(2)).Booked)
 		a = accepted(t, a, settle(Release, &second, 3))
 		require.Equal(t, 6, refusedBy(t, a, reserve(5)).Booked)
 		accepted(t, a, reserve(4))
 	})
-	t.Run("it never refuses a consumption, whose surplus counts", func(t *testing.T) {
+	t.Run("never refuses a consumption, but counts its surplus", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 4}, Cap{PerSpan, 4}).having(t, 4, tenth)
 		a = accepted(t, a, settle(Consume, &a.reservations[0].ID, 7))
@@ -166,14 +166,14 @@ func TestCaps(t *testing.T) {
 		a = accepted(t, a, settle(Consume, nil, 2))
 		require.Equal(t, 9, refusedBy(t, a, reserve(1)).Booked)
 	})
-	t.Run("it counts a reservation on its own day, whenever it is consumed", func(t *testing.T) {
+	t.Run("counts a reservation on its own day, even if it is consumed on another", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 4}).having(t, 4, tenth)
 		a = accepted(t, a, settle(Consume, &a.reservations[0].ID, 4).on(date(t, "2026-03-11")))
 		refusedBy(t, a, reserve(1).on(date(t, tenth)))
 		accepted(t, a, reserve(4).on(date(t, "2026-03-11")))
 	})
-	t.Run("it counts an expired hold as free in the same operation", func(t *testing.T) {
+	t.Run("counts an expired hold as free in the same operation", func(t *testing.T) {
 		t.Parallel()
 		hold := reserve(10)
 		hold.HoldFor = time.Minute
@@ -186,7 +186,7 @@ func TestCaps(t *testing.T) {
 		_, o = decide(after, reserve(1), due)
 		require.Equal(t, 10, o.Refusal.Details().(CapShortage).Booked)
 	})
-	t.Run("it refuses only what is new once it is below what is booked", func(t *testing.T) {
+	t.Run("refuses only new reservations once it is below the booked units", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerWeek, 20}).having(t, 8, tenth, 8, "2026-03-12")
 		a.Caps.Week = new(10)
@@ -195,7 +195,7 @@ func TestCaps(t *testing.T) {
 		a = accepted(t, a, settle(Release, &a.reservations[1].ID, 0))
 		accepted(t, a, reserve(2))
 	})
-	t.Run("it leaves the account that it was given alone", func(t *testing.T) {
+	t.Run("does not modify the given account", func(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 10}).having(t, 4, tenth)
 		accepted(t, a, reserve(3))
@@ -203,7 +203,7 @@ func TestCaps(t *testing.T) {
 	})
 }
 
-func TestCapRefusalInWords(t *testing.T) {
+func TestCapRefusalText(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[Period]string{
 		PerDay:   "The authorization allows 2 units on the day 2026-03-10. Booked: 0, Requested: 5, Missing: 3",
@@ -226,29 +226,29 @@ func TestPeriodsAtTheEndsOfTheCalendar(t *testing.T) {
 
 func TestCapsOf(t *testing.T) {
 	t.Parallel()
-	t.Run("it keeps one for each period and lists the shortest first", func(t *testing.T) {
+	t.Run("keeps one per period and lists the shortest first", func(t *testing.T) {
 		t.Parallel()
-		c, wrong := capsOf([]Cap{{PerSpan, 4}, {PerWeek, 2}, {PerMonth, 3}, {PerDay, 0}})
-		require.Empty(t, wrong)
+		c, fieldErrors := capsOf([]Cap{{PerSpan, 4}, {PerWeek, 2}, {PerMonth, 3}, {PerDay, 0}})
+		require.Empty(t, fieldErrors)
 		require.Equal(t, []Cap{{PerDay, 0}, {PerWeek, 2}, {PerMonth, 3}, {PerSpan, 4}}, c.List())
 	})
-	t.Run("it tells everything that is wrong", func(t *testing.T) {
+	t.Run("reports all field errors", func(t *testing.T) {
 		t.Parallel()
-		_, wrong := capsOf([]Cap{{PerDay, 1}, {PerDay, 1}, {"YEAR", 1}, {PerWeek, -1}, {PerMonth, MaxUnits + 1}})
+		_, fieldErrors := capsOf([]Cap{{PerDay, 1}, {PerDay, 1}, {"YEAR", 1}, {PerWeek, -1}, {PerMonth, MaxUnits + 1}})
 		var fields []string
-		for _, f := range wrong {
+		for _, f := range fieldErrors {
 			fields = append(fields, f.Field)
 		}
 		require.Equal(t, []string{"caps[1].period", "caps[2].period", "caps[3].units", "caps[4].units"}, fields)
 	})
-	t.Run("it is refused by the service before anything else", func(t *testing.T) {
+	t.Run("the service checks them first", func(t *testing.T) {
 		t.Parallel()
 		_, err := NewAuthorization{Caps: []Cap{{PerDay, -1}}, Status: Active}.check()
 		require.ErrorIs(t, err, fault.ErrInvalid)
 	})
 }
 
-// TestOperationsOfABulk looks at what ties them together.
+// TestOperationsOfABulk checks how the operations of a bulk are tied together.
 func TestOperationsOfABulk(t *testing.T) {
 	t.Parallel()
 	first, second := uuid.New(), uuid.New()
@@ -260,18 +260,18 @@ func TestOperationsOfABulk(t *testing.T) {
 		b.bind()
 		return b
 	}
-	t.Run("it goes through authorizations in one order", func(t *testing.T) {
+	t.Run("visits authorizations in one order", func(t *testing.T) {
 		t.Parallel()
 		require.Len(t, of(false, first, second, first).authorizations(), 2)
 		require.Equal(t, of(false, first, second).authorizations(), of(false, second, first, second).authorizations())
 	})
-	t.Run("it knows a request that differs anywhere by its first operation", func(t *testing.T) {
+	t.Run("detects any difference by the first operation", func(t *testing.T) {
 		t.Parallel()
 		mine := of(false, first, second).ops[0].fingerprint()
 		require.Equal(t, mine, of(false, first, second).ops[0].fingerprint())
 		for _, other := range []batch{of(true, first, second), of(false, first), of(false, first, first), of(false, first, second, first)} {
 			require.NotEqual(t, mine, other.ops[0].fingerprint())
 		}
-		require.NotEqual(t, mine, Operation{Kind: Reserve, AuthorizationID: first, Units: 1}.fingerprint(), "nor is it a single one")
+		require.NotEqual(t, mine, Operation{Kind: Reserve, AuthorizationID: first, Units: 1}.fingerprint(), "differs from a single operation")
 	})
 }

@@ -10,20 +10,19 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Hash is a link of the chain.
+// Hash is a hash of the chain.
 type Hash = db.Hash
 
-// genesis is the hash before the first entry. It is bound to the authorization
-// and to what was granted at first, so that entries of one cannot be passed off
-// as another's, and the grant cannot be changed beside the ledger.
+// genesis returns the hash before the first entry. It includes the authorization's id and initial
+// units. Entries therefore cannot be moved to another authorization, and the grant cannot be
+// changed outside the ledger.
 func genesis(organization, authorization uuid.UUID, initialUnits int) Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic unit ledger\n%s\n%s\n%d\n", organization, authorization, initialUnits))
 }
 
-// computeHash returns the SHA-256 of the entry's fields, one a line, in the order
-// written here, after the hash of the entry before it. Only the last line may
-// hold line breaks, so no two entries have the same text. The form is plain so
-// that an auditor can recompute it with nothing but SQL (docs/operations.md).
+// computeHash returns the SHA-256 of the previous entry's hash and the entry's fields, one per
+// line, in this order. Only the last line can contain line breaks, so no two entries have the same
+// text. The format is simple so that an auditor can recompute it in SQL (docs/operations.md).
 func (e *Entry) computeHash() Hash {
 	b := make([]byte, 0, 512)
 	line := func(s string) { b = append(append(b, s...), '\n') }

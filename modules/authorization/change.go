@@ -15,28 +15,27 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Change is a change of an authorization's terms. Fields that are not given
-// stay as they are.
+// Change is a change of an authorization's terms. Fields that are not given stay unchanged.
 type Change struct {
-	Match       patch.Match // which versions the change is meant for
+	Match       patch.Match // the versions that the change applies to
 	InsuranceID patch.Clearable[uuid.UUID]
 	AuthNumber  patch.Clearable[string]
-	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes an entry of the ledger
+	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes a ledger entry
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
 	Status      patch.Field[Status]
-	Caps        patch.Clearable[[]Cap] // all of them, in the place of those before
+	Caps        patch.Clearable[[]Cap] // replaces all caps
 	Notes       patch.Clearable[string]
-	Reason      *string // kept in the audit event, the ledger's entries and cancellations
+	Reason      *string // stored in the audit event, the ledger's entries and cancellations
 
-	Stranded Policy     // what becomes of appointments that the change would strand; empty: see [Policy]
-	MoveTo   *uuid.UUID // the authorization that they move to, by [MoveStranded]
+	Stranded Policy     // how to handle appointments that the change would strand; empty: see [Policy]
+	MoveTo   *uuid.UUID // the target of [MoveStranded]
 }
 
-// Change changes an authorization, all of it or nothing. Errors: [ErrNotFound],
-// [patch.ErrStale], [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates],
-// [ErrBookingsStranded], [fault.ErrInvalid], [identity.ErrForbidden]; and where appointments are to be settled,
-// those of [Calendar].
+// Change changes an authorization in one transaction. Errors: [ErrNotFound], [patch.ErrStale],
+// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates], [ErrBookingsStranded],
+// [fault.ErrInvalid], [identity.ErrForbidden], and those of [Calendar] if appointments are
+// cancelled or moved.
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -59,21 +58,21 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		return s.adjustTotal(ctx, caller.OrganizationID, op)
 	}
 	var v View
-	err = s.undisturbed(ctx, caller.OrganizationID, c.lanes(caller.OrganizationID, id), func(ctx context.Context, lane ...db.Option) error {
+	err = s.runExclusive(ctx, caller.OrganizationID, c.lanes(caller.OrganizationID, id), func(ctx context.Context, lane ...db.Option) error {
 		v, err = s.change(ctx, caller.OrganizationID, id, c, op, lane)
 		return err
 	})
 	return v, err
 }
 
-// onlyTotal reports whether all that changes is units: then it is an operation
-// among others, and no terms that must stand still while they are changed.
+// onlyTotal reports whether the change affects only the total. It can then run combined with other
+// operations, without exclusive access to the terms.
 func (c Change) onlyTotal() bool {
 	return c.TotalUnits.Given && !c.givesTerms() && c.Stranded == ""
 }
 
-// lanes returns the authorizations that the change may touch, the one that is changed
-// first. Appointments of an organization queue in a lane of its own.
+// lanes returns the authorizations to lock, the changed one first. If appointments may change too,
+// it includes the organization's own lock.
 func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
 	all := []uuid.UUID{id}
 	if c.Stranded != "" || c.Status.Given && c.Status.Value == Cancelled || c.StartDate.Given || c.EndDate.Given {
@@ -86,7 +85,7 @@ func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
 }
 
 func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Operation) (View, error) {
-	outcomes, err := s.carryOut(ctx, "units.adjust", batch{organization: organization, ops: []Operation{op}})
+	outcomes, err := s.run(ctx, "units.adjust", batch{organization: organization, ops: []Operation{op}})
 	if err != nil {
 		return View{}, err
 	}
@@ -150,8 +149,8 @@ func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Chan
 	}, append(lane, operations.Once(&rows)...)...)
 }
 
-// adjust decides and writes a change of the total that comes with new terms, on the
-// authorization as it is with them.
+// adjust decides and writes a change of the total that comes with new terms, on the authorization
+// with the new terms.
 func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization, error) {
 	d, err := s.open(ctx, []batch{b}, &reading{})
 	if err != nil {
@@ -164,29 +163,29 @@ func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization
 	if outcomes[0].Refusal != nil {
 		return Authorization{}, outcomes[0].Refusal
 	}
-	d.rows = nil // the change as a whole is remembered
+	d.rows = nil // the change as a whole is stored for replay
 	return outcomes[0].Authorization, s.write(ctx, d)
 }
 
-// check refuses what is wrong whatever the state.
+// check returns the errors that do not depend on stored state.
 func (c Change) check() error {
-	_, wrong := c.caps()
+	_, fieldErrors := c.caps()
 	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
-		wrong = append(wrong, fieldUnits("totalUnits", 0))
+		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
 	}
 	if (c.Stranded == MoveStranded) != (c.MoveTo != nil) {
-		wrong = append(wrong, fault.Field{
-			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given where strandedBookings is MOVE, and only there",
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given if, and only if, strandedBookings is MOVE",
 		})
 	}
 	if c.Reason != nil && !c.TotalUnits.Given && !c.givesTerms() && c.Stranded == "" {
-		wrong = append(wrong, fault.Field{
+		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "reason", Code: "required_with",
 			Message: "requires a change, because it is stored with the changed records",
 		})
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }
@@ -196,7 +195,7 @@ func (c Change) givesTerms() bool {
 	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
 }
 
-// caps returns the caps that there will be, and what is wrong with them.
+// caps returns the new caps, and their field errors.
 func (c Change) caps() (Caps, []fault.Field) {
 	if c.Caps.Value == nil {
 		return Caps{}, nil
@@ -204,7 +203,7 @@ func (c Change) caps() (Caps, []fault.Field) {
 	return capsOf(*c.Caps.Value)
 }
 
-// changeTerms applies and writes what the ledger does not know of.
+// changeTerms applies and writes the fields that are not in the ledger.
 func (s *Service) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
 	after := before
 	c.InsuranceID.Apply(&after.InsuranceID)
@@ -214,7 +213,7 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	c.Status.Apply(&after.Decision)
 	c.Notes.Apply(&after.Notes)
 	if c.Caps.Given {
-		after.Caps, _ = c.caps() // what is wrong with them has been told before
+		after.Caps, _ = c.caps() // its field errors were reported before
 	}
 
 	if after.EndDate.Before(after.StartDate) {
@@ -236,7 +235,7 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 		}
 		if stranded.Reservations > 0 {
 			return after, ErrReservationsOutsideDates.With(stranded,
-				"%d open reservations with %d units, for days from %s to %s, would fall outside the new dates; settle them first.",
+				"%d open reservations with %d units, from %s to %s, would fall outside the new dates. Settle them first.",
 				stranded.Reservations, stranded.Units, stranded.FirstDate, stranded.LastDate)
 		}
 	}
@@ -267,13 +266,13 @@ func equal[T comparable](a, b *T) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-// Delete removes an authorization that was never used. Errors: [ErrNotFound],
+// Delete deletes an authorization without reservations or entries. Errors: [ErrNotFound],
 // [patch.ErrStale], [ErrHasHistory].
 func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
 		a, err := s.store.get(ctx, id)
 		if errors.Is(err, ErrNotFound) && db.InDoubt(ctx) {
-			return struct{}{}, nil // the attempt before this one has done it
+			return struct{}{}, nil // an earlier attempt has deleted it
 		}
 		if err != nil {
 			return struct{}{}, err
@@ -281,7 +280,7 @@ func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) e
 		if err := match.Check(a.Version); err != nil {
 			return struct{}{}, err
 		}
-		if a.LastSequence > 0 { // every reservation begins with an entry
+		if a.LastSequence > 0 { // every reservation has an entry
 			return struct{}{}, ErrHasHistory
 		}
 		if err := s.store.delete(ctx, id); err != nil {

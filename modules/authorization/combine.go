@@ -12,16 +12,16 @@ import (
 	"omnirapeutic/platform/operation"
 )
 
-// The bounds of combined transactions. One of maxCombined operations takes some
-// ten milliseconds; a larger one would have others wait and be hardly faster.
+// The limits of combined transactions. A transaction of maxCombined operations takes tens of
+// milliseconds. A larger one would hardly increase throughput, but would delay others.
 const (
 	maxCombined     = 256
 	defaultQueue    = 10_000
-	combinedTimeout = 30 * time.Second // where callers have no deadline before
+	combinedTimeout = 30 * time.Second // for callers without an earlier deadline
 )
 
-// unitLane is the table whose lock keeps instances of the program out of each
-// other's way.
+// unitLane is the table whose lock serializes combined transactions across instances of the
+// program.
 const unitLane = "unit_lane"
 
 func (s *Service) newCombiner(queue int) *db.Combiner[batch, result] {
@@ -37,9 +37,9 @@ func (s *Service) newCombiner(queue int) *db.Combiner[batch, result] {
 	})
 }
 
-// carryOut carries out a batch in a SERIALIZABLE transaction, together with
-// others or by itself. Refusals are in the outcomes.
-func (s *Service) carryOut(ctx context.Context, name string, b batch) ([]Outcome, error) {
+// run runs a batch in a SERIALIZABLE transaction, combined with others or alone. Refusals are
+// in the outcomes.
+func (s *Service) run(ctx context.Context, name string, b batch) ([]Outcome, error) {
 	var err error
 	if b.zone, err = s.directory.TimeZone(ctx, b.organization); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (s *Service) carryOut(ctx context.Context, name string, b batch) ([]Outcome
 	if s.combiner != nil {
 		r, err = s.combiner.Do(ctx, placeOf(b.organization, b.ops[0].AuthorizationID), b)
 	} else {
-		r, err = s.byItself(ctx, name, b)
+		r, err = s.runAlone(ctx, name, b)
 	}
 	if err != nil {
 		return nil, err
@@ -56,9 +56,9 @@ func (s *Service) carryOut(ctx context.Context, name string, b batch) ([]Outcome
 	return r.outcomes, r.err
 }
 
-// byItself carries out a batch in a transaction of its own, once those before it
-// on the same authorizations are through.
-func (s *Service) byItself(ctx context.Context, name string, b batch) (result, error) {
+// runAlone runs a batch in its own transaction, after earlier batches on the same authorizations
+// have finished.
+func (s *Service) runAlone(ctx context.Context, name string, b batch) (result, error) {
 	leave, err := s.lanes.EnterAll(ctx, b.authorizations())
 	if err != nil {
 		return result{}, err
@@ -71,9 +71,11 @@ func (s *Service) byItself(ctx context.Context, name string, b batch) (result, e
 	return results[0], nil
 }
 
-// undisturbed calls fn, which changes authorizations, the first of the ids above all,
-// in a transaction of its own, while no operation on them is under way in this process.
-func (s *Service) undisturbed(ctx context.Context, organization uuid.UUID, ids []uuid.UUID, fn func(ctx context.Context, lane ...db.Option) error) error {
+// runExclusive calls fn in its own transaction, while no other operation on the given authorizations
+// runs in this process. The first id is the authorization that fn mainly changes.
+func (s *Service) runExclusive(
+	ctx context.Context, organization uuid.UUID, ids []uuid.UUID, fn func(ctx context.Context, lane ...db.Option) error,
+) error {
 	if s.combiner != nil {
 		return s.combiner.Alone(ctx, placeOf(organization, ids[0]), func(ctx context.Context) error {
 			return fn(ctx, db.Locking(unitLane))
@@ -88,25 +90,24 @@ func (s *Service) undisturbed(ctx context.Context, organization uuid.UUID, ids [
 	return fn(ctx)
 }
 
-// placeOf returns where a call queues. There is one lane for all: two that touch
-// the same rows make each other fail.
+// placeOf returns the queue of a call. All calls share one queue, because two transactions that
+// touch the same rows would conflict.
 func placeOf(organization, authorization uuid.UUID) db.Place {
 	return db.Place{Organization: organization, Subject: authorization}
 }
 
-// transact carries out batches of any organizations in one SERIALIZABLE
-// transaction, in their order. Which they are it asks once it has the lane's lock:
-// then those are among them that arrived while another instance had it. What those who
-// have begun need is read in the round trip that waits for the lock. The context may be
-// nobody's.
-func (s *Service) transact(ctx context.Context, name string, asked db.Batch[batch], options ...db.Option) ([]result, error) {
-	var rows []operation.Done // of the last attempt
-	begun := asked.Begun()
-	first := &reading{keys: keysOf(begun)}
-	options = append(options, db.WritingLast(), db.ReadingFirst(organizationsOf(begun), func() db.Query { return s.store.several(first) }))
+// transact runs batches of any organizations in one SERIALIZABLE transaction, in order. The set of
+// batches is closed only after the lock is acquired, so it includes requests that arrived while
+// another instance held it. The reads of the first batches are sent in the round trip that acquires
+// the lock. The context needs no caller.
+func (s *Service) transact(ctx context.Context, name string, requested db.Batch[batch], options ...db.Option) ([]result, error) {
+	var rows []operation.Done // of the latest attempt
+	early := requested.Begun()
+	first := &reading{keys: keysOf(early)}
+	options = append(options, db.WritingLast(), db.ReadingFirst(organizationsOf(early), func() db.Query { return s.store.several(first) }))
 	options = append(options, operations.Once(&rows)...)
 	results, err := db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
-		batches := asked.All()
+		batches := requested.All()
 		if err := db.Admit(ctx, organizationsOf(batches)...); err != nil {
 			return nil, err
 		}
@@ -153,18 +154,18 @@ func operationsOf(batches []batch) []operation.Key {
 	return keys
 }
 
-// open reads what the batches may touch: in one statement the authorizations, and
-// in one each, where they are needed at all, reservations, first days of weeks
-// and what was done before. What the first reading has looked up is not read again.
+// open reads the state that the batches may touch: one statement for the authorizations and, if
+// needed, one each for reservations, first days of weeks, and stored operations. It does not repeat
+// the lookups of the first reading.
 func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*desk, error) {
 	d := &desk{
 		now: s.now(), inDoubt: db.InDoubt(ctx),
 		bookings: map[authorizationKey]*booking{}, done: map[operation.Key]operation.Done{},
 	}
-	asked := map[authorizationKey][]Operation{}
+	requested := map[authorizationKey][]Operation{}
 	for _, b := range batches {
 		for _, op := range b.ops {
-			asked[b.key(op)] = append(asked[b.key(op)], op)
+			requested[b.key(op)] = append(requested[b.key(op)], op)
 		}
 	}
 	if d.inDoubt {
@@ -173,13 +174,13 @@ func (s *Service) open(ctx context.Context, batches []batch, first *reading) (*d
 			return nil, err
 		}
 	}
-	return d, s.read(ctx, d, asked, first)
+	return d, s.read(ctx, d, requested, first)
 }
 
-// read puts the authorizations on the desk, with what the operations need to see. Those
-// of the first reading are there already.
-func (s *Service) read(ctx context.Context, d *desk, asked map[authorizationKey][]Operation, first *reading) error {
-	rest := &reading{keys: first.missing(asked)}
+// read puts the authorizations on the desk with the reservations that the operations need.
+// Authorizations of the first reading are already there.
+func (s *Service) read(ctx context.Context, d *desk, requested map[authorizationKey][]Operation, first *reading) error {
+	rest := &reading{keys: first.missing(requested)}
 	if len(rest.keys) > 0 {
 		if err := db.Read(ctx, s.store.several(rest)); err != nil {
 			return err
@@ -188,24 +189,24 @@ func (s *Service) read(ctx context.Context, d *desk, asked map[authorizationKey]
 	for _, a := range slices.Concat(first.rows, rest.rows) {
 		d.bookings[a.key()] = &booking{before: account{Authorization: a}}
 	}
-	if err := s.loadReservations(ctx, d, asked); err != nil {
+	if err := s.loadReservations(ctx, d, requested); err != nil {
 		return err
 	}
-	if err := s.loadWeeks(ctx, d, asked); err != nil {
+	if err := s.loadWeeks(ctx, d, requested); err != nil {
 		return err
 	}
-	for _, made := range d.bookings {
-		made.after = made.before
+	for _, current := range d.bookings {
+		current.after = current.before
 	}
 	return nil
 }
 
 func (a Authorization) key() authorizationKey { return authorizationKey{a.OrganizationID, a.ID} }
 
-func (s *Service) loadReservations(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
+func (s *Service) loadReservations(ctx context.Context, d *desk, requested map[authorizationKey][]Operation) error {
 	var w wanted
-	for key, made := range d.bookings {
-		w.add(made.before.Authorization, asked[key], d.now)
+	for key, current := range d.bookings {
+		w.add(current.before.Authorization, requested[key], d.now)
 	}
 	if w.nothing() {
 		return nil
@@ -215,21 +216,21 @@ func (s *Service) loadReservations(ctx context.Context, d *desk, asked map[autho
 		key := authorizationKey{r.OrganizationID, r.AuthorizationID}
 		d.bookings[key].before.reservations = append(d.bookings[key].before.reservations, r)
 	}
-	for _, made := range d.bookings {
-		made.before.reservations = oldestFirst(made.before.reservations)
+	for _, current := range d.bookings {
+		current.before.reservations = oldestFirst(current.before.reservations)
 	}
 	return err
 }
 
-// loadWeeks finds out where weeks begin, for reservations that a weekly cap may stand against.
-func (s *Service) loadWeeks(ctx context.Context, d *desk, asked map[authorizationKey][]Operation) error {
+// loadWeeks looks up the first day of the week for reservations that are subject to a weekly cap.
+func (s *Service) loadWeeks(ctx context.Context, d *desk, requested map[authorizationKey][]Operation) error {
 	var capped []*booking
 	var organizations, insurances []uuid.UUID
-	for key, made := range d.bookings {
-		a := made.before.Authorization
-		reserves := slices.ContainsFunc(asked[key], func(op Operation) bool { return op.Kind == Reserve })
+	for key, current := range d.bookings {
+		a := current.before.Authorization
+		reserves := slices.ContainsFunc(requested[key], func(op Operation) bool { return op.Kind == Reserve })
 		if reserves && a.Caps.Week != nil && a.InsuranceID != nil {
-			capped = append(capped, made)
+			capped = append(capped, current)
 			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
 		}
 	}
@@ -240,14 +241,13 @@ func (s *Service) loadWeeks(ctx context.Context, d *desk, asked map[authorizatio
 	if err != nil {
 		return err
 	}
-	for i, made := range capped {
-		made.before.weekStart = days[i]
+	for i, current := range capped {
+		current.before.weekStart = days[i]
 	}
 	return nil
 }
 
-// write writes what was decided on the desk: a statement for each table, whatever
-// the number of rows, all of them in one round trip.
+// write writes the decisions of the desk in one round trip, with one statement per table.
 func (s *Service) write(ctx context.Context, d *desk) error {
 	return db.Together(ctx, func(ctx context.Context) error {
 		if changed := d.changed(); len(changed) > 0 {

@@ -9,33 +9,30 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// account is one authorization with those of its reservations that an operation
-// may touch, oldest first: the one it names, or as many open ones as it can
-// need; and, where holds may have expired, every open hold.
+// account is one authorization with the reservations that an operation may touch, oldest first: the
+// reservation it names, or as many open ones as it can need. If holds may have expired, it includes
+// every open hold.
 type account struct {
 	Authorization
 	reservations []Reservation
-	weekStart    time.Weekday // where weeks begin, for caps
+	weekStart    time.Weekday // the first day of the week, for caps
 }
 
-// decide judges one operation. It is the only place where units move, for
-// single requests, batches and previews alike: a pure function from the state
-// and the operation to the state after it, and what the operation came to. A
-// refusal leaves the state as it was. Decisions on several operations are made
-// by handing each the state that the one before it left.
+// decide judges one operation. It is the only function that changes units, for single requests,
+// batches and previews. It is pure: it takes the state and the operation, and returns the new state
+// and the outcome. A refused operation leaves the state unchanged. To decide several operations,
+// pass each the state that the previous one returned.
 //
-// Where the operation has no service date, a reservation is for today, and a
-// consumption is for the day of the reservation that it settles. A Reserve that
-// names a reservation, and a Consume for an appointment that has none, are those
-// of decide_appointment.go.
+// Without a service date, a reservation is for today, and a consumption is for the day of the
+// reservation that it settles. See decide_appointment.go for a Reserve that names a reservation,
+// and for a Consume of an appointment without a reservation.
 func decide(before account, op Operation, at Moment) (account, Outcome) {
-	before.reservations = slices.Clip(before.reservations) // nobody else appends to them
+	before.reservations = slices.Clip(before.reservations) // decideNext must not append to the caller's array
 	return decideNext(before, op, at)
 }
 
-// decideNext is decide for one operation after the other: the state after a
-// reservation may share its memory with the state before, of which no other
-// decision may be made then, unless this one is forgotten.
+// decideNext is decide for a sequence of operations. The new state may share memory with the state
+// before, which must not be used for another decision unless the new state is discarded.
 func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 	d := draft{account: before, op: op, at: at}
 	if op.Kind != Reserve || op.ReservationID != nil || before.mayHaveExpired(at.Now) {
@@ -54,9 +51,9 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 		refusal = d.consume()
 	case Adjust:
 		refusal = d.adjust()
-	case Expire: // what it is for has been done above
+	case Expire: // expireHolds has done it
 	default:
-		panic("authorization: no such operation: " + string(op.Kind))
+		panic("authorization: unknown operation: " + string(op.Kind))
 	}
 	if d.damaged {
 		refusal = ErrBooksDamaged
@@ -77,22 +74,22 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 	}
 }
 
-// draft is the state in the making while one operation is decided.
+// draft is the intermediate state of a decision.
 type draft struct {
 	account
 	op       Operation
 	at       Moment
 	entries  []Entry
-	reasons  []*fault.Error // why units cannot be reserved
+	reasons  []*fault.Error // all rules that the reservation would break
 	consumed int
 	missing  int
-	damaged  bool // the counters contradict the reservations: somebody changed them past this program
+	damaged  bool // the counters contradict the reservations, because of a change that bypassed this program
 }
 
-// expireHolds gives back what expired holds still hold, before anything else is
-// decided: such units count as free from the instant of expiry.
+// expireHolds releases expired holds before the decision. Their units are free from the instant of
+// expiry.
 func (d *draft) expireHolds() {
-	if !d.mayHaveExpired(d.at.Now) && d.op.Kind != Expire { // the sweeper knows better than the hint
+	if !d.mayHaveExpired(d.at.Now) && d.op.Kind != Expire { // the sweeper knows of a due hold, even if the hint is stale
 		return
 	}
 	d.NextExpiry = nil
@@ -118,8 +115,8 @@ func (d *draft) reserve() *fault.Error {
 	return nil
 }
 
-// ask returns the first reason why the account does not give the operation's
-// units for the day, and keeps all of them.
+// ask returns the first rule that reserving the operation's units for the day would break, or nil.
+// It keeps all of them as reasons.
 func (d *draft) ask(a account, day calendar.Date) *fault.Error {
 	if d.reasons = a.refusals(d.op.Units, day); len(d.reasons) > 0 {
 		return d.reasons[0]
@@ -127,8 +124,8 @@ func (d *draft) ask(a account, day calendar.Date) *fault.Error {
 	return nil
 }
 
-// refusals returns every rule that stands against reserving the units for the
-// day, the first one first.
+// refusals returns every rule that reserving the units for the day would break, in order of
+// precedence.
 func (a account) refusals(units int, day calendar.Date) []*fault.Error {
 	var all []*fault.Error
 	if a.Decision != Active {
@@ -190,9 +187,9 @@ func (d *draft) consume() *fault.Error {
 	}
 }
 
-// consumeNamed settles one reservation. Time that went beyond it is taken from
-// what is available, caps or not; what is not available is told as missing,
-// because it was really worked, and never booked.
+// consumeNamed settles one reservation. Units beyond the reservation are taken from the available
+// units, regardless of caps. Units that are not available are reported as missing and are not
+// booked.
 func (d *draft) consumeNamed() *fault.Error {
 	r, refusal := d.named()
 	if refusal != nil {
@@ -221,9 +218,8 @@ func (d *draft) consumeNamed() *fault.Error {
 	return nil
 }
 
-// consumeOldest takes from the oldest open reservations that carry no
-// appointment, then from what is available. The rest of a reservation that is
-// not used up stays reserved.
+// consumeOldest takes units from the oldest open reservations without an appointment, then from the
+// available units. The unused rest of a reservation stays reserved.
 func (d *draft) consumeOldest() *fault.Error {
 	left := d.op.Units
 	for r := range d.unclaimed() {
@@ -255,7 +251,7 @@ func (d *draft) consumeOldest() *fault.Error {
 	return nil
 }
 
-// nothingToConsume says why not a single unit could be consumed.
+// nothingToConsume returns the reason why no unit can be consumed.
 func (d *draft) nothingToConsume() *fault.Error {
 	day := d.op.ServiceDate
 	if day.IsZero() {
@@ -288,8 +284,7 @@ func (d *draft) adjust() *fault.Error {
 	return nil
 }
 
-// named returns the open reservation that the operation names, if this caller
-// may settle it.
+// named returns the open reservation that the operation names, if this caller may settle it.
 func (d *draft) named() (*Reservation, *fault.Error) {
 	id := *d.op.ReservationID
 	i := slices.IndexFunc(d.reservations, func(r Reservation) bool { return r.ID == id })
@@ -300,7 +295,7 @@ func (d *draft) named() (*Reservation, *fault.Error) {
 	switch {
 	case r.AppointmentID != nil && (d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID):
 		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
-			"The reservation belongs to appointment %s and is settled only through it.", *r.AppointmentID)
+			"The reservation belongs to appointment %s and can only be settled through it.", *r.AppointmentID)
 	case !r.hasLeft() && !d.mayReopen(r):
 		return nil, d.closed(r)
 	}
@@ -310,10 +305,10 @@ func (d *draft) named() (*Reservation, *fault.Error) {
 func (d *draft) closed(r *Reservation) *fault.Error {
 	return ErrReservationClosed.With(
 		Settled{r.ID, r.Consumed, r.Released, r.lapsed(d.at.Now)},
-		"The reservation holds no units any more: %d were consumed, %d went back.", r.Consumed, r.Released)
+		"The reservation no longer holds any units: %d were consumed, %d were released.", r.Consumed, r.Released)
 }
 
-// unclaimed yields the open reservations that carry no appointment, oldest first.
+// unclaimed yields the open reservations without an appointment, oldest first.
 func (d *draft) unclaimed() func(yield func(*Reservation) bool) {
 	return func(yield func(*Reservation) bool) {
 		for i := range d.reservations {
@@ -325,8 +320,8 @@ func (d *draft) unclaimed() func(yield func(*Reservation) bool) {
 	}
 }
 
-// grantable returns how many of the units can be booked without having been
-// reserved: as many as a reservation for that day would get now.
+// grantable returns how many of the units can be booked without a reservation. A reservation for
+// that day would get the same number.
 func (d *draft) grantable(units int, day calendar.Date) int {
 	if d.Decision != Active || !d.Covers(day) {
 		return 0
@@ -334,16 +329,16 @@ func (d *draft) grantable(units int, day calendar.Date) int {
 	return min(units, d.Available())
 }
 
-// mayHaveExpired reports whether some open hold may have expired by now.
+// mayHaveExpired reports whether an open hold may have expired.
 func (a Authorization) mayHaveExpired(now time.Time) bool {
 	return a.NextExpiry != nil && !a.NextExpiry.After(now)
 }
 
 func notActive(status Status) *fault.Error {
-	return ErrNotActive.With(State{status}, "The authorization is %s; units are reserved only on an active one.", status)
+	return ErrNotActive.With(State{status}, "The authorization is %s. Units can be reserved only on an ACTIVE authorization.", status)
 }
 
 func (a Authorization) outsideDates(day calendar.Date) *fault.Error {
 	return ErrOutsideDates.With(Dates{day, a.StartDate, a.EndDate},
-		"The service date %s is not within the authorization, which runs from %s to %s.", day, a.StartDate, a.EndDate)
+		"The service date %s is outside the authorization's dates (%s to %s).", day, a.StartDate, a.EndDate)
 }

@@ -8,16 +8,14 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// What appointments ask for beyond what everybody may: an appointment keeps one
-// reservation on an authorization for as long as it is open, whatever becomes of
-// its time.
+// Decisions for appointments. An appointment keeps one reservation on an authorization while it is
+// open, even if its time changes.
 
-// resize has the appointment's reservation hold the operation's units for the day
-// from now on, none at all included. On the same day the ledger gets the
-// difference; on another, all that is left goes back for the one and is reserved
-// for the other, so that caps count by the new day. To hold less on the same day
-// is always possible; anything else needs what a reservation needs, with the
-// reservation's own units available to it.
+// resize changes the units and the day of the appointment's reservation; 0 units are allowed. On
+// the same day, the ledger gets the difference. On another day, all units are released for the old
+// day and reserved for the new one, so that caps count by the new day. Holding fewer units on the
+// same day is always allowed. Anything else is checked like a new reservation, with the
+// reservation's own units counted as available.
 func (d *draft) resize(day calendar.Date) *fault.Error {
 	r, refusal := d.appointments()
 	if refusal != nil {
@@ -49,8 +47,8 @@ func (d *draft) giveBackSome(r *Reservation, units int) {
 	}
 }
 
-// appointments returns the reservation that the operation names, which must be
-// its appointment's, and not have been consumed.
+// appointments returns the reservation that the operation names. It must belong to the operation's
+// appointment and must not be consumed.
 func (d *draft) appointments() (*Reservation, *fault.Error) {
 	id := *d.op.ReservationID
 	i := slices.IndexFunc(d.reservations, func(r Reservation) bool { return r.ID == id })
@@ -60,7 +58,7 @@ func (d *draft) appointments() (*Reservation, *fault.Error) {
 	r := &d.reservations[i]
 	if d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID {
 		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
-			"The reservation belongs to appointment %s and is settled only through it.", *r.AppointmentID)
+			"The reservation belongs to appointment %s and can only be settled through it.", *r.AppointmentID)
 	}
 	if r.Consumed > 0 {
 		return nil, d.closed(r)
@@ -68,8 +66,7 @@ func (d *draft) appointments() (*Reservation, *fault.Error) {
 	return r, nil
 }
 
-// without returns the account as it would be had the reservation given back what
-// is left of it.
+// without returns the account as if the reservation had released its remaining units.
 func (a account) without(r Reservation) account {
 	a.Scheduled -= r.Left()
 	if a.Booked != nil {
@@ -79,14 +76,14 @@ func (a account) without(r Reservation) account {
 	return a
 }
 
-// mayReopen reports whether an appointment that holds no units any more, because
-// its time became too short for one, may consume units all the same.
+// mayReopen reports whether an appointment that holds no units, because its time became too short
+// for one, may still consume units.
 func (d *draft) mayReopen(r *Reservation) bool {
 	return d.op.Kind == Consume && r.AppointmentID != nil && r.Consumed == 0
 }
 
-// consumeUnreserved books a session whose appointment has held no units: it takes
-// what is available, and tells what is not as missing, because it was worked.
+// consumeUnreserved books a session whose appointment has no reservation. It takes available units,
+// and reports the others as missing.
 func (d *draft) consumeUnreserved() {
 	day := d.op.ServiceDate
 	if day.IsZero() {

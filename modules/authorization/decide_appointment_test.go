@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// booked returns an authorization on which an appointment has a reservation for
-// today, and the appointment's id.
+// booked returns an authorization with an appointment's reservation for today, and the
+// appointment's id.
 func booked(total, used, units int, caps ...Cap) (account, uuid.UUID) {
 	a := granted(total, used, 0)
 	a.Caps, _ = capsOf(caps)
@@ -42,17 +42,20 @@ func TestResize(t *testing.T) {
 		left    int
 	}{
 		{"reserves the difference for a longer time", 10, nil, Active, change{7, today}, nil, []EntryKind{Reserve}, 7},
-		{"gives the difference back for a shorter one", 10, nil, Active, change{1, today}, nil, []EntryKind{Release}, 1},
-		{"writes nothing where nothing changes", 10, nil, Active, change{4, today}, nil, nil, 4},
-		{"gives all of it back for a time too short for a unit", 10, nil, Active, change{0, today}, nil, []EntryKind{Release}, 0},
-		{"takes its own units along to another day", 4, nil, Active, change{4, tomorrow}, nil, []EntryKind{Release, Reserve}, 4},
-		{"refuses more than is available beside its own", 6, nil, Active, change{7, today}, ErrInsufficientUnits, nil, 4},
+		{"releases the difference for a shorter one", 10, nil, Active, change{1, today}, nil, []EntryKind{Release}, 1},
+		{"writes nothing if nothing changes", 10, nil, Active, change{4, today}, nil, nil, 4},
+		{"releases all units for a time too short for a unit", 10, nil, Active, change{0, today}, nil, []EntryKind{Release}, 0},
+		{"moves its own units to another day", 4, nil, Active, change{4, tomorrow}, nil, []EntryKind{Release, Reserve}, 4},
+		{"refuses more than its own and the available units", 6, nil, Active, change{7, today}, ErrInsufficientUnits, nil, 4},
 		{"refuses more than is available on another day", 6, nil, Active, change{7, tomorrow}, ErrInsufficientUnits, nil, 4},
 		{"refuses a day after the last", 10, nil, Active, change{1, lastDay.AddDays(1)}, ErrOutsideDates, nil, 4},
 		{"refuses to grow once cancelled", 10, nil, Cancelled, change{5, today}, ErrNotActive, nil, 4},
 		{"refuses to move once cancelled", 10, nil, Cancelled, change{4, tomorrow}, ErrNotActive, nil, 4},
 		{"shrinks on the same day even then", 10, nil, Cancelled, change{3, today}, nil, []EntryKind{Release}, 3},
-		{"does not count its own units twice against a cap", 10, []Cap{{PerWeek, 5}}, Active, change{5, tomorrow}, nil, []EntryKind{Release, Reserve}, 5},
+		{
+			"does not count its own units twice against a cap", 10, []Cap{{PerWeek, 5}}, Active, change{5, tomorrow}, nil,
+			[]EntryKind{Release, Reserve}, 5,
+		},
 		{"keeps to a cap with all of its units", 10, []Cap{{PerDay, 5}}, Active, change{6, today}, ErrCapExceeded, nil, 4},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
@@ -76,7 +79,7 @@ func TestResize(t *testing.T) {
 			}
 		})
 	}
-	t.Run("it grows again after it held nothing", func(t *testing.T) {
+	t.Run("grows again from zero units", func(t *testing.T) {
 		t.Parallel()
 		a, appointment := booked(10, 0, 4)
 		for _, to := range []change{{0, today}, {2, tomorrow}, {3, tomorrow}} {
@@ -90,7 +93,7 @@ func TestResize(t *testing.T) {
 		require.Len(t, a.reservations, 1)
 		require.Equal(t, tomorrow, a.reservations[0].ServiceDate)
 	})
-	t.Run("it is for the appointment's own only", func(t *testing.T) {
+	t.Run("resizes only the appointment's own reservation", func(t *testing.T) {
 		t.Parallel()
 		a, appointment := booked(10, 0, 4)
 		op := settle(Reserve, &a.reservations[0].ID, 5).on(today)
@@ -103,7 +106,7 @@ func TestResize(t *testing.T) {
 		_, outcome = decide(plain, op, at)
 		requireRefusal(t, ErrReservationNotFound, outcome)
 	})
-	t.Run("it is over once something was consumed", func(t *testing.T) {
+	t.Run("is refused after a consumption", func(t *testing.T) {
 		t.Parallel()
 		a, appointment := booked(10, 0, 4)
 		op := settle(Consume, &a.reservations[0].ID, 2)
@@ -116,7 +119,7 @@ func TestResize(t *testing.T) {
 	})
 }
 
-func TestReserveTellsEveryRuleThatFails(t *testing.T) {
+func TestReserveReportsEveryBrokenRule(t *testing.T) {
 	t.Parallel()
 	a, _ := booked(10, 0, 8, Cap{PerDay, 9})
 	a.Decision = Pending
@@ -127,7 +130,7 @@ func TestReserveTellsEveryRuleThatFails(t *testing.T) {
 	}
 }
 
-// ledgerOf returns a ledger in which the accounts stand as they are.
+// ledgerOf returns a ledger with the accounts.
 func ledgerOf(accounts ...account) *Ledger {
 	all := map[authorizationKey]account{}
 	for _, a := range accounts {
@@ -145,7 +148,7 @@ func claim(a account, units int, day calendar.Date) Claim {
 
 func TestSheet(t *testing.T) {
 	t.Parallel()
-	t.Run("it is kept as a whole or not at all", func(t *testing.T) {
+	t.Run("is kept completely or not at all", func(t *testing.T) {
 		t.Parallel()
 		one, other := granted(10, 0, 0), granted(3, 0, 0)
 		l := ledgerOf(one, other)
@@ -156,7 +159,7 @@ func TestSheet(t *testing.T) {
 		reasons, err = sheet.Hold(claim(other, 4, today))
 		require.NoError(t, err)
 		require.ErrorIs(t, reasons[0], ErrInsufficientUnits)
-		require.Empty(t, l.desk.changed(), "nothing is noted that is not kept")
+		require.Empty(t, l.desk.changed(), "nothing is changed before Keep")
 
 		sheet = l.Sheet()
 		for range 2 {
@@ -167,9 +170,9 @@ func TestSheet(t *testing.T) {
 		sheet.Keep()
 		left, _ := l.Authorization(one.OrganizationID, one.ID)
 		require.Zero(t, left.Available())
-		require.Len(t, l.desk.messages, 1, "one balance is told, however many claims there were")
+		require.Len(t, l.desk.messages, 1, "one balance is published for any number of claims")
 	})
-	t.Run("it settles a session beyond what was held, and tells what is missing", func(t *testing.T) {
+	t.Run("settles a session beyond the held units, and reports missing units", func(t *testing.T) {
 		t.Parallel()
 		a := granted(6, 0, 0)
 		l := ledgerOf(a)
@@ -188,11 +191,11 @@ func TestSheet(t *testing.T) {
 		balance Balance
 		want    [2]int
 	}{
-		{"uses what was held, and gives back the rest", 4, 3, today, Balance{6, 3, 0}, [2]int{3, 0}},
-		{"uses what is available where nothing was held", 0, 3, today, Balance{6, 3, 0}, [2]int{3, 0}},
+		{"uses held units, and releases the rest", 4, 3, today, Balance{6, 3, 0}, [2]int{3, 0}},
+		{"uses available units if none were held", 0, 3, today, Balance{6, 3, 0}, [2]int{3, 0}},
 		{"books nothing for no units", 4, 0, today, Balance{6, 0, 0}, [2]int{0, 0}},
 		{"books nothing on a day outside the dates", 4, 5, lastDay.AddDays(1), Balance{6, 0, 0}, [2]int{0, 5}},
-		{"never books more than there is", 0, 9, today, Balance{6, 6, 0}, [2]int{6, 3}},
+		{"never books more than the available units", 0, 9, today, Balance{6, 6, 0}, [2]int{6, 3}},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +206,7 @@ func TestSheet(t *testing.T) {
 			require.Equal(t, test.balance, left.Balance)
 		})
 	}
-	t.Run("it releases what an appointment holds, and nothing twice", func(t *testing.T) {
+	t.Run("releases an appointment's units once", func(t *testing.T) {
 		t.Parallel()
 		a := granted(6, 0, 0)
 		l := ledgerOf(a)
@@ -214,16 +217,16 @@ func TestSheet(t *testing.T) {
 			require.NoError(t, sheet.Release(c))
 			sheet.Keep()
 		}
-		made := l.desk.bookings[a.key()]
-		require.Equal(t, []EntryKind{Reserve, Release}, kinds(made.entries))
+		current := l.desk.bookings[a.key()]
+		require.Equal(t, []EntryKind{Reserve, Release}, kinds(current.entries))
 	})
-	t.Run("it knows no authorization that is not there", func(t *testing.T) {
+	t.Run("reports an unknown authorization", func(t *testing.T) {
 		t.Parallel()
 		reasons, err := ledgerOf().Sheet().Hold(claim(granted(1, 0, 0), 1, today))
 		require.NoError(t, err)
 		require.ErrorIs(t, reasons[0], ErrNotFound)
 	})
-	t.Run("it tells of damaged books by an error", func(t *testing.T) {
+	t.Run("returns an error for damaged books", func(t *testing.T) {
 		t.Parallel()
 		a, appointment := booked(10, 0, 4)
 		a.Scheduled = 0
@@ -242,7 +245,7 @@ func hold(t *testing.T, l *Ledger, c Claim) {
 	sheet.Keep()
 }
 
-// settled holds the claim, settles it, and returns what was consumed and what is missing.
+// settled holds the claim, settles it, and returns the consumed and the missing units.
 func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]int {
 	t.Helper()
 	hold(t, l, c)
@@ -251,8 +254,8 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	consumed, missing, err := sheet.Settle(c)
 	require.NoError(t, err)
 	sheet.Keep()
-	made := l.desk.bookings[c.key()]
-	ledger := books{Authorization: made.after.Authorization, reservations: made.after.reservations, entries: made.entries}
+	current := l.desk.bookings[c.key()]
+	ledger := books{Authorization: current.after.Authorization, reservations: current.after.reservations, entries: current.entries}
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}

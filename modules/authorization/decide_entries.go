@@ -8,10 +8,9 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// How a draft moves units: each movement changes a reservation and the counters,
-// and posts one entry.
+// Movements of units. Each changes a reservation and the counters, and posts one entry.
 
-// open makes the operation's reservation.
+// open creates the operation's reservation.
 func (d *draft) open(units int, day calendar.Date) *Reservation {
 	r := Reservation{
 		OrganizationID:  d.OrganizationID,
@@ -33,8 +32,8 @@ func (d *draft) open(units int, day calendar.Date) *Reservation {
 	return opened
 }
 
-// extend reserves more units on a reservation, whatever caps say: whoever must
-// keep to them has asked before.
+// extend reserves more units on a reservation. It does not check caps: the caller must have done
+// so.
 func (d *draft) extend(r *Reservation, units int) {
 	if units == 0 {
 		return
@@ -45,7 +44,7 @@ func (d *draft) extend(r *Reservation, units int) {
 	d.postOn(r, Reserve, units, r.ServiceDate)
 }
 
-// use turns reserved units into used ones.
+// use turns reserved units into used units.
 func (d *draft) use(r *Reservation, units int, day calendar.Date) {
 	r.Consumed += units
 	d.Scheduled -= units
@@ -54,7 +53,7 @@ func (d *draft) use(r *Reservation, units int, day calendar.Date) {
 	d.postOn(r, Consume, units, day)
 }
 
-// giveBack makes reserved units available again; kind is Release or Expire.
+// giveBack releases reserved units; kind is Release or Expire.
 func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	r.Released += units
 	d.Scheduled -= units
@@ -62,7 +61,7 @@ func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	d.postOn(r, kind, units, r.ServiceDate)
 }
 
-// book keeps what caps count by date.
+// book updates the units by date, which caps count.
 func (d *draft) book(r *Reservation, units int) {
 	if d.Booked == nil {
 		return
@@ -78,7 +77,7 @@ func (d *draft) postOn(r *Reservation, kind EntryKind, units int, day calendar.D
 	d.post(Entry{Kind: kind, Units: units, ReservationID: new(r.ID), ServiceDate: day})
 }
 
-// post appends the entry to the ledger, whose counters have been moved already.
+// post appends the entry to the ledger. The counters must already be updated.
 func (d *draft) post(e Entry) {
 	b := d.Balance
 	if b.Used < 0 || b.Scheduled < 0 || b.Used+b.Scheduled > b.Total {
@@ -101,7 +100,7 @@ func (d *draft) post(e Entry) {
 	d.entries = append(d.entries, e)
 }
 
-// noteExpiry moves the hint of the next expiry to the reservation's, where that is earlier.
+// noteExpiry lowers NextExpiry to the reservation's expiry if that is earlier.
 func (d *draft) noteExpiry(r *Reservation) {
 	if !r.hasLeft() || r.ExpiresAt == nil {
 		return
@@ -111,9 +110,8 @@ func (d *draft) noteExpiry(r *Reservation) {
 	}
 }
 
-// touchedBy returns the reservations that the entries are about, oldest first.
-// With own, holds that expired on the way are left out: the operation that
-// found them is not about them.
+// touchedBy returns the reservations of the entries, oldest first. If own is set, it omits
+// reservations that only expired: they are not part of the operation.
 func (a account) touchedBy(entries []Entry, own bool) []Reservation {
 	about := make(map[uuid.UUID]bool, len(entries))
 	for i := range entries {
@@ -122,7 +120,7 @@ func (a account) touchedBy(entries []Entry, own bool) []Reservation {
 		}
 	}
 	touched := make([]Reservation, 0, len(about))
-	for i := len(a.reservations) - 1; i >= 0 && len(about) > 0; i-- { // new ones stand last
+	for i := len(a.reservations) - 1; i >= 0 && len(about) > 0; i-- { // new ones are at the end
 		if r := &a.reservations[i]; about[r.ID] {
 			delete(about, r.ID)
 			touched = append(touched, *r)

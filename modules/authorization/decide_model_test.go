@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// model keeps units as a child would: each unit is a stone that lies in one of
-// the boxes. It knows nothing of counters, entries or hashes.
+// model is a simple model of units: each unit is a stone in one of several boxes. It has no
+// counters, entries or hashes.
 type model struct {
 	available int
 	used      int
@@ -25,14 +25,14 @@ type model struct {
 type box struct {
 	id        uuid.UUID
 	stones    int
-	used      int // stones that were in it and were used
+	used      int // stones used out of it
 	day       calendar.Date
 	expiresAt time.Time // zero: never
-	owner     uuid.UUID // the appointment that it belongs to; zero: none
+	owner     uuid.UUID // the appointment that owns it; zero: none
 }
 
-// fits says whether more stones on a day keep to the caps: it looks at every
-// stone that lies in a box or was used out of one.
+// fits reports whether more stones on a day keep to the caps. It counts every stone that is in a
+// box or was used out of one.
 func (m *model) fits(units int, day calendar.Date) bool {
 	for _, limit := range m.caps {
 		for _, b := range m.held {
@@ -47,8 +47,7 @@ func (m *model) fits(units int, day calendar.Date) bool {
 	return true
 }
 
-// together says whether two days fall into one period, by walking from the one to
-// the other.
+// together reports whether two days are in one period, by stepping from one to the other.
 func (m *model) together(p Period, x, y calendar.Date) bool {
 	if y.Before(x) {
 		x, y = y, x
@@ -80,7 +79,7 @@ func (m *model) box(id uuid.UUID) *box {
 	return &m.held[i]
 }
 
-// holds are what appointments would say that they hold.
+// holds returns the units that the appointments hold.
 func (m *model) holds() []AppointmentHold {
 	var all []AppointmentHold
 	for _, b := range m.held {
@@ -99,8 +98,8 @@ func (m *model) scheduled() int {
 	return sum
 }
 
-// try moves the stones if the operation is possible, and says whether it was and
-// how many stones of a consumption were missing.
+// try moves the stones if the operation is possible. It reports whether it was, and the missing
+// stones of a consumption.
 func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 	before := *m
 	before.held = slices.Clone(m.held)
@@ -215,8 +214,8 @@ func (m *model) try(op Operation, now time.Time) (accepted bool, missing int) {
 	}
 }
 
-// TestDecideAgainstModel plays random operations against both, and checks after
-// each of them that they agree and that the books verify.
+// TestDecideAgainstModel runs random operations on both. After each it checks that they agree and
+// that the books verify.
 func TestDecideAgainstModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -256,7 +255,7 @@ func TestDecideAgainstModel(t *testing.T) {
 	})
 }
 
-// drawCaps draws at most one cap for each period, or none at all.
+// drawCaps draws at most one cap per period, or none at all.
 func drawCaps(t *rapid.T) []Cap {
 	var caps []Cap
 	for _, p := range periods {
@@ -293,8 +292,8 @@ func drawOperation(t *rapid.T, a account) Operation {
 	return op
 }
 
-// drawAppointment makes some reservations those of appointments, and some the
-// resizing of one that is there.
+// drawAppointment turns some reservations into those of appointments, and some into a resize of an
+// existing one.
 func drawAppointment(t *rapid.T, a account, op *Operation) {
 	switch rapid.IntRange(0, 3).Draw(t, "appointment") {
 	case 0:
@@ -310,7 +309,7 @@ func drawAppointment(t *rapid.T, a account, op *Operation) {
 
 // drawOwner returns the appointment of the reservation, most of the time.
 func drawOwner(t *rapid.T, a account, reservation uuid.UUID) *uuid.UUID {
-	if rapid.IntRange(0, 9).Draw(t, "somebody else") == 0 {
+	if rapid.IntRange(0, 9).Draw(t, "another caller") == 0 {
 		return new(uuid.New())
 	}
 	return a.reservation(reservation).AppointmentID

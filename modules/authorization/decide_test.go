@@ -21,8 +21,8 @@ var (
 	at       = Moment{Now: noon, Today: today}
 )
 
-// granted returns an active authorization of March 2026 with the counters, and
-// with an open reservation that accounts for its scheduled units.
+// granted returns an active authorization of March 2026 with the counters, and an open reservation
+// for its scheduled units.
 func granted(total, used, scheduled int) account {
 	a := account{Authorization: Authorization{
 		OrganizationID: uuid.New(),
@@ -78,11 +78,20 @@ func TestReserve(t *testing.T) {
 		{"is possible on the last day", granted(10, 0, 0), reserve(1).on(lastDay), nil, Balance{10, 0, 1}},
 		{"refuses the day before the first", granted(10, 0, 0), reserve(1).on(firstDay.AddDays(-1)), ErrOutsideDates, Balance{10, 0, 0}},
 		{"refuses the day after the last", granted(10, 0, 0), reserve(1).on(lastDay.AddDays(1)), ErrOutsideDates, Balance{10, 0, 0}},
-		{"refuses while pending", with(granted(10, 0, 0), func(a *account) { a.Decision = Pending }), reserve(1), ErrNotActive, Balance{10, 0, 0}},
-		{"refuses once cancelled", with(granted(10, 0, 0), func(a *account) { a.Decision = Cancelled }), reserve(1), ErrNotActive, Balance{10, 0, 0}},
-		{"refuses for today once it has expired", with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1), ErrOutsideDates, Balance{10, 0, 0}},
 		{
-			"is possible for a day within the dates once it has expired, because paper catches up",
+			"refuses while pending", with(granted(10, 0, 0), func(a *account) { a.Decision = Pending }), reserve(1), ErrNotActive,
+			Balance{10, 0, 0},
+		},
+		{
+			"refuses once cancelled", with(granted(10, 0, 0), func(a *account) { a.Decision = Cancelled }), reserve(1), ErrNotActive,
+			Balance{10, 0, 0},
+		},
+		{
+			"refuses for today once it has expired", with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }),
+			reserve(1), ErrOutsideDates, Balance{10, 0, 0},
+		},
+		{
+			"is possible for a day within the dates after it has expired, for entries from paper records",
 			with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }), reserve(1).on(firstDay), nil,
 			Balance{10, 0, 1},
 		},
@@ -93,7 +102,7 @@ func TestReserve(t *testing.T) {
 			requireRefusal(t, test.refusal, outcome)
 			require.Equal(t, test.balance, after.Balance)
 			if test.refusal != nil {
-				require.Equal(t, test.account, after, "a refusal changes nothing")
+				require.Equal(t, test.account, after, "a refused operation changes nothing")
 				return
 			}
 			require.Equal(t, []EntryKind{Reserve}, kinds(outcome.Entries))
@@ -110,12 +119,12 @@ func requireRefusal(t *testing.T, want *fault.Error, got Outcome) {
 		require.Nil(t, got.Refusal)
 		return
 	}
-	require.NotNil(t, got.Refusal, "it should have been refused")
+	require.NotNil(t, got.Refusal, "must be refused")
 	require.ErrorIs(t, got.Refusal, want)
 	require.Empty(t, got.Entries)
 }
 
-func TestReserveSaysHowManyAreMissing(t *testing.T) {
+func TestReserveReportsAvailableUnits(t *testing.T) {
 	t.Parallel()
 	_, outcome := decide(granted(10, 2, 3), reserve(6), at)
 	require.EqualError(t, outcome.Refusal, "Insufficient units available. Available: 5, Requested: 6")
@@ -124,7 +133,7 @@ func TestReserveSaysHowManyAreMissing(t *testing.T) {
 
 func TestRelease(t *testing.T) {
 	t.Parallel()
-	t.Run("it gives back all that is left when no units are named", func(t *testing.T) {
+	t.Run("releases all remaining units without a number", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
@@ -132,7 +141,7 @@ func TestRelease(t *testing.T) {
 		require.Equal(t, Balance{10, 0, 0}, after.Balance)
 		require.False(t, outcome.Reservations[0].OpenAt(outcome.Reservations[0].UpdatedAt))
 	})
-	t.Run("it gives back fewer and leaves the reservation open", func(t *testing.T) {
+	t.Run("releases some units and leaves the reservation open", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		after, outcome := decide(a, settle(Release, &a.reservations[0].ID, 3), at)
@@ -140,26 +149,26 @@ func TestRelease(t *testing.T) {
 		require.Equal(t, Balance{10, 0, 1}, after.Balance)
 		require.Equal(t, 1, outcome.Reservations[0].Left())
 	})
-	t.Run("it refuses more than is left", func(t *testing.T) {
+	t.Run("refuses more than the remaining units", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		_, outcome := decide(a, settle(Release, &a.reservations[0].ID, 5), at)
 		require.Equal(t, ReservedShortage{Reserved: 4, Requested: 5}, outcome.Refusal.Details())
 	})
-	t.Run("it refuses a reservation that is closed", func(t *testing.T) {
+	t.Run("refuses a closed reservation", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		after, _ := decide(a, settle(Release, &a.reservations[0].ID, 0), at)
 		_, outcome := decide(after, settle(Release, &a.reservations[0].ID, 0), at)
 		requireRefusal(t, ErrReservationClosed, outcome)
 	})
-	t.Run("it refuses a reservation of another authorization", func(t *testing.T) {
+	t.Run("refuses a reservation of another authorization", func(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(granted(10, 0, 4), settle(Release, new(uuid.New()), 0), at)
 		requireRefusal(t, ErrReservationNotFound, outcome)
 	})
 	for _, status := range []Status{Cancelled, Pending} {
-		t.Run("it is possible on an authorization that is "+string(status), func(t *testing.T) {
+		t.Run("is possible on an authorization that is "+string(status), func(t *testing.T) {
 			t.Parallel()
 			a := granted(10, 0, 4)
 			a.Decision = status
@@ -168,7 +177,7 @@ func TestRelease(t *testing.T) {
 			require.Zero(t, after.Scheduled)
 		})
 	}
-	t.Run("it takes from the oldest open ones that carry no appointment", func(t *testing.T) {
+	t.Run("takes from the oldest open reservations without an appointment", func(t *testing.T) {
 		t.Parallel()
 		a := granted(20, 0, 3)
 		a.reservations[0].AppointmentID = new(uuid.New())
@@ -196,12 +205,12 @@ func TestAppointmentsReservation(t *testing.T) {
 	a := granted(10, 0, 4)
 	a.reservations[0].AppointmentID = &appointment
 	for _, kind := range []EntryKind{Release, Consume} {
-		t.Run("it is not settled beside its appointment by "+string(kind), func(t *testing.T) {
+		t.Run("is not settled without its appointment by "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			_, outcome := decide(a, settle(kind, &a.reservations[0].ID, 1), at)
 			requireRefusal(t, ErrBelongsToAppointment, outcome)
 		})
-		t.Run("it is settled through its appointment by "+string(kind), func(t *testing.T) {
+		t.Run("is settled through its appointment by "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			op := settle(kind, &a.reservations[0].ID, 1)
 			op.AppointmentID = &appointment
@@ -214,7 +223,7 @@ func TestAppointmentsReservation(t *testing.T) {
 func TestConsume(t *testing.T) {
 	t.Parallel()
 	named := func(a account, units int) Operation { return settle(Consume, &a.reservations[0].ID, units) }
-	t.Run("it turns all that is reserved into used units", func(t *testing.T) {
+	t.Run("turns all reserved units into used units", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 1, 4)
 		after, outcome := decide(a, named(a, 0), at)
@@ -222,14 +231,14 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, Balance{10, 5, 0}, after.Balance)
 		require.Equal(t, 4, outcome.Consumed)
 	})
-	t.Run("it gives the rest back when fewer were used", func(t *testing.T) {
+	t.Run("releases the rest if fewer were used", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		after, outcome := decide(a, named(a, 3), at)
 		require.Equal(t, Balance{10, 3, 0}, after.Balance)
 		require.Equal(t, []EntryKind{Consume, Release}, kinds(outcome.Entries))
 	})
-	t.Run("it keeps the rest reserved when asked to", func(t *testing.T) {
+	t.Run("keeps the rest reserved on request", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		op := named(a, 3)
@@ -237,7 +246,7 @@ func TestConsume(t *testing.T) {
 		after, _ := decide(a, op, at)
 		require.Equal(t, Balance{10, 3, 1}, after.Balance)
 	})
-	t.Run("it takes the surplus from what is available", func(t *testing.T) {
+	t.Run("takes the surplus from the available units", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		after, outcome := decide(a, named(a, 6), at)
@@ -245,7 +254,7 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, []EntryKind{Reserve, Consume}, kinds(outcome.Entries))
 		require.Zero(t, outcome.Missing)
 	})
-	t.Run("it says what is missing and never books below zero", func(t *testing.T) {
+	t.Run("reports missing units and never books below zero", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 5, 4)
 		after, outcome := decide(a, named(a, 7), at)
@@ -254,7 +263,7 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, 5, outcome.Consumed)
 		require.Equal(t, 2, outcome.Missing)
 	})
-	t.Run("it works off a fully booked authorization", func(t *testing.T) {
+	t.Run("consumes a fully booked authorization", func(t *testing.T) {
 		t.Parallel()
 		a := granted(8, 0, 4)
 		a, _ = decide(a, reserve(4), at)
@@ -265,7 +274,7 @@ func TestConsume(t *testing.T) {
 		require.Nil(t, outcome.Refusal)
 		require.Equal(t, Balance{8, 8, 0}, a.Balance)
 	})
-	t.Run("it is possible after the authorization has ended", func(t *testing.T) {
+	t.Run("is possible after the authorization has ended", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		later := Moment{Now: noon.AddDate(0, 2, 0), Today: today.AddDays(60)}
@@ -273,13 +282,13 @@ func TestConsume(t *testing.T) {
 		require.Nil(t, outcome.Refusal)
 		require.Equal(t, 5, after.Used, "the session took place within the dates, the surplus too")
 	})
-	t.Run("it refuses a session outside the dates", func(t *testing.T) {
+	t.Run("refuses a session outside the dates", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		_, outcome := decide(a, named(a, 4).on(lastDay.AddDays(1)), at)
 		requireRefusal(t, ErrOutsideDates, outcome)
 	})
-	t.Run("it takes no surplus from a cancelled authorization", func(t *testing.T) {
+	t.Run("takes no surplus from a cancelled authorization", func(t *testing.T) {
 		t.Parallel()
 		a := granted(10, 0, 4)
 		a.Decision = Cancelled
@@ -287,7 +296,7 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, Balance{10, 4, 0}, after.Balance)
 		require.Equal(t, 2, outcome.Missing)
 	})
-	t.Run("it takes from the oldest and leaves their rest reserved when no reservation is named", func(t *testing.T) {
+	t.Run("takes from the oldest and keeps their rest reserved without a reservation id", func(t *testing.T) {
 		t.Parallel()
 		a := granted(20, 0, 4)
 		a, _ = decide(a, reserve(4), at)
@@ -296,14 +305,14 @@ func TestConsume(t *testing.T) {
 		require.Equal(t, []int{0, 3}, left(after))
 		require.Equal(t, Balance{20, 5, 3}, after.Balance)
 	})
-	t.Run("it reserves and uses what was never reserved", func(t *testing.T) {
+	t.Run("reserves and uses units that were not reserved", func(t *testing.T) {
 		t.Parallel()
 		after, outcome := decide(granted(10, 0, 0), settle(Consume, nil, 4), at)
 		require.Nil(t, outcome.Refusal)
 		require.Equal(t, Balance{10, 4, 0}, after.Balance)
 		require.Equal(t, []EntryKind{Reserve, Consume}, kinds(outcome.Entries))
 	})
-	t.Run("it refuses when not a single unit can be consumed", func(t *testing.T) {
+	t.Run("refuses if no unit can be consumed", func(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(granted(4, 4, 0), settle(Consume, nil, 2), at)
 		requireRefusal(t, ErrInsufficientUnits, outcome)
@@ -322,35 +331,35 @@ func TestHoldsExpire(t *testing.T) {
 	due := Moment{Now: noon.Add(time.Minute), Today: today}
 	early := Moment{Now: due.Now.Add(-time.Microsecond), Today: today}
 
-	t.Run("it counts until the instant of expiry", func(t *testing.T) {
+	t.Run("counts until the instant of expiry", func(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(held(), reserve(5), early)
 		requireRefusal(t, ErrInsufficientUnits, outcome)
 	})
-	t.Run("it is free at the instant of expiry, for a reserve that needs its units", func(t *testing.T) {
+	t.Run("is free at the instant of expiry, for a reserve that needs its units", func(t *testing.T) {
 		t.Parallel()
 		after, outcome := decide(held(), reserve(10), due)
 		require.Nil(t, outcome.Refusal)
 		require.Equal(t, []EntryKind{Expire, Reserve}, kinds(outcome.Entries))
 		require.Equal(t, Balance{10, 0, 10}, after.Balance)
 		require.Nil(t, after.NextExpiry)
-		require.Len(t, outcome.Reservations, 1, "the answer is about the new one only")
+		require.Len(t, outcome.Reservations, 1, "the outcome has only the new reservation")
 	})
-	t.Run("it cannot be consumed any more", func(t *testing.T) {
+	t.Run("can no longer be consumed", func(t *testing.T) {
 		t.Parallel()
 		a := held()
 		_, outcome := decide(a, settle(Consume, &a.reservations[0].ID, 0), due)
 		requireRefusal(t, ErrReservationClosed, outcome)
 		require.True(t, outcome.Refusal.Details().(Settled).Expired)
 	})
-	t.Run("it is written down by the sweeper, once", func(t *testing.T) {
+	t.Run("is recorded by the sweeper, once", func(t *testing.T) {
 		t.Parallel()
 		after, outcome := decide(held(), Operation{ID: uuid.New(), Kind: Expire}, due)
 		require.Equal(t, []EntryKind{Expire}, kinds(outcome.Entries))
 		_, outcome = decide(after, Operation{ID: uuid.New(), Kind: Expire}, due)
 		require.Empty(t, outcome.Entries)
 	})
-	t.Run("it leaves a later hold alone", func(t *testing.T) {
+	t.Run("does not affect a later hold", func(t *testing.T) {
 		t.Parallel()
 		later := reserve(1)
 		later.HoldFor = time.Hour
@@ -366,7 +375,7 @@ func TestAdjust(t *testing.T) {
 	adjust := func(total int) Operation {
 		return Operation{ID: uuid.New(), Kind: Adjust, Total: total, Reason: new("the payer cut it")}
 	}
-	t.Run("it may go down to what is used and scheduled", func(t *testing.T) {
+	t.Run("can be lowered to the used and scheduled units", func(t *testing.T) {
 		t.Parallel()
 		after, outcome := decide(granted(10, 2, 3), adjust(5), at)
 		require.Nil(t, outcome.Refusal)
@@ -374,12 +383,12 @@ func TestAdjust(t *testing.T) {
 		require.Equal(t, -5, outcome.Entries[0].Units)
 		require.Equal(t, "the payer cut it", *outcome.Entries[0].Reason)
 	})
-	t.Run("it refuses to go below", func(t *testing.T) {
+	t.Run("cannot be lower", func(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(granted(10, 2, 3), adjust(4), at)
 		require.Equal(t, Booked{Requested: 4, UsedUnits: 2, ScheduledUnits: 3}, outcome.Refusal.Details())
 	})
-	t.Run("it is meant for a version", func(t *testing.T) {
+	t.Run("requires the current version", func(t *testing.T) {
 		t.Parallel()
 		op := adjust(9)
 		op.Match = patch.Match(patch.Tag(1))
@@ -390,7 +399,7 @@ func TestAdjust(t *testing.T) {
 		require.Equal(t, patch.Current{CurrentVersion: 2}, outcome.Refusal.Details())
 		require.Equal(t, after, again)
 	})
-	t.Run("it writes nothing when nothing changes", func(t *testing.T) {
+	t.Run("writes nothing if nothing changes", func(t *testing.T) {
 		t.Parallel()
 		after, outcome := decide(granted(10, 2, 3), adjust(10), at)
 		require.Empty(t, outcome.Entries)
@@ -414,8 +423,11 @@ func TestStatus(t *testing.T) {
 		{"is expired the day after the last", a, lastDay.AddDays(1), Expired},
 		{"is exhausted when nothing is available", full, today, Exhausted},
 		{"is expired rather than exhausted", full, lastDay.AddDays(1), Expired},
-		{"stays cancelled whatever the calendar says", func() Authorization { c := a; c.Decision = Cancelled; return c }(), lastDay.AddDays(1), Cancelled},
-		{"stays pending whatever the calendar says", func() Authorization { c := a; c.Decision = Pending; return c }(), today, Pending},
+		{
+			"stays cancelled on any date", func() Authorization { c := a; c.Decision = Cancelled; return c }(),
+			lastDay.AddDays(1), Cancelled,
+		},
+		{"stays pending on any date", func() Authorization { c := a; c.Decision = Pending; return c }(), today, Pending},
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()

@@ -14,27 +14,27 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// desk is where batches are decided, one after the other, on what a transaction
-// has read for all of them; what came of it is written at once. It does no I/O.
+// desk decides batches one after the other, on the state that a transaction has read for all of
+// them. The results are written together. It does no I/O.
 type desk struct {
 	now time.Time
-	// inDoubt: what is to be written may be there already, see [db.InDoubt].
+	// If inDoubt is set, an earlier attempt may already have written the changes; see [db.InDoubt].
 	inDoubt bool
 
-	bookings map[authorizationKey]*booking    // of every authorization that is there
-	done     map[operation.Key]operation.Done // carried out before, or on this desk
-	messages []outbox.Message                 // one for each batch and authorization that it changed
-	trail    []trail.Event                    // one for each operation that changed something
-	rows     []operation.Done                 // those that are still to be written
+	bookings map[authorizationKey]*booking    // of every authorization that exists
+	done     map[operation.Key]operation.Done // stored before, or decided on this desk
+	messages []outbox.Message                 // one per batch and changed authorization
+	trail    []trail.Event                    // one per operation that changed something
+	rows     []operation.Done                 // not yet written
 }
 
-// booking is what operations came to on one authorization.
+// booking is the result of operations on one authorization.
 type booking struct {
 	before, after account
 	entries       []Entry
 }
 
-// settle decides a batch on the state that those before it left.
+// settle decides a batch on the state that earlier batches left.
 func (d *desk) settle(b batch) result {
 	at := momentIn(d.now, b.zone)
 	outcomes, err := d.recall(b)
@@ -50,9 +50,8 @@ func (d *desk) settle(b batch) result {
 	return result{outcomes: outcomes}
 }
 
-// recall returns the outcomes of operations that were carried out before, nil
-// where they were not. The rows of a batch are written together, so either all of
-// them are there or none, unless somebody asks for something else.
+// recall returns the stored outcomes of a repeated batch, or nil if it is new. The rows of a batch
+// are written together, so either all exist or none, unless the request differs.
 func (d *desk) recall(b batch) ([]Outcome, error) {
 	known := func(op Operation) (operation.Done, bool) {
 		row, ok := d.done[b.operationKey(op)]
@@ -65,7 +64,7 @@ func (d *desk) recall(b batch) ([]Outcome, error) {
 	for i, op := range b.ops {
 		row, ok := known(op)
 		if !ok || !bytes.Equal(row.Fingerprint, op.fingerprint()) {
-			// A sure answer, and so no error: this call has not been carried out.
+			// No error: this response is final, because the call has not been run.
 			return []Outcome{{Refusal: idempotency.ErrReused}}, nil
 		}
 		var err error
@@ -76,42 +75,42 @@ func (d *desk) recall(b batch) ([]Outcome, error) {
 	return outcomes, nil
 }
 
-// authorization returns it as it stands, the zero value where it is not there.
+// authorization returns the current state, or the zero value if there is no such authorization.
 func (d *desk) authorization(key authorizationKey) Authorization {
-	if made := d.bookings[key]; made != nil {
-		return made.after.Authorization
+	if current := d.bookings[key]; current != nil {
+		return current.after.Authorization
 	}
 	return Authorization{}
 }
 
-// decide decides the operations of a batch, and keeps what is to be written of it.
-// What a draft appends to slices of the bookings is theirs once it is kept, and
-// overwritten by the next one where it is not.
+// decide decides the operations of a batch and collects the changes to write. A draft may append to
+// the slices of a booking. The booking owns the result if it is kept; otherwise the next draft
+// overwrites it.
 func (d *desk) decide(b batch, at Moment) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(b.ops))
 	drafts := make(map[authorizationKey]booking, 1)
 	for i, op := range b.ops {
 		key := b.key(op)
-		made, begun := drafts[key]
-		if !begun {
-			there := d.bookings[key]
-			if there == nil {
+		current, ok := drafts[key]
+		if !ok {
+			existing := d.bookings[key]
+			if existing == nil {
 				outcomes[i] = Outcome{Refusal: ErrNotFound}
 				continue
 			}
-			made = *there
+			current = *existing
 		}
-		made.after, outcomes[i] = decideNext(made.after, op, at)
+		current.after, outcomes[i] = decideNext(current.after, op, at)
 		if outcomes[i].Refusal.Is(ErrBooksDamaged) {
-			return nil, outcomes[i].Refusal // not to be remembered: it is to be repaired
+			return nil, outcomes[i].Refusal // not stored, because the damage can be repaired
 		}
-		made.entries = append(made.entries, outcomes[i].Entries...)
-		drafts[key] = made
+		current.entries = append(current.entries, outcomes[i].Entries...)
+		drafts[key] = current
 	}
 	return outcomes, d.keep(b, drafts, outcomes)
 }
 
-// keep takes over what a batch has changed, unless it is undone, and remembers it.
+// keep takes over the changes of a batch, unless it is undone, and stores its outcomes.
 func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Outcome) error {
 	effective := refused(outcomes) < len(outcomes)
 	if b.undone(outcomes) {
@@ -120,12 +119,12 @@ func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Out
 	} else {
 		for _, id := range b.authorizations() {
 			key := authorizationKey{b.organization, id}
-			made, ok := drafts[key]
-			if !ok || len(made.entries) == len(d.bookings[key].entries) {
+			current, ok := drafts[key]
+			if !ok || len(current.entries) == len(d.bookings[key].entries) {
 				continue
 			}
-			*d.bookings[key] = made
-			d.messages = append(d.messages, balanceMessage(made))
+			*d.bookings[key] = current
+			d.messages = append(d.messages, balanceMessage(current))
 		}
 		for i, o := range outcomes {
 			if len(o.Entries) > 0 {
@@ -133,9 +132,9 @@ func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Out
 			}
 		}
 	}
-	// A sweep that found nothing needs no rows, nor do refusals that nobody can ask
-	// for again, unless an attempt before this one may have been accepted: its COMMIT
-	// may still be under way, and only the rows' keys make the two meet.
+	// A sweep that found nothing needs no rows. Neither do refusals without a key, unless an
+	// earlier attempt may have been accepted: its COMMIT may still be running, and only the rows'
+	// keys make the two conflict.
 	if b.ops[0].Kind == Expire && len(outcomes[0].Entries) == 0 {
 		return nil
 	}
@@ -153,20 +152,20 @@ func (d *desk) keep(b batch, drafts map[authorizationKey]booking, outcomes []Out
 	return nil
 }
 
-// forget takes out of the outcomes what would have been, had nothing been refused.
+// forget removes from the outcomes the changes that did not take effect.
 func (d *desk) forget(b batch, outcomes []Outcome) {
 	for i, o := range outcomes {
 		outcomes[i] = Outcome{Refusal: o.Refusal, Authorization: d.authorization(b.key(b.ops[i]))}
 	}
 }
 
-// changed returns the bookings that have entries, in the order in which all
-// transactions go through authorizations, so that no two wait for each other.
+// changed returns the bookings that have entries, sorted. All transactions update authorizations in
+// this order, so they cannot deadlock.
 func (d *desk) changed() []*booking {
 	var changed []*booking
 	for _, key := range slices.SortedFunc(maps.Keys(d.bookings), compareKeys) {
-		if made := d.bookings[key]; len(made.entries) > 0 {
-			changed = append(changed, made)
+		if current := d.bookings[key]; len(current.entries) > 0 {
+			changed = append(changed, current)
 		}
 	}
 	return changed
@@ -179,7 +178,7 @@ func compareKeys(x, y authorizationKey) int {
 	return bytes.Compare(x.id[:], y.id[:])
 }
 
-// split returns the halves of keys as columns.
+// split returns the columns of the keys.
 func split(keys []authorizationKey) (organizations, ids []uuid.UUID) {
 	organizations, ids = make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
 	for i, key := range keys {

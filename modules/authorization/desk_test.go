@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/operation"
 )
 
-// newDesk returns a desk on which the accounts stand as they are.
+// newDesk returns a desk with the accounts.
 func newDesk(accounts map[authorizationKey]account, done map[operation.Key]operation.Done) *desk {
 	d := &desk{now: noon, bookings: map[authorizationKey]*booking{}, done: done}
 	for key, a := range accounts {
@@ -21,9 +21,9 @@ func newDesk(accounts map[authorizationKey]account, done map[operation.Key]opera
 	return d
 }
 
-// TestABatchIsItsOperationsOneByOne settles the same calls on one desk, as a
-// combined transaction does, and each on a desk of its own that begins with what
-// the one before left, as one transaction per call does. Nothing may tell them apart.
+// TestABatchIsItsOperationsOneByOne settles the same calls on one desk, as in a combined
+// transaction, and each on its own desk, as in separate transactions. The results must be
+// identical.
 func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,23 +65,26 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 			require.Equal(t, expected, together.settle(b), "%+v", b)
 			rows = append(rows, single.rows...)
 			left := map[authorizationKey]account{}
-			for key, made := range single.bookings {
-				entriesOfSingles[key] = append(entriesOfSingles[key], made.entries...)
-				left[key] = made.after
+			for key, current := range single.bookings {
+				entriesOfSingles[key] = append(entriesOfSingles[key], current.entries...)
+				left[key] = current.after
 			}
 			single = newDesk(left, single.done)
 		}
 
 		require.Equal(t, rows, together.rows)
 		for _, key := range keys {
-			made := together.bookings[key]
-			require.Len(t, made.entries, len(entriesOfSingles[key]))
+			current := together.bookings[key]
+			require.Len(t, current.entries, len(entriesOfSingles[key]))
 			for i, e := range entriesOfSingles[key] {
-				require.Equal(t, e, made.entries[i])
+				require.Equal(t, e, current.entries[i])
 			}
-			require.Equal(t, single.bookings[key].before, made.after)
-			require.Equal(t, accounts[key], made.before, "what was read is not touched")
-			ledger := books{Authorization: made.after.Authorization, reservations: made.after.reservations, entries: slices.Concat(past[key], made.entries)}
+			require.Equal(t, single.bookings[key].before, current.after)
+			require.Equal(t, accounts[key], current.before, "the accounts that were read are not modified")
+			ledger := books{
+				Authorization: current.after.Authorization, reservations: current.after.reservations,
+				entries: slices.Concat(past[key], current.entries),
+			}
 			for _, r := range ledger.reservations {
 				if r.AppointmentID != nil {
 					ledger.holds = append(ledger.holds, AppointmentHold{
@@ -89,16 +92,16 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 					})
 				}
 			}
-			require.Empty(t, ledger.check(beginning), "holds that nobody has met are not settled")
+			require.Empty(t, ledger.check(beginning), "unaffected holds are not settled")
 		}
 	})
 }
 
-// beginning is when accounts begin, before any of their holds can run out.
+// beginning is the creation time of accounts, before any of their holds can expire.
 var beginning = noon.Add(-3 * time.Minute)
 
-// live lets the account have a past of some minutes, with holds of which some have
-// run out since then, and returns it with its entries.
+// live runs operations of the last minutes on the account, including holds of which some have
+// expired. It returns the account with its entries.
 func live(t *rapid.T, a account) (account, []Entry) {
 	var entries []Entry
 	now := beginning
@@ -111,7 +114,7 @@ func live(t *rapid.T, a account) (account, []Entry) {
 	return a, entries
 }
 
-// zoneOf returns the time zone of an organization: not all of them have the same date.
+// zoneOf returns the time zone of an organization. Organizations have different dates.
 func zoneOf(organization uuid.UUID) *time.Location {
 	if organization[0]%2 == 0 {
 		return time.UTC
@@ -119,7 +122,7 @@ func zoneOf(organization uuid.UUID) *time.Location {
 	return time.FixedZone("far in the east", 14*60*60)
 }
 
-// drawBatch draws a call on authorizations of one organization, or on one that is not there.
+// drawBatch draws a call on authorizations of one organization, existing or not.
 func drawBatch(t *rapid.T, keys []authorizationKey, d *desk) batch {
 	first := rapid.SampledFrom(keys).Draw(t, "authorization")
 	b := batch{organization: first.organization, zone: zoneOf(first.organization), atomic: rapid.Bool().Draw(t, "atomic")}
@@ -131,7 +134,7 @@ func drawBatch(t *rapid.T, keys []authorizationKey, d *desk) batch {
 			key = other
 		}
 		op := drawOperation(t, d.bookings[key].after)
-		for n > 1 && (op.Kind == Expire || op.Kind == Adjust) { // these come alone
+		for n > 1 && (op.Kind == Expire || op.Kind == Adjust) { // these are never part of a bulk
 			op = drawOperation(t, d.bookings[key].after)
 		}
 		op.AuthorizationID, op.Repeatable = key.id, repeatable

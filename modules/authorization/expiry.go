@@ -14,14 +14,13 @@ import (
 // sweepBatch is the number of holds that the sweeper reads at once.
 const sweepBatch = 500
 
-// SweepHolds writes the entries of holds whose time is over, in all
-// organizations, and returns how many entries it wrote. Their units were free
-// already; this brings the ledger up to date. Any number of instances may sweep
-// at once: whoever comes second finds nothing left to do.
+// SweepHolds writes the entries of expired holds, in all organizations, and returns the number of
+// entries. The units were already free; this brings the ledger up to date. Several instances may
+// sweep at once: the second one finds nothing to do.
 func (s *Service) SweepHolds(ctx context.Context) (int64, error) { return s.sweep(ctx, uuid.Nil) }
 
-// across lets a transaction reach all organizations where it is about all, [uuid.Nil],
-// and nobody's otherwise but its caller's.
+// across returns the option to access all organizations if organization is [uuid.Nil], and no
+// option otherwise.
 func across(organization uuid.UUID) []db.Option {
 	if organization == uuid.Nil {
 		return []db.Option{db.AllOrganizations()}
@@ -35,7 +34,7 @@ func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written in
 	now := s.clock()
 	var failed []error
 	var last dueHold
-	tried := map[authorizationKey]bool{} // an authorization's holds are released together
+	tried := map[authorizationKey]bool{} // all holds of an authorization are released together
 	for {
 		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
 			return s.store.due(ctx, organization, now, last, sweepBatch)
@@ -61,9 +60,8 @@ func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written in
 	}
 }
 
-// expire releases the expired holds of one authorization as the program itself.
-// A panic ends with it, and not with the program: the hold would still be due after
-// the next start.
+// expire releases the expired holds of one authorization, as the system user. It recovers from
+// panics: otherwise the same hold would crash the program again after every restart.
 func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -73,7 +71,7 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err er
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
 	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
-	outcomes, err := s.carryOut(ctx, "units."+string(Expire), batch{organization: hold.OrganizationID, ops: []Operation{op}})
+	outcomes, err := s.run(ctx, "units."+string(Expire), batch{organization: hold.OrganizationID, ops: []Operation{op}})
 	if err != nil {
 		return 0, err
 	}

@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// What a caller may be allowed to do with authorizations.
+// The permissions on authorizations.
 const (
 	PermissionRead    identity.Permission = "authorization:read"
 	PermissionCreate  identity.Permission = "authorization:create"
@@ -39,21 +39,23 @@ func (s *Service) Routes() []httpx.Route {
 	return slices.Concat([]httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations", Permission: PermissionCreate,
-			Name: "createAuthorization", Summary: "Enter an authorization",
-			Description: "What a payer has granted: so many units of one service for one patient between two dates, both included. Caps may limit the units per day, week or month. PENDING while the payer has not decided; ACTIVE, the default, from then on.",
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleCreate),
+			Name: "createAuthorization", Summary: "Create an authorization",
+			Description: "Records a payer's grant: a number of units of one service for one patient between two dates, both included. Caps " +
+				"can limit the units per day, week or month. Use PENDING until the payer has decided. The default is ACTIVE.",
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listAuthorizations", Summary: "List authorizations",
-			Description: "Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.",
-			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
+			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is given. The status " +
+				"is computed: an ACTIVE authorization has begun, has not ended and has units left.",
+			Reads:    "authorization",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead, Limited: owners.Scopes(),
-			Name: "getAuthorization", Summary: "Read an authorization",
-			Description: "One authorization with its balance of this moment: units of holds that have run out count as available.",
+			Name: "getAuthorization", Summary: "Get an authorization",
+			Description: "Returns one authorization with its current balance. Units of expired holds count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
@@ -61,21 +63,31 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: PermissionChange,
 			Name: "changeAuthorization", Summary: "Change an authorization",
-			Description: "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `KEEP` leaves what is booked on an authorization that is cancelled, to be dealt with later: it can be cancelled, moved and completed. `POST /authorizations/{id}/impact` lists them before.",
-			Refusals:    append([]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates, ErrBookingsStranded}, s.strandedRefusals()...),
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleChange),
+			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
+				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
+				"and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` " +
+				"cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs " +
+				"`appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an " +
+				"authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` " +
+				"lists them in advance.",
+			Refusals: append(
+				[]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates, ErrBookingsStranded},
+				s.strandedRefusals()...,
+			),
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
 			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: PermissionDelete,
-			Name: "deleteAuthorization", Summary: "Delete an authorization that was never used",
-			Description: "For what was entered by mistake. One that has reservations or entries is history and stays: cancel it instead.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrHasHistory},
-			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDelete),
+			Name: "deleteAuthorization", Summary: "Delete an unused authorization",
+			Description: "Deletes an authorization that was entered by mistake. An authorization with reservations or entries cannot be " +
+				"deleted: cancel it instead.",
+			Refusals: []*fault.Error{ErrNotFound, ErrHasHistory},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
 	}, s.unitRoutes(), s.impactRoutes(), s.reportRoutes(), s.alertRoutes())
 }
 
-// authorizationBody is an authorization as clients see it.
+// authorizationBody is an authorization in API responses.
 type authorizationBody struct {
 	ID             uuid.UUID     `json:"id"`
 	OrganizationID uuid.UUID     `json:"organizationId"`
@@ -97,10 +109,10 @@ type authorizationBody struct {
 	UpdatedAt      time.Time     `json:"updatedAt"`
 }
 
-// Location is where the authorization can be read.
+// Location returns the path of the authorization.
 func (b authorizationBody) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
 
-// Revision is the version, which the API gives as ETag.
+// Revision returns the version, which the API sends as the ETag.
 func (b authorizationBody) Revision() int { return b.Version }
 
 func bodyOf(v View) authorizationBody {
@@ -113,7 +125,7 @@ func bodyOf(v View) authorizationBody {
 	}
 }
 
-// capBody is a cap as clients see it.
+// capBody is a cap in API responses.
 type capBody struct {
 	Period Period `json:"period"`
 	Units  int    `json:"units"`
@@ -127,13 +139,14 @@ func capBodiesOf(c Caps) []capBody {
 	return bodies
 }
 
-// capRequest is a cap as clients write it: 0 units are not the same as none.
+// capRequest is a cap in API requests. Units is a pointer because a cap of 0 units differs from a
+// missing field.
 type capRequest struct {
 	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"`
 	Units  *int   `json:"units" validate:"required,min=0,max=10000000"`
 }
 
-// capped is the list of caps of a request; null is an empty list.
+// capped has the list of caps of a request; null means an empty list.
 type capped struct {
 	Caps patch.Clearable[[]capRequest] `json:"caps" validate:"omitempty,max=4,dive"`
 }
@@ -201,8 +214,8 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 	return shown(ctx, page, func(b authorizationBody) (uuid.UUID, uuid.UUID) { return b.ID, b.PatientID }), err
 }
 
-// shown notes that the authorizations of a page are about to be shown to the caller,
-// and returns the page.
+// shown records each authorization of the page as read by the caller, for the audit trail, and
+// returns the page.
 func shown[B any](ctx context.Context, page httpx.Page[B], of func(B) (authorization, patient uuid.UUID)) httpx.Page[B] {
 	for _, body := range page.Data {
 		authorization, patient := of(body)
@@ -211,8 +224,8 @@ func shown[B any](ctx context.Context, page httpx.Page[B], of func(B) (authoriza
 	return page
 }
 
-// dates are what authorizations can be sorted by besides the order of their ids,
-// which is that of createdAt.
+// dates has the columns by which authorizations can be sorted. Sorting by createdAt uses the id,
+// whose order is the same.
 var dates = map[string]struct {
 	column string
 	value  func(View) calendar.Date
@@ -221,7 +234,8 @@ var dates = map[string]struct {
 	"endDate":   {"end_date", func(v View) calendar.Date { return v.EndDate }},
 }
 
-// sortedBy returns the order that a client names, and what a cursor keeps in it.
+// sortedBy returns the keyset of a sort parameter, and a function that returns the cursor position
+// of a row.
 func sortedBy(sort string) (db.Keyset, func(View) any) {
 	name, descending := strings.CutPrefix(sort, "-")
 	by := dates[name]
@@ -243,7 +257,7 @@ func (s *Service) handleGet(ctx context.Context, in byID) (authorizationBody, er
 	return bodyOf(v), err
 }
 
-// matching is the header that ties a change to a version.
+// matching is the header that makes a change conditional on a version.
 type matching struct {
 	IfMatch patch.Match `header:"If-Match"`
 }
@@ -259,11 +273,13 @@ type changeAuthorizationRequest struct {
 	EndDate     patch.Field[calendar.Date] `json:"endDate"`
 	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
-	// Kept in the audit trail, in entries of the ledger, and with appointments that the change cancels.
+	// Stored in the audit trail, the ledger's entries and the appointments that the change cancels.
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 
-	StrandedBookings      Policy     `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"` // what becomes of bookings that the change would strand; not given: it is refused
-	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`                                        // where MOVE moves them
+	// How to handle bookings that the change would strand. Without it, such a change is refused.
+	StrandedBookings Policy `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"`
+	// The authorization to which MOVE moves the bookings.
+	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
 }
 
 func (s *Service) handleChange(ctx context.Context, in changeAuthorizationRequest) (authorizationBody, error) {

@@ -16,23 +16,27 @@ func (s *Service) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/alerts", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
-			Name: "listAlerts", Summary: "List what needs attention",
-			Description: "The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAlerts),
+			Name: "listAlerts", Summary: "List alerts",
+			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of units, or are " +
+				"under-used. An alert is computed: it is open while its condition holds, and closes when a renewal is entered or the " +
+				"condition no longer holds. Sorted by end date, earliest first.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleAlerts),
 		},
 		{
 			Method: http.MethodPost, Path: "/alerts/:id/acknowledge", Permission: PermissionAcknowledge, Limited: owners.Scopes(),
-			Name: "acknowledgeAlert", Summary: "Take note of an alert",
-			Description: "Notes that somebody is on it; who did so first stays. The alert remains until its reason is gone. The next one of the authorization, such as `expiring-30` after `expiring-60`, comes without a note, and so does the same one once the last day or the total has changed.",
-			Refusals:    []*fault.Error{ErrAlertNotFound},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAcknowledge),
+			Name: "acknowledgeAlert", Summary: "Acknowledge an alert",
+			Description: "Records the first user who acknowledges the alert. The alert stays open until its condition no longer holds. The " +
+				"authorization's next alert, such as `expiring-30` after `expiring-60`, is unacknowledged. An alert becomes " +
+				"unacknowledged again when the end date or the total changes.",
+			Refusals: []*fault.Error{ErrAlertNotFound},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleAcknowledge),
 		},
 	}
 }
 
-// alertBody is an item of the worklist.
+// alertBody is an alert of the worklist.
 type alertBody struct {
-	ID              string        `json:"id"` // of the authorization and the kind
+	ID              string        `json:"id"` // made of the authorization's id and the kind
 	Kind            AlertKind     `json:"kind"`
 	AuthorizationID uuid.UUID     `json:"authorizationId"`
 	PatientID       uuid.UUID     `json:"patientId"`
@@ -46,7 +50,7 @@ type alertBody struct {
 	UsedUnits       int           `json:"usedUnits"`
 	ScheduledUnits  int           `json:"scheduledUnits"`
 	AvailableUnits  int           `json:"availableUnits"`
-	AcknowledgedBy  *uuid.UUID    `json:"acknowledgedBy"` // the user who has taken note of it; null: nobody has
+	AcknowledgedBy  *uuid.UUID    `json:"acknowledgedBy"` // the user who acknowledged it; null: not acknowledged
 	AcknowledgedAt  *time.Time    `json:"acknowledgedAt"`
 }
 
@@ -62,7 +66,7 @@ func alertBodyOf(a Alert) alertBody {
 type alertsRequest struct {
 	httpx.PageQuery
 	Kind         []string `query:"kind" validate:"dive,oneof=expired expiring-14 expiring-30 expiring-60 used-100 used-90 used-80 under-used"`
-	Acknowledged *bool    `query:"acknowledged"` // only those that somebody has taken note of, or only those that nobody has
+	Acknowledged *bool    `query:"acknowledged"` // true: only acknowledged alerts; false: only the others
 }
 
 func (s *Service) handleAlerts(ctx context.Context, in alertsRequest) (httpx.Page[alertBody], error) {

@@ -11,12 +11,11 @@ import (
 
 type bulkRequest struct {
 	keyed
-	Atomic     bool       `json:"atomic"` // all of them, or none
+	Atomic     bool       `json:"atomic"` // true: all operations take effect, or none
 	Operations []bulkItem `json:"operations" validate:"required,min=1,max=200,dive"`
 }
 
-// bulkItem is the request for one operation: it has the fields of the single call,
-// and no others.
+// bulkItem is the request for one operation. It has the fields of the single call, and no others.
 type bulkItem struct {
 	Operation        EntryKind     `json:"operation" validate:"required,oneof=reserve release consume"`
 	AuthorizationID  uuid.UUID     `json:"authorizationId" validate:"required"`
@@ -48,15 +47,15 @@ type bulkAnswer struct {
 	bulkBody
 }
 
-// bulkBody is the answer, and what the problem document of [ErrBulkRefused] says.
+// bulkBody is the response of a bulk request, and the details of [ErrBulkRefused].
 type bulkBody struct {
 	Results  []bulkResult `json:"results"`
 	Accepted int          `json:"accepted"`
 	Refused  int          `json:"refused"`
 }
 
-// bulkResult is the verdict on one operation. Accepted, it has what the answer of
-// the single call has.
+// bulkResult is the result of one operation. If accepted, it has the fields of the single call's
+// response.
 type bulkResult struct {
 	Index         int                `json:"index"`
 	Status        string             `json:"status"` // accepted or refused
@@ -101,7 +100,7 @@ func verdictOf(i int, o Outcome) bulkResult {
 	return bulkResult{Index: i, Status: "refused", Refusal: refusalBodyOf(o.Refusal)}
 }
 
-// tell adds what an operation did.
+// tell adds the fields of an accepted operation.
 func (r *bulkResult) tell(kind EntryKind, o Outcome) {
 	r.Authorization = new(bodyOf(o.view()))
 	if kind == Reserve {

@@ -15,11 +15,15 @@ import (
 
 func (s *Service) impactRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: owners.Scopes(), ReadOnly: true, Reads: subject,
+		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: owners.Scopes(),
+		ReadOnly: true, Reads: subject,
 		Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
-		Description: "What a change of the dates, the total or the status would mean for SCHEDULED appointments on the authorization: those outside the new dates; from today on all of them, if it is cancelled; and where the total is not enough, the latest ones until the others fit. Nothing is written. `strandedBookings` of the change says what becomes of them.",
-		Refusals:    []*fault.Error{ErrNotFound},
-		Endpoint:    httpx.Handle(http.StatusOK, s.handleImpact),
+		Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
+			"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +
+			"low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, " +
+			"move or keep them.",
+		Refusals: []*fault.Error{ErrNotFound},
+		Endpoint: httpx.Handle(http.StatusOK, s.handleImpact),
 	}}
 }
 
@@ -31,26 +35,27 @@ type impactRequest struct {
 	Status     patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 }
 
-// strandedBookingBody is an appointment that would not be covered any more.
+// strandedBookingBody is an appointment that the authorization would no longer cover.
 type strandedBookingBody struct {
 	AppointmentID   uuid.UUID     `json:"appointmentId"`
 	StartTime       time.Time     `json:"startTime"`
 	EndTime         time.Time     `json:"endTime"`
 	ServiceDate     calendar.Date `json:"serviceDate"`
-	Units           int           `json:"units"` // which it holds of the authorization
+	Units           int           `json:"units"` // held on the authorization
 	PractitionerIDs []uuid.UUID   `json:"practitionerIds"`
 	Cause           Cause         `json:"cause"` // OUTSIDE_DATES, CANCELLED or UNITS
 }
 
-// impactBody is what a change would mean for what is booked.
+// impactBody is the effect of a change on booked appointments.
 type impactBody struct {
-	Bookings          []strandedBookingBody `json:"bookings"`          // those that would be stranded, in the order of their times
-	Units             int                   `json:"units"`             // which they hold
-	TotalUnits        int                   `json:"totalUnits"`        // as it would be
-	UsedUnits         int                   `json:"usedUnits"`         // as it is
-	ScheduledUnits    int                   `json:"scheduledUnits"`    // as it is, those bookings included
-	MissingUnits      int                   `json:"missingUnits"`      // which the total would lack even without those bookings
-	OtherReservations int                   `json:"otherReservations"` // outside the dates, and of no appointment that is still to take place: to be settled by themselves
+	Bookings       []strandedBookingBody `json:"bookings"`       // the stranded bookings, sorted by start
+	Units          int                   `json:"units"`          // held by the stranded bookings
+	TotalUnits     int                   `json:"totalUnits"`     // after the change
+	UsedUnits      int                   `json:"usedUnits"`      // before the change
+	ScheduledUnits int                   `json:"scheduledUnits"` // before the change, including the stranded bookings
+	MissingUnits   int                   `json:"missingUnits"`   // units that the total would lack even without the stranded bookings
+	// Reservations outside the dates without a SCHEDULED appointment; settle these separately.
+	OtherReservations int `json:"otherReservations"`
 }
 
 func (s *Service) handleImpact(ctx context.Context, in impactRequest) (impactBody, error) {

@@ -14,34 +14,41 @@ func (s *Service) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
-			Name: "reportUtilization", Summary: "Report how authorizations are used",
-			Description: "One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint:    httpx.HandleTable(s.handleUtilization),
+			Name: "reportUtilization", Summary: "Report utilization",
+			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized (`totalUnits`), " +
+				"used, scheduled and available units, the rate of use, and a projection. Sorted by creation unless `sort` is given. " +
+				"JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Endpoint: httpx.HandleTable(s.handleUtilization),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/utilization/totals", Permission: PermissionReport, Limited: owners.Scopes(),
-			Name: "reportTotals", Summary: "Sum up authorizations",
-			Description: "The units of all authorizations that the same filters of the report on utilization find. A call of its own: it reads every one of them, and takes longer the more there are.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleTotals),
+			Name: "reportTotals", Summary: "Get utilization totals",
+			Description: "Returns the sums over all authorizations that match the filters of the utilization report. It reads every " +
+				"matching authorization, so its duration grows with their number.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
-			Name: "reportExpiring", Summary: "Report authorizations that end soon",
-			Description: "Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint:    httpx.HandleTable(s.handleExpiring),
+			Name: "reportExpiring", Summary: "Report expiring authorizations",
+			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and their " +
+				"renewals. A renewal is another active authorization for the same patient and service that begins no later than the day " +
+				"after the end, and ends later. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Endpoint: httpx.HandleTable(s.handleExpiring),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
-			Name: "reportAtRisk", Summary: "Report authorizations that run out early, or are left over",
-			Description: "Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint:    httpx.HandleTable(s.handleAtRisk),
+			Name: "reportAtRisk", Summary: "Report authorizations at risk",
+			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or scheduled, and the " +
+				"under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. Sorted by end date, earliest " +
+				"first. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Endpoint: httpx.HandleTable(s.handleAtRisk),
 		},
 	}
 }
 
-// utilizationBody is the report of one authorization. Percentages are cut to one
-// decimal, so that 100 means all; rates are rounded to one decimal, half up. Days
-// are counted with the first and the last, and today counts as gone by.
+// utilizationBody is the utilization of one authorization. Percentages are truncated to one
+// decimal, so 100 means all; rates are rounded to one decimal, half up. Day counts include the
+// first day and the last, and today counts as elapsed.
 type utilizationBody struct {
 	AuthorizationID uuid.UUID     `json:"authorizationId"`
 	PatientID       uuid.UUID     `json:"patientId"`
@@ -53,23 +60,31 @@ type utilizationBody struct {
 	EndDate         calendar.Date `json:"endDate"`
 	TotalUnits      int           `json:"totalUnits"`     // authorized
 	UsedUnits       int           `json:"usedUnits"`      // consumed by sessions
-	ScheduledUnits  int           `json:"scheduledUnits"` // reserved for what has not happened yet
+	ScheduledUnits  int           `json:"scheduledUnits"` // reserved for future sessions
 	AvailableUnits  int           `json:"availableUnits"` // remaining: neither used nor scheduled
-	UsedPercent     *float64      `json:"usedPercent"`    // usedUnits of totalUnits; null where there are none
-	BookedPercent   *float64      `json:"bookedPercent"`  // usedUnits + scheduledUnits of totalUnits; null where there are none
-	// The days until today of all days: 0 before the first day, 100 from the last on.
+	UsedPercent     *float64      `json:"usedPercent"`    // usedUnits of totalUnits; null if totalUnits is 0
+	BookedPercent   *float64      `json:"bookedPercent"`  // usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0
+	// Elapsed days as a share of all days: 0 before the first day, 100 from the last day on.
 	ElapsedPercent float64 `json:"elapsedPercent"`
-	// The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day.
+	// The share of units used divided by the share of days elapsed. At 100, the units are used up
+	// on the last day. Null without units, and before the first day.
 	PacePercent *float64 `json:"pacePercent"`
-	// Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day.
+	// Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day.
 	AverageUnitsPerWeek *float64 `json:"averageUnitsPerWeek"`
-	// The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates.
+	// Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts
+	// consumed units by service date. Null if today is outside the dates.
 	RecentUnitsPerWeek *float64 `json:"recentUnitsPerWeek"`
-	// The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+	// The projected day after which no units are left. The projection assumes that all scheduled
+	// units are used by the last reserved date, and that the available units are then used at the
+	// recent rate. Null if that is not before the authorization's end, if no units are left
+	// already, and if the authorization is not granted or has ended.
 	ProjectedExhaustionDate calendar.Date `json:"projectedExhaustionDate" null:"true"`
-	// How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted.
+	// Units left after the last day in the same projection, with the use at the recent rate rounded
+	// to whole units, half up. The available units, if the authorization has ended. Null if it is
+	// not granted.
 	ProjectedUnusedUnits *int `json:"projectedUnusedUnits"`
-	// The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+	// The last day for which one more unit can be reserved: the last day of the authorization that
+	// no cap closes. Null if no units are available or it is not granted.
 	LastBookableDate calendar.Date `json:"lastBookableDate" null:"true"`
 }
 
@@ -84,19 +99,19 @@ func utilizationBodyOf(u Utilization) utilizationBody {
 	}
 }
 
-// about returns the authorization and the patient that the row is about.
+// about returns the row's authorization and patient.
 func (b utilizationBody) about() (authorization, patient uuid.UUID) {
 	return b.AuthorizationID, b.PatientID
 }
 
-// utilizationFilter are the filters of the report and of its totals.
+// utilizationFilter has the filters of the utilization report and its totals.
 type utilizationFilter struct {
 	PatientID     uuid.UUID     `query:"patientId"`
 	ServiceCodeID uuid.UUID     `query:"serviceCodeId"`
 	InsuranceID   uuid.UUID     `query:"insuranceId"`
-	PayerID       uuid.UUID     `query:"payerId"` // of the insurance
+	PayerID       uuid.UUID     `query:"payerId"` // the payer of the insurance
 	Status        []string      `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
-	InForceOn     calendar.Date `query:"inForceOn"` // a day within the dates
+	InForceOn     calendar.Date `query:"inForceOn"` // a day within the authorization's dates
 }
 
 func (f utilizationFilter) filter() Filter {
@@ -128,16 +143,17 @@ func (s *Service) handleUtilization(ctx context.Context, in utilizationRequest) 
 	return shown(ctx, page, utilizationBody.about), err
 }
 
-// totalsBody are sums over authorizations, in units.
+// totalsBody has sums over authorizations, in units.
 type totalsBody struct {
-	Authorizations int `json:"authorizations"` // how many there are
+	Authorizations int `json:"authorizations"` // the number of authorizations
 	TotalUnits     int `json:"totalUnits"`
 	UsedUnits      int `json:"usedUnits"`
 	ScheduledUnits int `json:"scheduledUnits"`
 	AvailableUnits int `json:"availableUnits"`
-	// usedUnits of totalUnits, cut to one decimal; null where there are none.
+	// usedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0.
 	UsedPercent *float64 `json:"usedPercent"`
-	// usedUnits + scheduledUnits of totalUnits, likewise.
+	// usedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if
+	// totalUnits is 0.
 	BookedPercent *float64 `json:"bookedPercent"`
 }
 
@@ -154,16 +170,17 @@ func (s *Service) handleTotals(ctx context.Context, in utilizationFilter) (total
 
 type expiringRequest struct {
 	httpx.TableQuery
-	WithinDays int   `query:"withinDays" validate:"omitempty,min=1,max=365"` // 60 where it is not given
-	Renewed    *bool `query:"renewed"`                                       // only those that have a renewal, or only those that have none
+	WithinDays int `query:"withinDays" validate:"omitempty,min=1,max=365"` // default: 60
+	// True: only authorizations with a renewal; false: only those without.
+	Renewed *bool `query:"renewed"`
 }
 
 // expiringBody is the report of an authorization that ends soon.
 type expiringBody struct {
 	utilizationBody
 	DaysLeft  int        `json:"daysLeft"`  // until the last day; 0 on it
-	Band      *int       `json:"band"`      // 14, 30 or 60: it ends within so many days; null: later
-	RenewalID *uuid.UUID `json:"renewalId"` // the authorization that takes its place; null: there is none
+	Band      *int       `json:"band"`      // 14, 30 or 60: it ends within that many days; null: later
+	RenewalID *uuid.UUID `json:"renewalId"` // the authorization that replaces it; null: none
 }
 
 func (s *Service) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
@@ -182,7 +199,7 @@ func (s *Service) handleExpiring(ctx context.Context, in expiringRequest) (httpx
 	return shown(ctx, page, expiringBody.about), err
 }
 
-// orNull makes 0 nothing.
+// orNull returns a pointer to n, or nil for 0.
 func orNull(n int) *int {
 	if n == 0 {
 		return nil
@@ -192,15 +209,15 @@ func orNull(n int) *int {
 
 type atRiskRequest struct {
 	httpx.TableQuery
-	// Risk narrows the report to these; all of them where it is not given.
+	// The risks to report; default: all.
 	Risk []string `query:"risk" validate:"dive,oneof=used-80 used-90 used-100 under-used"`
 }
 
-// atRiskBody is the report of an authorization that runs out early, or is left over.
+// atRiskBody is the report of an authorization that runs out early or is under-used.
 type atRiskBody struct {
 	utilizationBody
-	UsageBand *int `json:"usageBand"` // 100, 90 or 80: so many percent or more are used or scheduled; null: fewer
-	UnderUsed bool `json:"underUsed"` // half of the days are gone, and pacePercent is below 80
+	UsageBand *int `json:"usageBand"` // 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80
+	UnderUsed bool `json:"underUsed"` // at least half of the days have elapsed, and pacePercent is below 80
 }
 
 func (s *Service) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {

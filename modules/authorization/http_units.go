@@ -18,37 +18,47 @@ func (s *Service) unitRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve, Limited: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
-			Description: "Holds units for something that has not happened yet, such as an appointment, until they are consumed or released; with `expiresInSeconds` for so long only. The answer has the reservation and the new balance. Where there are not enough units the refusal says how many there are.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleReserve),
+			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
+				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
+				"number available.",
+			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease, Limited: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
-			Description: "Gives reserved units back: those of one reservation, all that it still holds or fewer; without `reservationId` those of the oldest open ones that belong to no appointment. Possible whatever the status of the authorization, so that nothing is stuck.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved, ErrBelongsToAppointment},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleRelease),
+			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units that the " +
+				"reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The " +
+				"authorization can have any status.",
+			Refusals: []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved, ErrBelongsToAppointment},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume, Limited: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
-			Description: "Turns reserved units into used ones, because the service was rendered; also after the authorization has ended, as documentation is late in real life. What was worked beyond the reservation is taken from what is available; what is not available is not booked, and told as `missingUnits`.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientUnits, ErrNotActive, ErrOutsideDates, ErrBelongsToAppointment},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleConsume),
+			Description: "Turns reserved units into used units after a service was rendered. This also works after the authorization has " +
+				"ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units " +
+				"that are not available are not booked, and are reported as `missingUnits`.",
+			Refusals: []*fault.Error{
+				ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientUnits, ErrNotActive, ErrOutsideDates,
+				ErrBelongsToAppointment,
+			},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleConsume),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview, Limited: owners.Scopes(),
-			Name: "previewOperation", Summary: "Tell what an operation on units would come to",
-			Description: "The decision that reserve, release or consume would get at this moment, and the balance afterwards. Nothing is written and nothing is held: somebody else may be faster.",
-			Refusals:    []*fault.Error{ErrNotFound},
-			ReadOnly:    true,
-			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handlePreview),
+			Name: "previewOperation", Summary: "Preview an operation on units",
+			Description: "Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing " +
+				"is written or reserved: another operation may come first.",
+			Refusals: []*fault.Error{ErrNotFound},
+			ReadOnly: true,
+			Reads:    "authorization",
+			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead, Limited: owners.Scopes(),
-			Name: "getBalance", Summary: "Read an authorization's balance",
-			Description: "The counters alone, for a screen that shows them often.",
+			Name: "getBalance", Summary: "Get an authorization's balance",
+			Description: "Returns only the counters, for screens that refresh them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
@@ -56,7 +66,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
-			Description: "What holds units, and what has held them, in the order of making.",
+			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Reads:       "authorization",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
@@ -64,30 +74,33 @@ func (s *Service) unitRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead, Limited: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
-			Description: "Every movement of every unit: who, when, what, and the counters after it. Each entry carries the hash of the one before, so that a change past the program shows.",
-			Refusals:    []*fault.Error{ErrNotFound},
-			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleEntries),
+			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash " +
+				"of the previous entry, so changes that bypass the program can be detected.",
+			Refusals: []*fault.Error{ErrNotFound},
+			Reads:    "authorization",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 		{
-			// Each operation of it needs the permission of its kind.
+			// Each operation is checked against the permission for its kind.
 			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
-			Name: "bulkOperations", Summary: "Carry out many operations on units",
-			Description: "Up to 200 operations in one request and one transaction, each with its own verdict; those that are accepted take effect though others are refused. With `atomic` all of them take effect or none. Operations on one authorization are decided in their order. Each needs the permission of its kind.",
-			Refusals:    []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleBulk),
+			Name: "bulkOperations", Summary: "Run many operations on units",
+			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take effect even if " +
+				"others are refused. With `atomic`, either all take effect or none. Operations on one authorization are decided in the " +
+				"given order. Each operation needs the permission for its kind.",
+			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
 		},
 	}
 }
 
-// reservationBody is a reservation as clients see it.
+// reservationBody is a reservation in API responses.
 type reservationBody struct {
 	ID              uuid.UUID     `json:"id"`
 	AuthorizationID uuid.UUID     `json:"authorizationId"`
 	Units           int           `json:"units"`
 	ConsumedUnits   int           `json:"consumedUnits"`
 	ReleasedUnits   int           `json:"releasedUnits"`
-	Open            bool          `json:"open"` // it holds units: some are left, and it has not expired
+	Open            bool          `json:"open"` // some units are left, and it has not expired
 	ServiceDate     calendar.Date `json:"serviceDate"`
 	ExpiresAt       *time.Time    `json:"expiresAt"`
 	AppointmentID   *uuid.UUID    `json:"appointmentId"`
@@ -96,7 +109,7 @@ type reservationBody struct {
 	UpdatedAt       time.Time     `json:"updatedAt"`
 }
 
-// reservationBodyOf returns the reservation as it is at the time.
+// reservationBodyOf returns the reservation as of the given time.
 func reservationBodyOf(r Reservation, now time.Time) reservationBody {
 	return reservationBody{
 		ID: r.ID, AuthorizationID: r.AuthorizationID, Units: r.Units, ConsumedUnits: r.Consumed, ReleasedUnits: r.Released,
@@ -106,7 +119,7 @@ func reservationBodyOf(r Reservation, now time.Time) reservationBody {
 }
 
 // reservationBodiesOf returns the reservations of an outcome as they were right after the
-// operation, so that a repeated answer is the same.
+// operation, so that a replayed response is identical.
 func reservationBodiesOf(found []Reservation) []reservationBody {
 	bodies := make([]reservationBody, len(found))
 	for i, r := range found {
@@ -115,15 +128,15 @@ func reservationBodiesOf(found []Reservation) []reservationBody {
 	return bodies
 }
 
-// keyed is the header by which a client may repeat an operation.
+// keyed is the header that makes an operation idempotent.
 type keyed struct {
 	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
 }
 
-// replayed marks an answer that was given before.
+// replayed marks a stored response to a repeated request.
 type replayed bool
 
-// Header tells a repeated answer from a first one.
+// Header marks a replayed response.
 func (r replayed) Header(h http.Header) {
 	if r {
 		h.Set("Idempotency-Replayed", "true")
@@ -199,7 +212,7 @@ type consumeRequest struct {
 	ReservationID *uuid.UUID    `json:"reservationId"`
 	Units         *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
 	ServiceDate   calendar.Date `json:"serviceDate"`
-	// Remainder says what becomes of the rest of a named reservation.
+	// What happens to the rest of a named reservation.
 	Remainder string  `json:"remainder" validate:"omitempty,oneof=release keep"`
 	Reason    *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
@@ -216,7 +229,7 @@ type consumeAnswer struct {
 	Reservations  []reservationBody `json:"reservations"`
 	Authorization authorizationBody `json:"authorization"`
 	ConsumedUnits int               `json:"consumedUnits"`
-	// MissingUnits were worked and are neither reserved nor available: they are not booked.
+	// Units of worked time that are neither reserved nor available. They are not booked.
 	MissingUnits int `json:"missingUnits"`
 }
 
@@ -243,13 +256,13 @@ type previewRequest struct {
 type previewAnswer struct {
 	Allowed bool         `json:"allowed"`
 	Refusal *refusalBody `json:"refusal"`
-	// Authorization is as it would be afterwards.
+	// The authorization after the operation.
 	Authorization authorizationBody `json:"authorization"`
 	ConsumedUnits int               `json:"consumedUnits"`
 	MissingUnits  int               `json:"missingUnits"`
 }
 
-// refusalBody is what the problem document would say.
+// refusalBody has the error that the operation would return.
 type refusalBody struct {
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
@@ -304,7 +317,7 @@ func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, er
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
-	Open *bool `query:"open"` // true: only reservations that hold units now; false: only the others
+	Open *bool `query:"open"` // true: only open reservations; false: only closed ones
 }
 
 func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
@@ -317,13 +330,13 @@ func (s *Service) handleReservations(ctx context.Context, in reservationsRequest
 	return httpx.PageOf(in.PageQuery, found, body, func(r Reservation) any { return r.ID }), err
 }
 
-// entryBody is a line of the ledger as clients see it.
+// entryBody is a ledger entry in API responses.
 type entryBody struct {
 	Sequence            int64         `json:"sequence"`
 	Kind                EntryKind     `json:"kind"`
 	Units               int           `json:"units"`
 	ReservationID       *uuid.UUID    `json:"reservationId"`
-	ServiceDate         calendar.Date `json:"serviceDate" null:"true"` // null: it is about no service
+	ServiceDate         calendar.Date `json:"serviceDate" null:"true"` // null: the entry is not about a service
 	OperationID         uuid.UUID     `json:"operationId"`
 	ActorID             uuid.UUID     `json:"actorId"`
 	RequestID           string        `json:"requestId"`

@@ -10,34 +10,35 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Impact is what a change of an authorization would mean for what is booked on it.
+// Impact is the effect of a change on the bookings of an authorization.
 type Impact struct {
-	Balance                        // as it would be, were nothing done about what is stranded
-	Bookings     []StrandedBooking // the earliest first
-	Units        int               // of those bookings
-	MissingUnits int               // which the new total would lack even without those bookings
-	OtherOutside int               // reservations outside the dates that are of no appointment that is still to take place
+	Balance                        // after the change, with the stranded bookings unchanged
+	Bookings     []StrandedBooking // earliest first
+	Units        int               // held by these bookings
+	MissingUnits int               // units that the new total would lack even without these bookings
+	OtherOutside int               // reservations outside the dates without a SCHEDULED appointment
 }
 
-// StrandedBooking is an appointment that the authorization would not cover any more.
+// StrandedBooking is an appointment that the authorization would no longer cover.
 type StrandedBooking struct {
 	BookedAppointment
 	Cause Cause
 }
 
-// Cause says why an appointment would be stranded.
+// Cause is the reason why an appointment would be stranded.
 type Cause string
 
-// The causes, in the order in which they are looked for.
+// The causes, in the order of the checks.
 const (
 	CauseDates  Cause = "OUTSIDE_DATES"
 	CauseStatus Cause = "CANCELLED"
-	CauseUnits  Cause = "UNITS" // the total would not be enough for it, and those before it
+	CauseUnits  Cause = "UNITS" // the total is too low for it and the earlier ones
 )
 
-// Impact tells what a change would strand: appointments outside the new dates; from
-// today on all, where it is cancelled; and where the total is not enough, the latest
-// ones until the others fit. Nothing is written. Errors: [ErrNotFound], [fault.ErrInvalid].
+// Impact returns the bookings that a change would strand: appointments outside the new dates; all
+// appointments from today on, if the authorization is cancelled; and, if the total is too low, the
+// latest appointments until the others fit. It writes nothing. Errors: [ErrNotFound],
+// [fault.ErrInvalid].
 func (s *Service) Impact(ctx context.Context, id uuid.UUID, c Change) (Impact, error) {
 	if err := c.check(); err != nil {
 		return Impact{}, err
@@ -78,8 +79,7 @@ func (s *Service) impactOn(ctx context.Context, a Authorization, c Change, at Mo
 	return i, err
 }
 
-// impactOf returns which of the appointments an authorization with these terms would
-// not cover.
+// impactOf returns the appointments that an authorization with these terms would not cover.
 func impactOf(a Authorization, scheduled []BookedAppointment, today calendar.Date) Impact {
 	i := Impact{Balance: a.Balance}
 	var covered []BookedAppointment
@@ -107,36 +107,35 @@ func impactOf(a Authorization, scheduled []BookedAppointment, today calendar.Dat
 	return i
 }
 
-// Policy says what becomes of the appointments that a change would strand.
+// Policy says how a change handles the appointments that it would strand.
 type Policy string
 
-// The policies; without one, a change that would strand bookings is refused.
+// The policies. Without one, a change that would strand bookings is refused.
 const (
 	CancelStranded Policy = "CANCEL"
 	MoveStranded   Policy = "MOVE" // to another authorization
-	// KeepStranded leaves them as they are, to be dealt with later. It helps where an
-	// authorization is cancelled: units that are held fit every total and lie within
-	// every authorization's dates.
+	// KeepStranded leaves them unchanged. It applies only to a cancellation: other changes that
+	// strand held units are refused.
 	KeepStranded Policy = "KEEP"
 )
 
-// cancels reports whether the change is what takes the authorization back.
+// cancels reports whether the change cancels the authorization.
 func (c Change) cancels(a Authorization) bool {
 	return c.Status.Given && c.Status.Value == Cancelled && a.Decision != Cancelled
 }
 
-// shortens reports whether days would be within the authorization no more.
+// shortens reports whether the change removes days from the authorization.
 func (c Change) shortens(a Authorization) bool {
 	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given && c.EndDate.Value.Before(a.EndDate)
 }
 
-// untold reports whether the appointment would be stranded without a refusal of its own
-// where nothing is said of it: of one that holds units, its reservation tells.
-func (b StrandedBooking) untold() bool {
+// needsPolicy reports whether the appointment needs [ErrBookingsStranded]. If it holds units, the
+// checks of its reservation refuse the change.
+func (b StrandedBooking) needsPolicy() bool {
 	return b.Cause == CauseStatus || b.Cause == CauseDates && b.Units == 0
 }
 
-// strandedRefusals are what may stand against a policy.
+// strandedRefusals returns the errors of applying a policy.
 func (s *Service) strandedRefusals() []*fault.Error {
 	if s.calendar == nil {
 		return nil
@@ -144,11 +143,10 @@ func (s *Service) strandedRefusals() []*fault.Error {
 	return s.calendar.Refusals()
 }
 
-// settleStranded does with the appointments that the change would strand what it
-// says, and returns the authorization as that has left it. Where it says nothing, an
-// authorization with appointments from today on is not cancelled, nor shortened past one
-// that holds nothing: the error is [ErrBookingsStranded]. Of units that are held, dates and
-// totals have refusals of their own.
+// settleStranded applies the change's policy to the appointments that the change would strand, and
+// returns the resulting authorization. Without a policy, it refuses to cancel an authorization with
+// appointments from today on, and to remove days with an appointment that holds no units: the error
+// is [ErrBookingsStranded]. Other checks refuse dates and totals that conflict with held units.
 func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change, at Moment) (Authorization, error) {
 	if c.Stranded == KeepStranded || c.Stranded == "" && !c.cancels(a) && !c.shortens(a) {
 		return a, nil
@@ -162,11 +160,13 @@ func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change,
 		return a, err
 	}
 	if c.Stranded == "" {
-		if !slices.ContainsFunc(i.Bookings, StrandedBooking.untold) {
+		if !slices.ContainsFunc(i.Bookings, StrandedBooking.needsPolicy) {
 			return a, nil
 		}
 		return a, ErrBookingsStranded.With(StrandedBookings{i.bookings(), i.Units},
-			"%d appointments with %d units are still booked on the authorization; say what becomes of them.", len(i.Bookings), i.Units)
+			"%d appointments with %d units are still booked on the authorization. Choose whether to cancel, move or keep them.", len(
+				i.Bookings,
+			), i.Units)
 	}
 	resettlement := Resettlement{AuthorizationID: a.ID, Reason: c.Reason}
 	if c.Stranded == MoveStranded {

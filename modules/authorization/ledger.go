@@ -12,61 +12,57 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Ledger is the account book of some authorizations, as the transaction sees it in
-// which it was opened. What appointments claim of it is decided in memory, one
-// after the other, by the same rules as operations of their own; [Ledger.Write]
-// writes what came of it, in the caller's transaction. Its entries carry the
-// caller's operation ids, and it is the caller that remembers those: no row of an
-// operation is written here. Not safe for concurrent use; worthless once the
-// transaction is over.
+// Ledger is the account book of some authorizations within one transaction. Appointments' claims
+// are decided in memory, one after the other, by the same rules as operations. [Ledger.Write]
+// writes the results in the caller's transaction. The entries carry the caller's operation ids; the
+// caller stores its own responses. A Ledger is not safe for concurrent use, and is invalid after
+// the transaction.
 type Ledger struct {
 	service *Service
 	desk    *desk
 }
 
-// Held names an authorization, and the reservation on it that an appointment has,
-// if it has one.
+// Held has the keys of an authorization and of an appointment's reservation on it, if any.
 type Held struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	ReservationID   *uuid.UUID
 }
 
-// OpenLedger reads authorizations with those of their reservations that are named,
-// in the transaction of the context, which must be SERIALIZABLE if anything is to
-// be written: one statement for the authorizations, and one each for reservations
-// and first days of weeks where those are needed. It needs no caller. What is not
-// there is left out.
+// OpenLedger reads authorizations and the named reservations, in the transaction of the context.
+// The transaction must be SERIALIZABLE if anything is written. It runs one statement for the
+// authorizations and, if needed, one each for reservations and first days of weeks. It needs no
+// caller. Missing authorizations and reservations are omitted.
 func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
 	d := &desk{now: now, bookings: map[authorizationKey]*booking{}}
-	asked := map[authorizationKey][]Operation{}
+	requested := map[authorizationKey][]Operation{}
 	for _, h := range held {
 		key := authorizationKey{h.OrganizationID, h.AuthorizationID}
-		asked[key] = append(asked[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
+		requested[key] = append(requested[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
 	}
-	if len(asked) == 0 {
+	if len(requested) == 0 {
 		return &Ledger{s, d}, nil
 	}
-	if err := s.read(ctx, d, asked, &reading{}); err != nil {
+	if err := s.read(ctx, d, requested, &reading{}); err != nil {
 		return nil, err
 	}
 	return &Ledger{s, d}, nil
 }
 
-// Authorization returns it as the claims so far have left it.
+// Authorization returns the authorization after the claims so far.
 func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool) {
-	made := l.desk.bookings[authorizationKey{organization, id}]
-	if made == nil {
+	current := l.desk.bookings[authorizationKey{organization, id}]
+	if current == nil {
 		return Authorization{}, false
 	}
-	return made.after.Authorization, true
+	return current.after.Authorization, true
 }
 
-// Write writes what was kept, and publishes the balances.
+// Write writes the kept claims, and publishes the balances.
 func (l *Ledger) Write(ctx context.Context) error { return l.service.write(ctx, l.desk) }
 
-// Sheet is where the claims of one request are noted: all of them are kept, or none.
-// There is one sheet of a ledger at a time.
+// Sheet collects the claims of one request: all of them are kept, or none. A ledger has one sheet
+// at a time.
 type Sheet struct {
 	desk   *desk
 	drafts map[authorizationKey]booking
@@ -77,12 +73,12 @@ func (l *Ledger) Sheet() *Sheet {
 	return &Sheet{desk: l.desk, drafts: map[authorizationKey]booking{}}
 }
 
-// Claim is what an appointment claims of an authorization.
+// Claim is an appointment's claim on an authorization.
 type Claim struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	AppointmentID   uuid.UUID
-	ReservationID   uuid.UUID // the appointment's; what has to be reserved is reserved by this id where it is not there yet
+	ReservationID   uuid.UUID // the appointment's reservation; created with this id if it does not exist
 	Units           int       // 0 to [MaxUnits]
 	ServiceDate     calendar.Date
 
@@ -94,22 +90,21 @@ type Claim struct {
 
 func (c Claim) key() authorizationKey { return authorizationKey{c.OrganizationID, c.AuthorizationID} }
 
-// Hold has the appointment's reservation hold the claim's units for its service
-// date from now on, and returns every rule that stands against it: [ErrNotFound],
-// [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits], [ErrCapExceeded]. To
-// hold fewer units on the same day is always possible. The error is
+// Hold sets the units and the service date of the appointment's reservation. It returns every rule
+// that this would break: [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
+// [ErrCapExceeded]. Holding fewer units on the same day is always allowed. The error is
 // [ErrBooksDamaged].
 func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
-	made, ok := s.booking(c.key())
+	current, ok := s.booking(c.key())
 	if !ok {
 		return []*fault.Error{ErrNotFound}, nil
 	}
-	r := made.after.reservation(c.ReservationID)
+	r := current.after.reservation(c.ReservationID)
 	if r == nil && c.Units == 0 {
-		return made.after.refusals(0, c.ServiceDate), nil
+		return current.after.refusals(0, c.ServiceDate), nil
 	}
 	op := c.operation(Reserve, r)
-	outcome := s.decide(made, op)
+	outcome := s.decide(current, op)
 	switch {
 	case outcome.Refusal == nil:
 		return nil, nil
@@ -120,35 +115,34 @@ func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
 	}
 }
 
-// Release gives back whatever the appointment's reservation still holds. The error
-// is [ErrBooksDamaged].
+// Release releases all units that the appointment's reservation still holds. The error is
+// [ErrBooksDamaged].
 func (s *Sheet) Release(c Claim) error {
-	made, ok := s.booking(c.key())
+	current, ok := s.booking(c.key())
 	if !ok {
 		return ErrNotFound
 	}
-	r := made.after.reservation(c.ReservationID)
+	r := current.after.reservation(c.ReservationID)
 	if r == nil || !r.hasLeft() {
 		return nil
 	}
 	c.Units = 0
-	return errorOf(s.decide(made, c.operation(Release, r)).Refusal)
+	return errorOf(s.decide(current, c.operation(Release, r)).Refusal)
 }
 
-// Settle consumes the claim's units for a session on its service date, and gives
-// back what is left of the reservation. What was not reserved is taken from what
-// is available; it returns how many units that made, and how many are missing:
-// all of them where the day is outside the authorization. Errors:
-// [ErrBooksDamaged], [ErrReservationClosed] where it was settled before.
+// Settle consumes the claim's units for a session on its service date, and releases the rest of the
+// reservation. Units beyond the reservation are taken from the available units. It returns the
+// numbers of consumed and missing units; all are missing if the day is outside the authorization.
+// Errors: [ErrBooksDamaged], [ErrReservationClosed] if it was settled before.
 func (s *Sheet) Settle(c Claim) (consumed, missing int, err error) {
-	made, ok := s.booking(c.key())
+	current, ok := s.booking(c.key())
 	if !ok {
 		return 0, 0, ErrNotFound
 	}
-	if c.Units == 0 || !made.after.Covers(c.ServiceDate) {
+	if c.Units == 0 || !current.after.Covers(c.ServiceDate) {
 		return 0, c.Units, s.Release(c)
 	}
-	outcome := s.decide(made, c.operation(Consume, made.after.reservation(c.ReservationID)))
+	outcome := s.decide(current, c.operation(Consume, current.after.reservation(c.ReservationID)))
 	return outcome.Consumed, outcome.Missing, errorOf(outcome.Refusal)
 }
 
@@ -159,33 +153,33 @@ func errorOf(refusal *fault.Error) error {
 	return refusal
 }
 
-// Keep takes over what was noted. The sheet is used up.
+// Keep applies the sheet's claims to the ledger. The sheet must not be used afterwards.
 func (s *Sheet) Keep() {
 	for _, key := range slices.SortedFunc(maps.Keys(s.drafts), compareKeys) {
-		made := s.drafts[key]
-		if len(made.entries) == len(s.desk.bookings[key].entries) {
+		current := s.drafts[key]
+		if len(current.entries) == len(s.desk.bookings[key].entries) {
 			continue
 		}
-		*s.desk.bookings[key] = made
-		s.desk.messages = append(s.desk.messages, balanceMessage(made))
+		*s.desk.bookings[key] = current
+		s.desk.messages = append(s.desk.messages, balanceMessage(current))
 	}
 }
 
 func (s *Sheet) booking(key authorizationKey) (booking, bool) {
-	if made, begun := s.drafts[key]; begun {
-		return made, true
+	if current, ok := s.drafts[key]; ok {
+		return current, true
 	}
-	if there := s.desk.bookings[key]; there != nil {
-		return *there, true
+	if existing := s.desk.bookings[key]; existing != nil {
+		return *existing, true
 	}
 	return booking{}, false
 }
 
-func (s *Sheet) decide(made booking, op Operation) Outcome {
+func (s *Sheet) decide(current booking, op Operation) Outcome {
 	var outcome Outcome
-	made.after, outcome = decideNext(made.after, op, Moment{Now: s.desk.now})
-	made.entries = append(made.entries, outcome.Entries...)
-	s.drafts[made.after.key()] = made
+	current.after, outcome = decideNext(current.after, op, Moment{Now: s.desk.now})
+	current.entries = append(current.entries, outcome.Entries...)
+	s.drafts[current.after.key()] = current
 	return outcome
 }
 

@@ -8,11 +8,11 @@ import (
 	"omnirapeutic/platform/operation"
 )
 
-// operations is the memory of operations on units.
+// operations stores the outcomes of operations on units, for replay.
 var operations = operation.In("unit_operations")
 
-// memory is what an operation's row keeps of its outcome: what a repetition
-// must answer, and nothing that identifies a patient.
+// memory is the stored form of an outcome: the content of a replayed response, without data that
+// identifies a patient.
 type memory struct {
 	operation.Answer
 	Balance      Balance       `json:"balance"`
@@ -39,7 +39,7 @@ func memoryOf(op Operation, o Outcome) memory {
 	return m
 }
 
-// done returns the row that lets a repetition of the operation get the same answer.
+// done returns the row from which a repeated operation is answered.
 func (b batch) done(op Operation, o Outcome, now time.Time) (operation.Done, error) {
 	stored, err := json.Marshal(memoryOf(op, o))
 	return operation.Done{
@@ -47,8 +47,8 @@ func (b batch) done(op Operation, o Outcome, now time.Time) (operation.Done, err
 	}, err
 }
 
-// recall returns the outcome of the earlier operation, on the authorization as
-// it is now.
+// recall returns the stored outcome of an earlier operation. Fields that are not stored come from
+// the current authorization.
 func recall(now Authorization, earlier operation.Done) (Outcome, error) {
 	var m memory
 	if err := earlier.Recall(&m); err != nil {
@@ -67,7 +67,7 @@ func recall(now Authorization, earlier operation.Done) (Outcome, error) {
 	o.Authorization.Balance = m.Balance
 	o.Authorization.Version = m.Version
 	o.Authorization.UpdatedAt = m.UpdatedAt
-	o.Authorization.NextExpiry = nil // the balance is the one of that moment
+	o.Authorization.NextExpiry = nil // the balance is that of the earlier operation
 	if m.Refusal != nil {
 		refusal, err := m.Refusal.Thaw()
 		if err != nil {
@@ -78,9 +78,8 @@ func recall(now Authorization, earlier operation.Done) (Outcome, error) {
 	return o, nil
 }
 
-// ForgetOperations deletes what is remembered of operations that are older than
-// the given time, of all organizations, and returns how many those were. Their
-// entries stay.
+// ForgetOperations deletes the stored outcomes of operations older than the given duration, of all
+// organizations, and returns their number. Ledger entries are kept.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
 	return operations.Forget(ctx, s.database, "units.forget", s.clock().Add(-older))
 }

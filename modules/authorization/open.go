@@ -6,14 +6,14 @@ import (
 )
 
 // A reservation is open while it holds units that count as scheduled: some are left, and its hold
-// has not expired. An expired hold is not open from that time on, even before the sweeper releases
+// has not expired. An expired hold is closed from that time on, even before the sweeper releases
 // it. This file is the only definition, in Go and in SQL. The column "open" of unit_reservations
-// only says that units are left.
+// only means that units are left.
 
 // OpenAt reports whether the reservation is open at that time.
 func (r Reservation) OpenAt(now time.Time) bool { return r.hasLeft() && !r.lapsed(now) }
 
-// ExpiredAt reports whether the reservation is a hold that has expired by that time and still has
+// ExpiredAt reports whether the reservation is a hold that has expired by that time, and still has
 // units for the sweeper to release.
 func (r Reservation) ExpiredAt(now time.Time) bool { return r.hasLeft() && r.lapsed(now) }
 
@@ -23,19 +23,19 @@ func (r Reservation) lapsed(now time.Time) bool {
 	return r.ExpiresAt != nil && !r.ExpiresAt.After(now)
 }
 
-// openSQL is [Reservation.OpenAt] for the table or alias and the parameter with the time.
+// openSQL returns [Reservation.OpenAt] as SQL, for a table or alias and a time parameter.
 func openSQL(reservation, now string) string {
 	return fmt.Sprintf("%[1]s.open AND (%[1]s.expires_at IS NULL OR %[1]s.expires_at > %[2]s)", reservation, now)
 }
 
-// expiredSQL is [Reservation.ExpiredAt], likewise.
+// expiredSQL returns [Reservation.ExpiredAt] as SQL, for a table or alias and a time parameter.
 func expiredSQL(reservation, now string) string {
 	return fmt.Sprintf("%[1]s.open AND %[1]s.expires_at <= %[2]s", reservation, now)
 }
 
-// expiredUnitsSQL is the number of units in expired holds of an authorization, for the table or
-// alias of the authorization; it needs the parameter @now. It reads reservations only if a hold may
-// have expired. Index: unit_reservations_open_oldest_first.
+// expiredUnitsSQL returns SQL for the number of units in expired holds of an authorization, for a
+// table or alias of the authorization. It needs the parameter @now. It reads reservations only if a
+// hold may have expired. Index: unit_reservations_open_oldest_first.
 func expiredUnitsSQL(authorization string) string {
 	return fmt.Sprintf(`CASE WHEN %[1]s.next_expiry <= @now THEN (
 			SELECT coalesce(sum(r.units - r.consumed_units - r.released_units), 0)

@@ -12,42 +12,39 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Operation is one change of units that somebody asks for. Ids are chosen
-// before any transaction begins, so that the change can be found again after an
-// ambiguous COMMIT, and asked for again after any failure.
+// Operation is one requested change of units. Its ids are chosen before the transaction begins, so
+// that the change can be found after an ambiguous COMMIT and retried after any failure.
 type Operation struct {
-	ID              uuid.UUID // of this operation: repeated, it takes effect once
+	ID              uuid.UUID // repeated with the same id, it takes effect once
 	Kind            EntryKind
 	AuthorizationID uuid.UUID
-	Units           int         // Reserve, Release, Consume: 0 means all that is left of the named reservation
+	Units           int         // Reserve, Release, Consume: 0 means all remaining units of the named reservation
 	Total           int         // Adjust: the new total
-	Match           patch.Match // Adjust: which versions of the authorization it is meant for
-	// ReservationID names the reservation to settle or, of a Reserve, to resize: it
-	// holds Units for ServiceDate from then on. Nil: take from the oldest open ones
-	// that carry no appointment.
+	Match           patch.Match // Adjust: the versions of the authorization that it applies to
+	// ReservationID is the reservation to settle or, for a Reserve, to resize to Units for
+	// ServiceDate. Nil: take units from the oldest open reservations without an appointment.
 	ReservationID *uuid.UUID
-	NewID         uuid.UUID     // the id of the reservation that this operation may make
-	ServiceDate   calendar.Date // of Reserve and Consume; none: see [decide]
+	NewID         uuid.UUID     // the id of the reservation that this operation may create
+	ServiceDate   calendar.Date // for Reserve and Consume; zero: see [decide]
 	HoldFor       time.Duration // Reserve: how long the hold lasts; 0: until it is settled
-	Reference     *string       // Reserve: the caller's own
-	AppointmentID *uuid.UUID    // the appointment that the reservation is for, and may settle it
+	Reference     *string       // Reserve: set by the caller
+	AppointmentID *uuid.UUID    // the appointment that owns the reservation and may settle it
 	KeepRest      bool          // Consume of a named reservation: what is left stays reserved
 	Reason        *string
 
-	// Bound is, of an operation that was asked for together with others, a sum of
-	// all of them.
+	// Bound is a hash of all operations of the batch, for an operation that was requested together
+	// with others.
 	Bound []byte
 
 	ActorID   uuid.UUID
 	RequestID string
-	Address   string     // of the connection, for the audit trail
-	GrantID   *uuid.UUID // as well
-	// Repeatable says that the client chose the id and may ask again: a refusal
-	// is then remembered like an acceptance.
+	Address   string     // the client's IP address, for the audit trail
+	GrantID   *uuid.UUID // also for the audit trail
+	// Repeatable says that the client chose the id and may retry, so refusals are stored too.
 	Repeatable bool
 }
 
-// reservedFor returns the day for which a reservation is made.
+// reservedFor returns the service date of a new reservation.
 func (o Operation) reservedFor(today calendar.Date) calendar.Date {
 	if o.ServiceDate.IsZero() {
 		return today
@@ -55,8 +52,8 @@ func (o Operation) reservedFor(today calendar.Date) calendar.Date {
 	return o.ServiceDate
 }
 
-// fingerprint tells whether two operations with one id ask for the same thing.
-// It leaves out who asks and what was chosen for the operation, not by it.
+// fingerprint returns a hash by which two operations with one id are compared. It excludes the
+// caller and the generated ids.
 func (o Operation) fingerprint() []byte {
 	b := make([]byte, 0, 256)
 	word := func(s string) { b = append(append(b, s...), '|') }
@@ -88,24 +85,23 @@ func text(id *uuid.UUID) string {
 	return id.String()
 }
 
-// Outcome is what an operation came to: a refusal, or what it changed.
+// Outcome is the result of an operation: a refusal, or the changes.
 type Outcome struct {
 	Refusal       *fault.Error   // nil: accepted
-	Reasons       []*fault.Error // Reserve: every rule that stands against it, the refusal first
+	Reasons       []*fault.Error // Reserve: every rule that it would break, the refusal first
 	Authorization Authorization
-	Reservations  []Reservation // those it made or changed, oldest first
-	Entries       []Entry       // those it wrote, none where nothing had to change
-	Consumed      int           // Consume: units that were turned into used ones
+	Reservations  []Reservation // those created or changed, oldest first
+	Entries       []Entry       // the entries written; none if nothing had to change
+	Consumed      int           // Consume: units turned into used units
 	Missing       int           // Consume: units of worked time that the authorization does not cover
-	Replayed      bool          // the answer of an earlier operation with this id
-	Today         calendar.Date // on which it was decided: the status is that of this day
+	Replayed      bool          // whether this is the stored outcome of an earlier operation with this id
+	Today         calendar.Date // the date of the decision, which the status is for
 }
 
-// view is the authorization as it counted when the operation was decided.
+// view returns the authorization as of the decision.
 func (o Outcome) view() View { return o.Authorization.viewOn(o.Today) }
 
-// Moment is when an operation is decided: the instant, and the date that it
-// has in the organization's time zone.
+// Moment is the time of a decision: the instant, and its date in the organization's time zone.
 type Moment struct {
 	Now   time.Time
 	Today calendar.Date

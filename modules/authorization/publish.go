@@ -6,8 +6,8 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// EventBalance is the type of the event that an authorization's counters have
-// changed; it needs [PermissionRead] and comes with a [BalanceChange].
+// EventBalance is the type of the event that an authorization's counters have changed. Subscribers
+// need [PermissionRead]. Its data is a [BalanceChange].
 const EventBalance = "authorization.balance"
 
 // EventTypes returns the types of all events that this module publishes.
@@ -15,8 +15,8 @@ func EventTypes() []outbox.Type {
 	return []outbox.Type{{Name: EventBalance, Permission: PermissionRead}}
 }
 
-// BalanceChange is an authorization's counters once an operation has changed
-// them. It leaves the system, so it names no patient.
+// BalanceChange has an authorization's counters after an operation. It leaves the system, so it
+// does not identify the patient.
 type BalanceChange struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 	TotalUnits      int       `json:"totalUnits"`
@@ -24,10 +24,10 @@ type BalanceChange struct {
 	ScheduledUnits  int       `json:"scheduledUnits"`
 	AvailableUnits  int       `json:"availableUnits"`
 	Version         int       `json:"version"`
-	Operation       EntryKind `json:"operation"` // the last one, where several changed them at once
+	Operation       EntryKind `json:"operation"` // the last one, if several changed the counters at once
 }
 
-// balanceMessage tells of what operations have left on one authorization.
+// balanceMessage returns the event for the operations on one authorization.
 func balanceMessage(b booking) outbox.Message {
 	a := b.after.Authorization
 	return outbox.Message{

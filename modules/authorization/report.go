@@ -6,62 +6,58 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// recentDays is the window of the recent rate: the trailing four weeks.
+// recentDays is the window of the recent rate: the last four weeks.
 const recentDays = 28
 
-// activity is what an authorization's ledger and reservations add to its counters
-// for a report.
+// activity is the data from an authorization's ledger and reservations that a report needs besides
+// the counters.
 type activity struct {
 	recent     int           // units consumed with a service date in the window: see [Authorization.recentWindow]
-	lastBooked calendar.Date // the last service date of the open reservations; none: there are none
+	lastBooked calendar.Date // the last service date of the open reservations; zero: no open reservations
 }
 
-// Utilization is what has become of an authorization's units by a day, and what
-// may be expected of the rest. Units are whole; the days of an authorization are
-// counted with the first and the last; today counts as gone by.
+// Utilization reports the use of an authorization's units up to a day, and a projection. Units are
+// whole. Day counts include the first day and the last, and today counts as elapsed.
 type Utilization struct {
 	View
 	SpanDays    int // from the first day to the last
-	ElapsedDays int // of these, until today: 0 before the first day, all of them after the last
+	ElapsedDays int // up to today: 0 before the first day, SpanDays after the last
 
-	// Shares in percent, cut to one decimal and not rounded up, so that 100 means
-	// all. Nil where the authorization has no units.
+	// Percentages, truncated to one decimal, so that 100 means all. Nil if the authorization has no
+	// units.
 	UsedPercent   *float64 // Used of Total
 	BookedPercent *float64 // Used + Scheduled of Total
-	// ElapsedPercent is ElapsedDays of SpanDays, cut likewise.
+	// ElapsedPercent is ElapsedDays as a percentage of SpanDays, truncated to one decimal.
 	ElapsedPercent float64
-	// PacePercent is the share of the units that are used, of the share of the days
-	// that are gone: 100 uses up the authorization on its last day. Cut likewise. Nil
-	// without units, and before the first day.
+	// PacePercent is the share of units used divided by the share of days elapsed. At 100, the
+	// units are used up on the last day. It is truncated to one decimal; nil without units, and
+	// before the first day.
 	PacePercent *float64
 
-	// Rates in units a week, rounded to one decimal, half up; nil before the first day.
-	// AverageWeekly is Used × 7 ÷ ElapsedDays. RecentWeekly is the same of the last 28
-	// of the elapsed days, or of all where there are fewer, by service date; nil too
-	// once the authorization has ended.
+	// Rates in units per week, rounded to one decimal, half up; nil before the first day.
+	// AverageWeekly is Used × 7 ÷ ElapsedDays. RecentWeekly is the rate of the last 28 elapsed
+	// days, or of all if fewer, by service date; it is also nil after the authorization has ended.
 	AverageWeekly *float64
 	RecentWeekly  *float64
 
-	// ExhaustedOn is the day at whose end no unit will be left. First all open
-	// reservations count as used, the last of them on its service date; what is still
-	// available then goes at the recent rate, from the day after it, or after today
-	// where that is later. None where that does not happen within the authorization,
-	// where nothing is left already, and where the authorization is not granted, or
-	// has ended.
+	// ExhaustedOn is the projected day after which no units are left. The projection assumes that
+	// all open reservations are used, the last one on its service date. The available units are
+	// then used at the recent rate, from the following day or from tomorrow, whichever is later. It
+	// is zero if that day is after the authorization's end, if no units are left already, and if
+	// the authorization is not granted or has ended.
 	ExhaustedOn calendar.Date
-	// UnusedAtEnd are the units that will be left after the last day in the same
-	// projection, its use at the recent rate rounded to whole units, half up. What is
-	// available now, where it has ended; nil where it is not granted.
+	// UnusedAtEnd is the number of units left after the last day in the same projection. The use at
+	// the recent rate is rounded to whole units, half up. After the end, it is the number of
+	// available units. Nil if it is not granted.
 	UnusedAtEnd *int
-	// LastBookable is the last day for which one more unit can be reserved: the last
-	// of the authorization that no cap closes. None where nothing is available, or it
-	// is not granted.
+	// LastBookable is the last day for which one more unit can be reserved: the last day of the
+	// authorization that no cap closes. Zero if no units are available or the authorization is not
+	// granted.
 	LastBookable calendar.Date
 }
 
-// recentWindow returns the days over which the recent rate is taken, the first
-// and the last; ok is false where there are none: before the authorization begins,
-// and after its end.
+// recentWindow returns the days of the recent rate, both included. ok is false before the
+// authorization begins and after its end.
 func (a Authorization) recentWindow(today calendar.Date) (window days, ok bool) {
 	if !a.Covers(today) {
 		return days{}, false
@@ -73,8 +69,8 @@ func (a Authorization) recentWindow(today calendar.Date) (window days, ok bool) 
 	return days{first, today}, true
 }
 
-// utilizationOn computes the report of an authorization, whose scheduled units are
-// those of the moment. Weeks of caps begin on weekStart.
+// utilizationOn computes the report of an authorization. Its scheduled units must not include
+// expired holds. Weeks of caps begin on weekStart.
 func (a Authorization) utilizationOn(today calendar.Date, seen activity, weekStart time.Weekday) Utilization {
 	u := Utilization{View: a.viewOn(today), SpanDays: a.EndDate.DaysSince(a.StartDate) + 1}
 	u.ElapsedDays = min(max(today.DaysSince(a.StartDate)+1, 0), u.SpanDays)
@@ -100,7 +96,7 @@ func (a Authorization) utilizationOn(today calendar.Date, seen activity, weekSta
 
 func (d days) length() int { return d.last.DaysSince(d.first) + 1 }
 
-// project fills in what may be expected.
+// project computes the projection.
 func (u *Utilization) project(today calendar.Date, seen activity) {
 	left := u.Available()
 	if u.Decision != Active {
@@ -110,13 +106,13 @@ func (u *Utilization) project(today calendar.Date, seen activity) {
 		u.UnusedAtEnd = &left
 		return
 	}
-	from := today // until which day the schedule says what is used
+	from := today // the last day whose use is scheduled
 	if seen.lastBooked.After(from) {
 		from = seen.lastBooked
 	}
 	if window, ok := u.recentWindow(today); ok && seen.recent > 0 && left > 0 {
 		days := u.EndDate.DaysSince(from)
-		needed := (left*window.length() + seen.recent - 1) / seen.recent // days at the recent rate, the last of them begun
+		needed := (left*window.length() + seen.recent - 1) / seen.recent // days at the recent rate, the last one possibly partial
 		if needed <= days {
 			u.ExhaustedOn = from.AddDays(needed)
 		}
@@ -127,8 +123,8 @@ func (u *Utilization) project(today calendar.Date, seen activity) {
 	u.UnusedAtEnd = &left
 }
 
-// lastBookable goes back from the last day over the periods that caps close. Each
-// of these holds a booking, or a cap that allows nothing, so they are few.
+// lastBookable searches backwards from the last day, skipping periods that caps close. Such a
+// period contains a booking, or has a cap of 0, so there are few.
 func (a account) lastBookable() calendar.Date {
 	if a.Decision != Active || a.Available() == 0 {
 		return calendar.Date{}
@@ -154,7 +150,7 @@ func (a account) lastBookable() calendar.Date {
 	return calendar.Date{}
 }
 
-// percent returns the share in percent, cut to one decimal.
+// percent returns the share as a percentage, truncated to one decimal.
 func percent(part, whole int) float64 { return float64(part*1000/whole) / 10 }
 
 // tenths returns the quotient, rounded to one decimal, half up.

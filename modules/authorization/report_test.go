@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// february is an authorization of 28 days, 1 to 28 February 2026.
+// february returns an authorization of 28 days, 1 to 28 February 2026.
 func february(t *testing.T, total, used, scheduled int) Authorization {
 	t.Helper()
 	return Authorization{
@@ -24,7 +24,7 @@ func TestProjections(t *testing.T) {
 		exhausted              string
 		unused                 int
 	}{
-		// 14 days are gone, 14 to come.
+		// 14 days have elapsed, 14 remain.
 		"used up on the last day":                  {28, 14, 0, "2026-02-14", "", 14, "2026-02-28", 0},
 		"one unit more than can be used":           {29, 14, 0, "2026-02-14", "", 14, "", 1},
 		"a begun day counts":                       {15, 14, 0, "2026-02-14", "", 28, "2026-02-15", 0},
@@ -51,7 +51,7 @@ func TestProjections(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotGrantedHasNoProjection(t *testing.T) {
+func TestProjectionNeedsAGrant(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []Status{Pending, Cancelled} {
 		a := february(t, 28, 14, 0)
@@ -64,7 +64,7 @@ func TestWhatIsNotGrantedHasNoProjection(t *testing.T) {
 	}
 }
 
-func TestSharesAreCutAndRatesAreRounded(t *testing.T) {
+func TestPercentagesAreTruncatedAndRatesAreRounded(t *testing.T) {
 	t.Parallel()
 	u := february(t, 480, 431, 0).utilizationOn(date(t, "2026-02-27"), activity{}, time.Sunday)
 	require.InDelta(t, 89.7, *u.UsedPercent, 0)    // 89.79: not yet 90
@@ -85,7 +85,8 @@ func TestTheRecentWindow(t *testing.T) {
 	a := february(t, 28, 0, 0)
 	a.StartDate, a.EndDate = date(t, "2026-01-05"), date(t, "2026-07-04")
 	for today, first := range map[string]string{
-		"2026-01-05": "2026-01-05", "2026-02-01": "2026-01-05", "2026-02-02": "2026-01-06", "2026-03-02": "2026-02-03", "2026-07-04": "2026-06-07",
+		"2026-01-05": "2026-01-05", "2026-02-01": "2026-01-05", "2026-02-02": "2026-01-06", "2026-03-02": "2026-02-03",
+		"2026-07-04": "2026-06-07",
 	} {
 		window, ok := a.recentWindow(date(t, today))
 		require.True(t, ok)
@@ -117,10 +118,12 @@ func TestTheLastBookableDay(t *testing.T) {
 		booked map[string]int
 		want   string
 	}{
-		"no caps":                    {nil, nil, "2026-02-28"},
-		"a day that is full":         {[]Cap{{PerDay, 4}}, map[string]int{"2026-02-28": 4, "2026-02-27": 3}, "2026-02-27"},
-		"a week that is full":        {[]Cap{{PerWeek, 4}}, map[string]int{"2026-02-23": 4}, "2026-02-21"}, // a Saturday
-		"a day and a week":           {[]Cap{{PerDay, 2}, {PerWeek, 4}}, map[string]int{"2026-02-28": 2, "2026-02-24": 2, "2026-02-21": 2}, "2026-02-20"},
+		"no caps":             {nil, nil, "2026-02-28"},
+		"a day that is full":  {[]Cap{{PerDay, 4}}, map[string]int{"2026-02-28": 4, "2026-02-27": 3}, "2026-02-27"},
+		"a week that is full": {[]Cap{{PerWeek, 4}}, map[string]int{"2026-02-23": 4}, "2026-02-21"}, // a Saturday
+		"a day and a week": {
+			[]Cap{{PerDay, 2}, {PerWeek, 4}}, map[string]int{"2026-02-28": 2, "2026-02-24": 2, "2026-02-21": 2}, "2026-02-20",
+		},
 		"every day is full":          {[]Cap{{PerMonth, 4}}, map[string]int{"2026-02-02": 4}, ""},
 		"a cap that allows nothing":  {[]Cap{{PerDay, 0}}, nil, ""},
 		"a cap of the whole is full": {[]Cap{{PerSpan, 4}}, map[string]int{"2026-02-02": 4}, ""},
@@ -128,8 +131,8 @@ func TestTheLastBookableDay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := february(t, 28, 0, 0)
-			caps, wrong := capsOf(c.caps)
-			require.Empty(t, wrong)
+			caps, fieldErrors := capsOf(c.caps)
+			require.Empty(t, fieldErrors)
 			a.Caps, a.Booked = caps, caps.nothingBooked()
 			for day, units := range c.booked {
 				a.Scheduled += units
@@ -153,7 +156,10 @@ func TestAlertIDs(t *testing.T) {
 		require.Equal(t, kind, read)
 		require.Equal(t, id+"."+string(kind), Alert{View: View{Authorization: Authorization{ID: authorization}}, Kind: kind}.ID())
 	}
-	for _, text := range []string{"", ".", id, id + ".", id + ".expiring-7", id + ".expired.", "x.expired", "{" + id + "}.expired", "0198F0DE-0000-7000-8000-00000000000A.expired"} {
+	for _, text := range []string{
+		"", ".", id, id + ".", id + ".expiring-7", id + ".expired.", "x.expired", "{" + id + "}.expired",
+		"0198F0DE-0000-7000-8000-00000000000A.expired",
+	} {
 		_, _, ok := alertOf(text)
 		require.False(t, ok, text)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Utilization returns the reports of authorizations that pass the filter, as of
-// today, in the order that the filter's page says.
+// Utilization returns the reports of the authorizations that match the filter, as of today, in the
+// order of the filter's page.
 func (s *Service) Utilization(ctx context.Context, f Filter) ([]Utilization, error) {
 	return read(ctx, s, "report.utilization", func(ctx context.Context, at Moment) ([]Utilization, error) {
 		found, err := s.list(ctx, f, at)
@@ -19,8 +19,7 @@ func (s *Service) Utilization(ctx context.Context, f Filter) ([]Utilization, err
 	})
 }
 
-// utilizations computes the reports of authorizations as they count at the moment,
-// in their order.
+// utilizations computes the reports of the authorizations, in their order.
 func (s *Service) utilizations(ctx context.Context, of []Authorization, at Moment) ([]Utilization, error) {
 	seen, err := s.store.activities(ctx, of, at)
 	if err != nil {
@@ -37,7 +36,7 @@ func (s *Service) utilizations(ctx context.Context, of []Authorization, at Momen
 	return all, nil
 }
 
-// weekStarts returns where weeks begin for the caps of the authorizations, in their order.
+// weekStarts returns the first day of the week of each authorization's payer, in their order.
 func (s *Service) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
 	starts := make([]time.Weekday, len(of)) // Sunday without an insurance
 	var places []int
@@ -61,13 +60,14 @@ func (s *Service) weekStarts(ctx context.Context, of []Authorization) ([]time.We
 	return starts, nil
 }
 
-// Totals are the sums over authorizations, in units.
+// Totals has sums over authorizations, in units.
 type Totals struct {
 	Authorizations int
 	Balance        `gorm:"embedded"`
 }
 
-// UtilizationTotals sums up the authorizations that pass the filter, whatever its page.
+// UtilizationTotals returns the sums over the authorizations that match the filter. It ignores the
+// filter's page.
 func (s *Service) UtilizationTotals(ctx context.Context, f Filter) (Totals, error) {
 	return read(ctx, s, "report.totals", func(ctx context.Context, at Moment) (Totals, error) {
 		if err := s.ofPayer(ctx, &f); err != nil {
@@ -81,12 +81,11 @@ func (s *Service) UtilizationTotals(ctx context.Context, f Filter) (Totals, erro
 type Expiring struct {
 	Utilization
 	DaysLeft  int        // until the last day; 0 on it
-	RenewalID *uuid.UUID // what takes its place; nil: nothing yet
+	RenewalID *uuid.UUID // the authorization that replaces it; nil: none
 }
 
-// Expiring returns the authorizations in force that end today or within so many
-// days, by their last days. renewed narrows them to those that have a renewal, or
-// have none.
+// Expiring returns the authorizations in force that end today or within the given number of days,
+// sorted by end date. If renewed is not nil, it returns only those with or without a renewal.
 func (s *Service) Expiring(ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int) ([]Expiring, error) {
 	return read(ctx, s, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
 		found, err := s.store.expiring(ctx, question{
@@ -112,15 +111,15 @@ func authorizationsOf[T any](found []T, of func(T) Authorization) []Authorizatio
 	return all
 }
 
-// AtRisk is an authorization in force whose units run out early, or are left over.
+// AtRisk is an authorization in force that runs out of units early or is under-used.
 type AtRisk struct {
 	Utilization
-	UsageBand int  // 100, 90 or 80: so many percent or more are used or scheduled; 0: fewer
-	UnderUsed bool // as [AlertUnderUsed] says
+	UsageBand int  // 100, 90 or 80: at least that percentage is used or scheduled; 0: less than 80
+	UnderUsed bool // see [AlertUnderUsed]
 }
 
-// AtRisk returns the authorizations in force to which one of the kinds applies, of
-// [AlertUsed80], [AlertUsed90], [AlertUsed100] and [AlertUnderUsed], by their last days.
+// AtRisk returns the authorizations in force with one of the given kinds of risk, sorted by end
+// date. The kinds are [AlertUsed80], [AlertUsed90], [AlertUsed100] and [AlertUnderUsed].
 func (s *Service) AtRisk(ctx context.Context, kinds []AlertKind, after *EndPosition, limit int) ([]AtRisk, error) {
 	return read(ctx, s, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
 		found, err := s.store.atRisk(ctx, question{kinds: kinds, after: after, limit: limit}, at)

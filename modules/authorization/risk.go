@@ -2,24 +2,24 @@ package authorization
 
 import "omnirapeutic/platform/calendar"
 
-// AlertKind says why an authorization asks for somebody's attention.
+// AlertKind is the reason for an alert.
 type AlertKind string
 
-// Of each of the three groups an authorization has one kind at most: the most
-// urgent that applies. The first group is about authorizations without a renewal,
-// the others about those that are in force.
+// The kinds of alerts, in three groups. An authorization has at most one kind per group: the most
+// urgent that applies. The first group is about authorizations without a renewal; the others are
+// about authorizations in force.
 const (
 	AlertExpired    AlertKind = "expired"     // ended within the last 30 days
 	AlertExpiring14 AlertKind = "expiring-14" // in force, and ends today or within 14 days
 	AlertExpiring30 AlertKind = "expiring-30" // … within 30 days
 	AlertExpiring60 AlertKind = "expiring-60" // … within 60 days
-	AlertUsed100    AlertKind = "used-100"    // used or scheduled: all of its units
-	AlertUsed90     AlertKind = "used-90"     // … 90 % of them or more
-	AlertUsed80     AlertKind = "used-80"     // … 80 % of them or more
-	AlertUnderUsed  AlertKind = "under-used"  // half of its days are gone or more, and its pace is below 80 %
+	AlertUsed100    AlertKind = "used-100"    // all units used or scheduled
+	AlertUsed90     AlertKind = "used-90"     // at least 90 % of the units used or scheduled
+	AlertUsed80     AlertKind = "used-80"     // at least 80 % of the units used or scheduled
+	AlertUnderUsed  AlertKind = "under-used"  // at least half of the days elapsed, and the pace is below 80 %
 )
 
-// AlertKinds returns all kinds, those of a group together.
+// AlertKinds returns all kinds, ordered by group.
 func AlertKinds() []AlertKind {
 	return []AlertKind{
 		AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60,
@@ -27,22 +27,22 @@ func AlertKinds() []AlertKind {
 	}
 }
 
-// How long an authorization that has ended asks for a renewal, and how early one
-// that ends, in days; below which pace it is under-used, in percent. Renewals take
-// payers up to 60 days.
+// The limits of alerts: how many days after and before the end of an authorization they ask for a
+// renewal, and the pace, in percent, below which it is under-used. Payers take up to 60 days for a
+// renewal.
 const (
 	expiredDays   = 30
 	expiringDays  = 60
 	underUsedPace = 80
 )
 
-// inForceOn reports whether it is granted and holds the day.
+// inForceOn reports whether the authorization is granted and its dates include the day.
 func (a Authorization) inForceOn(today calendar.Date) bool {
 	return a.Decision == Active && a.Covers(today)
 }
 
-// expiryOn returns the alert about the end of an authorization that has no
-// renewal, "" where there is none. store_risk.go says the same in SQL.
+// expiryOn returns the alert for the end of an authorization without a renewal, or "".
+// store_risk.go implements the same rule in SQL.
 func (a Authorization) expiryOn(today calendar.Date) AlertKind {
 	left := a.EndDate.DaysSince(today)
 	switch {
@@ -62,8 +62,7 @@ func (a Authorization) expiryOn(today calendar.Date) AlertKind {
 	return ""
 }
 
-// bandOf returns within how many days something happens that is so many days
-// away: 14, 30 or 60, and 0 beyond.
+// bandOf returns the alert band for a number of days: 14, 30 or 60, or 0 for more than 60.
 func bandOf(left int) int {
 	for _, band := range []int{14, 30, expiringDays} {
 		if left <= band {
@@ -73,8 +72,7 @@ func bandOf(left int) int {
 	return 0
 }
 
-// usageOn returns the alert about the units that are used or scheduled, "" where
-// there is none.
+// usageOn returns the alert for used and scheduled units, or "".
 func (a Authorization) usageOn(today calendar.Date) AlertKind {
 	if !a.inForceOn(today) {
 		return ""
@@ -82,9 +80,9 @@ func (a Authorization) usageOn(today calendar.Date) AlertKind {
 	return map[int]AlertKind{100: AlertUsed100, 90: AlertUsed90, 80: AlertUsed80}[a.usageBand()]
 }
 
-// usageBand returns how much is used or scheduled: 100, 90 or 80 percent or more,
-// and 0 below. The column booked_band has the same, with holds that have run out
-// and that nothing has released yet.
+// usageBand returns 100, 90 or 80 if at least that percentage is used or scheduled, and 0
+// otherwise. The column booked_band has the same value, but still counts expired holds that the
+// sweeper has not released.
 func (b Balance) usageBand() int {
 	for _, band := range []int{100, 90, 80} {
 		if b.Total > 0 && (b.Used+b.Scheduled)*100 >= b.Total*band {
@@ -94,8 +92,8 @@ func (b Balance) usageBand() int {
 	return 0
 }
 
-// underUsedOn reports whether half of the days are gone, and the units are used so
-// slowly that a fifth or more will be left.
+// underUsedOn reports whether at least half of the days have elapsed, and the pace leaves a fifth
+// or more of the units unused.
 func (a Authorization) underUsedOn(today calendar.Date) bool {
 	span, elapsed := a.EndDate.DaysSince(a.StartDate)+1, today.DaysSince(a.StartDate)+1
 	return a.inForceOn(today) && a.Total > 0 && 2*elapsed >= span && a.Used*span*100 < a.Total*elapsed*underUsedPace

@@ -15,30 +15,30 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// Directory is what this module asks of the one that knows organizations,
-// patients, insurances and service codes.
+// Directory provides organizations, patients, insurances and service codes.
 type Directory interface {
-	// TimeZone returns the organization's time zone, in which dates begin and end.
+	// TimeZone returns the organization's time zone, which defines its dates.
 	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
-	// CheckReferences returns an error that names the field where one of them is
-	// not there, or does not fit the others, in the caller's organization.
+	// CheckReferences returns an error with the field of a reference that does not exist in the
+	// caller's organization, or does not match the others.
 	CheckReferences(ctx context.Context, patient, serviceCode uuid.UUID, insurance *uuid.UUID) error
-	// WeekStarts returns where the weeks of insurances' payers begin, each insurance
-	// being in the organization beside it.
+	// WeekStarts returns the first day of the week of each insurance's payer. organizations[i] is
+	// the organization of insurances[i].
 	WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error)
 	// InsurancesOf returns the insurances of a payer, in the caller's organization.
 	InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error)
 }
 
-// Events is told, in the transaction of a change, what has changed.
+// Events publishes changes.
 type Events interface {
-	// Publish tells whoever holds their permissions, once and only if the transaction commits.
+	// Publish publishes each message once, in the transaction of the context, to the subscribers
+	// with its permissions.
 	Publish(ctx context.Context, messages []outbox.Message) error
 }
 
-// Service has the use cases of authorizations and their units. It is safe for
-// concurrent use. All of its methods act in the organization of the
-// [identity.Caller] in the context and fail without one, unless they say otherwise.
+// Service implements the use cases of authorizations and their units. It is safe for concurrent
+// use. Unless documented otherwise, its methods act in the organization of the [identity.Caller] in
+// the context, and fail without one.
 type Service struct {
 	database  *db.DB
 	directory Directory
@@ -48,8 +48,8 @@ type Service struct {
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
 	store     store
-	combiner  *db.Combiner[batch, result] // nil: every batch has a transaction of its own
-	lanes     *db.Lanes[uuid.UUID]        // without a combiner: of authorizations whose units are changed
+	combiner  *db.Combiner[batch, result] // nil: every batch has its own transaction
+	lanes     *db.Lanes[uuid.UUID]        // locks of authorizations, used without a combiner
 
 	grace            time.Duration
 	onVerified       func(organization uuid.UUID, r Report)
@@ -57,8 +57,7 @@ type Service struct {
 	appointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
 }
 
-// Dependencies are what the service works with. The clock and the ids are
-// passed in so that tests decide on both.
+// Dependencies has the dependencies of the service. Tests set the clock and the ids.
 type Dependencies struct {
 	Database  *db.DB
 	Directory Directory
@@ -67,25 +66,25 @@ type Dependencies struct {
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
-	// Combine has the operations that arrive while a transaction is under way share
-	// the next one. Without it, each has a transaction of its own.
+	// Combine makes operations that arrive during a transaction share the next one. Otherwise each
+	// has its own transaction.
 	Combine bool
-	// Lanes are where calls wait for each other that do not combine. Other modules
-	// that change units in their transactions share them. Nil: this module has its own.
+	// Lanes has the locks of calls that are not combined. Other modules that change units in their
+	// transactions share them. Nil: this module creates its own.
 	Lanes *db.Lanes[uuid.UUID]
-	// Queue is how many calls may wait for their transaction; 0 stands for 10,000.
+	// Queue is the maximum number of calls that wait for their transaction; 0 means 10,000.
 	Queue int
-	// SweeperGrace is how long the sweeper may take to release an expired hold
-	// before [Service.Verify] calls it overdue; 0 where none runs, and nothing is.
+	// SweeperGrace is the time that the sweeper has to release an expired hold before
+	// [Service.Verify] reports it as overdue. 0: no sweeper runs, and no hold is reported.
 	SweeperGrace time.Duration
-	// AppointmentHolds returns, in the transaction of the context, what open appointments
-	// hold of the authorizations, each of which is in the organization beside it:
-	// [Service.Verify] compares. Nil: there are no appointments, and nothing is compared.
+	// AppointmentHolds returns the units that open appointments hold of the authorizations, in the
+	// transaction of the context. organizations[i] is the organization of authorizations[i].
+	// [Service.Verify] compares them with the ledger. Nil: there are no appointments to compare.
 	AppointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
-	// Calendar has the appointments that authorizations back. Nil: there are none.
+	// Calendar provides the appointments of authorizations. Nil: there are none.
 	Calendar Calendar
-	// OnVerified, if set, is called with the report of every verification, of one
-	// organization or, with the zero id, of all.
+	// OnVerified, if set, is called with the report of every verification. The organization is the
+	// zero id for a verification of all.
 	OnVerified func(organization uuid.UUID, r Report)
 }
 
@@ -107,7 +106,7 @@ func New(d Dependencies) *Service {
 	return s
 }
 
-// Waiting returns how many calls wait for their transaction.
+// Waiting returns the number of calls that wait for their transaction.
 func (s *Service) Waiting() int {
 	if s.combiner == nil {
 		return 0
@@ -115,17 +114,18 @@ func (s *Service) Waiting() int {
 	return s.combiner.Waiting()
 }
 
-// Close waits for operations that are under way, and refuses new ones.
+// Close waits for running operations, and refuses new ones.
 func (s *Service) Close() {
 	if s.combiner != nil {
 		s.combiner.Close()
 	}
 }
 
-// now is the moment as PostgreSQL can keep it: an entry's hash must not know more than its row.
+// now returns the current time with PostgreSQL's precision, so that an entry's hash matches its
+// stored row.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// moment returns now, and the date that it has in the organization's time zone.
+// moment returns the current time and its date in the organization's time zone.
 func (s *Service) moment(ctx context.Context, organization uuid.UUID) (Moment, error) {
 	zone, err := s.directory.TimeZone(ctx, organization)
 	if err != nil {
@@ -138,7 +138,7 @@ func momentIn(now time.Time, zone *time.Location) Moment {
 	return Moment{Now: now, Today: calendar.DateIn(now, zone)}
 }
 
-// NewAuthorization is what a person enters.
+// NewAuthorization has the fields of an authorization to create.
 type NewAuthorization struct {
 	PatientID     uuid.UUID
 	ServiceCodeID uuid.UUID
@@ -147,13 +147,13 @@ type NewAuthorization struct {
 	TotalUnits    int // 0 to [MaxUnits]
 	StartDate     calendar.Date
 	EndDate       calendar.Date
-	Status        Status // Pending or Active; empty: Active
+	Status        Status // Pending or Active; default: Active
 	Caps          []Cap
 	Notes         *string
 }
 
-// Create enters an authorization and returns it. The error is
-// [fault.ErrInvalid] where a field does not fit.
+// Create creates an authorization and returns it. The error is [fault.ErrInvalid] if a field is
+// invalid.
 func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -167,10 +167,10 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 		return View{}, err
 	}
 	id := s.newID()
-	there := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, id) }
+	exists := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, id) }
 	return db.Serializable(ctx, s.database, "authorization.create", func(ctx context.Context) (View, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); err != nil || done {
+		if db.InDoubt(ctx) { // an earlier attempt may have created it; see db.ProvenBy
+			if done, err := exists(ctx); err != nil || done {
 				v, getErr := s.Get(ctx, id)
 				return v, errors.Join(err, getErr)
 			}
@@ -206,29 +206,29 @@ func (s *Service) Create(ctx context.Context, n NewAuthorization) (View, error) 
 			return View{}, err
 		}
 		return a.viewOn(at.Today), s.recordTerms(ctx, "create", nil, &a, nil, at.Now)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(exists))
 }
 
-// check returns the caps, or what is wrong with the fields.
+// check returns the caps, or the field errors.
 func (n NewAuthorization) check() (Caps, error) {
-	caps, wrong := capsOf(n.Caps)
+	caps, fieldErrors := capsOf(n.Caps)
 	if n.TotalUnits < 0 || n.TotalUnits > MaxUnits {
-		wrong = append(wrong, fieldUnits("totalUnits", 0))
+		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
 	}
 	if n.EndDate.Before(n.StartDate) {
-		wrong = append(wrong, fieldDatesOrder)
+		fieldErrors = append(fieldErrors, fieldDatesOrder)
 	}
 	if n.Status != Pending && n.Status != Active {
-		wrong = append(wrong, fault.Field{Field: "status", Code: "oneof", Message: "must be PENDING or ACTIVE"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "status", Code: "oneof", Message: "must be PENDING or ACTIVE"})
 	}
-	if len(wrong) > 0 {
-		return caps, fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return caps, fault.InvalidFields(fieldErrors...)
 	}
 	return caps, nil
 }
 
-// View is an authorization as it counts today: with its computed status, and
-// with the units of expired holds available again.
+// View is an authorization as of today: with its computed status, and with the units of expired
+// holds counted as available.
 type View struct {
 	Authorization
 	Status Status
@@ -238,7 +238,7 @@ func (a Authorization) viewOn(today calendar.Date) View {
 	return View{Authorization: a, Status: a.StatusOn(today)}
 }
 
-// Get returns an authorization. The error is [ErrNotFound] where there is none.
+// Get returns an authorization. The error is [ErrNotFound].
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (View, error) {
 	return read(ctx, s, "authorization.get", func(ctx context.Context, at Moment) (View, error) {
 		a, err := s.store.current(ctx, id, at.Now)
@@ -249,8 +249,8 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (View, error) {
 	})
 }
 
-// List returns authorizations that pass the filter, in the order in which they
-// were made.
+// List returns the authorizations that match the filter, in the order of creation unless the
+// filter's page sets another.
 func (s *Service) List(ctx context.Context, f Filter) ([]View, error) {
 	return read(ctx, s, "authorization.list", func(ctx context.Context, at Moment) ([]View, error) {
 		found, err := s.list(ctx, f, at)
@@ -269,7 +269,7 @@ func (s *Service) list(ctx context.Context, f Filter, at Moment) ([]Authorizatio
 	return s.store.list(ctx, f, at)
 }
 
-// ofPayer asks for the insurances of the filter's payer.
+// ofPayer resolves the filter's payer to its insurances.
 func (s *Service) ofPayer(ctx context.Context, f *Filter) error {
 	if f.PayerID == uuid.Nil {
 		return nil
@@ -280,8 +280,8 @@ func (s *Service) ofPayer(ctx context.Context, f *Filter) error {
 }
 
 // Reservations returns an authorization's reservations with an id after the given one, sorted by
-// id. If open is given, it returns only open or only closed ones. It also returns the time of that
-// state. The error is [ErrNotFound] if there is no such authorization.
+// id. If open is not nil, it returns only open or only closed ones. It also returns the time of
+// that state. The error is [ErrNotFound].
 func (s *Service) Reservations(
 	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int,
 ) ([]Reservation, time.Time, error) {
@@ -298,9 +298,8 @@ func (s *Service) Reservations(
 	return found, now, err
 }
 
-// Entries returns an authorization's ledger, oldest first, the entries after
-// the given sequence number. The error is [ErrNotFound] where there is no such
-// authorization.
+// Entries returns an authorization's ledger entries after the given sequence number, oldest first.
+// The error is [ErrNotFound].
 func (s *Service) Entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
 	return read(ctx, s, "authorization.entries", func(ctx context.Context, _ Moment) ([]Entry, error) {
 		a, err := s.store.get(ctx, authorization)

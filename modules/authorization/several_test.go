@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestSeveralReadsWhatTheModelSays compares the columns that the hottest query names
-// with all that gorm knows of: one that is added must not be missed.
+// TestSeveralReadsWhatTheModelSays compares the columns of the hottest query with the fields of the
+// gorm model, so that no new column is missed.
 func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -35,9 +35,18 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	const columns = `INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, start_date, end_date, status, last_hash,
 		created_at, updated_at, initial_units, total_units, used_units, scheduled_units, version, last_sequence, auth_number, notes, next_expiry,
 		cap_day, cap_week, cap_month, cap_total, booked_by_date) VALUES ($1, $2, $1, $1, '2026-01-01', '2026-12-31', `
-	_, err = owner.Exec(t.Context(), columns+`'PENDING', sha256('a'), now(), now(), 9, 9, 0, 0, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`, organization, bare)
+	_, err = owner.Exec(
+		t.Context(),
+		columns+`'PENDING', sha256('a'), now(), now(), 9, 9, 0, 0, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+		organization, bare,
+	)
 	require.NoError(t, err)
-	_, err = owner.Exec(t.Context(), columns+`'ACTIVE', sha256('b'), now() - interval '1 day', now(), 90, 100, 20, 30, 4, 5, 'A-1', 'note', now(), 1, 2, 3, 4, '{"2026-03-02": 30}')`, organization, full)
+	_, err = owner.Exec(
+		t.Context(),
+		columns+`'ACTIVE', sha256('b'), now() - interval '1 day', now(), 90, 100, 20, 30, 4, 5,
+			'A-1', 'note', now(), 1, 2, 3, 4, '{"2026-03-02": 30}')`,
+		organization, full,
+	)
 	require.NoError(t, err)
 
 	both, err := db.Snapshot(t.Context(), database.Open(t), "test", func(ctx context.Context) ([2][]Authorization, error) {
@@ -56,7 +65,7 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, both[0], 2)
 	for _, found := range both {
-		for i := range found { // the same instant, in whatever zone
+		for i := range found { // compare instants, not zones
 			found[i].CreatedAt, found[i].UpdatedAt = found[i].CreatedAt.UTC(), found[i].UpdatedAt.UTC()
 			if found[i].NextExpiry != nil {
 				found[i].NextExpiry = new(found[i].NextExpiry.In(time.UTC))

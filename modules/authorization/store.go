@@ -13,24 +13,24 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// store keeps authorizations. It takes the transaction, and the organization,
-// from the context; without either it fails.
+// store reads and writes authorizations. It takes the transaction and the organization from the
+// context, and fails without either.
 type store struct{}
 
-// owners say whose an authorization is.
+// owners defines the record scope of authorizations.
 var owners = db.Owners{Patient: "authorizations.patient_id IN (%s)"}
 
-// Filter narrows a list of authorizations; zero values do not narrow it.
+// Filter narrows a list of authorizations. Zero values do not filter.
 type Filter struct {
 	PatientID     uuid.UUID
 	ServiceCodeID uuid.UUID
 	InsuranceID   uuid.UUID
-	PayerID       uuid.UUID     // of the insurance
+	PayerID       uuid.UUID     // the payer of the insurance
 	InForceOn     calendar.Date // within its dates
-	Statuses      []Status      // computed states
-	Page          db.Keyset     // by default in the order in which they were made
+	Statuses      []Status      // computed statuses
+	Page          db.Keyset     // by default in the order of creation
 
-	insurances []uuid.UUID // those of the payer; nil: whichever
+	insurances []uuid.UUID // the payer's insurances; nil: any
 }
 
 func (store) insert(ctx context.Context, a *Authorization) error {
@@ -51,8 +51,8 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
-// get returns the authorization as its row says, holds that have expired
-// included in the scheduled units. Out of the caller's reach there is none.
+// get returns the authorization as stored; its scheduled units include expired holds. The error is
+// [ErrNotFound], also outside the caller's record scope.
 func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
 	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {
@@ -66,8 +66,8 @@ func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
 	return a, err
 }
 
-// current returns the authorization as it counts at the moment: units of holds
-// that have expired are available again, whether or not anything has released them.
+// current returns the authorization with the units of expired holds counted as available, whether
+// or not the sweeper has released them.
 func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Authorization, error) {
 	a, err := s.get(ctx, id)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Author
 	return a, s.freeExpired(ctx, []*Authorization{&a}, now)
 }
 
-// list returns authorizations as they count at the moment. Indexes: the primary
-// key, authorizations_by_end, authorizations_by_start; for a limited reach
+// list returns authorizations with the units of expired holds counted as available. Indexes: the
+// primary key, authorizations_by_end, authorizations_by_start; for a limited record scope
 // authorizations_by_patient.
 func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
 	tx, _, err := db.Reachable(ctx, owners)
@@ -96,7 +96,7 @@ func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, 
 	return found, s.freeExpired(ctx, pointers, at.Now)
 }
 
-// narrow leaves what passes the filter.
+// narrow adds the filter's conditions.
 func (f Filter) narrow(tx *gorm.DB, at Moment) *gorm.DB {
 	for column, id := range map[string]uuid.UUID{
 		"patient_id": f.PatientID, "service_code_id": f.ServiceCodeID, "insurance_id": f.InsuranceID,
@@ -106,8 +106,9 @@ func (f Filter) narrow(tx *gorm.DB, at Moment) *gorm.DB {
 		}
 	}
 	if f.insurances != nil {
-		// A subquery is hashed; an array that is a parameter is searched from its beginning, for every row.
-		// IS TRUE keeps it from becoming a join, which would read the whole organization before the first row.
+		// A subquery is hashed; an array parameter would be searched from its beginning for every
+		// row. IS TRUE prevents a join, which would read the whole organization before the first
+		// row.
 		tx = tx.Where("(insurance_id IN (SELECT unnest(CAST(? AS uuid[])))) IS TRUE", uuidArray(f.insurances))
 	}
 	if !f.InForceOn.IsZero() {
@@ -121,8 +122,7 @@ func (f Filter) narrow(tx *gorm.DB, at Moment) *gorm.DB {
 	return tx
 }
 
-// uuidArray writes ids as PostgreSQL reads an array: one argument, however many
-// they are.
+// uuidArray encodes ids as a PostgreSQL array: one argument for any number of ids.
 func uuidArray(ids []uuid.UUID) string {
 	texts := make([]string, len(ids))
 	for i, id := range ids {
@@ -131,8 +131,8 @@ func uuidArray(ids []uuid.UUID) string {
 	return "{" + strings.Join(texts, ",") + "}"
 }
 
-// statusSQL is [Authorization.StatusOn] as SQL, with expired holds free as in
-// freeExpired.
+// statusSQL is [Authorization.StatusOn] as SQL. Like freeExpired, it counts the units of expired
+// holds as free.
 var statusSQL = `CASE
 	WHEN authorizations.status <> 'ACTIVE' THEN authorizations.status
 	WHEN CAST(@today AS date) > end_date THEN 'EXPIRED'
@@ -140,7 +140,7 @@ var statusSQL = `CASE
 	WHEN total_units - used_units - scheduled_units + ` + expiredUnitsSQL("authorizations") + ` = 0 THEN 'EXHAUSTED'
 	ELSE 'ACTIVE' END`
 
-// freeExpired takes the units of expired holds off the scheduled ones.
+// freeExpired subtracts the units of expired holds from the scheduled units.
 func (store) freeExpired(ctx context.Context, found []*Authorization, now time.Time) error {
 	byID := make(map[uuid.UUID]*Authorization)
 	var due []uuid.UUID
@@ -171,7 +171,7 @@ func (store) freeExpired(ctx context.Context, found []*Authorization, now time.T
 	return err
 }
 
-// saveTerms writes everything of the authorization that a person can change.
+// saveTerms writes all fields of the authorization that a user can change.
 func (store) saveTerms(ctx context.Context, a Authorization) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -194,7 +194,7 @@ func (store) saveTerms(ctx context.Context, a Authorization) error {
 	}))
 }
 
-// stranded counts open reservations whose service date would be outside the dates.
+// stranded counts the open reservations whose service date would be outside the dates.
 func (store) stranded(ctx context.Context, id uuid.UUID, start, end calendar.Date, now time.Time) (Stranded, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -210,8 +210,9 @@ func (store) stranded(ctx context.Context, id uuid.UUID, start, end calendar.Dat
 	return s, err
 }
 
-// delete removes an authorization. The error is [ErrHasHistory] where something refers to
-// it, of whatever table: an appointment that holds nothing has left nothing in these.
+// delete deletes an authorization. The error is [ErrHasHistory] if any table refers to it. An
+// appointment that holds no units has no row in this module's tables, but still refers to the
+// authorization.
 func (store) delete(ctx context.Context, id uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -224,7 +225,7 @@ func (store) delete(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// reservations lists an authorization's reservations in the order of their ids.
+// reservations lists an authorization's reservations, sorted by id.
 func (store) reservations(
 	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int, now time.Time,
 ) ([]Reservation, error) {
@@ -248,7 +249,7 @@ func (store) reservations(
 	return found, err
 }
 
-// entries lists an authorization's ledger, oldest first.
+// entries lists an authorization's ledger entries, oldest first.
 func (store) entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -260,7 +261,7 @@ func (store) entries(ctx context.Context, authorization uuid.UUID, after int64, 
 	return found, err
 }
 
-// changedOne turns the result of a write that must change one row into an error.
+// changedOne returns an error if a write did not change exactly one row.
 func changedOne(result *gorm.DB) error {
 	if result.Error != nil {
 		return RefusalOf(result.Error)

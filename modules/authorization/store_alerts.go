@@ -14,15 +14,15 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// group is the place of an alert among those of one authorization.
+// group is one of the groups of alerts of an authorization.
 type group struct {
 	kinds     []AlertKind
-	kind      string // its kind, in SQL
+	kind      string // SQL for its kind
 	after     string // pagedSQL or runningSQL
 	condition string
 }
 
-// groups are the groups of kinds, in the order of [AlertKinds].
+// groups has the groups of kinds, in the order of [AlertKinds].
 var groups = []group{{
 	kinds: []AlertKind{AlertExpired, AlertExpiring14, AlertExpiring30, AlertExpiring60}, kind: expirySQL, after: pagedSQL,
 	condition: `a.end_date <= CAST(@until AS date) AND NOT EXISTS (` + renewalSQL + `)`,
@@ -34,23 +34,23 @@ var groups = []group{{
 	condition: underUsedSQL,
 }}
 
-// groupOf returns the place of the kind's group.
+// groupOf returns the index of the kind's group.
 func groupOf(kind AlertKind) int {
 	return slices.IndexFunc(groups, func(g group) bool { return slices.Contains(g.kinds, kind) })
 }
 
-// raised is an alert as it is found.
+// raised is an alert as the queries return it.
 type raised struct {
 	Authorization
 	Kind           AlertKind
-	Place          int // of its group
+	Place          int // the index of its group
 	AcknowledgedBy *uuid.UUID
 	AcknowledgedAt *time.Time
 }
 
-// alerts returns alerts by the last days of the authorizations. Each group is a
-// query of its own that ends with the page. Indexes: authorizations_by_end,
-// authorizations_by_patient, authorizations_nearly_booked, alert_acknowledgements_pkey.
+// alerts returns alerts sorted by the end dates of the authorizations. Each group is a separate
+// query, limited to the page. Indexes: authorizations_by_end, authorizations_by_patient,
+// authorizations_nearly_booked, alert_acknowledgements_pkey.
 func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, error) {
 	var arms []string
 	for place, g := range groups {
@@ -58,7 +58,7 @@ func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, err
 			continue
 		}
 		after := g.after
-		if q.after != nil && place > q.after.Group { // the same authorization is still to come in this group
+		if q.after != nil && place > q.after.Group { // this group still has to return the same authorization
 			after = strings.Replace(after, ">", ">=", 1)
 		}
 		arms = append(arms, fmt.Sprintf(`(
@@ -77,7 +77,7 @@ func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, err
 	return found, s.freeExpired(ctx, pointersTo(found, func(r *raised) *Authorization { return &r.Authorization }), at.Now)
 }
 
-// noted narrows alerts to those that somebody has, or has not, taken note of.
+// noted returns the condition for acknowledged or unacknowledged alerts.
 func (q question) noted() string {
 	switch {
 	case q.acknowledged == nil:
@@ -89,8 +89,8 @@ func (q question) noted() string {
 	}
 }
 
-// Acknowledgement says who has taken note of an alert. It is good for the terms
-// that the alert was about.
+// Acknowledgement records who acknowledged an alert. It is valid for the end date and total that
+// the alert had.
 type Acknowledgement struct {
 	OrganizationID  uuid.UUID `gorm:"primaryKey"`
 	AuthorizationID uuid.UUID `gorm:"primaryKey"`
@@ -101,10 +101,10 @@ type Acknowledgement struct {
 	AcknowledgedAt  time.Time
 }
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Acknowledgement) TableName() string { return "alert_acknowledgements" }
 
-// acknowledgement returns the one of the kind, whatever the terms; nil: there is none.
+// acknowledgement returns the acknowledgement of the kind, for any end date and total; nil: none.
 func (store) acknowledgement(ctx context.Context, authorization uuid.UUID, kind AlertKind) (*Acknowledgement, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (store) acknowledgement(ctx context.Context, authorization uuid.UUID, kind 
 	return found[0], nil
 }
 
-// acknowledge writes it in the place of one for other terms.
+// acknowledge writes the acknowledgement, and replaces one for another end date or total.
 func (store) acknowledge(ctx context.Context, a Acknowledgement) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -127,8 +127,7 @@ func (store) acknowledge(ctx context.Context, a Acknowledgement) error {
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&a).Error
 }
 
-// renewed reports whether something takes the place of the authorization. Index:
-// authorizations_by_patient.
+// renewed reports whether the authorization has a renewal. Index: authorizations_by_patient.
 func (s store) renewed(ctx context.Context, a Authorization) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -10,12 +10,11 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// activities returns what the figures of a report need besides the counters, in
-// the order of the authorizations, in one statement. Indexes: unit_entries_pkey,
-// for those that are in force only, and unit_reservations_open_oldest_first.
+// activities returns the activity of each authorization, in their order, in one statement. Indexes:
+// unit_entries_pkey, only for authorizations in force, and unit_reservations_open_oldest_first.
 //
-// There is no index of consumed units by service date: every booking would write
-// to it, and a page reads the entries of its own authorizations only.
+// There is no index of consumed units by service date: every booking would have to update it, while
+// a page reads only the entries of its own authorizations.
 func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]activity, error) {
 	if len(of) == 0 {
 		return nil, nil
@@ -25,7 +24,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 		return nil, err
 	}
 	organizations, ids := make([]uuid.UUID, len(of)), make([]uuid.UUID, len(of))
-	firsts := make([]*string, len(of)) // of the windows; nil: there is none
+	firsts := make([]*string, len(of)) // of the windows; nil: no window
 	for i, a := range of {
 		organizations[i], ids[i] = a.OrganizationID, a.ID
 		if window, ok := a.recentWindow(at.Today); ok && a.Used > 0 {
@@ -60,7 +59,8 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 	return seen, nil
 }
 
-// totals sums up authorizations that pass the filter, whatever its page says.
+// totals returns the sums over the authorizations that match the filter. It ignores the filter's
+// page.
 func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
 	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {

@@ -12,19 +12,18 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// What risk.go says of one authorization, in SQL: a is the authorization. A test
-// holds the two together.
+// The rules of risk.go in SQL; a is the authorization. A test checks that the two agree.
 const (
-	// grantedSQL are those that are granted and have begun, within the caller's reach.
+	// grantedSQL selects granted authorizations that have begun, within the caller's record scope.
 	grantedSQL = `a.organization_id = @organization AND ` + withinReach + ` AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
-	// pagedSQL goes on after a position, runningSQL likewise, among those that have not
-	// ended. The scan of the index begins there, so that is never before the first day
-	// asked for.
+	// pagedSQL continues after a cursor position; runningSQL does so among authorizations that have
+	// not ended. The index scan begins at this position, so it is never before the first requested
+	// day.
 	pagedSQL   = `(a.end_date, a.id) > (CAST(@pagedDate AS date), CAST(@pagedID AS uuid))`
 	runningSQL = `(a.end_date, a.id) > (CAST(@runningDate AS date), CAST(@runningID AS uuid))`
-	// renewalSQL finds what takes the place of an authorization: another one that is
-	// granted for the same patient and service, begins before it ends or on the day
-	// after, and lasts longer. Index: authorizations_by_patient.
+	// renewalSQL finds the renewals of an authorization: other granted authorizations for the same
+	// patient and service that begin no later than the day after its end, and end later. Index:
+	// authorizations_by_patient.
 	renewalSQL = `SELECT n.id FROM authorizations n
 		WHERE n.organization_id = a.organization_id AND n.patient_id = a.patient_id AND n.service_code_id = a.service_code_id
 			AND n.status = 'ACTIVE' AND n.end_date > a.end_date AND n.start_date <= a.end_date + 1`
@@ -40,7 +39,7 @@ const (
 )
 
 var (
-	// bookedSQL are the units that are used or scheduled, without holds that have run out.
+	// bookedSQL is the number of used and scheduled units, without expired holds.
 	bookedSQL = `(CAST(a.used_units AS bigint) + a.scheduled_units - ` + expiredUnitsSQL("a") + `)`
 	usageSQL  = `CASE
 		WHEN ` + bookedSQL + ` >= a.total_units THEN 'used-100'
@@ -49,23 +48,23 @@ var (
 		ELSE '' END`
 )
 
-// withinReach stands where [store.ask] puts the condition of the caller's reach.
+// withinReach is the placeholder that [store.ask] replaces with the condition of the caller's
+// record scope.
 const withinReach = "{within reach}"
 
-// EndPosition is where a page of authorizations by their last days ended.
+// EndPosition is the cursor of a list sorted by end date.
 type EndPosition struct {
 	EndDate calendar.Date `json:"endDate"`
 	ID      uuid.UUID     `json:"id"`
 	Group   int           `json:"group,omitempty"` // of alerts
 }
 
-// question is what the reports and the worklist ask for, of authorizations by
-// their last days.
+// question has the parameters of the reports and the worklist, which are sorted by end date.
 type question struct {
-	from, until  calendar.Date // the last days; until: the last of all where it does not matter
+	from, until  calendar.Date // end dates; until: the maximum date if unlimited
 	kinds        []AlertKind
-	renewed      *bool // nil: whether or not
-	acknowledged *bool // likewise
+	renewed      *bool // nil: with or without
+	acknowledged *bool // nil: acknowledged or not
 	after        *EndPosition
 	limit        int
 }
@@ -82,12 +81,13 @@ func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
 	}
 	return map[string]any{
 		"organization": organization, "today": at.Today, "now": at.Now, "until": q.until,
-		"pagedDate": paged.EndDate, "pagedID": paged.ID, "runningDate": running.EndDate, "runningID": running.ID, "limit": q.limit, "kinds": kinds, "leastBand": least,
+		"pagedDate": paged.EndDate, "pagedID": paged.ID, "runningDate": running.EndDate, "runningID": running.ID,
+		"limit": q.limit, "kinds": kinds, "leastBand": least,
 	}
 }
 
-// startAt returns the position after which authorizations are that end on the day
-// or later, and have not been shown.
+// startAt returns the position from which to continue: the given first day or the cursor, whichever
+// is later.
 func (q question) startAt(first calendar.Date) EndPosition {
 	if q.after == nil || q.after.EndDate.Before(first) {
 		return EndPosition{EndDate: first} // before all ids
@@ -97,14 +97,14 @@ func (q question) startAt(first calendar.Date) EndPosition {
 
 var usageBands = map[AlertKind]int{AlertUsed100: 100, AlertUsed90: 90, AlertUsed80: 80}
 
-// renewing is an authorization and what takes its place.
+// renewing is an authorization and its renewal.
 type renewing struct {
 	Authorization
 	RenewalID *uuid.UUID
 }
 
-// expiring returns those in force that end within the days asked for, by their last
-// days. Index: authorizations_by_end.
+// expiring returns the authorizations in force that end within the requested days, sorted by end
+// date. Index: authorizations_by_end.
 func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing, error) {
 	text := `SELECT a.*, (` + renewalSQL + ` ORDER BY n.end_date DESC LIMIT 1) AS renewal_id
 		FROM authorizations a
@@ -124,9 +124,9 @@ func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing,
 	return found, s.freeExpired(ctx, pointersTo(found, func(r *renewing) *Authorization { return &r.Authorization }), at.Now)
 }
 
-// atRisk returns those in force to which one of the kinds applies, by their last
-// days. Indexes: authorizations_nearly_booked; authorizations_by_end for those that
-// are under-used, which no index can know, as they become it by doing nothing.
+// atRisk returns the authorizations in force with one of the kinds of risk, sorted by end date.
+// Indexes: authorizations_nearly_booked; authorizations_by_end for under-used authorizations. No
+// index can have these, because they become under-used without a write.
 func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorization, error) {
 	running := grantedSQL + " AND " + runningSQL
 	var arms []string

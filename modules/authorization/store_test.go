@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // statements beside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // to run statements outside the program
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db/dbtest"
@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-// records are rows that others refer to, of two organizations.
+// records has rows of two organizations to refer to.
 type records struct {
 	database     *sql.DB
 	organization [2]uuid.UUID
@@ -24,7 +24,7 @@ type records struct {
 	granted      [2]uuid.UUID // authorizations of 10 units
 }
 
-// insert writes the rows with plain SQL, as the program's role.
+// insert writes the rows with plain SQL, as the program's database role.
 func insert(t *testing.T) records {
 	t.Helper()
 	connection, err := sql.Open("pgx", dbtest.SeeingAll(dbtest.New(t).AppURL))
@@ -33,7 +33,11 @@ func insert(t *testing.T) records {
 	r := records{database: connection}
 	for i := range 2 {
 		r.organization[i], r.patient[i], r.code[i], r.granted[i] = uuid.New(), uuid.New(), uuid.New(), uuid.New()
-		r.must(t, `INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ($1, 'x', 'UTC', 1, now(), now())`, r.organization[i])
+		r.must(
+			t,
+			`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ($1, 'x', 'UTC', 1, now(), now())`,
+			r.organization[i],
+		)
 		r.must(t, `INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version, created_at, updated_at)
 			VALUES ($1, $2, 'Ada', 'Example', '2019-01-01', 'ACTIVE', 1, now(), now())`, r.organization[i], r.patient[i])
 		r.must(t, `INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
@@ -72,9 +76,9 @@ func requireViolates(t *testing.T, constraint string, err error) {
 	require.Equal(t, constraint, violation.ConstraintName)
 }
 
-// TestTheDatabaseHoldsTheSums writes around the program: the database refuses by
-// itself what the rules refuse first.
-func TestTheDatabaseHoldsTheSums(t *testing.T) {
+// TestConstraintsProtectTheCounters bypasses the program: the constraints refuse what the rules
+// refuse first.
+func TestConstraintsProtectTheCounters(t *testing.T) {
 	t.Parallel()
 	r := insert(t)
 	for name, set := range map[string]string{
@@ -93,16 +97,16 @@ func TestTheDatabaseHoldsTheSums(t *testing.T) {
 			var violation *pgconn.PgError
 			require.ErrorAs(t, err, &violation)
 			require.Equal(t, "23514", violation.Code)
-			if name != "authorizations_total_not_negative" { // below zero it is also below what is used
+			if name != "authorizations_total_not_negative" { // a negative total is also below the used units
 				require.Equal(t, name, violation.ConstraintName)
 			}
 		})
 	}
-	t.Run("it refuses to settle more than is reserved", func(t *testing.T) {
+	t.Run("refuses to settle more than is reserved", func(t *testing.T) {
 		t.Parallel()
 		requireViolates(t, "unit_reservations_settled_within_units", r.reserve(r.organization[0], r.granted[0], uuid.New(), 4, 3, 2))
 	})
-	t.Run("it keeps an authorization that has reservations", func(t *testing.T) {
+	t.Run("keeps an authorization with reservations", func(t *testing.T) {
 		t.Parallel()
 		require.NoError(t, r.reserve(r.organization[1], r.granted[1], uuid.New(), 4, 0, 0))
 		_, err := r.database.ExecContext(t.Context(), "DELETE FROM authorizations WHERE id = $1", r.granted[1])
@@ -110,8 +114,7 @@ func TestTheDatabaseHoldsTheSums(t *testing.T) {
 	})
 }
 
-// TestRowsOfOneOrganizationDoNotPointAtAnothers writes references across
-// organizations.
+// TestRowsOfOneOrganizationDoNotPointAtAnothers inserts references across organizations.
 func TestRowsOfOneOrganizationDoNotPointAtAnothers(t *testing.T) {
 	t.Parallel()
 	r := insert(t)
@@ -126,7 +129,7 @@ func TestRowsOfOneOrganizationDoNotPointAtAnothers(t *testing.T) {
 	requireViolates(t, "unit_entries_authorization", r.enter(own, r.granted[1], "adjust", nil))
 }
 
-// TestEveryEntryHasAnAuthorization: through its reservation, or, where it has none, by itself.
+// TestEveryEntryHasAnAuthorization checks the reference of entries with and without a reservation.
 func TestEveryEntryHasAnAuthorization(t *testing.T) {
 	t.Parallel()
 	r := insert(t)
@@ -135,13 +138,13 @@ func TestEveryEntryHasAnAuthorization(t *testing.T) {
 	requireViolates(t, "unit_entries_authorization", r.enter(organization, nobodys, "adjust", nil))
 
 	_, err := r.database.ExecContext(t.Context(), "DELETE FROM authorizations WHERE id = $1", r.granted[1])
-	require.NoError(t, err, "nothing was entered for it")
+	require.NoError(t, err, "it has no entries")
 	require.NoError(t, r.enter(organization, r.granted[0], "adjust", nil))
 	_, err = r.database.ExecContext(t.Context(), "DELETE FROM authorizations WHERE id = $1", r.granted[0])
 	requireViolates(t, "unit_entries_authorization", err)
 }
 
-// enter appends to the ledger of the authorization.
+// enter appends an entry to the ledger of the authorization.
 func (r records) enter(organization, authorization uuid.UUID, kind string, reservation *uuid.UUID) error {
 	_, err := r.database.ExecContext(context.Background(), `
 		INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, reservation_id, operation_id, actor_id,
@@ -150,9 +153,8 @@ func (r records) enter(organization, authorization uuid.UUID, kind string, reser
 	return err
 }
 
-// TestHotStatementsUseTheirIndexes guards against plans that scan: SSI would
-// take a lock on the whole table, and transactions on different authorizations
-// would abort each other.
+// TestHotStatementsUseTheirIndexes guards against sequential scans: SSI would lock the whole table,
+// and transactions on different authorizations would abort each other.
 func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -166,8 +168,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		`INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
 			SELECT id, id, '97153', 'x', 15, true, 1, now(), now() FROM organizations`,
 		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units, start_date, end_date, status, last_hash, created_at, updated_at)
-			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01', '2026-12-31', 'ACTIVE', sha256(''), now(), now()
-			FROM organizations o, generate_series(1, 100)`,
+			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01'::date + n, '2026-06-01'::date + n, 'ACTIVE', sha256(''), now(), now()
+			FROM organizations o, generate_series(1, 100) n`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
 		`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)

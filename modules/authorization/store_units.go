@@ -14,22 +14,22 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Reservation) TableName() string { return "unit_reservations" }
 
-// TableName names the table for gorm.
+// TableName returns the table name for gorm.
 func (Entry) TableName() string { return "unit_entries" }
 
-// reading is a look-up of authorizations.
+// reading is a lookup of authorizations.
 type reading struct {
 	keys []authorizationKey // sorted
 	done bool
-	rows []Authorization // those that are there
+	rows []Authorization // the existing ones
 }
 
-// missing returns which of the authorizations have not been looked up.
-func (r *reading) missing(asked map[authorizationKey][]Operation) []authorizationKey {
-	keys := slices.SortedFunc(maps.Keys(asked), compareKeys)
+// missing returns the authorizations that have not been looked up.
+func (r *reading) missing(requested map[authorizationKey][]Operation) []authorizationKey {
+	keys := slices.SortedFunc(maps.Keys(requested), compareKeys)
 	if !r.done {
 		return keys
 	}
@@ -39,11 +39,10 @@ func (r *reading) missing(asked map[authorizationKey][]Operation) []authorizatio
 	})
 }
 
-// several looks authorizations up, those that are there, and reads their rows. Of
-// places there are as many as the planner is used to guess, one key or a hundred, so
-// that one plan serves for all: of two arrays it would make a plan each time, which
-// takes five times as long as the look-up. OFFSET 0 keeps each key a look-up of its own, whatever the planner thinks of
-// small tables. Index: the primary key.
+// several looks up authorizations and reads their rows. The planner assumes a fixed number of rows
+// for generate_subscripts, so one plan serves any number of keys. With two unnested arrays it would
+// plan every time, which takes five times as long as the lookup. OFFSET 0 makes each key a separate
+// index lookup, even for small tables. Index: the primary key.
 func (store) several(r *reading) db.Query {
 	organizations, ids := split(r.keys)
 	r.done, r.rows = true, make([]Authorization, 0, len(r.keys))
@@ -65,11 +64,11 @@ func (store) several(r *reading) db.Query {
 			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.place] AND t.id = ($2::uuid[])[k.place] OFFSET 0) a`}
 }
 
-// wanted are the reservations that decisions need to see.
+// wanted has the reservations that decisions need.
 type wanted struct {
 	named  []namedReservation
 	oldest []oldestReservations
-	holds  []authorizationKey // those that may expire
+	holds  []authorizationKey // authorizations with holds that may have expired
 }
 
 type namedReservation struct {
@@ -84,7 +83,7 @@ type oldestReservations struct {
 
 func (w wanted) nothing() bool { return len(w.named)+len(w.oldest)+len(w.holds) == 0 }
 
-// add notes what the operations on an authorization need.
+// add adds the needs of the operations on an authorization.
 func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
 	named, unnamed, sweeps := 0, 0, a.mayHaveExpired(now)
 	for _, op := range ops {
@@ -100,8 +99,8 @@ func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
 		}
 	}
 	if unnamed > 0 {
-		// Every open one holds at least one unit, so as many rows as units are enough,
-		// with as many again as may be settled by name before.
+		// Every open reservation holds at least one unit, so one row per unit suffices, plus those
+		// that may be settled by name before.
 		w.oldest = append(w.oldest, oldestReservations{a.key(), unnamed + named})
 	}
 	if sweeps {
@@ -109,8 +108,8 @@ func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
 	}
 }
 
-// touchable returns the reservations, some of them more than once.
-// Indexes: the primary key, unit_reservations_open_oldest_first.
+// touchable returns the reservations, possibly with duplicates. Indexes: the primary key,
+// unit_reservations_open_oldest_first.
 func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -153,13 +152,14 @@ func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservat
 	return rows, err
 }
 
-// oldestFirst brings reservations into their order, each once.
+// oldestFirst sorts reservations by age and removes duplicates.
 func oldestFirst(all []Reservation) []Reservation {
 	slices.SortFunc(all, func(x, y Reservation) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	return slices.CompactFunc(all, func(x, y Reservation) bool { return x.ID == y.ID })
 }
 
-// booked returns what there is to keep once caps count by date. Index: the primary key.
+// booked returns the units by date of an authorization, for when a cap begins to count by date.
+// Index: the primary key.
 func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -179,7 +179,7 @@ func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, err
 	return booked, err
 }
 
-// post writes what was decided: counters, reservations, entries.
+// post writes decisions: counters, reservations, entries.
 func (s store) post(ctx context.Context, changed []*booking) error {
 	if err := s.updateCounters(ctx, changed); err != nil {
 		return err
@@ -196,11 +196,10 @@ func (s store) post(ctx context.Context, changed []*booking) error {
 	return s.insertEntries(ctx, entries)
 }
 
-// updateCounters writes the counters of authorizations. The rows are looked up
-// one by one and take their values by place: in a join with the values the planner
-// would read all of a small table, and SSI lock it. That the sequence number does
-// not fit cannot happen under SERIALIZABLE; on the day when somebody runs this on
-// less, the primary key of the entries refuses the rest. Index: the primary key.
+// updateCounters writes the counters of authorizations. It looks up rows one by one and takes their
+// values by index. In a join with the values, the planner would read a small table completely, and
+// SSI would lock it. Under SERIALIZABLE, the sequence number always matches; under a weaker
+// isolation level, the primary key of the entries would prevent duplicates. Index: the primary key.
 func (store) updateCounters(ctx context.Context, changed []*booking) error {
 	n := len(changed)
 	keys := make([]authorizationKey, n)
@@ -235,7 +234,7 @@ func (store) updateCounters(ctx context.Context, changed []*booking) error {
 		db.UUIDs(organizations), db.UUIDs(ids), before, total, used, scheduled, version, last, hashes, booked, expiry, updated)
 }
 
-// upsertReservations writes new reservations, and what has become of old ones.
+// upsertReservations writes new and changed reservations.
 func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 	if len(rows) == 0 {
 		return nil
@@ -265,7 +264,7 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 		days, expiry, db.NullableUUIDs(appointments), references, created, updated)
 }
 
-// insertEntries appends to ledgers.
+// insertEntries appends entries to ledgers.
 func (store) insertEntries(ctx context.Context, rows []Entry) error {
 	n := len(rows)
 	keys, sequences, kinds, units := make([]authorizationKey, n), make([]int64, n), make([]string, n), make([]int, n)
@@ -300,13 +299,13 @@ type dueHold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	ExpiresAt       time.Time
-	ID              uuid.UUID // of the reservation
+	ID              uuid.UUID // the reservation's id
 }
 
 func (h dueHold) key() authorizationKey { return authorizationKey{h.OrganizationID, h.AuthorizationID} }
 
 // due returns expired holds after the given one, of one organization or, with [uuid.Nil], of all,
-// the longest overdue first. Index: unit_reservations_open_by_expiry.
+// longest overdue first. Index: unit_reservations_open_by_expiry.
 func (store) due(ctx context.Context, only uuid.UUID, now time.Time, after dueHold, limit int) ([]dueHold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -326,8 +325,8 @@ func (store) due(ctx context.Context, only uuid.UUID, now time.Time, after dueHo
 	return due, err
 }
 
-// refusals say what a constraint means to a person when it fires all the same:
-// the rules in decide come first, the database is the last wall.
+// refusals maps database constraints to errors. The rules in decide are checked first; the
+// constraints are the last line of defense.
 var refusals = map[string]*fault.Error{
 	"authorizations_units_within_total":       ErrInsufficientUnits,
 	"authorizations_total_not_negative":       ErrTotalBelowBooked,
@@ -346,8 +345,8 @@ var refusals = map[string]*fault.Error{
 	"authorizations_service_code":             fault.ErrInvalid,
 }
 
-// RefusalOf returns the refusal that a violated constraint of the books means, wrapping err,
-// or err itself.
+// RefusalOf returns the refusal for a violated constraint of the units tables, wrapping err, or err
+// itself.
 func RefusalOf(err error) error {
 	if err == nil {
 		return nil

@@ -11,9 +11,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// books reads the next authorizations after the given one, with all of their
-// reservations and entries, of one organization or, with [uuid.Nil], of all.
-// Indexes: the primary keys.
+// books reads the next authorizations after the given one, with all reservations and entries, of
+// one organization or, with [uuid.Nil], of all. Indexes: the primary keys.
 func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]books, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -39,8 +38,9 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 		at[a.ID] = &found[i]
 		keys[i] = a.key()
 	}
-	err = db.Read(ctx, ofEach(keys, `organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
-		service_date, expires_at, appointment_id, reference, created_at, updated_at`, "unit_reservations", func(scan func(targets ...any) error) error {
+	const ofReservations = `organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
+		service_date, expires_at, appointment_id, reference, created_at, updated_at`
+	err = db.Read(ctx, ofEach(keys, ofReservations, "unit_reservations", func(scan func(targets ...any) error) error {
 		var r Reservation
 		err := scan(&r.OrganizationID, &r.AuthorizationID, &r.ID, &r.Sequence, &r.Units, &r.Consumed, &r.Released,
 			&r.ServiceDate, &r.ExpiresAt, &r.AppointmentID, &r.Reference, &r.CreatedAt, &r.UpdatedAt)
@@ -53,8 +53,9 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 	if err != nil {
 		return nil, err
 	}
-	err = db.Read(ctx, ofEach(keys, `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
-		actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash`, "unit_entries", func(scan func(targets ...any) error) error {
+	const ofEntries = `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
+		actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash`
+	err = db.Read(ctx, ofEach(keys, ofEntries, "unit_entries", func(scan func(targets ...any) error) error {
 		var e Entry
 		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate, &e.OperationID,
 			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash, &e.Hash)
@@ -82,10 +83,10 @@ func (store) countBooks(ctx context.Context, only uuid.UUID) (n int64, err error
 	return n, err
 }
 
-// ofEach returns a query for the columns of all rows of the authorizations in a table: there
-// may be a million of them, which gorm takes several times as long to read. Each authorization
-// is looked up by itself. Of a list of keys the planner makes a filter of as many
-// conditions, tried on all rows, wherever it takes an index for its order.
+// ofEach returns a query for the given columns of all rows of the authorizations in a table. It
+// does not use gorm, which would take several times as long for a million rows. Each authorization
+// is a separate lookup: for a list of keys, the planner would scan an index in order and filter all
+// rows by every key.
 func ofEach(keys []authorizationKey, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
 	organizations, ids := split(keys)
 	return db.Query{Row: row, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)}, Statement: fmt.Sprintf(`

@@ -13,36 +13,36 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit keeps who did what.
+// Audit records events in the audit trail.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction of the context commits.
+	// Record writes the events in the transaction of the context.
 	Record(ctx context.Context, events []trail.Event) error
 }
 
-// subject is what events of the audit trail are about.
+// subject is the subject of this module's audit events.
 const subject = "authorization"
 
-// show notes that an authorization is about to be shown to the caller.
+// show records that an authorization is returned to the caller.
 func show(ctx context.Context, authorization, patient uuid.UUID) {
 	trail.Show(ctx, trail.Subject{Type: subject, ID: authorization, PatientID: patient})
 }
 
-// movement is what the trail keeps of an operation on units: its entries of the
-// ledger say more.
+// movement is the audit trail's record of an operation on units. Its ledger entries have more
+// details.
 type movement struct {
 	OperationID    uuid.UUID   `json:"operationId"`
 	ReservationIDs []uuid.UUID `json:"reservationIds,omitempty"`
 	counters
 }
 
-// counters are an authorization's, in units.
+// counters has an authorization's counters, in units.
 type counters struct {
 	Total     int `json:"totalUnits"`
 	Used      int `json:"usedUnits"`
 	Scheduled int `json:"scheduledUnits"`
 }
 
-// unitEvent tells of an operation that was accepted and wrote entries.
+// unitEvent returns the audit event of an accepted operation with entries.
 func unitEvent(op Operation, o Outcome, now time.Time) trail.Event {
 	a := o.Authorization
 	first, last := o.Entries[0], o.Entries[len(o.Entries)-1]
@@ -57,7 +57,7 @@ func unitEvent(op Operation, o Outcome, now time.Time) trail.Event {
 	}
 }
 
-// before returns the counters as they were before the entry.
+// before returns the counters before the entry.
 func (e Entry) before() Balance {
 	b := e.After()
 	switch e.Kind {
@@ -73,8 +73,8 @@ func (e Entry) before() Balance {
 	return b
 }
 
-// terms are what the trail keeps of an authorization's terms. Its number and its
-// notes are told by their names only, where they were changed.
+// terms is the audit trail's record of an authorization's terms. If the number or the notes
+// changed, only the field names are recorded.
 type terms struct {
 	InsuranceID   *uuid.UUID    `json:"insuranceId"`
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId"`
@@ -85,7 +85,7 @@ type terms struct {
 	Caps          []capBody     `json:"caps"`
 	Version       int           `json:"version"`
 	Changed       []string      `json:"changed,omitempty"`
-	Reason        *string       `json:"reason,omitempty"` // the given reason of the change
+	Reason        *string       `json:"reason,omitempty"` // the given reason for the change
 }
 
 func termsOf(a Authorization) terms {
@@ -95,7 +95,7 @@ func termsOf(a Authorization) terms {
 	}
 }
 
-// recordTerms records that the caller has entered (before is nil), changed, or deleted (after is
+// recordTerms records that the caller has created (before is nil), changed, or deleted (after is
 // nil) an authorization, with the given reason.
 func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
 	caller, err := identity.From(ctx)
@@ -113,16 +113,16 @@ func (s *Service) recordTerms(ctx context.Context, verb string, before, after *A
 		e.Before = termsOf(*before)
 	}
 	if after != nil {
-		there := termsOf(*after)
+		current := termsOf(*after)
 		if before != nil {
-			there.Changed, there.Reason = changedFields(*before, *after), reason
+			current.Changed, current.Reason = changedFields(*before, *after), reason
 		}
-		e.After = there
+		e.After = current
 	}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// changedFields returns the names of the terms in which two differ, as the API has them.
+// changedFields returns the API names of the terms that differ.
 func changedFields(before, after Authorization) []string {
 	changed := []string{}
 	if !equal(before.AuthNumber, after.AuthNumber) {
@@ -144,11 +144,11 @@ func changedFields(before, after Authorization) []string {
 func fields(t terms) map[string]json.RawMessage {
 	text, err := json.Marshal(t)
 	if err != nil {
-		panic(err) // it holds nothing that JSON has no word for
+		panic(err) // the value can always be encoded
 	}
 	found := map[string]json.RawMessage{}
 	if err := json.Unmarshal(text, &found); err != nil {
-		panic(err) // as above
+		panic(err) // the value can always be encoded
 	}
 	return found
 }

@@ -14,19 +14,19 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// MaxHold is the longest time for which a hold can be asked.
+// MaxHold is the longest duration of a hold.
 const MaxHold = 30 * 24 * time.Hour
 
-// Key lets a client ask again after any failure: operations with the same key
-// by the same user are one operation. The zero value is no key.
+// Key is an idempotency key, with which a client can retry after any failure. Operations of one
+// user with the same key are one operation. The zero value means no key.
 type Key string
 
-// keyNamespace makes operation ids of keys; it must never change.
+// keyNamespace is the namespace of operation ids derived from keys. It must never change.
 var keyNamespace = uuid.MustParse("5b0f6c5e-5c1e-4c60-9d3a-2f6a1f0c7b11")
 
-// operationID returns the id that the key stands for in that place of a request
-// for several operations, and a new one where there is no key. The first place is
-// that of a request for one, so that a key cannot stand for both.
+// operationID returns the id of the operation at index place of a request: derived from the key, or
+// new without a key. A single request uses index 0, so a key cannot be used for both a single
+// request and a bulk.
 func (s *Service) operationID(caller identity.Caller, key Key, place int) uuid.UUID {
 	if key == "" {
 		return s.newID()
@@ -38,31 +38,31 @@ func (s *Service) operationID(caller identity.Caller, key Key, place int) uuid.U
 	return uuid.NewSHA1(keyNamespace, []byte(name))
 }
 
-// NewReservation asks for units of an authorization.
+// NewReservation has the fields of a reservation to make.
 type NewReservation struct {
 	Units         int           // 1 to [MaxUnits]
-	ServiceDate   calendar.Date // none: today
+	ServiceDate   calendar.Date // default: today
 	HoldFor       time.Duration // 0: until it is settled; at most [MaxHold]
 	Reference     *string
 	AppointmentID *uuid.UUID
 }
 
-// Settlement gives reserved units back, or turns them into used ones.
+// Settlement releases or consumes reserved units.
 type Settlement struct {
-	// ReservationID names what is settled. Nil: the oldest open reservations
-	// that carry no appointment.
+	// ReservationID is the reservation to settle. Nil: the oldest open reservations without an
+	// appointment.
 	ReservationID *uuid.UUID
-	// Units: 1 to [MaxUnits]; 0 means all that is left, and needs a ReservationID.
+	// Units is 1 to [MaxUnits], or 0 for all remaining units of ReservationID.
 	Units         int
-	ServiceDate   calendar.Date // of a consumption; none: the reservation's
-	KeepRest      bool          // of a consumption of a named reservation: what is left stays reserved
-	AppointmentID *uuid.UUID    // the appointment through which it is settled
+	ServiceDate   calendar.Date // of a consumption; default: the reservation's
+	KeepRest      bool          // consumption of a named reservation: the remaining units stay reserved
+	AppointmentID *uuid.UUID    // the appointment that settles it
 	Reason        *string
 }
 
-// Reserve holds units. It is atomic and takes effect once per key. Refusals:
-// [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
-// [ErrCapExceeded], [idempotency.ErrReused], [fault.ErrInvalid].
+// Reserve reserves units. It is atomic and takes effect once per key. Errors: [ErrNotFound],
+// [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits], [ErrCapExceeded],
+// [idempotency.ErrReused], [fault.ErrInvalid].
 func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
@@ -74,20 +74,19 @@ func (n NewReservation) operation(authorization uuid.UUID) Operation {
 	}
 }
 
-// Release gives reserved units back, on an authorization of any status. It is
-// atomic and takes effect once per key. Refusals: [ErrNotFound],
-// [ErrReservationNotFound], [ErrReservationClosed], [ErrBelongsToAppointment],
-// [ErrInsufficientReserved], [idempotency.ErrReused], [fault.ErrInvalid].
+// Release releases reserved units. The authorization can have any status. It is atomic and takes
+// effect once per key. Errors: [ErrNotFound], [ErrReservationNotFound], [ErrReservationClosed],
+// [ErrBelongsToAppointment], [ErrInsufficientReserved], [idempotency.ErrReused],
+// [fault.ErrInvalid].
 func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Release, authorization), key)
 }
 
-// Consume turns reserved units into used ones, also after the authorization has
-// ended, because documentation is late in real life. Units beyond the reserved
-// ones are taken from what is available; [Outcome.Missing] says how many were
-// not there. It is atomic and takes effect once per key. Refusals: those of
-// [Service.Release], [ErrOutsideDates], [ErrNotActive] and [ErrInsufficientUnits]
-// where not a single unit can be consumed.
+// Consume turns reserved units into used units. It also works after the authorization has ended,
+// because documentation is often late. Units beyond the reservation are taken from the available
+// units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
+// effect once per key. Errors: those of [Service.Release], and [ErrOutsideDates], [ErrNotActive]
+// and [ErrInsufficientUnits] if no unit can be consumed.
 func (s *Service) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Consume, authorization), key)
 }
@@ -99,18 +98,19 @@ func (n Settlement) operation(kind EntryKind, authorization uuid.UUID) Operation
 	}
 }
 
-// PreviewReserve says what would come of a reservation now, and writes nothing. A refusal is in the outcome, not in the error.
+// PreviewReserve returns the outcome that a reservation would have now. It writes nothing. A
+// refusal is in the outcome, not in the error.
 func (s *Service) PreviewReserve(ctx context.Context, authorization uuid.UUID, n NewReservation) (Outcome, error) {
 	return s.preview(ctx, n.operation(authorization))
 }
 
-// PreviewSettlement says what would come of a release or a consumption now, and
-// writes nothing. A refusal is in the outcome, not in the error.
+// PreviewSettlement returns the outcome that a release or a consumption would have now. It writes
+// nothing. A refusal is in the outcome, not in the error.
 func (s *Service) PreviewSettlement(ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement) (Outcome, error) {
 	return s.preview(ctx, n.operation(kind, authorization))
 }
 
-// perform carries out one operation.
+// perform runs one operation.
 func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 		return Outcome{}, err
 	}
 	op = op.by(caller, s.operationID(caller, key, 0), s.newID(), key)
-	outcomes, err := s.carryOut(ctx, "units."+string(op.Kind), batch{organization: caller.OrganizationID, ops: []Operation{op}})
+	outcomes, err := s.run(ctx, "units."+string(op.Kind), batch{organization: caller.OrganizationID, ops: []Operation{op}})
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -133,9 +133,9 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 	return outcomes[0], nil
 }
 
-// reachable returns [ErrNotFound] where the authorization is out of the caller's reach.
-// It asks before anybody waits in the lane, and does not ask at all about callers whose
-// reach is the organization.
+// reachable returns [ErrNotFound] if the authorization is outside the caller's record scope. It is
+// checked before the caller waits for a lock, and is skipped for callers whose scope is the
+// organization.
 func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
 	reach, err := db.ReachOf(ctx)
 	if err != nil || reach.Everything() {
@@ -147,7 +147,7 @@ func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// by fills in who asks for the operation, and what was chosen for it.
+// by sets the caller and the ids of the operation.
 func (o Operation) by(caller identity.Caller, id, newID uuid.UUID, key Key) Operation {
 	o.ID, o.NewID, o.Repeatable = id, newID, key != ""
 	o.ActorID, o.RequestID, o.Address, o.GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
@@ -169,15 +169,15 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		made := d.bookings[b.key(op)]
-		if made == nil {
+		current := d.bookings[b.key(op)]
+		if current == nil {
 			return Outcome{}, ErrNotFound
 		}
 		if err := s.reachable(ctx, op.AuthorizationID); err != nil {
 			return Outcome{}, err
 		}
-		show(ctx, made.before.ID, made.before.PatientID)
-		_, outcome := decide(made.before, op, at)
+		show(ctx, current.before.ID, current.before.PatientID)
+		_, outcome := decide(current.before, op, at)
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)
 		}
@@ -186,15 +186,15 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 	})
 }
 
-// check refuses what is wrong whatever the state.
+// check returns the errors that do not depend on stored state.
 func (o Operation) check() error {
-	if wrong := o.wrong(); len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if fieldErrors := o.fieldErrors(); len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }
 
-func (o Operation) wrong() []fault.Field {
+func (o Operation) fieldErrors() []fault.Field {
 	least := 1
 	if o.ReservationID != nil && o.Kind != Reserve {
 		least = 0
@@ -202,7 +202,7 @@ func (o Operation) wrong() []fault.Field {
 	switch {
 	case o.Units == 0 && least == 1 && o.Kind != Reserve:
 		return []fault.Field{{
-			Field: "units", Code: "required", Message: "must be given, unless reservationId names what is settled",
+			Field: "units", Code: "required", Message: "must be given unless reservationId is given",
 		}}
 	case o.Units < least || o.Units > MaxUnits:
 		return []fault.Field{fieldUnits("units", 1)}

@@ -10,18 +10,18 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Problem is one way in which an authorization's books do not agree.
+// Problem is one inconsistency in an authorization's books.
 type Problem struct {
 	OrganizationID  uuid.UUID `json:"organizationId"`
 	AuthorizationID uuid.UUID `json:"authorizationId"`
-	Check           string    `json:"check"`              // which rule is broken, see [Service.Verify]
-	Sequence        int64     `json:"sequence,omitempty"` // of the entry, where it is about one
+	Check           string    `json:"check"`              // the broken rule; see [Service.Verify]
+	Sequence        int64     `json:"sequence,omitempty"` // of the entry, if the problem is about one
 	ReservationID   string    `json:"reservationId,omitempty"`
-	Expected        string    `json:"expected"` // what the rest of the books says it should be
+	Expected        string    `json:"expected"` // the value that follows from the rest of the books
 	Found           string    `json:"found"`
 }
 
-// String tells the problem in one line.
+// String describes the problem in one line.
 func (p Problem) String() string {
 	where := "authorization " + p.AuthorizationID.String()
 	if p.Sequence > 0 {
@@ -33,22 +33,22 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s: expected %s, found %s", where, p.Check, p.Expected, p.Found)
 }
 
-// maxProblems bounds how many problems a report lists; all of them are counted.
+// maxProblems is the maximum number of problems that a report lists; all are counted.
 const maxProblems = 100
 
-// Report says what a verification looked at and found.
+// Report is the result of a verification.
 type Report struct {
 	OK             bool      `json:"ok"`
 	Authorizations int       `json:"authorizations"`
 	Reservations   int       `json:"reservations"`
 	Entries        int       `json:"entries"`
-	Appointments   int       `json:"appointments"` // open ones, counted for each authorization that they hold units of
+	Appointments   int       `json:"appointments"` // open ones, counted once per authorization on which they hold units
 	ProblemCount   int       `json:"problemCount"`
 	Problems       []Problem `json:"problems"` // the first 100
 	CheckedAt      time.Time `json:"checkedAt"`
 }
 
-// books are everything that is known of one authorization, of one moment.
+// books has all data of one authorization at one moment.
 type books struct {
 	Authorization
 	reservations []Reservation
@@ -56,46 +56,46 @@ type books struct {
 	holds        []AppointmentHold
 }
 
-// verifyBatch is how many authorizations are read in one snapshot.
+// verifyBatch is the number of authorizations that are read in one snapshot.
 const verifyBatch = 200
 
 // Verify checks the books of all authorizations, of one organization or, with
 // [uuid.Nil], of all, and reports every disagreement:
 //
-//   - sequence: the entries are numbered 1, 2, 3, … up to the last one noted
+//   - sequence: the entries are numbered 1, 2, 3, … up to LastSequence
 //   - chain: every entry carries the hash of the one before it
 //   - hash: every entry's hash is that of its fields
-//   - head: the authorization notes the hash of its newest entry
+//   - head: the authorization has the hash of its newest entry
 //   - balance-after: every entry's counters follow from those before it
 //   - total, used, scheduled: the counters are the sums of the entries
-//   - reservations-used, reservations-scheduled: … and of the reservations
-//   - booked-by-date: where caps count by date, what they count is too
+//   - reservations-used, reservations-scheduled: the counters are the sums of the reservations
+//   - booked-by-date: if a cap counts by date, the units by date are the sums of the reservations
 //   - reservation: every reservation is the sum of its entries
-//   - age: … and as old as the first of them
-//   - service-date: … and for the day of the last one that reserved
-//   - next-expiry: the noted moment of the next expiry is not after that of an open hold
+//   - age: every reservation has the sequence number of its first entry
+//   - service-date: every reservation has the day of its last reserving entry
+//   - next-expiry: NextExpiry is not after the expiry of an open hold
 //   - appointment: every open appointment has exactly its reservation, and no open
 //     reservation names an appointment that is not open
-//   - session: what sessions have used of the authorization is what was consumed for
-//     their appointments
-//   - overdue: no hold is open past its expiry for longer than the sweeper takes,
-//     where one runs
+//   - session: the units of every session equal the units consumed for its appointment
+//   - overdue: no hold stays open past its expiry for longer than the sweeper's grace
+//     period, if a sweeper runs
 //
-// Holds whose time is over are released first, as the sweeper does it, so that
-// those which fell due while no program ran are not held against the books; what
-// cannot be released is logged and shows as overdue.
+// Verify first releases expired holds, like the sweeper, so that holds that expired while
+// no program ran are not reported. Holds that cannot be released are logged and reported
+// as overdue.
 //
-// Each authorization is read in one snapshot, so that bookings can go on
-// meanwhile. The caller decides on permission; this reads across organizations.
+// Each authorization is read in one snapshot, so bookings can continue meanwhile. Verify
+// checks no permissions and reads across organizations.
 //
-// After each batch it calls progress, if not nil, with the number of checked authorizations and
-// their total.
+// After each batch it calls progress, if not nil, with the number of checked authorizations
+// and their total.
 func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (Report, error) {
 	if _, err := s.sweep(ctx, organization); err != nil {
-		s.logger.WithField("event", "holds_not_swept").WithError(err).Warn("some expired holds could not be released before the books are checked")
+		s.logger.WithField("event", "holds_not_swept").WithError(err).
+			Warn("some expired holds could not be released before the verification")
 	}
 	now := s.clock().UTC()
-	var overdue time.Time // of what no sweeper looks after, nothing is
+	var overdue time.Time // zero without a sweeper: nothing is overdue
 	if s.grace > 0 {
 		overdue = now.Add(-s.grace)
 	}
@@ -129,9 +129,9 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress f
 	}
 }
 
-// advance returns a function that adds to the number of checked authorizations, after reporting
-// zero. The verification also checks authorizations that are entered meanwhile, so the total may
-// grow.
+// advance returns a function that adds to the number of checked authorizations and reports it; it
+// reports zero first. The verification also checks authorizations that are created meanwhile, so
+// the total may grow.
 func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
 	if progress == nil {
 		return func(int) {}, nil
@@ -158,7 +158,7 @@ func (r *Report) add(b books, problems []Problem) {
 	r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
 }
 
-// check replays the ledger and compares. Holds that expired before overdue
+// check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
 func (b books) check(overdue time.Time) []Problem {
 	a := audit{books: b, sums: make(map[uuid.UUID]Reservation, len(b.reservations))}
@@ -170,7 +170,7 @@ func (b books) check(overdue time.Time) []Problem {
 	return a.problems
 }
 
-// audit is the checking of one authorization's books.
+// audit is the check of one authorization's books.
 type audit struct {
 	books
 	balance  Balance                   // replayed from the entries
@@ -212,7 +212,7 @@ func (a *audit) replay() {
 	a.expect("head", nil, uuid.Nil, previous, a.LastHash)
 }
 
-// apply moves the replayed counters by one entry.
+// apply applies an entry to the replayed counters.
 func (a *audit) apply(e *Entry) {
 	var sum Reservation
 	if e.ReservationID != nil {
@@ -263,7 +263,7 @@ func (a *audit) compareCounters() {
 	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
 }
 
-// units is what a reservation and its entries must agree on.
+// units has the fields on which a reservation and its entries must agree.
 type units struct{ Units, Consumed, Released int }
 
 func (a *audit) compareReservations(overdue time.Time) {

@@ -9,20 +9,19 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-// AppointmentHold is what an open appointment holds of an authorization, or what the
-// session of a completed one has used of it, by the account of whoever keeps appointments.
+// AppointmentHold is an appointment's use of an authorization, according to the appointments
+// module: the units that an open one holds, or that the session of a completed one has used.
 type AppointmentHold struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID
 	AppointmentID   uuid.UUID
-	ReservationID   *uuid.UUID // nil: it has never held anything
+	ReservationID   *uuid.UUID // nil: it has never held any units
 	Units           int
 	ServiceDate     calendar.Date
-	Settled         bool // the session's: nothing is held any more
+	Settled         bool // used by the session; nothing is held
 }
 
-// addHolds fills in what appointments say that they hold, in the transaction that
-// has read the books, so that both are of one moment.
+// addHolds adds the units that appointments hold, read in the same transaction as the books.
 func (s *Service) addHolds(ctx context.Context, found []books) error {
 	if s.appointmentHolds == nil || len(found) == 0 {
 		return nil
@@ -42,20 +41,20 @@ func (s *Service) addHolds(ctx context.Context, found []books) error {
 	return err
 }
 
-// promise is what an appointment and its reservation must agree on.
+// promise has the fields on which an appointment and its reservation must agree.
 type promise struct {
 	appointment uuid.UUID
 	units       int
 	day         calendar.Date
 }
 
-// String tells the promise in words.
+// String describes the promise.
 func (p promise) String() string {
 	return fmt.Sprintf("%d units on %s for appointment %s", p.units, p.day, p.appointment)
 }
 
-// compareSessions checks that for every completed appointment as many units were consumed
-// as its session says.
+// compareSessions checks that the units of every session equal the units consumed for its
+// appointment.
 func (a *audit) compareSessions() {
 	consumed := make(map[uuid.UUID]int, len(a.reservations))
 	for _, r := range a.reservations {
@@ -70,13 +69,16 @@ func (a *audit) compareSessions() {
 			reservation = *h.ReservationID
 		}
 		if used := consumed[reservation]; used != h.Units {
-			a.expect("session", nil, reservation, fmt.Sprintf("%d units used by the session of appointment %s", h.Units, h.AppointmentID), fmt.Sprint(used))
+			a.expect(
+				"session", nil, reservation, fmt.Sprintf("%d units used by the session of appointment %s", h.Units, h.AppointmentID),
+				fmt.Sprint(used),
+			)
 		}
 	}
 }
 
-// compareAppointments checks that every open appointment has exactly its
-// reservation, and that no open reservation names one that is not open.
+// compareAppointments checks that every open appointment has exactly its reservation, and that no
+// open reservation belongs to an appointment that is not open.
 func (a *audit) compareAppointments() {
 	expected := map[uuid.UUID]promise{}
 	for _, h := range a.holds {

@@ -1,9 +1,8 @@
-// Package directory keeps what everything else refers to: organizations, their
-// patients, practitioners, payers, coverages and service codes.
+// Package directory stores the master data of organizations: patients, practitioners, payers,
+// coverages and service codes, and the organizations themselves.
 //
-// Each noun has a file of its own with what is particular to it; what they have
-// in common, to be created, read, listed and changed, is written once, in
-// kind.go and store.go.
+// Each noun has its own file. The common operations (create, read, list, change) are implemented
+// once, in kind.go and store.go.
 package directory
 
 import (
@@ -18,10 +17,9 @@ import (
 	"omnirapeutic/platform/recent"
 )
 
-// Service has the use cases of the directory. It is safe for concurrent use. Its
-// methods act in the organization of the identity.Caller in the context and fail
-// without one, unless they say otherwise: what belongs to another organization
-// does not exist.
+// Service implements the use cases of the directory. It is safe for concurrent use. Its methods
+// act in the organization of the identity.Caller in the context and fail without one, unless they
+// say otherwise. Records of other organizations are not found.
 type Service struct {
 	database *db.DB
 	audit    Audit
@@ -32,11 +30,11 @@ type Service struct {
 	zones    recent.Of[*time.Location]
 }
 
-// Access lets people and other systems in.
+// Access controls access to organizations.
 type Access interface {
-	// Switched has nobody let into the organization from now on, or everybody again, on
-	// every instance, if and when the transaction of the context commits. The version
-	// is the organization's, which rises with each switch.
+	// Switched refuses all access to the organization, or allows it again, on every instance, if the
+	// transaction of the context commits. The version is the organization's and rises with each
+	// change.
 	Switched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
 }
 
@@ -46,10 +44,10 @@ func New(database *db.DB, audit Audit, access Access, calendar Calendar, clock f
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
 
-// now is the moment as the database can keep it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// Record is what every record of an organization has.
+// Record holds the common fields of an organization's records.
 type Record struct {
 	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
 	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
@@ -60,14 +58,14 @@ type Record struct {
 
 func (r *Record) head() *Record { return r }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (r Record) Revision() int { return r.Version }
 
-// Page says which part of a list is asked for, and in which order: by default that
-// of the ids, in which the records were made.
+// Page selects a part of a list and its order. The default order is by id, which is the order of
+// creation.
 type Page = db.Keyset
 
-// Status says whether somebody is still looked after, or still works here.
+// Status is whether a patient is in care, or a practitioner works here.
 type Status string
 
 // The states of patients and practitioners.
@@ -76,27 +74,29 @@ const (
 	Inactive Status = "INACTIVE"
 )
 
-// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+// The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
-	ErrOrganizationNotFound = fault.Define(fault.NotFound, "organization-not-found", "There is no such organization.")
-	ErrPatientNotFound      = fault.Define(fault.NotFound, "patient-not-found", "There is no such patient.")
-	ErrPractitionerNotFound = fault.Define(fault.NotFound, "practitioner-not-found", "There is no such practitioner.")
-	ErrPayerNotFound        = fault.Define(fault.NotFound, "payer-not-found", "There is no such payer.")
-	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "There is no such insurance.")
-	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "There is no such service code.")
+	ErrOrganizationNotFound = fault.Define(fault.NotFound, "organization-not-found", "Organization not found.")
+	ErrPatientNotFound      = fault.Define(fault.NotFound, "patient-not-found", "Patient not found.")
+	ErrPractitionerNotFound = fault.Define(fault.NotFound, "practitioner-not-found", "Practitioner not found.")
+	ErrPayerNotFound        = fault.Define(fault.NotFound, "payer-not-found", "Payer not found.")
+	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "Coverage not found.")
+	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "Service code not found.")
 
-	// ErrOwnOrganization: whoever disables their own organization could not enable it.
-	ErrOwnOrganization = fault.Define(fault.Conflict, "own-organization", "Nobody disables the organization that they belong to: they could not enable it any more.").
-				Advising("Have somebody of another organization do it.")
+	// ErrOwnOrganization is returned for the caller's own organization, which the caller could not
+	// enable again.
+	ErrOwnOrganization = fault.Define(fault.Conflict, "own-organization",
+		"You cannot disable your own organization, because you could not enable it again.").
+		Advising("Ask an administrator of another organization to do it.")
 
-	// These come with [Taken].
-	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken", "Another patient has this medical record number.").Carrying(Taken{})
-	ErrNPITaken                 = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
-	ErrServiceCodeTaken         = fault.Define(fault.Conflict, "service-code-taken", "There is already a service code with this code.").Carrying(Taken{})
+	// These have [Taken] as details.
+	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken",
+		"Another patient has this medical record number.").Carrying(Taken{})
+	ErrNPITaken         = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
+	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken", "Another service code has this code.").Carrying(Taken{})
 )
 
-// Taken are the details of the refusal of a value that must be unique and that
-// another record has.
+// Taken are the details of the errors about unique values that another record already has.
 type Taken struct {
 	Field string `json:"field"`
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-// register is a directory with two organizations, on a database of its own.
+// register is a directory with two organizations, in its own database.
 type register struct {
 	*directory.Service
 	database   *db.DB
@@ -29,7 +29,7 @@ type register struct {
 	ownID      uuid.UUID
 }
 
-// clock is a time that tests set.
+// clock is a clock that tests set.
 type clock struct {
 	mutex sync.Mutex
 	at    time.Time
@@ -51,19 +51,22 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 func open(t testing.TB, options ...dbtest.Option) register {
 	t.Helper()
-	r := register{database: dbtest.Open(t, options...), trail: &trailtest.Book{}, clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)}}
+	r := register{
+		database: dbtest.Open(t, options...), trail: &trailtest.Book{},
+		clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)},
+	}
 	r.Service = directory.New(r.database, r.trail, doors{}, nil, r.clock.now, newID)
 	r.ownID, r.own = r.found(t, "Own Practice")
 	_, r.other = r.found(t, "Other Practice")
 	return r
 }
 
-// doors are of a house where nobody looks who comes in.
+// doors implements directory.Access without any effect.
 type doors struct{}
 
 func (doors) Switched(context.Context, uuid.UUID, bool, int) error { return nil }
 
-// found makes an organization and returns it with a caller of it.
+// found creates an organization and returns it with a caller.
 func (r register) found(t testing.TB, name string) (uuid.UUID, context.Context) {
 	t.Helper()
 	o, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: name, TimeZone: "America/New_York"})
@@ -71,7 +74,7 @@ func (r register) found(t testing.TB, name string) (uuid.UUID, context.Context) 
 	return o.ID, identity.With(t.Context(), identity.Caller{UserID: newID(), OrganizationID: o.ID})
 }
 
-// wrongFields returns the paths of the fields that an error says are wrong.
+// wrongFields returns the paths of the invalid fields of an error.
 func wrongFields(t testing.TB, err error) []string {
 	t.Helper()
 	require.ErrorIs(t, err, fault.ErrInvalid)

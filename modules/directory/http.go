@@ -14,12 +14,13 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// What a caller may be allowed to do with the records of the directory.
+// The permissions of this module.
 const (
-	PermissionOrganizationRead    identity.Permission = "organization:read"
-	PermissionOrganizationReadAll identity.Permission = "organization:read-all" // also the others; asked for beside organization:read
+	PermissionOrganizationRead identity.Permission = "organization:read"
+	// also other organizations; required in addition to organization:read
+	PermissionOrganizationReadAll identity.Permission = "organization:read-all"
 	PermissionOrganizationCreate  identity.Permission = "organization:create"
-	PermissionOrganizationDisable identity.Permission = "organization:disable" // any but the own one
+	PermissionOrganizationDisable identity.Permission = "organization:disable" // any but the caller's own
 	PermissionOrganizationChange  identity.Permission = "organization:change"
 	PermissionPatientRead         identity.Permission = "patient:read"
 	PermissionPatientCreate       identity.Permission = "patient:create"
@@ -43,7 +44,10 @@ func (s *Service) Routes() []httpx.Route {
 	const created, ok = http.StatusCreated, http.StatusOK
 	get, post, change := http.MethodGet, http.MethodPost, http.MethodPatch
 	var all []httpx.Route
-	add := func(name, method, path string, permission identity.Permission, endpoint httpx.Endpoint, summary, description string, refusals ...*fault.Error) {
+	add := func(
+		name, method, path string, permission identity.Permission, endpoint httpx.Endpoint, summary, description string,
+		refusals ...*fault.Error,
+	) {
 		all = append(all, httpx.Route{
 			Name: name, Method: method, Path: path, Permission: permission, Endpoint: endpoint,
 			Summary: summary, Description: description, Refusals: refusals,
@@ -51,81 +55,105 @@ func (s *Service) Routes() []httpx.Route {
 	}
 
 	add("createOrganization", post, "/organizations", PermissionOrganizationCreate, httpx.Handle(created, s.CreateOrganization),
-		"Make an organization", "An organization is a practice and the owner of everything else; nothing is visible from one in another. Its time zone says when its days begin and end.")
+		"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to others. "+
+			"Its time zone decides when its days begin and end.")
 	add("listOrganizations", get, "/organizations", PermissionOrganizationRead, httpx.Handle(ok, s.handleOrganizations),
-		"List organizations", "One's own organization; all of them for those who administer the whole installation.")
+		"List organizations", "The caller's own organization, or all of them for administrators of the installation.")
 	add("getOrganization", get, "/organizations/:id", PermissionOrganizationRead, read(s.Organization),
-		"Read an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
+		"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
 		"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; "+
 			"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their "+
 			"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. "+
 			"Without it the answer is 409 with the list of these appointments.",
 		append(s.zoneRefusals(), ErrOrganizationNotFound)...)
-	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable, httpx.Handle(ok, s.SwitchOrganization),
-		"Disable an organization, or enable it", "`{\"disabled\": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.",
+	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable,
+		httpx.Handle(ok, s.SwitchOrganization),
+		"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the organization: access tokens, "+
+			"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
+			"Nothing is deleted or changed: `false` restores the access. The caller's own organization cannot be disabled.",
 		ErrOrganizationNotFound, ErrOwnOrganization)
 
 	add("createPatient", post, "/patients", PermissionPatientCreate, httpx.Handle(created, s.CreatePatient),
-		"Enter a patient", "A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.", ErrMedicalRecordNumberTaken)
+		"Create a patient", "A patient is a person in the organization's care. "+
+			"The medical record number is assigned by the practice and unique.",
+		ErrMedicalRecordNumberTaken)
 	add("listPatients", get, "/patients", PermissionPatientRead, httpx.Handle(ok, s.handlePatients),
-		"List patients", "All patients, in the order in which they were entered unless `sort` says otherwise. To find one by name or number see `POST /patients/search`.")
+		"List patients", "All patients, in the order of their creation unless `sort` says otherwise. "+
+			"To find a patient by name or number, use `POST /patients/search`.")
 	all[len(all)-1].Reads = "patient"
 	add("searchPatients", post, "/patients/search", PermissionPatientRead, httpx.Handle(ok, s.handlePatientSearch),
-		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. A POST, because what it looks for is health data, which does not belong in URLs. It changes nothing.")
+		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
+			"It is a POST because health data does not belong in URLs. It changes nothing.")
 	all[len(all)-1].Reads = "patient"
 	all[len(all)-1].ReadOnly = true
 	add("getPatient", get, "/patients/:id", PermissionPatientRead, read(s.Patient),
-		"Read a patient", "One patient of the organization.", ErrPatientNotFound)
+		"Get a patient", "One patient of the organization.", ErrPatientNotFound)
 	all[len(all)-1].Reads = "patient"
 	add("changePatient", change, "/patients/:id", PermissionPatientChange, httpx.Handle(ok, s.ChangePatient),
-		"Change a patient", "A merge patch: what is not given stays as it is, and `null` clears what can be empty. A patient who has left becomes INACTIVE; nothing is deleted.", ErrPatientNotFound, ErrMedicalRecordNumberTaken)
+		"Change a patient", "A merge patch: fields that are not given stay unchanged, and `null` clears optional fields. "+
+			"A patient who has left becomes INACTIVE; nothing is deleted.",
+		ErrPatientNotFound, ErrMedicalRecordNumberTaken)
 
 	add("createPractitioner", post, "/practitioners", PermissionPractitionerCreate, httpx.Handle(created, s.CreatePractitioner),
-		"Enter a practitioner", "A practitioner renders services. Credentials, such as BCBA or RBT, decide which; each may have a last day. The NPI is checked for its check digit.", ErrNPITaken)
+		"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. "+
+			"The check digit of the NPI is validated.",
+		ErrNPITaken)
 	add("listPractitioners", get, "/practitioners", PermissionPractitionerRead, httpx.Handle(ok, s.handlePractitioners),
-		"List practitioners", "All practitioners, in the order in which they were entered unless `sort` says otherwise.")
+		"List practitioners", "All practitioners, in the order of their creation unless `sort` says otherwise.")
 	add("getPractitioner", get, "/practitioners/:id", PermissionPractitionerRead, read(s.Practitioner),
-		"Read a practitioner", "One practitioner with the credentials, those that have run out included.", ErrPractitionerNotFound)
+		"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound)
 	add("changePractitioner", change, "/practitioners/:id", PermissionPractitionerChange, httpx.Handle(ok, s.ChangePractitioner),
-		"Change a practitioner", "A merge patch: what is not given stays as it is. Credentials are replaced as a whole.", ErrPractitionerNotFound, ErrNPITaken)
+		"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
+		ErrPractitionerNotFound, ErrNPITaken)
 
 	add("createPayer", post, "/payers", PermissionPayerCreate, httpx.Handle(created, s.CreatePayer),
-		"Enter a payer", "A payer authorizes and pays for services. Its rounding rule turns minutes into units, and its weeks begin on its own day.")
+		"Create a payer", "A payer authorizes and pays for services. Its rounding rule converts minutes to units, "+
+			"and it defines the first day of its weeks.")
 	add("listPayers", get, "/payers", PermissionPayerRead, httpx.Handle(ok, s.handlePayers),
-		"List payers", "All payers of the organization, in the order in which they were entered unless `sort` says otherwise.")
+		"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise.")
 	add("getPayer", get, "/payers/:id", PermissionPayerRead, read(s.Payer),
-		"Read a payer", "One payer with its rules.", ErrPayerNotFound)
+		"Get a payer", "One payer with its rules.", ErrPayerNotFound)
 	add("changePayer", change, "/payers/:id", PermissionPayerChange, httpx.Handle(ok, s.ChangePayer),
-		"Change a payer", "A merge patch: what is not given stays as it is. Another `rounding` makes a rule that counts from `roundingFrom` on, today where that is not given; a planned rule of the same day is replaced, and one that has begun stays: units were computed by it.", ErrPayerNotFound)
+		"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default "+
+			"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.",
+		ErrPayerNotFound)
 
 	add("createInsurance", post, "/insurances", PermissionInsuranceCreate, httpx.Handle(created, s.CreateInsurance),
-		"Enter a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
+		"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
 	add("listInsurances", get, "/insurances", PermissionInsuranceRead, httpx.Handle(ok, s.handleInsurances),
-		"List coverages", "Coverages, of one patient or one payer where that is asked for.")
+		"List coverages", "All coverages, or those of one patient or one payer.")
 	all[len(all)-1].Reads = "insurance"
 	add("getInsurance", get, "/insurances/:id", PermissionInsuranceRead, read(s.Insurance),
-		"Read a coverage", "One coverage.", ErrInsuranceNotFound)
+		"Get a coverage", "One coverage.", ErrInsuranceNotFound)
 	all[len(all)-1].Reads = "insurance"
 	add("changeInsurance", change, "/insurances/:id", PermissionInsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
-		"Change a coverage", "A merge patch: what is not given stays as it is. Patient and payer do not change: that would be another coverage.", ErrInsuranceNotFound)
+		"Change a coverage",
+		"A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another coverage instead.",
+		ErrInsuranceNotFound)
 
 	add("createServiceCode", post, "/service-codes", PermissionServiceCodeCreate, httpx.Handle(created, s.CreateServiceCode),
-		"Enter a service code", "A service as payers name it, such as the CPT code 97153, with the length of its unit and the credentials of which the practitioner needs one.", ErrServiceCodeTaken)
+		"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the credentials "+
+			"of which the practitioner needs one.",
+		ErrServiceCodeTaken)
 	add("listServiceCodes", get, "/service-codes", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServiceCodes),
-		"List service codes", "All service codes of the organization, or the one with a certain code.")
+		"List service codes", "All service codes of the organization, or the one with the given code.")
 	add("getServiceCode", get, "/service-codes/:id", PermissionServiceCodeRead, read(s.ServiceCode),
-		"Read a service code", "One service code.", ErrServiceCodeNotFound)
+		"Get a service code", "One service code.", ErrServiceCodeNotFound)
 	add("changeServiceCode", change, "/service-codes/:id", PermissionServiceCodeChange, httpx.Handle(ok, s.ChangeServiceCode),
-		"Change a service code", "A merge patch: what is not given stays as it is. Required credentials are replaced as a whole.", ErrServiceCodeNotFound, ErrServiceCodeTaken)
+		"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
+		ErrServiceCodeNotFound, ErrServiceCodeTaken)
 
 	add("getServicePairs", get, "/service-pairs", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServicePairs),
-		"Read which services may run together", "A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.")
+		"List the services that may overlap", "A patient has one appointment at a time in each lane of services. "+
+			"Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair 97153 and 97155.")
 	add("replaceServicePairs", http.MethodPut, "/service-pairs", PermissionServiceCodeChange, httpx.Handle(ok, s.ReplaceServicePairs),
-		"Say which services may run together", "Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.")
+		"Replace the services that may overlap", "Replaces the whole list; with an empty list no services may overlap. "+
+			"The order of the two codes makes no difference, and the codes need not exist yet. Booked appointments stay unchanged.")
 	limited := map[identity.Permission]db.Owners{
 		PermissionPatientRead: patients.owners, PermissionPatientChange: patients.owners,
-		PermissionInsuranceRead: insurances.owners, PermissionInsuranceChange: insurances.owners, PermissionPractitionerRead: practitioners.owners,
+		PermissionInsuranceRead: insurances.owners, PermissionInsuranceChange: insurances.owners,
+		PermissionPractitionerRead: practitioners.owners,
 	}
 	for i, r := range all {
 		all[i].Limited = limited[r.Permission].Scopes()
@@ -135,22 +163,22 @@ func (s *Service) Routes() []httpx.Route {
 
 const base = "/api/v1"
 
-// Location is where the organization can be read.
+// Location returns the path of the organization.
 func (o Organization) Location() string { return base + "/organizations/" + o.ID.String() }
 
-// Location is where the patient can be read.
+// Location returns the path of the patient.
 func (p Patient) Location() string { return base + "/patients/" + p.ID.String() }
 
-// Location is where the practitioner can be read.
+// Location returns the path of the practitioner.
 func (p Practitioner) Location() string { return base + "/practitioners/" + p.ID.String() }
 
-// Location is where the payer can be read.
+// Location returns the path of the payer.
 func (p Payer) Location() string { return base + "/payers/" + p.ID.String() }
 
-// Location is where the coverage can be read.
+// Location returns the path of the coverage.
 func (i Insurance) Location() string { return base + "/insurances/" + i.ID.String() }
 
-// Location is where the service code can be read.
+// Location returns the path of the service code.
 func (c ServiceCode) Location() string { return base + "/service-codes/" + c.ID.String() }
 
 type byID struct {
@@ -161,16 +189,17 @@ func read[T any](get func(ctx context.Context, id uuid.UUID) (T, error)) httpx.E
 	return httpx.Handle(http.StatusOK, func(ctx context.Context, in byID) (T, error) { return get(ctx, in.ID) })
 }
 
-// order is what a list can be sorted by, and what a record has of it.
+// order is a sort order of a list, with a record's value of it.
 type order[T any] struct {
 	column, expression string
 	value              func(T) string
 }
 
-// pageOf lists one page in the order that sort names: a key of orders, or
-// createdAt, which the order of the ids is; a minus sign turns it around. find is
-// asked for one record more than fits on the page.
-func pageOf[T any](q httpx.PageQuery, sort string, orders map[string]order[T], idOf func(T) uuid.UUID, find func(Page) ([]T, error)) (httpx.Page[T], error) {
+// pageOf lists one page in the order of sort: a key of orders, or createdAt, which is the order
+// of ids. A minus sign reverses it. find is called for one record more than fits on the page.
+func pageOf[T any](
+	q httpx.PageQuery, sort string, orders map[string]order[T], idOf func(T) uuid.UUID, find func(Page) ([]T, error),
+) (httpx.Page[T], error) {
 	name, descending := strings.CutPrefix(sort, "-")
 	by := orders[name]
 	p := Page{Column: by.column, Expression: by.expression, Descending: descending, Limit: q.Size() + 1}
@@ -209,9 +238,10 @@ type organizationsQuery struct {
 }
 
 func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery) (httpx.Page[Organization], error) {
-	return pageOf(in.PageQuery, in.Sort, organizationOrders, func(o Organization) uuid.UUID { return o.ID }, func(p Page) ([]Organization, error) {
-		return s.Organizations(ctx, p)
-	})
+	return pageOf(in.PageQuery, in.Sort, organizationOrders, func(o Organization) uuid.UUID { return o.ID },
+		func(p Page) ([]Organization, error) {
+			return s.Organizations(ctx, p)
+		})
 }
 
 type patientsQuery struct {
@@ -228,12 +258,12 @@ func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.P
 	return page, err
 }
 
-// patientSearch comes in a body: names and numbers of patients do not belong in
-// URLs, which end up in logs and histories.
+// patientSearch is a request body: names and numbers of patients do not belong in URLs, which are
+// logged and stored in browser histories.
 type patientSearch struct {
 	httpx.PageQuery
 	Sort                string        `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
-	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"` // how it begins
+	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"` // its beginning
 	MedicalRecordNumber string        `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	DateOfBirth         calendar.Date `json:"dateOfBirth"`
 	Status              Status        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
@@ -256,9 +286,10 @@ type practitionersQuery struct {
 }
 
 func (s *Service) handlePractitioners(ctx context.Context, in practitionersQuery) (httpx.Page[Practitioner], error) {
-	return pageOf(in.PageQuery, in.Sort, practitionerOrders, func(p Practitioner) uuid.UUID { return p.ID }, func(p Page) ([]Practitioner, error) {
-		return s.Practitioners(ctx, PractitionerFilter{Page: p, Status: in.Status})
-	})
+	return pageOf(in.PageQuery, in.Sort, practitionerOrders, func(p Practitioner) uuid.UUID { return p.ID },
+		func(p Page) ([]Practitioner, error) {
+			return s.Practitioners(ctx, PractitionerFilter{Page: p, Status: in.Status})
+		})
 }
 
 type payersQuery struct {
@@ -280,9 +311,10 @@ type insurancesQuery struct {
 }
 
 func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (httpx.Page[Insurance], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID }, func(p Page) ([]Insurance, error) {
-		return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
-	})
+	page, err := pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID },
+		func(p Page) ([]Insurance, error) {
+			return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
+		})
 	insurances.show(ctx, page.Data...)
 	return page, err
 }
@@ -294,9 +326,10 @@ type serviceCodesQuery struct {
 }
 
 func (s *Service) handleServiceCodes(ctx context.Context, in serviceCodesQuery) (httpx.Page[ServiceCode], error) {
-	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID }, func(p Page) ([]ServiceCode, error) {
-		return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
-	})
+	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID },
+		func(p Page) ([]ServiceCode, error) {
+			return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
+		})
 }
 
 func (s *Service) handleServicePairs(ctx context.Context, _ struct{}) (ServicePairs, error) {

@@ -19,9 +19,8 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// serve returns a way to call the routes as somebody of the own or of the other
-// organization. What the app adds, tokens, permissions and problem documents, is
-// tested there.
+// serve returns a function that calls the routes as a caller of the own or the other
+// organization. Package app tests tokens, permissions and problem documents.
 func (r register) serve(t testing.TB) func(own bool, method, path, body string) (int, http.Header, object) {
 	e := echo.New()
 	for _, route := range r.Routes() {
@@ -57,7 +56,7 @@ func (r register) serve(t testing.TB) func(own bool, method, path, body string) 
 	}
 }
 
-func TestEveryNoun(t *testing.T) {
+func TestCommonOperations(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	call := r.serve(t)
@@ -81,7 +80,10 @@ func TestEveryNoun(t *testing.T) {
 			`{"credentials":[{"code":"BCaBA"}]}`,
 			"credentials", `[{"code":"BCBA","expiresOn":"2027-01-31"},{"code":"RBT","expiresOn":null}]`, `[{"code":"BCaBA","expiresOn":null}]`,
 		},
-		{"/payers", "payer-not-found", `{"name":"Medicaid","rounding":"FLOOR"}`, `{"rounding":"MIDPOINT","weekStartsOn":"MONDAY"}`, "rounding", `"FLOOR"`, `"MIDPOINT"`},
+		{
+			"/payers", "payer-not-found", `{"name":"Medicaid","rounding":"FLOOR"}`,
+			`{"rounding":"MIDPOINT","weekStartsOn":"MONDAY"}`, "rounding", `"FLOOR"`, `"MIDPOINT"`,
+		},
 		{
 			"/insurances", "insurance-not-found",
 			fmt.Sprintf(`{"patientId":%q,"payerId":%q,"memberNumber":"M-1","startsOn":"2026-01-01"}`, patient, payer), `{"endsOn":"2026-12-31"}`,
@@ -106,12 +108,12 @@ func TestEveryNoun(t *testing.T) {
 
 			status, _, read := call(true, "GET", one, "")
 			require.Equal(t, http.StatusOK, status)
-			require.Equal(t, encoded(t, created), encoded(t, read), "it is read as it was answered")
+			require.Equal(t, encoded(t, created), encoded(t, read), "it is read as it was returned")
 
 			_, _, list := call(true, "GET", noun.path+"?limit=200", "")
 			require.Contains(t, encoded(t, list["data"]), encoded(t, created["id"]))
 
-			// Another organization: it is not there, for any call.
+			// In another organization it does not exist, for any method.
 			for _, method := range []string{"GET", "PATCH"} {
 				status, _, problem := call(false, method, one, map[string]string{"PATCH": noun.change}[method])
 				require.Equal(t, http.StatusNotFound, status, "%s: %v", method, problem)
@@ -127,7 +129,9 @@ func TestEveryNoun(t *testing.T) {
 			require.JSONEq(t, noun.want, encoded(t, changed[noun.field]))
 			require.EqualValues(t, 2, changed["version"])
 
-			for _, body := range []string{`{"organizationId":"` + r.ownID.String() + `"}`, `{"id":"` + patient + `"}`, `{"version":7}`, `{"unknown":1}`} {
+			for _, body := range []string{
+				`{"organizationId":"` + r.ownID.String() + `"}`, `{"id":"` + patient + `"}`, `{"version":7}`, `{"unknown":1}`,
+			} {
 				status, _, problem := call(true, "PATCH", one, body)
 				require.Equal(t, http.StatusUnprocessableEntity, status, "%s: %v", body, problem)
 			}
@@ -177,7 +181,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestASearchForPatients(t *testing.T) {
+func TestPatientSearch(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	call := r.serve(t)
@@ -209,12 +213,15 @@ func TestASearchForPatients(t *testing.T) {
 	}
 }
 
-func TestRefusalsNameTheirField(t *testing.T) {
+func TestErrorsNameTheirField(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	call := r.serve(t)
 	for _, c := range []struct{ path, body, code, field string }{
-		{"/patients", `{"firstName":"Ada","lastName":"Example","dateOfBirth":"2019-05-04","medicalRecordNumber":"7"}`, "medical-record-number-taken", "medicalRecordNumber"},
+		{
+			"/patients", `{"firstName":"Ada","lastName":"Example","dateOfBirth":"2019-05-04","medicalRecordNumber":"7"}`,
+			"medical-record-number-taken", "medicalRecordNumber",
+		},
 		{"/practitioners", `{"firstName":"Grace","lastName":"Example","npi":"1234567893"}`, "npi-taken", "npi"},
 		{"/service-codes", `{"code":"97153","description":"Treatment by protocol"}`, "service-code-taken", "code"},
 	} {
@@ -234,11 +241,11 @@ func TestRefusalsNameTheirField(t *testing.T) {
 	} {
 		status, _, answer := call(true, "POST", "/patients", body)
 		require.Equal(t, http.StatusUnprocessableEntity, status, "%s: %v", body, answer)
-		told := encoded(t, answer["details"])
+		details := encoded(t, answer["details"])
 		for field := range strings.FieldsSeq(fields) {
-			require.Contains(t, told, `"field":"`+field+`"`, body)
+			require.Contains(t, details, `"field":"`+field+`"`, body)
 		}
-		require.Equal(t, len(strings.Fields(fields)), strings.Count(told, `"field":`), "%s: %s", body, told)
+		require.Equal(t, len(strings.Fields(fields)), strings.Count(details, `"field":`), "%s: %s", body, details)
 	}
 
 	_, _, patient := call(true, "POST", "/patients", `{"firstName":"Bo","lastName":"Example","dateOfBirth":"2019-05-04"}`)

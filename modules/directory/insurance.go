@@ -21,7 +21,7 @@ type Insurance struct {
 	EndsOn       calendar.Date `json:"endsOn" null:"true"` // the last day; null: no end known
 }
 
-// NewInsurance is what a person enters of a coverage.
+// NewInsurance is the request for a coverage.
 type NewInsurance struct {
 	PatientID    uuid.UUID     `json:"patientId" validate:"required"`
 	PayerID      uuid.UUID     `json:"payerId" validate:"required"`
@@ -30,8 +30,7 @@ type NewInsurance struct {
 	EndsOn       calendar.Date `json:"endsOn"`
 }
 
-// InsuranceChange changes what is given of a coverage. Whom it covers, and by
-// whom, does not change: that would be another coverage.
+// InsuranceChange changes the given fields of a coverage. Patient and payer cannot change.
 type InsuranceChange struct {
 	ID           uuid.UUID                      `param:"id"`
 	Match        patch.Match                    `header:"If-Match"`
@@ -40,7 +39,7 @@ type InsuranceChange struct {
 	EndsOn       patch.Clearable[calendar.Date] `json:"endsOn"`
 }
 
-// InsuranceFilter narrows a list of coverages; zero values do not narrow it.
+// InsuranceFilter narrows a list of coverages. Zero values match every coverage.
 type InsuranceFilter struct {
 	Page
 	PatientID uuid.UUID
@@ -49,17 +48,17 @@ type InsuranceFilter struct {
 
 var insurances = kind[Insurance, *Insurance]{
 	name: "insurance", absent: ErrInsuranceNotFound, owners: db.Owners{Patient: "insurances.patient_id IN (%s)"}, refer: referInsurance,
-	told: told{values: []string{"payerId", "startsOn", "endsOn"}}, whose: func(i Insurance) uuid.UUID { return i.PatientID },
+	recorded: recordedFields{values: []string{"payerId", "startsOn", "endsOn"}}, whose: func(i Insurance) uuid.UUID { return i.PatientID },
 }
 
-// CreateInsurance enters a coverage. The error is [fault.ErrInvalid] where a field does not fit.
+// CreateInsurance creates a coverage. The error is [fault.ErrInvalid].
 func (s *Service) CreateInsurance(ctx context.Context, n NewInsurance) (Insurance, error) {
 	return insurances.create(ctx, s, Insurance{
 		PatientID: n.PatientID, PayerID: n.PayerID, MemberNumber: n.MemberNumber, StartsOn: n.StartsOn, EndsOn: n.EndsOn,
 	})
 }
 
-// Insurance returns a coverage. The error is [ErrInsuranceNotFound] where there is none.
+// Insurance returns a coverage. The error is [ErrInsuranceNotFound].
 func (s *Service) Insurance(ctx context.Context, id uuid.UUID) (Insurance, error) {
 	return insurances.get(ctx, s, id)
 }
@@ -91,22 +90,22 @@ func (i *Insurance) settle(calendar.Date) []fault.Field {
 }
 
 func referInsurance(ctx context.Context, i Insurance) error {
-	var wrong []fault.Field
-	there, err := exists[Patient](ctx, i.PatientID)
+	var fieldErrors []fault.Field
+	found, err := exists[Patient](ctx, i.PatientID)
 	if err != nil {
 		return err
 	}
-	if !there {
-		wrong = append(wrong, doesNotExist("patientId"))
+	if !found {
+		fieldErrors = append(fieldErrors, doesNotExist("patientId"))
 	}
-	if there, err = exists[Payer](ctx, i.PayerID); err != nil {
+	if found, err = exists[Payer](ctx, i.PayerID); err != nil {
 		return err
 	}
-	if !there {
-		wrong = append(wrong, doesNotExist("payerId"))
+	if !found {
+		fieldErrors = append(fieldErrors, doesNotExist("payerId"))
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }

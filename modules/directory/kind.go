@@ -18,29 +18,28 @@ import (
 type record[T any] interface {
 	*T
 	head() *Record
-	// settle returns what is wrong with the fields, whatever else there is, and
-	// brings lists into their order.
+	// settle returns an error for each invalid field and sorts lists.
 	settle(today calendar.Date) []fault.Field
 }
 
-// kind is one noun of the directory, and what all of them can do. It has no state.
+// kind implements the common operations of one noun of the directory. It has no state.
 type kind[T any, P record[T]] struct {
 	name   string       // in the names of operations
-	absent *fault.Error // there is no such record in the caller's organization
-	blank  T            // passes settle: what is wrong with a change made to it is wrong with the change by itself
+	absent *fault.Error // the error for an unknown record
+	blank  T            // a valid record: errors after applying a change to it are errors of the change
 
-	owners db.Owners // of its rows; the zero value: nobody, so that a limited reach leads to none
+	owners db.Owners // the record scope of its rows; the zero value: no rows for callers with a limited scope
 
-	told told // to the audit trail; the zero value: names of fields only
+	recorded recordedFields // the fields whose values the audit trail stores; the zero value: none
 
-	// What is particular to the noun; each may be nil.
-	refer func(ctx context.Context, record T) error  // checks, in the transaction, that what it refers to is there
-	load  func(ctx context.Context, found []T) error // fills in what lies in other tables
-	save  func(ctx context.Context, record *T) error // writes what lies in other tables
+	// Hooks of the noun; each may be nil.
+	refer func(ctx context.Context, record T) error  // checks references, in the transaction
+	load  func(ctx context.Context, found []T) error // loads data of other tables
+	save  func(ctx context.Context, record *T) error // writes data of other tables
 	whose func(record T) uuid.UUID                   // the patient whose data it is
 }
 
-// create gives the record its id, its organization and its version, and inserts it.
+// create sets the id, organization and version of a record and inserts it.
 func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error) {
 	var none T
 	caller, err := identity.From(ctx)
@@ -51,21 +50,21 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 	*P(&created).head() = Record{
 		ID: s.newID(), OrganizationID: caller.OrganizationID, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if wrong := P(&created).settle(latestToday(now)); len(wrong) > 0 { // before taking a connection
-		return none, fault.InvalidFields(wrong...)
+	if fieldErrors := P(&created).settle(latestToday(now)); len(fieldErrors) > 0 { // before taking a connection
+		return none, fault.InvalidFields(fieldErrors...)
 	}
 	today, err := s.today(ctx)
 	if err != nil {
 		return none, err
 	}
-	if wrong := P(&created).settle(today); len(wrong) > 0 {
-		return none, fault.InvalidFields(wrong...)
+	if fieldErrors := P(&created).settle(today); len(fieldErrors) > 0 {
+		return none, fault.InvalidFields(fieldErrors...)
 	}
 	id := P(&created).head().ID
-	there := func(ctx context.Context) (bool, error) { return exists[T](ctx, id) }
+	stored := func(ctx context.Context) (bool, error) { return exists[T](ctx, id) }
 	return db.Serializable(ctx, s.database, k.name+".create", func(ctx context.Context) (T, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
@@ -81,7 +80,7 @@ func (k kind[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 			return none, err
 		}
 		return created, k.record(ctx, s, nil, created)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 }
 
 // get reads one record.
@@ -95,7 +94,7 @@ func (k kind[T, P]) get(ctx context.Context, s *Service, id uuid.UUID) (T, error
 	})
 }
 
-// list reads the records of a page that match every condition.
+// list returns a page of the records that match every condition.
 func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condition) ([]T, error) {
 	return db.Snapshot(ctx, s.database, k.name+".list", func(ctx context.Context) ([]T, error) {
 		found, err := find[T](ctx, p, k.owners, where)
@@ -106,17 +105,16 @@ func (k kind[T, P]) list(ctx context.Context, s *Service, p Page, where ...condi
 	})
 }
 
-// change applies a change to a record and writes it, with its version counted up,
-// if anything is different then. It refuses where the change is not meant for the
-// version that is there. Without [db.ProvenBy]: a merge patch can be sent
-// again when nobody knows whether it was committed.
+// change applies a change to a record. If the record has changed, it writes it with the next
+// version. It returns [patch.ErrStale] if match names another version. It works without
+// [db.ProvenBy]: a merge patch can be repeated after an unknown outcome.
 func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T)) (T, error) {
 	var none T
 	now := s.now()
 	alone := k.blank
 	apply(&alone)
-	if wrong := P(&alone).settle(latestToday(now)); len(wrong) > 0 { // before any connection is taken
-		return none, fault.InvalidFields(wrong...)
+	if fieldErrors := P(&alone).settle(latestToday(now)); len(fieldErrors) > 0 { // before any connection is taken
+		return none, fault.InvalidFields(fieldErrors...)
 	}
 	today, err := s.today(ctx)
 	if err != nil {
@@ -132,8 +130,8 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 		}
 		after := before
 		apply(&after)
-		if wrong := P(&after).settle(today); len(wrong) > 0 {
-			return none, fault.InvalidFields(wrong...)
+		if fieldErrors := P(&after).settle(today); len(fieldErrors) > 0 {
+			return none, fault.InvalidFields(fieldErrors...)
 		}
 		if reflect.DeepEqual(before, after) {
 			return before, nil
@@ -151,9 +149,9 @@ func (k kind[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 	})
 }
 
-// record keeps in the audit trail that a record was entered, where before is nil, or changed.
+// record records in the audit trail that a record was created (before is nil) or changed.
 func (k kind[T, P]) record(ctx context.Context, s *Service, before any, after T) error {
-	return recordEvent(ctx, s, k.told, k.name, k.patientOf(after), before, after, *P(&after).head())
+	return recordEvent(ctx, s, k.recorded, k.name, k.patientOf(after), before, after, *P(&after).head())
 }
 
 func (k kind[T, P]) patientOf(record T) *uuid.UUID {
@@ -163,8 +161,8 @@ func (k kind[T, P]) patientOf(record T) *uuid.UUID {
 	return new(k.whose(record))
 }
 
-// show notes that records of patients are about to be shown to the caller. Of a
-// list only the page knows which are.
+// show records that patients' records are shown to the caller. Only the endpoint of a list knows
+// which ones are on its page.
 func (k kind[T, P]) show(ctx context.Context, found ...T) {
 	if k.whose == nil {
 		return

@@ -16,14 +16,15 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Organization is a practice: the owner of everything else.
+// Organization is a practice. All other records belong to one.
 type Organization struct {
-	ID               uuid.UUID `json:"id" gorm:"primaryKey"`
-	Name             string    `json:"name"`
-	TimeZone         string    `json:"timeZone"`         // an IANA name, such as America/New_York
-	LateCancelHours  int       `json:"lateCancelHours"`  // an appointment is cancelled late when fewer hours are left until its start; 0 to 720
-	NoShowConsumes   bool      `json:"noShowConsumes"`   // whether units stay used when a patient does not come, for payers that pay for it
-	SessionEditHours int       `json:"sessionEditHours"` // how many hours after its end a session can be changed; later, addenda only; 0 to 8760
+	ID              uuid.UUID `json:"id" gorm:"primaryKey"`
+	Name            string    `json:"name"`
+	TimeZone        string    `json:"timeZone"`        // an IANA name, such as America/New_York
+	LateCancelHours int       `json:"lateCancelHours"` // a cancellation is late if fewer hours are left until the start; 0 to 720
+	NoShowConsumes  bool      `json:"noShowConsumes"`  // whether units stay used after a no-show, for payers that pay for it
+	// hours after its end during which a session can be changed; afterwards only addenda; 0 to 8760
+	SessionEditHours int `json:"sessionEditHours"`
 	// An appointment can be started at most this many minutes before its booked start; 0 to 1440.
 	EarlyStartMinutes int `json:"earlyStartMinutes"`
 	// A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100.
@@ -34,15 +35,14 @@ type Organization struct {
 	UpdatedAt           time.Time `json:"updatedAt"`
 }
 
-// NewOrganization is what a person enters of an organization. The settings of its
-// appointments begin with their defaults, and the services that may run together
-// with those of [Service.ServicePairs].
+// NewOrganization is the request for an organization. The settings of its appointments and its
+// service pairs start with their defaults.
 type NewOrganization struct {
 	Name     string `json:"name" validate:"required,max=100,text"`
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
 
-// What an organization has decided for its appointments, unless it decides otherwise.
+// Default settings of an organization's appointments.
 const (
 	defaultLateCancelHours  = 24
 	defaultSessionEditHours = 72
@@ -51,17 +51,17 @@ const (
 	defaultConfirmLengthFactor = 2
 )
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (o Organization) Revision() int { return o.Version }
 
-// OrganizationChange changes what is given of an organization.
+// OrganizationChange changes the given fields of an organization.
 type OrganizationChange struct {
 	ID       uuid.UUID           `param:"id"`
 	Match    patch.Match         `header:"If-Match"`
 	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
-	// Decides about the service dates of appointments that start on another date in a new time zone: MOVE gives them the new
-	// date, KEEP leaves them unchanged.
+	// Decides about the service dates of appointments that start on another date in a new time zone.
+	// MOVE gives them the new date, KEEP leaves them unchanged.
 	ServiceDates     ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
 	LateCancelHours  patch.Field[int]  `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	NoShowConsumes   patch.Field[bool] `json:"noShowConsumes"`
@@ -71,16 +71,15 @@ type OrganizationChange struct {
 	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
 }
 
-// OrganizationSwitch disables an organization, or enables it.
+// OrganizationSwitch disables or enables an organization.
 type OrganizationSwitch struct {
 	ID       uuid.UUID   `param:"id"`
 	Match    patch.Match `header:"If-Match"`
 	Disabled *bool       `json:"disabled" validate:"required"`
 }
 
-// CreateOrganization makes an organization. It needs no caller in the context:
-// the first one is made when nobody can be signed in yet. The error is
-// [fault.ErrInvalid] where a field does not fit.
+// CreateOrganization creates an organization. It needs no caller in the context, because the
+// first one is created before any user can sign in. The error is [fault.ErrInvalid].
 func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Organization, error) {
 	now := s.now()
 	created := Organization{
@@ -89,13 +88,13 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		EarlyStartMinutes: defaultEarlyStartMinutes, ConfirmLengthFactor: defaultConfirmLengthFactor,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if err := checkName(n.Name); err != nil { // not every caller comes over HTTP, where the tags are checked
+	if err := checkName(n.Name); err != nil { // not every caller uses HTTP, where the tags are validated
 		return Organization{}, err
 	}
 	if err := checkZone(n.TimeZone); err != nil {
 		return Organization{}, err
 	}
-	there := func(ctx context.Context) (bool, error) {
+	stored := func(ctx context.Context) (bool, error) {
 		_, err := takeOrganization(ctx, created.ID)
 		if db.IsNotFound(err) {
 			return false, nil
@@ -103,8 +102,8 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		return err == nil, err
 	}
 	return db.Serializable(ctx, s.database, "organization.create", func(ctx context.Context) (Organization, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
@@ -118,20 +117,19 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 			return Organization{}, err
 		}
 		return created, s.recordOrganization(ctx, nil, &created, now)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 }
 
-// OrganizationsNamed returns the organizations of exactly this name, the oldest
-// first. It needs no caller in the context, and is for operators only.
+// OrganizationsNamed returns the organizations with exactly this name, the oldest first. It needs
+// no caller in the context, and is for operators only.
 func (s *Service) OrganizationsNamed(ctx context.Context, name string) ([]Organization, error) {
 	return db.Snapshot(ctx, s.database, "organization.named", func(ctx context.Context) ([]Organization, error) {
 		return organizationsNamed(ctx, name)
 	})
 }
 
-// Organization returns the caller's organization, or any where the caller holds
-// [PermissionOrganizationReadAll]. The error is [ErrOrganizationNotFound] where
-// there is none.
+// Organization returns the caller's organization, or any if the caller holds
+// [PermissionOrganizationReadAll]. The error is [ErrOrganizationNotFound].
 func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -145,8 +143,8 @@ func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization,
 	})
 }
 
-// Organizations lists the caller's organization, or all of them where the caller
-// holds [PermissionOrganizationReadAll].
+// Organizations lists the caller's organization, or all if the caller holds
+// [PermissionOrganizationReadAll].
 func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -218,10 +216,10 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 	}, options...)
 }
 
-// SwitchOrganization disables an organization, any but the caller's own, or enables it:
-// see [Access]. Nothing of it is changed by that or deleted. Errors:
-// [ErrOrganizationNotFound], [ErrOwnOrganization], [patch.ErrStale]. Without
-// [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+// SwitchOrganization disables or enables an organization other than the caller's own, see
+// [Access]. It changes and deletes nothing else. Errors: [ErrOrganizationNotFound],
+// [ErrOwnOrganization], [patch.ErrStale]. It works without [db.ProvenBy]: the caller can repeat
+// it after an unknown outcome.
 func (s *Service) SwitchOrganization(ctx context.Context, c OrganizationSwitch) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -271,14 +269,16 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkZone refuses what is no IANA name. A machine's folder of zones has more
-// than those: some files mean the zone of whichever machine reads them, right
-// counts leap seconds.
+// checkZone accepts only IANA names. A system's zone directory contains others as well: some
+// depend on the machine, and "right" counts leap seconds.
 func checkZone(name string) error {
 	first, _, _ := strings.Cut(strings.ToLower(name), "/")
 	own := slices.Contains([]string{"", "local", "localtime", "posixrules", "posix", "right"}, first)
 	if _, err := time.LoadLocation(name); err == nil && !own {
 		return nil
 	}
-	return fault.InvalidFields(fault.Field{Field: "timeZone", Code: "timezone", Message: "must be a time zone's name, such as America/New_York"})
+	return fault.InvalidFields(fault.Field{
+		Field: "timeZone", Code: "timezone",
+		Message: "must be a time zone's name, such as America/New_York",
+	})
 }

@@ -16,7 +16,7 @@ import (
 	"omnirapeutic/platform/trail/trailtest"
 )
 
-func TestAnOrganization(t *testing.T) {
+func TestOrganization(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	otherID := func() uuid.UUID {
@@ -30,7 +30,7 @@ func TestAnOrganization(t *testing.T) {
 	})
 	all := directory.Page{Limit: 10}
 
-	t.Run("it sees itself and no other", func(t *testing.T) {
+	t.Run("its caller sees no other", func(t *testing.T) {
 		list, err := r.Organizations(r.own, all)
 		require.NoError(t, err)
 		require.Len(t, list, 1)
@@ -40,7 +40,7 @@ func TestAnOrganization(t *testing.T) {
 		_, err = r.Organization(r.own, otherID)
 		require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
 	})
-	t.Run("it is seen by who may see all", func(t *testing.T) {
+	t.Run("callers with organization:read-all see it", func(t *testing.T) {
 		list, err := r.Organizations(overseer, all)
 		require.NoError(t, err)
 		require.Len(t, list, 2)
@@ -52,7 +52,7 @@ func TestAnOrganization(t *testing.T) {
 		_, err = r.Organization(overseer, newID())
 		require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
 	})
-	t.Run("it is changed by its own people only", func(t *testing.T) {
+	t.Run("only its own callers change it", func(t *testing.T) {
 		changed, err := r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, Name: patch.Set("Renamed")})
 		require.NoError(t, err)
 		require.Equal(t, 2, changed.Version)
@@ -66,7 +66,7 @@ func TestAnOrganization(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "Other Practice", kept.Name)
 	})
-	t.Run("it decides on its appointments", func(t *testing.T) {
+	t.Run("it has settings for its appointments", func(t *testing.T) {
 		before, err := r.Organization(r.own, r.ownID)
 		require.NoError(t, err)
 		require.Equal(t, 24, before.LateCancelHours)
@@ -83,15 +83,17 @@ func TestAnOrganization(t *testing.T) {
 		require.True(t, read.NoShowConsumes)
 		require.Equal(t, 8760, read.SessionEditHours)
 	})
-	t.Run("it has a time zone that there is", func(t *testing.T) {
-		for _, zone := range []string{"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC", "posix/America/New_York"} {
+	t.Run("it has an existing time zone", func(t *testing.T) {
+		for _, zone := range []string{
+			"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC", "posix/America/New_York",
+		} {
 			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: "New", TimeZone: zone})
 			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
 			_, err = r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(zone)})
 			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)
 		}
 	})
-	t.Run("it has a name, whoever makes it", func(t *testing.T) {
+	t.Run("it has a name, also without HTTP", func(t *testing.T) {
 		for _, name := range []string{"", " ", "two\nlines", strings.Repeat("x", 101), "\xff"} {
 			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: name, TimeZone: "UTC"})
 			require.Equal(t, []string{"name"}, wrongFields(t, err), "%q", name)
@@ -106,7 +108,7 @@ func TestAnOrganization(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, found)
 	})
-	t.Run("it is hidden from nobody in particular", func(t *testing.T) {
+	t.Run("its fields have no personal data", func(t *testing.T) {
 		_, err := r.Organizations(t.Context(), all)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 		_, err = r.Organization(t.Context(), r.ownID)
@@ -118,7 +120,7 @@ func TestAnOrganization(t *testing.T) {
 	})
 }
 
-func TestTheTimeZone(t *testing.T) {
+func TestTimeZoneIsCached(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	zone := func() string {
@@ -126,7 +128,7 @@ func TestTheTimeZone(t *testing.T) {
 		require.NoError(t, err)
 		return z.String()
 	}
-	// behind changes the zone as another process would.
+	// behind changes the time zone as another process does.
 	behind := func(name string) {
 		another := directory.New(r.database, &trailtest.Book{}, doors{}, nil, r.clock.now, newID)
 		_, err := another.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(name)})
@@ -136,19 +138,19 @@ func TestTheTimeZone(t *testing.T) {
 	require.Equal(t, "America/New_York", zone(), "it needs no caller")
 	behind("America/Chicago")
 	r.clock.advance(30*time.Second - 1)
-	require.Equal(t, "America/New_York", zone(), "it is remembered for 30 seconds")
+	require.Equal(t, "America/New_York", zone(), "it is cached for 30 seconds")
 	r.clock.advance(1)
 	require.Equal(t, "America/Chicago", zone(), "and no longer")
 
 	_, err := r.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set("America/Denver")})
 	require.NoError(t, err)
-	require.Equal(t, "America/Denver", zone(), "it is forgotten when this process changes it")
+	require.Equal(t, "America/Denver", zone(), "a change in this process removes it from the cache")
 
 	_, err = r.TimeZone(t.Context(), newID())
 	require.ErrorIs(t, err, directory.ErrOrganizationNotFound)
 }
 
-func TestTheTimeZoneJoinsATransaction(t *testing.T) {
+func TestTimeZoneJoinsTheTransaction(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	// With every connection but one taken, a second one would wait for the first.
@@ -157,7 +159,7 @@ func TestTheTimeZoneJoinsATransaction(t *testing.T) {
 		if err != nil {
 			return struct{}{}, err
 		}
-		// Seen by this transaction alone, until it is committed.
+		// Only this transaction sees it before the commit.
 		if err := handle.Exec("UPDATE organizations SET time_zone = 'Asia/Tokyo' WHERE id = ?", r.ownID).Error; err != nil {
 			return struct{}{}, err
 		}

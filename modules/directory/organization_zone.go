@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// Calendar is the appointments of organizations. Its methods act in the transaction of the context,
-// in the organization of its caller.
+// Calendar gives access to the appointments of organizations. Its methods act in the transaction
+// of the context, in the organization of its caller.
 type Calendar interface {
 	// Misdated returns the future appointments that start on another date than their service date
 	// in the time zone, the earliest first.

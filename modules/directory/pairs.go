@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// ServicePair are the codes of two services of different lanes that may take place
-// at the same time for one patient. The order of the codes makes no difference.
+// ServicePair is a pair of services of different lanes that may overlap for one patient. The
+// order of the codes makes no difference.
 type ServicePair struct {
 	Code      string `json:"code" validate:"required"`
 	OtherCode string `json:"otherCode" validate:"required"`
@@ -21,7 +21,7 @@ type ServicePair struct {
 
 // ServicePairs are all the pairs of an organization.
 type ServicePairs struct {
-	Pairs   []ServicePair `json:"pairs"`   // in the order of their codes
+	Pairs   []ServicePair `json:"pairs"`   // sorted by codes
 	Version int           `json:"version"` // counts every change, starting with 1
 }
 
@@ -34,27 +34,26 @@ type ServicePairsChange struct {
 	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"`
 }
 
-// defaultPairs are what an organization begins with: a technician treats while an
-// analyst changes the protocol.
+// defaultPairs are the pairs of a new organization: a technician treats while an analyst modifies
+// the protocol.
 var defaultPairs = []ServicePair{{Code: "97153", OtherCode: "97155"}}
 
-// ServicePairs returns the pairs, in the order of their codes. A new organization
-// has 97153 with 97155.
+// ServicePairs returns the pairs of the caller's organization, sorted by codes.
 func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
 	return db.Snapshot(ctx, s.database, "service-pairs.get", func(ctx context.Context) (ServicePairs, error) {
 		return findPairs(ctx)
 	})
 }
 
-// ReplaceServicePairs makes these the only pairs; none: no two services may run at the same time.
-// The codes need not exist yet. Errors: [patch.ErrStale], and [fault.ErrInvalid], which names
-// invalid codes, pairs of a code with itself, and duplicate pairs.
+// ReplaceServicePairs replaces all pairs; without any, no services may overlap. The codes need
+// not exist yet. Errors: [patch.ErrStale], and [fault.ErrInvalid], which names invalid codes,
+// pairs of a code with itself, and duplicate pairs.
 func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange) (ServicePairs, error) {
-	settled, wrong := settlePairs(c.Pairs)
-	if len(wrong) > 0 {
-		return ServicePairs{}, fault.InvalidFields(wrong...)
+	settled, fieldErrors := settlePairs(c.Pairs)
+	if len(fieldErrors) > 0 {
+		return ServicePairs{}, fault.InvalidFields(fieldErrors...)
 	}
-	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, "service-pairs.replace", func(ctx context.Context) (ServicePairs, error) {
 		before, err := findPairs(ctx)
 		if err != nil {
@@ -74,11 +73,11 @@ func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange)
 	})
 }
 
-// settlePairs returns the pairs in their order, and what is wrong with them.
+// settlePairs returns the pairs in their order, and an error for each invalid one.
 func settlePairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	refuse := func(i int, field, code, message string) {
-		wrong = append(wrong, fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code, Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code, Message: message})
 	}
 	settled := []ServicePair{}
 	seen := map[scheduling.Pair]bool{}
@@ -96,7 +95,7 @@ func settlePairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
 		case p.Code == p.OtherCode:
 			refuse(i, ".otherCode", "nefield", "must be another code")
 		case seen[pair]:
-			refuse(i, "", "unique", "must not be given twice, in either order")
+			refuse(i, "", "unique", "must not be repeated, in either order")
 		}
 		seen[pair] = true
 		settled = append(settled, ServicePair(pair))
@@ -104,5 +103,5 @@ func settlePairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
 	slices.SortFunc(settled, func(a, b ServicePair) int {
 		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.OtherCode, b.OtherCode))
 	})
-	return settled, wrong
+	return settled, fieldErrors
 }

@@ -28,15 +28,15 @@ func TestServicePairs(t *testing.T) {
 		return all
 	}
 	byDefault := pairs("97153", "97155").Pairs
-	require.Equal(t, byDefault, of(r.own).Pairs, "a new organization has a pair")
+	require.Equal(t, byDefault, of(r.own).Pairs, "a new organization has one pair")
 
-	t.Run("they are replaced as a whole, and brought into their order", func(t *testing.T) {
+	t.Run("they are replaced as a whole, and sorted", func(t *testing.T) {
 		want := pairs("0362T", "97151", "97153", "97155", "97153", "97156").Pairs
 		for range 2 {
 			all, err := r.ReplaceServicePairs(r.own, pairs("97156", "97153", "97153", "97155", "97151", "0362T"))
 			require.NoError(t, err)
 			require.Equal(t, want, all.Pairs)
-			require.Equal(t, 2, all.Version, "the second time nothing changes")
+			require.Equal(t, 2, all.Version, "the second request changes nothing")
 			require.Equal(t, want, of(r.own).Pairs)
 		}
 		require.Equal(t, byDefault, of(r.other).Pairs, "other organizations are unchanged")
@@ -47,14 +47,14 @@ func TestServicePairs(t *testing.T) {
 		require.Equal(t, pairs().Pairs, of(r.own).Pairs)
 		require.Equal(t, byDefault, of(r.other).Pairs)
 	})
-	t.Run("they are refused with every wrong one named, and stay as they were", func(t *testing.T) {
+	t.Run("invalid ones are all named, and nothing changes", func(t *testing.T) {
 		_, err := r.ReplaceServicePairs(r.own, pairs("97153", "97155"))
 		require.NoError(t, err)
 		_, err = r.ReplaceServicePairs(r.own, pairs("97153", "97156", "0362t", "", "97151", "97151", "97156", "97153"))
 		require.Equal(t, []string{"pairs[1].code", "pairs[1].otherCode", "pairs[2].otherCode", "pairs[3]"}, wrongFields(t, err))
 		require.Equal(t, byDefault, of(r.own).Pairs)
 	})
-	t.Run("they are an organization's when they are replaced by many at once", func(t *testing.T) {
+	t.Run("concurrent replacements leave one request's pairs", func(t *testing.T) {
 		const times = 8
 		start := make(chan struct{})
 		errs := make(chan error, times)
@@ -78,7 +78,7 @@ func TestServicePairs(t *testing.T) {
 			pairs("97153", "97155", "97153", "97157").Pairs,
 		}, of(r.own).Pairs)
 	})
-	t.Run("they are nobody's in particular", func(t *testing.T) {
+	t.Run("they have no personal data", func(t *testing.T) {
 		_, err := r.ServicePairs(t.Context())
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 		_, err = r.ReplaceServicePairs(t.Context(), pairs())
@@ -91,8 +91,8 @@ func TestServicePairsOverHTTP(t *testing.T) {
 	r := open(t)
 	call := r.serve(t)
 	for body, want := range map[string]struct {
-		status int
-		told   string
+		status   int
+		contains string
 	}{
 		`{"pairs":[{"code":"97156","otherCode":"97153"}]}`: {200, `"pairs":[{"code":"97153","otherCode":"97156"}]`},
 		`{"pairs":[]}`:                 {200, `"pairs":[]`},
@@ -105,7 +105,7 @@ func TestServicePairsOverHTTP(t *testing.T) {
 	} {
 		status, _, answer := call(true, "PUT", "/service-pairs", body)
 		require.Equal(t, want.status, status, "%s: %v", body, answer)
-		require.Contains(t, encoded(t, answer), want.told, body)
+		require.Contains(t, encoded(t, answer), want.contains, body)
 		if status == 200 {
 			_, _, read := call(true, "GET", "/service-pairs", "")
 			require.JSONEq(t, encoded(t, answer), encoded(t, read))

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Patient is somebody who is, or was, in the organization's care.
+// Patient is a person who is, or was, in the organization's care.
 type Patient struct {
 	Record
 	FirstName           string        `json:"firstName"`
@@ -24,7 +24,7 @@ type Patient struct {
 	Status              Status        `json:"status"`
 }
 
-// NewPatient is what a person enters of a patient.
+// NewPatient is the request for a patient.
 type NewPatient struct {
 	FirstName           string        `json:"firstName" validate:"required,max=100,text"`
 	LastName            string        `json:"lastName" validate:"required,max=100,text"`
@@ -33,7 +33,7 @@ type NewPatient struct {
 	Status              Status        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"` // empty: Active
 }
 
-// PatientChange changes what is given of a patient.
+// PatientChange changes the given fields of a patient.
 type PatientChange struct {
 	ID                  uuid.UUID                  `param:"id"`
 	Match               patch.Match                `header:"If-Match"`
@@ -44,21 +44,21 @@ type PatientChange struct {
 	Status              patch.Field[Status]        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
-// PatientFilter narrows a list of patients; zero values do not narrow it.
+// PatientFilter narrows a list of patients. Zero values match every patient.
 type PatientFilter struct {
 	Page
 	Status              Status
-	LastName            string // how the last name begins, in capital or small letters
-	MedicalRecordNumber string // all of it
+	LastName            string // the beginning of the last name, in upper or lower case
+	MedicalRecordNumber string // the whole number
 	DateOfBirth         calendar.Date
 }
 
 var patients = kind[Patient, *Patient]{
 	name: "patient", absent: ErrPatientNotFound, owners: db.Owners{Patient: "patients.id IN (%s)"}, blank: Patient{DateOfBirth: earliestBirth},
-	told: told{values: []string{"status"}}, whose: func(p Patient) uuid.UUID { return p.ID },
+	recorded: recordedFields{values: []string{"status"}}, whose: func(p Patient) uuid.UUID { return p.ID },
 }
 
-// CreatePatient enters a patient. Errors: [fault.ErrInvalid], [ErrMedicalRecordNumberTaken].
+// CreatePatient creates a patient. Errors: [fault.ErrInvalid], [ErrMedicalRecordNumberTaken].
 func (s *Service) CreatePatient(ctx context.Context, n NewPatient) (Patient, error) {
 	return patients.create(ctx, s, Patient{
 		FirstName: n.FirstName, LastName: n.LastName, DateOfBirth: n.DateOfBirth,
@@ -66,7 +66,7 @@ func (s *Service) CreatePatient(ctx context.Context, n NewPatient) (Patient, err
 	})
 }
 
-// Patient returns a patient. The error is [ErrPatientNotFound] where there is none.
+// Patient returns a patient. The error is [ErrPatientNotFound].
 func (s *Service) Patient(ctx context.Context, id uuid.UUID) (Patient, error) {
 	return patients.get(ctx, s, id)
 }
@@ -90,19 +90,22 @@ func (s *Service) ChangePatient(ctx context.Context, c PatientChange) (Patient, 
 	})
 }
 
-// earliestBirth keeps typing errors such as the year 202 or 0019 out.
+// earliestBirth excludes typing errors such as the years 202 and 0019.
 var earliestBirth = calendar.NewDate(1900, time.January, 1)
 
 func (p *Patient) settle(today calendar.Date) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	switch {
 	case p.DateOfBirth.After(today):
-		wrong = append(wrong, fault.Field{Field: "dateOfBirth", Code: "future", Message: "must not be in the future"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "future", Message: "must not be in the future"})
 	case p.DateOfBirth.Before(earliestBirth):
-		wrong = append(wrong, fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " + earliestBirth.String()})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " + earliestBirth.String()})
 	}
 	if n := p.MedicalRecordNumber; n != nil && strings.TrimSpace(*n) != *n {
-		wrong = append(wrong, fault.Field{Field: "medicalRecordNumber", Code: "spaces", Message: "must not begin or end with a space"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "medicalRecordNumber", Code: "spaces",
+			Message: "must not begin or end with a space",
+		})
 	}
-	return wrong
+	return fieldErrors
 }

@@ -13,41 +13,45 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// Payer is who pays for services: an insurer, a Medicaid programme, a family.
+// Payer pays for services: an insurer, a Medicaid program, a family.
 type Payer struct {
 	Record
 	Name          string                    `json:"name"`
-	PayerCode     *string                   `json:"payerCode"`              // how claims name the payer
-	Rounding      scheduling.Rounding       `json:"rounding" gorm:"-"`      // that of the rule in force today, in the organization's time zone
-	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"` // in the order of their first days; each counts until the next one
+	PayerCode     *string                   `json:"payerCode"`              // the payer's id in claims
+	Rounding      scheduling.Rounding       `json:"rounding" gorm:"-"`      // today's rule, in the organization's time zone
+	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"` // sorted by first day; each applies until the next one
 	WeekStartsOn  string                    `json:"weekStartsOn"`           // MONDAY to SUNDAY
 }
 
-// NewPayer is what a person enters of a payer.
+// NewPayer is the request for a payer.
 type NewPayer struct {
-	Name         string              `json:"name" validate:"required,max=100,text"`
-	PayerCode    *string             `json:"payerCode" validate:"omitempty,max=50,text"`
-	Rounding     scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`                                // on all days; empty: RoundUp
-	WeekStartsOn string              `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"` // empty: SUNDAY
+	Name      string  `json:"name" validate:"required,max=100,text"`
+	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
+	// for all days; empty: RoundUp
+	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// empty: SUNDAY
+	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
-// PayerChange changes what is given of a payer. Another way of rounding makes a
-// rule that counts from a day on, today or later; rules that have begun stay.
+// PayerChange changes the given fields of a payer. A new way of rounding applies from today or a
+// later day on. Rules that have begun stay.
 type PayerChange struct {
-	ID           uuid.UUID                        `param:"id"`
-	Match        patch.Match                      `header:"If-Match"`
-	Name         patch.Field[string]              `json:"name" validate:"omitempty,max=100,text"`
-	PayerCode    patch.Clearable[string]          `json:"payerCode" validate:"omitempty,max=50,text"`
-	Rounding     patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
-	RoundingFrom patch.Field[calendar.Date]       `json:"roundingFrom"` // the first day on which the rounding counts; not given: today in the organization's time zone
-	WeekStartsOn patch.Field[string]              `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
+	ID        uuid.UUID                        `param:"id"`
+	Match     patch.Match                      `header:"If-Match"`
+	Name      patch.Field[string]              `json:"name" validate:"omitempty,max=100,text"`
+	PayerCode patch.Clearable[string]          `json:"payerCode" validate:"omitempty,max=50,text"`
+	Rounding  patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// the first day of the new rounding; not given: today in the organization's time zone
+	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`
+
+	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
 var payers = kind[Payer, *Payer]{
-	name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules, told: told{all: true},
+	name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules, recorded: recordedFields{all: true},
 }
 
-// CreatePayer enters a payer. The error is [fault.ErrInvalid] where a field does not fit.
+// CreatePayer creates a payer. The error is [fault.ErrInvalid].
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
@@ -56,7 +60,7 @@ func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	})
 }
 
-// Payer returns a payer. The error is [ErrPayerNotFound] where there is none.
+// Payer returns a payer. The error is [ErrPayerNotFound].
 func (s *Service) Payer(ctx context.Context, id uuid.UUID) (Payer, error) {
 	today, err := s.today(ctx)
 	if err != nil {
@@ -81,8 +85,8 @@ func (s *Service) Payers(ctx context.Context, p Page) ([]Payer, error) {
 }
 
 // ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], and
-// [fault.ErrInvalid], which names roundingFrom where it is past, and where
-// another rule has begun on that day.
+// [fault.ErrInvalid], which names roundingFrom if it is in the past or another rule has begun on
+// that day.
 func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error) {
 	today, err := s.today(ctx)
 	if err != nil {
@@ -92,9 +96,15 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 	c.RoundingFrom.Apply(&from)
 	switch {
 	case c.RoundingFrom.Given && !c.Rounding.Given:
-		return Payer{}, fault.InvalidFields(fault.Field{Field: "rounding", Code: "required_with", Message: "must be given together with roundingFrom"})
+		return Payer{}, fault.InvalidFields(fault.Field{
+			Field: "rounding", Code: "required_with",
+			Message: "must be given together with roundingFrom",
+		})
 	case from.Before(today):
-		return Payer{}, fault.InvalidFields(fault.Field{Field: "roundingFrom", Code: "min", Message: "must not be before today, " + today.String() + ": units of that time have been computed"})
+		return Payer{}, fault.InvalidFields(fault.Field{
+			Field: "roundingFrom", Code: "min",
+			Message: "must not be before today, " + today.String() + ", because earlier units have been computed",
+		})
 	}
 	changed, err := payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
 		c.Name.Apply(&p.Name)
@@ -108,19 +118,18 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 	return changed, err
 }
 
-// roundedFrom returns rules, which are not changed, with one more, unless what it
-// says is so already. It takes the place of a rule of the same day that has not
-// begun. Beside one that has, it stands as a second of that day, which settle
-// refuses. Rules of later days stay.
+// roundedFrom returns a copy of the rules with the added one, unless the rounding is already in
+// force. It replaces a rule of the same day that has not begun. If that rule has begun, both
+// remain and settle refuses them. Rules of later days stay.
 func roundedFrom(rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date) []scheduling.RoundingRule {
 	if len(rules) > 0 && scheduling.InForce(rules, added.StartsOn).Method == added.Method {
 		return rules
 	}
 	changed := slices.Clone(rules)
-	at, there := slices.BinarySearchFunc(changed, added.StartsOn, func(r scheduling.RoundingRule, day calendar.Date) int {
+	at, exists := slices.BinarySearchFunc(changed, added.StartsOn, func(r scheduling.RoundingRule, day calendar.Date) int {
 		return r.StartsOn.Time().Compare(day.Time())
 	})
-	if there && added.StartsOn.After(today) {
+	if exists && added.StartsOn.After(today) {
 		changed[at] = added
 		return changed
 	}
@@ -130,7 +139,10 @@ func roundedFrom(rules []scheduling.RoundingRule, added scheduling.RoundingRule,
 func (p *Payer) settle(calendar.Date) []fault.Field {
 	for i, rule := range p.RoundingRules {
 		if i > 0 && rule.StartsOn == p.RoundingRules[i-1].StartsOn {
-			return []fault.Field{{Field: "roundingFrom", Code: "unique", Message: "must be after " + rule.StartsOn.String() + ", where a rule has begun that stays as it is"}}
+			return []fault.Field{{
+				Field: "roundingFrom", Code: "unique",
+				Message: "must be after " + rule.StartsOn.String() + ", because the rule of that day has begun and cannot change",
+			}}
 		}
 	}
 	return nil

@@ -12,10 +12,10 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-func TestAPayersRounding(t *testing.T) {
+func TestPayerRounding(t *testing.T) {
 	t.Parallel()
 	r := open(t)
-	// 03:00 UTC: in the organization's New York it is still the evening of the day before.
+	// 03:00 UTC is the evening of the previous day in the organization's New York.
 	r.clock.advance(12 * time.Hour)
 	today := calendar.NewDate(2026, time.March, 2)
 	rule := func(day calendar.Date, method scheduling.Rounding) scheduling.RoundingRule {
@@ -34,7 +34,7 @@ func TestAPayersRounding(t *testing.T) {
 		}
 		return r.ChangePayer(r.own, c)
 	}
-	// holds checks what a payer answered, and that it is read so.
+	// holds checks a returned payer, and that it is read so.
 	holds := func(t *testing.T, p directory.Payer, method scheduling.Rounding, rules ...scheduling.RoundingRule) {
 		t.Helper()
 		read, err := r.Payer(r.own, p.ID)
@@ -49,21 +49,21 @@ func TestAPayersRounding(t *testing.T) {
 		}
 	}
 
-	t.Run("it counts on all days as it was entered", func(t *testing.T) {
+	t.Run("it applies to all days when it is entered", func(t *testing.T) {
 		holds(t, payer(t), scheduling.RoundDown, always)
 	})
-	t.Run("it is another one from today on, where no day is given", func(t *testing.T) {
+	t.Run("a change without a day applies from today on", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp)
 		require.NoError(t, err)
 		require.Equal(t, 2, p.Version)
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 	})
-	t.Run("it is the old one until the day that is given", func(t *testing.T) {
+	t.Run("a change with a day applies from then on", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundMidpoint, today.AddDays(30))
 		require.NoError(t, err)
 		holds(t, p, scheduling.RoundDown, always, rule(today.AddDays(30), scheduling.RoundMidpoint))
 	})
-	t.Run("it stays as it is when it is told what is so already", func(t *testing.T) {
+	t.Run("a change to the same rounding has no effect", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundDown)
 		require.NoError(t, err)
 		require.Equal(t, 1, p.Version)
@@ -73,11 +73,11 @@ func TestAPayersRounding(t *testing.T) {
 		p, err = round(p, scheduling.RoundUp)
 		require.NoError(t, err)
 		again, err := round(p, scheduling.RoundUp)
-		require.NoError(t, err, "so that a request whose answer was lost can be sent again")
+		require.NoError(t, err, "so that a request whose answer was lost can be repeated")
 		require.Equal(t, p.Version, again.Version)
 		holds(t, again, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 	})
-	t.Run("it takes the place of what was planned for the same day, and leaves other plans", func(t *testing.T) {
+	t.Run("a change replaces one planned for the same day, and leaves others", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundMidpoint, today.AddDays(30))
 		require.NoError(t, err)
 		p, err = round(p, scheduling.RoundUp, today.AddDays(10))
@@ -87,7 +87,7 @@ func TestAPayersRounding(t *testing.T) {
 		require.Equal(t, 4, p.Version)
 		holds(t, p, scheduling.RoundDown, always, rule(today.AddDays(10), scheduling.RoundUp), rule(today.AddDays(30), scheduling.RoundCMSTotal))
 	})
-	t.Run("it is not rewritten once it has begun", func(t *testing.T) {
+	t.Run("a rule that has begun cannot change", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp)
 		require.NoError(t, err)
 		for _, from := range [][]calendar.Date{nil, {today}, {today.AddDays(-1)}, {scheduling.Always}} {
@@ -96,21 +96,21 @@ func TestAPayersRounding(t *testing.T) {
 		}
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 		p, err = round(p, scheduling.RoundMidpoint, today.AddDays(1))
-		require.NoError(t, err, "but followed by another")
+		require.NoError(t, err, "but it can be followed by another")
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp), rule(today.AddDays(1), scheduling.RoundMidpoint))
 	})
-	t.Run("it has a day only where there is a way", func(t *testing.T) {
+	t.Run("a day without a rounding is refused", func(t *testing.T) {
 		_, err := r.ChangePayer(r.own, directory.PayerChange{ID: payer(t).ID, RoundingFrom: patch.Set(today)})
 		require.Equal(t, []string{"rounding"}, wrongFields(t, err))
 	})
-	t.Run("it is left alone by other changes", func(t *testing.T) {
+	t.Run("other changes leave it unchanged", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp)
 		require.NoError(t, err)
 		p, err = r.ChangePayer(r.own, directory.PayerChange{ID: p.ID, Name: patch.Set("Renamed"), WeekStartsOn: patch.Set("MONDAY")})
 		require.NoError(t, err)
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 	})
-	t.Run("it begins by itself when its day comes", func(t *testing.T) {
+	t.Run("a planned rule takes effect on its day", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp, today.AddDays(1))
 		require.NoError(t, err)
 		require.Equal(t, scheduling.RoundDown, p.Rounding)

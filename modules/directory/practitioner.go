@@ -18,33 +18,33 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Practitioner is somebody who renders services.
+// Practitioner is a person who renders services.
 type Practitioner struct {
 	Record
 	FirstName     string       `json:"firstName"`
 	LastName      string       `json:"lastName"`
 	LicenseNumber *string      `json:"licenseNumber"`
 	NPI           *string      `json:"npi" gorm:"column:npi"` // unique in the organization, see [ValidNPI]
-	Credentials   []Credential `json:"credentials" gorm:"-"`  // in the order of their codes
+	Credentials   []Credential `json:"credentials" gorm:"-"`  // sorted by code
 	Status        Status       `json:"status"`
 }
 
-// Credential is a qualification that a practitioner holds. In a request, its code
-// alone may stand for it: "RBT" is {"code":"RBT"}.
+// Credential is a qualification of a practitioner. In a request its code alone is accepted: "RBT"
+// is {"code":"RBT"}.
 type Credential struct {
 	Code      string        `json:"code"`                  // BCBA, BCaBA, RBT, …
-	ExpiresOn calendar.Date `json:"expiresOn" null:"true"` // the last day on which it holds; null: no end known
+	ExpiresOn calendar.Date `json:"expiresOn" null:"true"` // the last valid day; null: no end known
 }
 
-// SchemaOfRequest is the JSON Schema of a credential as it may be sent.
+// SchemaOfRequest returns the JSON Schema of a credential in requests.
 func (Credential) SchemaOfRequest() string {
-	return `{"description": "A credential, or its code alone where it has no end.", "oneOf": [
+	return `{"description": "A credential, or only its code if it does not expire.", "oneOf": [
 		{"type": "string", "minLength": 1, "maxLength": 20},
 		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20}, "expiresOn": {"type": ["string", "null"], "format": "date"}},
 			"required": ["code"], "additionalProperties": false}]}`
 }
 
-// NewPractitioner is what a person enters of a practitioner.
+// NewPractitioner is the request for a practitioner.
 type NewPractitioner struct {
 	FirstName     string       `json:"firstName" validate:"required,max=100,text"`
 	LastName      string       `json:"lastName" validate:"required,max=100,text"`
@@ -54,8 +54,8 @@ type NewPractitioner struct {
 	Status        Status       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"` // empty: Active
 }
 
-// PractitionerChange changes what is given of a practitioner. Credentials are
-// replaced as a whole.
+// PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a
+// whole.
 type PractitionerChange struct {
 	ID            uuid.UUID                 `param:"id"`
 	Match         patch.Match               `header:"If-Match"`
@@ -67,18 +67,19 @@ type PractitionerChange struct {
 	Status        patch.Field[Status]       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
-// PractitionerFilter narrows a list of practitioners; zero values do not narrow it.
+// PractitionerFilter narrows a list of practitioners. Zero values match every practitioner.
 type PractitionerFilter struct {
 	Page
 	Status Status
 }
 
 var practitioners = kind[Practitioner, *Practitioner]{
-	name: "practitioner", absent: ErrPractitionerNotFound, owners: db.Owners{Practitioner: "practitioners.id = (%s)"}, load: loadCredentials, save: saveCredentials,
-	told: told{values: []string{"status", "credentials"}},
+	name: "practitioner", absent: ErrPractitionerNotFound, owners: db.Owners{Practitioner: "practitioners.id = (%s)"},
+	load: loadCredentials, save: saveCredentials,
+	recorded: recordedFields{values: []string{"status", "credentials"}},
 }
 
-// CreatePractitioner enters a practitioner. Errors: [fault.ErrInvalid], [ErrNPITaken].
+// CreatePractitioner creates a practitioner. Errors: [fault.ErrInvalid], [ErrNPITaken].
 func (s *Service) CreatePractitioner(ctx context.Context, n NewPractitioner) (Practitioner, error) {
 	return practitioners.create(ctx, s, Practitioner{
 		FirstName: n.FirstName, LastName: n.LastName, LicenseNumber: n.LicenseNumber, NPI: n.NPI,
@@ -86,7 +87,7 @@ func (s *Service) CreatePractitioner(ctx context.Context, n NewPractitioner) (Pr
 	})
 }
 
-// Practitioner returns a practitioner. The error is [ErrPractitionerNotFound] where there is none.
+// Practitioner returns a practitioner. The error is [ErrPractitionerNotFound].
 func (s *Service) Practitioner(ctx context.Context, id uuid.UUID) (Practitioner, error) {
 	return practitioners.get(ctx, s, id)
 }
@@ -110,34 +111,33 @@ func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) 
 }
 
 func (p *Practitioner) settle(calendar.Date) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if p.NPI != nil && !ValidNPI(*p.NPI) {
-		wrong = append(wrong, fault.Field{Field: "npi", Code: "npi", Message: "must be an NPI: ten digits, the last of which is the right check digit"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "npi", Code: "npi", Message: "must be an NPI: ten digits with a valid check digit"})
 	}
 	codes := make([]string, len(p.Credentials))
 	for i, c := range p.Credentials {
 		codes[i] = c.Code
 	}
 	p.Credentials = inOrder(p.Credentials)
-	return append(wrong, checkCodes(codes, "credentials[%d].code")...)
+	return append(fieldErrors, checkCodes(codes, "credentials[%d].code")...)
 }
 
-// ValidNPI reports whether a text has the form of a National Provider Identifier:
-// ten digits, the first 1 or 2, the last the check digit after Luhn over the
-// number with 80840 before it (CMS, "Requirements for National Provider
-// Identifier and NPI Check Digit", and 69 FR 3434).
+// ValidNPI reports whether a text has the form of a National Provider Identifier: ten digits, the
+// first 1 or 2, the last the Luhn check digit of the number prefixed with 80840 (CMS,
+// "Requirements for National Provider Identifier and NPI Check Digit", and 69 FR 3434).
 func ValidNPI(npi string) bool {
 	const length = 10
 	if len(npi) != length || npi[0] != '1' && npi[0] != '2' {
 		return false
 	}
-	sum := 24 // what the digits of 80840 add
+	sum := 24 // the contribution of the digits of 80840
 	for i := range length {
 		digit := int(npi[i]) - '0'
 		if digit < 0 || digit > 9 {
 			return false
 		}
-		if i%2 == 0 { // every second one from the right, the check digit not counted
+		if i%2 == 0 { // every second digit from the right, without the check digit
 			digit *= 2
 		}
 		sum += digit/10 + digit%10
@@ -147,8 +147,8 @@ func ValidNPI(npi string) bool {
 
 const errCredential = fault.Words(`must be a code such as "BCBA", or an object of code and expiresOn`)
 
-// UnmarshalJSON reads a credential, or its code alone. Errors: [calendar.ErrDate], or
-// what it must be.
+// UnmarshalJSON reads a credential, or only its code. The error is [calendar.ErrDate] or says
+// what the value must be.
 func (c *Credential) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		*c = Credential{}
@@ -164,8 +164,7 @@ func (c *Credential) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// inOrder returns a copy in the order of the codes, never nil, so that equal
-// lists compare as equal.
+// inOrder returns a copy sorted by code, never nil, so that equal lists compare as equal.
 func inOrder(credentials []Credential) []Credential {
 	sorted := append([]Credential{}, credentials...)
 	slices.SortStableFunc(sorted, func(a, b Credential) int { return cmp.Compare(a.Code, b.Code) })
@@ -174,20 +173,23 @@ func inOrder(credentials []Credential) []Credential {
 
 var credentialCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,19}$`)
 
-// checkCodes checks codes of credentials; path says where the one with an index is.
+// checkCodes validates codes of credentials; path is the format of a field's path with its index.
 func checkCodes(codes []string, path string) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	seen := map[string]bool{}
 	for i, code := range codes {
 		field := fmt.Sprintf(path, i)
 		same := strings.ToLower(code)
 		switch {
 		case !credentialCode.MatchString(code):
-			wrong = append(wrong, fault.Field{Field: field, Code: "credential", Message: "must be a code of 1 to 20 letters, digits and dashes, such as BCBA"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: field, Code: "credential",
+				Message: "must be a code of 1 to 20 letters, digits and dashes, such as BCBA",
+			})
 		case seen[same]:
-			wrong = append(wrong, fault.Field{Field: field, Code: "unique", Message: "must not be given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: "unique", Message: "must not be repeated"})
 		}
 		seen[same] = true
 	}
-	return wrong
+	return fieldErrors
 }

@@ -22,7 +22,7 @@ func ada() directory.NewPatient {
 	return directory.NewPatient{FirstName: "Ada", LastName: "Example", DateOfBirth: born}
 }
 
-func TestAPatient(t *testing.T) {
+func TestPatient(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 
@@ -39,7 +39,7 @@ func TestAPatient(t *testing.T) {
 		read.CreatedAt, read.UpdatedAt = created.CreatedAt, created.UpdatedAt
 		require.Equal(t, created, read)
 	})
-	t.Run("it refuses a record number that another one has, in this organization only", func(t *testing.T) {
+	t.Run("its record number is unique within the organization", func(t *testing.T) {
 		n := ada()
 		n.MedicalRecordNumber = new("MRN-2")
 		_, err := r.CreatePatient(r.own, n)
@@ -54,7 +54,7 @@ func TestAPatient(t *testing.T) {
 		_, err = r.ChangePatient(r.own, directory.PatientChange{ID: without.ID, MedicalRecordNumber: patch.SetClearable("MRN-2")})
 		require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
 	})
-	t.Run("it is entered once when it is entered many times at once", func(t *testing.T) {
+	t.Run("only one of many concurrent requests creates it", func(t *testing.T) {
 		n := ada()
 		n.MedicalRecordNumber = new("MRN-9")
 		const times = 8
@@ -80,7 +80,7 @@ func TestAPatient(t *testing.T) {
 			calendar.NewDate(1899, time.December, 31): false,
 			calendar.NewDate(1900, time.January, 1):   true,
 			calendar.NewDate(2026, time.March, 2):     true,
-			calendar.NewDate(2026, time.March, 3):     false, // it is that date somewhere, and not in the organization's zone
+			calendar.NewDate(2026, time.March, 3):     false, // already that date elsewhere, but not in the organization's zone
 		} {
 			n := ada()
 			n.DateOfBirth = day
@@ -92,7 +92,7 @@ func TestAPatient(t *testing.T) {
 			require.Equal(t, []string{"dateOfBirth"}, wrongFields(t, err))
 		}
 	})
-	t.Run("it counts a change, and only a change", func(t *testing.T) {
+	t.Run("its version counts changes only", func(t *testing.T) {
 		created, err := r.CreatePatient(r.own, ada())
 		require.NoError(t, err)
 		r.clock.advance(time.Minute)
@@ -116,7 +116,7 @@ func TestAPatient(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, cleared.MedicalRecordNumber)
 	})
-	t.Run("it counts every one of many changes at once", func(t *testing.T) {
+	t.Run("its version counts concurrent changes", func(t *testing.T) {
 		created, err := r.CreatePatient(r.own, ada())
 		require.NoError(t, err)
 		const n = 8
@@ -135,16 +135,16 @@ func TestAPatient(t *testing.T) {
 				continue
 			}
 			var overtaken *db.ContentionError
-			require.ErrorAs(t, err, &overtaken, "the one reason to fail")
+			require.ErrorAs(t, err, &overtaken, "the only possible error")
 		}
-		require.Greater(t, changed, 1, "somebody comes first")
+		require.Greater(t, changed, 1, "at least the first request succeeds")
 		read, err := r.Patient(r.own, created.ID)
 		require.NoError(t, err)
 		require.Equal(t, changed, read.Version)
 	})
 }
 
-func TestAListOfPatients(t *testing.T) {
+func TestPatientList(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	var ids []uuid.UUID
@@ -170,16 +170,16 @@ func TestAListOfPatients(t *testing.T) {
 		}
 		return all
 	}
-	t.Run("it is in the order in which they were entered", func(t *testing.T) {
+	t.Run("it is in the order of creation", func(t *testing.T) {
 		require.Equal(t, ids, found(directory.PatientFilter{}))
 	})
-	t.Run("it goes on after the last one shown", func(t *testing.T) {
+	t.Run("it continues after the last one shown", func(t *testing.T) {
 		require.Equal(t, ids[2:4], found(directory.PatientFilter{Page: directory.Page{After: &db.Position{ID: ids[1]}, Limit: 2}}))
 	})
-	t.Run("it finds by how the last name begins", func(t *testing.T) {
+	t.Run("it finds by the beginning of the last name", func(t *testing.T) {
 		require.Equal(t, []uuid.UUID{ids[0], ids[1], ids[2], ids[4]}, found(directory.PatientFilter{LastName: "sM"}))
 	})
-	t.Run("it takes a percent sign for what it is", func(t *testing.T) {
+	t.Run("it matches a percent sign literally", func(t *testing.T) {
 		require.Equal(t, ids[2:3], found(directory.PatientFilter{LastName: "Smi%"}))
 		require.Empty(t, found(directory.PatientFilter{LastName: "%"}))
 		require.Empty(t, found(directory.PatientFilter{LastName: "_"}))
@@ -190,7 +190,7 @@ func TestAListOfPatients(t *testing.T) {
 	})
 }
 
-func TestAPractitioner(t *testing.T) {
+func TestPractitioner(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	n := directory.NewPractitioner{
@@ -200,7 +200,7 @@ func TestAPractitioner(t *testing.T) {
 	created, err := r.CreatePractitioner(r.own, n)
 	require.NoError(t, err)
 
-	t.Run("it holds its credentials, in order", func(t *testing.T) {
+	t.Run("its credentials are sorted", func(t *testing.T) {
 		read, err := r.Practitioner(r.own, created.ID)
 		require.NoError(t, err)
 		require.Equal(t, []directory.Credential{n.Credentials[1], n.Credentials[0]}, read.Credentials)
@@ -209,20 +209,20 @@ func TestAPractitioner(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, read.Credentials, list[0].Credentials)
 	})
-	t.Run("it refuses an NPI that another one has, in this organization only", func(t *testing.T) {
+	t.Run("its NPI is unique within the organization", func(t *testing.T) {
 		_, err := r.CreatePractitioner(r.own, n)
 		require.ErrorIs(t, err, directory.ErrNPITaken)
 		_, err = r.CreatePractitioner(r.other, n)
 		require.NoError(t, err)
 	})
-	t.Run("it tells every wrong field, where it was written", func(t *testing.T) {
+	t.Run("it reports the path of every invalid field", func(t *testing.T) {
 		_, err := r.CreatePractitioner(r.own, directory.NewPractitioner{
 			FirstName: "Grace", LastName: "Example", NPI: new("1234567890"),
 			Credentials: []directory.Credential{{Code: "RBT"}, {Code: "?"}, {Code: "BCBA"}, {Code: "rbt"}},
 		})
 		require.Equal(t, []string{"npi", "credentials[1].code", "credentials[3].code"}, wrongFields(t, err))
 	})
-	t.Run("it replaces its credentials as a whole, and counts that as a change", func(t *testing.T) {
+	t.Run("its credentials are replaced as a whole, which counts as a change", func(t *testing.T) {
 		same, err := r.ChangePractitioner(r.own, directory.PractitionerChange{ID: created.ID, Credentials: patch.Set(n.Credentials)})
 		require.NoError(t, err)
 		require.Equal(t, 1, same.Version)
@@ -240,7 +240,7 @@ func TestAPractitioner(t *testing.T) {
 	})
 }
 
-func TestAServiceCode(t *testing.T) {
+func TestServiceCode(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	created, err := r.CreateServiceCode(r.own, directory.NewServiceCode{
@@ -256,20 +256,23 @@ func TestAServiceCode(t *testing.T) {
 		require.Len(t, list, 1)
 		require.Equal(t, []string{"BCBA", "RBT"}, list[0].RequiredCredentials)
 	})
-	t.Run("it refuses a code that is there", func(t *testing.T) {
+	t.Run("its code is unique within the organization", func(t *testing.T) {
 		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "97153", Description: "Again"})
 		require.ErrorIs(t, err, directory.ErrServiceCodeTaken)
 		_, err = r.CreateServiceCode(r.other, directory.NewServiceCode{Code: "97153", Description: "Elsewhere"})
 		require.NoError(t, err)
 	})
-	t.Run("it refuses a code in small letters", func(t *testing.T) {
-		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: "0362t", Description: "Assessment", RequiredCredentials: []string{"?"}})
+	t.Run("its code has no lower-case letters", func(t *testing.T) {
+		_, err := r.CreateServiceCode(r.own, directory.NewServiceCode{
+			Code: "0362t", Description: "Assessment", RequiredCredentials: []string{"?"},
+		})
 		require.Equal(t, []string{"code", "requiredCredentials[0]"}, wrongFields(t, err))
 	})
-	t.Run("it stands in the lane that its code has, unless another is given", func(t *testing.T) {
+	t.Run("it has the lane of its code, unless another is given", func(t *testing.T) {
 		for code, lane := range map[string]scheduling.Lane{
 			"97151": scheduling.Assessment, "97152": scheduling.Direct, "97154": scheduling.Direct, "97155": scheduling.Supervision,
-			"97156": scheduling.Caregiver, "97157": scheduling.Caregiver, "97158": scheduling.Direct, "0362T": scheduling.Direct, "H2019": scheduling.Direct,
+			"97156": scheduling.Caregiver, "97157": scheduling.Caregiver, "97158": scheduling.Direct,
+			"0362T": scheduling.Direct, "H2019": scheduling.Direct,
 		} {
 			made, err := r.CreateServiceCode(r.own, directory.NewServiceCode{Code: code, Description: "Lane"})
 			require.NoError(t, err)
@@ -284,8 +287,9 @@ func TestAServiceCode(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, scheduling.Caregiver, changed.Lane)
 	})
-	t.Run("it can be put out of use", func(t *testing.T) {
-		changed, err := r.ChangeServiceCode(r.own, directory.ServiceCodeChange{ID: created.ID, Active: patch.Set(false), UnitMinutes: patch.Set(30)})
+	t.Run("it can be deactivated", func(t *testing.T) {
+		changed, err := r.ChangeServiceCode(r.own,
+			directory.ServiceCodeChange{ID: created.ID, Active: patch.Set(false), UnitMinutes: patch.Set(30)})
 		require.NoError(t, err)
 		require.False(t, changed.Active)
 		require.Equal(t, 30, changed.UnitMinutes)
@@ -293,7 +297,7 @@ func TestAServiceCode(t *testing.T) {
 	})
 }
 
-func TestAnInsurance(t *testing.T) {
+func TestInsurance(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	patient, err := r.CreatePatient(r.own, ada())
@@ -317,12 +321,14 @@ func TestAnInsurance(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, none)
 	})
-	t.Run("it tells every reference that does not exist", func(t *testing.T) {
+	t.Run("it reports every reference that does not exist", func(t *testing.T) {
 		_, err := r.CreateInsurance(r.own, directory.NewInsurance{PatientID: newID(), PayerID: newID(), MemberNumber: "M", StartsOn: starts})
 		require.Equal(t, []string{"patientId", "payerId"}, wrongFields(t, err))
 	})
-	t.Run("it does not refer to what another organization has", func(t *testing.T) {
-		_, err := r.CreateInsurance(r.other, directory.NewInsurance{PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M", StartsOn: starts})
+	t.Run("it does not refer to records of another organization", func(t *testing.T) {
+		_, err := r.CreateInsurance(r.other, directory.NewInsurance{
+			PatientID: patient.ID, PayerID: payer.ID, MemberNumber: "M", StartsOn: starts,
+		})
 		require.Equal(t, []string{"patientId", "payerId"}, wrongFields(t, err))
 	})
 	t.Run("it does not end before it starts", func(t *testing.T) {
@@ -361,12 +367,12 @@ func TestReferences(t *testing.T) {
 		insurance     *uuid.UUID
 		wrong         []string
 	}{
-		"it accepts what is there":                           {patient.ID, code.ID, &insurance.ID, nil},
-		"it accepts no insurance":                            {patient.ID, code.ID, nil, nil},
-		"it tells all that is not there":                     {newID(), newID(), new(newID()), []string{"patientId", "serviceCodeId", "insuranceId"}},
-		"it refuses an insurance of another patient":         {sibling.ID, code.ID, &insurance.ID, []string{"insuranceId"}},
-		"it does not take one kind of record for another":    {code.ID, patient.ID, nil, []string{"patientId", "serviceCodeId"}},
-		"it refuses the zero id of an insurance as any else": {patient.ID, code.ID, new(uuid.UUID), []string{"insuranceId"}},
+		"it accepts existing records":                {patient.ID, code.ID, &insurance.ID, nil},
+		"it accepts no insurance":                    {patient.ID, code.ID, nil, nil},
+		"it reports all missing records":             {newID(), newID(), new(newID()), []string{"patientId", "serviceCodeId", "insuranceId"}},
+		"it refuses an insurance of another patient": {sibling.ID, code.ID, &insurance.ID, []string{"insuranceId"}},
+		"it does not confuse kinds of records":       {code.ID, patient.ID, nil, []string{"patientId", "serviceCodeId"}},
+		"it refuses the zero id of an insurance":     {patient.ID, code.ID, new(uuid.UUID), []string{"insuranceId"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := db.Serializable(r.own, r.database, "test", func(ctx context.Context) (struct{}, error) {
@@ -379,7 +385,7 @@ func TestReferences(t *testing.T) {
 			require.Equal(t, c.wrong, wrongFields(t, err))
 		})
 	}
-	t.Run("it does not see what another organization has", func(t *testing.T) {
+	t.Run("it does not see records of another organization", func(t *testing.T) {
 		_, err := db.Serializable(r.other, r.database, "test", func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, r.CheckReferences(ctx, patient.ID, code.ID, &insurance.ID)
 		})
@@ -396,7 +402,7 @@ func TestReferences(t *testing.T) {
 	})
 }
 
-func TestWhereWeeksStart(t *testing.T) {
+func TestWeekStarts(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	patient, err := r.CreatePatient(r.own, ada())
@@ -426,7 +432,7 @@ func TestWhereWeeksStart(t *testing.T) {
 		last = insurance.ID
 	}
 	_, err = asked(r.other, last)
-	require.ErrorIs(t, err, directory.ErrInsuranceNotFound, "another organization's")
+	require.ErrorIs(t, err, directory.ErrInsuranceNotFound, "of another organization")
 	_, err = r.WeekStarts(r.own, nil, nil)
 	require.ErrorIs(t, err, db.ErrNoTransaction)
 }

@@ -10,44 +10,43 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// CheckReferences says whether a patient, a service code and, where one is given,
-// an insurance of that patient are there, in the caller's organization. It works
-// in the caller's transaction and fails without one. The error is
-// [fault.ErrInvalid] and names every wrong field: patientId, serviceCodeId,
-// insuranceId.
+// CheckReferences checks that a patient, a service code and, if given, an insurance of that
+// patient exist in the caller's organization. It works in the caller's transaction and fails
+// without one. The error is [fault.ErrInvalid] and names every invalid field: patientId,
+// serviceCodeId, insuranceId.
 func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid.UUID, insurance *uuid.UUID) error {
 	insuranceID := uuid.Nil
 	if insurance != nil {
 		insuranceID = *insurance
 	}
-	there, err := lookUp(ctx, patient, serviceCode, insuranceID)
+	found, err := lookUp(ctx, patient, serviceCode, insuranceID)
 	if err != nil {
 		return err
 	}
-	var wrong []fault.Field
-	if !there.Patient {
-		wrong = append(wrong, doesNotExist("patientId"))
+	var fieldErrors []fault.Field
+	if !found.Patient {
+		fieldErrors = append(fieldErrors, doesNotExist("patientId"))
 	}
-	if !there.ServiceCode {
-		wrong = append(wrong, doesNotExist("serviceCodeId"))
+	if !found.ServiceCode {
+		fieldErrors = append(fieldErrors, doesNotExist("serviceCodeId"))
 	}
 	switch {
 	case insurance == nil:
-	case there.InsurancePatient == nil:
-		wrong = append(wrong, doesNotExist("insuranceId"))
-	case *there.InsurancePatient != patient:
-		wrong = append(wrong, fault.Field{Field: "insuranceId", Code: "reference", Message: "is an insurance of another patient"})
+	case found.InsurancePatient == nil:
+		fieldErrors = append(fieldErrors, doesNotExist("insuranceId"))
+	case *found.InsurancePatient != patient:
+		fieldErrors = append(fieldErrors, fault.Field{Field: "insuranceId", Code: "reference", Message: "belongs to another patient"})
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }
 
-// WeekStarts returns the days with which the weeks of insurances' payers begin,
-// in the order of the insurances, each of which is in the organization beside it.
-// It works in the transaction of the context and fails without one; it needs no
-// caller. The error is [ErrInsuranceNotFound] where one of them is not there.
+// WeekStarts returns the first days of the week of insurances' payers, in the order of the
+// insurances. Each insurance is in the organization with the same index. It works in the
+// transaction of the context and fails without one; it needs no caller. The error is
+// [ErrInsuranceNotFound] if one of them does not exist.
 func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error) {
 	names, err := weekStarts(ctx, organizations, insurances)
 	if err != nil {
@@ -64,9 +63,8 @@ func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uu
 	return days, nil
 }
 
-// InsurancesOf returns the ids of a payer's insurances in the caller's
-// organization, none where there is no such payer. It works in the transaction of
-// the context and fails without one.
+// InsurancesOf returns the ids of a payer's insurances in the caller's organization, none for an
+// unknown payer. It works in the transaction of the context and fails without one.
 func (s *Service) InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
 	return insurancesOf(ctx, payer)
 }

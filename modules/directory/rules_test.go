@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-func TestAnNPI(t *testing.T) {
+func TestNPI(t *testing.T) {
 	t.Parallel()
 	for npi, valid := range map[string]bool{
 		"1234567893":  true, // the example in CMS's own requirements
@@ -42,7 +42,7 @@ func TestAnNPIWithOneWrongDigitIsRefused(t *testing.T) {
 				valid++
 			}
 		}
-		require.Equal(t, 1, valid, "one of ten check digits is right")
+		require.Equal(t, 1, valid, "one of ten check digits is valid")
 	})
 }
 

@@ -12,10 +12,9 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// SchedulingRules answers what bookings have to keep to, for any number of them
-// and of organizations, with one statement in the transaction of the context; it
-// fails without a transaction. It needs no caller: every id is looked up in the
-// organization beside it. What does not exist there is not in the answer.
+// SchedulingRules returns the rules for any number of bookings and organizations, in one
+// statement in the transaction of the context; it fails without one. It needs no caller: every id
+// is looked up in its own organization. The result omits ids that do not exist there.
 func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error) {
 	rows, err := schedulingRules(ctx, question(q))
 	if err != nil {
@@ -41,7 +40,7 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 	return rules, nil
 }
 
-// question is a [scheduling.Question] that has each thing once.
+// question returns a [scheduling.Question] without duplicates.
 func question(q scheduling.Question) scheduling.Question {
 	return scheduling.Question{
 		ServiceCodes: once(q.ServiceCodes), Practitioners: once(q.Practitioners), Patients: once(q.Patients), Coverages: once(q.Coverages),
@@ -66,7 +65,7 @@ const (
 	rowOrganization = "organization"
 )
 
-// ruleRow is one answer: what was asked for, and a JSON object of what was found.
+// ruleRow is one row of the result: the requested key, and a JSON object.
 type ruleRow struct {
 	Kind           string
 	OrganizationID uuid.UUID
@@ -104,7 +103,7 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	return fmt.Errorf("directory: there are no rows of kind %q", r.Kind)
 }
 
-// found adds what a row says to the answers of its kind.
+// found adds the value of a row to the answers of its kind.
 func found[K comparable, V any](r ruleRow, answers map[K]V, key K) error {
 	var answer V
 	err := json.Unmarshal([]byte(r.Found), &answer)

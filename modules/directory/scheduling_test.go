@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// practice is what bookings of one organization refer to.
+// practice holds the records to which bookings of one organization refer.
 type practice struct {
 	id                                     uuid.UUID
 	today                                  calendar.Date
@@ -26,8 +26,8 @@ type practice struct {
 	payer                                  directory.Payer
 }
 
-// equip enters the records. A payer rounds down until a week from today, and then
-// by the midpoint.
+// equip creates the records. The payer rounds down until a week from today, and then by the
+// midpoint.
 func (r register) equip(t testing.TB, own context.Context) practice {
 	t.Helper()
 	caller, err := identity.From(own)
@@ -49,7 +49,9 @@ func (r register) equip(t testing.TB, own context.Context) practice {
 		made, err := r.CreatePatient(own, n)
 		return key(made.ID, err)
 	}
-	p.code = code(directory.NewServiceCode{Code: "97155", Description: "Protocol modification", RequiredCredentials: []string{"BCaBA", "BCBA"}})
+	p.code = code(directory.NewServiceCode{
+		Code: "97155", Description: "Protocol modification", RequiredCredentials: []string{"BCaBA", "BCBA"},
+	})
 	p.retired = code(directory.NewServiceCode{Code: "H2019", Description: "Old", UnitMinutes: 60, Active: new(false)})
 	p.practitioner = practitioner(directory.NewPractitioner{FirstName: "Grace", LastName: "Example", Credentials: []directory.Credential{
 		{Code: "RBT", ExpiresOn: p.today}, {Code: "BCBA"},
@@ -65,12 +67,14 @@ func (r register) equip(t testing.TB, own context.Context) practice {
 		ID: p.payer.ID, Rounding: patch.Set(scheduling.RoundMidpoint), RoundingFrom: patch.Set(p.today.AddDays(7)),
 	})
 	require.NoError(t, err)
-	insurance, err := r.CreateInsurance(own, directory.NewInsurance{PatientID: p.patient.ID, PayerID: p.payer.ID, MemberNumber: "M-1", StartsOn: born})
+	insurance, err := r.CreateInsurance(own, directory.NewInsurance{
+		PatientID: p.patient.ID, PayerID: p.payer.ID, MemberNumber: "M-1", StartsOn: born,
+	})
 	p.insurance = key(insurance.ID, err)
 	return p
 }
 
-// rules asks in a transaction, without a caller.
+// rules runs the question in a transaction, without a caller.
 func (r register) rules(t testing.TB, q scheduling.Question) scheduling.Rules {
 	t.Helper()
 	rules, err := db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (scheduling.Rules, error) {
@@ -84,7 +88,7 @@ func (p practice) covered(on calendar.Date) scheduling.Coverage {
 	return scheduling.Coverage{OrganizationID: p.id, InsuranceID: p.insurance.ID, ServiceDate: on}
 }
 
-// question asks for everything of the practice, some of it twice.
+// question asks for all records of the practice, some of them twice.
 func (p practice) question() scheduling.Question {
 	return scheduling.Question{
 		ServiceCodes:  []scheduling.Key{p.code, p.retired, p.code},
@@ -97,7 +101,7 @@ func (p practice) question() scheduling.Question {
 	}
 }
 
-// and asks for what two questions ask for.
+// and combines two questions.
 func and(a, b scheduling.Question) scheduling.Question {
 	return scheduling.Question{
 		ServiceCodes: append(a.ServiceCodes, b.ServiceCodes...), Practitioners: append(a.Practitioners, b.Practitioners...),
@@ -105,7 +109,7 @@ func and(a, b scheduling.Question) scheduling.Question {
 	}
 }
 
-func TestTheRulesOfBookings(t *testing.T) {
+func TestSchedulingRules(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	own, other := r.equip(t, r.own), r.equip(t, r.other)
@@ -118,7 +122,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 	rules := r.rules(t, and(own.question(), other.question()))
 
 	for name, p := range map[string]practice{"own": own, "other": other} {
-		t.Run("it answers everything that is asked for, of the "+name, func(t *testing.T) {
+		t.Run("it returns all requested rules of the"+name, func(t *testing.T) {
 			require.Equal(t, scheduling.ServiceCode{
 				Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA", "BCaBA"}, Active: true,
 			}, rules.ServiceCodes[p.code])
@@ -132,11 +136,12 @@ func TestTheRulesOfBookings(t *testing.T) {
 			require.Equal(t, scheduling.Patient{Active: true}, rules.Patients[p.patient])
 			require.Equal(t, scheduling.Patient{Active: false}, rules.Patients[p.inactive])
 		})
-		t.Run("it answers with the rounding rule of the service date, of the "+name, func(t *testing.T) {
+		t.Run("it returns the rounding rule of the service date of the"+name, func(t *testing.T) {
 			down := scheduling.RoundingRule{StartsOn: scheduling.Always, Method: scheduling.RoundDown}
 			require.Equal(t, down, rules.Rounding[p.covered(p.today)])
 			require.Equal(t, down, rules.Rounding[p.covered(p.today.AddDays(6))])
-			require.Equal(t, scheduling.RoundingRule{StartsOn: p.today.AddDays(7), Method: scheduling.RoundMidpoint}, rules.Rounding[p.covered(p.today.AddDays(7))])
+			require.Equal(t, scheduling.RoundingRule{StartsOn: p.today.AddDays(7), Method: scheduling.RoundMidpoint},
+				rules.Rounding[p.covered(p.today.AddDays(7))])
 			require.Equal(t, scheduling.RoundingRule{StartsOn: scheduling.Always, Method: scheduling.RoundUp},
 				rules.Rounding[scheduling.Coverage{OrganizationID: p.id, ServiceDate: p.today}], "without an insurance")
 		})
@@ -159,7 +164,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 	require.False(t, rules.Organizations[own.id].Together("97155", "97156"))
 	require.False(t, rules.Organizations[other.id].Together("97153", "97155"))
 
-	t.Run("it does not see what is of another organization, or of another kind", func(t *testing.T) {
+	t.Run("it does not see other organizations or other kinds of records", func(t *testing.T) {
 		foreign := func(k scheduling.Key) scheduling.Key { return scheduling.Key{OrganizationID: other.id, ID: k.ID} }
 		none := r.rules(t, scheduling.Question{
 			ServiceCodes:  []scheduling.Key{foreign(own.code), own.patient},
@@ -179,7 +184,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 		require.Empty(t, nowhere.Patients)
 		require.Empty(t, nowhere.Organizations)
 	})
-	t.Run("it has nothing to say to no question", func(t *testing.T) {
+	t.Run("it returns nothing for an empty question", func(t *testing.T) {
 		require.Empty(t, r.rules(t, scheduling.Question{}).Organizations)
 	})
 	t.Run("it fails without a transaction", func(t *testing.T) {
@@ -188,7 +193,7 @@ func TestTheRulesOfBookings(t *testing.T) {
 	})
 }
 
-func TestTheRulesOfManyBookingsTakeOneStatement(t *testing.T) {
+func TestSchedulingRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()
 	r := open(t, func(c *db.Config) { c.SlowQuery, c.Logger = 1, logger })
@@ -197,7 +202,7 @@ func TestTheRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	for range 50 {
 		q = and(q, and(own.question(), other.question()))
 	}
-	for i := range 100 { // and many things that differ
+	for i := range 100 { // and many different keys
 		q.Coverages = append(q.Coverages, own.covered(own.today.AddDays(i)), other.covered(other.today.AddDays(-i)))
 		q.Patients = append(q.Patients, scheduling.Key{OrganizationID: own.id, ID: newID()})
 	}
@@ -214,7 +219,7 @@ func TestTheRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	require.Len(t, rules.Patients, 4)
 }
 
-func TestTheRulesOfBookingsLockNoTable(t *testing.T) {
+func TestSchedulingRulesLockNoTable(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	own, other := r.equip(t, r.own), r.equip(t, r.other)
@@ -235,10 +240,10 @@ func TestTheRulesOfBookingsLockNoTable(t *testing.T) {
 		return locked, err
 	}, db.AllOrganizations())
 	require.NoError(t, err)
-	require.Contains(t, locked, "page payer_rounding_rules_pkey", "they are there to be seen")
+	require.Contains(t, locked, "page payer_rounding_rules_pkey", "the locks are visible")
 	const tables = "organizations|service_codes|service_code_credentials|practitioners|practitioner_credentials|patients|" +
 		"insurances|payer_rounding_rules|service_pairs"
-	for _, lock := range locked { // a page instead of a tuple where several of it were read; no relation, and no other index
+	for _, lock := range locked { // a page replaces several tuples; no relation, and no other index
 		require.Regexp(t, "^(tuple|page) ("+tables+")(_pkey)?$", lock)
 	}
 }

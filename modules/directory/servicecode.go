@@ -14,30 +14,31 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// ServiceCode is a service as payers name it, such as 97153. Codes are open: an
-// organization enters the ones that its payers use.
+// ServiceCode is the code of a service, such as 97153. The set of codes is open: an organization
+// enters those that its payers use.
 type ServiceCode struct {
 	Record
 	Code                string          `json:"code"`                         // unique in the organization
-	Description         string          `json:"description"`                  // a short label of one's own
+	Description         string          `json:"description"`                  // a short label of the organization
 	Lane                scheduling.Lane `json:"lane"`                         // a patient has one appointment at a time in each lane
-	UnitMinutes         int             `json:"unitMinutes"`                  // how long one unit is, 1 to 1440
-	RequiredCredentials []string        `json:"requiredCredentials" gorm:"-"` // any of these is enough, in order; none: no one is needed
+	UnitMinutes         int             `json:"unitMinutes"`                  // length of a unit, 1 to 1440
+	RequiredCredentials []string        `json:"requiredCredentials" gorm:"-"` // sorted; one of them is enough; none: no credential required
 	Active              bool            `json:"active"`                       // whether it is still in use
 }
 
-// NewServiceCode is what a person enters of a service code.
+// NewServiceCode is the request for a service code.
 type NewServiceCode struct {
-	Code                string          `json:"code" validate:"required"`
-	Description         string          `json:"description" validate:"required,max=200,text"`
-	Lane                scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"` // empty: that which the code has with payers, DIRECT for other codes
-	UnitMinutes         int             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`                         // 0: 15
+	Code        string `json:"code" validate:"required"`
+	Description string `json:"description" validate:"required,max=200,text"`
+	// empty: the lane that payers assign to the code, DIRECT for other codes
+	Lane                scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	UnitMinutes         int             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"` // 0: 15
 	RequiredCredentials []string        `json:"requiredCredentials" validate:"max=20"`
 	Active              *bool           `json:"active"` // nil: true
 }
 
-// ServiceCodeChange changes what is given of a service code. Required credentials
-// are replaced as a whole.
+// ServiceCodeChange changes the given fields of a service code. Required credentials are replaced
+// as a whole.
 type ServiceCodeChange struct {
 	ID                  uuid.UUID                    `param:"id"`
 	Match               patch.Match                  `header:"If-Match"`
@@ -49,26 +50,27 @@ type ServiceCodeChange struct {
 	Active              patch.Field[bool]            `json:"active"`
 }
 
-// ServiceCodeFilter narrows a list of service codes; zero values do not narrow it.
+// ServiceCodeFilter narrows a list of service codes. Zero values match every service code.
 type ServiceCodeFilter struct {
 	Page
 	Code string
 }
 
 var serviceCodes = kind[ServiceCode, *ServiceCode]{
-	name: "service-code", absent: ErrServiceCodeNotFound, blank: ServiceCode{Code: "0"}, load: loadRequiredCredentials, save: saveRequiredCredentials,
-	told: told{all: true},
+	name: "service-code", absent: ErrServiceCodeNotFound, blank: ServiceCode{Code: "0"}, load: loadRequiredCredentials,
+	save:     saveRequiredCredentials,
+	recorded: recordedFields{all: true},
 }
 
-// defaultUnitMinutes is the length of a unit of every ABA code since 2019.
+// defaultUnitMinutes is the unit length of every ABA code since 2019.
 const defaultUnitMinutes = 15
 
-// lanes are those of the CPT codes that are not [scheduling.Direct].
+// lanes are the lanes of the CPT codes that are not [scheduling.Direct].
 var lanes = map[string]scheduling.Lane{
 	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver, "97157": scheduling.Caregiver,
 }
 
-// CreateServiceCode enters a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].
+// CreateServiceCode creates a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].
 func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (ServiceCode, error) {
 	return serviceCodes.create(ctx, s, ServiceCode{
 		Code: n.Code, Description: n.Description,
@@ -78,7 +80,7 @@ func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (Serv
 	})
 }
 
-// ServiceCode returns a service code. The error is [ErrServiceCodeNotFound] where there is none.
+// ServiceCode returns a service code. The error is [ErrServiceCodeNotFound].
 func (s *Service) ServiceCode(ctx context.Context, id uuid.UUID) (ServiceCode, error) {
 	return serviceCodes.get(ctx, s, id)
 }
@@ -101,19 +103,19 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 	})
 }
 
-// codeForm has no small letters, so that 0362T and 0362t are not two codes.
+// codeForm excludes lower-case letters, so that 0362T and 0362t are not two codes.
 var codeForm = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,19}$`)
 
 const codeFormMessage = "must be 1 to 20 capital letters, digits, dots or dashes"
 
 func (c *ServiceCode) settle(calendar.Date) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if !codeForm.MatchString(c.Code) {
-		wrong = append(wrong, fault.Field{Field: "code", Code: "code", Message: codeFormMessage})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "code", Code: "code", Message: codeFormMessage})
 	}
-	wrong = append(wrong, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
+	fieldErrors = append(fieldErrors, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
 	c.RequiredCredentials = sorted(c.RequiredCredentials)
-	return wrong
+	return fieldErrors
 }
 
 // sorted returns a sorted copy, never nil, so that equal lists compare as equal.

@@ -11,13 +11,13 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// condition narrows a list: an SQL condition with its one value.
+// condition narrows a list: an SQL condition with one value.
 type condition struct {
 	sql   string
 	value any
 }
 
-// equals narrows to records whose column has the value; the zero value does not narrow.
+// equals matches records whose column has the value. The zero value matches every record.
 func equals[V comparable](column string, value V) condition {
 	var zero V
 	if value == zero {
@@ -26,9 +26,9 @@ func equals[V comparable](column string, value V) condition {
 	return condition{column + " = ?", value}
 }
 
-// begins narrows to records whose column begins with the text, in capital or small
-// letters; an empty text does not narrow. It reads the organization's rows by
-// their primary key: there are thousands of them, not millions.
+// begins matches records whose column begins with the text, in upper or lower case. An empty text
+// matches every record. It reads the organization's rows by their primary key: thousands, not
+// millions.
 func begins(column, text string) condition {
 	if text == "" {
 		return condition{}
@@ -55,7 +55,7 @@ func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
-// take returns the record, unless it is out of the caller's reach.
+// take returns a record within the caller's record scope.
 func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 	var found T
 	tx, _, err := db.Reachable(ctx, of)
@@ -66,9 +66,9 @@ func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 	return found, err
 }
 
-// find lists records of a page that are within the caller's reach. Index: the primary key, or one that begins like
-// it; a list in another order reads the organization's rows, of which there are
-// thousands and not millions.
+// find lists a page of the records within the caller's record scope. Index: the primary key, or
+// an index with the same prefix. Other sort orders read all of the organization's rows:
+// thousands, not millions.
 func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) ([]T, error) {
 	tx, _, err := db.Reachable(ctx, of)
 	if err != nil {
@@ -84,7 +84,7 @@ func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) (
 	return found, err
 }
 
-// update writes every column that can change.
+// update writes every changeable column.
 func update[T any](ctx context.Context, changed *T, id uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func taken(e *fault.Error, field string) *fault.Error {
 	return e.With(Taken{field}, "%s", e.Title())
 }
 
-// refusalOf turns the violation of a constraint into what it means to people.
+// refusalOf converts the violation of a constraint to an error of this module.
 func refusalOf(err error) error {
 	if refusal, ok := refusals[db.ConstraintOf(err)]; ok {
 		return refusal.Because(err)

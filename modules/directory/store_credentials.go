@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// practitionerCredential is a row: a credential that a practitioner holds.
+// practitionerCredential is a row: a credential of a practitioner.
 type practitionerCredential struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	PractitionerID uuid.UUID `gorm:"primaryKey"`
@@ -17,7 +17,7 @@ type practitionerCredential struct {
 	ExpiresOn      calendar.Date
 }
 
-// serviceCodeCredential is a row: a credential that makes fit for a service.
+// serviceCodeCredential is a row: a credential that qualifies for a service.
 type serviceCodeCredential struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ServiceCodeID  uuid.UUID `gorm:"primaryKey"`
@@ -83,7 +83,7 @@ func partsOf[R any](ctx context.Context, owner string, ids []uuid.UUID) ([]R, er
 	return rows, err
 }
 
-// replaceParts makes rows the only ones that belong to the owner.
+// replaceParts replaces all rows of the owner.
 func replaceParts[R any](ctx context.Context, owner string, id uuid.UUID, rows []R) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Organizations are the one table without an organization_id: their id is it.
-// Which of them a caller may see is decided before these are called.
+// Organizations are the only table without an organization_id; their id takes its place. Callers
+// of these functions check which organizations the user may see.
 
 func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	var found Organization
@@ -22,8 +22,8 @@ func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	return found, err
 }
 
-// findOrganizations lists organizations of a page; only narrows the list to one of
-// them, unless it is zero. Index: the primary key.
+// findOrganizations lists a page of organizations, or only the given one unless it is zero.
+// Index: the primary key.
 func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organization, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

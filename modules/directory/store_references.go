@@ -8,15 +8,15 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// references says what of a patient, a service code and an insurance is there.
+// references reports which of a patient, a service code and an insurance exist.
 type references struct {
 	Patient          bool
 	ServiceCode      bool
-	InsurancePatient *uuid.UUID // whose insurance it is
+	InsurancePatient *uuid.UUID // the patient of the insurance
 }
 
-// lookUp answers in one round trip, since it is asked within other modules'
-// transactions. Index: the primary keys.
+// lookUp makes one round trip, because it runs within other modules' transactions. Index: the
+// primary keys.
 func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (references, error) {
 	var there references
 	tx, err := db.Handle(ctx)
@@ -38,8 +38,8 @@ func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (ref
 	return there, err
 }
 
-// weekStarts returns how the payers of insurances name the first day of their
-// weeks, and nothing where there is no such insurance. Indexes: the primary keys.
+// weekStarts returns the first days of the week of insurances' payers, omitting unknown
+// insurances. Indexes: the primary keys.
 func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]string, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -56,8 +56,8 @@ func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]s
 	return names, err
 }
 
-// insurancesOf scans the organization's insurances: an index by payer would be
-// written to for every one of them, for a question that reports ask now and then.
+// insurancesOf scans the organization's insurances. An index by payer would be written for each
+// of them and used only by occasional reports.
 func insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

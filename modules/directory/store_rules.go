@@ -20,7 +20,7 @@ type payerRoundingRule struct {
 	Method         scheduling.Rounding
 }
 
-// servicePair is a row: the codes of two services that may run at the same time.
+// servicePair is a row: the codes of two services that may overlap.
 type servicePair struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	Code           string    `gorm:"primaryKey"`
@@ -43,7 +43,7 @@ func loadRoundingRules(ctx context.Context, found []Payer) error {
 	return err
 }
 
-// saveRoundingRules writes new rules and changed ones; none is ever removed.
+// saveRoundingRules inserts and updates rules; they are never deleted.
 func saveRoundingRules(ctx context.Context, p *Payer) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -65,8 +65,8 @@ func byDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
 	return rules
 }
 
-// findPairs returns the pairs of the caller's organization in their order.
-// Index: the primary key.
+// findPairs returns the pairs of the caller's organization in their order. Index: the primary
+// key.
 func findPairs(ctx context.Context) (ServicePairs, error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func findPairs(ctx context.Context) (ServicePairs, error) {
 	return found, err
 }
 
-// replacePairs makes these the only pairs of the caller's organization.
+// replacePairs replaces all pairs of the caller's organization.
 func replacePairs(ctx context.Context, all ServicePairs) error {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

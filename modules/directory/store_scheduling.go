@@ -9,10 +9,9 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// schedulingRules reads everything that is asked for in one round trip, since a
-// lane of bookings waits for it. OFFSET 0 keeps each key a look-up of its own,
-// whatever the planner thinks of small tables: a scan would have SSI lock them
-// whole. Indexes: the primary keys.
+// schedulingRules reads all requested rules in one round trip, because bookings in the queue wait
+// for it. OFFSET 0 forces a separate index look-up for each key. On small tables the planner
+// would prefer a scan, and SSI would lock the whole table. Indexes: the primary keys.
 func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -84,7 +83,7 @@ func split(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
 	return organizations, ids
 }
 
-// splitCoverages leaves those without an insurance in: no row is found for them.
+// splitCoverages includes coverages without an insurance; they match no row.
 func splitCoverages(coverages []scheduling.Coverage) (organizations, insurances []uuid.UUID, days []string) {
 	days = []string{}
 	for _, c := range coverages {

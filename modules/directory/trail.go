@@ -13,27 +13,27 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit keeps who did what.
+// Audit records who did what.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction of the context commits.
+	// Record stores the events if, and only if, the transaction of the context commits.
 	Record(ctx context.Context, events []trail.Event) error
 }
 
-// told says what the audit trail keeps of a noun's fields.
-type told struct {
-	// values names the fields, as in the API, whose values are kept; of all others the
-	// trail says only that they were changed. So what is added to a person's record
-	// stays out until somebody decides otherwise.
+// recordedFields selects the fields of a noun whose values the audit trail stores.
+type recordedFields struct {
+	// values are the names, as in the API, of the fields whose values are stored. For other fields
+	// the trail stores only that they have changed. So new fields of personal records stay out by
+	// default.
 	values []string
-	// all has every value kept: of rules that are about nobody.
+	// all stores every value, for rules without personal data.
 	all bool
 }
 
-// unremarkable are fields that say nothing of what was changed.
+// unremarkable are fields that are not reported as changed.
 var unremarkable = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
 
-// recordEvent keeps that a record was entered, where before is nil, or changed.
-func recordEvent(ctx context.Context, s *Service, t told, name string, patient *uuid.UUID, before, after any, head Record) error {
+// recordEvent records that a record was created (before is nil) or changed.
+func recordEvent(ctx context.Context, s *Service, t recordedFields, name string, patient *uuid.UUID, before, after any, head Record) error {
 	e := by(ctx, head.OrganizationID)
 	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient, head.UpdatedAt
 	was, is := fieldsOf(before), fieldsOf(after)
@@ -43,7 +43,7 @@ func recordEvent(ctx context.Context, s *Service, t told, name string, patient *
 		changed = slices.DeleteFunc(changed, func(field string) bool {
 			return string(was[field]) == string(is[field]) || slices.Contains(unremarkable, field)
 		})
-		is["changed"], _ = json.Marshal(changed) // of texts: never fails
+		is["changed"], _ = json.Marshal(changed) // never fails for texts
 		e.Before = t.keep(was, changed)
 		e.After = t.keep(is, append(changed, "changed"))
 	} else {
@@ -52,8 +52,8 @@ func recordEvent(ctx context.Context, s *Service, t told, name string, patient *
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// keep returns those of the fields that may be kept, and the version.
-func (t told) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
+// keep returns the fields whose values are stored, and the version.
+func (t recordedFields) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
 	kept := map[string]json.RawMessage{"version": fields["version"]}
 	for _, name := range among {
 		if name == "changed" || !slices.Contains(unremarkable, name) && (t.all || slices.Contains(t.values, name)) {
@@ -63,8 +63,7 @@ func (t told) keep(fields map[string]json.RawMessage, among []string) map[string
 	return kept
 }
 
-// by begins an event in an organization, of the caller or, where nobody is signed
-// in, of the program.
+// by returns an event in an organization, whose actor is the caller or, without one, the program.
 func by(ctx context.Context, organization uuid.UUID) trail.Event {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -75,7 +74,7 @@ func by(ctx context.Context, organization uuid.UUID) trail.Event {
 	return e
 }
 
-// fieldsOf returns the fields of a record as the API shows them.
+// fieldsOf returns the fields of a record as in the API.
 func fieldsOf(record any) map[string]json.RawMessage {
 	fields := map[string]json.RawMessage{}
 	if record == nil {
@@ -86,22 +85,22 @@ func fieldsOf(record any) map[string]json.RawMessage {
 		err = json.Unmarshal(text, &fields)
 	}
 	if err != nil {
-		panic(err) // the API shows them in the same way
+		panic(err) // the API encodes them in the same way
 	}
 	return fields
 }
 
-// recordOrganization keeps that an organization was made, where before is nil, or changed.
+// recordOrganization records that an organization was created (before is nil) or changed.
 func (s *Service) recordOrganization(ctx context.Context, before, after *Organization, now time.Time) error {
 	var was any
 	if before != nil {
 		was = *before
 	}
 	head := Record{ID: after.ID, OrganizationID: after.ID, UpdatedAt: now}
-	return recordEvent(ctx, s, told{all: true}, "organization", nil, was, *after, head)
+	return recordEvent(ctx, s, recordedFields{all: true}, "organization", nil, was, *after, head)
 }
 
-// recordPairs keeps which services could run together, and which can now.
+// recordPairs records the pairs before and after a change.
 func (s *Service) recordPairs(ctx context.Context, before, after ServicePairs) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -12,11 +12,9 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// TimeZone returns the time zone in which the organization's dates begin and end.
-// It is remembered for 30 seconds, less if this process changes it. It needs no
-// caller in the context, joins a transaction that is open there, and opens one of
-// its own otherwise. The error is [ErrOrganizationNotFound] where there is no such
-// organization.
+// TimeZone returns the time zone in which the organization's dates begin and end. It is cached
+// for 30 seconds, or until this process changes it. It needs no caller in the context. It joins
+// the transaction of the context, or opens its own. The error is [ErrOrganizationNotFound].
 func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time.Location, error) {
 	return s.zones.Get(organizationID, s.clock(), func() (*time.Location, error) {
 		found, err := db.Snapshot(ctx, s.database, "organization.time-zone", func(ctx context.Context) (Organization, error) {

@@ -1,8 +1,8 @@
-// Package emergency lets clinicians break the glass: read the records of one patient
-// who is out of their reach, when care cannot wait for an administrator. It is taken
-// alone and at once, with a reason, for a while, to read only. Administrators are told
-// at once, whatever is read carries the grant's id in the audit trail, and somebody
-// else has to review it.
+// Package emergency lets clinicians break the glass: read the records of one patient outside
+// their record scope when care cannot wait for an administrator. A grant takes effect
+// immediately, without approval. It needs a reason, expires, and allows reading only.
+// Administrators are notified, the audit trail marks every read record with the grant's id, and
+// another user reviews the grant.
 package emergency
 
 import (
@@ -18,22 +18,22 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// How long a grant holds.
+// The lifetime of a grant.
 const (
 	MinDuration     = 30 * time.Minute
 	DefaultDuration = 60 * time.Minute
 	MaxDuration     = 480 * time.Minute
 )
 
-// How long a reason is, in characters, without spaces around it: long enough that
-// somebody else can judge it.
+// The length of a reason in characters, without surrounding spaces. It must be long enough for a
+// reviewer to judge.
 const (
 	MinReason = 25
 	MaxReason = 500
 )
 
-// The permissions of this module. Held for oneself, they are for the grants that one
-// has taken.
+// The permissions of this module. With the scope [identity.Self] they apply to the caller's own
+// grants.
 const (
 	PermissionTake   identity.Permission = "emergency:take"
 	PermissionRead   identity.Permission = "emergency:read"
@@ -41,8 +41,7 @@ const (
 	PermissionReview identity.Permission = "emergency:review"
 )
 
-// Grant lets the user who took it read the records of one patient. It is never
-// deleted.
+// Grant lets its user read the records of one patient. Grants are never deleted.
 type Grant struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
@@ -51,54 +50,56 @@ type Grant struct {
 	Reason         string
 	GrantedAt      time.Time
 	ExpiresAt      time.Time
-	RevokedAt      *time.Time // before it was over
+	RevokedAt      *time.Time // set if it was ended early
 	RevokedBy      *uuid.UUID
 	ReviewedAt     *time.Time
 	ReviewedBy     *uuid.UUID // never the user
-	Justified      *bool      // what the reviewer says of it
+	Justified      *bool      // the reviewer's decision
 	ReviewNote     *string
 }
 
-// OpenAt reports whether the grant holds at the moment.
+// OpenAt reports whether the grant is neither revoked nor expired at the given time.
 func (g Grant) OpenAt(now time.Time) bool { return g.RevokedAt == nil && now.Before(g.ExpiresAt) }
 
-// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+// The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
-	// ErrNotFound: none within the caller's reach.
-	ErrNotFound = fault.Define(fault.NotFound, "emergency-grant-not-found", "There is no such emergency grant.")
-	// ErrNotOpen: a request names a grant that does not hold: nobody is told why.
-	ErrNotOpen = fault.Define(fault.Forbidden, "emergency-grant-not-open", "You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.").
-			Advising("Send the request without `Break-Glass`, or take another grant.")
-	// ErrReadOnly: a request that changes something names a grant.
-	ErrReadOnly = fault.Define(fault.Forbidden, "emergency-read-only", "An emergency grant is for reading only.").
+	// ErrNotFound is returned if no such grant is within the caller's record scope.
+	ErrNotFound = fault.Define(fault.NotFound, "emergency-grant-not-found", "Emergency grant not found.")
+	// ErrNotOpen is returned if a request names a grant that does not apply. It does not say why.
+	ErrNotOpen = fault.Define(fault.Forbidden, "emergency-grant-not-open",
+		"The emergency grant is unknown, belongs to another user, or has ended.").
+		Advising("Send the request without `Break-Glass`, or take a new grant.")
+	// ErrReadOnly is returned if a request with a grant is not a read.
+	ErrReadOnly = fault.Define(fault.Forbidden, "emergency-read-only", "An emergency grant allows reading only.").
 			Advising("Send the request without `Break-Glass`.")
-	// ErrOver: what is over cannot be revoked.
-	ErrOver = fault.Define(fault.Conflict, "emergency-grant-over", "The emergency grant is over.")
-	// ErrStillOpen: what is not over cannot be reviewed.
-	ErrStillOpen = fault.Define(fault.Conflict, "emergency-grant-open", "The emergency grant is not over: what is read under it is still to come.").
-			Advising("Revoke it, or review it when it is over.")
-	// ErrReviewed: it was reviewed before; the first review stays.
-	ErrReviewed = fault.Define(fault.Conflict, "emergency-grant-reviewed", "The emergency grant has been reviewed.")
-	// ErrOwnReview: nobody reviews what they took themselves.
-	ErrOwnReview = fault.Define(fault.Forbidden, "emergency-own-review", "Nobody reviews an emergency grant that they took themselves.").
-			Advising("Let somebody else review it.")
+	// ErrOver is returned if a grant that has ended is revoked.
+	ErrOver = fault.Define(fault.Conflict, "emergency-grant-over", "The emergency grant has already ended.")
+	// ErrStillOpen is returned if a grant is reviewed before its end.
+	ErrStillOpen = fault.Define(fault.Conflict, "emergency-grant-open",
+		"The emergency grant is still open. It can be reviewed after its end.").
+		Advising("Revoke the grant, or review it after it has expired.")
+	// ErrReviewed is returned if a grant was reviewed before. The first review is kept.
+	ErrReviewed = fault.Define(fault.Conflict, "emergency-grant-reviewed", "The emergency grant has already been reviewed.")
+	// ErrOwnReview is returned if users review their own grants.
+	ErrOwnReview = fault.Define(fault.Forbidden, "emergency-own-review", "You cannot review your own emergency grant.").
+			Advising("Ask another user to review it.")
 )
 
-// Events is told, in the transaction of a change, what has changed.
+// Events publishes changes, in the transaction of the change.
 type Events interface {
-	// Publish tells whoever holds their permissions, once and only if the transaction commits.
+	// Publish sends the messages to the users who hold their permissions, once and only if the
+	// transaction commits.
 	Publish(ctx context.Context, messages []outbox.Message) error
 }
 
-// Audit is told, in the transaction of a change, who did what.
+// Audit records who did what, in the transaction of the change.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction commits.
+	// Record stores the events if, and only if, the transaction commits.
 	Record(ctx context.Context, events []trail.Event) error
 }
 
-// Service has the use cases of emergency grants. It is safe for concurrent use. Its
-// methods act in the organization of the [identity.Caller] in the context and fail
-// without one.
+// Service implements the use cases of emergency grants. It is safe for concurrent use. Its
+// methods act in the organization of the [identity.Caller] in the context and fail without one.
 type Service struct {
 	database *db.DB
 	events   Events
@@ -108,8 +109,7 @@ type Service struct {
 	store    store
 }
 
-// Dependencies are what the service works with. The clock and the ids are passed in
-// so that tests decide on both.
+// Dependencies are the dependencies of the service. Tests provide their own clock and ids.
 type Dependencies struct {
 	Database *db.DB
 	Events   Events
@@ -123,5 +123,5 @@ func New(d Dependencies) *Service {
 	return &Service{database: d.Database, events: d.Events, audit: d.Audit, clock: d.Clock, newID: d.NewID}
 }
 
-// now is the moment as the database can keep it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

@@ -18,54 +18,58 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/emergency-grants", Permission: PermissionTake,
 			Name: "takeEmergencyGrant", Summary: "Break the glass",
-			Description: "Takes the right to read the records of one patient who is out of one's reach, at once, alone, and for a while. Send the grant's id as `Break-Glass` with each request that is to read under it: it widens what one may read anyway to that patient, and changes nothing. Administrators are told at once, everything that is read carries the grant's id in the audit trail, and somebody else reviews it.",
-			Endpoint:    httpx.Handle(http.StatusCreated, s.handleTake),
+			Description: "Lets the caller immediately read the records of one patient outside their record scope, for a limited time and " +
+				"without approval. Send the grant's id as `Break-Glass` with each request that reads under it. It adds that " +
+				"patient to what the caller may read, and never allows changes. Administrators are notified, the audit trail " +
+				"marks every read record with the grant's id, and another user reviews the grant.",
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleTake),
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
-			Description: "The newest first: all of the organization, or those that one took oneself. `reviewed=false` is the worklist of reviewers.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleList),
+			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
+				"still need a review.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants/:id", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
-			Name: "getEmergencyGrant", Summary: "Read an emergency grant",
-			Description: "One emergency grant with its reason, how it ended and what the reviewer said. What was read under it is in the audit trail.",
+			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
+			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke", Permission: PermissionRevoke, Limited: owners.Scopes(),
 			Name: "revokeEmergencyGrant", Summary: "Revoke an emergency grant",
-			Description: "Ends it before its time, from the next request on. Whoever took it can give it back so.",
+			Description: "Ends a grant early, from the next request on. Users can end their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOver}, Endpoint: httpx.Handle(http.StatusOK, s.handleRevoke),
 		},
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/review", Permission: PermissionReview,
 			Name: "reviewEmergencyGrant", Summary: "Review an emergency grant",
-			Description: "Says whether it was justified, once it is over, and once. Nobody reviews what they took themselves.",
+			Description: "Stores, once and after the grant's end, whether it was justified. Users cannot review their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOwnReview, ErrStillOpen, ErrReviewed}, Endpoint: httpx.Handle(http.StatusOK, s.handleReview),
 		},
 	}
 }
 
-// grantBody is an emergency grant as clients see it.
+// grantBody is an emergency grant in the API.
 type grantBody struct {
 	ID         uuid.UUID  `json:"id"`
-	UserID     uuid.UUID  `json:"userId"` // who took it
+	UserID     uuid.UUID  `json:"userId"` // the user who took it
 	PatientID  uuid.UUID  `json:"patientId"`
 	Reason     string     `json:"reason"`
 	GrantedAt  time.Time  `json:"grantedAt"`
 	ExpiresAt  time.Time  `json:"expiresAt"`
-	Open       bool       `json:"open"` // at this moment
+	Open       bool       `json:"open"` // whether it applies now
 	RevokedAt  *time.Time `json:"revokedAt"`
 	RevokedBy  *uuid.UUID `json:"revokedBy"`
 	ReviewedAt *time.Time `json:"reviewedAt"`
 	ReviewedBy *uuid.UUID `json:"reviewedBy"`
-	Justified  *bool      `json:"justified"` // null: it was not reviewed
+	Justified  *bool      `json:"justified"` // null: not reviewed
 	ReviewNote *string    `json:"reviewNote"`
 }
 
-// Location is where the grant can be read.
+// Location returns the path of the grant.
 func (b grantBody) Location() string { return "/api/v1/emergency-grants/" + b.ID.String() }
 
 func (s *Service) bodyOf(g Grant) grantBody {
@@ -100,9 +104,9 @@ func (s *Service) handleTake(ctx context.Context, in takeRequest) (grantBody, er
 type listRequest struct {
 	httpx.PageQuery
 	PatientID uuid.UUID `query:"patientId"`
-	UserID    uuid.UUID `query:"userId"`   // who took it
-	Reviewed  *bool     `query:"reviewed"` // false: those that somebody still has to review
-	Open      *bool     `query:"open"`     // only those that hold at this moment, or only the others
+	UserID    uuid.UUID `query:"userId"`   // the user who took it
+	Reviewed  *bool     `query:"reviewed"` // false: grants that still need a review
+	Open      *bool     `query:"open"`     // true: only open grants; false: only ended grants
 }
 
 func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[grantBody], error) {

@@ -11,9 +11,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The types of the events that this module publishes, which are what the audit trail
-// calls them too. They need [PermissionRead] for the organization, which
-// administrators hold, and come with a [GrantChange].
+// The types of the events that this module publishes, and of its entries in the audit trail. They
+// need [PermissionRead] for the organization, which administrators hold, and carry a
+// [GrantChange].
 const (
 	EventTaken    = "emergency.taken"
 	EventRevoked  = "emergency.revoked"
@@ -22,23 +22,27 @@ const (
 
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []outbox.Type {
-	return []outbox.Type{{Name: EventTaken, Permission: PermissionRead}, {Name: EventRevoked, Permission: PermissionRead}, {Name: EventReviewed, Permission: PermissionRead}}
+	return []outbox.Type{
+		{Name: EventTaken, Permission: PermissionRead},
+		{Name: EventRevoked, Permission: PermissionRead},
+		{Name: EventReviewed, Permission: PermissionRead},
+	}
 }
 
-// GrantChange is an emergency grant once something has changed it. It leaves the
-// system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+// GrantChange is an emergency grant after a change. Events leave the system, so it names neither
+// the patient nor the reason: GET /emergency-grants/{id} returns both.
 type GrantChange struct {
 	GrantID   uuid.UUID `json:"grantId"`
-	UserID    uuid.UUID `json:"userId"` // who took it
+	UserID    uuid.UUID `json:"userId"` // the user who took it
 	ExpiresAt time.Time `json:"expiresAt"`
 	Revoked   bool      `json:"revoked"`
 	Reviewed  bool      `json:"reviewed"`
 }
 
-// subject is what events of the audit trail are about.
+// subject is the subject type of the module's events in the audit trail.
 const subject = "emergency-grant"
 
-// recorded is what the trail keeps of a grant: no texts.
+// recorded is the part of a grant that the audit trail stores. It contains no free text.
 type recorded struct {
 	UserID    uuid.UUID `json:"userId"`
 	ExpiresAt time.Time `json:"expiresAt"`
@@ -46,8 +50,8 @@ type recorded struct {
 	Justified *bool     `json:"justified,omitempty"`
 }
 
-// tell records what the caller did with a grant, and tells those who look after them.
-func (s *Service) tell(ctx context.Context, caller identity.Caller, event string, g Grant, now time.Time) error {
+// publish publishes and records a change of a grant by the caller.
+func (s *Service) publish(ctx context.Context, caller identity.Caller, event string, g Grant, now time.Time) error {
 	err := s.events.Publish(ctx, []outbox.Message{{
 		OrganizationID: g.OrganizationID, Type: event, SubjectID: g.ID, Permission: PermissionRead, OccurredAt: now,
 		Payload: GrantChange{g.ID, g.UserID, g.ExpiresAt, g.RevokedAt != nil, g.ReviewedAt != nil},

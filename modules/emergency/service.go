@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// NewGrant is what is told of a grant by whoever takes it.
+// NewGrant is a request for a grant.
 type NewGrant struct {
 	PatientID uuid.UUID
 	Reason    string        // [MinReason] to [MaxReason] characters
@@ -27,26 +27,27 @@ func (n *NewGrant) settle() error {
 	if n.Duration == 0 {
 		n.Duration = DefaultDuration
 	}
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	if length := utf8.RuneCountInString(n.Reason); length < MinReason || length > MaxReason {
-		wrong = append(wrong, fault.Field{
-			Field: "reason", Code: "range", Message: fmt.Sprintf("must have between %d and %d characters, without spaces around it", MinReason, MaxReason),
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "reason", Code: "range",
+			Message: fmt.Sprintf("must have between %d and %d characters, without spaces around it", MinReason, MaxReason),
 		})
 	}
 	if n.Duration < MinDuration || n.Duration > MaxDuration {
-		wrong = append(wrong, fault.Field{
-			Field: "durationMinutes", Code: "range", Message: fmt.Sprintf("must be between %d and %d", MinDuration/time.Minute, MaxDuration/time.Minute),
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "durationMinutes", Code: "range",
+			Message: fmt.Sprintf("must be between %d and %d", MinDuration/time.Minute, MaxDuration/time.Minute),
 		})
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }
 
-// Take gives the caller a grant, at once. It asks nobody: it is for emergencies, and
-// on record. The error is [fault.ErrInvalid] where a field does not fit, also where
-// the organization has no such patient.
+// Take gives the caller a grant, effective immediately and without approval. The error is
+// [fault.ErrInvalid] for an invalid field, including an unknown patient.
 func (s *Service) Take(ctx context.Context, n NewGrant) (Grant, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -60,37 +61,37 @@ func (s *Service) Take(ctx context.Context, n NewGrant) (Grant, error) {
 		OrganizationID: caller.OrganizationID, ID: s.newID(), UserID: caller.UserID, PatientID: n.PatientID,
 		Reason: n.Reason, GrantedAt: now, ExpiresAt: now.Add(n.Duration),
 	}
-	there := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, taken.ID) }
+	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, taken.ID) }
 	return db.Serializable(ctx, s.database, "emergency.take", func(ctx context.Context) (Grant, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return taken, err
 			}
 		}
 		if err := s.store.insert(ctx, taken); err != nil {
 			return Grant{}, err
 		}
-		return taken, s.tell(ctx, caller, EventTaken, taken, now)
-	}, db.ProvenBy(there))
+		return taken, s.publish(ctx, caller, EventTaken, taken, now)
+	}, db.ProvenBy(stored))
 }
 
-// Filter narrows a list of grants; zero values do not narrow it.
+// Filter narrows a list of grants. Zero values match every grant.
 type Filter struct {
 	PatientID uuid.UUID
 	UserID    uuid.UUID
-	Reviewed  *bool // false: the worklist of reviewers
+	Reviewed  *bool // false: grants that still need a review
 	Open      *bool
 	Page      db.Keyset
 }
 
-// Grants lists grants within the caller's reach.
+// Grants lists grants within the caller's record scope.
 func (s *Service) Grants(ctx context.Context, f Filter) ([]Grant, error) {
 	return db.Snapshot(ctx, s.database, "emergency.list", func(ctx context.Context) ([]Grant, error) {
 		return s.store.list(ctx, f, s.now())
 	})
 }
 
-// Grant returns a grant within the caller's reach. The error is [ErrNotFound].
+// Grant returns a grant within the caller's record scope. The error is [ErrNotFound].
 func (s *Service) Grant(ctx context.Context, id uuid.UUID) (Grant, error) {
 	return db.Snapshot(ctx, s.database, "emergency.get", func(ctx context.Context) (Grant, error) {
 		g, err := s.store.get(ctx, id)
@@ -107,8 +108,8 @@ func show(ctx context.Context, all ...Grant) {
 	}
 }
 
-// Open returns the patient whom the grant is for. The error is [ErrNotOpen] unless it
-// is the caller's own and holds at this moment.
+// Open returns the patient of a grant. The error is [ErrNotOpen] unless the grant is the caller's
+// own and applies now.
 func (s *Service) Open(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *Service) Open(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
 	})
 }
 
-// Revoke ends a grant before its time. Errors: [ErrNotFound], [ErrOver].
+// Revoke ends a grant early. Errors: [ErrNotFound], [ErrOver].
 func (s *Service) Revoke(ctx context.Context, id uuid.UUID) (Grant, error) {
 	return s.change(ctx, id, EventRevoked, func(caller identity.Caller, g *Grant, now time.Time) error {
 		if !g.OpenAt(now) {
@@ -131,7 +132,7 @@ func (s *Service) Revoke(ctx context.Context, id uuid.UUID) (Grant, error) {
 	})
 }
 
-// Review says whether a grant was justified, once it is over. Errors: [ErrNotFound],
+// Review stores whether a grant was justified, after its end. Errors: [ErrNotFound],
 // [ErrOwnReview], [ErrStillOpen], [ErrReviewed].
 func (s *Service) Review(ctx context.Context, id uuid.UUID, justified bool, note *string) (Grant, error) {
 	return s.change(ctx, id, EventReviewed, func(caller identity.Caller, g *Grant, now time.Time) error {
@@ -148,9 +149,11 @@ func (s *Service) Review(ctx context.Context, id uuid.UUID, justified bool, note
 	})
 }
 
-// change decides and writes a change of a grant, and tells of it. An attempt that
-// finds its own moment written has been made before.
-func (s *Service) change(ctx context.Context, id uuid.UUID, event string, decide func(caller identity.Caller, g *Grant, now time.Time) error) (Grant, error) {
+// change decides and writes a change of a grant, then publishes and records it. An attempt that
+// finds its own time stored has already been committed.
+func (s *Service) change(
+	ctx context.Context, id uuid.UUID, event string, decide func(caller identity.Caller, g *Grant, now time.Time) error,
+) (Grant, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Grant{}, err
@@ -170,7 +173,7 @@ func (s *Service) change(ctx context.Context, id uuid.UUID, event string, decide
 		if err := s.store.update(ctx, g); err != nil {
 			return Grant{}, err
 		}
-		return g, s.tell(ctx, caller, event, g, now)
+		return g, s.publish(ctx, caller, event, g, now)
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		g, err := s.store.get(ctx, id)
 		return err == nil && done(g), err

@@ -10,14 +10,14 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// store keeps grants. It takes the transaction, and the organization, from the
-// context; without either it fails.
+// store reads and writes grants. It takes the transaction and the organization from the context
+// and fails without them.
 type store struct{}
 
 // TableName names the table for gorm.
 func (Grant) TableName() string { return "emergency_grants" }
 
-// owners say whose a grant is: who took it may read and end it.
+// owners is the record scope of grants: users may read and end their own.
 var owners = db.Owners{User: "emergency_grants.user_id = %s"}
 
 func (store) insert(ctx context.Context, g Grant) error {
@@ -42,7 +42,7 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
-// list returns grants within the caller's reach. Indexes: the primary key,
+// list returns grants within the caller's record scope. Indexes: the primary key,
 // emergency_grants_unreviewed.
 func (store) list(ctx context.Context, f Filter, now time.Time) ([]Grant, error) {
 	tx, _, err := db.Reachable(ctx, owners)
@@ -66,7 +66,7 @@ func (store) list(ctx context.Context, f Filter, now time.Time) ([]Grant, error)
 	return found, err
 }
 
-// get returns a grant within the caller's reach. Index: the primary key.
+// get returns a grant within the caller's record scope. Index: the primary key.
 func (store) get(ctx context.Context, id uuid.UUID) (Grant, error) {
 	tx, _, err := db.Reachable(ctx, owners)
 	if err != nil {
@@ -80,8 +80,7 @@ func (store) get(ctx context.Context, id uuid.UUID) (Grant, error) {
 	return g, err
 }
 
-// open returns the patient of the user's grant, if it holds at the moment. Index: the
-// primary key.
+// open returns the patient of the user's grant if the grant applies now. Index: the primary key.
 func (store) open(ctx context.Context, id, user uuid.UUID, now time.Time) (uuid.UUID, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -98,7 +97,7 @@ func (store) open(ctx context.Context, id, user uuid.UUID, now time.Time) (uuid.
 	return found[0].PatientID, nil
 }
 
-// update writes how a grant ended, and what a reviewer says: nothing else of it changes.
+// update writes the end of a grant and its review. Other columns never change.
 func (store) update(ctx context.Context, g Grant) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

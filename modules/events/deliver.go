@@ -26,26 +26,26 @@ import (
 	"omnirapeutic/platform/outbound"
 )
 
-// Bounds of one attempt at a delivery.
+// Limits of one attempt at a delivery.
 const (
 	attemptTimeout = 10 * time.Second
-	maxAnswer      = 64 << 10 // bytes that are read of an answer
+	maxAnswer      = 64 << 10 // bytes that are read of a response
 )
 
 const (
-	maxClaims  = 8 // deliveries of one webhook that are under way at once
-	maxBatches = 4 // of claims until others get the slot
-	// lease is how long a delivery is an instance's own. It ends well after the attempt itself does.
+	maxClaims  = 8 // concurrent attempts for one webhook
+	maxBatches = 4 // of attempts before the slot is released
+	// lease is how long a claim belongs to an instance. It ends well after the attempt itself.
 	lease = 3 * attemptTimeout
 )
 
-// retries are the delays after the first attempt, the second, and so on, each up
-// to a fifth longer or shorter: eight attempts in about 23 hours.
+// retries are the delays after the first attempt, the second, and so on, each varied by up to a
+// fifth: eight attempts in about 23 hours.
 var retries = []time.Duration{
 	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
 }
 
-// deliver sends what is due until the context ends.
+// deliver sends due events until the context ends.
 func (s *Service) deliver(ctx context.Context) {
 	(&dispatcher{
 		slots: newSlots(sharesOf(s.limits)), due: s.dueWebhooks, serve: s.serve, wake: s.due, poll: s.tuning.Poll, logger: s.logger,
@@ -58,8 +58,9 @@ func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 	}, db.AllOrganizations())
 }
 
-// serve sends what is due to one webhook, some at a time, until nothing is, all attempts
-// at once have failed, or it is others' turn. It reports whether the last attempts all failed.
+// serve sends due events to one webhook in batches. It returns when none is due, when all
+// attempts of a batch have failed, or after maxBatches. It reports whether the last attempts all
+// failed.
 func (s *Service) serve(ctx context.Context, w dueWebhook) (failed bool, err error) {
 	for range maxBatches {
 		claims, err := s.claim(ctx, w)
@@ -73,7 +74,7 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) (failed bool, err err
 		}
 		sending.Wait()
 		if ctx.Err() != nil {
-			return false, nil //nolint:nilerr // the program stops: what was cut off is due again when its lease ends
+			return false, nil //nolint:nilerr // the program stops: interrupted deliveries are due again when their lease ends
 		}
 		failed = !slices.ContainsFunc(results, func(r result) bool { return r.state == DeliveryDelivered })
 		if err := s.settle(ctx, w, claims, results); err != nil || failed {
@@ -83,7 +84,7 @@ func (s *Service) serve(ctx context.Context, w dueWebhook) (failed bool, err err
 	return failed, nil
 }
 
-// settle notes what the attempts came to.
+// settle stores the results of the attempts.
 func (s *Service) settle(ctx context.Context, w dueWebhook, claims []claim, results []result) error {
 	_, err := db.ReadCommitted(ctx, s.database, "webhook.settle", func(ctx context.Context) (struct{}, error) {
 		if err := db.Admit(ctx, w.OrganizationID); err != nil {
@@ -99,8 +100,8 @@ func (s *Service) settle(ctx context.Context, w dueWebhook, claims []claim, resu
 	return err
 }
 
-// claim takes some of what is due to a webhook, as far as whoever answers for it may read
-// it at this moment. What they may not is withheld, and does not come due by itself.
+// claim takes some of the due deliveries of a webhook that the webhook's responsible user may
+// currently read. It withholds the others, which are not retried automatically.
 func (s *Service) claim(ctx context.Context, w dueWebhook) ([]claim, error) {
 	var withheld int64
 	claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) (claims []claim, err error) {
@@ -119,13 +120,13 @@ func (s *Service) claim(ctx context.Context, w dueWebhook) ([]claim, error) {
 	})
 	if err == nil && withheld > 0 {
 		s.logger.WithFields(logrus.Fields{"event": "events_withheld", "webhook_id": w.ID, "events": withheld}).
-			Warn("events are not sent to a webhook, as whoever answers for it may not read them any more, or manage webhooks")
+			Warn("events withheld from a webhook: its responsible user can no longer read them or manage webhooks")
 	}
 	return claims, err
 }
 
-// readFor returns the permissions of those events that may be sent to a webhook at this
-// moment: none where whoever answers for it could not enter it any more.
+// readFor returns the permissions of the events that may currently be sent to a webhook: none if
+// the responsible user could not create it now.
 func (s *Service) readFor(ctx context.Context, w dueWebhook) ([]identity.Permission, error) {
 	by, err := s.store.answeredBy(ctx, w)
 	if err != nil || by == nil {
@@ -152,7 +153,7 @@ func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
 	if c.Attempts > len(retries) {
 		r.state = DeliveryDead
 		s.logger.WithFields(logrus.Fields{"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts}).
-			Warn("an event could not be delivered to a webhook")
+			Warn("webhook delivery failed")
 		return r
 	}
 	const jitter = 0.2
@@ -174,7 +175,7 @@ func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, 
 type outgoing struct {
 	organization, webhook uuid.UUID
 	url                   string
-	secret                secret // as it is stored
+	secret                secret // in its stored form
 	id                    string // the header webhook-id
 	event                 Event
 }
@@ -205,22 +206,21 @@ func (s *Service) post(ctx context.Context, o outgoing) (status int, err error) 
 		return 0, err
 	}
 	defer response.Body.Close()
-	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // lets the connection be reused
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return response.StatusCode, errAnswered(response.StatusCode)
 	}
 	return response.StatusCode, nil
 }
 
-// errAnswered says that the receiver answered, and not with 2xx.
+// errAnswered means that the receiver answered with another status than 2xx.
 type errAnswered int
 
 func (e errAnswered) Error() string { return fmt.Sprintf("the receiver answered %d", int(e)) }
 
-// reason returns why an attempt failed, in a fixed set of texts. It contains no results of
-// name resolution and no system errors, which would reveal networks that only this machine
-// reaches, and not the URL, which may contain a secret of the receiver. timeout is how long
-// the attempt could take.
+// reason returns why an attempt failed, as one of a fixed set of texts. It contains neither
+// results of name resolution nor system errors, which would reveal internal networks, nor the
+// URL, which may contain a secret of the receiver. timeout is the limit of the attempt.
 func reason(err error, timeout time.Duration) string {
 	var (
 		answered    errAnswered

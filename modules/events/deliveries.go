@@ -11,18 +11,18 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// DeliveryState says how far an event has come on its way to a webhook.
+// DeliveryState is the state of a delivery.
 type DeliveryState string
 
 // The states of a delivery.
 const (
-	DeliveryPending   DeliveryState = "PENDING"   // to be tried, or tried again
+	DeliveryPending   DeliveryState = "PENDING"   // to be attempted, or retried
 	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver has answered 2xx
-	DeliveryDead      DeliveryState = "DEAD"      // tried as often as we try
-	DeliveryWithheld  DeliveryState = "WITHHELD"  // whoever answers for the webhook might not read it when it was due
+	DeliveryDead      DeliveryState = "DEAD"      // all attempts failed
+	DeliveryWithheld  DeliveryState = "WITHHELD"  // the responsible user of the webhook could not read it when it was due
 )
 
-// Delivery is one event on its way to one webhook.
+// Delivery is the delivery of one event to one webhook.
 type Delivery struct {
 	Position      int64         `json:"id"` // of the event
 	Type          string        `json:"type"`
@@ -32,12 +32,12 @@ type Delivery struct {
 	Attempts      int           `json:"attempts"`
 	NextAttemptAt *time.Time    `json:"nextAttemptAt"` // nil unless pending
 	LastAttemptAt *time.Time    `json:"lastAttemptAt"`
-	LastStatus    *int          `json:"lastStatus"` // of the receiver's answer, if there was one
+	LastStatus    *int          `json:"lastStatus"` // of the receiver's last response, if there was one
 	LastError     *string       `json:"lastError"`
 }
 
-// Deliveries lists a webhook's deliveries of events that the caller may read, the oldest
-// first, those after a position and in a state (none: any). The error is [ErrWebhookNotFound].
+// Deliveries lists a webhook's deliveries of events that the caller may read, the oldest first,
+// after a position and in the given state (empty: any). The error is [ErrWebhookNotFound].
 func (s *Service) Deliveries(ctx context.Context, webhook uuid.UUID, state DeliveryState, after int64, limit int) ([]Delivery, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -51,15 +51,14 @@ func (s *Service) Deliveries(ctx context.Context, webhook uuid.UUID, state Deliv
 	})
 }
 
-// Redeliver has an event sent again, with as many attempts as a new one.
-// Errors: [ErrWebhookNotFound], [ErrDeliveryNotFound], also where the caller may not read
-// the event.
+// Redeliver sends an event again, with all attempts of a new one. Errors: [ErrWebhookNotFound],
+// [ErrDeliveryNotFound], also if the caller may not read the event.
 func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int64) (Delivery, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Delivery{}, err
 	}
-	// A row of the queue, under a lock of its own, like every other change of it.
+	// It changes one queue row under its own lock, like every other change of the queue.
 	return db.ReadCommitted(ctx, s.database, "webhook.redeliver", func(ctx context.Context) (Delivery, error) {
 		if err := db.AfterCommit(ctx, func(context.Context) { signal(s.due) }); err != nil {
 			return Delivery{}, err

@@ -14,10 +14,10 @@ type dispatcher struct {
 	slots *slots
 	// due returns the webhooks that have deliveries to attempt.
 	due func(context.Context) ([]dueWebhook, error)
-	// serve sends what is due to a webhook and reports whether the last attempts all failed.
+	// serve sends due events to a webhook and reports whether the last attempts all failed.
 	serve  func(context.Context, dueWebhook) (failed bool, err error)
 	wake   chan struct{} // something may be due, or a slot is free
-	poll   time.Duration // between looks without a wake-up
+	poll   time.Duration // interval without a wake-up
 	logger logrus.FieldLogger
 
 	mutex sync.Mutex // guards the slots
@@ -33,7 +33,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		due, err := d.due(ctx)
 		if err != nil && ctx.Err() == nil {
 			d.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).
-				Warn("webhooks could not be looked up; the next look tries again")
+				Warn("cannot load the due webhooks; retrying at the next poll")
 		}
 		d.mutex.Lock()
 		taken := d.slots.take(due)
@@ -55,7 +55,7 @@ func (d *dispatcher) serveOne(ctx context.Context, w dueWebhook) {
 	failed, err := d.serve(ctx, w)
 	if err != nil && ctx.Err() == nil {
 		d.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
-			Warn("deliveries could not be taken or noted; they are due again later")
+			Warn("deliveries of a webhook could not be claimed or stored; they are due again later")
 	}
 	d.mutex.Lock()
 	d.slots.give(w, failed)

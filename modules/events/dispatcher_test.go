@@ -16,14 +16,14 @@ import (
 
 var defaultLimits = Limits{Webhooks: 20, Slots: 32, SlotsPerOrganization: 8}
 
-// traffic is what a dispatcher has to do in a test: hanging webhooks always have a delivery
-// due and never answer; one healthy webhook answers each event after 90 ms.
+// traffic simulates webhooks: hanging ones always have a due delivery and never answer, and one
+// healthy webhook answers each event after 90 ms.
 type traffic struct {
 	hanging []dueWebhook
 	healthy dueWebhook
 
 	mutex   sync.Mutex
-	pending []time.Time     // when the events that wait for the healthy webhook were published
+	pending []time.Time     // publication times of the events that wait for the healthy webhook
 	delays  []time.Duration // from publishing to delivery, in the order of the events
 }
 
@@ -111,7 +111,7 @@ func TestHangingReceiversDelayNoOtherOrganization(t *testing.T) {
 	}
 }
 
-func TestHangingReceiversDelayTheirOwnOrganizationOnlyUntilTheyAreKnown(t *testing.T) {
+func TestHangingReceiversDelayTheirOwnOrganizationOnlyBriefly(t *testing.T) {
 	t.Parallel()
 	own := uuid.New()
 	f := traffic{healthy: webhooksOf(own, 1)[0], hanging: webhooksOf(own, 19)}

@@ -1,21 +1,19 @@
-// Package events tells what has happened: to frontends as a stream of
-// server-sent events, to other systems as webhooks.
+// Package events delivers events about changes: to frontends as server-sent events, to other
+// systems as webhooks.
 //
-// A module publishes in the transaction of the change ([Service.Publish]), into
-// the outbox; what is rolled back was never said. A relay in every instance of
-// the program moves it into the organization's stream, where each event gets the
-// next position; readers and webhooks know only that stream.
+// A module publishes events in the transaction of the change ([Service.Publish]), into the
+// outbox, so only committed changes have events. A relay in every instance moves them into the
+// organization's stream, where each event gets the next position. Readers and webhooks use only
+// the stream.
 //
 // # The order
 //
-// The relay takes an organization's rows in the order of outbox.sequence, drawn
-// when a row was written. That is the order of cause and effect: a transaction
-// that depends on another began, and so drew its number, after that one had
-// committed, and whoever sees its row sees the other's too. So no event comes
-// before one that it follows from. Transactions that ran side by side may come in
-// either order, and one that takes its time may come after later ones that do not
-// depend on it; it is not lost, as rows leave the outbox when they are moved and
-// not when a reader has come past their number.
+// The relay moves an organization's rows in the order of outbox.sequence, which is assigned when
+// a row is written. That order respects causality: a transaction that depends on another one
+// began, and so got its number, after the other had committed, and any snapshot with its row
+// includes the other's. So an event never precedes its cause. Concurrent transactions may appear
+// in either order. A slow transaction may appear after later ones that do not depend on it. It is
+// not lost, because the relay deletes the rows that it moves instead of remembering a number.
 package events
 
 import (
@@ -28,17 +26,17 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// PermissionWebhooks is what a caller needs to manage webhooks. Whoever holds it
-// decides where events go, of those that they may read themselves: see [Service.CreateWebhook].
-// It makes webhooks inactive and deletes them whatever these get; more takes what their types need.
+// PermissionWebhooks is required to manage webhooks. Its holder decides where events are sent,
+// but only events that they may read: see [Service.CreateWebhook]. It suffices to deactivate and
+// delete any webhook; other changes also require the permissions of the webhook's types.
 const PermissionWebhooks identity.Permission = "webhook:manage"
 
-// Event is one thing that has happened, as readers and webhooks see it.
+// Event is one event of an organization's stream.
 type Event struct {
 	OrganizationID uuid.UUID           `json:"-"`
-	Position       int64               `json:"id"` // in the organization's stream, from 1 on; 0 of a test event
+	Position       int64               `json:"id"` // in the organization's stream, from 1 on; 0 for a test event
 	Type           string              `json:"type"`
-	SubjectID      uuid.UUID           `json:"subjectId"` // what it happened to
+	SubjectID      uuid.UUID           `json:"subjectId"` // the changed record
 	Permission     identity.Permission `json:"-"`         // what a reader must hold
 	OccurredAt     time.Time           `json:"occurredAt"`
 	Payload        json.RawMessage     `json:"data"`
@@ -46,17 +44,17 @@ type Event struct {
 
 // WebhookLimit are the details of [ErrTooManyWebhooks].
 type WebhookLimit struct {
-	Limit int `json:"limit"` // of webhooks in one organization
+	Limit int `json:"limit"` // maximum per organization
 }
 
-// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+// The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
-	ErrTooManyStreams = fault.Define(fault.TooMany, "too-many-streams", "This user listens to too many streams of events at once.").
-				Advising("Close streams that nobody looks at; share one among the windows of a browser.")
+	ErrTooManyStreams = fault.Define(fault.TooMany, "too-many-streams", "You have too many event streams open.").
+				Advising("Close unused streams, and share one stream among the windows of a browser.")
 	ErrTooManyWebhooks = fault.Define(fault.Conflict, "too-many-webhooks", "The organization has the maximum number of webhooks.").
 				Carrying(WebhookLimit{}).Advising("Delete a webhook that is no longer needed, or ask the operator to raise the limit.")
 	ErrTooManyWebhookTests = fault.Define(fault.TooMany, "too-many-webhook-tests", "Too many webhooks are being tested right now.").
 				Advising("Wait for the result of the other test, at most 10 seconds, and try again.")
-	ErrWebhookNotFound  = fault.Define(fault.NotFound, "webhook-not-found", "There is no such webhook.")
-	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "There is no such delivery, or its event is no longer kept.")
+	ErrWebhookNotFound  = fault.Define(fault.NotFound, "webhook-not-found", "Webhook not found.")
+	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "Delivery not found, or its event is no longer kept.")
 )

@@ -25,24 +25,39 @@ func (s *Service) Routes() []httpx.Route {
 	}
 	all = append(all, httpx.Route{
 		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to events",
-		Description: "Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. " +
-			"Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, " +
-			"or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.",
+		Description: "Server-sent events about changes in the caller's organization, in the order of their commits. " +
+			"The stream contains the events that the caller may read. Each event has an `id`. " +
+			"A client that reconnects with `Last-Event-ID` receives every later event exactly once. " +
+			"The first event is `ready`, which contains the current position, or `reset` when missed events are no longer " +
+			"kept: then read everything again. The stream ends when the access token expires. " +
+			"The schema describes the JSON in `data`.",
 		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
-		"Enter a webhook", "Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given. Events are sent as long as whoever answers for it, at first who enters it, holds them and `webhook:manage`; others are withheld.",
+		"Create a webhook", "Events of the given types are sent to the URL as POST requests, signed according to Standard Webhooks "+
+			"(`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is returned only in this answer. The caller "+
+			"must hold the permissions of the types, or of all types if none are given, for the whole organization, and "+
+			"becomes responsible for the webhook (`answeredBy`). Events that the responsible user may not read, or no longer "+
+			"with `webhook:manage`, are withheld.",
 		identity.ErrBeyondOwn, ErrTooManyWebhooks)
 	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
 		"List webhooks", "All webhooks of the organization, without their secrets.")
 	add("getWebhook", http.MethodGet, webhooks+"/:id", httpx.Handle(ok, s.handleWebhook),
-		"Read a webhook", "One webhook, without its secret.", ErrWebhookNotFound)
+		"Get a webhook", "One webhook, without its secret.",
+		ErrWebhookNotFound)
 	add("changeWebhook", http.MethodPatch, webhooks+"/:id", httpx.Handle(ok, s.ChangeWebhook),
-		"Change a webhook", "A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and `active: true`, take the permissions that its types need, as entering it does; whoever gives them answers for the webhook from then on (`answeredBy`). `active: true` has what was withheld sent.", ErrWebhookNotFound, identity.ErrBeyondOwn)
+		"Change a webhook", "A merge patch: fields that are not given stay unchanged. Events that happen while a webhook is "+
+			"inactive are never sent to it. To set the URL, the types or `active: true`, the caller must hold the "+
+			"permissions of its types, and becomes responsible for the webhook (`answeredBy`). `active: true` also sends withheld events.",
+		ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("deleteWebhook", http.MethodDelete, webhooks+"/:id", httpx.Handle(gone, s.handleDeleteWebhook),
-		"Delete a webhook", "Nothing more is sent to it, what is waiting included.", ErrWebhookNotFound)
+		"Delete a webhook", "No further events are sent to it, including pending ones.",
+		ErrWebhookNotFound)
 	add("rotateWebhookSecret", http.MethodPost, webhooks+"/:id/rotate-secret", httpx.Handle(ok, s.handleRotateSecret),
-		"Give a webhook a new secret", "The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.", ErrWebhookNotFound, identity.ErrBeyondOwn)
+		"Rotate a webhook's secret",
+		"All requests from now on are signed with the new secret, which is returned only in this answer. The caller must "+
+			"hold the permissions of the webhook's types, because the secret allows requests in the organization's name.",
+		ErrWebhookNotFound, identity.ErrBeyondOwn)
 	add("testWebhook", http.MethodPost, webhooks+"/:id/test", httpx.Handle(ok, s.handleTestWebhook),
 		"Send a test event to a webhook", "Sends one signed event of the type `webhook.test` to the URL now, and answers with the outcome: "+
 			"200 also when the receiver cannot be reached. The webhook can be inactive. "+
@@ -51,9 +66,16 @@ func (s *Service) Routes() []httpx.Route {
 		ErrWebhookNotFound, ErrTooManyWebhookTests)
 	all[len(all)-1].Momentary = true
 	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
-		"List what was sent to a webhook, or will be", "Deliveries of the events that one may read, with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up, `state=WITHHELD` those that whoever answers for the webhook might not read when they were due.", ErrWebhookNotFound)
+		"List the deliveries of a webhook",
+		"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
+			"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` those that the responsible user could "+
+			"not read when they were due.",
+		ErrWebhookNotFound)
 	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),
-		"Send an event to a webhook again", "Whatever became of it before: it gets all its attempts anew. Only events that one may read oneself are found.", ErrWebhookNotFound, ErrDeliveryNotFound)
+		"Send an event to a webhook again",
+		"Sends the event again, in any state, with all attempts of a new one. Only events that the caller may read are "+
+			"found.",
+		ErrWebhookNotFound, ErrDeliveryNotFound)
 	return all
 }
 
@@ -63,8 +85,8 @@ type streamRequest struct {
 	Types       []string `query:"types" validate:"max=50"`
 }
 
-// position is the header's where both are given: a reader that comes back sends
-// it beside the URL with which it first came.
+// position returns the header's position if both are given: a reconnecting client sends the
+// header along with its original URL.
 func (r streamRequest) position() *int64 {
 	if r.LastEventID != nil {
 		return r.LastEventID

@@ -6,31 +6,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// hub wakes the streams of this process. It carries no events: each stream reads
-// its own from the database, as fast as its reader takes them. The zero value is
-// ready. Safe for concurrent use.
+// hub wakes the streams of this process. It carries no events: each stream reads its own from the
+// database at its reader's pace. The zero value is ready to use. Safe for concurrent use.
 type hub struct {
 	mu       sync.Mutex
 	watchers map[uuid.UUID]map[*watcher]bool // by organization
-	users    map[uuid.UUID]int               // how many streams each user has
+	users    map[uuid.UUID]int               // number of streams of each user
 }
 
-// watcher is one stream's place in the hub.
+// watcher is the registration of one stream.
 type watcher struct {
 	organization, user uuid.UUID
 	news               chan struct{}
-	known              int64 // the newest position that it was told of; the hub's
+	known              int64 // the newest position that it was notified of; guarded by the hub
 }
 
-// maxPerUser is how many streams one user may have in one instance.
+// maxPerUser is the maximum number of streams of one user in one instance.
 const maxPerUser = 10
 
-// watch gives the user one more stream. The error is [ErrTooManyStreams].
+// watch registers a stream of the user. The error is [ErrTooManyStreams].
 func (h *hub) watch(organization, user uuid.UUID) (*watcher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.users[user] >= maxPerUser {
-		return nil, ErrTooManyStreams.With(nil, "You listen to %d streams of events already.", maxPerUser)
+		return nil, ErrTooManyStreams.With(nil, "You already have %d event streams open.", maxPerUser)
 	}
 	if h.watchers == nil {
 		h.watchers, h.users = map[uuid.UUID]map[*watcher]bool{}, map[uuid.UUID]int{}
@@ -56,7 +55,7 @@ func (h *hub) leave(w *watcher) {
 	}
 }
 
-// advance wakes the streams for which there is something new.
+// advance wakes the streams with new events.
 func (h *hub) advance(heads ...head) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +69,7 @@ func (h *hub) advance(heads ...head) {
 	}
 }
 
-// wakeAll has every stream look for itself.
+// wakeAll wakes every stream.
 func (h *hub) wakeAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,7 +80,7 @@ func (h *hub) wakeAll() {
 	}
 }
 
-// watched returns the organizations that somebody listens to.
+// watched returns the organizations with open streams.
 func (h *hub) watched() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -92,7 +91,7 @@ func (h *hub) watched() []uuid.UUID {
 	return all
 }
 
-// Streams returns how many streams this instance has.
+// Streams returns the number of streams of this instance.
 func (s *Service) Streams() int {
 	s.streams.mu.Lock()
 	defer s.streams.mu.Unlock()

@@ -6,37 +6,36 @@ import (
 	"time"
 )
 
-// Once it was woken the relay waits for more, gather after a silence, and as long
-// as there is something all the time until an interval has passed since the last
-// was moved: a transaction of it costs about as much as one of those that publish.
+// After a wake-up the relay waits for further events: for gather after a pause, otherwise until
+// interval has passed since the last move. One of its transactions costs about as much as one
+// that publishes.
 const (
 	gather   = 5 * time.Millisecond
 	interval = 50 * time.Millisecond
 )
 
-// pace is when events are to be moved next. Whoever moves takes along what all
-// instances have published, so that several together need to move no more often
-// than one: those who are told that another has moved leave the next time to it as
-// well, and move themselves where it does not. The zero value is ready; safe for
-// concurrent use.
+// pace determines when events are moved next. A relay also moves the events of other instances,
+// so several instances together need not move more often than one. An instance that learns of
+// another's move waits longer, and moves itself only if the other does not. The zero value is
+// ready to use. Safe for concurrent use.
 type pace struct {
 	next atomic.Pointer[time.Time]
 }
 
-// moved notes that this instance has moved events just now.
+// moved notes that this instance has just moved events.
 func (p *pace) moved() { p.restFor(interval) }
 
-// movedElsewhere notes that another instance has. What it does next may take as long again
-// as it rests, and must not find this one at it.
+// movedElsewhere notes that another instance has moved events. The other's next transaction may
+// take as long as its pause, and must not run into this one.
 func (p *pace) movedElsewhere() { p.restFor(2 * interval) }
 
 func (p *pace) restFor(d time.Duration) {
-	// Real time counts, whatever the service's clock says: it is about work.
+	// Real time counts, whatever the service's clock returns: it limits work.
 	next := time.Now().Add(d) //nolint:forbidigo // see above
 	p.next.Store(&next)
 }
 
-// rest returns when it is time to move again, or false once the context has ended.
+// rest waits until the next move is due. It returns false if the context ends.
 func (p *pace) rest(ctx context.Context) bool {
 	wait := gather
 	for {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestInstancesMoveAtOnePace(t *testing.T) {
+func TestInstancesShareOnePace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		waited := func(p *pace) time.Duration {
@@ -18,14 +18,14 @@ func TestInstancesMoveAtOnePace(t *testing.T) {
 			return time.Since(began)
 		}
 		var p pace
-		require.Equal(t, gather, waited(&p), "after a silence")
+		require.Equal(t, gather, waited(&p), "after a pause")
 		p.moved()
-		require.Equal(t, interval, waited(&p), "after something was moved")
+		require.Equal(t, interval, waited(&p), "after a move")
 
 		for range 10 {
 			time.AfterFunc(interval, p.movedElsewhere)
 			p.movedElsewhere()
-			require.Equal(t, 3*interval, waited(&p), "it leaves the next time to whoever moved before")
+			require.Equal(t, 3*interval, waited(&p), "the instance that moved last goes first")
 		}
 
 		time.Sleep(time.Hour)

@@ -15,8 +15,7 @@ import (
 	"omnirapeutic/platform/outbound"
 )
 
-// TestLastErrorHoldsNoNamesOrAddresses tries what Go's client says of receivers that
-// cannot be reached.
+// TestLastErrorHoldsNoNamesOrAddresses tries errors of Go's client for unreachable receivers.
 func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 	t.Parallel()
 	at := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 5432}
@@ -25,13 +24,16 @@ func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 		err  error
 		says string
 	}{
-		"DNS":        {dial(&net.DNSError{Err: "no such host", Name: "db.internal", Server: "10.0.0.2:53"}), "the name of the receiver could not be resolved"},
+		"DNS": {
+			dial(&net.DNSError{Err: "no such host", Name: "db.internal", Server: "10.0.0.2:53"}),
+			"the name of the receiver could not be resolved",
+		},
 		"refused":    {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "the receiver refused the connection"},
 		"no route":   {dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "the receiver could not be reached"},
 		"not public": {dial(outbound.ErrNotPublic), outbound.ErrNotPublic.Error()},
 		"deadline":   {context.DeadlineExceeded, "no answer within 10s"},
 		"answered":   {errAnswered(500), "the receiver answered 500"},
-		"secret":     {errSecret, "the secret of the webhook cannot be decrypted: make a new one (rotate-secret)"},
+		"secret":     {errSecret, "the secret of the webhook cannot be decrypted; create a new one (rotate-secret)"},
 		"other":      {errors.New("malformed HTTP response from db.internal 10.1.2.3"), "the receiver could not be reached"},
 	} {
 		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)}, attemptTimeout)

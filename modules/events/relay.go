@@ -12,19 +12,18 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// channel is where instances tell each other how far streams have come.
+// channel is the notification channel for the heads of streams.
 const channel = "omnirapeutic_events"
 
-// Bounds of one transaction of the relay.
+// Limits of one transaction of the relay.
 const (
 	maxStreams = 100
 	maxBatch   = 500 // events of one stream
 )
 
-// relay moves what is published into the streams until the context ends. It is
-// woken by publishers of its own process, after their commit. Once in a while it
-// looks by itself: for what an instance has left behind that was killed after a
-// commit, and for what other instances have moved.
+// relay moves published events into the streams until the context ends. It is woken by publishers
+// of its own process after their commit. It also polls, for the events of killed instances and
+// for events that other instances have moved.
 func (s *Service) relay(ctx context.Context) {
 	poll := time.NewTicker(s.tuning.Poll)
 	defer poll.Stop()
@@ -44,13 +43,13 @@ func (s *Service) relay(ctx context.Context) {
 		}
 		wake := s.outbox
 		if err != nil {
-			wake = nil // not before the next look, however much is published
+			wake = nil // not before the next poll
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-poll.C:
-		case <-wake: // what else is committed meanwhile goes in the same transaction
+		case <-wake: // later commits join the same transaction
 			if !s.pace.rest(ctx) {
 				return
 			}
@@ -58,15 +57,14 @@ func (s *Service) relay(ctx context.Context) {
 	}
 }
 
-// Relay moves everything that waits in the outbox and that no other instance is
-// moving, and returns in how many transactions it moved something.
+// Relay moves all events in the outbox that no other instance is moving, and returns the number
+// of transactions that moved any.
 //
-// They are READ COMMITTED: the outbox is a queue, written by SERIALIZABLE
-// transactions that must not meet its reader (as predicate locks of one would
-// make the other fail). Instances exclude each other by the row of the stream.
-// Telling other instances is left to this transaction, since a NOTIFY holds a
-// lock of the whole server from before its COMMIT to after it, behind which the
-// transactions of users would queue.
+// Its transactions are READ COMMITTED: the outbox is a queue that SERIALIZABLE transactions
+// write. The predicate locks of a SERIALIZABLE reader would make them fail. Instances exclude
+// each other by the row of the stream. This transaction notifies the other instances, not the
+// publishing one: a NOTIFY holds a server-wide lock during the COMMIT, and users' transactions
+// would queue behind it.
 func (s *Service) Relay(ctx context.Context) (int, error) {
 	for n := 1; ; n++ {
 		full := false
@@ -89,13 +87,13 @@ func (s *Service) Relay(ctx context.Context) (int, error) {
 			}
 		}
 		if !full {
-			return n, nil // what has come meanwhile wakes the relay again
+			return n, nil // events that arrive meanwhile wake the relay again
 		}
 	}
 }
 
-// catchUp tells streams of what other instances have moved, in case their
-// notifications were lost. It asks nothing while nobody listens.
+// catchUp wakes streams whose events other instances have moved, in case notifications were lost.
+// It makes no query while there are no streams.
 func (s *Service) catchUp(ctx context.Context) error {
 	watched := s.streams.watched()
 	if len(watched) == 0 {
@@ -108,7 +106,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 	return err
 }
 
-// listener is the service as it is told of what other instances have moved.
+// listener receives notifications of events that other instances have moved.
 type listener Service
 
 // Connected implements [db.Listener].
@@ -118,17 +116,17 @@ func (l *listener) Connected() { l.streams.wakeAll() }
 func (l *listener) Notified(payload string) {
 	if h, ok := parseHead(payload); ok {
 		l.pace.movedElsewhere()
-		l.streams.advance(h) // who moved them delivers them to webhooks
+		l.streams.advance(h) // the instance that moved them also delivers to webhooks
 	}
 }
 
 // Lost implements [db.Listener].
 func (l *listener) Lost(err error) {
 	l.logger.WithFields(logrus.Fields{"event": "listen_lost", "error": err}).
-		Warn("other instances cannot be heard for now; events of theirs come a little later")
+		Warn("cannot receive notifications of other instances; their events arrive slightly later")
 }
 
-// parseHead reads what [store.move] tells other instances.
+// parseHead parses a notification of [store.move].
 func parseHead(text string) (head, bool) {
 	id, position, _ := strings.Cut(text, " ")
 	organization, err := uuid.Parse(id)

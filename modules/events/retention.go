@@ -8,17 +8,17 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Bounds of one transaction of the retention.
+// Limits of one transaction of the retention.
 const (
-	maxRemovedStreams    = 1000 // that are looked at
+	maxRemovedStreams    = 1000 // streams that are examined
 	maxRemovedEvents     = 500
 	maxRemovedDeliveries = 1000
 )
 
-// Sweep removes the events that are older than they are kept, of all organizations, with
-// their deliveries, and returns how many events it removed. It removes from the beginning
-// of each stream up to the first event that is kept, so that what is left has no gap. It
-// does so in slices, each in a transaction of its own that takes some milliseconds.
+// Sweep removes the events of all organizations that are older than the retention, with their
+// deliveries, and returns their number. It removes from the beginning of each stream up to the
+// first event that is kept, so the rest has no gap. Each of its transactions removes a slice and
+// takes some milliseconds.
 func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 	before := s.now().Add(-s.retention)
 	var after uuid.UUID

@@ -15,7 +15,8 @@ import (
 // each with a delivery.
 var fillEvents = []string{
 	`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES (gen_random_uuid(), 'x', 'UTC', 1, now(), now())`,
-	`INSERT INTO webhooks (organization_id, id, url, secret, types, created_at, updated_at) SELECT id, id, 'https://x.test', '\x00', '{}', now(), now() FROM organizations`,
+	`INSERT INTO webhooks (organization_id, id, url, secret, types, created_at, updated_at)
+		SELECT id, id, 'https://x.test', '\x00', '{}', now(), now() FROM organizations`,
 	`INSERT INTO event_streams (organization_id, last_position) SELECT id, 400000 FROM organizations`,
 	`INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
 		SELECT id, n, 'authorization.balance', id, 'authorization:read', '{"available": 366, "scheduled": 36, "used": 78}',
@@ -26,7 +27,7 @@ var fillEvents = []string{
 	`ANALYZE`,
 }
 
-// slowest keeps how long the longest operation took, and how many there were.
+// slowest records the longest duration of an operation, and the number of operations.
 type slowest struct {
 	longest time.Duration
 	count   int

@@ -43,12 +43,12 @@ func TestHub(t *testing.T) {
 		}
 	}
 	h.advance(head{other, 5})
-	require.False(t, woken(), "by another organization")
+	require.False(t, woken(), "events of another organization")
 	h.advance(head{own, 5}, head{own, 6})
 	require.True(t, woken())
-	require.False(t, woken(), "once for all that is new")
+	require.False(t, woken(), "once for all new events")
 	h.advance(head{own, 6})
-	require.False(t, woken(), "by what it was told of before")
+	require.False(t, woken(), "already notified of it")
 	h.wakeAll()
 	require.True(t, woken())
 	require.Equal(t, []uuid.UUID{own}, h.watched())
@@ -57,10 +57,10 @@ func TestHub(t *testing.T) {
 	require.Empty(t, h.users)
 }
 
-func TestHeadsAsText(t *testing.T) {
+func TestParseHead(t *testing.T) {
 	t.Parallel()
 	h := head{uuid.New(), 42}
-	parsed, ok := parseHead(h.OrganizationID.String() + " 42") // as [store.move] writes it
+	parsed, ok := parseHead(h.OrganizationID.String() + " 42") // the format of [store.move]
 	require.True(t, ok)
 	require.Equal(t, h, parsed)
 	for _, text := range []string{"", "x", h.OrganizationID.String(), h.OrganizationID.String() + " x", "x 1"} {

@@ -19,16 +19,15 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// Callers knows the users of organizations.
+// Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user as they would be let in at this moment, read in the
-	// transaction of the context. The error is [identity.ErrUnauthenticated] where nobody
-	// would be let in.
+	// Presently returns a user as a caller with their current permissions, read in the transaction of
+	// the context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
 	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
-// Service publishes events and brings them to those who listen. It is safe for
-// concurrent use.
+// Service publishes events and delivers them to streams and webhooks. It is safe for concurrent
+// use.
 type Service struct {
 	database  *db.DB
 	clock     func() time.Time
@@ -46,14 +45,14 @@ type Service struct {
 	secrets   encryption.Sealer // of webhooks
 	tests     testSlots
 
-	outbox  chan struct{} // something was published: the relay has work
-	due     chan struct{} // some deliveries may be due
+	outbox  chan struct{} // wakes the relay after a publication
+	due     chan struct{} // wakes the dispatcher
 	streams hub
 	pace    pace          // of the relay
-	readers chan struct{} // bounds how many streams read from the database at once
+	readers chan struct{} // limits concurrent reads of streams
 }
 
-// Dependencies are what the service works with.
+// Dependencies are the dependencies of the service.
 type Dependencies struct {
 	Database  *db.DB
 	Clock     func() time.Time
@@ -61,29 +60,29 @@ type Dependencies struct {
 	Audit     Audit
 	Callers   Callers
 	Logger    logrus.FieldLogger
-	Types     []outbox.Type // every type of event that modules publish
-	Retention time.Duration // how long events are kept for those who come back
-	// Secrets encrypt the secrets of webhooks: the first is in use, the others were.
+	Types     []outbox.Type // all event types of the modules
+	Retention time.Duration // how long events are kept for reconnecting readers
+	// Secrets encrypt the secrets of webhooks. The first is in use, the others are former ones.
 	Secrets [][]byte
-	// AnyAddress lets webhooks go to http:// and to private addresses, as they do in development.
+	// AnyAddress allows webhooks with http:// and private addresses, for development.
 	AnyAddress bool
 	Limits     Limits
 	Tuning     Tuning
 }
 
-// Limits bound the webhooks of organizations.
+// Limits are the limits of webhooks.
 type Limits struct {
 	Webhooks             int // of one organization
 	Slots                int // webhooks that an instance sends to at the same time
 	SlotsPerOrganization int // … of one organization
 }
 
-// Tuning are the times of this module. Zero values stand for good ones; tests
-// are in more of a hurry.
+// Tuning holds the intervals of this module. Zero values are replaced by defaults; tests use
+// shorter ones.
 type Tuning struct {
-	Poll      time.Duration // between looks for what nobody was told of
-	Heartbeat time.Duration // between signs of life on a silent stream
-	Patience  time.Duration // for a reader to take what is written
+	Poll      time.Duration // interval of polling without notifications
+	Heartbeat time.Duration // interval of heartbeats on an idle stream
+	Patience  time.Duration // limit for a reader to accept a write
 }
 
 // Defaults of [Tuning].
@@ -93,8 +92,8 @@ const (
 	defaultPatience  = 5 * time.Second
 )
 
-// maxReaders is how many streams of this instance read at once: streams must not
-// keep requests from getting a connection.
+// maxReaders limits concurrent reads of this instance's streams, so that streams do not use up
+// the connections of requests.
 const maxReaders = 4
 
 // New returns the service.
@@ -117,13 +116,12 @@ func New(d Dependencies) *Service {
 	}
 }
 
-// now is the moment as the database can keep it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// Publish tells, in the transaction of the context, what has happened, in the
-// order of the messages; readers who hold their permission are told once, and
-// only if, that transaction commits. It needs no caller: each message names its
-// organization.
+// Publish publishes events in the transaction of the context, in the order of the messages.
+// Readers who hold their permission receive them once, and only if the transaction commits. It
+// needs no caller: each message names its organization.
 func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error {
 	if len(messages) == 0 {
 		return nil
@@ -131,11 +129,11 @@ func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error 
 	payloads := make([]string, len(messages))
 	for i, m := range messages {
 		if !slices.Contains(s.types, outbox.Type{Name: m.Type, Permission: m.Permission}) {
-			return fmt.Errorf("events: the type %q was not declared, or not with the permission %q", m.Type, m.Permission)
+			return fmt.Errorf("events: the type %q is not declared with the permission %q", m.Type, m.Permission)
 		}
 		data, err := json.Marshal(m.Payload)
 		if err != nil {
-			return fmt.Errorf("events: the payload of %s cannot be written as JSON: %w", m.Type, err)
+			return fmt.Errorf("events: the payload of %s cannot be encoded as JSON: %w", m.Type, err)
 		}
 		payloads[i] = string(data)
 	}
@@ -145,17 +143,16 @@ func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error 
 	return s.store.publish(ctx, messages, payloads)
 }
 
-// signal tells whoever waits for the channel, now or next, without waiting itself.
+// signal signals the channel without blocking, now or at its next receive.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // they know already
+	default: // a signal is already pending
 	}
 }
 
-// Run does the work of this module that nobody asks for, until the context ends:
-// it relays, delivers and listens to other instances. Any number of instances may run at
-// once.
+// Run does the background work of this module until the context ends: it relays, delivers, and
+// listens to other instances. Any number of instances may run at once.
 func (s *Service) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { s.sealSecrets(ctx) })

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// secret signs what is sent to a webhook. It is told once, by [secret.reveal];
-// printed, logged or encoded in any other way it shows nothing.
+// secret signs the events for a webhook. Only [secret.reveal] returns it; printed, logged or
+// encoded in any other way it is hidden.
 type secret struct{ bytes []byte }
 
-// secretLength is what the Standard Webhooks recommend at most of 24 to 64 bytes for a symmetric key.
+// secretLength is within the 24 to 64 bytes that Standard Webhooks recommends for a symmetric
+// key.
 const secretLength = 32
 
 func newSecret() secret {
@@ -24,10 +25,10 @@ func newSecret() secret {
 	return s
 }
 
-// reveal returns the secret in the form in which receivers' libraries read it.
+// reveal returns the secret in the form that receivers' libraries read.
 func (s secret) reveal() string { return "whsec_" + base64.StdEncoding.EncodeToString(s.bytes) }
 
-// sign returns the signature of a message, as the Standard Webhooks have it.
+// sign returns the signature of a message according to Standard Webhooks.
 func (s secret) sign(id string, at time.Time, body []byte) string {
 	mac := hmac.New(sha256.New, s.bytes)
 	mac.Write([]byte(id + "." + strconv.FormatInt(at.Unix(), 10) + "."))

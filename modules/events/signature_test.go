@@ -12,13 +12,13 @@ import (
 	"omnirapeutic/platform/outbound"
 )
 
-func TestAReasonDoesNotTellTheURL(t *testing.T) {
+func TestReasonsOmitTheURL(t *testing.T) {
 	t.Parallel()
 	err := &url.Error{URL: "https://example.com/?key=theirs", Err: outbound.ErrNotPublic}
 	require.Equal(t, "the address is not public", reason(err, attemptTimeout))
 }
 
-func TestProductionWantsHTTPS(t *testing.T) {
+func TestProductionRequiresHTTPS(t *testing.T) {
 	t.Parallel()
 	production, development := &Service{}, &Service{open: true}
 	require.Empty(t, production.wrongURL("https://example.com/hook"))
@@ -26,22 +26,26 @@ func TestProductionWantsHTTPS(t *testing.T) {
 	require.Empty(t, development.wrongURL("http://127.0.0.1:8081/hook"))
 }
 
-// The secret, the message and the signature are those of the Standard Webhooks' own examples.
+// The values are from the examples of Standard Webhooks.
 func TestSignature(t *testing.T) {
 	t.Parallel()
 	s := secret{mustDecode(t, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")}
 	at := time.Unix(1614265330, 0)
-	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", s.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, []byte(`{"test": 2432232314}`)))
+	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+		s.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, []byte(`{"test": 2432232314}`)))
 	require.Equal(t, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", s.reveal())
 }
 
-func TestSecretHides(t *testing.T) {
+func TestSecretIsHidden(t *testing.T) {
 	t.Parallel()
-	w := Webhook{Secret: secret{[]byte("do not tell")}}
+	w := Webhook{Secret: secret{[]byte("do not reveal")}}
 	encoded, err := json.Marshal(map[string]any{"w": w, "s": w.Secret, "p": &w.Secret})
 	require.NoError(t, err)
-	for _, text := range []string{string(encoded), fmt.Sprintf("%v %+v %#v", w, w, w), fmt.Sprintf("%v %+v %#v %s %x", w.Secret, w.Secret, w.Secret, &w.Secret, w.Secret)} {
-		require.NotContains(t, text, "do not tell")
+	for _, text := range []string{
+		string(encoded), fmt.Sprintf("%v %+v %#v", w, w, w),
+		fmt.Sprintf("%v %+v %#v %s %x", w.Secret, w.Secret, w.Secret, &w.Secret, w.Secret),
+	} {
+		require.NotContains(t, text, "do not reveal")
 		require.NotContains(t, text, "ZG8gbm90IHRlbGw")
 		require.NotContains(t, text, "100 111 32")
 		require.NotContains(t, text, "0x64, 0x6f")

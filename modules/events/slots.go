@@ -46,8 +46,8 @@ func newSlots(s shares) *slots {
 	return &slots{shares: s, busy: map[dueWebhook]bool{}, failing: map[dueWebhook]bool{}, turn: map[uuid.UUID]int64{}}
 }
 
-// take gives slots to some of the webhooks that have something due: one after the other to
-// the organization that has waited longest, to those first that answer.
+// take assigns slots to webhooks with due deliveries: one at a time to the organization that has
+// waited longest, and there to responsive webhooks first.
 func (s *slots) take(due []dueWebhook) (taken []dueWebhook) {
 	s.forget(due)
 	for {
@@ -68,7 +68,7 @@ func (s *slots) take(due []dueWebhook) (taken []dueWebhook) {
 	}
 }
 
-// compare orders webhooks by who gets a slot first.
+// compare orders webhooks by their claim to the next slot.
 func (s *slots) compare(x, y dueWebhook) int {
 	switch {
 	case s.failing[x] == s.failing[y]:
@@ -106,7 +106,7 @@ func (s *slots) fits(w dueWebhook) bool {
 	return true
 }
 
-// give returns the slot of a webhook, all of whose last attempts failed, or not.
+// give returns the slot of a webhook. failed reports that all of its last attempts failed.
 func (s *slots) give(w dueWebhook, failed bool) {
 	delete(s.busy, w)
 	if failed {
@@ -116,10 +116,10 @@ func (s *slots) give(w dueWebhook, failed bool) {
 	}
 }
 
-// maxRemembered bounds what is remembered of webhooks and organizations without work.
+// maxRemembered limits the remembered webhooks and organizations without due deliveries.
 const maxRemembered = 10_000
 
-// forget drops what is remembered of those that have nothing due, where it has become much.
+// forget removes webhooks and organizations without due deliveries once there are too many.
 func (s *slots) forget(due []dueWebhook) {
 	if len(s.failing) < maxRemembered && len(s.turn) < maxRemembered {
 		return

@@ -40,7 +40,7 @@ func TestASlowReceiverIsServedAgainOnceItAnswers(t *testing.T) {
 	t.Parallel()
 	s, w := newSlots(sharesOf(defaultLimits)), dueWebhook{uuid.New(), uuid.New()}
 	require.Equal(t, []dueWebhook{w}, s.take([]dueWebhook{w}))
-	require.Empty(t, s.take([]dueWebhook{w}), "it is being served")
+	require.Empty(t, s.take([]dueWebhook{w}), "it has a slot already")
 	s.give(w, true)
 	require.True(t, s.failing[w])
 	require.Equal(t, []dueWebhook{w}, s.take([]dueWebhook{w}))

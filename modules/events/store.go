@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/outbox"
 )
 
-// store keeps events. It takes the transaction from the context and fails without one.
+// store reads and writes events. It takes the transaction from the context and fails without one.
 type store struct{}
 
 // handle returns the transaction for SQL that names the caller's organization itself.
@@ -43,13 +43,13 @@ func (store) publish(ctx context.Context, messages []outbox.Message, payloads []
 		db.UUIDs(organizations), types, db.UUIDs(subjects), permissions, payloads, times)
 }
 
-// head is how far an organization's stream has come.
+// head is the newest position of an organization's stream.
 type head struct {
 	OrganizationID uuid.UUID
 	LastPosition   int64
 }
 
-// moved is what a transaction of the relay has added to a stream.
+// moved is the result of one transaction of the relay for a stream.
 type moved struct {
 	OrganizationID uuid.UUID
 	LastPosition   int64
@@ -59,10 +59,9 @@ type moved struct {
 
 func (m moved) head() head { return head{m.OrganizationID, m.LastPosition} }
 
-// lockStreams takes the streams that have something waiting in the outbox and
-// that no other instance is working on, at most so many. What they hold is read in
-// a later statement: it must see what the one who held the lock before has
-// committed. Indexes: the primary keys.
+// lockStreams locks up to limit streams that have events in the outbox and that no other instance
+// is working on. Their events are read in a later statement, which sees the commits of the
+// previous lock holder. Indexes: the primary keys.
 func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -70,7 +69,7 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	}
 	var waiting []struct {
 		OrganizationID uuid.UUID
-		Streams        bool // it has a stream
+		Streams        bool // whether it has a stream
 	}
 	err = tx.Raw(`
 		WITH RECURSIVE waiting AS ( -- the organizations in the outbox, by leaps through its index
@@ -93,7 +92,8 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 		}
 	}
 	if len(first) > 0 {
-		err := tx.Exec(`INSERT INTO event_streams (organization_id) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING`, db.UUIDs(first)).Error
+		err := tx.Exec(`INSERT INTO event_streams (organization_id) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING`,
+			db.UUIDs(first)).Error
 		if err != nil {
 			return nil, err
 		}
@@ -105,11 +105,10 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	return locked, err
 }
 
-// move gives each waiting event of the locked streams its position, at most so
-// many of one stream, hands copies to the webhooks that asked for them, and tells
-// other instances. What is taken is looked up row by row, whatever the planner
-// thinks of the outbox: nobody else takes from a locked stream.
-// Index: the primary keys.
+// move assigns positions to up to limit outbox events of each locked stream, creates their
+// deliveries to webhooks, and notifies the other instances. It looks up the rows one by one,
+// independent of the planner's estimates; no other transaction takes from a locked stream. Index:
+// the primary keys.
 func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moved, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -148,7 +147,7 @@ func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.T
 	return done, err
 }
 
-// heads returns how far the organizations' streams have come.
+// heads returns the newest positions of the organizations' streams.
 func (store) heads(ctx context.Context, organizations []uuid.UUID) ([]head, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -160,8 +159,8 @@ func (store) heads(ctx context.Context, organizations []uuid.UUID) ([]head, erro
 	return found, err
 }
 
-// span returns the position of the newest event of the caller's organization, and
-// of the oldest that is kept; if none is, the oldest is the one to come.
+// span returns the positions of the oldest kept and the newest event of the caller's
+// organization. If no event is kept, oldest is the next position.
 func (store) span(ctx context.Context) (oldest, newest int64, err error) {
 	tx, organization, err := handle(ctx)
 	if err != nil {
@@ -175,12 +174,14 @@ func (store) span(ctx context.Context) (oldest, newest int64, err error) {
 	return max(row.Oldest, 1), row.Newest, err
 }
 
-// selectEvents leaves out what only the relay needs.
+// selectEvents omits columns that only the relay needs.
 const selectEvents = "organization_id, position, type, subject_id, permission, payload, occurred_at"
 
-// after returns events of the caller's organization after a position and up to
-// another, of the given types (none: all), of which each needs one of the permissions.
-func (store) after(ctx context.Context, position, upTo int64, types []string, permissions []identity.Permission, limit int) ([]Event, error) {
+// after returns events of the caller's organization within a range of positions that have one of
+// the types (none: all) and need one of the permissions.
+func (store) after(
+	ctx context.Context, position, upTo int64, types []string, permissions []identity.Permission, limit int,
+) ([]Event, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err

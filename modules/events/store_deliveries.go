@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// selectDeliveries shows deliveries with what they tell of, to those who may read that.
+// selectDeliveries selects deliveries with their events, for callers who may read these.
 const selectDeliveries = `
 	SELECT d.position, e.type, e.subject_id, e.occurred_at, d.state, d.attempts,
 	       CASE WHEN d.state = 'PENDING' THEN d.next_attempt_at END AS next_attempt_at,
@@ -18,8 +18,11 @@ const selectDeliveries = `
 	FROM webhook_deliveries d JOIN events e USING (organization_id, position)
 	WHERE d.organization_id = ? AND d.webhook_id = ? AND e.permission IN ?`
 
-// deliveries lists those of events that need one of the permissions, in the order of the primary key.
-func (store) deliveries(ctx context.Context, webhook uuid.UUID, read []identity.Permission, state DeliveryState, after int64, limit int) ([]Delivery, error) {
+// deliveries lists deliveries of events that need one of the permissions, in the order of the
+// primary key.
+func (store) deliveries(
+	ctx context.Context, webhook uuid.UUID, read []identity.Permission, state DeliveryState, after int64, limit int,
+) ([]Delivery, error) {
 	tx, organization, err := handle(ctx)
 	if err != nil {
 		return nil, err
@@ -30,9 +33,11 @@ func (store) deliveries(ctx context.Context, webhook uuid.UUID, read []identity.
 	return found, err
 }
 
-// redeliver puts a delivery back to its beginning. Without one of the permissions its
-// event is not found, and the transaction must not commit.
-func (store) redeliver(ctx context.Context, webhook uuid.UUID, position int64, read []identity.Permission, now time.Time) (Delivery, error) {
+// redeliver resets a delivery. If its event needs none of the permissions, it is not found, and
+// the transaction must not commit.
+func (store) redeliver(
+	ctx context.Context, webhook uuid.UUID, position int64, read []identity.Permission, now time.Time,
+) (Delivery, error) {
 	tx, organization, err := handle(ctx)
 	if err != nil {
 		return Delivery{}, err
@@ -54,8 +59,8 @@ func (store) redeliver(ctx context.Context, webhook uuid.UUID, position int64, r
 	return found[0], nil
 }
 
-// release has everything that was withheld from a webhook sent anew, and returns how much
-// that is. Index: the primary key.
+// release makes all withheld deliveries of a webhook due again, and returns their number. Index:
+// the primary key.
 func (store) release(ctx context.Context, webhook uuid.UUID, now time.Time) (int64, error) {
 	tx, organization, err := handle(ctx)
 	if err != nil {
@@ -67,14 +72,14 @@ func (store) release(ctx context.Context, webhook uuid.UUID, now time.Time) (int
 	return result.RowsAffected, result.Error
 }
 
-// dueWebhook is a webhook that has something to be sent to.
+// dueWebhook is a webhook with due deliveries.
 type dueWebhook struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
 }
 
-// organizationOpen is the condition under which a webhook w is sent to: of a disabled
-// organization deliveries wait. Index: the primary key.
+// organizationOpen is the condition for sending to a webhook w: deliveries of a disabled
+// organization wait. Index: the primary key.
 const organizationOpen = "NOT (SELECT o.disabled FROM organizations o WHERE o.id = w.organization_id)"
 
 // dueWebhooks returns active webhooks of all organizations with deliveries that
@@ -94,10 +99,10 @@ func (store) dueWebhooks(ctx context.Context, now time.Time) ([]dueWebhook, erro
 	return due, err
 }
 
-// claim is a delivery that this instance may attempt until its lease ends.
+// claim is a delivery that this instance may attempt during the lease.
 type claim struct {
 	Position   int64
-	Attempts   int // this one included
+	Attempts   int // including this one
 	Type       string
 	SubjectID  uuid.UUID
 	OccurredAt time.Time
@@ -106,8 +111,8 @@ type claim struct {
 	Secret     secret
 }
 
-// answeredBy returns who answers for a webhook: nobody where none is known, or the webhook
-// is gone. Index: the primary key.
+// answeredBy returns the responsible user of a webhook, nil if there is none or the webhook was
+// deleted. Index: the primary key.
 func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -121,7 +126,7 @@ func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
 	return found[0], nil
 }
 
-// listed is a list of permissions as the database takes it.
+// listed converts permissions for the database.
 func listed(permissions []identity.Permission) textList {
 	list := make(textList, len(permissions))
 	for i, p := range permissions {
@@ -130,12 +135,12 @@ func listed(permissions []identity.Permission) textList {
 	return list
 }
 
-// mayNotRead is what a delivery is withheld for.
-const mayNotRead = "whoever answers for the webhook may not read this, or not manage webhooks any more"
+// mayNotRead is the reason of withheld deliveries.
+const mayNotRead = "the user responsible for the webhook can no longer read this event or manage webhooks"
 
-// withhold puts aside what is due to a webhook and needs none of the permissions, and
-// returns how much that is. Of a disabled organization everything waits.
-// Index: webhook_deliveries_due.
+// withhold withholds the due deliveries of a webhook that need none of the permissions, and
+// returns their number. Deliveries of a disabled organization wait. Index:
+// webhook_deliveries_due.
 func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permission, now time.Time) (int64, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -156,9 +161,9 @@ func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permiss
 	return result.RowsAffected, result.Error
 }
 
-// claim takes some deliveries of a webhook that are due and need one of the permissions,
-// for as long as the lease: until then nobody else takes them, and after it they are due
-// again. Index: webhook_deliveries_due.
+// claim claims some due deliveries of a webhook that need one of the permissions. Until the lease
+// ends no other instance claims them; afterwards they are due again. Index:
+// webhook_deliveries_due.
 func (store) claim(ctx context.Context, w dueWebhook, read []identity.Permission, now, leaseEnd time.Time, limit int) ([]claim, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -177,23 +182,25 @@ func (store) claim(ctx context.Context, w dueWebhook, read []identity.Permission
 		)
 		UPDATE webhook_deliveries d
 		SET attempts = d.attempts + 1, last_attempt_at = ?, next_attempt_at = ?
-		FROM due JOIN events e USING (organization_id, position) JOIN webhooks w ON (w.organization_id, w.id) = (due.organization_id, due.webhook_id)
-		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position) AND w.active AND `+organizationOpen+`
+		FROM due JOIN events e USING (organization_id, position)
+		JOIN webhooks w ON (w.organization_id, w.id) = (due.organization_id, due.webhook_id)
+		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position)
+		  AND w.active AND `+organizationOpen+`
 		RETURNING d.position, d.attempts, e.type, e.subject_id, e.occurred_at, e.payload, w.url, w.secret`,
 		w.OrganizationID, w.ID, now, listed(read), limit, now, leaseEnd).Scan(&claims).Error
 	return claims, err
 }
 
-// result is what an attempt came to.
+// result is the result of an attempt.
 type result struct {
 	state  DeliveryState
-	next   time.Time // of the next attempt, where the state is pending
+	next   time.Time // the next attempt, if the state is pending
 	status *int
 	err    *string
 }
 
-// settle notes what an attempt came to, unless it lasted longer than its lease
-// and somebody else has begun another, or the event is to be sent anew.
+// settle stores the result of an attempt, unless its lease has expired and another attempt has
+// begun, or the delivery was reset.
 func (store) settle(ctx context.Context, w dueWebhook, c claim, r result) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

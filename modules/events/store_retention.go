@@ -9,14 +9,14 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// oldStream says whether a stream begins with an old event.
+// oldStream reports whether a stream begins with an old event.
 type oldStream struct {
 	OrganizationID uuid.UUID
 	Old            bool
 }
 
-// oldStreams looks at the streams after an organization's, at most so many, in the order
-// of their organizations. Indexes: the primary keys.
+// oldStreams examines up to limit streams after the given organization, in the order of
+// organizations. Indexes: the primary keys.
 func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, limit int) ([]oldStream, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -30,24 +30,24 @@ func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, 
 	return found, err
 }
 
-// slice is the part of a stream that one transaction removes from.
+// slice is the section of a stream that one transaction removes from.
 type slice struct {
 	organization uuid.UUID
-	after        int64 // the position up to which everything is removed: its index entries are not passed again
+	after        int64 // the position up to which everything is removed: its dead index entries are skipped
 	before       time.Time
 }
 
-// sliceResult is what became of a slice.
+// sliceResult is the result of removing a slice.
 type sliceResult struct {
 	events int64 // removed
-	upTo   int64 // nothing is left up to this position
-	last   bool  // nothing old is left in the stream
+	upTo   int64 // all events up to this position are removed
+	last   bool  // the stream has no more old events
 }
 
-// removeSlice removes old events from the beginning of a slice, their deliveries first.
-// Where these are many, the events are left to the next slice. The primary key is the
-// index for the cut-off: it leads to the oldest events, whose times are compared.
-// Indexes: the primary keys, webhook_deliveries_by_event.
+// removeSlice removes old events from the beginning of a slice, after their deliveries. If there
+// are many deliveries, it leaves the events to the next slice. The primary key leads to the
+// oldest events, whose times are compared with the cut-off. Indexes: the primary keys,
+// webhook_deliveries_by_event.
 func (store) removeSlice(ctx context.Context, s slice) (sliceResult, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

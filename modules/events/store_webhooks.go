@@ -71,7 +71,7 @@ func (store) webhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	return w, err
 }
 
-// webhooks lists in the order of the primary key.
+// webhooks lists webhooks in the order of the primary key.
 func (store) webhooks(ctx context.Context, after uuid.UUID, limit int) ([]Webhook, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (store) deleteWebhook(ctx context.Context, id uuid.UUID) error {
 	return tx.Where("id = ?", id).Delete(&Webhook{}).Error
 }
 
-// webhookSecrets returns the webhooks of all organizations, with nothing but their secrets.
+// webhookSecrets returns the webhooks of all organizations with their secrets only.
 func (store) webhookSecrets(ctx context.Context) ([]Webhook, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -110,8 +110,8 @@ func (store) webhookSecrets(ctx context.Context) ([]Webhook, error) {
 	return found, err
 }
 
-// replaceSecret replaces the secret that was read of a webhook, unless it has changed since.
-// Index: the primary key.
+// replaceSecret replaces the secret of a webhook, unless it has changed since it was read. Index:
+// the primary key.
 func (store) replaceSecret(ctx context.Context, read Webhook, sealed secret) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -22,28 +22,28 @@ const (
 	OpeningReset OpeningType = "reset" // Events after the requested id are no longer kept: read everything again.
 )
 
-// maxPage is how many events a stream reads and writes at once.
+// maxPage is the number of events that a stream reads and writes at once.
 const maxPage = 100
 
-// listen is one reader's stream, from the opening until the reader goes, the
-// access token expires, or the server stops.
+// listen serves one stream until the reader disconnects, the access token expires, or the server
+// stops.
 func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	if caller.ExpiredAt(s.clock()) { // the clock of another server may be behind, and the token just pass; the stream would end at once
+	if caller.ExpiredAt(s.clock()) { // another server's clock may be behind, so the token was accepted; the stream would end immediately
 		return identity.ErrUnauthenticated.With(nil, "The access token has expired. Sign in again.")
 	}
 	if err := s.checkTypes(in.Types); err != nil {
 		return err
 	}
-	// Before the position is read, so that nothing falls between the two.
-	place, err := s.streams.watch(caller.OrganizationID, caller.UserID)
+	// Before the position is read, so that no event is missed in between.
+	watch, err := s.streams.watch(caller.OrganizationID, caller.UserID)
 	if err != nil {
 		return err
 	}
-	defer s.streams.leave(place)
+	defer s.streams.leave(watch)
 	opening, err := s.opening(ctx, in.position())
 	if err != nil {
 		return err
@@ -65,9 +65,9 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 			return nil
 		case <-expired:
 			return nil
-		case <-place.news:
+		case <-watch.news:
 		case <-heartbeat.C:
-			if caller.ExpiredAt(s.clock()) { // timers do not know that a machine slept
+			if caller.ExpiredAt(s.clock()) { // timers ignore the time during which a machine was suspended
 				return nil
 			}
 			if err := out.Beat(after); err != nil {
@@ -77,7 +77,7 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 	}
 }
 
-// untilExpiry returns a channel that tells when the caller's access token is over.
+// untilExpiry returns a channel that signals the expiry of the caller's access token.
 func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() bool) {
 	if caller.Until.IsZero() {
 		return nil, func() bool { return true }
@@ -86,18 +86,18 @@ func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() 
 	return timer.C, timer.Stop
 }
 
-// opening says where a stream begins: after the position that was asked for, or
-// from now on where none was.
-func (s *Service) opening(ctx context.Context, asked *int64) (httpx.Event, error) {
+// opening returns the first event of a stream: after the requested position, or from now on if
+// there is none.
+func (s *Service) opening(ctx context.Context, requested *int64) (httpx.Event, error) {
 	return db.Snapshot(ctx, s.database, "events.open", func(ctx context.Context) (httpx.Event, error) {
 		oldest, newest, err := s.store.span(ctx)
 		opening := StreamOpening{ID: newest, Type: OpeningReady}
 		switch {
-		case asked == nil:
-		case *asked+1 < oldest || *asked > newest: // swept meanwhile; or of another organization, or of a database that was restored
+		case requested == nil:
+		case *requested+1 < oldest || *requested > newest: // no longer kept, or from another organization or a restored database
 			opening.Type = OpeningReset
 		default:
-			opening.ID = *asked
+			opening.ID = *requested
 		}
 		return httpx.Event{ID: opening.ID, Name: string(opening.Type), Data: opening}, err
 	})
@@ -109,8 +109,8 @@ type StreamOpening struct {
 	Type OpeningType `json:"type"`
 }
 
-// catchUpReader writes everything after a position that the caller may see, page
-// by page, and returns how far it came.
+// catchUpReader writes all events after a position that the caller may read, page by page, and
+// returns the last position.
 func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed) (int64, error) {
 	for {
 		page, upTo, err := s.page(ctx, caller, types, after)
@@ -131,8 +131,8 @@ func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, typ
 	}
 }
 
-// readable are the permissions whose events the caller may read: those that they hold
-// for the whole organization, as an event says nothing of whose it is. Sorted, so that
+// readable returns the permissions whose events the caller may read: those that they hold for the
+// whole organization, because an event does not name its owner. They are sorted, so that
 // statements are the same each time.
 func readable(caller identity.Caller) []identity.Permission {
 	held := make([]identity.Permission, 0, len(caller.Permissions))
@@ -145,7 +145,7 @@ func readable(caller identity.Caller) []identity.Permission {
 	return held
 }
 
-// page reads some events after a position and says up to which position these are all.
+// page reads some events after a position. upTo is the position up to which they are complete.
 func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
 	select {
 	case s.readers <- struct{}{}:
@@ -165,23 +165,23 @@ func (s *Service) page(ctx context.Context, caller identity.Caller, types []stri
 	return page, max(upTo, after), err
 }
 
-// checkTypes refuses types of events that there are not: a filter that is
-// misspelt must not become silence.
+// checkTypes refuses unknown event types. Otherwise a misspelled filter would silently match
+// nothing.
 func (s *Service) checkTypes(types []string) error {
 	names := make([]string, len(s.types))
 	for i, t := range s.types {
 		names[i] = t.Name
 	}
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	for i, t := range types {
 		if !slices.Contains(names, t) {
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: fmt.Sprintf("types[%d]", i), Code: "oneof", Message: "must be one of " + strings.Join(names, ", "),
 			})
 		}
 	}
-	if len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	return nil
 }

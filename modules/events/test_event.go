@@ -92,8 +92,8 @@ func (s *Service) recordTest(ctx context.Context, id uuid.UUID) (Webhook, error)
 	})
 }
 
-// timeoutWithin returns how long a receiver may take so that the request can still be
-// answered before the deadline of its context.
+// timeoutWithin returns how long a receiver may take so that the request can still be answered
+// before the deadline of its context.
 func timeoutWithin(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -102,15 +102,15 @@ func timeoutWithin(ctx context.Context) time.Duration {
 	return min(attemptTimeout, (time.Until(deadline) * 9 / 10).Round(10*time.Millisecond))
 }
 
-// testSlots bound the test events that are under way: one of each organization, and a few
-// of all organizations together. Safe for concurrent use.
+// testSlots limit concurrent test events: one for each organization, and a few for all
+// organizations together. Safe for concurrent use.
 type testSlots struct {
 	total int
 	mutex sync.Mutex
 	busy  map[uuid.UUID]bool
 }
 
-// take takes a slot, which [testSlots.give] returns. The error is [ErrTooManyWebhookTests].
+// take takes a slot, to be released with [testSlots.give]. The error is [ErrTooManyWebhookTests].
 func (t *testSlots) take(organization uuid.UUID) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()

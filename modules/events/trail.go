@@ -12,14 +12,14 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit keeps who did what.
+// Audit records who did what.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction of the context commits.
+	// Record stores the events if, and only if, the transaction of the context commits.
 	Record(ctx context.Context, events []trail.Event) error
 }
 
-// sending is what the trail keeps of a webhook. Its URL may hold a secret of the
-// receiver's.
+// sending is the part of a webhook that the audit trail stores. It omits the URL, which may
+// contain a secret of the receiver.
 type sending struct {
 	Types   []string `json:"types"`
 	Active  bool     `json:"active"`
@@ -27,8 +27,8 @@ type sending struct {
 	Changed []string `json:"changed,omitempty"`
 }
 
-// recordWebhook keeps that the caller has entered a webhook (before is nil), changed
-// it, or removed it (after is nil).
+// recordWebhook records that the caller has created a webhook (before is nil), changed it, or
+// deleted it (after is nil).
 func (s *Service) recordWebhook(ctx context.Context, action string, before, after *Webhook, now time.Time) error {
 	var was, is any
 	var id uuid.UUID
@@ -68,13 +68,14 @@ type redelivered struct {
 	Position int64 `json:"position"`
 }
 
-// record completes an event about a webhook with who did it.
+// record adds the actor and the subject to an event about a webhook, and records it.
 func (s *Service) record(ctx context.Context, e trail.Event) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
 	by := trail.By(caller)
-	by.Action, by.SubjectType, by.SubjectID, by.Before, by.After, by.OccurredAt = e.Action, "webhook", e.SubjectID, e.Before, e.After, e.OccurredAt
+	by.Action, by.SubjectType, by.SubjectID, by.OccurredAt = e.Action, "webhook", e.SubjectID, e.OccurredAt
+	by.Before, by.After = e.Before, e.After
 	return s.audit.Record(ctx, []trail.Event{by})
 }

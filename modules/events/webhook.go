@@ -16,45 +16,46 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// Webhook is an address of another system that gets an organization's events.
+// Webhook is an address of another system that receives an organization's events.
 type Webhook struct {
 	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
 	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
 	URL            string    `json:"url"`
-	Types          textList  `json:"types"`  // of events, in order; none: all
-	Active         bool      `json:"active"` // inactive: what happens meanwhile is not sent, not even later
+	Types          textList  `json:"types"`  // event types, sorted; none: all
+	Active         bool      `json:"active"` // inactive: events are neither sent nor stored for later
 	Version        int       `json:"version"`
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
-	// AnsweredBy is the user who has entered it, or last said where it goes, what it gets
-	// or that it is active: it is sent what they may read at that moment, for as long as
-	// they could enter it anew. null: nobody is known, and nothing is sent.
+	// AnsweredBy is the user responsible for the webhook: who created it, or last set its URL or
+	// types or confirmed that it is active. The webhook receives the events that this user may
+	// currently read, as long as the user could create it. null: no responsible user, and nothing is
+	// sent.
 	AnsweredBy *uuid.UUID `json:"answeredBy"`
 	Secret     secret     `json:"-"` // encrypted: see openSecret
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (w Webhook) Revision() int { return w.Version }
 
-// Location is where the webhook can be read.
+// Location returns the path of the webhook.
 func (w Webhook) Location() string { return "/api/v1/admin/webhooks/" + w.ID.String() }
 
-// WebhookWithSecret is a webhook whose secret has just been made: it is not shown again.
+// WebhookWithSecret is a webhook with its new secret, which is shown only once.
 type WebhookWithSecret struct {
 	Webhook
-	// Revealed is null where the request is repeated with its Idempotency-Key, since
-	// no answer is kept with it: then have another made (rotate-secret).
+	// Revealed is null if the request is repeated with its Idempotency-Key, because the secret is not
+	// stored with the answer; then create another one (rotate-secret).
 	Revealed httpx.Secret `json:"secret"`
 }
 
-// NewWebhook is what a person enters of a webhook.
+// NewWebhook is the request for a webhook.
 type NewWebhook struct {
 	URL    string   `json:"url" validate:"required,max=2000"`
 	Types  []string `json:"types" validate:"max=50"`
 	Active *bool    `json:"active"` // nil: true
 }
 
-// WebhookChange changes what is given of a webhook. Types are replaced as a whole.
+// WebhookChange changes the given fields of a webhook. Types are replaced as a whole.
 type WebhookChange struct {
 	ID     uuid.UUID             `param:"id"`
 	Match  patch.Match           `header:"If-Match"`
@@ -63,9 +64,8 @@ type WebhookChange struct {
 	Active patch.Field[bool]     `json:"active"`
 }
 
-// CreateWebhook enters a webhook, with a secret. Errors: [fault.ErrInvalid] where a
-// field does not fit, [identity.ErrBeyondOwn] where it would get events that the
-// caller may not read, [ErrTooManyWebhooks].
+// CreateWebhook creates a webhook with a secret. Errors: [fault.ErrInvalid],
+// [identity.ErrBeyondOwn] if the caller may not read all of its events, [ErrTooManyWebhooks].
 func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithSecret, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -83,11 +83,11 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 	if err := s.requireTypes(caller, w.Types); err != nil {
 		return WebhookWithSecret{}, err
 	}
-	there := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
+	stored := func(ctx context.Context) (bool, error) { return s.store.webhookExists(ctx, w.ID) }
 	return db.Serializable(ctx, s.database, "webhook.create", func(ctx context.Context) (WebhookWithSecret, error) {
 		created := WebhookWithSecret{w, httpx.Secret(plain.reveal())}
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
@@ -98,7 +98,7 @@ func (s *Service) CreateWebhook(ctx context.Context, n NewWebhook) (WebhookWithS
 			return WebhookWithSecret{}, err
 		}
 		return created, s.recordWebhook(ctx, "webhook.create", nil, &w, now)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 }
 
 // requireRoom returns [ErrTooManyWebhooks] if the caller's organization has the maximum
@@ -114,24 +114,24 @@ func (s *Service) requireRoom(ctx context.Context) error {
 		s.limits.Webhooks)
 }
 
-// Webhook returns a webhook. The error is [ErrWebhookNotFound] where there is none.
+// Webhook returns a webhook. The error is [ErrWebhookNotFound].
 func (s *Service) Webhook(ctx context.Context, id uuid.UUID) (Webhook, error) {
 	return db.Snapshot(ctx, s.database, "webhook.get", func(ctx context.Context) (Webhook, error) {
 		return s.store.webhook(ctx, id)
 	})
 }
 
-// Webhooks lists webhooks in the order in which they were made, those after an id.
+// Webhooks lists webhooks after an id in the order of their creation.
 func (s *Service) Webhooks(ctx context.Context, after uuid.UUID, limit int) ([]Webhook, error) {
 	return db.Snapshot(ctx, s.database, "webhook.list", func(ctx context.Context) ([]Webhook, error) {
 		return s.store.webhooks(ctx, after, limit)
 	})
 }
 
-// ChangeWebhook changes a webhook. Whoever says where it goes, what it gets, or that it
-// is active (also where it is so already) answers for it from now on; with the last of
-// these what was withheld is sent. Errors: [ErrWebhookNotFound], [patch.ErrStale],
-// [fault.ErrInvalid], [identity.ErrBeyondOwn] where they may not read what it gets.
+// ChangeWebhook changes a webhook. A caller who sets its URL or types, or confirms that it is
+// active, becomes responsible for it. Confirming that it is active also sends withheld events.
+// Errors: [ErrWebhookNotFound], [patch.ErrStale], [fault.ErrInvalid], [identity.ErrBeyondOwn] if
+// the caller may not read its events.
 func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, error) {
 	return s.changeWebhook(ctx, "webhook.change", c.ID, c.Match, c.Active.Given && c.Active.Value, func(w *Webhook) {
 		c.URL.Apply(&w.URL)
@@ -142,22 +142,23 @@ func (s *Service) ChangeWebhook(ctx context.Context, c WebhookChange) (Webhook, 
 	})
 }
 
-// RotateSecret gives a webhook a new secret, with which everything is signed from
-// now on, and returns it: it is not shown again. Who has it can speak to the receiver as
-// the organization does. Errors: [ErrWebhookNotFound], [patch.ErrStale],
-// [identity.ErrBeyondOwn] where the caller may not read what the webhook gets.
+// RotateSecret replaces the secret of a webhook and returns the new one, which is shown only
+// once. The permission check is needed because the secret allows requests to the receiver in the
+// organization's name. Errors: [ErrWebhookNotFound], [patch.ErrStale], [identity.ErrBeyondOwn] if
+// the caller may not read the webhook's events.
 func (s *Service) RotateSecret(ctx context.Context, id uuid.UUID, match patch.Match) (WebhookWithSecret, error) {
-	made := newSecret()
+	fresh := newSecret()
 	w, err := s.changeWebhook(ctx, "webhook.rotate", id, match, false, func(w *Webhook) {
-		w.Secret = s.sealSecret(made, w.OrganizationID, w.ID)
+		w.Secret = s.sealSecret(fresh, w.OrganizationID, w.ID)
 	})
-	return WebhookWithSecret{w, httpx.Secret(made.reveal())}, err
+	return WebhookWithSecret{w, httpx.Secret(fresh.reveal())}, err
 }
 
-// changeWebhook applies a change; active says that it confirms that the webhook is
-// active. Without [db.ProvenBy]: it can be sent again when
-// nobody knows whether it was committed.
-func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.UUID, match patch.Match, active bool, apply func(*Webhook)) (Webhook, error) {
+// changeWebhook applies a change. active reports that the change confirms that the webhook is
+// active. It works without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
+func (s *Service) changeWebhook(
+	ctx context.Context, operation string, id uuid.UUID, match patch.Match, active bool, apply func(*Webhook),
+) (Webhook, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Webhook{}, err
@@ -202,7 +203,7 @@ func (s *Service) changeWebhook(ctx context.Context, operation string, id uuid.U
 	})
 }
 
-// release has what was withheld from a webhook sent, and returns how many events that is.
+// release makes the withheld events of a webhook due, and returns their number.
 func (s *Service) release(ctx context.Context, id uuid.UUID) (int64, error) {
 	if err := db.AfterCommit(ctx, func(context.Context) { signal(s.due) }); err != nil {
 		return 0, err
@@ -210,8 +211,8 @@ func (s *Service) release(ctx context.Context, id uuid.UUID) (int64, error) {
 	return s.store.release(ctx, id, s.now())
 }
 
-// DeleteWebhook removes a webhook with its deliveries. Errors:
-// [ErrWebhookNotFound], [patch.ErrStale].
+// DeleteWebhook deletes a webhook with its deliveries. Errors: [ErrWebhookNotFound],
+// [patch.ErrStale].
 func (s *Service) DeleteWebhook(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	_, err := db.Serializable(ctx, s.database, "webhook.delete", func(ctx context.Context) (struct{}, error) {
 		w, err := s.store.webhook(ctx, id)
@@ -239,16 +240,17 @@ func (s *Service) checkWebhook(w Webhook) error {
 	return s.checkTypes(w.Types)
 }
 
-// requireTypes returns [identity.ErrBeyondOwn] unless the caller may read all events
-// of the types (none: of all types): what a webhook is sent, whoever manages it has.
-// For the whole organization, as an event says nothing of whose it is.
+// requireTypes returns [identity.ErrBeyondOwn] unless the caller may read all events of the types
+// (none: of all types), because a webhook gives its manager these events. The permissions must be
+// held for the whole organization, because an event does not name its owner.
 func (s *Service) requireTypes(caller identity.Caller, types []string) error {
 	for _, t := range s.types {
 		if len(types) > 0 && !slices.Contains(types, t.Name) || caller.Scope(t.Permission).Has(identity.Organization) {
 			continue
 		}
 		return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: t.Permission},
-			"The webhook would get %s, which needs the permission %s, which you do not hold yourself, or not for the whole organization.", t.Name, t.Permission)
+			"The webhook would receive %s. This requires the permission %s for the whole organization, which you do not "+
+				"hold.", t.Name, t.Permission)
 	}
 	return nil
 }
@@ -261,7 +263,7 @@ func (s *Service) wrongURL(text string) string {
 	case u.Scheme == "http" && !s.open:
 		return "must begin with https://"
 	case u.User != nil || u.Fragment != "":
-		return "must have neither a user nor a fragment"
+		return "must contain neither a user name nor a fragment"
 	}
 	return ""
 }

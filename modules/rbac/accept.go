@@ -14,11 +14,10 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Accept makes a user of whoever has the token of an open invitation, with the
-// password that they choose, and the address, the name and the roles that the
-// invitation says: nobody chooses their own role. It needs no caller: the token is what
-// lets one in, and once only. Errors: [ErrInvitationNotFound], [fault.ErrInvalid]
-// for the password, [ErrEmailTaken], [ErrSignInBusy].
+// Accept creates a user from the open invitation with the token. The user chooses the password;
+// the address, the name and the roles are the invitation's. Accept needs no caller: the token
+// authorizes it, once. Errors: [ErrInvitationNotFound], [fault.ErrInvalid] for the password,
+// [ErrEmailTaken], [ErrSignInBusy].
 func (s *Service) Accept(ctx context.Context, token, password string) (User, error) {
 	return limited(ctx, s, failedInvitation, networkSource(ctx), func() (User, error) { return s.accept(ctx, token, password) })
 }
@@ -31,8 +30,8 @@ func (s *Service) accept(ctx context.Context, token, password string) (User, err
 	if err != nil {
 		return User{}, err
 	}
-	if wrong := checkPassword(password, found.Email); len(wrong) > 0 {
-		return User{}, fault.InvalidFields(wrong...)
+	if fieldErrors := checkPassword(password, found.Email); len(fieldErrors) > 0 {
+		return User{}, fault.InvalidFields(fieldErrors...)
 	}
 	hashed, err := s.hashFor(ctx, found.Email, password)
 	if err != nil {
@@ -44,10 +43,10 @@ func (s *Service) accept(ctx context.Context, token, password string) (User, err
 		Roles: inOrder(found.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	ctx = byThemselves(ctx, created)
-	there := func(ctx context.Context) (bool, error) { return userExists(ctx, created.OrganizationID, created.ID) }
+	stored := func(ctx context.Context) (bool, error) { return userExists(ctx, created.OrganizationID, created.ID) }
 	return db.Serializable(ctx, s.database, "invitation.accept", func(ctx context.Context) (User, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
@@ -56,11 +55,10 @@ func (s *Service) accept(ctx context.Context, token, password string) (User, err
 			return User{}, err
 		}
 		return created, s.become(ctx, invited, created, hashed)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 }
 
-// become makes the user of an invitation that is open and locked, in the transaction
-// of the context.
+// become creates the user of an open, locked invitation, in the transaction of the context.
 func (s *Service) become(ctx context.Context, invited Invitation, created User, hashed string) error {
 	if err := insertUser(ctx, created, hashed); err != nil {
 		return err
@@ -75,18 +73,18 @@ func (s *Service) become(ctx context.Context, invited Invitation, created User, 
 	return s.recordUser(ctx, created)
 }
 
-// byThemselves is the context of what somebody does who becomes a user by it.
+// byThemselves returns a context whose caller is the user who was just created.
 func byThemselves(ctx context.Context, u User) context.Context {
 	return identity.With(ctx, identity.Caller{
 		UserID: u.ID, OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
 	})
 }
 
-// acceptVerified makes a user of whoever has the address of an open invitation of the
-// caller's organization, as the organization's own identity provider has verified, in
-// the transaction of the context. They have no password that anybody knows. The error
-// is [ErrInvitationNotFound] where there is no such invitation; one that reaches
-// beyond the organization needs its token.
+// acceptVerified creates a user from the open invitation to the address, in the transaction of
+// the context. The organization's own identity provider has verified the address. The user has an
+// unusable password. The error is [ErrInvitationNotFound] if there is no such invitation. An
+// invitation with permissions beyond the organization, or beyond those of the user who set the
+// provider, needs its token.
 func (s *Service) acceptVerified(ctx context.Context, p IdentityProvider, id uuid.UUID, email string, now time.Time) (User, error) {
 	invited, err := lockInvitationTo(ctx, email, now)
 	if err == nil && slices.Contains(invited.Roles, SuperAdmin) {
@@ -137,7 +135,7 @@ func setterCovers(ctx context.Context, p IdentityProvider, roles []Role) error {
 	return nil
 }
 
-// ifOpen returns what was found where it can be accepted.
+// ifOpen returns the invitation if it can be accepted, otherwise [ErrInvitationNotFound].
 func (s *Service) ifOpen(found Invitation, err error) (Invitation, error) {
 	if err == nil && found.State(s.now()) != InvitationOpen {
 		err = ErrInvitationNotFound

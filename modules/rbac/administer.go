@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// UserFilter narrows a list of users; zero values do not narrow it.
+// UserFilter narrows a list of users. Zero values match every user.
 type UserFilter struct {
 	db.Keyset
 	Role           Role
@@ -20,7 +20,7 @@ type UserFilter struct {
 	PractitionerID uuid.UUID
 }
 
-// UserChange changes what is given of a user. Roles have a change of their own.
+// UserChange changes the given fields of a user. Roles are changed with [RolesChange].
 type UserChange struct {
 	ID             uuid.UUID                  `param:"id"`
 	Match          patch.Match                `header:"If-Match"`
@@ -62,14 +62,14 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	})
 }
 
-// ChangeUser changes a user. Errors: [ErrUserNotFound], [patch.ErrStale],
-// [fault.ErrInvalid], [ErrBeyondOwn] for somebody who may do more than the caller, and
-// where callers who may not read all patients say which practitioner somebody is,
-// [ErrLastAdministrator], [ErrPractitionerTaken].
+// ChangeUser changes a user. Errors: [ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid],
+// [ErrBeyondOwn] for a user with more permissions than the caller and for a caller who sets a
+// practitioner without the right to read all patients, [ErrLastAdministrator],
+// [ErrPractitionerTaken].
 func (s *Service) ChangeUser(ctx context.Context, c UserChange) (ChangedUser, error) {
 	if c.Name.Given {
-		if wrong := checkName(c.Name.Value); len(wrong) > 0 { // not every caller comes over HTTP
-			return ChangedUser{}, fault.InvalidFields(wrong...)
+		if fieldErrors := checkName(c.Name.Value); len(fieldErrors) > 0 { // not every caller uses HTTP
+			return ChangedUser{}, fault.InvalidFields(fieldErrors...)
 		}
 	}
 	return s.administer(ctx, administration{"user.change", userChange, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
@@ -79,20 +79,20 @@ func (s *Service) ChangeUser(ctx context.Context, c UserChange) (ChangedUser, er
 	})
 }
 
-// SetRoles replaces the roles of a user. Nobody gives a role, or takes one away,
-// that may do what they may not do themselves: so nobody raises themselves either.
-// Errors: [ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn],
+// SetRoles replaces the roles of a user. The caller must hold every permission of the roles that
+// are added or removed, so callers cannot extend their own permissions. Errors:
+// [ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn],
 // [ErrLastAdministrator].
 func (s *Service) SetRoles(ctx context.Context, c RolesChange) (ChangedUser, error) {
-	if wrong := checkRoles(c.Roles); len(wrong) > 0 {
-		return ChangedUser{}, fault.InvalidFields(wrong...)
+	if fieldErrors := checkRoles(c.Roles); len(fieldErrors) > 0 {
+		return ChangedUser{}, fault.InvalidFields(fieldErrors...)
 	}
 	return s.administer(ctx, administration{"user.grant", userGrant, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
 		u.Roles = inOrder(c.Roles)
 	})
 }
 
-// administration is a change of a user, with its name in the audit trail.
+// administration is a change of a user, with its action in the audit trail.
 type administration struct {
 	action string
 	need   identity.Permission
@@ -101,9 +101,9 @@ type administration struct {
 	heir   *uuid.UUID // new owner of API keys that the user may no longer own; nil: they end
 }
 
-// administer applies a change to a user and writes it, with the version counted up,
-// if anything is different then. Without [db.ProvenBy]: it can be sent again when
-// nobody knows whether it was committed.
+// administer applies a change to a user. If the user has changed, it writes the user with the
+// next version. It works without [db.ProvenBy]: the caller can repeat it after an unknown
+// outcome.
 func (s *Service) administer(ctx context.Context, a administration, apply func(*User)) (ChangedUser, error) {
 	now := s.now()
 	return db.Serializable(ctx, s.database, a.action, func(ctx context.Context) (ChangedUser, error) {
@@ -136,11 +136,11 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 			return ChangedUser{}, err
 		}
 		var keys []APIKey
-		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) { // tokens say what no longer holds
+		if before.Disabled != after.Disabled || !slices.Equal(before.Roles, after.Roles) { // the user's tokens are outdated
 			if after.epoch, err = s.revoke(ctx, after.OrganizationID, a.id); err != nil {
 				return ChangedUser{}, err
 			}
-			if err := s.withdraw(ctx, invitationsBy(a.id)); err != nil { // which they may no longer be allowed to make
+			if err := s.withdraw(ctx, invitationsBy(a.id)); err != nil { // the user may no longer hold what they give
 				return ChangedUser{}, err
 			}
 			if keys, err = s.settleKeys(ctx, mine, after, a.heir, now); err != nil {
@@ -182,9 +182,10 @@ func (s *Service) mayChange(ctx context.Context, mine held, before, after User) 
 	return nil
 }
 
-// same reports whether a change has come to nothing.
+// same reports whether the users have the same changeable fields.
 func (u User) same(other User) bool {
-	return u.Name == other.Name && u.Disabled == other.Disabled && slices.Equal(u.Roles, other.Roles) && equal(u.PractitionerID, other.PractitionerID)
+	return u.Name == other.Name && u.Disabled == other.Disabled &&
+		slices.Equal(u.Roles, other.Roles) && equal(u.PractitionerID, other.PractitionerID)
 }
 
 func equal(a, b *uuid.UUID) bool {
@@ -194,8 +195,7 @@ func equal(a, b *uuid.UUID) bool {
 	return *a == *b
 }
 
-// administers reports whether the user keeps the organization from having no
-// administrator.
+// administers reports whether the user is an active administrator.
 func (u User) administers() bool { return !u.Disabled && slices.Contains(u.Roles, Admin) }
 
 func userOf(ctx context.Context, id uuid.UUID) (User, error) {

@@ -13,9 +13,9 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrKeyNotFound says that there is no such API key, or that it is not of the
-// caller's organization: nobody can tell these apart.
-var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "There is no such API key.")
+// ErrKeyNotFound is returned if the caller's organization has no such API key. It does not reveal
+// keys of other organizations.
+var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "API key not found.")
 
 // APIKey lets another system act in an organization, as itself: in the audit trail and in histories
 // its id replaces a user's. It belongs to the organization and has one of its users as owner. When
@@ -25,31 +25,30 @@ type APIKey struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
 	Name           string // what it is for
-	Begins         string // with these characters, by which people recognize it
+	Begins         string // the first characters of the key, by which people recognize it
 	Permissions    []identity.Permission
-	Networks       networkList // from which it may be used; none: all
+	Networks       networkList // networks from which it may be used; none: all
 	OwnedBy        uuid.UUID   // the owner, see [UserChange]
 	CreatedBy      uuid.UUID
 	CreatedAt      time.Time
 	ExpiresAt      *time.Time // nil: never, for keys of earlier versions
-	LastUsedAt     *time.Time // nil: not yet; about a minute late
+	LastUsedAt     *time.Time // up to a minute late
 	RevokedBy      *uuid.UUID
-	RevokedAt      *time.Time // nil: it was not
+	RevokedAt      *time.Time // nil: not revoked
 }
 
-// NewAPIKey is what a person enters of an API key.
+// NewAPIKey is the request for an API key.
 type NewAPIKey struct {
 	Name        string                // 1 to 100 characters
 	Permissions []identity.Permission // at least one; each held by the caller
 	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: the usual lifetime
-	Networks    []string              // from which it may be used, as CIDR or addresses; none: all
+	Networks    []string              // networks from which it may be used, as CIDR or addresses; none: all
 }
 
-// CreateKey makes an API key of the caller's organization, and returns it with its
-// text, which is shown now and never again: what is kept is a hash. The key holds
-// its permissions for the whole organization, so the caller must. Errors:
-// [fault.ErrInvalid], [ErrBeyondOwn], [identity.ErrPeopleOnly],
-// [identity.ErrForbidden] where the caller may not any more.
+// CreateKey creates an API key of the caller's organization. It returns the key with its text,
+// which is shown only once: the database stores a hash. The key holds its permissions for the
+// whole organization, and so must the caller. Errors: [fault.ErrInvalid], [ErrBeyondOwn],
+// [identity.ErrPeopleOnly], [identity.ErrForbidden] if the caller has just lost the permission.
 func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -59,9 +58,9 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 		return APIKey{}, "", err
 	}
 	now := s.now()
-	networks, wrong := parseNetworks(n.Networks)
-	if wrong = append(n.check(now, s.longestKey), wrong...); len(wrong) > 0 {
-		return APIKey{}, "", fault.InvalidFields(wrong...)
+	networks, fieldErrors := parseNetworks(n.Networks)
+	if fieldErrors = append(n.check(now, s.longestKey), fieldErrors...); len(fieldErrors) > 0 {
+		return APIKey{}, "", fault.InvalidFields(fieldErrors...)
 	}
 	if n.ExpiresAt == nil {
 		n.ExpiresAt = new(now.Add(min(s.usualKey, s.longestKey)))
@@ -72,10 +71,10 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 		Networks: networks, OwnedBy: caller.UserID,
 		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: inMicroseconds(n.ExpiresAt),
 	}
-	there := func(ctx context.Context) (bool, error) { return apiKeyExists(ctx, key.ID) }
+	stored := func(ctx context.Context) (bool, error) { return apiKeyExists(ctx, key.ID) }
 	_, err = db.Serializable(ctx, s.database, "api-key.create", func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -90,14 +89,14 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordKey(ctx, "api-key.create", key, now)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 	return key, text, err
 }
 
 func (n NewAPIKey) check(now time.Time, longest time.Duration) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	refuse := func(field, code, message string) {
-		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: code, Message: message})
 	}
 	if len(n.Permissions) == 0 {
 		refuse("permissions", "required", "must have at least 1 entry")
@@ -108,9 +107,9 @@ func (n NewAPIKey) check(now time.Time, longest time.Duration) []fault.Field {
 		case !slices.Contains(Permissions(), p):
 			refuse(field, "permission", "is not a permission")
 		case forPeople(p) != "":
-			refuse(field, "personal", "is for people only: no API key can hold it, as "+forPeople(p))
+			refuse(field, "personal", "cannot be held by an API key, because "+forPeople(p))
 		case slices.Contains(n.Permissions[:i], p):
-			refuse(field, "unique", "must not be given twice")
+			refuse(field, "unique", "must not be repeated")
 		}
 	}
 	if n.ExpiresAt != nil && !n.ExpiresAt.After(now) {
@@ -120,7 +119,7 @@ func (n NewAPIKey) check(now time.Time, longest time.Duration) []fault.Field {
 		const day = 24 * time.Hour
 		refuse("expiresAt", "max", fmt.Sprintf("must be at most %d days from now", longest/day))
 	}
-	return wrong
+	return fieldErrors
 }
 
 func inDocumentOrder(given []identity.Permission) []identity.Permission {
@@ -142,17 +141,17 @@ func (s *Service) Keys(ctx context.Context, owner, after uuid.UUID, limit int) (
 	})
 }
 
-// Key returns an API key. The error is [ErrKeyNotFound] where there is none.
+// Key returns an API key. The error is [ErrKeyNotFound].
 func (s *Service) Key(ctx context.Context, id uuid.UUID) (APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.get", func(ctx context.Context) (APIKey, error) {
 		return takeAPIKey(ctx, id)
 	})
 }
 
-// RevokeKey takes an API key away: from the moment at which this returns, this
-// instance does not let it in, nor does any other once it has heard of it, as of
-// access tokens (see [Service.Run]); streams that were opened with it end. One that was revoked before stays as it was. Errors:
-// [ErrKeyNotFound], [identity.ErrPeopleOnly].
+// RevokeKey revokes an API key. When it returns, this instance refuses the key; other instances
+// refuse it when they load the revocation, see [Service.Run]. Streams that were opened with the
+// key end. Revoking a revoked key changes nothing. Errors: [ErrKeyNotFound],
+// [identity.ErrPeopleOnly].
 func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -10,23 +10,23 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// An API key is its prefix, by which scanners for secrets find it in code and in
-// chats, then 256 random bits, then a checksum over both, so that what only looks
-// like a key is refused without asking anybody. All of it is letters, digits and
-// underscores: a double click selects it, and no URL or shell changes it.
+// An API key is a prefix, 256 random bits and a checksum over both. Secret scanners find keys by
+// the prefix. The checksum lets malformed keys be refused without a database query. A key has
+// only letters, digits and underscores, so a double click selects it and URLs and shells need no
+// escaping.
 //
 // For scanners: omni_key_[0-9A-Za-z]{49}
 const (
 	keyPrefix   = "omni_key_"
 	keyBits     = 256
-	keyDigits   = 43 // of base 62, for 256 bits
-	keyChecksum = 6  // of base 62, for 32 bits
+	keyDigits   = 43 // base-62 digits for 256 bits
+	keyChecksum = 6  // base-62 digits for 32 bits
 	keyBegins   = len(keyPrefix) + 4
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// newKey returns a key that nobody can guess.
+// newKey returns a new random key.
 func newKey() string {
 	var random [keyBits / 8]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -34,11 +34,10 @@ func newKey() string {
 	return text + checksum(text)
 }
 
-// isKey reports whether the text is meant to be an API key, rather than an access
-// token: those have dots and no underscore so early.
+// isKey reports whether the text has the prefix of an API key, which no access token has.
 func isKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }
 
-// isWhole reports whether a key was not garbled or made up: its checksum is right.
+// isWhole reports whether the checksum of a key is right.
 func isWhole(key string) bool {
 	const length = len(keyPrefix) + keyDigits + keyChecksum
 	if len(key) != length {
@@ -48,15 +47,15 @@ func isWhole(key string) bool {
 	return key[length-keyChecksum:] == checksum(body)
 }
 
-// hashOfKey is what is kept of a key. It needs neither salt nor work: 256 random
-// bits cannot be guessed, however fast.
+// hashOfKey returns the stored hash of a key. It needs neither salt nor a slow hash, because 256
+// random bits cannot be guessed.
 func hashOfKey(key string) db.Hash { return sha256.Sum256([]byte(key)) }
 
 func checksum(text string) string {
 	return digits(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), keyChecksum)
 }
 
-// digits writes the number with so many digits of base 62.
+// digits returns the number in base 62 with the given number of digits.
 func digits(n *big.Int, many int) string {
 	base, digit := big.NewInt(int64(len(base62))), new(big.Int)
 	text := make([]byte, many)

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/trail/trailtest"
 )
 
-func TestTheFormOfAKey(t *testing.T) {
+func TestAPIKeyFormat(t *testing.T) {
 	t.Parallel()
 	scanner := regexp.MustCompile(`^omni_key_[0-9A-Za-z]{49}$`)
 	seen := map[string]bool{}
@@ -26,7 +26,7 @@ func TestTheFormOfAKey(t *testing.T) {
 	}
 }
 
-func TestAGarbledKeyIsNotWhole(t *testing.T) {
+func TestMalformedAPIKeysAreDetected(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		key := newKey()
@@ -44,8 +44,8 @@ func TestAGarbledKeyIsNotWhole(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoKeyAsksNobody has no database that could be asked.
-func TestWhatIsNoKeyAsksNobody(t *testing.T) {
+// TestMalformedAPIKeysNeedNoQuery has no database.
+func TestMalformedAPIKeysNeedNoQuery(t *testing.T) {
 	t.Parallel()
 	s := &Service{failures: noLimit{}, audit: &trailtest.Book{}}
 	for _, text := range []string{keyPrefix, keyPrefix + strings.Repeat("0", 49), newKey() + "0", newKey()[:20]} {

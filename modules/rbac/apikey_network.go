@@ -28,13 +28,13 @@ type networkList []netip.Prefix
 // parseNetworks returns the networks, and an error for each invalid one. "203.0.113.7" is that
 // address alone.
 func parseNetworks(texts []string) (networkList, []fault.Field) {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	networks := networkList{}
 	for i, text := range texts {
 		network, err := parseNetwork(text)
 		switch {
 		case err != nil:
-			wrong = append(wrong, fault.Field{
+			fieldErrors = append(fieldErrors, fault.Field{
 				Field: fmt.Sprintf("networks[%d]", i), Code: "network",
 				Message: "must be a network such as 203.0.113.0/24 or 2001:db8::/32, or a single address",
 			})
@@ -43,11 +43,11 @@ func parseNetworks(texts []string) (networkList, []fault.Field) {
 		}
 	}
 	if len(networks) > maxNetworks {
-		wrong = append(wrong, fault.Field{
+		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "networks", Code: "max", Message: fmt.Sprintf("must have at most %d entries", maxNetworks),
 		})
 	}
-	return networks, wrong
+	return networks, fieldErrors
 }
 
 var errZone = errors.New("rbac: a network has a zone")

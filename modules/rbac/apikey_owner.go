@@ -43,7 +43,7 @@ func (s *Service) settleKeys(ctx context.Context, mine held, u User, heir *uuid.
 
 // bequeathKeys gives API keys another owner.
 func (s *Service) bequeathKeys(ctx context.Context, mine held, keys []APIKey, heir uuid.UUID, now time.Time) ([]APIKey, error) {
-	wrong := func(code, message string) error {
+	invalidHeir := func(code, message string) error {
 		return fault.InvalidFields(fault.Field{Field: "apiKeyOwnerId", Code: code, Message: message})
 	}
 	owner, err := takeUser(ctx, heir)
@@ -51,7 +51,7 @@ func (s *Service) bequeathKeys(ctx context.Context, mine held, keys []APIKey, he
 		return nil, err
 	}
 	if err != nil || owner.Disabled {
-		return nil, wrong("reference", "must be an enabled user of the organization")
+		return nil, invalidHeir("reference", "must be an enabled user of the organization")
 	}
 	theirs, err := heldBy(ctx, owner.Roles)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Service) bequeathKeys(ctx context.Context, mine held, keys []APIKey, he
 			return nil, err
 		}
 		if theirs.covers(key.holds()) != nil {
-			return nil, wrong("beyond", "must be a user who holds every permission of the API keys")
+			return nil, invalidHeir("beyond", "must be a user who holds every permission of the API keys")
 		}
 		keys[i].OwnedBy = heir
 		if err := updateKeyOwner(ctx, key.ID, heir); err != nil {

@@ -70,7 +70,7 @@ func TestAPIKeysContinueUnderAnotherOwner(t *testing.T) {
 	gone := k.hire(t, "gone@example.test", rbac.Admin)
 	k.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", gone.ID)
 	for name, heir := range map[string]uuid.UUID{
-		"who does not hold what the key may do": technician.ID, "who is disabled": gone.ID, "who does not exist": newID(),
+		"a user with fewer permissions": technician.ID, "a disabled user": gone.ID, "an unknown user": newID(),
 		"themselves": k.maker.ID,
 	} {
 		_, err := k.disable(&heir)

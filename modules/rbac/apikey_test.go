@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// as returns a context of somebody who has signed in.
+// as returns a context with the user as caller.
 func (d desk) as(t testing.TB, u rbac.User) context.Context {
 	t.Helper()
 	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: u.Email, Password: password})
@@ -25,14 +25,14 @@ func (d desk) as(t testing.TB, u rbac.User) context.Context {
 
 var reads = []identity.Permission{"patient:read", "authorization:read"}
 
-func TestAnAPIKey(t *testing.T) {
+func TestAPIKey(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	maker := d.hire(t, "ada@example.test", rbac.Admin)
 	admin := d.as(t, maker)
 	inAnHour := d.clock.now().Add(time.Hour)
 
-	t.Run("it lets one in as itself, with what it holds", func(t *testing.T) {
+	t.Run("it authenticates as itself, with its permissions", func(t *testing.T) {
 		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "Billing system", Permissions: reads})
 		require.NoError(t, err)
 		caller, err := d.Authenticate(t.Context(), text)
@@ -49,7 +49,7 @@ func TestAnAPIKey(t *testing.T) {
 		require.NotContains(t, stored, text)
 		require.NotContains(t, stored, text[len(key.Begins):])
 	})
-	t.Run("nobody gives more than they hold, nor what is for people", func(t *testing.T) {
+	t.Run("the creator must hold its permissions, and it cannot hold those for people", func(t *testing.T) {
 		fewer := map[identity.Permission]identity.Scope{}
 		for _, p := range rbac.Admin.Permissions() {
 			if p != "payer:change" {
@@ -67,7 +67,7 @@ func TestAnAPIKey(t *testing.T) {
 		stale := d.as(t, former)
 		d.exec(t, "UPDATE user_roles SET role = 'SCHEDULER' WHERE user_id = ?", former.ID)
 		_, _, err = d.CreateKey(stale, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"patient:read"}})
-		require.ErrorIs(t, err, identity.ErrForbidden, "what counts is what they hold now")
+		require.ErrorIs(t, err, identity.ErrForbidden, "the current permissions decide")
 		for field, n := range map[string]rbac.NewAPIKey{
 			"permissions":    {},
 			"permissions[0]": {Permissions: []identity.Permission{"user:grant"}},
@@ -79,7 +79,7 @@ func TestAnAPIKey(t *testing.T) {
 			require.Equal(t, []string{field}, wrongFields(t, err))
 		}
 	})
-	t.Run("it makes no keys, and is nobody", func(t *testing.T) {
+	t.Run("it cannot create keys and is not a user", func(t *testing.T) {
 		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
 		require.NoError(t, err)
 		caller, err := d.Authenticate(t.Context(), text)
@@ -91,7 +91,7 @@ func TestAnAPIKey(t *testing.T) {
 		_, err = d.Me(machine)
 		require.ErrorIs(t, err, identity.ErrPeopleOnly)
 	})
-	t.Run("it ends at its time, and its stream with it", func(t *testing.T) {
+	t.Run("it expires, and its streams end", func(t *testing.T) {
 		_, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads, ExpiresAt: &inAnHour})
 		require.NoError(t, err)
 		d.clock.advance(50 * time.Minute)
@@ -102,7 +102,7 @@ func TestAnAPIKey(t *testing.T) {
 		_, err = d.Authenticate(t.Context(), text)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 	})
-	t.Run("it ends with its revocation, once, and stays on the list", func(t *testing.T) {
+	t.Run("it can be revoked, once, and stays on the list", func(t *testing.T) {
 		key, text, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
 		require.NoError(t, err)
 		require.NoError(t, d.RevokeKey(admin, key.ID))
@@ -121,7 +121,7 @@ func TestAnAPIKey(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, all, revoked)
 	})
-	t.Run("it is not there for another organization", func(t *testing.T) {
+	t.Run("other organizations cannot find it", func(t *testing.T) {
 		key, _, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
 		require.NoError(t, err)
 		elsewhere := identity.With(t.Context(), identity.Caller{UserID: maker.ID, OrganizationID: d.found(t)})
@@ -136,7 +136,7 @@ func TestAnAPIKey(t *testing.T) {
 	})
 }
 
-func TestWhenAKeyWasLastUsed(t *testing.T) {
+func TestLastUseOfAPIKeysIsStored(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
@@ -152,14 +152,14 @@ func TestWhenAKeyWasLastUsed(t *testing.T) {
 		_, err := d.Authenticate(t.Context(), text)
 		require.NoError(t, err)
 	}
-	require.Nil(t, lastUsed(), "nothing is written while it is used")
+	require.Nil(t, lastUsed(), "uses are collected, not written immediately")
 	used := d.clock.now()
 	d.clock.advance(time.Hour)
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = d.KeepKeyUses(ended)
-	require.Error(t, err, "what cannot be written is kept")
+	require.Error(t, err, "failed writes are repeated")
 	n, err := d.KeepKeyUses(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
@@ -170,10 +170,10 @@ func TestWhenAKeyWasLastUsed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = d.KeepKeyUses(t.Context())
 	require.NoError(t, err)
-	require.WithinDuration(t, used.Add(2*time.Hour), *lastUsed(), 0, "another instance has seen it later")
+	require.WithinDuration(t, used.Add(2*time.Hour), *lastUsed(), 0, "another instance has stored a later use")
 }
 
-func TestAKeyIsRememberedUntilItIsRevoked(t *testing.T) {
+func TestAPIKeysAreCachedUntilTheyAreRevoked(t *testing.T) {
 	t.Parallel()
 	first := open(t).run(t)
 	second := first.secondInstance(t).run(t)
@@ -194,11 +194,11 @@ func TestAKeyIsRememberedUntilItIsRevoked(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := second.Authenticate(t.Context(), text)
 		return err != nil
-	}, soon, time.Millisecond, "the other instance has heard of it")
+	}, soon, time.Millisecond, "the other instance has loaded the revocation")
 	second.requireOut(t, text)
-	require.ErrorIs(t, listens.Err(), context.Canceled, "its streams have ended")
+	require.ErrorIs(t, listens.Err(), context.Canceled, "its streams end")
 
-	// The row is gone from where it is looked up, and nobody looks.
+	// The stored hash no longer matches, but the key is cached.
 	first.exec(t, "UPDATE api_keys SET hash = sha256('another') WHERE id = ?", other.ID)
 	first.requireIn(t, otherText)
 	first.clock.advance(15 * time.Minute)

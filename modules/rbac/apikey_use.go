@@ -14,16 +14,15 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// errKey is told of every key that is not good, whatever is wrong with it: one
-// that was revoked is, to whoever has it, as one that never was.
-var errKey = identity.ErrUnauthenticated.With(nil, "The API key is not valid: it was never made, or has expired, or was revoked.")
+// errKey is returned for every invalid key, so callers cannot tell revoked keys from unknown
+// ones.
+var errKey = identity.ErrUnauthenticated.With(nil, "The API key is invalid, expired or revoked.")
 
 var errKeyGarbled = errors.New("the checksum of the API key is wrong")
 
-// authenticateKey returns the caller that an API key stands for. What is no key of
-// this program by its form is refused without a look-up, and a key that was looked up
-// is remembered for as long as an access token lives: that it was revoked meanwhile
-// is known as it is of tokens, see [Service.RevokeKey].
+// authenticateKey returns the caller of an API key. It refuses malformed keys without a query. It
+// caches a verified key for the lifetime of an access token; revocations reach the cache as they
+// do for tokens, see [Service.RevokeKey].
 func (s *Service) authenticateKey(ctx context.Context, text string) (identity.Caller, error) {
 	if !isWhole(text) {
 		return identity.Caller{}, s.failed(ctx, failedKey, errKey.Because(errKeyGarbled))
@@ -61,11 +60,11 @@ func (s *Service) rememberedKey(hash db.Hash, now time.Time) *verified {
 	return v
 }
 
-// maxLookUps is how many keys are looked up at once: a flood of keys that are made
-// up, each with a right checksum, takes no more connections than that.
+// maxLookUps limits concurrent queries for keys, so that a flood of invented keys with valid
+// checksums cannot take all connections.
 const maxLookUps = 4
 
-// lookUpKey asks the database.
+// lookUpKey reads the key from the database.
 func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (*verified, error) {
 	select {
 	case s.lookUps <- struct{}{}:
@@ -87,15 +86,15 @@ func (s *Service) lookUpKey(ctx context.Context, hash db.Hash, now time.Time) (*
 	return found, nil
 }
 
-// keyOf finds the key of any organization that has the hash.
+// keyOf returns the key with the hash, of any organization.
 func (s *Service) keyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	return db.Snapshot(ctx, s.database, "api-key.find", func(ctx context.Context) (APIKey, error) {
 		return apiKeyOf(ctx, hash)
 	}, db.AllOrganizations())
 }
 
-// caller returns what the key may do until it is looked at again: a stream that
-// was opened with it ends as one does that was opened with an access token.
+// caller returns the caller of a key, valid until the given time. Streams that were opened with
+// the key end then, as with an access token.
 func (k APIKey) caller(until time.Time) identity.Caller {
 	if k.ExpiresAt != nil && k.ExpiresAt.Before(until) {
 		until = *k.ExpiresAt
@@ -103,22 +102,22 @@ func (k APIKey) caller(until time.Time) identity.Caller {
 	return identity.Caller{UserID: k.ID, Kind: identity.Machine, OrganizationID: k.OrganizationID, Permissions: k.holds(), Until: until}
 }
 
-// holds returns what the key may do, for all records of the organization.
+// holds returns the key's permissions, for all records of the organization.
 func (k APIKey) holds() held {
 	all := make(held, len(k.Permissions))
 	for _, p := range k.Permissions {
-		if forPeople(p) == "" { // it was otherwise, perhaps, when the key was made
+		if forPeople(p) == "" { // a key of an earlier version may have it
 			all[p] = identity.Organization
 		}
 	}
 	return all
 }
 
-// keyName names a key among those of all organizations.
+// keyName identifies a key across organizations.
 type keyName struct{ organization, id uuid.UUID }
 
-// uses remembers when keys were last used, until that is written down. The zero
-// value is empty; safe for concurrent use.
+// uses collects the times at which keys were last used, until they are written. The zero value is
+// empty. Safe for concurrent use.
 type uses struct {
 	mutex sync.Mutex
 	last  map[keyName]time.Time
@@ -136,7 +135,7 @@ func (u *uses) note(key identity.Caller, now time.Time) {
 	}
 }
 
-// take returns what was noted, and forgets it.
+// take returns the collected times and removes them.
 func (u *uses) take() map[keyName]time.Time {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -145,7 +144,7 @@ func (u *uses) take() map[keyName]time.Time {
 	return taken
 }
 
-// putBack notes what could not be written.
+// putBack adds times that could not be written.
 func (u *uses) putBack(taken map[keyName]time.Time) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -153,7 +152,7 @@ func (u *uses) putBack(taken map[keyName]time.Time) {
 		u.last = taken
 		return
 	}
-	maps.Copy(taken, u.last) // what came since is later
+	maps.Copy(taken, u.last) // times collected meanwhile are later
 	u.last = taken
 }
 

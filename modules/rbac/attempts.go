@@ -14,22 +14,22 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrSignInDelayed says that too many attempts have failed. It is the same for
-// addresses that nobody has.
-var ErrSignInDelayed = fault.Define(fault.TooMany, "sign-in-delayed", "Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.").
-	Carrying(delayed{}).Advising("Tell the person to wait as `Retry-After` says.")
+// ErrSignInDelayed is returned after too many failed attempts. It does not reveal whether the
+// address has an account.
+var ErrSignInDelayed = fault.Define(fault.TooMany, "sign-in-delayed", "Too many failed sign-in attempts. Wait before you try again.").
+	Carrying(delayed{}).Advising("Ask the user to wait for the time in `Retry-After`. Until then passwords are not checked.")
 
 // delayed are the details of [ErrSignInDelayed].
 type delayed struct{ wait time.Duration }
 
-// RetryAfter says when the next attempt is looked at.
+// RetryAfter returns the time until the next attempt is checked.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
 // throttleKey identifies a count of attempts: by purpose, subject and source. Keys can be compared
 // and reveal nothing, because people sometimes type a password into the e-mail field. Each part is
 // written with its length, so two different lists of parts never share a key.
 func (k key) throttleKey(purpose string, parts ...string) []byte {
-	mac := hmac.New(sha256.New, k.places)
+	mac := hmac.New(sha256.New, k.counters)
 	for _, part := range append([]string{purpose}, parts...) {
 		_ = binary.Write(mac, binary.BigEndian, uint64(len(part))) // never fails: hashes take all bytes
 		mac.Write([]byte(part))
@@ -37,8 +37,8 @@ func (k key) throttleKey(purpose string, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// place identifies an e-mail address and the network of a sign-in.
-func (k key) place(email, address string) []byte {
+// networkKey identifies an e-mail address and the network of a sign-in.
+func (k key) networkKey(email, address string) []byte {
 	return k.throttleKey("place", email, trail.Network(address))
 }
 
@@ -65,10 +65,10 @@ func (k key) proofCounter(user, signIn uuid.UUID) []byte {
 	return k.throttleKey("proof", user.String(), signIn.String())
 }
 
-// attempt counts an attempt of the place before any check. [forgetAttempts] removes it again after
+// attempt counts an attempt before any check. [forgetAttempts] removes it again after
 // a successful sign-in. The error is [ErrSignInDelayed].
-func (s *Service) attempt(ctx context.Context, place []byte) error {
-	_, err := s.attemptEach(ctx, [][]byte{place})
+func (s *Service) attempt(ctx context.Context, counter []byte) error {
+	_, err := s.attemptEach(ctx, [][]byte{counter})
 	return err
 }
 
@@ -80,30 +80,30 @@ func (s *Service) attemptAccounts(ctx context.Context, try *signInTry) error {
 	return err
 }
 
-// attemptEach counts an attempt for each place without too many failures, and returns the other
-// places. If the first place has too many failures, it counts none and returns [ErrSignInDelayed].
-func (s *Service) attemptEach(ctx context.Context, places [][]byte) (closed [][]byte, err error) {
+// attemptEach counts an attempt for each counter without too many failures, and returns the other
+// counters. If the first counter has too many failures, it counts none and returns [ErrSignInDelayed].
+func (s *Service) attemptEach(ctx context.Context, counters [][]byte) (closed [][]byte, err error) {
 	now := s.now()
 	type outcome struct {
 		closed [][]byte
-		wait   time.Duration // for the first place
+		wait   time.Duration // for the first counter
 	}
 	done, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (outcome, error) {
-		before, err := lockAttempts(ctx, places, now)
+		before, err := lockAttempts(ctx, counters, now)
 		if err != nil {
 			return outcome{}, err
 		}
 		var out outcome
 		counted := map[string]attempts{}
-		for i, place := range places {
-			after, wait := before[string(place)].try(now)
+		for i, counter := range counters {
+			after, wait := before[string(counter)].try(now)
 			switch {
 			case wait > 0 && i == 0:
 				return outcome{wait: wait}, nil
 			case wait > 0:
-				out.closed = append(out.closed, place)
+				out.closed = append(out.closed, counter)
 			default:
-				counted[string(place)] = after
+				counted[string(counter)] = after
 			}
 		}
 		return out, updateAttempts(ctx, counted)

@@ -23,7 +23,6 @@ func from(t testing.TB, address string) context.Context {
 	return trail.WithAddress(t.Context(), address)
 }
 
-// fail tries so many wrong passwords, and requires each to be refused as one.
 type deviceKey struct{}
 
 // withDevice returns a context whose attempts use a device token.
@@ -45,7 +44,7 @@ func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
 	}
 }
 
-// requireDelayed returns when the next attempt is looked at.
+// requireDelayed returns the time until the next attempt is checked.
 func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
 	_, err := d.try(ctx, email, password)
@@ -63,7 +62,7 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	// Whether the address has an account makes no difference.
 	for _, email := range []string{"ada@example.test", "nobody@example.test"} {
 		d.fail(t, away, email, 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, away, " "+email, password), "the right password is not looked at either")
+		require.Equal(t, time.Second, d.requireDelayed(t, away, " "+email, password), "the right password is not checked either")
 	}
 	d.clock.advance(time.Second)
 	for _, email := range []string{"ada@example.test", "nobody@example.test"} {
@@ -112,7 +111,7 @@ func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 	}
 }
 
-// TestFailuresOfOneNetworkDelayNoOther fails for days in one network.
+// TestFailuresOfOneNetworkDelayNoOther fails for days from one network.
 func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -122,7 +121,7 @@ func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 	for range 20 {
 		wait := d.requireDelayed(t, from(t, "2001:db8:1:2:3::4"), "ada@example.test", password) // the same /64
 		_, err := d.try(from(t, "2001:db8:1:3::1"), "ada@example.test", password)
-		require.NoError(t, err, "from a network that has never been seen")
+		require.NoError(t, err, "from an unknown network")
 		d.clock.advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
 	}
@@ -281,7 +280,7 @@ func (d desk) signed(t testing.TB, ctx context.Context, email string) rbac.Signe
 	return signed
 }
 
-// TestManyAttemptsAtOnceAreCounted: no more are looked at than one after the other.
+// TestManyAttemptsAtOnceAreCounted: concurrent attempts have the same limit as successive ones.
 func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	t.Parallel()
 	d := open(t)

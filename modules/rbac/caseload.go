@@ -12,16 +12,16 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of caseloads.
+// The errors of caseloads.
 var (
-	// ErrCaseloadOwnerNotFound: no such practitioner in the caller's organization.
-	ErrCaseloadOwnerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "There is no practitioner of that id who could have a caseload.")
-	// ErrNotAssigned: the patient is not on the caseload.
+	// ErrCaseloadOwnerNotFound is returned if the caller's organization has no such practitioner.
+	ErrCaseloadOwnerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "Practitioner not found.")
+	// ErrNotAssigned is returned if the patient is not on the caseload.
 	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.")
 )
 
-// Assignment says that a patient is on the caseload of a practitioner: whoever holds a
-// permission for the caseload holds it for the patient's records.
+// Assignment puts a patient on the caseload of a practitioner. Permissions that are held for the
+// caseload then include the patient's records.
 type Assignment struct {
 	OrganizationID uuid.UUID `json:"-"`
 	PractitionerID uuid.UUID `json:"practitionerId"`
@@ -30,8 +30,8 @@ type Assignment struct {
 	AssignedBy     uuid.UUID `json:"assignedBy"` // a user
 }
 
-// Caseload returns who is assigned to the practitioner, in the order of the patients'
-// ids. The error is [ErrCaseloadOwnerNotFound].
+// Caseload returns the assignments of a practitioner, sorted by patient id. The error is
+// [ErrCaseloadOwnerNotFound].
 func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assignment, error) {
 	return db.Snapshot(ctx, s.database, "caseload.get", func(ctx context.Context) ([]Assignment, error) {
 		found, err := caseloadOf(ctx, practitioner)
@@ -45,18 +45,18 @@ func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assig
 	})
 }
 
-// Assign puts a patient on the caseload of a practitioner. Who is on it already stays
-// as they are. Errors: [ErrCaseloadOwnerNotFound], [fault.ErrInvalid] where there is no
-// such patient, [ErrBeyondOwn] for callers who may not read all patients.
+// Assign puts a patient on the caseload of a practitioner. An existing assignment stays
+// unchanged. Errors: [ErrCaseloadOwnerNotFound], [fault.ErrInvalid] for an unknown patient,
+// [ErrBeyondOwn] for callers who may not read all patients.
 func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (Assignment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Assignment{}, err
 	}
-	made := Assignment{
+	assignment := Assignment{
 		OrganizationID: caller.OrganizationID, PractitionerID: practitioner, PatientID: patient, AssignedAt: s.now(), AssignedBy: caller.UserID,
 	}
-	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, "caseload.assign", func(ctx context.Context) (Assignment, error) {
 		users, err := rolesOfPractitioner(ctx, practitioner)
 		if err != nil {
@@ -65,21 +65,20 @@ func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (
 		if err := s.mayOpen(ctx, caseloadChange, users, identity.Caseload); err != nil {
 			return Assignment{}, err
 		}
-		there, err := assignmentOf(ctx, practitioner, patient)
-		if err != nil || there != nil {
-			return deref(there), err
+		existing, err := assignmentOf(ctx, practitioner, patient)
+		if err != nil || existing != nil {
+			return deref(existing), err
 		}
-		if err := insertAssignment(ctx, made); err != nil {
+		if err := insertAssignment(ctx, assignment); err != nil {
 			return Assignment{}, err
 		}
-		return made, s.recordReach(ctx, trail.Event{
-			Action: "caseload.assign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: made.AssignedAt,
+		return assignment, s.recordReach(ctx, trail.Event{
+			Action: "caseload.assign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: assignment.AssignedAt,
 		})
-	}, db.RetryConstraint("caseloads_pkey")) // somebody else has assigned the same patient meanwhile
+	}, db.RetryConstraint("caseloads_pkey")) // another caller has just assigned the same patient
 }
 
-// Unassign takes a patient from the caseload of a practitioner. The error is
-// [ErrNotAssigned].
+// Unassign takes a patient off the caseload of a practitioner. The error is [ErrNotAssigned].
 func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "caseload.unassign", func(ctx context.Context) (struct{}, error) {
 		if _, err := s.callerHolds(ctx, caseloadChange); err != nil {
@@ -119,7 +118,7 @@ func (h held) coversOpened(theirs held, scopes identity.Scope) error {
 	return h.covers(theirs.opened(scopes))
 }
 
-// seesAllPatients is what one needs to open records of patients to anybody.
+// seesAllPatients is what a caller needs to give access to patients' records.
 var seesAllPatients = held{patientRead: identity.Organization}
 
 func deref[T any](found *T) T {

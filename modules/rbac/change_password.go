@@ -10,17 +10,17 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// PasswordChange is the caller's password as it is, and as it is to be.
+// PasswordChange is the caller's current password and the new one.
 type PasswordChange struct {
 	Current string `json:"currentPassword" validate:"required"`
 	New     string `json:"newPassword" validate:"required"`
 }
 
-// ChangePassword changes the caller's password, and ends all of their sign-ins but
-// the one that asks: its refresh token goes on, and the access token that is returned
-// takes the place of its last one. Errors: [identity.ErrUnauthenticated],
-// [fault.ErrInvalid] for a current password that is not theirs and for a new one that
-// breaks a rule, [ErrSignInDelayed] after too many that are not theirs, [ErrSignInBusy].
+// ChangePassword changes the caller's password and ends all of their sign-ins but the current
+// one. The current sign-in keeps its refresh token and gets a new access token; the earlier one
+// becomes invalid. Errors: [identity.ErrUnauthenticated], [fault.ErrInvalid] for a wrong current
+// password or an invalid new one, [ErrSignInDelayed] after too many wrong passwords,
+// [ErrSignInBusy].
 func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedIn, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -30,9 +30,9 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if wrong := checkPassword(c.New, mine.User.Email); len(wrong) > 0 {
-		wrong[0].Field = "newPassword"
-		return SignedIn{}, fault.InvalidFields(wrong...)
+	if fieldErrors := checkPassword(c.New, mine.User.Email); len(fieldErrors) > 0 {
+		fieldErrors[0].Field = "newPassword"
+		return SignedIn{}, fault.InvalidFields(fieldErrors...)
 	}
 	counted, err := s.provePassword(ctx, caller, mine, c.Current, "currentPassword", "user.change-password")
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 	now := s.now()
 	in, err := db.Serializable(ctx, s.database, "user.change-password", func(ctx context.Context) (signIn, error) {
 		in, err := takeSignIn(ctx, caller.OrganizationID, caller.UserID, caller.SignInID, now)
-		if db.IsNotFound(err) { // it has ended meanwhile, or an attempt before this one has done it
+		if db.IsNotFound(err) { // it has just ended, or an earlier attempt has committed
 			return signIn{}, identity.ErrUnauthenticated
 		}
 		if err != nil {
@@ -68,7 +68,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedI
 		}
 		return in, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, "user.change-password")})
 	})
-	if db.IsNotFound(err) { // somebody has changed the password in the meantime
+	if db.IsNotFound(err) { // the password was changed by another request
 		return SignedIn{}, identity.ErrUnauthenticated
 	}
 	if err != nil {

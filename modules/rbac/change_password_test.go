@@ -56,8 +56,8 @@ func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
 }
 
-// TestWhoHasATokenOnlyDoesNotGuessThePassword: attempts are counted here as well.
-func TestWhoHasATokenOnlyDoesNotGuessThePassword(t *testing.T) {
+// TestAStolenTokenCannotGuessThePassword: attempts to change the password are counted too.
+func TestAStolenTokenCannotGuessThePassword(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	u := d.hire(t, "ada@example.test", rbac.Scheduler)
@@ -77,9 +77,9 @@ func TestWhoHasATokenOnlyDoesNotGuessThePassword(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestAPasswordThatWasLongEnoughBeforeGoesOn: what is asked of new passwords is not asked
-// of old ones, until they are changed.
-func TestAPasswordThatWasLongEnoughBeforeGoesOn(t *testing.T) {
+// TestShortPasswordsOfEarlierVersionsStillWork: the rules for new passwords do not apply to
+// existing ones until they are changed.
+func TestShortPasswordsOfEarlierVersionsStillWork(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Scheduler)

@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-func TestACombinationOfRolesMayDoWhatAnyOfThemMay(t *testing.T) {
+func TestRolesCombineTheirPermissions(t *testing.T) {
 	t.Parallel()
 	var g grants
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,12 +15,13 @@ import (
 	"omnirapeutic/platform/trail/trailtest"
 )
 
-func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
+func TestSignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	t.Parallel()
 	database := dbtest.Open(t, dbtest.WithMaxConns(1))
 	logger := logtest.Logger()
 	s := New(Dependencies{
-		Database: database, Audit: &trailtest.Book{}, Clock: time.Now, NewID: uuid.New, Logger: logger, Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
+		Database: database, Audit: &trailtest.Book{}, Clock: time.Now, NewID: uuid.New, Logger: logger,
+		Secret: []byte(testSecret), Lifetime: time.Minute, Quick: true,
 	})
 	require.True(t, s.passwords.threads.TryAcquire(s.passwords.size))
 	done := make(chan error)
@@ -37,7 +38,7 @@ func TestASignInHoldsNoConnectionWhileItWaitsToHash(t *testing.T) {
 	require.ErrorIs(t, <-done, ErrWrongCredentials)
 }
 
-func TestASecretThatIsTooShortIsNotUsed(t *testing.T) {
+func TestShortSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	require.Panics(t, func() { New(Dependencies{Secret: make([]byte, MinSecret-1), Lifetime: time.Minute}) })
 	require.Panics(t, func() { New(Dependencies{Secret: make([]byte, MinSecret)}) })

@@ -2,27 +2,25 @@ package rbac
 
 import "time"
 
-// How often somebody may try. NIST SP 800-63B-4, section 3.2.2, wants no more than 100
-// failed attempts in a row to be taken for one account, and names growing delays as a
-// way to get there.
+// Limits of failed attempts. NIST SP 800-63B-4, section 3.2.2, allows at most 100 consecutive
+// failed attempts for one account and recommends growing delays.
 const (
-	freeAttempts = 10               // without any delay: fingers slip, and several devices sign in at once
-	maxAttempts  = 100              // then nothing is looked at before a day is over
-	longestDelay = 15 * time.Minute // before that
-	forgetAfter  = 24 * time.Hour   // of no attempt
+	freeAttempts = 10               // without delay: people mistype, and several devices sign in at once
+	maxAttempts  = 100              // then no attempt is checked for a day
+	longestDelay = 15 * time.Minute // before maxAttempts
+	forgetAfter  = 24 * time.Hour   // after the last attempt
 )
 
-// attempts are what is known of attempts to sign in that have not led to a sign-in.
-// The zero value is none.
+// attempts counts consecutive failed attempts to sign in. The zero value has none.
 type attempts struct {
 	failures int
 	lastAt   time.Time
-	openAt   time.Time // before, no password is looked at
+	openAt   time.Time // attempts before this time are refused without a check
 }
 
-// try decides whether one more attempt may be made. It is counted as a failure before
-// anything is looked at, so that many at once are not more than many after each other.
-// One that comes too early is not counted, and waits for as long as is told.
+// try decides whether another attempt may be made. An accepted attempt counts as a failure before
+// it is checked, so that concurrent attempts cannot exceed the limit. A refused attempt is not
+// counted; wait is the time until the next one is accepted.
 func (a attempts) try(now time.Time) (after attempts, wait time.Duration) {
 	if !a.lastAt.IsZero() && now.Sub(a.lastAt) >= forgetAfter {
 		a = attempts{}
@@ -35,8 +33,8 @@ func (a attempts) try(now time.Time) (after attempts, wait time.Duration) {
 	return a, 0
 }
 
-// delayAfter is how long nothing is looked at after so many failures: a second after
-// the tenth, and twice as long after each further one.
+// delayAfter returns the delay after a number of failures: one second after the tenth, doubled
+// with each further one.
 func delayAfter(failures int) time.Duration {
 	switch {
 	case failures < freeAttempts:

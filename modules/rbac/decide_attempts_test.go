@@ -20,7 +20,7 @@ func TestDelaysGrow(t *testing.T) {
 		want := time.Duration(seconds * float64(time.Second))
 		same, wait := a.try(now)
 		require.Equal(t, want, wait)
-		require.Equal(t, a, same, "one that comes too early is not counted")
+		require.Equal(t, a, same, "a refused attempt is not counted")
 		_, wait = a.try(now.Add(want - time.Millisecond))
 		require.Equal(t, time.Millisecond, wait)
 		now = now.Add(want)
@@ -29,9 +29,8 @@ func TestDelaysGrow(t *testing.T) {
 	}
 }
 
-// TestNoMoreThanAHundredAttempts are taken within the days that they take, however
-// patient somebody is.
-func TestNoMoreThanAHundredAttempts(t *testing.T) {
+// TestAtMostAHundredAttemptsAreAccepted, no matter how long an attacker waits between them.
+func TestAtMostAHundredAttemptsAreAccepted(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
 	now := start
@@ -55,16 +54,16 @@ func TestNoMoreThanAHundredAttempts(t *testing.T) {
 	require.Equal(t, 1, a.failures, "forgotten")
 }
 
-func TestAPlaceIsOneHoldersNetwork(t *testing.T) {
+func TestThrottleKeysDifferByAddressAndNetwork(t *testing.T) {
 	t.Parallel()
 	k := newSigningKey([]byte(testSecret))
-	at := func(address string) []byte { return k.place("ada@example.test", address) }
+	at := func(address string) []byte { return k.networkKey("ada@example.test", address) }
 	require.Equal(t, at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"))
 	require.NotEqual(t, at("2001:db8:1:2::1"), at("2001:db8:1:3::1"))
 	require.NotEqual(t, at("192.0.2.1"), at("192.0.2.2"))
 	require.NotEqual(t, at("192.0.2.1"), at(""))
-	require.NotEqual(t, at("192.0.2.1"), k.place("bo@example.test", "192.0.2.1"))
-	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).place("ada@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), k.networkKey("bo@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).networkKey("ada@example.test", "192.0.2.1"))
 	require.NotContains(t, string(at("192.0.2.1")), "ada")
 }
 

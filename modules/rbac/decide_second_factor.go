@@ -8,61 +8,60 @@ import (
 )
 
 const (
-	// enrolmentTime is for how long a second factor that was begun can be confirmed.
+	// enrolmentTime is how long a new second factor can be confirmed.
 	enrolmentTime = 15 * time.Minute
-	// maxWrongCodes is how many wrong codes in a row are looked at, wherever they come
-	// from and over however many days; then the app's are not looked at any more. NIST
-	// SP 800-63B-4, section 3.2.2, wants no more than 100. A recovery code lets the user
-	// in, and is too long for anybody to guess.
+	// maxWrongCodes limits consecutive wrong codes from all sources, without a time limit. Then only
+	// recovery codes are accepted, which are too long to guess. NIST SP 800-63B-4, section 3.2.2,
+	// allows at most 100.
 	maxWrongCodes = 100
 )
 
-// factor is the second factor of a user. The zero value is none.
+// factor is the second factor of a user. The zero value means that there is none.
 type factor struct {
 	OrganizationID uuid.UUID  `gorm:"primaryKey"`
 	UserID         uuid.UUID  `gorm:"primaryKey"`
-	Secret         []byte     // sealed
-	BegunAt        time.Time  // the first time that it could be confirmed
-	ConfirmedAt    *time.Time // nil: it does not count
-	LastStep       int64      // whose code was accepted last
-	WrongCodes     int        // since the last right one
+	Secret         []byte     // encrypted
+	BegunAt        time.Time  // when enrolment began
+	ConfirmedAt    *time.Time // nil: not yet in use
+	LastStep       int64      // the step of the last accepted code
+	WrongCodes     int        // since the last accepted code
 }
 
 // TableName names the table for gorm.
 func (factor) TableName() string { return "second_factors" }
 
-// isOn reports whether the user signs in with it.
+// isOn reports whether the second factor was confirmed.
 func (f factor) isOn() bool { return f.ConfirmedAt != nil }
 
-// isBegun reports whether it can be confirmed.
+// isBegun reports whether the enrolment can be confirmed.
 func (f factor) isBegun(now time.Time) bool {
 	return f.UserID != uuid.Nil && !f.isOn() && now.Before(f.BegunAt.Add(enrolmentTime))
 }
 
-// about is what the seal of a secret is about: nobody else can be given it.
+// about returns the additional data of the encrypted secret, which binds it to the user.
 func (f factor) about() []byte {
 	return append(f.OrganizationID[:len(f.OrganizationID):len(f.OrganizationID)], f.UserID[:]...)
 }
 
-// verdict says why a code does not do, to those who may read the trail; empty: it does.
+// verdict is the reason for refusing a code, for the audit trail; empty: the code is accepted.
 type verdict string
 
 const (
 	codeGood    verdict = ""
-	codeMissing verdict = "code-missing" // nothing was given yet: no denial
+	codeMissing verdict = "code-missing" // no code was given yet, which is no denial
 	codeWrong   verdict = "code"
 	codeUsed    verdict = "code-used"
-	codeLocked  verdict = "code-locked" // the app's are not looked at: see judge
+	codeLocked  verdict = "code-locked" // codes of the app are refused: see judge
 )
 
-// proof is what a code proves, until it is spent: the step whose code it is, or the
-// hash of a recovery code, which the database knows or not.
+// proof is an accepted code that is not yet used up: the step of an app code, or the hash of a
+// recovery code that the database must still confirm.
 type proof struct {
 	step     int64
 	recovery []byte
 }
 
-// name is what the trail calls it; empty where nothing was proven.
+// name returns the proof's name in the audit trail; empty: nothing was proven.
 func (p proof) name() string {
 	switch {
 	case p.step != 0:
@@ -73,8 +72,8 @@ func (p proof) name() string {
 	return ""
 }
 
-// judge says what a code is worth at a moment. Without a secret, which could not be
-// opened, no code of the app is looked at: those of an empty one anybody can compute.
+// judge checks a code at the given time. Without a secret, because it could not be decrypted, it
+// accepts no code of the app: anyone can compute the codes of an empty secret.
 func (f factor) judge(secret totpSecret, given string, now time.Time) (proof, verdict) {
 	given = strings.TrimSpace(given)
 	if given == "" {

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/encryption"
 )
 
-func TestWhatACodeIsWorth(t *testing.T) {
+func TestJudgeChecksCodes(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, time.March, 2, 15, 0, 12, 0, time.UTC)
 	secret, present := totpSecret("12345678901234567890"), stepAt(now)
@@ -28,24 +28,24 @@ func TestWhatACodeIsWorth(t *testing.T) {
 		proof  proof
 		why    verdict
 	}{
-		"the present one":                          {fresh, secret, code(0), proof{step: present}, codeGood},
-		"written in two groups":                    {fresh, secret, " " + code(0)[:3] + " " + code(0)[3:] + " ", proof{step: present}, codeGood},
-		"the one before":                           {fresh, secret, code(-1), proof{step: present - 1}, codeGood},
-		"the next":                                 {fresh, secret, code(1), proof{step: present + 1}, codeGood},
-		"an older one":                             {fresh, secret, code(-2), proof{}, codeWrong},
-		"a later one":                              {fresh, secret, code(2), proof{}, codeWrong},
-		"none":                                     {fresh, secret, "  ", proof{}, codeMissing},
-		"one that was used":                        {factor{LastStep: present}, secret, code(0), proof{}, codeUsed},
-		"one before that which was used":           {factor{LastStep: present}, secret, code(-1), proof{}, codeUsed},
-		"the one after that which was used":        {factor{LastStep: present}, secret, code(1), proof{step: present + 1}, codeGood},
-		"after 99 wrong ones":                      {worn(99), secret, code(0), proof{step: present}, codeGood},
-		"after 100 wrong ones":                     {worn(100), secret, code(0), proof{}, codeLocked},
-		"a recovery code after 100 wrong ones":     {worn(100), secret, recovery, proof{recovery: hash}, codeGood},
-		"a code where the secret cannot be read":   {fresh, nil, totpSecret{}.code(present, codeDigits), proof{}, codeLocked},
-		"a recovery code where it cannot be read":  {fresh, nil, strings.ToLower(recovery), proof{recovery: hash}, codeGood},
-		"what is nearly a recovery code":           {fresh, secret, recovery[1:], proof{}, codeWrong},
-		"a recovery code without its hyphens":      {fresh, secret, strings.ReplaceAll(recovery, "-", ""), proof{recovery: hash}, codeGood},
-		"letters that no recovery code is made of": {fresh, secret, strings.Repeat("1", 24), proof{}, codeWrong},
+		"the current code":                               {fresh, secret, code(0), proof{step: present}, codeGood},
+		"written in two groups":                          {fresh, secret, " " + code(0)[:3] + " " + code(0)[3:] + " ", proof{step: present}, codeGood},
+		"the previous code":                              {fresh, secret, code(-1), proof{step: present - 1}, codeGood},
+		"the next code":                                  {fresh, secret, code(1), proof{step: present + 1}, codeGood},
+		"an older code":                                  {fresh, secret, code(-2), proof{}, codeWrong},
+		"a later code":                                   {fresh, secret, code(2), proof{}, codeWrong},
+		"no code":                                        {fresh, secret, "  ", proof{}, codeMissing},
+		"a used code":                                    {factor{LastStep: present}, secret, code(0), proof{}, codeUsed},
+		"a code before the last used one":                {factor{LastStep: present}, secret, code(-1), proof{}, codeUsed},
+		"the code after the last used one":               {factor{LastStep: present}, secret, code(1), proof{step: present + 1}, codeGood},
+		"after 99 wrong codes":                           {worn(99), secret, code(0), proof{step: present}, codeGood},
+		"after 100 wrong codes":                          {worn(100), secret, code(0), proof{}, codeLocked},
+		"a recovery code after 100 wrong codes":          {worn(100), secret, recovery, proof{recovery: hash}, codeGood},
+		"a code if the secret cannot be decrypted":       {fresh, nil, totpSecret{}.code(present, codeDigits), proof{}, codeLocked},
+		"a recovery code if it cannot be decrypted":      {fresh, nil, strings.ToLower(recovery), proof{recovery: hash}, codeGood},
+		"an incomplete recovery code":                    {fresh, secret, recovery[1:], proof{}, codeWrong},
+		"a recovery code without its hyphens":            {fresh, secret, strings.ReplaceAll(recovery, "-", ""), proof{recovery: hash}, codeGood},
+		"letters outside the alphabet of recovery codes": {fresh, secret, strings.Repeat("1", 24), proof{}, codeWrong},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,11 +65,11 @@ func TestRecoveryCodes(t *testing.T) {
 		require.False(t, seen[each])
 		seen[each] = true
 		sum := sha256.Sum256([]byte(strings.ReplaceAll(each, "-", "")))
-		require.Equal(t, sum[:], recoveryHash(each), "anybody who has the code can compute what is kept")
+		require.Equal(t, sum[:], recoveryHash(each), "the hash needs no secret")
 	}
 }
 
-func TestAnEnrolmentEnds(t *testing.T) {
+func TestEnrolmentsExpire(t *testing.T) {
 	t.Parallel()
 	begun := time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
 	f := factor{UserID: uuid.New(), BegunAt: begun}
@@ -81,13 +81,15 @@ func TestAnEnrolmentEnds(t *testing.T) {
 	require.True(t, f.isOn())
 }
 
-// TestAFactorIsBoundToItsUser: what was sealed for one is nothing for another, and a
-// former secret still opens it.
+// TestAFactorIsBoundToItsUser: a secret cannot be decrypted for another user. A former key still
+// decrypts it.
 func TestAFactorIsBoundToItsUser(t *testing.T) {
 	t.Parallel()
 	old, mine := encryption.New("test", []byte("the first secret")), factor{OrganizationID: uuid.New(), UserID: uuid.New()}
 	sealed := old.Seal([]byte("text"), mine.about())
-	for _, other := range []factor{{mine.OrganizationID, uuid.New(), nil, time.Time{}, nil, 0, 0}, {uuid.New(), mine.UserID, nil, time.Time{}, nil, 0, 0}} {
+	for _, other := range []factor{
+		{OrganizationID: mine.OrganizationID, UserID: uuid.New()}, {OrganizationID: uuid.New(), UserID: mine.UserID},
+	} {
 		_, _, err := old.OpenStale(sealed, other.about())
 		require.ErrorIs(t, err, encryption.ErrSeal)
 	}

@@ -133,7 +133,7 @@ var powers = map[string]power{
 		_, err := d.Assign(ctx, d.practitioner, d.patient)
 		return err
 	}},
-	"say who is a practitioner": {
+	"set the practitioner of a user": {
 		gives: func(theirs scopesOf) scopesOf { return union(theirs, opened(identity.Self|identity.Caseload)(theirs)) },
 		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 			d.exec(t, "UPDATE users SET practitioner_id = NULL")
@@ -289,7 +289,7 @@ func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 		"payer:read": identity.Organization, "patient:read": identity.Caseload | identity.Child,
 		"session:read": identity.Self,
 	}
-	for _, name := range names { // each once allowed and once refused, whatever is drawn
+	for _, name := range names { // each once allowed and once refused, whatever the drawn sets are
 		require.False(t, holds(scopesOf{}, powers[name].gives(receives)))
 		try(t, name, scopesOf{}, maps.Clone(receives))
 		require.True(t, holds(shippedTo(rbac.Admin), powers[name].gives(receives)))
@@ -297,7 +297,7 @@ func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 	}
 	narrow, wider := shippedTo(rbac.Admin), scopesOf{"session:read": identity.Self | identity.Caseload | identity.Child}
 	narrow["session:read"] = identity.Self
-	for _, name := range names { // who gives holds the permission, for fewer records
+	for _, name := range names { // the giver holds the permission for fewer records
 		require.False(t, holds(narrow, powers[name].gives(wider)))
 		try(t, name, maps.Clone(narrow), maps.Clone(wider))
 	}

@@ -26,7 +26,7 @@ const (
 	deviceLifetime = 180 * 24 * time.Hour
 
 	deviceIDLength     = 16
-	deviceTimeOffset   = deviceIDLength + 2*len(uuid.UUID{}) // behind the organization and the user
+	deviceTimeOffset   = deviceIDLength + 2*len(uuid.UUID{}) // after the organization and the user
 	deviceSignedLength = deviceTimeOffset + 8
 	deviceLength       = deviceSignedLength + sha256.Size
 )

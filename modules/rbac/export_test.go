@@ -19,13 +19,13 @@ func CountHashes(s *Service) *atomic.Int64 {
 	return &n
 }
 
-// Revoke is what use cases call in the transaction of a change.
+// Revoke exports revoke.
 func Revoke(ctx context.Context, s *Service, u User) error {
 	_, err := s.revoke(ctx, u.OrganizationID, u.ID)
 	return err
 }
 
-// CodeAt is what an app with the secret, as people type it, shows at a moment.
+// CodeAt returns the code of an authenticator app with the given secret.
 func CodeAt(secret string, at time.Time) string {
 	raw, err := base32Text.DecodeString(secret)
 	if err != nil {

@@ -11,13 +11,12 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// accessChannel is where instances tell each other that something was changed.
+// accessChannel is the notification channel for revocations.
 const accessChannel = "omnirapeutic_access"
 
-// revoke ends, in the transaction of the context, everything that a user has: access
-// tokens hold no more, on any instance, once it has committed, and no sign-in can be
-// refreshed. It returns the epoch of tokens that are made from now on. Whoever calls
-// it records why. The error is gorm's where there is no such user.
+// revoke ends all sign-ins of a user and invalidates their access tokens on every instance, if
+// the transaction of the context commits. It returns the epoch of new tokens. The caller records
+// the reason. The error is gorm's if there is no such user.
 func (s *Service) revoke(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
 	epoch, err = raiseEpoch(ctx, organization, user)
 	if err != nil {
@@ -26,9 +25,9 @@ func (s *Service) revoke(ctx context.Context, organization, user uuid.UUID) (epo
 	return epoch, s.announce(ctx, organization, change{subject{ofUser, user}, epoch, s.now()})
 }
 
-// announce makes changes known to every instance, if and when the transaction of
-// the context commits: to this one at once, to the others by NOTIFY, and by their
-// next look where that is lost.
+// announce publishes changes to every instance if the transaction of the context commits: to this
+// one immediately, to the others by NOTIFY. An instance that misses a notification finds the
+// change at its next poll.
 func (s *Service) announce(ctx context.Context, organization uuid.UUID, changes ...change) error {
 	if err := db.AfterCommit(ctx, func(context.Context) { s.standing.apply(changes...) }); err != nil {
 		return err
@@ -36,23 +35,23 @@ func (s *Service) announce(ctx context.Context, organization uuid.UUID, changes 
 	return insertChanges(ctx, organization, changes)
 }
 
-// While returns a context that ends when the caller's access token is revoked, for
-// answers that go on for long, and what must be called when they end.
+// While returns a context for long responses, which ends when the caller's access token is
+// revoked. Call the returned function when the response ends.
 func (s *Service) While(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc) {
 	return s.standing.while(ctx, caller)
 }
 
-// Learn reads what has been revoked since it was read last. Once it was called, it
-// must be called again and again, as [Service.Run] does: when it has not succeeded for
-// five seconds, [Service.Authenticate] lets nobody in. Before the first time the
-// service knows of its own changes only, which is enough for commands and tests.
+// Learn loads the revocations since the last call. After the first call, [Service.Run] must
+// repeat it: if no call succeeds for five seconds, [Service.Authenticate] refuses all tokens.
+// Before the first call the service knows only its own revocations, which is enough for commands
+// and tests.
 func (s *Service) Learn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	began := time.Now() //nolint:forbidigo // silence is real time, whatever the clock says
+	began := time.Now() //nolint:forbidigo // real time, whatever the clock returns
 	since := s.standing.next()
 	found, upTo, err := s.changesSince(ctx, since)
-	if err == nil && upTo < since { // another database, or one that was restored: its transactions are counted anew
+	if err == nil && upTo < since { // another or restored database: transaction numbers start over
 		found, upTo, err = s.changesSince(ctx, 0)
 	}
 	if err != nil {
@@ -78,7 +77,7 @@ func (s *Service) Run(ctx context.Context) {
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
-		s.database.Listen(ctx, accessChannel, told{wake, s.logger})
+		s.database.Listen(ctx, accessChannel, accessListener{wake, s.logger})
 	}()
 	defer func() { <-listening }()
 	poll := time.NewTicker(pollEvery)
@@ -92,14 +91,14 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		if err := s.Learn(ctx); err != nil && ctx.Err() == nil {
 			s.logger.WithFields(logrus.Fields{"event": "access_unknown", "error": err}).
-				Warn("what other instances have revoked cannot be read; soon nobody is let in any more")
+				Warn("cannot load the revocations of other instances; all access tokens will be refused soon")
 		}
 		s.standing.tidy(s.now().Add(-keepChanges))
 	}
 }
 
-// keepPlaces is how long an ended sign-in is kept, as a record of the user's networks.
-const keepPlaces = 30 * 24 * time.Hour
+// keepEnded is how long an ended sign-in is kept, as a record of the user's networks.
+const keepEnded = 30 * 24 * time.Hour
 
 // Sweep removes outdated rows of sign-ins of all organizations and returns their number. Indexes:
 // see migrations 00036 and 00052.
@@ -114,7 +113,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 		{Table: "second_factors", Where: "confirmed_at IS NULL", Time: "begun_at", Before: now.Add(-enrolmentTime)},
 		{Table: "provider_link_requests", Time: "expires_at", Before: now},
 		{Table: "password_resets", Time: "expires_at", Before: now},
-		{Table: "sign_ins", Where: "NOT tokens_kept", Time: signInEnd, Before: now.Add(-keepPlaces)},
+		{Table: "sign_ins", Where: "NOT tokens_kept", Time: signInEnd, Before: now.Add(-keepEnded)},
 	} {
 		r.Operation = "access.sweep"
 		n, err := db.RemoveOld(ctx, s.database, r)
@@ -141,27 +140,27 @@ func (s *Service) removeTokens(ctx context.Context, now time.Time) (removed int6
 	}
 }
 
-// told has the instance look when another tells that something was changed.
-type told struct {
+// accessListener polls when another instance publishes a change.
+type accessListener struct {
 	wake   chan<- struct{}
 	logger logrus.FieldLogger
 }
 
-func (t told) signal() {
+func (t accessListener) signal() {
 	select {
 	case t.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // a poll is already due
 	}
 }
 
 // Connected implements [db.Listener].
-func (t told) Connected() { t.signal() }
+func (t accessListener) Connected() { t.signal() }
 
 // Notified implements [db.Listener].
-func (t told) Notified(string) { t.signal() }
+func (t accessListener) Notified(string) { t.signal() }
 
 // Lost implements [db.Listener].
-func (t told) Lost(err error) {
+func (t accessListener) Lost(err error) {
 	t.logger.WithFields(logrus.Fields{"event": "listen_lost", "error": err}).
-		Warn("other instances cannot be heard for now; what they revoke is known a second later")
+		Warn("cannot receive notifications of other instances; their revocations arrive up to a second late")
 }

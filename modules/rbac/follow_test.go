@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// soon is longer than anything takes that does happen.
+// soon is the time limit for expected changes, longer than any of them takes.
 const soon = 20 * time.Second
 
 // secondInstance returns another instance on the same database.
@@ -23,7 +23,7 @@ func (d desk) secondInstance(t testing.TB) desk {
 	return d
 }
 
-// run has the instance do its work until the test ends.
+// run runs the instance's background work until the test ends.
 func (d desk) run(t testing.TB) desk {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,7 +54,7 @@ func (d desk) requireOut(t testing.TB, token string) {
 	require.Zero(t, caller)
 }
 
-// change makes a change to a user and revokes what they have, as use cases do.
+// change changes a user and revokes their sign-ins, as use cases do.
 func (d desk) change(t testing.TB, u rbac.User, sql string, fail bool) error {
 	t.Helper()
 	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
@@ -73,9 +73,9 @@ func (d desk) change(t testing.TB, u rbac.User, sql string, fail bool) error {
 	return err
 }
 
-// TestWhatIsRevokedHoldsNowhere has a user's roles, status and tokens change at one
-// instance, and looks at both.
-func TestWhatIsRevokedHoldsNowhere(t *testing.T) {
+// TestRevocationsReachAllInstances changes a user's roles, status and tokens at one instance and
+// checks both.
+func TestRevocationsReachAllInstances(t *testing.T) {
 	t.Parallel()
 	first := open(t).run(t)
 	second := first.secondInstance(t).run(t)
@@ -111,7 +111,7 @@ func TestWhatIsRevokedHoldsNowhere(t *testing.T) {
 	}
 	caller, err := second.Authenticate(t.Context(), second.signIn(t, u.Email))
 	require.NoError(t, err)
-	require.Equal(t, []string{"BILLER"}, caller.Roles, "the next token says what holds")
+	require.Equal(t, []string{"BILLER"}, caller.Roles, "the next token has the current roles")
 
 	token := second.signIn(t, u.Email)
 	require.NoError(t, first.change(t, u, "UPDATE users SET status = 'DISABLED' WHERE id = ?", false))
@@ -120,7 +120,7 @@ func TestWhatIsRevokedHoldsNowhere(t *testing.T) {
 	require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 }
 
-func TestWhatIsNotCommittedRevokesNothing(t *testing.T) {
+func TestRolledBackChangesRevokeNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t).run(t)
 	u := d.hire(t, "ada@example.test", rbac.Scheduler)
@@ -130,8 +130,8 @@ func TestWhatIsNotCommittedRevokesNothing(t *testing.T) {
 	d.requireIn(t, token)
 }
 
-// TestALookFindsWhatNobodyTold has instances that listen to nobody.
-func TestALookFindsWhatNobodyTold(t *testing.T) {
+// TestPollFindsMissedRevocations has instances that receive no notifications.
+func TestPollFindsMissedRevocations(t *testing.T) {
 	t.Parallel()
 	first := open(t)
 	second := first.secondInstance(t)
@@ -149,9 +149,9 @@ func TestALookFindsWhatNobodyTold(t *testing.T) {
 	third.requireIn(t, third.signIn(t, u.Email))
 }
 
-// TestALookMissesNoTransaction has one that began before a look commit after a later
-// one has been seen.
-func TestALookMissesNoTransaction(t *testing.T) {
+// TestPollFindsLateCommits has a transaction that began before a poll commit after a later
+// transaction was loaded.
+func TestPollFindsLateCommits(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	looker, second := d.secondInstance(t), d.secondInstance(t)
@@ -161,7 +161,7 @@ func TestALookMissesNoTransaction(t *testing.T) {
 		if err := rbac.Revoke(ctx, d.Service, slow); err != nil {
 			return struct{}{}, err
 		}
-		alone := context.Background() // another transaction beside this one
+		alone := context.Background() // another transaction than the test's
 		_, err := db.Serializable(alone, second.database, "test", func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, rbac.Revoke(ctx, second.Service, quick)
 		}, db.AllOrganizations())
@@ -194,7 +194,7 @@ func TestOldChangesAreRemoved(t *testing.T) {
 	require.Zero(t, count())
 }
 
-func TestALookThatFailsIsTold(t *testing.T) {
+func TestFailedPollsAreLogged(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	gone, cancel := context.WithCancel(t.Context())

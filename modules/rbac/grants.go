@@ -9,19 +9,19 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// held is what somebody may do, and for which records. It is only read.
+// held maps permissions to the records for which they are held. It is read-only.
 type held map[identity.Permission]identity.Scope
 
 // Excess are the details of [ErrBeyondOwn].
 type Excess = identity.Excess
 
-// covers returns [ErrBeyondOwn] unless whoever holds h holds all of the other's as
-// well, each for at least the same records.
+// covers returns [ErrBeyondOwn] unless h includes every permission of other, for at least the
+// same records.
 func (h held) covers(other held) error {
 	for _, row := range shipped { // in the order of [Permissions]
 		if !h[row.permission].Covers(other[row.permission]) {
 			return ErrBeyondOwn.With(Excess{Exceeds: row.permission},
-				"This gives or concerns the permission %s, which you do not hold yourself, or not for as many records.", row.permission)
+				"This requires the permission %s, which you do not hold, or hold for fewer records.", row.permission)
 		}
 	}
 	return nil
@@ -40,9 +40,9 @@ func (h held) opened(scopes identity.Scope) held {
 	return gained
 }
 
-// heldBy returns what the roles may do together in the caller's organization. It reads
-// the permission sets in the transaction of the context, so that what is decided by
-// them holds when it commits; see [sets] for those that requests are let in by.
+// heldBy returns the combined permissions of the roles in the caller's organization. It reads the
+// permission sets in the transaction of the context, so that decisions hold at the commit.
+// Requests are authorized by the cached [sets] instead.
 func heldBy(ctx context.Context, roles []Role) (held, error) {
 	changed, err := permissionSets(ctx)
 	if err != nil {
@@ -52,11 +52,10 @@ func heldBy(ctx context.Context, roles []Role) (held, error) {
 	return g.of(combine(names(roles))), nil
 }
 
-// callerHolds returns what the caller may do at this moment, read in the transaction
-// of the context: the access token may be older than that, and somebody else may be
-// taking from the caller at the same time. Errors: [identity.ErrUnauthenticated]
-// where the caller is no user any more, [identity.ErrForbidden] where the permission
-// is gone.
+// callerHolds returns the caller's current permissions, read in the transaction of the context.
+// The access token may be older, and another request may be changing the permissions. Errors:
+// [identity.ErrUnauthenticated] if the caller is no longer an active user,
+// [identity.ErrForbidden] if the caller no longer holds need.
 func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (held, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -77,10 +76,9 @@ func (s *Service) callerHolds(ctx context.Context, need identity.Permission) (he
 	return mine, caller.Require(need)
 }
 
-// Presently returns a user of the organization as they would be let in at this moment,
-// read in the transaction of the context: for what somebody has left behind, such as a
-// link, which is to reach no further than they do. The error is
-// [identity.ErrUnauthenticated] where nobody would be let in.
+// Presently returns a user of the organization as a caller with their current permissions, read
+// in the transaction of the context. It is for links and the like, which must not allow more than
+// their creator may do. The error is [identity.ErrUnauthenticated] if the user may not sign in.
 func (s *Service) Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error) {
 	ctx = identity.With(ctx, identity.System(organization))
 	found, err := takeUser(ctx, user)

@@ -13,19 +13,20 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of guardians.
+// The errors of guardians.
 var (
-	// ErrNotFamily: only who holds the role PATIENT is a patient or guardian.
+	// ErrNotFamily is returned if the user does not have the role PATIENT.
 	ErrNotFamily = fault.Define(fault.Conflict, "user-not-family", "The user does not have the role PATIENT.").
 			Advising("Give the user the role first.")
-	// ErrSelfTaken: one user is one patient at most.
-	ErrSelfTaken = fault.Define(fault.Conflict, "user-is-patient", "The user is another patient already.").
-			Advising("Take that patient away first, or give the relation GUARDIAN.")
-	// ErrNotGuardian: the user may not see this patient.
-	ErrNotGuardian = fault.Define(fault.NotFound, "guardianship-not-found", "The patient is not one of this user's.")
+	// ErrSelfTaken is returned if the user is already another patient.
+	ErrSelfTaken = fault.Define(fault.Conflict, "user-is-patient", "This user is already linked to another patient as SELF.").
+			Advising("Remove the other patient from the user first, or use the relation GUARDIAN.")
+	// ErrNotGuardian is returned if the user is not a guardian of the patient.
+	ErrNotGuardian = fault.Define(fault.NotFound, "guardianship-not-found",
+		"This user has no access to this patient's records as a patient or guardian.")
 )
 
-// Relation says what a user is to a patient.
+// Relation is the relation of a user to a patient.
 type Relation string
 
 // The relations.
@@ -44,13 +45,13 @@ type Guardianship struct {
 	GrantedBy      uuid.UUID `json:"grantedBy"` // a user
 }
 
-// guardianTold is what the trail keeps of a guardianship.
-type guardianTold struct {
+// recordedGuardianship is the part of a guardianship that the audit trail stores.
+type recordedGuardianship struct {
 	Relation Relation `json:"relation"`
 }
 
-// PatientsOf returns whose records the user may see as a patient or guardian, in the
-// order of the patients' ids. The error is [ErrUserNotFound].
+// PatientsOf returns the patients whose records the user may see as a patient or guardian, sorted
+// by patient id. The error is [ErrUserNotFound].
 func (s *Service) PatientsOf(ctx context.Context, user uuid.UUID) ([]Guardianship, error) {
 	return db.Snapshot(ctx, s.database, "guardian.get", func(ctx context.Context) ([]Guardianship, error) {
 		if _, err := userOf(ctx, user); err != nil {
@@ -64,10 +65,9 @@ func (s *Service) PatientsOf(ctx context.Context, user uuid.UUID) ([]Guardianshi
 	})
 }
 
-// Entrust lets a user see the records of a patient, or changes what they are to the
-// patient. Errors: [ErrUserNotFound], [ErrNotFamily], [ErrSelfTaken], [fault.ErrInvalid]
-// where there is no such patient, [ErrBeyondOwn] for callers who may not read all
-// patients.
+// Entrust lets a user see the records of a patient, or changes the relation. Errors:
+// [ErrUserNotFound], [ErrNotFamily], [ErrSelfTaken], [fault.ErrInvalid] for an unknown patient,
+// [ErrBeyondOwn] for callers who may not read all patients.
 func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation Relation) (Guardianship, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 	given := Guardianship{
 		OrganizationID: caller.OrganizationID, UserID: user, PatientID: patient, Relation: relation, GrantedAt: s.now(), GrantedBy: caller.UserID,
 	}
-	// Without [db.ProvenBy]: it can be sent again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, "guardian.grant", func(ctx context.Context) (Guardianship, error) {
 		if _, err := s.callerHolds(ctx, guardianChange); err != nil {
 			return Guardianship{}, err
@@ -91,37 +91,37 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 		if !slices.Contains(who.Roles, Patient) {
 			return Guardianship{}, ErrNotFamily
 		}
-		there, err := guardianshipOf(ctx, user, patient)
-		if err != nil || there != nil && there.Relation == relation {
-			return deref(there), err
+		existing, err := guardianshipOf(ctx, user, patient)
+		if err != nil || existing != nil && existing.Relation == relation {
+			return deref(existing), err
 		}
 		if err := saveGuardianship(ctx, given); err != nil {
 			return Guardianship{}, err
 		}
 		e := trail.Event{
 			Action: "guardian.grant", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient, OccurredAt: given.GrantedAt,
-			After: guardianTold{relation},
+			After: recordedGuardianship{relation},
 		}
-		if there != nil {
-			e.Before = guardianTold{there.Relation}
+		if existing != nil {
+			e.Before = recordedGuardianship{existing.Relation}
 		}
 		return given, s.recordReach(ctx, e)
 	})
 }
 
-// Withhold takes the records of a patient from a user. The error is [ErrNotGuardian].
+// Withhold ends a user's access to the records of a patient. The error is [ErrNotGuardian].
 func (s *Service) Withhold(ctx context.Context, user, patient uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "guardian.revoke", func(ctx context.Context) (struct{}, error) {
 		if _, err := s.callerHolds(ctx, guardianChange); err != nil {
 			return struct{}{}, err
 		}
-		gone, err := deleteGuardianship(ctx, user, patient)
+		removed, err := deleteGuardianship(ctx, user, patient)
 		if err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordReach(ctx, trail.Event{
 			Action: "guardian.revoke", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient, OccurredAt: s.now(),
-			Before: guardianTold{gone.Relation},
+			Before: recordedGuardianship{removed.Relation},
 		})
 	})
 	return err

@@ -26,15 +26,16 @@ func (s *Service) signInRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/login", Permission: httpx.Public,
 			Name: "signIn", Summary: "Sign in",
-			Description: "Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. " +
-				"A person may have accounts in several organizations. Without `organizationId`, the password is compared with " +
-				"all accounts of the address. If exactly one matches, the person is signed in to it. If several match, the " +
-				"answer is 401 `organization-required` with those organizations. Send the same request with the id of the " +
-				"organization that the person chooses. " +
-				"A user who has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. " +
-				"Send the same request with a code from the app or a recovery code. Each code works once. " +
-				"Keep `deviceToken` on the device, even after the sign-out, and send it with the next sign-in to the same " +
-				"account. Then failed attempts of other devices do not delay this device.",
+			Description: "Exchanges an e-mail address and password for an access token and a refresh token. Send the access token with " +
+				"every other request as `Authorization: Bearer …`. It expires after `expiresIn` seconds. Before that, or when a " +
+				"request gets 401, exchange the refresh token for new tokens. A person may have accounts in several " +
+				"organizations. Without `organizationId`, the password is compared with all accounts of the address. If exactly " +
+				"one matches, the person is signed in to it. If several match, the answer is 401 `organization-required` with " +
+				"those organizations. Send the same request with the id of the organization that the person chooses. A user who " +
+				"has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. Send the " +
+				"same request with a code from the app or a recovery code. Each code works once. Keep `deviceToken` on the " +
+				"device, even after the sign-out, and send it with the next sign-in to the same account. Then failed attempts of " +
+				"other devices do not delay this device.",
 			Refusals: []*fault.Error{
 				ErrWrongCredentials, ErrOrganizationRequired, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
 				ErrSignInDelayed, ErrSignInBusy,
@@ -43,24 +44,26 @@ func (s *Service) signInRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/refresh", Permission: httpx.Public,
-			Name: "refreshSignIn", Summary: "Go on being signed in",
-			Description: "Exchanges a refresh token for an access token with the roles of this moment, and for the next refresh token. The one that is given is used up: keep the new one in its place. " +
-				"A client that has lost the answer may ask again within 30 seconds and gets the same refresh token. To use one later that was used before ends the sign-in: two have it. " +
-				"A sign-in ends by itself when it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` whatever is done.",
+			Name: "refreshSignIn", Summary: "Refresh an access token",
+			Description: "Exchanges a refresh token for an access token with the user's current roles and for a new refresh token, which " +
+				"replaces the given one. A client that has lost the answer can repeat the request within 30 seconds and gets the " +
+				"same refresh token. A later use of a used token ends the sign-in, because the token may have been stolen. A " +
+				"sign-in ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the latest.",
 			Refusals: []*fault.Error{ErrRefreshRefused},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRefresh),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/logout", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOut", Summary: "Sign out",
-			Description: "Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.",
+			Description: "Ends the current sign-in. Its access token and refresh token become invalid immediately.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOut),
 		},
 		{
 			Method: http.MethodPut, Path: "/auth/password", Permission: httpx.SignedIn,
-			Name: "changeMyPassword", Summary: "Change one's own password",
-			Description: "Needs the current password. A new one has 15 characters or more, of any kind, and is not among those that attackers try first. " +
-				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
+			Name: "changeMyPassword", Summary: "Change my password",
+			Description: "Requires the current password. A new password has at least 15 characters of any kind and is not a common " +
+				"password. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access " +
+				"token; the earlier access token becomes invalid.",
 			Refusals: []*fault.Error{ErrSignInDelayed, ErrSignInBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangePassword),
 		},
@@ -74,27 +77,28 @@ func (s *Service) signInRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
-			Name: "listMySessions", Summary: "Where am I signed in",
-			Description: "One's own sign-ins that go on, the newest first. `current` is the one that asks.",
+			Name: "listMySessions", Summary: "List my sessions",
+			Description: "The caller's active sign-ins, the newest first. `current` marks the sign-in of this request.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
 			Method: http.MethodDelete, Path: "/auth/sessions/:id", Permission: httpx.SignedIn,
-			Name: "endMySession", Summary: "Sign out somewhere else",
-			Description: "Ends one of one's own sign-ins: its access tokens hold no more from this moment on, and nothing refreshes it.",
+			Name: "endMySession", Summary: "End one of my sessions",
+			Description: "Ends one of the caller's sign-ins. Its access tokens and refresh token become invalid immediately.",
 			Refusals:    []*fault.Error{ErrSignInNotFound},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleEndSession),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn, Enrolling: true,
-			Name: "whoAmI", Summary: "Who am I",
-			Description: "The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.",
-			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
+			Name: "whoAmI", Summary: "Get the current user",
+			Description: "The user of the access token, with the roles and permissions that the token grants. `scopes` gives the records " +
+				"for which each permission is held, so that a frontend can offer only what the user may do.",
+			Refusals: []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOutEverywhere", Summary: "Sign out everywhere",
-			Description: "Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.",
+			Description: "Ends all sign-ins of the caller, including the current one. Their access tokens become invalid immediately.",
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
 		},
 	}
@@ -107,20 +111,20 @@ type refreshRequest struct {
 type signInBody struct {
 	AccessToken      string    `json:"accessToken"`
 	ExpiresIn        int       `json:"expiresIn"`        // in seconds
-	RefreshToken     string    `json:"refreshToken"`     // good once, for /auth/refresh
+	RefreshToken     string    `json:"refreshToken"`     // works once, for /auth/refresh
 	RefreshExpiresIn int       `json:"refreshExpiresIn"` // in seconds
-	EndsAt           time.Time `json:"endsAt"`           // when the sign-in ends, however often it is refreshed
+	EndsAt           time.Time `json:"endsAt"`           // when the sign-in ends at the latest
 	TokenType        string    `json:"tokenType"`
 	User             userBody  `json:"user"`
-	// RecoveryCodesLeft says, after a sign-in with a second factor, how many are good;
-	// null otherwise. With few, have the person make new ones.
+	// RecoveryCodesLeft is the number of unused recovery codes after a sign-in with a second factor;
+	// null otherwise. If it is low, ask the user to create new ones.
 	RecoveryCodesLeft *int `json:"recoveryCodesLeft"`
 	// DeviceToken is for the next sign-in with a password on this device. It grants nothing. null
 	// after other sign-ins.
 	DeviceToken *string `json:"deviceToken"`
 }
 
-// userBody is a user as clients see it.
+// userBody is a user in the API.
 type userBody struct {
 	ID             uuid.UUID             `json:"id"`
 	Email          string                `json:"email"`
@@ -130,12 +134,12 @@ type userBody struct {
 	Permissions    []identity.Permission `json:"permissions"`
 	// Scopes are the scopes of each permission, widest first: ORGANIZATION, CASELOAD, SELF, CHILD.
 	Scopes map[identity.Permission][]string `json:"scopes"`
-	// EnrolOnly: the organization asks for a second factor. This sign-in can do nothing
-	// but set one up, and has no permissions until that is done.
+	// EnrolOnly: the organization requires a second factor. This sign-in can only set one up, and has
+	// no permissions until then.
 	EnrolOnly bool `json:"enrolOnly"`
 }
 
-// bodyOf describes a user with the roles that an access token holds, and what they may do by them.
+// bodyOf returns the body of a user with the roles of an access token and their permissions.
 func bodyOf(u User, roles []string, may held) userBody {
 	b := userBody{
 		ID: u.ID, Email: u.Email, Name: u.Name, OrganizationID: u.OrganizationID,
@@ -193,8 +197,7 @@ func (s *Service) signInBodyOf(ctx context.Context, signed SignedIn) (signInBody
 	}, nil
 }
 
-// handleMe answers with the roles of the token, not of the row: what the caller
-// may do until the token is renewed.
+// handleMe returns the roles of the token, not of the row: they apply until the token is renewed.
 func (s *Service) handleMe(ctx context.Context, _ httpx.None) (userBody, error) {
 	me, err := s.Me(ctx)
 	if err != nil {
@@ -236,7 +239,7 @@ func (s *Service) handleResetPassword(ctx context.Context, in resetPasswordReque
 }
 
 type changedPasswordBody struct {
-	AccessToken httpx.Secret `json:"accessToken"` // in place of the one that was sent
+	AccessToken httpx.Secret `json:"accessToken"` // replaces the one that was sent
 	ExpiresIn   int          `json:"expiresIn"`   // in seconds
 	TokenType   string       `json:"tokenType"`
 }

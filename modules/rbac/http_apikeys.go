@@ -18,7 +18,7 @@ func (s *Service) apiKeyRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: pathKeys, Permission: apiKeyManage,
-			Name: "createApiKey", Summary: "Make an API key",
+			Name: "createApiKey", Summary: "Create an API key",
 			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. " +
 				"It holds its permissions for the whole organization; the caller must hold each of them. It expires at " +
 				"`expiresAt`, by default after a year, and works only from `networks`, if any are given. The key is returned " +
@@ -28,25 +28,26 @@ func (s *Service) apiKeyRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathKeys, Permission: apiKeyManage,
 			Name: "listApiKeys", Summary: "List API keys",
-			Description: "All API keys of the organization, the oldest first, without their texts; those that were revoked or have expired too, since the audit trail names them.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleKeys),
+			Description: "All API keys of the organization, the oldest first, without their texts. The list includes revoked and expired " +
+				"keys, because the audit trail names them.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleKeys),
 		},
 		{
 			Method: http.MethodGet, Path: pathKeys + "/:id", Permission: apiKeyManage,
-			Name: "getApiKey", Summary: "Read an API key",
-			Description: "One API key, without its text. Whoever `actorId` of an audit event names and is no user is here.",
+			Name: "getApiKey", Summary: "Get an API key",
+			Description: "One API key, without its text. If `actorId` of an audit event is not a user, it is an API key.",
 			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleKey),
 		},
 		{
 			Method: http.MethodDelete, Path: pathKeys + "/:id", Permission: apiKeyManage,
 			Name: "revokeApiKey", Summary: "Revoke an API key",
-			Description: "No request with the key is let in from now on, at any instance. The entry stays.",
+			Description: "All instances refuse the key from now on. The entry stays.",
 			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeKey),
 		},
 	}
 }
 
-// keyBody is an API key as clients see it.
+// keyBody is an API key in the API.
 type keyBody struct {
 	ID          uuid.UUID             `json:"id"`
 	Name        string                `json:"name"`
@@ -57,18 +58,18 @@ type keyBody struct {
 	CreatedBy   uuid.UUID             `json:"createdBy"`
 	CreatedAt   time.Time             `json:"createdAt"`
 	ExpiresAt   *time.Time            `json:"expiresAt"`  // null: never, for keys of earlier versions
-	LastUsedAt  *time.Time            `json:"lastUsedAt"` // null: not yet; about a minute late
+	LastUsedAt  *time.Time            `json:"lastUsedAt"` // null: not yet; up to a minute late
 	RevokedBy   *uuid.UUID            `json:"revokedBy"`
-	RevokedAt   *time.Time            `json:"revokedAt"` // null: it was not
+	RevokedAt   *time.Time            `json:"revokedAt"` // null: not revoked
 }
 
-// newKeyBody is an API key that was just made.
+// newKeyBody is a new API key with its text.
 type newKeyBody struct {
 	keyBody
 	Key httpx.Secret `json:"key"`
 }
 
-// Location is where the key can be read.
+// Location returns the path of the key.
 func (b newKeyBody) Location() string { return "/api/v1" + pathKeys + "/" + b.ID.String() }
 
 func keyBodyOf(k APIKey) keyBody {

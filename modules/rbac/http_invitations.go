@@ -16,32 +16,39 @@ func (s *Service) invitationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/users/invitations", Permission: userInvite,
-			Name: "inviteUser", Summary: "Invite somebody to become a user",
-			Description: "Gives a token that makes a user of whoever has it, once, until `expiresAt`: put it into a link of your own, behind a `#`, so that it stays out of logs. It is told in this answer and never again. It takes the place of an open invitation to the same address. Nobody invites to a role whose permissions they do not all hold themselves.",
-			Refusals:    []*fault.Error{ErrBeyondOwn, ErrEmailTaken}, Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
+			Name: "inviteUser", Summary: "Invite a user",
+			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a " +
+				"link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation " +
+				"replaces an open one to the same address. The caller must hold every permission of the roles.",
+			Refusals: []*fault.Error{ErrBeyondOwn, ErrEmailTaken}, Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
 		},
 		{
 			Method: http.MethodGet, Path: "/users/invitations", Permission: userRead,
 			Name: "listInvitations", Summary: "List invitations",
-			Description: "All invitations of the organization, in the order in which they were made, without their tokens; those that are over too.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleInvitations),
+			Description: "All invitations of the organization in the order of their creation, without their tokens, including those that " +
+				"are no longer open.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleInvitations),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/invitations/:id", Permission: userInvite,
 			Name: "revokeInvitation", Summary: "Revoke an invitation",
-			Description: "Its token is worth nothing from now on. The entry stays. Invitations are revoked by themselves when whoever made them is disabled or gets other roles.",
-			Refusals:    []*fault.Error{ErrInvitationNotFound, ErrInvitationAccepted}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeInvitation),
+			Description: "Its token becomes invalid immediately. The entry stays. Open invitations are also revoked when the user who " +
+				"created them is disabled or gets other roles.",
+			Refusals: []*fault.Error{ErrInvitationNotFound, ErrInvitationAccepted},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeInvitation),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/invitations/accept", Permission: httpx.Public,
 			Name: "acceptInvitation", Summary: "Accept an invitation",
-			Description: "Makes a user with the password that one chooses, at least 15 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.",
-			Refusals:    []*fault.Error{ErrInvitationNotFound, ErrEmailTaken, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusCreated, s.handleAccept),
+			Description: "Creates a user with the given password, which has at least 15 characters, and with the invitation's address, " +
+				"name and roles. Then sign in. The token works once.",
+			Refusals: []*fault.Error{ErrInvitationNotFound, ErrEmailTaken, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleAccept),
 		},
 	}
 }
 
-// invitationBody is an invitation as clients see it.
+// invitationBody is an invitation in the API.
 type invitationBody struct {
 	ID         uuid.UUID       `json:"id"`
 	Email      string          `json:"email"`
@@ -51,28 +58,29 @@ type invitationBody struct {
 	InvitedBy  uuid.UUID       `json:"invitedBy"`
 	CreatedAt  time.Time       `json:"createdAt"`
 	ExpiresAt  time.Time       `json:"expiresAt"`
-	AcceptedAt *time.Time      `json:"acceptedAt"` // null: it was not
-	UserID     *uuid.UUID      `json:"userId"`     // who it became
-	RevokedAt  *time.Time      `json:"revokedAt"`  // null: it was not
+	AcceptedAt *time.Time      `json:"acceptedAt"` // null: not accepted
+	UserID     *uuid.UUID      `json:"userId"`     // the user that was created
+	RevokedAt  *time.Time      `json:"revokedAt"`  // null: not revoked
 }
 
-// invitationWithToken is an invitation that was just made.
+// invitationWithToken is a new invitation with its token.
 type invitationWithToken struct {
 	invitationBody
-	// Token is a secret. It is null where the request is repeated with its
-	// Idempotency-Key, since it is kept nowhere: then invite again.
+	// Token is a secret. It is null if the request is repeated with its Idempotency-Key, because it
+	// is not stored; then create another invitation.
 	Token httpx.Secret `json:"token"`
 }
 
 func (s *Service) invitationBodyOf(i Invitation) invitationBody {
 	return invitationBody{
-		i.ID, i.Email, i.Name, i.Roles, i.State(s.now()), i.InvitedBy, i.CreatedAt.UTC(), i.ExpiresAt.UTC(), inUTC(i.AcceptedAt), i.UserID, inUTC(i.RevokedAt),
+		i.ID, i.Email, i.Name, i.Roles, i.State(s.now()), i.InvitedBy, i.CreatedAt.UTC(), i.ExpiresAt.UTC(),
+		inUTC(i.AcceptedAt), i.UserID, inUTC(i.RevokedAt),
 	}
 }
 
 func (s *Service) handleInvite(ctx context.Context, in NewInvitation) (invitationWithToken, error) {
-	made, token, err := s.Invite(ctx, in)
-	return invitationWithToken{s.invitationBodyOf(made), httpx.Secret(token)}, err
+	created, token, err := s.Invite(ctx, in)
+	return invitationWithToken{s.invitationBodyOf(created), httpx.Secret(token)}, err
 }
 
 type invitationsQuery struct {

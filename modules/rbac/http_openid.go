@@ -26,15 +26,23 @@ func (s *Service) openIDRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
-			Name: "startProviderSignIn", Summary: "Begin a sign-in with an identity provider",
-			Description: "For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…` (or `#error=…`), which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.",
-			Refusals:    []*fault.Error{ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleStart),
+			Name: "startProviderSignIn", Summary: "Start a sign-in with an identity provider",
+			Description: "For browsers: send the person to this address. The browser is redirected to the organization's identity " +
+				"provider, back to this server, and then to the configured page of the frontend with `#code=…` or `#error=…`. The " +
+				"page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random `verifier`, keeps it " +
+				"in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, S256). So the code is " +
+				"useless to anyone else.",
+			Refusals: []*fault.Error{ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleStart),
 		},
 		{
 			Method: http.MethodGet, Path: pathCallback, Permission: httpx.Public,
-			Name: "finishProviderSignIn", Summary: "Come back from an identity provider",
-			Description: "Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`, or that of a failure of ours, such as `database-unavailable`. Only where no page is configured is it refused here.",
-			Refusals:    []*fault.Error{ErrSignInLost}, ErrorPage: s.frontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
+			Name: "finishProviderSignIn", Summary: "Return from an identity provider",
+			Description: "The identity provider redirects browsers to this address. Register it with the provider as the redirect URI. The " +
+				"browser continues to the configured page with `#code=…`, or with `#error=` and the error's code: " +
+				"`sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, " +
+				"or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error " +
+				"itself.",
+			Refusals: []*fault.Error{ErrSignInLost}, ErrorPage: s.frontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
 		},
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
@@ -53,13 +61,13 @@ func (s *Service) openIDRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: pathProvider, Permission: identityProviderManage,
-			Name: "getIdentityProvider", Summary: "Read the identity provider",
-			Description: "With which identity provider the people of the organization can sign in, without the client's secret.",
+			Name: "getIdentityProvider", Summary: "Get the identity provider",
+			Description: "The identity provider with which people of the organization can sign in, without the client secret.",
 			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusOK, s.handleProvider),
 		},
 		{
 			Method: http.MethodPut, Path: pathProvider, Permission: identityProviderManage,
-			Name: "setIdentityProvider", Summary: "Enter or change the identity provider",
+			Name: "setIdentityProvider", Summary: "Set the identity provider",
 			Description: "The server checks that the provider answers before it saves anything. The client's secret is stored " +
 				"encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this " +
 				"requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` " +
@@ -90,20 +98,20 @@ func (s *Service) handleStart(ctx context.Context, in startRequest) (httpx.Redir
 	return httpx.Redirect{URL: to, Cookie: s.cookie(carried, attemptTime)}, nil
 }
 
-// cookie carries a sign-in. Lax: the browser comes from another site with it, and by
-// following a link only.
+// cookie carries an unfinished sign-in. It is Lax, because the browser returns with it from
+// another site, by following a link.
 func (s *Service) cookie(value string, life time.Duration) *http.Cookie {
 	age := int(life / time.Second)
 	if age == 0 {
-		age = -1 // it goes
+		age = -1 // delete the cookie
 	}
-	return &http.Cookie{ //nolint:gosec // secure wherever the program is reached by https, which production asks for
+	return &http.Cookie{ //nolint:gosec // secure whenever the program is reached by https, which production requires
 		Name: cookieName, Value: value, Path: base + pathOpenID, MaxAge: age,
 		HttpOnly: true, Secure: strings.HasPrefix(s.publicURL, "https://"), SameSite: http.SameSiteLaxMode,
 	}
 }
 
-// callbackRequest is what a provider sends people back with, and what else it likes.
+// callbackRequest holds the parameters of a provider's redirect. Others are ignored.
 type callbackRequest struct {
 	httpx.AnyQuery
 	State   string `query:"state" validate:"max=200"`
@@ -114,12 +122,12 @@ type callbackRequest struct {
 }
 
 func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
-	gone := httpx.Redirect{Cookie: s.cookie("", 0)} // also where it fails
+	gone := httpx.Redirect{Cookie: s.cookie("", 0)} // also after a failure
 	code, err := s.FinishOpenID(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
 	if err != nil {
 		return gone, err
 	}
-	// Behind the #, so that it reaches neither the page's server nor its logs.
+	// The fragment reaches neither the page's server nor its logs.
 	gone.URL = s.frontendURL + "#code=" + url.QueryEscape(code)
 	return gone, nil
 }
@@ -140,17 +148,17 @@ func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (signI
 	return s.signInBodyOf(ctx, signed)
 }
 
-// providerBody is an identity provider as clients see it.
+// providerBody is an identity provider in the API.
 type providerBody struct {
 	Issuer      string    `json:"issuer"`
 	ClientID    string    `json:"clientId"`
-	CallbackURL string    `json:"callbackUrl"` // to be entered at the provider as redirect URI
+	CallbackURL string    `json:"callbackUrl"` // the redirect URI to register with the provider
 	Version     int       `json:"version"`     // counts every change, starting with 1
 	CreatedAt   time.Time `json:"createdAt"`
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (b providerBody) Revision() int { return b.Version }
 
 func (s *Service) providerBodyOf(p IdentityProvider) providerBody {
@@ -164,7 +172,7 @@ func (s *Service) handleProvider(ctx context.Context, _ httpx.None) (providerBod
 
 type providerRequest struct {
 	Match        patch.Match `header:"If-Match"`
-	Issuer       string      `json:"issuer" validate:"required,max=500"` // its name for itself, to the letter: an https URL
+	Issuer       string      `json:"issuer" validate:"required,max=500"` // the provider's exact issuer, an https URL
 	ClientID     string      `json:"clientId" validate:"required,max=500,text"`
 	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"`
 }

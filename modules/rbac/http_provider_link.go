@@ -49,7 +49,7 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 	}
 }
 
-// linkRequestBody is a link request as clients see it.
+// linkRequestBody is a link request in the API.
 type linkRequestBody struct {
 	ID          uuid.UUID `json:"id"`
 	UserID      uuid.UUID `json:"userId"`  // the owner of the account

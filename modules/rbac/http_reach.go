@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// Records of which the trail knows that they were read.
+// The record types of this module in the audit trail's list of reads.
 const (
 	subjectCaseload = "caseload"
 	subjectGuardian = "guardian"
@@ -21,49 +21,51 @@ func (s *Service) reachRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: caseload, Permission: caseloadRead, Reads: subjectCaseload,
-			Name: "getCaseload", Summary: "Read a practitioner's caseload",
-			Description: "Which patients are assigned to the practitioner. A permission that is held for the caseload is held for their records.",
+			Name: "getCaseload", Summary: "Get a practitioner's caseload",
+			Description: "The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.",
 			Refusals:    []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleCaseload),
 		},
 		{
 			Method: http.MethodPost, Path: caseload, Permission: caseloadChange,
 			Name: "assignPatient", Summary: "Put a patient on a caseload",
-			Description: "From now on the practitioner's user reaches the patient's records by what is held for the caseload. Who is on it already stays as they are. It needs the right to read all patients.",
-			Refusals:    []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleAssign),
+			Description: "From now on the practitioner's user can access the patient's records with the permissions held for the caseload. " +
+				"An existing assignment stays unchanged. Requires the right to read all patients.",
+			Refusals: []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleAssign),
 		},
 		{
 			Method: http.MethodDelete, Path: caseload + "/:patientId", Permission: caseloadChange,
-			Name: "unassignPatient", Summary: "Take a patient from a caseload",
-			Description: "The patient's records are out of reach of the practitioner's user from now on, unless something else gives them.",
+			Name: "unassignPatient", Summary: "Take a patient off a caseload",
+			Description: "The practitioner's user loses access to the patient's records, unless another permission grants it.",
 			Refusals:    []*fault.Error{ErrNotAssigned}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnassign),
 		},
 		{
 			Method: http.MethodGet, Path: family, Permission: guardianRead, Reads: subjectGuardian,
-			Name: "listUserPatients", Summary: "Read whose records a patient or guardian may see",
-			Description: "The patients whose guardian the user is, or who they are.",
+			Name: "listUserPatients", Summary: "List the patients of a patient or guardian",
+			Description: "The patients whose records the user may see, as the patient or as a guardian.",
 			Refusals:    []*fault.Error{ErrUserNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handlePatientsOf),
 		},
 		{
 			Method: http.MethodPost, Path: family, Permission: guardianChange,
-			Name: "addUserPatient", Summary: "Let a patient or guardian see a patient's records",
-			Description: "`relation` is SELF where the user is the patient, of whom there is one at most, and GUARDIAN otherwise. The user needs the role PATIENT. It needs the right to read all patients.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrNotFamily, ErrSelfTaken}, Endpoint: httpx.Handle(http.StatusOK, s.handleEntrust),
+			Name: "addUserPatient", Summary: "Give a patient or guardian access to a patient's records",
+			Description: "`relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user " +
+				"needs the role PATIENT. Requires the right to read all patients.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrNotFamily, ErrSelfTaken}, Endpoint: httpx.Handle(http.StatusOK, s.handleEntrust),
 		},
 		{
 			Method: http.MethodDelete, Path: family + "/:patientId", Permission: guardianChange,
-			Name: "removeUserPatient", Summary: "Take a patient's records from a patient or guardian",
-			Description: "The user sees them no more from now on.",
+			Name: "removeUserPatient", Summary: "Remove a patient or guardian's access to a patient's records",
+			Description: "The user loses access immediately.",
 			Refusals:    []*fault.Error{ErrNotGuardian}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleWithhold),
 		},
 	}
 }
 
-// caseloadBody is all of a practitioner's caseload.
+// caseloadBody is the caseload of a practitioner.
 type caseloadBody struct {
 	Data []Assignment `json:"data"`
 }
 
-// familyBody are all patients of a user.
+// familyBody lists the patients of a user.
 type familyBody struct {
 	Data []Guardianship `json:"data"`
 }

@@ -12,41 +12,52 @@ import (
 
 const pathFactor = "/auth/second-factor"
 
-// What asks for a password is a PUT, as the change of a password is: an answer to a
-// POST would be kept for its Idempotency-Key in the transaction in which the attempt is
-// counted, and a refusal would take the count back.
+// Operations that require a password are PUTs, like the change of a password. The response to a
+// POST is stored for its Idempotency-Key in the transaction that counts the attempt, and a
+// refusal would roll the count back.
 func (s *Service) secondFactorRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathFactor, Permission: httpx.SignedIn, Enrolling: true,
-			Name: "getMySecondFactor", Summary: "Have I a second factor",
-			Description: "Whether one's sign-ins by password ask for a code, and how many recovery codes are left.",
+			Name: "getMySecondFactor", Summary: "Get my second-factor status",
+			Description: "Whether the caller's sign-ins with a password require a code, and how many recovery codes are unused.",
 			Refusals:    []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleSecondFactor),
 		},
 		{
 			Method: http.MethodPut, Path: pathFactor, Permission: httpx.SignedIn, Enrolling: true,
-			Name: "beginMySecondFactor", Summary: "Begin to set up a second factor",
-			Description: "Gives a secret for an authenticator app (TOTP, RFC 6238): show `otpauth` as a QR code, and `secret` for people who type it. Both are told in this answer and never again. Nothing changes until `PUT /auth/second-factor/confirmation` has the app's first code, within 15 minutes; to begin anew makes another secret. Needs the password.",
-			Refusals:    []*fault.Error{identity.ErrPeopleOnly, ErrSecondFactorOn, ErrSignInDelayed, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusOK, s.handleBeginFactor),
+			Name: "beginMySecondFactor", Summary: "Start setting up a second factor",
+			Description: "Returns a secret for an authenticator app (TOTP, RFC 6238). Show `otpauth` as a QR code, and `secret` for people " +
+				"who type it. Both are returned only in this answer. Nothing changes until `PUT /auth/second-factor/confirmation` " +
+				"receives the app's first code, within 15 minutes. A repeated request creates another secret. Requires the " +
+				"password.",
+			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrSecondFactorOn, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleBeginFactor),
 		},
 		{
 			Method: http.MethodPut, Path: pathFactor + "/confirmation", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "confirmMySecondFactor", Summary: "Turn the second factor on",
-			Description: "Takes the code that the app shows. From now on a sign-in by password needs one. The recovery codes, each good once in the place of a code, are told in this answer and never again: have the person keep them elsewhere than on the telephone. " +
-				"All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.",
-			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrSecondFactorNotBegun, ErrSignInDelayed}, Endpoint: httpx.Handle(http.StatusOK, s.handleConfirmFactor),
+			Description: "Requires the code that the app shows. From now on every sign-in with a password requires a code. The recovery " +
+				"codes replace a code, each once. They are returned only in this answer; ask the user to keep them apart from the " +
+				"phone. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access " +
+				"token; the earlier access token becomes invalid.",
+			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrSecondFactorNotBegun, ErrSignInDelayed},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleConfirmFactor),
 		},
 		{
 			Method: http.MethodPut, Path: pathFactor + "/recovery-codes", Permission: httpx.SignedIn,
-			Name: "renewMyRecoveryCodes", Summary: "Make new recovery codes",
-			Description: "Gives ten new recovery codes, once; those of before are worth nothing from now on. Needs the password and a code, or one of the recovery codes.",
-			Refusals:    []*fault.Error{identity.ErrPeopleOnly, ErrNoSecondFactor, ErrSignInDelayed, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusOK, s.handleRenewCodes),
+			Name: "renewMyRecoveryCodes", Summary: "Create new recovery codes",
+			Description: "Returns ten new recovery codes, only in this answer. The earlier ones become invalid. Requires the password and " +
+				"a code or recovery code.",
+			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrNoSecondFactor, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleRenewCodes),
 		},
 		{
 			Method: http.MethodPut, Path: pathFactor + "/off", Permission: httpx.SignedIn,
 			Name: "turnMySecondFactorOff", Summary: "Turn the second factor off",
-			Description: "Needs the password and a code, or a recovery code. For another app or telephone: turn it off, and begin anew.",
-			Refusals:    []*fault.Error{identity.ErrPeopleOnly, ErrNoSecondFactor, ErrSignInDelayed, ErrSignInBusy}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleTurnFactorOff),
+			Description: "Requires the password and a code or recovery code. To change the app or phone, turn the second factor off and " +
+				"set it up again.",
+			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrNoSecondFactor, ErrSignInDelayed, ErrSignInBusy},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleTurnFactorOff),
 		},
 	}
 }
@@ -62,7 +73,7 @@ type beginFactorRequest struct {
 type enrolmentBody struct {
 	Secret       httpx.Secret `json:"secret"`       // in base32, for people who type it
 	Otpauth      httpx.Secret `json:"otpauth"`      // a URI, for an app that scans it as a QR code
-	ConfirmUntil time.Time    `json:"confirmUntil"` // after that it is void
+	ConfirmUntil time.Time    `json:"confirmUntil"` // the secret expires then
 }
 
 func (s *Service) handleBeginFactor(ctx context.Context, in beginFactorRequest) (enrolmentBody, error) {
@@ -71,12 +82,12 @@ func (s *Service) handleBeginFactor(ctx context.Context, in beginFactorRequest) 
 }
 
 type confirmFactorRequest struct {
-	Code string `json:"code" validate:"required,max=40"` // that the app shows
+	Code string `json:"code" validate:"required,max=40"` // from the app
 }
 
 type confirmedFactorBody struct {
-	RecoveryCodes httpx.Secrets `json:"recoveryCodes"` // each good once
-	AccessToken   httpx.Secret  `json:"accessToken"`   // in place of the one that was sent
+	RecoveryCodes httpx.Secrets `json:"recoveryCodes"` // each works once
+	AccessToken   httpx.Secret  `json:"accessToken"`   // replaces the one that was sent
 	ExpiresIn     int           `json:"expiresIn"`     // in seconds
 	TokenType     string        `json:"tokenType"`
 }
@@ -87,7 +98,7 @@ func (s *Service) handleConfirmFactor(ctx context.Context, in confirmFactorReque
 }
 
 type recoveryCodesBody struct {
-	RecoveryCodes httpx.Secrets `json:"recoveryCodes"` // each good once
+	RecoveryCodes httpx.Secrets `json:"recoveryCodes"` // each works once
 }
 
 func (s *Service) handleRenewCodes(ctx context.Context, in BothFactors) (recoveryCodesBody, error) {

@@ -20,39 +20,46 @@ func (s *Service) setRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/permission-sets", Permission: permissionSetRead,
-			Name: "listPermissionSets", Summary: "Read what each role may do",
-			Description: "Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with. `possible` tells for which of these records each permission can be held at all.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleSets),
+			Name: "listPermissionSets", Summary: "List the permissions of each role",
+			Description: "The permissions of each role in the organization, and for which records: ORGANIZATION (all), CASELOAD (patients " +
+				"on the caseload), SELF (the user's own appointments), CHILD (the family). `shipped` means that the organization " +
+				"uses the default set. `possible` lists the scopes that each permission can have.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleSets),
 		},
 		{
 			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permissionSetChange,
-			Name: "changePermissionSet", Summary: "Say what a role may do",
-			Description: "Replaces the whole set, for everybody with the role, from the next request on. Nobody changes a set that holds, before or after, what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.",
-			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
+			Name: "changePermissionSet", Summary: "Change the permissions of a role",
+			Description: "Replaces the whole set, for every user with the role, from the next request on. The caller must hold every " +
+				"permission of the set, before and after the change. Administrators keep the permissions needed to undo it. A " +
+				"scope that no operation with the permission supports is refused (422): see `possible` in the list. A changed set " +
+				"does not receive the defaults of later versions.",
+			Refusals: []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
 			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permissionSetChange,
-			Name: "restorePermissionSet", Summary: "Give a role back what is shipped",
-			Description: "From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody does that to a role that holds, before or after, what they do not hold themselves; administrators can always have back what they are shipped with.",
-			Refusals:    []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
+			Name: "restorePermissionSet", Summary: "Restore the default permissions of a role",
+			Description: "From the next request on the role has the default set again, and receives the defaults of later versions. The " +
+				"caller must hold every permission of the set, before and after the change. Administrators can always restore " +
+				"their own role's defaults.",
+			Refusals: []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
 		},
 	}
 }
 
-// permissionSetBody is a permission set as clients see it.
+// permissionSetBody is a permission set in the API.
 type permissionSetBody struct {
 	Role        Role           `json:"role"`
 	Shipped     bool           `json:"shipped"`
-	Permissions []setGrantBody `json:"permissions"` // in the order of the document of roles
+	Permissions []setGrantBody `json:"permissions"` // sorted as in docs/roles.md
 	Version     int            `json:"version"`     // counts the organization's changes; 0: none
 	ChangedAt   *time.Time     `json:"changedAt"`   // null: never
 	ChangedBy   *uuid.UUID     `json:"changedBy"`   // a user
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (b permissionSetBody) Revision() int { return b.Version }
 
-// setGrantBody is a permission, and for which records it is held.
+// setGrantBody is a permission and its scopes.
 type setGrantBody struct {
 	Permission identity.Permission `json:"permission" validate:"required,max=100"`
 	Scopes     []string            `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
@@ -68,10 +75,10 @@ func permissionSetBodyOf(set PermissionSet) permissionSetBody {
 	return b
 }
 
-// permissionSetsBody are all permission sets of an organization.
+// permissionSetsBody lists the permission sets of an organization.
 type permissionSetsBody struct {
 	Data []permissionSetBody `json:"data"`
-	// Possible says for which records each permission can be held at all, widest first.
+	// Possible lists the scopes that each permission can have, widest first.
 	Possible map[identity.Permission][]string `json:"possible"`
 }
 
@@ -94,37 +101,38 @@ type changeSetRequest struct {
 }
 
 func (s *Service) handleChangeSet(ctx context.Context, in changeSetRequest) (permissionSetBody, error) {
-	set, wrong := in.held(s.possibleOf)
-	if len(wrong) > 0 {
-		return permissionSetBody{}, fault.InvalidFields(wrong...)
+	set, fieldErrors := in.held(s.possibleOf)
+	if len(fieldErrors) > 0 {
+		return permissionSetBody{}, fault.InvalidFields(fieldErrors...)
 	}
 	changed, err := s.ChangePermissionSet(ctx, PermissionSetChange{Role(in.Role), in.Match, set})
 	return permissionSetBodyOf(changed), err
 }
 
-// held returns the set, and what cannot be in one.
+// held returns the set, and an error for each invalid entry.
 func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope) (held, []fault.Field) {
 	set, all := held{}, Permissions()
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	for i, g := range r.Permissions {
 		field := fmt.Sprintf("permissions[%d].permission", i)
 		switch {
 		case !slices.Contains(all, g.Permission):
-			wrong = append(wrong, fault.Field{Field: field, Code: "permission", Message: "is not a permission"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: "permission", Message: "is not a permission"})
 		case set[g.Permission] != 0:
-			wrong = append(wrong, fault.Field{Field: field, Code: "unique", Message: "must not be given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: "unique", Message: "must not be repeated"})
 		}
 		for j, name := range g.Scopes {
 			scope, err := identity.ParseScope(name)
 			if can := possible(g.Permission); err != nil || !can.Has(scope) {
-				wrong = append(wrong, fault.Field{
-					Field: fmt.Sprintf("permissions[%d].scopes[%d]", i, j), Code: "scope", Message: "must be one of " + strings.Join(can.Names(), ", ") + " for this permission",
+				fieldErrors = append(fieldErrors, fault.Field{
+					Field: fmt.Sprintf("permissions[%d].scopes[%d]", i, j), Code: "scope",
+					Message: "must be one of " + strings.Join(can.Names(), ", ") + " for this permission",
 				})
 			}
 			set[g.Permission] |= scope
 		}
 	}
-	return set, wrong
+	return set, fieldErrors
 }
 
 type restoreSetRequest struct {

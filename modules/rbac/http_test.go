@@ -19,7 +19,7 @@ import (
 
 type object = map[string]any
 
-// serve returns a way to call the routes with a token. What the app adds is tested there.
+// serve returns a function that calls the routes with a token. Package app tests its middleware.
 func (d desk) serve(t testing.TB) func(token, method, path, body string) (int, object) {
 	e := echo.New()
 	for _, route := range d.Routes() {

@@ -19,13 +19,14 @@ func (s *Service) userRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/users", Permission: userRead,
 			Name: "listUsers", Summary: "List users",
-			Description: "Those who can sign in to the organization, or could before they were disabled, in the order in which they were made unless `sort` says otherwise.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleUsers),
+			Description: "The users of the organization, including disabled ones, in the order of their creation unless `sort` says " +
+				"otherwise.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleUsers),
 		},
 		{
 			Method: http.MethodGet, Path: "/users/:id", Permission: userRead,
-			Name: "getUser", Summary: "Read a user",
-			Description: "One user of the organization, with the roles.",
+			Name: "getUser", Summary: "Get a user",
+			Description: "One user of the organization, with their roles.",
 			Refusals:    []*fault.Error{ErrUserNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleUser),
 		},
 		{
@@ -42,7 +43,7 @@ func (s *Service) userRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
-			Name: "setUserRoles", Summary: "Give a user roles, or take them away",
+			Name: "setUserRoles", Summary: "Set a user's roles",
 			Description: "Replaces all roles of the user. The caller must hold every permission of each role that they give or take " +
 				"away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, " +
 				"or get the owner `apiKeyOwnerId`; `apiKeys` lists them.",
@@ -51,14 +52,16 @@ func (s *Service) userRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
-			Name: "takeSecondFactor", Summary: "Take a user's second factor away",
-			Description: "For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.",
-			Refusals:    []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn},
-			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
+			Name: "takeSecondFactor", Summary: "Remove a user's second factor",
+			Description: "For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks " +
+				"for it. All of their sign-ins end, and the next one requires only the password. The caller must hold every " +
+				"permission of the user, and cannot remove their own second factor; use `PUT /auth/second-factor/off` instead.",
+			Refusals: []*fault.Error{ErrUserNotFound, ErrNoSecondFactor, ErrOwnSecondFactor, ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
 		{
 			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
-			Name: "unlockUser", Summary: "Lift the lock of a user's sign-in",
+			Name: "unlockUser", Summary: "Unlock a user's sign-in",
 			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no " +
 				"longer count, from any network or device. The password and the second factor do not change. An administrator " +
 				"cannot do this for a user who holds more permissions than they do.",
@@ -67,7 +70,7 @@ func (s *Service) userRoutes() []httpx.Route {
 	}...)
 }
 
-// userAccessRoutes are what administrators do about the sign-ins of other users.
+// userAccessRoutes returns the operations of administrators on the sign-ins of other users.
 func (s *Service) userAccessRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
@@ -153,16 +156,16 @@ type account struct {
 	Roles          []Role     `json:"roles"`
 	Disabled       bool       `json:"disabled"`       // cannot sign in
 	PractitionerID *uuid.UUID `json:"practitionerId"` // null: no practitioner
-	SecondFactor   bool       `json:"secondFactor"`   // a sign-in by password asks for a code
+	SecondFactor   bool       `json:"secondFactor"`   // whether a sign-in with a password requires a code
 	Version        int        `json:"version"`        // counts every change, starting with 1
 	CreatedAt      time.Time  `json:"createdAt"`
 	UpdatedAt      time.Time  `json:"updatedAt"`
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (a account) Revision() int { return a.Version }
 
-// Location is where the user can be read.
+// Location returns the path of the user.
 func (a account) Location() string { return base + "/users/" + a.ID.String() }
 
 func accountOf(u User) account {
@@ -184,7 +187,7 @@ type usersQuery struct {
 	PractitionerID uuid.UUID `query:"practitionerId"`
 }
 
-// userOrders are what users can be sorted by besides the order of their ids.
+// userOrders are the sort orders of users other than the order of their ids.
 var userOrders = map[string]struct {
 	expression string
 	value      func(User) string

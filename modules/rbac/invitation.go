@@ -15,19 +15,18 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// The refusals of invitations.
+// The errors of invitations.
 var (
-	// ErrInvitationNotFound: no such invitation in the caller's organization, or none
-	// that could still be accepted with the token: whether it has never been, is over,
-	// was revoked or was accepted before, nobody can tell apart.
-	ErrInvitationNotFound = fault.Define(fault.NotFound, "invitation-not-found", "There is no such invitation, or it holds no more.").
-				Advising("Ask whoever has invited you for another one.")
-	// ErrInvitationAccepted: what has become a user is not revoked any more.
-	ErrInvitationAccepted = fault.Define(fault.Conflict, "invitation-accepted", "The invitation was accepted: there is a user now.").
+	// ErrInvitationNotFound is returned if the caller's organization has no such invitation, or no
+	// open one has the token. Unknown, expired, revoked and accepted invitations look the same.
+	ErrInvitationNotFound = fault.Define(fault.NotFound, "invitation-not-found", "Invitation not found, or no longer valid.").
+				Advising("Ask the person who invited you for another invitation.")
+	// ErrInvitationAccepted is returned if an accepted invitation is revoked.
+	ErrInvitationAccepted = fault.Define(fault.Conflict, "invitation-accepted", "The invitation has been accepted, and the user exists.").
 				Advising("Disable the user instead.")
 )
 
-// Invitation lets somebody become a user of an organization, once.
+// Invitation lets a person become a user of an organization, once.
 type Invitation struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
@@ -39,11 +38,11 @@ type Invitation struct {
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
 	AcceptedAt     *time.Time
-	UserID         *uuid.UUID // who it became
+	UserID         *uuid.UUID // the user that was created
 	RevokedAt      *time.Time
 }
 
-// InvitationState says whether an invitation can be accepted, and if not, why.
+// InvitationState is the state of an invitation.
 type InvitationState string
 
 // The states of invitations.
@@ -54,7 +53,7 @@ const (
 	InvitationExpired  InvitationState = "EXPIRED"
 )
 
-// State returns the state at a moment.
+// State returns the state at the given time.
 func (i Invitation) State(now time.Time) InvitationState {
 	switch {
 	case i.AcceptedAt != nil:
@@ -67,45 +66,46 @@ func (i Invitation) State(now time.Time) InvitationState {
 	return InvitationOpen
 }
 
-// NewInvitation is what is told of somebody who is invited.
+// NewInvitation is the request for an invitation.
 type NewInvitation struct {
 	Email string `json:"email" validate:"required,max=254"`
 	Name  string `json:"name" validate:"required,max=100,text"`
 	Roles []Role `json:"roles" validate:"required,min=1,max=8"`
 }
 
-// InvitationFilter narrows a list of invitations; zero values do not narrow it.
+// InvitationFilter narrows a list of invitations. Zero values match every invitation.
 type InvitationFilter struct {
 	db.Keyset
 	State InvitationState
 }
 
-// Invite makes an invitation, and returns it with its token: 256 random bits, of
-// which only the hash is kept. It takes the place of an open one to the same
-// address. Errors: [fault.ErrInvalid], [ErrBeyondOwn], [ErrEmailTaken] where a user
-// of the organization has the address; of others it does not tell.
+// Invite creates an invitation and returns it with its token: 256 random bits, of which only the
+// hash is stored. It replaces an open invitation to the same address. Errors: [fault.ErrInvalid],
+// [ErrBeyondOwn], [ErrEmailTaken] if a user of this organization has the address. It does not
+// reveal users of other organizations.
 func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Invitation{}, "", err
 	}
 	n.Email = normalizeTypedEmail(n.Email)
-	if wrong := n.check(); len(wrong) > 0 {
-		return Invitation{}, "", fault.InvalidFields(wrong...)
+	if fieldErrors := n.check(); len(fieldErrors) > 0 {
+		return Invitation{}, "", fault.InvalidFields(fieldErrors...)
 	}
 	const bytes = 32
 	secret := make([]byte, bytes)
 	_, _ = rand.Read(secret) // never fails
 	token := base64.RawURLEncoding.EncodeToString(secret)
 	now := s.now()
-	made := Invitation{
-		OrganizationID: caller.OrganizationID, ID: s.newID(), Email: n.Email, Name: n.Name, Roles: inOrder(n.Roles), TokenHash: hashOfToken(token),
+	created := Invitation{
+		OrganizationID: caller.OrganizationID, ID: s.newID(), Email: n.Email, Name: n.Name, Roles: inOrder(n.Roles),
+		TokenHash: hashOfToken(token),
 		InvitedBy: caller.UserID, CreatedAt: now, ExpiresAt: now.Add(s.invitations),
 	}
-	there := func(ctx context.Context) (bool, error) { return invitationExists(ctx, made.ID) }
+	stored := func(ctx context.Context) (bool, error) { return invitationExists(ctx, created.ID) }
 	_, err = db.Serializable(ctx, s.database, "invitation.create", func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -113,30 +113,30 @@ func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, stri
 		if err != nil {
 			return struct{}{}, err
 		}
-		theirs, err := heldBy(ctx, made.Roles)
+		theirs, err := heldBy(ctx, created.Roles)
 		if err != nil {
 			return struct{}{}, err
 		}
 		if err := mine.covers(theirs); err != nil {
 			return struct{}{}, err
 		}
-		if taken, err := emailIsColleagues(ctx, made.Email); err != nil {
+		if taken, err := emailIsColleagues(ctx, created.Email); err != nil {
 			return struct{}{}, err
 		} else if taken {
 			return struct{}{}, ErrEmailTaken
 		}
-		if err := s.withdraw(ctx, invitationsTo(made.Email)); err != nil {
+		if err := s.withdraw(ctx, invitationsTo(created.Email)); err != nil {
 			return struct{}{}, err
 		}
-		if err := insertInvitation(ctx, made); err != nil {
+		if err := insertInvitation(ctx, created); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordInvitation(ctx, "invitation.create", made, now)
-	}, db.ProvenBy(there))
+		return struct{}{}, s.recordInvitation(ctx, "invitation.create", created, now)
+	}, db.ProvenBy(stored))
 	if err != nil {
 		return Invitation{}, "", err
 	}
-	return made, token, nil
+	return created, token, nil
 }
 
 func (n NewInvitation) check() []fault.Field {
@@ -148,17 +148,15 @@ func hashOfToken(token string) []byte {
 	return sum[:]
 }
 
-// Invitations lists invitations of the caller's organization, in the order in which
-// they were made.
+// Invitations lists invitations of the caller's organization in the order of their creation.
 func (s *Service) Invitations(ctx context.Context, f InvitationFilter) ([]Invitation, error) {
 	return db.Snapshot(ctx, s.database, "invitation.list", func(ctx context.Context) ([]Invitation, error) {
 		return findInvitations(ctx, f, s.now())
 	})
 }
 
-// RevokeInvitation takes an invitation back: its token is worth nothing from now on.
-// One that was revoked before stays as it was. Errors: [ErrInvitationNotFound],
-// [ErrInvitationAccepted].
+// RevokeInvitation revokes an invitation; its token becomes invalid. Revoking a revoked
+// invitation changes nothing. Errors: [ErrInvitationNotFound], [ErrInvitationAccepted].
 func (s *Service) RevokeInvitation(ctx context.Context, id uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "invitation.revoke", func(ctx context.Context) (struct{}, error) {
 		if _, err := s.callerHolds(ctx, userInvite); err != nil {
@@ -178,12 +176,11 @@ func (s *Service) RevokeInvitation(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// withdraw revokes those of the organization's open invitations that are meant, in
-// the caller's name.
-func (s *Service) withdraw(ctx context.Context, which meant) error {
+// withdraw revokes the selected open invitations of the organization in the caller's name.
+func (s *Service) withdraw(ctx context.Context, which invitationCondition) error {
 	now := s.now()
-	gone, err := revokeInvitations(ctx, which, now)
-	for _, each := range gone {
+	revoked, err := revokeInvitations(ctx, which, now)
+	for _, each := range revoked {
 		if err == nil {
 			err = s.recordInvitation(ctx, "invitation.revoke", each, now)
 		}

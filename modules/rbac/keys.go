@@ -9,19 +9,19 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// key is one secret of the configuration, with what is made of it. Each purpose has
-// a key of its own (HKDF, RFC 5869): what one gives away says nothing of another.
+// key is one secret of the configuration, with the keys derived from it. Each purpose has its own
+// key (HKDF, RFC 5869), so one key reveals nothing about another.
 type key struct {
-	id      string // says which it is, and nothing of what it is
-	signs   []byte // access tokens
-	signed  []byte // verifies access tokens of earlier programs, which did not derive a key: the secret itself
-	refresh []byte // makes refresh tokens from the ones before: see successor
-	places  []byte // stands for addresses of which attempts are counted
-	devices []byte // signs device tokens
+	id       string // identifies the secret without revealing it
+	signs    []byte // signs access tokens
+	signed   []byte // verifies access tokens of earlier programs, which used the secret itself
+	refresh  []byte // derives the next refresh token: see successor
+	counters []byte // hashes the keys of attempt counts
+	devices  []byte // signs device tokens
 }
 
-// keyring are the secrets of the configuration. The first is the one in use; the
-// others were, and what they have signed still holds.
+// keyring holds the secrets of the configuration. The first one is in use. Tokens of the others
+// are still accepted.
 type keyring []key
 
 func newKeyring(secrets ...[]byte) keyring {
@@ -35,19 +35,19 @@ func newKeyring(secrets ...[]byte) keyring {
 func newSigningKey(secret []byte) key {
 	const idBytes, keyBytes = 8, sha256.Size
 	derive := func(purpose string, length int) []byte {
-		made, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)
+		derived, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)
 		if err != nil {
-			panic(err) // only of a length that is too long
+			panic(err) // only for an excessive length
 		}
-		return made
+		return derived
 	}
 	return key{
 		id: hex.EncodeToString(derive("key id", idBytes)), signs: derive("access tokens", keyBytes), signed: secret,
-		refresh: derive("refresh", keyBytes), places: derive("places", keyBytes), devices: derive("devices", keyBytes),
+		refresh: derive("refresh", keyBytes), counters: derive("places", keyBytes), devices: derive("devices", keyBytes),
 	}
 }
 
-var errTokenKey = errors.New("the token names no key that is known")
+var errTokenKey = errors.New("the token names an unknown key")
 
 // verifying returns the keys named in a token's header. The parser accepts only one algorithm, so
 // the token's own is not checked here.

@@ -28,8 +28,8 @@ type CodeExchange struct {
 // hasVerifier reports whether the verifier belongs to the challenge.
 func (x CodeExchange) hasVerifier(challenge string) bool {
 	sum := sha256.Sum256([]byte(x.Verifier))
-	made := base64.RawURLEncoding.EncodeToString(sum[:])
-	return subtle.ConstantTimeCompare([]byte(made), []byte(challenge)) == 1
+	computed := base64.RawURLEncoding.EncodeToString(sum[:])
+	return subtle.ConstantTimeCompare([]byte(computed), []byte(challenge)) == 1
 }
 
 // organization returns the organization that the code names, and the hash of the code.
@@ -94,7 +94,7 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 		return s.confirmOwnLink(ctx, x, *pending, hash)
 	case user == nil:
 		// In no organization's trail: any stranger can name an organization.
-		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("a sign-in was refused")
+		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("sign-in refused")
 		return SignedIn{}, ErrCodeUsed.Because(errGuess)
 	}
 	return s.signedInByProvider(ctx, *user, in, refresh)
@@ -102,7 +102,7 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 
 // beginByProvider begins the sign-in of a user recognized by an identity provider.
 func (s *Service) beginByProvider(ctx context.Context, u User) signIn {
-	in := s.begin(u, trail.Address(ctx), s.throttle.place(u.Email, trail.Address(ctx)))
+	in := s.begin(u, trail.Address(ctx), s.throttle.networkKey(u.Email, trail.Address(ctx)))
 	in.ByProvider = true
 	return in
 }
@@ -111,7 +111,7 @@ func (s *Service) signedInByProvider(ctx context.Context, u User, in signIn, ref
 	if err := s.noteOpenID(ctx, u, ""); err != nil {
 		return SignedIn{}, err
 	}
-	s.logger.WithFields(userFields("signed_in", u)).Info("a user has signed in")
+	s.logger.WithFields(userFields("signed_in", u)).Info("user signed in")
 	return s.issue(u, in, refresh)
 }
 

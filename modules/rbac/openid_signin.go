@@ -20,26 +20,28 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// The refusals of a sign-in with an identity provider.
+// The errors of a sign-in with an identity provider.
 var (
-	// ErrProviderUnavailable: the identity provider does not answer.
-	ErrProviderUnavailable = fault.Define(fault.Unavailable, "identity-provider-unavailable", "The identity provider does not answer. Try again soon.").
-				Advising("Begin the sign-in again after a while.")
-	// ErrSignInLost: the browser that comes back is not the one that was sent, or comes
-	// too late.
-	ErrSignInLost = fault.Define(fault.Unauthenticated, "sign-in-lost", "This sign-in was begun in another browser or tab, or too long ago.").
-			Advising("Begin the sign-in again.")
-	// ErrNotRecognized: the provider does not say who it is, or what it says is not
-	// valid, or it is nobody who may sign in here. Which of these, the audit trail says.
-	ErrNotRecognized = fault.Define(fault.Unauthenticated, "not-recognized", "The identity provider has not said who you are, or you have no account here.").
-				Advising("Let the person try again, or ask an administrator for an invitation.")
-	// ErrSignInCancelled: the person has told the provider not to say who they are.
+	// ErrProviderUnavailable is returned if the identity provider does not answer.
+	ErrProviderUnavailable = fault.Define(fault.Unavailable, "identity-provider-unavailable",
+		"The identity provider does not answer. Try again shortly.").
+		Advising("Wait a moment, then start the sign-in again.")
+	// ErrSignInLost is returned if the browser does not carry the started sign-in, or returns too
+	// late.
+	ErrSignInLost = fault.Define(fault.Unauthenticated, "sign-in-lost",
+		"This sign-in was started in another browser or tab, or too long ago.").
+		Advising("Start the sign-in again.")
+	// ErrNotRecognized is returned if the provider's answer is invalid or the person has no account
+	// here. The audit trail has the reason.
+	ErrNotRecognized = fault.Define(fault.Unauthenticated, "not-recognized",
+		"The identity provider did not confirm your identity, or you have no account here.").
+		Advising("Let the person try again, or ask an administrator for an invitation.")
+	// ErrSignInCancelled is returned if the person has cancelled the sign-in at the provider.
 	ErrSignInCancelled = fault.Define(fault.Unauthenticated, "sign-in-cancelled", "The sign-in was cancelled at the identity provider.").
-				Advising("Show the ways to sign in again; it is no failure.")
-	// ErrCodeUsed: there is no such code, or it was used before, or is over, or was
-	// asked for by another page.
-	ErrCodeUsed = fault.Define(fault.Unauthenticated, "sign-in-code", "The code of this sign-in is not valid, or not any more.").
-			Advising("Begin the sign-in again.")
+				Advising("Show the sign-in page again; this is not a failure.")
+	// ErrCodeUsed is returned if the code is unknown, used or expired, or belongs to another page.
+	ErrCodeUsed = fault.Define(fault.Unauthenticated, "sign-in-code", "The sign-in code is invalid or expired.").
+			Advising("Start the sign-in again.")
 )
 
 const (
@@ -47,25 +49,25 @@ const (
 	codeTime    = time.Minute      // for the page to exchange its code
 )
 
-// begun is what the browser carries, sealed, while the person is at the provider.
-type begun struct {
+// pendingSignIn is the encrypted state of a sign-in, which the browser carries while the person is at the
+// provider.
+type pendingSignIn struct {
 	Organization uuid.UUID
 	Attempt      openid.Attempt
 	Challenge    string
 	Until        time.Time
 }
 
-// cookiePurpose is what the seal of a cookie is about.
+// cookiePurpose is the additional data of an encrypted cookie.
 var cookiePurpose = []byte("sign-in")
 
-// BeginOpenID begins a sign-in with the identity provider of an organization. It
-// returns where to send the browser, and what the browser must carry meanwhile. Who
-// exchanges the code in the end must know what the challenge is the SHA-256 of, in
-// base64url (RFC 7636, S256). It needs no caller. Errors: [ErrNoProvider],
-// [ErrProviderUnavailable].
+// BeginOpenID starts a sign-in with the identity provider of an organization. It returns the URL
+// for the browser and the state that the browser must carry. The challenge is the SHA-256, in
+// base64url, of the verifier that the code's exchange requires (RFC 7636, S256). It needs no
+// caller. Errors: [ErrNoProvider], [ErrProviderUnavailable].
 //
-// The state is in the browser and not in a table: whoever is nobody yet writes
-// nothing, every instance can finish what another began, and it goes by itself.
+// The browser carries the state, so an unauthenticated request writes nothing to the database,
+// every instance can finish the sign-in, and nothing needs to be cleaned up.
 func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
 	_, settings, err := s.providerOf(ctx, organization)
 	if err != nil {
@@ -76,9 +78,9 @@ func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, chall
 		s.logProvider(organization, err)
 		return "", "", ErrProviderUnavailable.Because(err)
 	}
-	text, err := json.Marshal(begun{organization, attempt, challenge, s.now().Add(attemptTime)})
+	text, err := json.Marshal(pendingSignIn{organization, attempt, challenge, s.now().Add(attemptTime)})
 	if err != nil {
-		return "", "", fmt.Errorf("write down a sign-in: %w", err)
+		return "", "", fmt.Errorf("encode a sign-in: %w", err)
 	}
 	return url, base64.RawURLEncoding.EncodeToString(s.cookies.Seal(text, cookiePurpose)), nil
 }
@@ -94,7 +96,7 @@ func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.
 }
 
 func (s *Service) finishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
-	b, ok := s.readBegun(carried)
+	b, ok := s.readPending(carried)
 	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
 		return "", ErrSignInLost.Because(errGuess)
 	}
@@ -120,32 +122,32 @@ func (s *Service) finishOpenID(ctx context.Context, carried string, with openid.
 		return "", err
 	}
 	if reason != "" {
-		user.OrganizationID = b.Organization // also where it is nobody
+		user.OrganizationID = b.Organization // also without a user
 		return "", s.refuseOpenID(ctx, user, reason, ErrNotRecognized)
 	}
 	return code, nil
 }
 
-// refuseOpenID keeps that somebody is not let in, and returns the refusal.
+// refuseOpenID records that a sign-in was refused, and returns the refusal.
 func (s *Service) refuseOpenID(ctx context.Context, u User, reason string, refusal error) error {
-	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
 	if err := s.noteOpenID(ctx, u, reason); err != nil {
 		return err
 	}
 	return refusal
 }
 
-func (s *Service) readBegun(carried string) (b begun, ok bool) {
+func (s *Service) readPending(carried string) (b pendingSignIn, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(carried)
 	if err != nil {
-		return begun{}, false
+		return pendingSignIn{}, false
 	}
 	text, err := s.cookies.Open(sealed, cookiePurpose)
 	return b, err == nil && json.Unmarshal(text, &b) == nil
 }
 
-// providerOf returns the identity provider of any organization, for somebody who is
-// nobody yet.
+// providerOf returns the identity provider of any organization, for a person who has not signed
+// in yet.
 func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (IdentityProvider, openid.Settings, error) {
 	if organization == uuid.Nil || s.publicURL == "" || s.frontendURL == "" {
 		return IdentityProvider{}, openid.Settings{}, ErrNoProvider
@@ -184,7 +186,7 @@ func (s *Service) recognize(
 		u, why, err = s.admit(ctx, r)
 		return why, err
 	})
-	if errors.Is(err, ErrEmailTaken) { // invited here, and a user elsewhere
+	if errors.Is(err, ErrEmailTaken) { // the organization already has a user with the invited address
 		u, reason, err = User{}, "email-taken", nil
 	}
 	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
@@ -262,5 +264,6 @@ func (s *Service) insertCode(ctx context.Context, r recognition, u User) error {
 }
 
 func (s *Service) logProvider(organization uuid.UUID, err error) {
-	s.logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).Warn("an identity provider could not be asked, or its answer is not valid")
+	s.logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).
+		Warn("identity provider unreachable, or its answer is invalid")
 }

@@ -9,9 +9,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ownCredentials are those of the caller, with the second factor, and what
-// the organization asks for. The error is
-// [identity.ErrUnauthenticated] where the caller is nobody who may sign in.
+// ownCredentials returns the caller's credentials with the second factor and the organization's
+// policy. The error is [identity.ErrUnauthenticated] if the caller may not sign in.
 func (s *Service) ownCredentials(ctx context.Context, caller identity.Caller) (credentials, error) {
 	mine, err := db.Snapshot(ctx, s.database, "user.password", func(ctx context.Context) (credentials, error) {
 		mine, err := credentialsOfCaller(ctx, caller.UserID)
@@ -39,10 +38,12 @@ func (s *Service) ownAttempt(ctx context.Context, caller identity.Caller) (count
 	return counted, s.attempt(ctx, counted)
 }
 
-// provePassword checks that the caller knows their own password, for the action, and
-// returns the attempts that are to be forgotten when that succeeds. Errors:
-// [fault.ErrInvalid] of the field, [ErrSignInDelayed], [ErrSignInBusy].
-func (s *Service) provePassword(ctx context.Context, caller identity.Caller, mine credentials, given, field, action string) (counted []byte, err error) {
+// provePassword checks the caller's own password for an action. It returns the counted attempts,
+// to be removed after success. Errors: [fault.ErrInvalid] for the field, [ErrSignInDelayed],
+// [ErrSignInBusy].
+func (s *Service) provePassword(
+	ctx context.Context, caller identity.Caller, mine credentials, given, field, action string,
+) (counted []byte, err error) {
 	if counted, err = s.ownAttempt(ctx, caller); err != nil {
 		return nil, err
 	}
@@ -63,8 +64,7 @@ func (s *Service) provePassword(ctx context.Context, caller identity.Caller, min
 	return nil, fault.InvalidFields(fault.Field{Field: field, Code: "wrong", Message: "is not your password"})
 }
 
-// ownEvent begins what the trail keeps of something that the caller does about
-// themselves.
+// ownEvent returns an audit event for an action of the caller on their own account.
 func (s *Service) ownEvent(caller identity.Caller, action string) trail.Event {
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", caller.UserID, s.now()

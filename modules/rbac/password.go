@@ -21,14 +21,13 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The rules for new passwords follow NIST SP 800-63B-4, section 3.1.1.2: length
-// counts, in characters; nothing is asked of their composition; what attackers
-// try first is refused. It wants 15 characters of a password that may be all there is,
-// as for who has no second factor; one rule for everybody is easier to tell than two.
-// Passwords that were shorter before go on.
+// The rules for new passwords follow NIST SP 800-63B-4, section 3.1.1.2: a minimum length in
+// characters, no composition rules, and a list of refused common passwords. It requires 15
+// characters for passwords without a second factor. One rule for all users is easier to explain.
+// Shorter passwords from earlier versions still work.
 const (
 	minPassword = 15  // characters
-	maxPassword = 128 // bytes: what is hashed must be bounded
+	maxPassword = 128 // bytes: limits the cost of hashing
 )
 
 //go:embed common_passwords.txt
@@ -45,31 +44,31 @@ var isCommon = func() map[string]bool {
 	return common
 }()
 
-// checkPassword returns what is wrong with a new password of a user.
+// checkPassword returns an error for each rule that a new password breaks.
 func checkPassword(password, email string) []fault.Field {
-	wrong := func(code, message string) []fault.Field {
+	invalid := func(code, message string) []fault.Field {
 		return []fault.Field{{Field: "password", Code: code, Message: message}}
 	}
 	small := strings.ToLower(password)
 	name, _, _ := strings.Cut(email, "@")
-	const telling = 4 // shorter names are part of too many words
+	const telling = 4 // shorter names occur in too many words
 	switch {
 	case utf8.RuneCountInString(password) < minPassword:
-		return wrong("min", fmt.Sprintf("must have at least %d characters", minPassword))
+		return invalid("min", fmt.Sprintf("must have at least %d characters", minPassword))
 	case len(password) > maxPassword:
-		return wrong("max", fmt.Sprintf("must have at most %d bytes", maxPassword))
+		return invalid("max", fmt.Sprintf("must have at most %d bytes", maxPassword))
 	case !utf8.ValidString(password):
-		return wrong("characters", "must be valid UTF-8")
+		return invalid("characters", "must be valid UTF-8")
 	case isCommon[small] || strings.Contains(small, issuer) || isRepeated(small):
-		return wrong("common", "is among the first that attackers try")
+		return invalid("common", "must not be one of the most common passwords")
 	case len(name) >= telling && strings.Contains(small, name):
-		return wrong("guessable", "must not contain the name in the e-mail address")
+		return invalid("guessable", "must not contain the name in the e-mail address")
 	}
 	return nil
 }
 
-// isRepeated reports whether a password is twice the same, or more often: the shortest
-// way from what is too short to what is long enough.
+// isRepeated reports whether the password repeats a shorter text, which is the easiest way to
+// reach the minimum length.
 func isRepeated(password string) bool {
 	for unit := 1; unit <= len(password)/2; unit++ {
 		if password[unit:] == password[:len(password)-unit] {
@@ -84,11 +83,11 @@ func isRepeated(password string) bool {
 // than [hasher] has reserved for it. The work is the same.
 var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// quick are the least that argon2 accepts.
+// quick are the smallest parameters that argon2 accepts.
 var quick = argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// queuePerSlot is how many may wait for each hash that is being computed: about
-// ten seconds' worth.
+// queuePerSlot is the number of requests that may wait for each running hash: about ten seconds
+// of work.
 const queuePerSlot = 64
 
 // hasher hashes and compares passwords. All hashes together use at most half of the processors (at
@@ -100,7 +99,7 @@ type hasher struct {
 	threads *semaphore.Weighted
 	queued  atomic.Int64 // running and waiting hashes
 	longest int64
-	// nobody is a hash that no password has: compared with for unknown users.
+	// dummy is a hash that matches no password, compared for unknown users.
 	dummy   string
 	compute func(password, salt []byte, p argon2id.Params) []byte
 }
@@ -212,6 +211,6 @@ func (h *hasher) inTurn(ctx context.Context, params argon2id.Params, work func()
 	return work()
 }
 
-// stable makes the same characters the same bytes, whichever keyboard they were
-// typed on (Unicode normalization form KC).
+// stable returns the same bytes for the same characters, independent of the keyboard (Unicode
+// normalization form KC).
 func stable(password string) string { return norm.NFKC.String(password) }

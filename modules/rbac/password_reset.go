@@ -100,8 +100,8 @@ func (s *Service) resetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
-	if wrong := checkPassword(password, u.Email); len(wrong) > 0 {
-		return fault.InvalidFields(wrong...)
+	if fieldErrors := checkPassword(password, u.Email); len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
 	}
 	hash, err := s.hashFor(ctx, u.Email, password)
 	if err != nil {
@@ -166,8 +166,8 @@ func (s *Service) replacePassword(ctx context.Context, u User, hash, action stri
 // needs no caller. Errors: [ErrUserNotFound], [fault.ErrInvalid], [ErrSignInBusy].
 func (s *Service) SetPassword(ctx context.Context, email string, organization uuid.UUID, password string) (User, error) {
 	email = normalizeTypedEmail(email)
-	if wrong := checkEmail(email); len(wrong) > 0 {
-		return User{}, fault.InvalidFields(wrong...)
+	if fieldErrors := checkEmail(email); len(fieldErrors) > 0 {
+		return User{}, fault.InvalidFields(fieldErrors...)
 	}
 	u, err := db.Snapshot(ctx, s.database, "user.find", func(ctx context.Context) (User, error) {
 		return oneUserWithEmail(ctx, email, organization)
@@ -175,8 +175,8 @@ func (s *Service) SetPassword(ctx context.Context, email string, organization uu
 	if err != nil {
 		return User{}, err
 	}
-	if wrong := checkPassword(password, email); len(wrong) > 0 {
-		return User{}, fault.InvalidFields(wrong...)
+	if fieldErrors := checkPassword(password, email); len(fieldErrors) > 0 {
+		return User{}, fault.InvalidFields(fieldErrors...)
 	}
 	hash, err := s.hashFor(ctx, email, password)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestANewPassword(t *testing.T) {
+func TestRulesForNewPasswords(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ password, code string }{
 		"it may be long":                                {strings.Repeat("ab", 63) + "cd", ""},
@@ -20,7 +20,7 @@ func TestANewPassword(t *testing.T) {
 		"it is not short":                               {"fourteen chars", "min"},
 		"it is counted in characters":                   {"schöne Grüße!!", "min"},
 		"it is bounded in bytes":                        {strings.Repeat("ä", 65), "max"},
-		"it is no text that is broken":                  {"broken \xff characters", "characters"},
+		"it must be valid UTF-8":                        {"broken \xff characters", "characters"},
 		"it is not common":                              {"password12345678", "common"},
 		"it is not common in capital letters":           {"PassWord12345678", "common"},
 		"it may be of 15 characters":                    {"fifteen letters", ""},
@@ -50,12 +50,12 @@ func TestTheListOfCommonPasswords(t *testing.T) {
 	require.Greater(t, len(isCommon), 100)
 	for password := range isCommon {
 		require.Equal(t, strings.ToLower(password), password)
-		require.GreaterOrEqual(t, utf8.RuneCountInString(password), minPassword, "%q is refused for its length", password)
-		require.False(t, isRepeated(password), "%q is refused for that", password)
+		require.GreaterOrEqual(t, utf8.RuneCountInString(password), minPassword, "%q is already refused for its length", password)
+		require.False(t, isRepeated(password), "%q is already refused as a repetition", password)
 	}
 }
 
-func TestAHash(t *testing.T) {
+func TestPasswordHash(t *testing.T) {
 	t.Parallel()
 	h := newHasher(true)
 	hash, err := h.hash(t.Context(), "caf\u00e9 au lait, please", h.newSalt())
@@ -81,7 +81,7 @@ func TestAHash(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestTheHashOfNobodyCostsWhatAnyDoes(t *testing.T) {
+func TestUnusableHashesTakeAsLongAsOthers(t *testing.T) {
 	t.Parallel()
 	h := newHasher(false)
 	require.Equal(t, production, h.params)

@@ -14,38 +14,39 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// ErrRoleNotFound says that there is no such role, or not one whose permissions an organization changes.
-var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "There is no such role whose permissions could be changed.")
+// ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
+// cannot change.
+var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.")
 
-// PermissionSet is what a role may do in an organization, and for which records.
+// PermissionSet holds the permissions of a role in an organization and their scopes.
 type PermissionSet struct {
 	Role      Role
-	Shipped   bool // it is what is shipped: the organization has not changed it, or has gone back
+	Shipped   bool // the default set: not changed, or restored
 	Held      held
 	Version   int        // counts the organization's changes; 0: none
 	ChangedAt *time.Time // nil: never
 	ChangedBy *uuid.UUID
 }
 
-// PermissionSetChange replaces what a role may do.
+// PermissionSetChange replaces the permissions of a role.
 type PermissionSetChange struct {
 	Role  Role
 	Match patch.Match
 	Held  held
 }
 
-// essential are what administrators keep for the whole organization: without, nobody
-// could ever take anything back.
+// essential are the permissions that administrators keep for the whole organization. Without
+// them, no user could undo a change.
 var essential = []identity.Permission{userRead, userChange, userGrant, userInvite, permissionSetRead, permissionSetChange}
 
-// across are what reaches beyond an organization: no organization gives it to anybody.
+// across are the permissions beyond an organization, which organizations cannot give.
 var across = []identity.Permission{organizationReadAll, organizationCreate, organizationDisable}
 
-// changeable reports whether an organization may change what the role does.
+// changeable reports whether an organization may change the permissions of the role.
 func (r Role) changeable() bool { return r != SuperAdmin && slices.Contains(roles, r) }
 
-// PermissionSets returns what each role may do in the caller's organization, in the
-// order of [Roles], without the role that reaches beyond it.
+// PermissionSets returns the permission sets of the caller's organization in the order of
+// [Roles], without the role that reaches beyond the organization.
 func (s *Service) PermissionSets(ctx context.Context) ([]PermissionSet, error) {
 	return db.Snapshot(ctx, s.database, "permission-set.list", func(ctx context.Context) ([]PermissionSet, error) {
 		changed, err := permissionSets(ctx)
@@ -62,27 +63,27 @@ func (s *Service) PermissionSets(ctx context.Context) ([]PermissionSet, error) {
 	})
 }
 
-// ChangePermissionSet replaces what a role may do in the caller's organization, at
-// once and on every instance. Nobody changes a set that holds what they do not hold
-// themselves, before or after: so nobody gives what they have not, nor takes from those
-// who may do more. Administrators keep what they need to take it back. Errors: [ErrRoleNotFound],
-// [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn].
+// ChangePermissionSet replaces the permissions of a role in the caller's organization,
+// immediately and on every instance. The caller must hold every permission of the set before and
+// after the change, so callers can neither give permissions that they lack nor restrict users
+// with more permissions. Administrators keep what they need to undo it. Errors:
+// [ErrRoleNotFound], [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn].
 func (s *Service) ChangePermissionSet(ctx context.Context, c PermissionSetChange) (PermissionSet, error) {
 	if !c.Role.changeable() {
 		return PermissionSet{}, ErrRoleNotFound
 	}
-	if wrong := c.check(); len(wrong) > 0 {
-		return PermissionSet{}, fault.InvalidFields(wrong...)
+	if fieldErrors := c.check(); len(fieldErrors) > 0 {
+		return PermissionSet{}, fault.InvalidFields(fieldErrors...)
 	}
 	return s.replaceSet(ctx, c.Role, c.Match, func(mine held) (PermissionSet, error) {
 		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(c.Held)
 	})
 }
 
-// RestorePermissionSet gives a role back what is shipped. As with a change, the caller
-// must hold what is there and what is shipped, but for what is shipped to administrators:
-// whoever has taken too much from them could not mend it otherwise, and they hold what all
-// others are shipped with. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
+// RestorePermissionSet restores the default permissions of a role. The caller must hold the
+// current set and the default one, except the defaults of administrators: otherwise an
+// administrators' set that was reduced by mistake could not be repaired. Administrators hold the
+// defaults of all other roles. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
 func (s *Service) RestorePermissionSet(ctx context.Context, role Role, match patch.Match) error {
 	if !role.changeable() {
 		return ErrRoleNotFound
@@ -97,10 +98,12 @@ func (s *Service) RestorePermissionSet(ctx context.Context, role Role, match pat
 	return err
 }
 
-// replaceSet writes what decide makes of the set that is there, if anything is
-// different then. The caller must hold what is there. Without [db.ProvenBy]: it can be sent again when nobody knows whether
-// it was committed.
-func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, decide func(mine held) (PermissionSet, error)) (PermissionSet, error) {
+// replaceSet writes the set that decide returns, if it differs from the current one. The caller
+// must hold the current set. It works without [db.ProvenBy]: the caller can repeat it after an
+// unknown outcome.
+func (s *Service) replaceSet(
+	ctx context.Context, role Role, match patch.Match, decide func(mine held) (PermissionSet, error),
+) (PermissionSet, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return PermissionSet{}, err
@@ -136,7 +139,7 @@ func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, 
 		if err := s.recordSet(ctx, before, after); err != nil {
 			return PermissionSet{}, err
 		}
-		level := int64(1) // of the organization: rises with each change of a role's set
+		level := int64(1) // of the organization: the number of changes of its sets
 		for _, each := range changed {
 			level += int64(each.Version)
 		}
@@ -144,41 +147,40 @@ func (s *Service) replaceSet(ctx context.Context, role Role, match patch.Match, 
 	})
 }
 
-// Possible says for which records permissions can be held at all, beside the whole
-// organization: for those of the scopes to which some route keeps that asks for them.
-// Whoever knows the routes says it, before anything else is asked of the service.
-// Until then each can be held for the organization only. A scope that is not possible
-// would look in a set as if it gave something, and be refused by every route.
+// Possible sets the scopes that each permission can have besides the whole organization: those
+// that some route with the permission supports. Call it with the routes of the program before
+// using the service. Before that, every permission can be held only for the organization. An
+// unsupported scope would have no effect, because every route would refuse it.
 func (s *Service) Possible(scopes map[identity.Permission]identity.Scope) { s.possible = scopes }
 
-// possibleOf returns for which records a permission can be held.
+// possibleOf returns the scopes that a permission can have.
 func (s *Service) possibleOf(p identity.Permission) identity.Scope {
 	return s.possible[p] | identity.Organization
 }
 
-// check returns what is wrong with a set. Which permissions there are, and which
-// scopes, was checked before.
+// check returns an error for each invalid entry of a set. The names of permissions and scopes
+// were validated before.
 func (c PermissionSetChange) check() []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	refuse := func(code, message string) {
-		wrong = append(wrong, fault.Field{Field: "permissions", Code: code, Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "permissions", Code: code, Message: message})
 	}
 	for _, p := range across {
 		if c.Held[p] != 0 {
-			refuse("across", "must not have "+string(p)+", which reaches beyond the organization")
+			refuse("across", "must not have "+string(p)+", which applies beyond the organization")
 		}
 	}
 	if c.Role == Admin {
 		for _, p := range essential {
 			if !c.Held[p].Has(identity.Organization) {
-				refuse("essential", "must have "+string(p)+" for the organization: without it, nobody could take this back")
+				refuse("essential", "must have "+string(p)+" for the organization, otherwise the change could not be undone")
 			}
 		}
 	}
-	return wrong
+	return fieldErrors
 }
 
-// setOf returns a role's set, among those that the organization has ever changed.
+// setOf returns a role's set from the sets that the organization has changed.
 func setOf(role Role, among []PermissionSet) PermissionSet {
 	for _, set := range among {
 		if set.Role == role {
@@ -188,7 +190,7 @@ func setOf(role Role, among []PermissionSet) PermissionSet {
 	return PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}
 }
 
-// shippedTo returns what the role may do in an organization that has changed nothing.
+// shippedTo returns the default permissions of a role.
 func shippedTo(role Role) held {
 	set := held{}
 	for _, row := range shipped {

@@ -6,8 +6,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Every permission that there is. The modules that ask for one declare it as
-// well; a test of the app checks that both agree.
+// All permissions. The modules that require one declare it as well; a test of package app
+// compares them.
 const (
 	organizationRead    identity.Permission = "organization:read"
 	organizationReadAll identity.Permission = "organization:read-all"
@@ -103,25 +103,24 @@ const (
 	adminConfig  identity.Permission = "admin:config"
 )
 
-// grant says who holds a permission: some roles for all records of the
-// organization, others for some of them.
+// grant lists the roles that hold a permission, for the whole organization or for some records.
 type grant struct {
 	permission identity.Permission
-	roles      []Role                  // for the organization's
-	limited    map[Role]identity.Scope // for those of the scope
-	people     string                  // why no API key can hold it; empty: one can
+	roles      []Role                  // for all records of the organization
+	limited    map[Role]identity.Scope // for the records of the scope
+	people     string                  // why no API key can hold it; empty: a key can
 }
 
-// Why a permission is for people only. Whoever steals a key must not make more of it,
-// nor keep anything once it is revoked.
+// Reasons why a permission is for people only. A stolen key must not allow more access, nor leave
+// anything behind after its revocation.
 const (
-	givesAccess = "it gives access to others, or takes it away"
-	outlives    = "what it makes goes on when the key is revoked"
-	beyond      = "it reaches beyond the organization of the key"
-	decides     = "it stands for what a person has decided"
+	givesAccess = "it gives or removes access of others"
+	outlives    = "its effects outlast the key's revocation"
+	beyond      = "it applies beyond the organization of the key"
+	decides     = "it requires the decision of a person"
 )
 
-// forPeople says why no API key can hold the permission; "" where one can.
+// forPeople returns the reason why no API key can hold the permission; "": a key can.
 func forPeople(p identity.Permission) string {
 	for _, row := range shipped {
 		if row.permission == p {
@@ -131,7 +130,7 @@ func forPeople(p identity.Permission) string {
 	return ""
 }
 
-// of returns for which records the role holds the permission.
+// of returns the scope in which the role holds the permission.
 func (g grant) of(r Role) identity.Scope {
 	if slices.Contains(g.roles, r) {
 		return identity.Organization
@@ -139,23 +138,22 @@ func (g grant) of(r Role) identity.Scope {
 	return g.limited[r]
 }
 
-// Who holds a permission for some records only.
+// Roles that hold a permission for some records only.
 var (
-	// A technician looks after the patients of the caseload, and a patient or guardian
-	// after oneself and one's own: of their records, the units that there are, no texts.
+	// Technicians see the patients on their caseload, and patients and guardians see their family:
+	// the available units, without texts.
 	caseloadAndFamily = map[Role]identity.Scope{Technician: identity.Caseload, Patient: identity.Child}
-	// A technician delivers appointments, and writes down what took place.
+	// Technicians deliver appointments and document them.
 	own = map[Role]identity.Scope{Technician: identity.Self}
-	// A clinician looks after the emergency grants that they have taken.
+	// Clinicians see and end their own emergency grants.
 	takers       = map[Role]identity.Scope{Practitioner: identity.Self, Technician: identity.Self}
 	ownAndFamily = map[Role]identity.Scope{Technician: identity.Self, Patient: identity.Child}
 )
 
-// shipped says which roles hold a permission in an organization that has changed
-// nothing. A behavior analyst holds what they hold for the organization: in a small
-// practice they stand in for each other, and plan for technicians whose patients are
-// not on their own caseload; a larger one narrows it. A super administrator sees no
-// health data.
+// shipped are the default roles of each permission. Behavior analysts hold their permissions for
+// the whole organization: in a small practice they substitute for each other and plan for
+// technicians with other caseloads. A larger practice can restrict them. Super administrators see
+// no health data.
 //
 // docs/roles.md shows this table; a test fails when they differ.
 var shipped = []grant{
@@ -252,7 +250,7 @@ var shipped = []grant{
 	{permission: adminConfig, roles: []Role{Admin}},
 }
 
-// Permissions returns every permission that there is, grouped by noun.
+// Permissions returns every permission, grouped by noun.
 func Permissions() []identity.Permission {
 	all := make([]identity.Permission, len(shipped))
 	for i, row := range shipped {
@@ -261,8 +259,7 @@ func Permissions() []identity.Permission {
 	return all
 }
 
-// Permissions returns what the role may do in an organization that has changed
-// nothing, in the order of [Permissions].
+// Permissions returns the default permissions of the role, in the order of [Permissions].
 func (r Role) Permissions() []identity.Permission {
 	var held []identity.Permission
 	for _, row := range shipped {
@@ -273,8 +270,7 @@ func (r Role) Permissions() []identity.Permission {
 	return held
 }
 
-// Scope returns for which records the role holds the permission in an
-// organization that has changed nothing.
+// Scope returns the default scope in which the role holds the permission.
 func (r Role) Scope(p identity.Permission) identity.Scope {
 	for _, row := range shipped {
 		if row.permission == p {

@@ -12,37 +12,37 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// SignInPolicy is what an organization asks of those who sign in with a password. The
-// zero value is what holds where nobody has decided anything.
+// SignInPolicy is what an organization requires of sign-ins with a password. The zero value is
+// the default policy.
 type SignInPolicy struct {
 	OrganizationID uuid.UUID `json:"-" gorm:"primaryKey"`
-	// SecondFactorRequired: a sign-in by password of somebody who has no second factor
-	// can do nothing but set one up. Who comes from the identity provider is not asked.
+	// SecondFactorRequired: users without a second factor who sign in with a password can only set
+	// one up. Sign-ins through the identity provider are exempt.
 	SecondFactorRequired bool       `json:"secondFactorRequired"`
-	Version              int        `json:"version"`   // counts every change; 0: none was made
-	UpdatedAt            *time.Time `json:"updatedAt"` // null: none was made
+	Version              int        `json:"version"`   // counts every change; 0: never changed
+	UpdatedAt            *time.Time `json:"updatedAt"` // null: never changed
 }
 
 // TableName names the table for gorm.
 func (SignInPolicy) TableName() string { return "sign_in_policies" }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (p SignInPolicy) Revision() int { return p.Version }
 
-// SignInPolicyChange replaces what an organization asks for.
+// SignInPolicyChange replaces the sign-in policy.
 type SignInPolicyChange struct {
 	Match                patch.Match `header:"If-Match"`
 	SecondFactorRequired *bool       `json:"secondFactorRequired" validate:"required"`
 }
 
-// SignInPolicy returns that of the caller's organization.
+// SignInPolicy returns the policy of the caller's organization.
 func (s *Service) SignInPolicy(ctx context.Context) (SignInPolicy, error) {
 	return db.Snapshot(ctx, s.database, "sign-in-policy.get", takePolicy)
 }
 
-// SetSignInPolicy says what the caller's organization asks for, from the next sign-in
-// and the next refresh on. An access token that was issued before holds for as long as
-// it lives: nobody is thrown out of what they are doing. Errors: [patch.ErrStale].
+// SetSignInPolicy sets the policy of the caller's organization, from the next sign-in or refresh
+// on. Issued access tokens stay valid until they expire, so the change interrupts no user. The
+// error is [patch.ErrStale].
 func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (SignInPolicy, error) {
 	caller, err := person(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (Si
 	}
 	const action = "sign-in-policy.set"
 	now := s.now()
-	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (SignInPolicy, error) {
 		if _, err := s.callerHolds(ctx, signInPolicyManage); err != nil {
 			return SignInPolicy{}, err
@@ -75,8 +75,8 @@ func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (Si
 	})
 }
 
-// policyTold is what the trail keeps of a policy: all of it.
-type policyTold struct {
+// recordedPolicy is a policy in the audit trail.
+type recordedPolicy struct {
 	SecondFactorRequired bool `json:"secondFactorRequired"`
 	Version              int  `json:"version"`
 }
@@ -84,6 +84,6 @@ type policyTold struct {
 func (s *Service) recordPolicy(ctx context.Context, caller identity.Caller, action string, before, after SignInPolicy) error {
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "organization", after.OrganizationID, *after.UpdatedAt
-	e.Before, e.After = policyTold{before.SecondFactorRequired, before.Version}, policyTold{after.SecondFactorRequired, after.Version}
+	e.Before, e.After = recordedPolicy{before.SecondFactorRequired, before.Version}, recordedPolicy{after.SecondFactorRequired, after.Version}
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -15,23 +15,24 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// The refusals of identity providers' settings.
+// The errors of identity provider settings.
 var (
-	// ErrNoProvider: the organization has no identity provider, or there is no such
-	// organization: nobody can tell these apart.
-	ErrNoProvider = fault.Define(fault.NotFound, "no-identity-provider", "There is no identity provider here.").
+	// ErrNoProvider is returned if the organization has no identity provider. It does not reveal
+	// whether the organization exists.
+	ErrNoProvider = fault.Define(fault.NotFound, "no-identity-provider", "No identity provider is set up here.").
 			Advising("Offer e-mail and password instead.")
-	// ErrNoAddress: it is not configured where browsers find this program and its page.
-	ErrNoAddress = fault.Define(fault.Conflict, "addresses-not-configured", "It is not configured under which addresses people reach this program and its page.").
-			Advising("The operator sets `OMNI_PUBLIC_URL` and `OMNI_FRONTEND_URL`.")
+	// ErrNoAddress is returned if the addresses of the program and its page are not configured.
+	ErrNoAddress = fault.Define(fault.Conflict, "addresses-not-configured",
+		"The public addresses of this server and its frontend are not configured.").
+		Advising("The operator sets `OMNI_PUBLIC_URL` and `OMNI_FRONTEND_URL`.")
 )
 
-// IdentityProvider is where the people of an organization prove who they are, by
-// OpenID Connect.
+// IdentityProvider is the OpenID Connect provider through which people of an organization sign
+// in.
 type IdentityProvider struct {
 	OrganizationID uuid.UUID
-	Issuer         string // its name for itself, to the letter, an https URL
-	ClientID       string // its name for this program
+	Issuer         string // its exact issuer, an https URL
+	ClientID       string // its id for this program
 	Version        int    // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -46,10 +47,10 @@ func (p IdentityProvider) isSame(other IdentityProvider) bool {
 	return p.Issuer == other.Issuer && p.ClientID == other.ClientID
 }
 
-// Revision returns the version, which the API gives as ETag.
+// Revision returns the version, which the API returns as ETag.
 func (p IdentityProvider) Revision() int { return p.Version }
 
-// ProviderSettings are what an administrator enters of an identity provider.
+// ProviderSettings are the settings that an administrator enters.
 type ProviderSettings struct {
 	Match        patch.Match
 	Issuer       string
@@ -58,7 +59,7 @@ type ProviderSettings struct {
 }
 
 // Provider returns the identity provider of the caller's organization. The error is
-// [ErrNoProvider] where it has none.
+// [ErrNoProvider].
 func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
 	return db.Snapshot(ctx, s.database, "identity-provider.get", takeProvider)
 }
@@ -170,16 +171,17 @@ func ignoreNoProvider(err error) error {
 	return err
 }
 
-// checkProvider asks whether there is a provider.
+// checkProvider checks that an OpenID provider answers at the issuer.
 func (s *Service) checkProvider(ctx context.Context, issuer string) error {
 	err := s.openid.Check(ctx, issuer)
 	if err == nil {
 		return nil
 	}
-	s.logger.WithFields(logrus.Fields{"event": "identity_provider_not_found", "cause": err}).Warn("an identity provider that was entered does not answer as one")
-	message := "must be an https URL at which an OpenID provider says that this is its issuer, to the letter"
+	s.logger.WithFields(logrus.Fields{"event": "identity_provider_not_found", "cause": err}).
+		Warn("the entered identity provider does not answer as an OpenID provider")
+	message := "must be an https URL of an OpenID provider that reports exactly this issuer"
 	if errors.Is(err, openid.ErrUnavailable) {
-		message = "names an OpenID provider that does not answer"
+		message = "is an OpenID provider that does not answer"
 	}
 	return fault.InvalidFields(fault.Field{Field: "issuer", Code: "provider", Message: message}).Because(err)
 }
@@ -218,12 +220,12 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 	return err
 }
 
-// settings are what the provider and this program have agreed on. The error says
-// that the secret was sealed with another secret of the configuration.
+// settings returns the settings of the sign-in protocol. The error is for a client secret that
+// was encrypted with a secret that is no longer configured.
 func (s *Service) settings(p IdentityProvider) (openid.Settings, error) {
 	secret, err := s.providerSecrets.Open(p.sealedSecret, p.OrganizationID[:])
 	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
 }
 
-// callbackURL is where providers send people back to.
+// callbackURL returns the redirect URI for providers.
 func (s *Service) callbackURL() string { return s.publicURL + base + pathCallback }

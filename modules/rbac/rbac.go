@@ -1,5 +1,4 @@
-// Package rbac says who may do what: users, their roles, the permissions that
-// follow from the roles, sign-in, and the access tokens that prove it.
+// Package rbac manages users, roles and permissions, sign-ins, access tokens and API keys.
 package rbac
 
 import (
@@ -26,48 +25,50 @@ type User struct {
 	Name           string
 	Roles          []Role // in the order of [Roles]
 	Disabled       bool
-	PractitionerID *uuid.UUID // who they are in the directory; nil: no practitioner
-	SecondFactor   bool       // whether a sign-in by password asks for a code
+	PractitionerID *uuid.UUID // the user's practitioner in the directory; nil: none
+	SecondFactor   bool       // whether a sign-in with a password requires a code
 	Version        int        // counts every change, starting with 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 
-	epoch                int64 // of the tokens that hold
+	epoch                int64 // of the user's valid tokens
 	liftedAt             *time.Time
-	enrolOnly            bool // in the sign-in that this is about: see [identity.Caller]
+	enrolOnly            bool // for the sign-in in question: see [identity.Caller]
 	organizationDisabled bool
 }
 
-// The refusals of this module. Wrong fields are [fault.ErrInvalid].
+// The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
-	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong
-	// password and a user who is disabled, or whose organization is: sign-in does not tell who is there.
-	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is not right.").
+	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong password, a disabled
+	// user and a disabled organization, so sign-in does not reveal accounts.
+	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is wrong.").
 				Advising("Let the person try again.")
-	// ErrEmailTaken: addresses are unique within an organization.
+	// ErrEmailTaken is returned if a user of the organization has the address.
 	ErrEmailTaken = fault.Define(fault.Conflict, "email-taken", "The organization already has a user with this e-mail address.").
 			Advising("Choose another address.")
-	// ErrOrganizationRequired: the password matches accounts in several organizations.
+	// ErrOrganizationRequired is returned if the password matches accounts in several organizations.
 	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required",
 		"You have accounts in several organizations. Choose one.").
 		Carrying(organizationChoice{}).
 		Advising("Let the person choose one of `organizations`, and send the same request with its id as `organizationId`.")
-	// ErrUserNotFound: no such user in the caller's organization.
-	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "There is no such user.")
-	// ErrLastAdministrator: nobody who can sign in would be an administrator any more.
+	// ErrUserNotFound is returned if the caller's organization has no such user.
+	ErrUserNotFound = fault.Define(fault.NotFound, "user-not-found", "User not found.")
+	// ErrLastAdministrator is returned if no active administrator would be left.
 	ErrLastAdministrator = fault.Define(fault.Conflict, "last-administrator", "This is the last administrator of the organization.").
-				Advising("Make somebody else an administrator first.")
-	// ErrPractitionerTaken: a practitioner is one user at most.
-	ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user", "Another user is this practitioner already.").
-				Advising("Take the practitioner from the other user first.")
-	// ErrBeyondOwn: nobody gives or takes away what they do not hold. It comes with [Excess].
+				Advising("Make another user an administrator first.")
+	// ErrPractitionerTaken is returned if another user is the practitioner.
+	ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user", "This practitioner already belongs to another user.").
+				Advising("Remove the practitioner from the other user first.")
+	// ErrBeyondOwn is returned if callers give or remove permissions that they do not hold. Its
+	// details are an [Excess].
 	ErrBeyondOwn = identity.ErrBeyondOwn
-	// ErrSignInBusy: more sign-ins are waiting than can be served soon.
-	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy", "Too many people are signing in at this moment. Try again in a few seconds.").
-			Advising("Wait a few seconds and sign in again.")
+	// ErrSignInBusy is returned if too many sign-ins are waiting.
+	ErrSignInBusy = fault.Define(fault.Unavailable, "sign-in-busy",
+		"Too many people are signing in right now. Try again in a few seconds.").
+		Advising("Wait a few seconds and sign in again.")
 )
 
-// Service signs people in and checks their tokens. It is safe for concurrent use.
+// Service signs users in and verifies their tokens. It is safe for concurrent use.
 type Service struct {
 	database  *db.DB
 	clock     func() time.Time
@@ -84,8 +85,8 @@ type Service struct {
 	standing  standing
 	sets      sets
 	possible  map[identity.Permission]identity.Scope // see [Service.Possible]
-	apiKeys   memory                                 // API keys that were looked up
-	lookUps   chan struct{}                          // takes as many as may be under way
+	apiKeys   tokenCache                             // a cache of verified API keys
+	lookUps   chan struct{}                          // limits concurrent queries
 	uses      uses
 	// refusedUses limits records of API keys outside their networks.
 	refusedUses          refusedUses
@@ -104,8 +105,7 @@ type Service struct {
 	publicURL, frontendURL string
 }
 
-// Dependencies are what the service works with. The clock and the ids are passed
-// in so that tests decide on both.
+// Dependencies are the dependencies of the service. Tests provide their own clock and ids.
 type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
@@ -115,7 +115,7 @@ type Dependencies struct {
 	Logger   logrus.FieldLogger
 	// Secret signs access tokens: at least [MinSecret] bytes.
 	Secret []byte
-	// Former secrets sign nothing any more, and what they have signed still holds.
+	// Former are earlier secrets. They sign nothing, but their tokens are still accepted.
 	Former [][]byte
 	// Encryption, Devices and Throttle are separate secrets for encryption, for device tokens and
 	// for the counts of attempts. The first is in use, the others are former ones; nil: Secret and
@@ -123,15 +123,15 @@ type Dependencies struct {
 	Encryption, Devices, Throttle [][]byte
 	// Lifetime is how long an access token is valid.
 	Lifetime time.Duration
-	// Idle is how long a sign-in lasts that nobody refreshes, and Longest how long any
-	// lasts. Zero values stand for an hour and a day.
+	// Idle is how long a sign-in lasts without a refresh, Longest its maximum duration. Zero values:
+	// an hour and a day.
 	Idle, Longest time.Duration
-	// PublicURL is the origin under which browsers reach the program, and FrontendURL
-	// the page to which they return from an identity provider; empty: there are none.
+	// PublicURL is the origin under which browsers reach the program. FrontendURL is the page to
+	// which they return from an identity provider. Empty: not configured.
 	PublicURL, FrontendURL string
-	// AnyAddress lets identity providers have private addresses and speak http.
+	// AnyAddress allows identity providers with private addresses and http.
 	AnyAddress bool
-	// Invitations is how long an invitation can be accepted; 0: for seven days.
+	// Invitations is how long an invitation can be accepted; 0: seven days.
 	Invitations time.Duration
 	// PasswordResets is the lifetime of a password reset; 0: an hour.
 	PasswordResets time.Duration
@@ -144,21 +144,22 @@ type Dependencies struct {
 	Quick bool
 }
 
-// MinSecret is the least length of the secret, in bytes: RFC 7518, section 3.2,
-// wants for HS256 a key at least as long as its hash.
+// MinSecret is the minimum length of the secret in bytes. RFC 7518, section 3.2, requires for
+// HS256 a key of at least the length of the hash.
 const MinSecret = 32
 
-// weekOfInvitations is how long an invitation can be accepted unless somebody says otherwise.
+// weekOfInvitations is the default of [Dependencies.Invitations].
 const weekOfInvitations = 7 * 24 * time.Hour
 
 // yearOfKeys is the lifetime of an API key unless the configuration or its creator sets another.
 const yearOfKeys = 365 * 24 * time.Hour
 
-// New returns the service. It panics where the secret is too short or the
-// lifetime is not positive: configuration must have refused that.
+// New returns the service. It panics if the secret is too short or the lifetime is not positive;
+// the configuration validates both.
 func New(d Dependencies) *Service {
 	if len(d.Secret) < MinSecret || d.Lifetime <= 0 {
-		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s", MinSecret, len(d.Secret), d.Lifetime))
+		panic(fmt.Sprintf("rbac: tokens need a secret of at least %d bytes and a lifetime, not %d bytes and %s",
+			MinSecret, len(d.Secret), d.Lifetime))
 	}
 	all := append([][]byte{d.Secret}, d.Former...)
 	keys := newKeyring(all...)
@@ -206,5 +207,5 @@ func orElse(secrets, others [][]byte) [][]byte {
 	return others
 }
 
-// now is the moment as the database can keep it: in whole microseconds.
+// now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }

@@ -26,7 +26,7 @@ const password = "correct-horse-battery"
 
 var secret = []byte("a secret of exactly 32 bytes, ok")
 
-// desk is where people sign in: the service, an organization, and what was logged.
+// desk is a service with an organization and its log.
 type desk struct {
 	place dbtest.Database
 	*rbac.Service
@@ -37,7 +37,7 @@ type desk struct {
 	logger       logrus.FieldLogger // of all instances
 }
 
-// clock is a time that tests set.
+// clock is a clock that tests set.
 type clock struct {
 	mutex sync.Mutex
 	at    time.Time
@@ -60,7 +60,10 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 func open(t testing.TB) desk {
 	t.Helper()
 	place := dbtest.New(t)
-	d := desk{place: place, database: place.Open(t), clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
+	d := desk{
+		place: place, database: place.Open(t), log: &bytes.Buffer{},
+		clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)},
+	}
 	logger := logrus.New()
 	logger.SetOutput(logtest.Writer("log", d.log))
 	d.logger = logger
@@ -94,7 +97,7 @@ func (d desk) with(secret []byte, former ...[]byte) *rbac.Service {
 	return rbac.New(all)
 }
 
-// found makes one more organization.
+// found creates another organization.
 func (d desk) found(t testing.TB) uuid.UUID {
 	t.Helper()
 	id := newID()
@@ -118,7 +121,7 @@ func (d desk) hire(t testing.TB, email string, roles ...rbac.Role) rbac.User {
 	return u
 }
 
-// exec changes rows by hand.
+// exec executes SQL outside the program.
 func (d desk) exec(t testing.TB, sql string, values ...any) {
 	t.Helper()
 	_, err := db.Serializable(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {
@@ -131,7 +134,7 @@ func (d desk) exec(t testing.TB, sql string, values ...any) {
 	require.NoError(t, err)
 }
 
-// wrongFields returns the paths of the fields that an error says are wrong.
+// wrongFields returns the paths of the invalid fields of an error.
 func wrongFields(t testing.TB, err error) []string {
 	t.Helper()
 	require.ErrorIs(t, err, fault.ErrInvalid)
@@ -150,7 +153,7 @@ func (d desk) sweep(t testing.TB) {
 	require.NoError(t, err)
 }
 
-// read reads a column by hand.
+// read reads a column outside the program.
 func (d desk) read(t testing.TB, into any, sql string) error {
 	t.Helper()
 	_, err := db.Snapshot(t.Context(), d.database, "test", func(ctx context.Context) (struct{}, error) {

@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// Recovery codes are look-up secrets of NIST SP 800-63B-4, section 3.1.2: random,
-// good once, and kept as a hash. With 112 bits or more an approved hash will do (SP
-// 800-63B of 2017, section 5.1.2.2), as nobody finds them from it; fewer would need one
-// that is slow, ten times for each.
+// Recovery codes are look-up secrets of NIST SP 800-63B-4, section 3.1.2: random, valid once, and
+// stored as a hash. Codes of at least 112 bits can be stored with a fast approved hash (SP
+// 800-63B of 2017, section 5.1.2.2). Shorter codes would need a slow hash, ten times per set.
 const (
 	recoveryCodes   = 10 // in a set
 	recoveryLetters = 24 // of 5 bits each: 120
 	recoveryGroup   = 6  // letters between hyphens
 )
 
-// newRecoveryCodes returns a set, as people are shown it: WJ3QKD-7X2ANM-PLQ5RT-VHZC6B.
+// newRecoveryCodes returns a set of codes such as WJ3QKD-7X2ANM-PLQ5RT-VHZC6B.
 func newRecoveryCodes() []string {
 	codes := make([]string, recoveryCodes)
 	for i := range codes {
@@ -31,8 +30,8 @@ func newRecoveryCodes() []string {
 	return codes
 }
 
-// recoveryHash is what is kept of a recovery code, however it is typed; nil of what
-// is none.
+// recoveryHash returns the stored hash of a recovery code as typed by a person; nil if the text
+// is not a code.
 func recoveryHash(given string) []byte {
 	letters := strings.NewReplacer("-", "", " ", "").Replace(strings.ToUpper(given))
 	if len(letters) != recoveryLetters || strings.Trim(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {

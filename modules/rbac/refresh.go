@@ -17,9 +17,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrRefreshRefused is the same for a refresh token that nobody has issued, one that
-// was used before, and one whose sign-in is over.
-var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "The refresh token does not hold, or not any more. Sign in again.").
+// ErrRefreshRefused is the same for unknown and used refresh tokens and for tokens of ended
+// sign-ins.
+var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "The refresh token is invalid or expired. Sign in again.").
 	Advising("Let the person sign in again.")
 
 // refreshGrace is how long a used refresh token gets the same answer again, from the same network
@@ -27,7 +27,7 @@ var ErrRefreshRefused = fault.Define(fault.Unauthenticated, "refresh-refused", "
 // twice.
 const refreshGrace = 30 * time.Second
 
-// refreshToken is what refreshes a sign-in, once: 256 bits that say nothing.
+// refreshToken refreshes a sign-in, once: 256 random bits.
 type refreshToken [32]byte
 
 func newRefreshToken() (t refreshToken) {
@@ -35,14 +35,14 @@ func newRefreshToken() (t refreshToken) {
 	return t
 }
 
-const refreshPrefix = "omr_" // so that a token that lies somewhere can be recognized
+const refreshPrefix = "omr_" // makes a leaked token recognizable
 
-// String writes the token as clients get it.
+// String returns the token in the form that clients receive.
 func (t refreshToken) String() string {
 	return refreshPrefix + base64.RawURLEncoding.EncodeToString(t[:])
 }
 
-// Format keeps the token out of logs: as nothing but a text that is asked for.
+// Format keeps the token out of logs.
 func (t refreshToken) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 func parseRefreshToken(text string) (t refreshToken, ok bool) {
@@ -61,15 +61,15 @@ func cutPrefix(text string) string {
 	return text[len(refreshPrefix):]
 }
 
-// hash stands for the token in the database. It needs no salt: there is nothing to
-// be guessed.
+// hash returns the stored hash of the token. It needs no salt, because the token cannot be
+// guessed.
 func (t refreshToken) hash() []byte {
 	sum := sha256.Sum256(t[:])
 	return sum[:]
 }
 
-// successor is the token that this one is exchanged for. It follows from it, so that
-// whoever exchanges it twice gets the same one twice, and none has to be kept.
+// successor returns the token that replaces this one. It is derived, so a repeated exchange
+// returns the same token without storing it.
 func (k key) successor(t refreshToken) (next refreshToken) {
 	mac := hmac.New(sha256.New, k.refresh)
 	mac.Write(t[:])
@@ -94,14 +94,14 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 	}
 	next := s.keys[0].successor(given)
 	now, from := s.now(), trail.Network(trail.Address(ctx))
-	there := func(ctx context.Context) (bool, error) {
+	stored := func(ctx context.Context) (bool, error) {
 		found, err := takeRefreshToken(ctx, next.hash())
 		return err == nil && found.UsedAt == nil, ignoreNotFound(err)
 	}
 	type outcome struct {
 		user    User
 		signIn  signIn
-		refused string // why, for the trail; empty: it was not
+		refused string // the reason, for the audit trail; empty: not refused
 	}
 	done, err := db.Serializable(ctx, s.database, "user.refresh", func(ctx context.Context) (outcome, error) {
 		found, err := takeRefreshToken(ctx, given.hash())
@@ -125,7 +125,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 			return out, s.recordRefresh(ctx, out.user, out.signIn.ID, "")
 		}
 		if found.repeatable(from, now) {
-			if same, err := there(ctx); err != nil {
+			if same, err := stored(ctx); err != nil {
 				return out, err
 			} else if same {
 				if err := markRepeated(ctx, out.signIn, now); err != nil {
@@ -139,7 +139,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 			return outcome{}, err
 		}
 		return out, s.recordRefresh(ctx, out.user, out.signIn.ID, out.refused)
-	}, db.ProvenBy(there), db.AllOrganizations())
+	}, db.ProvenBy(stored), db.AllOrganizations())
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -147,7 +147,7 @@ func (s *Service) refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, s.refuseUnknownRefresh(ctx)
 	}
 	if done.refused != "" {
-		s.refusal(ctx, "refresh_refused", done.user, done.refused).Warn("a refresh token was refused")
+		s.refusal(ctx, "refresh_refused", done.user, done.refused).Warn("refresh token refused")
 		return SignedIn{}, ErrRefreshRefused
 	}
 	return s.issue(done.user, done.signIn, next)
@@ -164,13 +164,13 @@ const refusedUnknown = "unknown"
 // refuseUnknownRefresh logs a refresh token that was never issued, and returns the refusal. It
 // concerns no organization; [limited] counts it.
 func (s *Service) refuseUnknownRefresh(ctx context.Context) error {
-	s.refusal(ctx, "refresh_refused", User{}, refusedUnknown).Warn("a refresh token was refused")
+	s.refusal(ctx, "refresh_refused", User{}, refusedUnknown).Warn("refresh token refused")
 	return ErrRefreshRefused.Because(errGuess)
 }
 
-// issue makes what somebody gets who has signed in, or goes on.
+// issue creates the tokens of a new or refreshed sign-in.
 func (s *Service) issue(u User, in signIn, refresh refreshToken) (SignedIn, error) {
-	u.epoch = in.Epoch // a sign-in that has been overtaken must not get what holds
+	u.epoch = in.Epoch // tokens of an ended sign-in must not get the current epoch
 	token, err := s.tokens.issue(u, in.ID)
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
@@ -188,7 +188,7 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// recordRefresh keeps that a sign-in was refreshed, or why it was not.
+// recordRefresh records that a sign-in was refreshed, or why it was refused.
 func (s *Service) recordRefresh(ctx context.Context, u User, id uuid.UUID, refused string) error {
 	e := s.refreshEvent(ctx, u, id)
 	if refused != "" {

@@ -30,11 +30,11 @@ func (d desk) requireNoRefresh(t testing.TB, token string) {
 	t.Helper()
 	signed, err := d.Refresh(t.Context(), token)
 	require.ErrorIs(t, err, rbac.ErrRefreshRefused)
-	require.Equal(t, "The refresh token does not hold, or not any more. Sign in again.", err.Error())
+	require.Equal(t, "The refresh token is invalid or expired. Sign in again.", err.Error())
 	require.Zero(t, signed)
 }
 
-func TestARefreshTokenIsGoodOnce(t *testing.T) {
+func TestRefreshTokensWorkOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	u := d.hire(t, "ada@example.test", rbac.Scheduler)
@@ -53,7 +53,7 @@ func TestARefreshTokenIsGoodOnce(t *testing.T) {
 	other := d.enter(t, u.Email)
 
 	d.clock.advance(time.Minute)
-	d.requireNoRefresh(t, first.Refresh) // it was used a minute ago: two have it
+	d.requireNoRefresh(t, first.Refresh) // it was used a minute ago, so two clients have it
 	d.requireOut(t, second.Token)
 	d.requireNoRefresh(t, second.Refresh)
 	d.requireIn(t, other.Token)
@@ -61,8 +61,9 @@ func TestARefreshTokenIsGoodOnce(t *testing.T) {
 	require.Contains(t, d.log.String(), "reason=reused")
 }
 
-// TestAnAnswerThatWasLost asks again with the token that was used, soon enough.
-func TestAnAnswerThatWasLost(t *testing.T) {
+// TestALostAnswerCanBeRequestedAgain repeats a refresh with the used token within the grace
+// period.
+func TestALostAnswerCanBeRequestedAgain(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	u := d.hire(t, "ada@example.test", rbac.Scheduler)
@@ -74,7 +75,7 @@ func TestAnAnswerThatWasLost(t *testing.T) {
 	d.requireIn(t, again.Token)
 
 	third := d.refresh(t, second.Refresh)
-	d.requireNoRefresh(t, first.Refresh) // somebody has had the answer after all
+	d.requireNoRefresh(t, first.Refresh) // its successor was used, so the answer had arrived
 	d.requireNoRefresh(t, third.Refresh)
 	d.requireOut(t, third.Token)
 }
@@ -118,7 +119,7 @@ func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 	}
 }
 
-// TestManyRefreshesOfOneTokenAtOnce: all get the same, and one token lives on.
+// TestManyRefreshesOfOneTokenAtOnce: all get the same token, and one token remains.
 func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -150,25 +151,25 @@ func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 	d.refresh(t, got[0].Refresh)
 }
 
-func TestASignInEnds(t *testing.T) {
+func TestSignInsEnd(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	u := d.hire(t, "ada@example.test", rbac.Scheduler)
 
-	t.Run("when nobody refreshes it for too long", func(t *testing.T) {
+	t.Run("after the idle time", func(t *testing.T) {
 		signed := d.enter(t, u.Email)
 		d.clock.advance(time.Hour - time.Second)
 		signed = d.refresh(t, signed.Refresh)
 		d.clock.advance(time.Hour)
 		d.requireNoRefresh(t, signed.Refresh)
 	})
-	t.Run("when it has lasted for long enough", func(t *testing.T) {
+	t.Run("after the maximum duration", func(t *testing.T) {
 		signed := d.enter(t, u.Email)
 		for range 26 {
 			d.clock.advance(55 * time.Minute)
 			signed = d.refresh(t, signed.Refresh)
 		}
-		require.Equal(t, 10*time.Minute, signed.RefreshExpires, "not past its end")
+		require.Equal(t, 10*time.Minute, signed.RefreshExpires, "not past its latest end")
 		d.clock.advance(10 * time.Minute)
 		d.requireNoRefresh(t, signed.Refresh)
 	})
@@ -180,7 +181,7 @@ func TestASignInEnds(t *testing.T) {
 		require.NoError(t, d.SignOut(me))
 		d.requireOut(t, signed.Token)
 		d.requireNoRefresh(t, signed.Refresh)
-		require.ErrorIs(t, d.SignOut(me), identity.ErrUnauthenticated, "it is over already")
+		require.ErrorIs(t, d.SignOut(me), identity.ErrUnauthenticated, "it has already ended")
 		d.requireIn(t, other.Token)
 		d.refresh(t, other.Refresh)
 	})
@@ -192,7 +193,7 @@ func TestASignInEnds(t *testing.T) {
 		d.requireNoRefresh(t, signed.Refresh)
 		d.requireNoRefresh(t, other.Refresh)
 	})
-	t.Run("when what the user may do is changed", func(t *testing.T) {
+	t.Run("when the user's permissions change", func(t *testing.T) {
 		signed := d.enter(t, u.Email)
 		require.NoError(t, d.change(t, u, "UPDATE user_roles SET role = 'BILLER' WHERE user_id = ?", false))
 		d.requireNoRefresh(t, signed.Refresh)
@@ -204,7 +205,7 @@ func TestASignInEnds(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoRefreshToken(t *testing.T) {
+func TestInvalidRefreshTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
@@ -217,7 +218,7 @@ func TestWhatIsNoRefreshToken(t *testing.T) {
 	d.refresh(t, signed.Refresh)
 }
 
-func TestARefreshTokenIsKeptNowhere(t *testing.T) {
+func TestRefreshTokensAreNotStored(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
@@ -270,7 +271,7 @@ func TestSessions(t *testing.T) {
 	var n int
 	d.sweep(t)
 	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM refresh_tokens"))
-	require.Equal(t, 2, n, "of those that go on")
+	require.Equal(t, 2, n, "of active sign-ins")
 	d.refresh(t, second.Refresh)
 	d.clock.advance(31 * 24 * time.Hour)
 	d.sweep(t)
@@ -278,8 +279,8 @@ func TestSessions(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// TestSigningKeysRotate has an instance with the next secret check what the former
-// one signed, and one without it refuse that.
+// TestSigningKeysRotate has an instance with a new secret accept tokens of the former one, and an
+// instance without the former secret refuse them.
 func TestSigningKeysRotate(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -37,8 +37,7 @@ func ParseRole(name string) (Role, error) {
 // combination is a set of roles: one bit for each, in the order of roles.
 type combination uint16
 
-// combine returns the set of the named roles. Names of no role add nothing, so
-// that they grant nothing.
+// combine returns the set of the named roles. Unknown names grant nothing.
 func combine(names []string) combination {
 	var c combination
 	for _, name := range names {
@@ -49,15 +48,15 @@ func combine(names []string) combination {
 	return c
 }
 
-// grants remembers what each combination of roles may do in an organization. There are
-// at most 256 combinations, and few are ever used. The zero value is of one that has
-// changed nothing; safe for concurrent use.
+// grants caches the permissions of each combination of roles in an organization. There are at
+// most 256 combinations, and few are in use. The zero value has the default permissions. Safe for
+// concurrent use.
 type grants struct {
-	changed map[Role]held // what the organization has changed
+	changed map[Role]held // the sets that the organization has changed
 	known   sync.Map      // combination → held
 }
 
-// of returns what the roles may do together, and for which records. The map is shared: it is only read.
+// of returns the combined permissions of the roles. The map is shared and read-only.
 func (g *grants) of(c combination) held {
 	if known, ok := g.known.Load(c); ok {
 		return known.(held)

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-var update = flag.Bool("update", false, "write docs/roles.md anew")
+var update = flag.Bool("update", false, "update docs/roles.md")
 
 const document = "../../docs/roles.md"
 
@@ -27,25 +27,24 @@ func TestTheDocumentOfRoles(t *testing.T) {
 	}
 	got, err := os.ReadFile(document)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got), "it is out of date: go test ./modules/rbac -run TestTheDocumentOfRoles -update")
+	require.Equal(t, want, string(got), "docs/roles.md is out of date: go test ./modules/rbac -run TestTheDocumentOfRoles -update")
 }
 
 func describe() string {
 	var b strings.Builder
 	b.WriteString(`# Roles and permissions
 
-What each role may do in its own organization, as shipped. A user may hold several
-roles; permissions add up, and so do their scopes. This page is made from
+The default permissions of each role in its own organization. A user may hold several
+roles; their permissions and scopes add up. This page is generated from
 ` + "`modules/rbac/permissions.go`" + ` by
 ` + "`go test ./modules/rbac -run TestTheDocumentOfRoles -update`" + `; a test fails when they differ.
 
-● for all records of the organization · C for those of the **c**aseload: of the patients
-who are assigned to the user's practitioner · S for one's own (**s**elf): of the
-appointments that the user's practitioner delivers, and of emergency grants those that
-the user took · F for the **f**amily: of the patients
-whose guardian the user is, or who they are. A user whom nothing links to a practitioner
-or a patient reaches nothing by C, S or F. [For which records](scopes.md) a permission
-can be held at all.
+● all records of the organization · C (**c**aseload): records of the patients who are
+assigned to the user's practitioner · S (**s**elf): appointments that the user's
+practitioner delivers, and emergency grants that the user took · F (**f**amily): records
+of the patients whose guardian the user is, or of the user as a patient. A user without a
+practitioner or patient has no access through C, S or F.
+[Scopes](scopes.md) lists the scopes that each permission can have.
 
 | permission |`)
 	for _, role := range rbac.Roles() {
@@ -61,13 +60,13 @@ can be held at all.
 	}
 	b.WriteString(`
 - ADMIN is an administrator of the practice, PRACTITIONER a behavior analyst (BCBA), TECHNICIAN a behavior technician (RBT), PATIENT a patient or guardian.
-- PATIENT sees the records of the family without texts: patients, authorizations with their units, appointments. Of a group they do not see who else belongs to it.
-- PRACTITIONER holds all for the organization, as analysts of a small practice stand in for each other and plan for technicians; a larger one narrows it to the caseload.
-- ` + "`emergency:take`" + ` is for clinicians; an administrator holds it as nobody gives a role that they do not hold themselves.
-- SUPER_ADMIN makes and disables organizations and sees no health data.
+- PATIENT sees the family's records without texts: patients, authorizations with their units, appointments. Other members of a group are hidden.
+- PRACTITIONER holds its permissions for the whole organization: analysts of a small practice substitute for each other and plan for technicians. A larger practice can restrict them to the caseload.
+- ` + "`emergency:take`" + ` is for clinicians. Administrators hold it too, because users can give only roles whose permissions they hold.
+- SUPER_ADMIN creates and disables organizations and sees no health data.
 - ` + "`organization:read-all`" + ` adds the other organizations to what ` + "`organization:read`" + ` shows.
-- ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` are needed to see fields of what one may read otherwise: they are null without them, and cannot be changed.
-- ` + "`authorization:adjust`" + ` is needed beside ` + "`authorization:change`" + ` to change the total of an authorization.
+- ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` show and change single fields of records that the caller may read. Without them these fields are null.
+- ` + "`authorization:adjust`" + ` is needed in addition to ` + "`authorization:change`" + ` to change the total of an authorization.
 `)
 	return b.String()
 }
@@ -106,7 +105,7 @@ func TestPermissions(t *testing.T) {
 	}
 	require.Equal(t, []identity.Permission{"patient:read", "authorization:read", "appointment:read"}, rbac.Patient.Permissions())
 	for _, p := range rbac.Patient.Permissions() {
-		require.Equal(t, identity.Child, rbac.Patient.Scope(p), "of one's own and nobody else's")
+		require.Equal(t, identity.Child, rbac.Patient.Scope(p), "only the user's own records")
 	}
 	for _, p := range all {
 		require.Equal(t, rbac.Admin.Scope(p) != 0, rbac.Admin.Scope(p).Has(identity.Organization), "%s", p)
@@ -116,7 +115,8 @@ func TestPermissions(t *testing.T) {
 		"organization:disable", "anonymous-attempt:read",
 	}, rbac.SuperAdmin.Permissions())
 	for _, p := range rbac.Auditor.Permissions() {
-		require.Contains(t, []string{"read", "export", "verify", "metrics"}, strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
+		require.Contains(t, []string{"read", "export", "verify", "metrics"},
+			strings.Split(strings.Split(string(p), ":")[1], "-")[0], "an auditor changes nothing")
 	}
 	require.Empty(t, rbac.Role("OWNER").Permissions())
 }

@@ -11,31 +11,33 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of second factors.
+// The errors of second factors.
 var (
-	// ErrSecondFactorOn: what is on is turned off first.
-	ErrSecondFactorOn = fault.Define(fault.Conflict, "second-factor-on", "You have a second factor already.").
-				Advising("Turn it off first, for another app or telephone.")
-	// ErrSecondFactorNotBegun: nothing was begun, or too long ago.
-	ErrSecondFactorNotBegun = fault.Define(fault.Conflict, "second-factor-not-begun", "No second factor was begun that could be confirmed, or more than 15 minutes ago.").
-				Advising("Begin anew, and show the new QR code.")
-	// ErrNoSecondFactor: there is none that is on.
-	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "There is no second factor.")
-	// ErrOwnSecondFactor: one's own is turned off, which needs more than a token.
-	ErrOwnSecondFactor = fault.Define(fault.Forbidden, "own-second-factor", "Your own second factor is turned off with your password and a code, or taken away by somebody else.").
-				Advising("Lead to where the person turns it off: `PUT /auth/second-factor/off`.")
+	// ErrSecondFactorOn is returned if a second factor is on; it must be turned off first.
+	ErrSecondFactorOn = fault.Define(fault.Conflict, "second-factor-on", "You already have a second factor.").
+				Advising("Turn it off first to use another app or phone.")
+	// ErrSecondFactorNotBegun is returned if there is no enrolment, or it has expired.
+	ErrSecondFactorNotBegun = fault.Define(fault.Conflict, "second-factor-not-begun",
+		"Setting up a second factor was not started, or was started more than 15 minutes ago.").
+		Advising("Start again, and show the new QR code.")
+	// ErrNoSecondFactor is returned if no second factor is on.
+	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.")
+	// ErrOwnSecondFactor is returned if callers remove their own second factor as an administrator.
+	ErrOwnSecondFactor = fault.Define(fault.Forbidden, "own-second-factor",
+		"Turn your own second factor off with your password and a code, or ask another administrator to remove it.").
+		Advising("Show the page where the user turns it off: `PUT /auth/second-factor/off`.")
 )
 
-// SecondFactor is what a user sees of their own second factor.
+// SecondFactor is the status of the caller's second factor.
 type SecondFactor struct {
 	On                bool       `json:"on"`
-	Since             *time.Time `json:"since"`             // null: it is not on
-	RecoveryCodesLeft int        `json:"recoveryCodesLeft"` // that are good
-	ConfirmUntil      *time.Time `json:"confirmUntil"`      // one was begun, and waits for its first code; null: none
-	Required          bool       `json:"required"`          // the organization asks for one of those who sign in by password
+	Since             *time.Time `json:"since"`             // null: it is off
+	RecoveryCodesLeft int        `json:"recoveryCodesLeft"` // number of unused codes
+	ConfirmUntil      *time.Time `json:"confirmUntil"`      // when a started enrolment expires; null: none
+	Required          bool       `json:"required"`          // whether the organization requires it for sign-ins with a password
 }
 
-// MySecondFactor returns the caller's. Errors: [identity.ErrUnauthenticated],
+// MySecondFactor returns the caller's status. Errors: [identity.ErrUnauthenticated],
 // [identity.ErrPeopleOnly].
 func (s *Service) MySecondFactor(ctx context.Context) (SecondFactor, error) {
 	caller, err := person(ctx)
@@ -63,7 +65,7 @@ func (s *Service) MySecondFactor(ctx context.Context) (SecondFactor, error) {
 	})
 }
 
-// person returns the caller, who has signed in.
+// person returns the caller, who must be a signed-in user.
 func person(ctx context.Context) (identity.Caller, error) {
 	caller, err := identity.From(ctx)
 	if err == nil {
@@ -72,17 +74,17 @@ func person(ctx context.Context) (identity.Caller, error) {
 	return caller, err
 }
 
-// Enrolment is a second factor that was begun, told once.
+// Enrolment is a started second factor. It is shown once.
 type Enrolment struct {
 	Secret string // for people who type it
 	URI    string // for an app that scans it
 	Until  time.Time
 }
 
-// BeginSecondFactor makes a secret for the caller's app, in the place of one that was
-// begun and not confirmed. Nothing is asked of anybody before [Service.ConfirmSecondFactor].
-// Errors: [identity.ErrPeopleOnly], [ErrSecondFactorOn], [fault.ErrInvalid] for a password
-// that is not theirs, [ErrSignInDelayed], [ErrSignInBusy].
+// BeginSecondFactor creates a secret for the caller's app and replaces an unconfirmed one.
+// Sign-ins require no code before [Service.ConfirmSecondFactor]. Errors:
+// [identity.ErrPeopleOnly], [ErrSecondFactorOn], [fault.ErrInvalid] for a wrong password,
+// [ErrSignInDelayed], [ErrSignInBusy].
 func (s *Service) BeginSecondFactor(ctx context.Context, password string) (Enrolment, error) {
 	caller, err := person(ctx)
 	if err != nil {
@@ -114,12 +116,11 @@ func (s *Service) BeginSecondFactor(ctx context.Context, password string) (Enrol
 	return Enrolment{secret.text(), secret.uri(mine.User.Email), f.BegunAt.Add(enrolmentTime)}, err
 }
 
-// ConfirmSecondFactor turns on what was begun, once its app has shown a right code,
-// and returns recovery codes, which are told here and never again. All of the caller's
-// sign-ins end but the one that asks, as after another password: they were begun with
-// less. Its refresh token goes on, and the access token that is returned takes the
-// place of its last one. Errors: [identity.ErrPeopleOnly], [ErrSecondFactorNotBegun],
-// [fault.ErrInvalid] for a wrong code, [ErrSignInDelayed].
+// ConfirmSecondFactor turns the started second factor on, given a valid code of its app. It
+// returns recovery codes, which are shown only once. All other sign-ins of the caller end,
+// because they were made without the second factor. The current sign-in keeps its refresh token
+// and gets a new access token; the earlier one becomes invalid. Errors: [identity.ErrPeopleOnly],
+// [ErrSecondFactorNotBegun], [fault.ErrInvalid] for a wrong code, [ErrSignInDelayed].
 func (s *Service) ConfirmSecondFactor(ctx context.Context, code string) ([]string, SignedIn, error) {
 	caller, err := person(ctx)
 	if err != nil {
@@ -139,26 +140,26 @@ func (s *Service) ConfirmSecondFactor(ctx context.Context, code string) ([]strin
 		return nil, SignedIn{}, err
 	}
 	proven, why := s.judge(f, code)
-	if why == codeGood && proven.step == 0 { // no recovery code can be good yet
+	if why == codeGood && proven.step == 0 { // there are no recovery codes yet
 		why = codeWrong
 	}
 	if why != codeGood {
 		return nil, SignedIn{}, s.refuseOwnCode(ctx, caller, f, why, action)
 	}
 	codes := newRecoveryCodes()
-	there := func(ctx context.Context) (bool, error) {
+	stored := func(ctx context.Context) (bool, error) {
 		found, err := takeFactor(ctx, caller.UserID)
 		return found.ConfirmedAt != nil && found.ConfirmedAt.Equal(now), err
 	}
 	var in signIn
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
 		in, err = takeSignIn(ctx, caller.OrganizationID, caller.UserID, caller.SignInID, now)
-		if db.IsNotFound(err) { // it has ended meanwhile
+		if db.IsNotFound(err) { // it has just ended
 			return struct{}{}, identity.ErrUnauthenticated
 		}
 		if err != nil {
@@ -166,7 +167,7 @@ func (s *Service) ConfirmSecondFactor(ctx context.Context, code string) ([]strin
 		}
 		if confirmed, err := confirmFactor(ctx, f, proven.step, now); err != nil {
 			return struct{}{}, err
-		} else if !confirmed { // begun anew, or confirmed, meanwhile
+		} else if !confirmed { // another request has restarted or confirmed it
 			return struct{}{}, ErrSecondFactorNotBegun
 		}
 		if err := replaceRecoveryCodes(ctx, f, recoveryHashes(codes)); err != nil {
@@ -182,7 +183,7 @@ func (s *Service) ConfirmSecondFactor(ctx context.Context, code string) ([]strin
 			return struct{}{}, err
 		}
 		return struct{}{}, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, action)})
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 	if err != nil {
 		return nil, SignedIn{}, err
 	}

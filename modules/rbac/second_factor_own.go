@@ -9,16 +9,16 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// BothFactors are what proves that it is the caller, and not somebody at their screen.
+// BothFactors prove that the caller is the user, and not a person at their unlocked screen.
 type BothFactors struct {
 	Password string `json:"password" validate:"required"`
-	Code     string `json:"code" validate:"required,max=40"` // that the app shows, or a recovery code
+	Code     string `json:"code" validate:"required,max=40"` // from the app, or a recovery code
 }
 
-// TurnOffSecondFactor takes the caller's second factor away, with its recovery codes.
-// Sign-ins go on; where the organization asks for one they are worth nothing else, once
-// they are refreshed, until there is another. Errors: [identity.ErrPeopleOnly], [ErrNoSecondFactor],
-// [fault.ErrInvalid] for a wrong password or code, [ErrSignInDelayed], [ErrSignInBusy].
+// TurnOffSecondFactor removes the caller's second factor with its recovery codes. Sign-ins
+// continue. If the organization requires a second factor, they can only set one up after their
+// next refresh. Errors: [identity.ErrPeopleOnly], [ErrNoSecondFactor], [fault.ErrInvalid] for a
+// wrong password or code, [ErrSignInDelayed], [ErrSignInBusy].
 func (s *Service) TurnOffSecondFactor(ctx context.Context, b BothFactors) error {
 	return s.provenTwice(ctx, b, "second-factor.turn-off", func(ctx context.Context, f factor) error {
 		_, err := deleteFactor(ctx, f.OrganizationID, f.UserID)
@@ -26,8 +26,8 @@ func (s *Service) TurnOffSecondFactor(ctx context.Context, b BothFactors) error 
 	})
 }
 
-// RenewRecoveryCodes returns a new set for the caller, which is told here and never
-// again; those of before are worth nothing. Errors: as of [Service.TurnOffSecondFactor].
+// RenewRecoveryCodes returns new recovery codes for the caller, which are shown only once.
+// Earlier codes become invalid. Errors: as for [Service.TurnOffSecondFactor].
 func (s *Service) RenewRecoveryCodes(ctx context.Context, b BothFactors) ([]string, error) {
 	codes := newRecoveryCodes()
 	return codes, s.provenTwice(ctx, b, "second-factor.renew-recovery-codes", func(ctx context.Context, f factor) error {
@@ -35,9 +35,8 @@ func (s *Service) RenewRecoveryCodes(ctx context.Context, b BothFactors) ([]stri
 	})
 }
 
-// provenTwice makes a change to the caller's second factor once both factors have
-// proven who asks. Without [db.ProvenBy]: it can be asked again when nobody knows
-// whether it was committed.
+// provenTwice checks both factors and then changes the caller's second factor. It works without
+// [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 func (s *Service) provenTwice(ctx context.Context, b BothFactors, action string, change func(ctx context.Context, f factor) error) error {
 	caller, err := person(ctx)
 	if err != nil {
@@ -60,7 +59,7 @@ func (s *Service) provenTwice(ctx context.Context, b BothFactors, action string,
 	}
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
 		if _, err := takeSignIn(ctx, caller.OrganizationID, caller.UserID, caller.SignInID, s.now()); db.IsNotFound(err) {
-			return struct{}{}, identity.ErrUnauthenticated // it has ended meanwhile
+			return struct{}{}, identity.ErrUnauthenticated // it has just ended
 		} else if err != nil {
 			return struct{}{}, err
 		}

@@ -11,48 +11,50 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The refusals of a sign-in for its second factor. Only whoever has given the right
-// password gets them.
+// Errors of a sign-in with a second factor. Only a caller with the right password gets them.
 var (
-	// ErrSecondFactorRequired: the password is right, and there is no code.
-	ErrSecondFactorRequired = fault.Define(fault.Unauthenticated, "second-factor-required", "The password is right. Now the code that the authenticator app shows is needed, or a recovery code.").
-				Advising("Ask for the code, and send the same request with it as `code`.")
-	// ErrSecondFactorWrong: the code is wrong, or was used before.
-	ErrSecondFactorWrong = fault.Define(fault.Unauthenticated, "second-factor-wrong", "The code is not right, or was used before: each is good once.").
-				Advising("Ask for the code that the app shows next. Where it is refused again and again, the telephone's clock may be wrong.")
-	// ErrRecoveryCodeRequired: too many wrong codes in a row.
-	ErrRecoveryCodeRequired = fault.Define(fault.Unauthenticated, "recovery-code-required", "After too many wrong codes those of the app are not looked at any more. A recovery code is needed.").
-				Advising("Ask for a recovery code. Who has none left turns to an administrator, who can take the second factor away.")
+	// ErrSecondFactorRequired is returned if the password is right and no code was given.
+	ErrSecondFactorRequired = fault.Define(fault.Unauthenticated, "second-factor-required",
+		"The password is right. Enter the code from your authenticator app, or a recovery code.").
+		Advising("Ask for the code, and send the same request with it as `code`.")
+	// ErrSecondFactorWrong is returned if the code is wrong or was used before.
+	ErrSecondFactorWrong = fault.Define(fault.Unauthenticated, "second-factor-wrong",
+		"The code is wrong or was used before. Each code works once.").
+		Advising("Ask for the next code of the app. If codes are refused repeatedly, the phone's clock may be wrong.")
+	// ErrRecoveryCodeRequired is returned after too many consecutive wrong codes.
+	ErrRecoveryCodeRequired = fault.Define(fault.Unauthenticated, "recovery-code-required",
+		"Too many wrong codes. Enter a recovery code instead.").
+		Advising("Ask for a recovery code. A user without recovery codes asks an administrator to remove the second factor.")
 )
 
-// refusals are what somebody who signs in with a code is told.
+// refusals are the errors of a sign-in with a code.
 var refusals = map[verdict]*fault.Error{
 	codeWrong: ErrSecondFactorWrong, codeUsed: ErrSecondFactorWrong, codeLocked: ErrRecoveryCodeRequired,
 }
 
-// spentError says that a code that was good is not any more.
+// spentError is returned if another request has used an accepted code first.
 type spentError struct{ why verdict }
 
 // Error implements error.
 func (e spentError) Error() string {
-	return "rbac: the code was used by somebody else, or is none: " + string(e.why)
+	return "rbac: the code is used or unknown: " + string(e.why)
 }
 
-// judge says what a code is worth now. A secret that was sealed under a secret of the
-// configuration that is gone proves nothing any more; recovery codes still do.
+// judge checks a code. If the secret was encrypted with a secret that is no longer configured,
+// only recovery codes are accepted.
 func (s *Service) judge(f factor, code string) (proof, verdict) {
 	secret, err := s.factorSecrets.Open(f.Secret, f.about())
 	if err != nil {
 		s.logger.WithFields(logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}).
-			Error("a second factor was sealed under a secret that is not configured any more; its user needs a recovery code")
+			Error("a second factor was encrypted with a secret that is no longer configured; its user needs a recovery code")
 	}
 	return f.judge(secret, code, s.now())
 }
 
-// spend uses a proof up in the transaction of the context, so that of two who bring
-// the same code one is let in, and returns how many recovery codes are left. A secret
-// that was sealed under a former key is sealed anew. The error is a spentError
-// where the proof is worth nothing any more.
+// spend uses a proof up in the transaction of the context, so that only one of two concurrent
+// requests with the same code succeeds. It returns the number of unused recovery codes, and
+// re-encrypts a secret that was encrypted with a former key. The error is a spentError if the
+// proof was already used.
 func (s *Service) spend(ctx context.Context, f factor, p proof) (left *int, err error) {
 	var good bool
 	why := codeUsed
@@ -79,12 +81,12 @@ func (s *Service) spend(ctx context.Context, f factor, p proof) (left *int, err 
 	return &n, err
 }
 
-// refuseCode keeps that a sign-in was refused for its second factor, counts a wrong
-// code, and returns the refusal. To be asked for the code is a step of a sign-in: it is
-// kept as one, since the password that was right may be a stolen one, and as no denial.
+// refuseCode records that a sign-in was refused for its second factor, counts a wrong code, and
+// returns the refusal. The request for a code is a step of a sign-in, not a denial. It is
+// recorded too, because the right password may be stolen.
 func (s *Service) refuseCode(ctx context.Context, known credentials, why verdict) error {
 	if why == codeMissing {
-		s.logger.WithFields(userFields("second_factor_asked", known.User)).Info("a sign-in goes on with a second factor")
+		s.logger.WithFields(userFields("second_factor_asked", known.User)).Info("sign-in continues with the second factor")
 		if err := s.noteAsked(ctx, known.User); err != nil {
 			return err
 		}
@@ -96,8 +98,8 @@ func (s *Service) refuseCode(ctx context.Context, known credentials, why verdict
 	return s.refuse(ctx, known.User, string(why), refusals[why])
 }
 
-// refuseOwnCode keeps that the caller has given a code that does not do, for the
-// action, and returns what to tell them.
+// refuseOwnCode records that the caller's code was refused for the action, and returns the
+// refusal.
 func (s *Service) refuseOwnCode(ctx context.Context, caller identity.Caller, f factor, why verdict, action string) error {
 	if err := s.countWrong(ctx, f, why); err != nil {
 		return err
@@ -107,18 +109,21 @@ func (s *Service) refuseOwnCode(ctx context.Context, caller identity.Caller, f f
 	if err := s.audit.Note(ctx, []trail.Event{e}); err != nil {
 		return err
 	}
-	wrong := fault.Field{Field: "code", Code: "wrong", Message: "is not right, or was used before"}
+	refused := fault.Field{Field: "code", Code: "wrong", Message: "is wrong, or was used before"}
 	if why == codeLocked {
-		wrong = fault.Field{Field: "code", Code: "locked", Message: "must be a recovery code: after too many wrong ones the app's are not looked at any more"}
+		refused = fault.Field{
+			Field: "code", Code: "locked",
+			Message: "must be a recovery code, because there were too many wrong codes from the app",
+		}
 	}
-	return fault.InvalidFields(wrong)
+	return fault.InvalidFields(refused)
 }
 
 func (s *Service) countWrong(ctx context.Context, f factor, why verdict) error {
 	if why != codeWrong {
 		return nil
 	}
-	// A count that nothing is decided by here: no two of them are lost, and none waits.
+	// No decision depends on the count here, and the update is atomic.
 	_, err := db.ReadCommitted(ctx, s.database, "second-factor.wrong-code", func(ctx context.Context) (struct{}, error) {
 		if err := db.Admit(ctx, f.OrganizationID); err != nil {
 			return struct{}{}, err

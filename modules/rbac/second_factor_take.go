@@ -11,17 +11,17 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// TakeSecondFactor takes the second factor of a user of the caller's organization
-// away, with its recovery codes, and ends all of their sign-ins. Errors:
-// [ErrUserNotFound], [ErrOwnSecondFactor], [ErrBeyondOwn] for somebody who may do more
-// than the caller, [ErrNoSecondFactor], [patch.ErrStale] if the user has another version.
+// TakeSecondFactor removes the second factor of a user of the caller's organization with its
+// recovery codes, and ends all of the user's sign-ins. Errors: [ErrUserNotFound],
+// [ErrOwnSecondFactor], [ErrBeyondOwn] for a user with more permissions than the caller,
+// [ErrNoSecondFactor], [patch.ErrStale] if the user has another version.
 func (s *Service) TakeSecondFactor(ctx context.Context, id uuid.UUID, match patch.Match) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
 	const action = "second-factor.take-away"
-	// Without [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
 		u, err := s.userInPower(ctx, id)
 		if err != nil {

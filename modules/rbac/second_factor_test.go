@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// signedIn returns the context of somebody who signs in at the service.
+// signedIn returns the context of a user who signs in at the service.
 func (d desk) signedIn(t testing.TB, at *rbac.Service, email, code string) context.Context {
 	t.Helper()
 	signed, err := at.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password, Code: code})
@@ -35,10 +35,9 @@ func (d desk) enrol(t testing.TB, at *rbac.Service, email string) (secret string
 	return begun.Secret, codes
 }
 
-// TestASecondFactorOutlivesTheSecretItWasSealedUnder: the configuration's secret is
-// rotated; who signs in meanwhile is sealed anew, and who does not needs a recovery code
-// once the former secret is gone.
-func TestASecondFactorOutlivesTheSecretItWasSealedUnder(t *testing.T) {
+// TestSecondFactorsSurviveSecretRotation: sign-ins with a second factor re-encrypt its secret.
+// Users who did not sign in need a recovery code once the former secret is removed.
+func TestSecondFactorsSurviveSecretRotation(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.hire(t, "ada@example.test", rbac.Admin)
@@ -64,11 +63,13 @@ func TestASecondFactorOutlivesTheSecretItWasSealedUnder(t *testing.T) {
 	d.enrol(t, after, "bea@example.test")
 }
 
-// TestAConfirmationWhoseAnswerIsLost: COMMIT is cut, and the recovery codes that are
-// told are those that count.
+// TestAConfirmationWhoseAnswerIsLost interrupts the COMMIT. The returned recovery codes are the
+// valid ones.
 func TestAConfirmationWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{"it was not carried out": wireproxy.BeforeServer, "it was": wireproxy.BeforeAnswer} {
+	for it, place := range map[string]wireproxy.Place{
+		"it was not executed": wireproxy.BeforeServer, "it was executed": wireproxy.BeforeAnswer,
+	} {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()
 			d := open(t)
@@ -81,7 +82,7 @@ func TestAConfirmationWhoseAnswerIsLost(t *testing.T) {
 			cut := proxy.BreakAfter(place, "delete from sign_in_failures", "commit", 1)
 			codes, _, err := far.ConfirmSecondFactor(me, rbac.CodeAt(begun.Secret, d.clock.now()))
 			require.NoError(t, err)
-			require.True(t, cut.Spent(), "the COMMIT of the confirmation was cut")
+			require.True(t, cut.Spent(), "the COMMIT of the confirmation was interrupted")
 			d.signedIn(t, far, "ada@example.test", codes[0])
 		})
 	}

@@ -12,31 +12,30 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// ErrSignInNotFound is returned where the user has no such sign-in, or it has ended.
+// ErrSignInNotFound is returned if the user has no such sign-in, or it has ended.
 var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
 
-// signIn is one sign-in on one device, from the password on: the family of its
-// refresh tokens.
+// signIn is one sign-in on one device: a family of refresh tokens.
 type signIn struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
 	UserID         uuid.UUID
-	Epoch          int64 // of the user; once theirs is another, this is over
+	Epoch          int64 // of the user at its start; with a later epoch the sign-in has ended
 	StartedAt      time.Time
-	UsedAt         time.Time // when it was refreshed last
-	IdleUntil      time.Time // unless it is refreshed before
-	EndsAt         time.Time // whatever is done
+	UsedAt         time.Time // the last refresh
+	IdleUntil      time.Time // end, unless it is refreshed before
+	EndsAt         time.Time // latest end
 	EndedAt        *time.Time
 	Address        string
-	Place          []byte // stands for user and address together
-	ByProvider     bool   // an identity provider has said who it is
+	Place          []byte // the throttle key of the user's address and network
+	ByProvider     bool   // through an identity provider
 	RepeatedAt     *time.Time
 }
 
 // TableName names the table for gorm.
 func (signIn) TableName() string { return "sign_ins" }
 
-// overAt returns why the sign-in does not go on, "" where it does.
+// overAt returns why the sign-in has ended, "" if it is active.
 func (in signIn) overAt(now time.Time, u User) string {
 	switch {
 	case u.out() != "":
@@ -51,11 +50,11 @@ func (in signIn) overAt(now time.Time, u User) string {
 	return ""
 }
 
-// mustEnrol reports whether the sign-in can do nothing but set up a second factor. Who
-// comes from an identity provider was asked there for whatever it wants.
+// mustEnrol reports whether the sign-in can only set up a second factor. Identity providers check
+// second factors themselves.
 func (in signIn) mustEnrol(asks, has bool) bool { return asks && !has && !in.ByProvider }
 
-// use has the sign-in last for the idle time from now on, and not past its end.
+// use extends the sign-in by the idle time, but not past its latest end.
 func (in *signIn) use(now time.Time, idle time.Duration) {
 	in.UsedAt, in.IdleUntil = now, now.Add(idle)
 	if in.IdleUntil.After(in.EndsAt) {
@@ -63,19 +62,18 @@ func (in *signIn) use(now time.Time, idle time.Duration) {
 	}
 }
 
-// begin makes a sign-in of a user who has proven who they are.
-func (s *Service) begin(u User, address string, place []byte) signIn {
+// begin creates a sign-in of a user who has proven their identity.
+func (s *Service) begin(u User, address string, networkKey []byte) signIn {
 	now := s.now()
 	in := signIn{
 		OrganizationID: u.OrganizationID, ID: s.newID(), UserID: u.ID, Epoch: u.epoch,
-		StartedAt: now, EndsAt: now.Add(s.longest), Address: address, Place: place,
+		StartedAt: now, EndsAt: now.Add(s.longest), Address: address, Place: networkKey,
 	}
 	in.use(now, s.idle)
 	return in
 }
 
-// endSignIn ends a sign-in in the transaction of the context: nothing refreshes it,
-// and its access tokens hold no more.
+// endSignIn ends a sign-in and invalidates its tokens, in the transaction of the context.
 func (s *Service) endSignIn(ctx context.Context, in signIn, now time.Time) error {
 	if err := markEnded(ctx, in.OrganizationID, in.ID, now); err != nil {
 		return err
@@ -104,7 +102,7 @@ func sessionOf(in signIn) UserSession {
 	return UserSession{in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), inUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(), in.Address}
 }
 
-// Sessions returns the caller's sign-ins that go on, the newest first.
+// Sessions returns the caller's active sign-ins, the newest first.
 func (s *Service) Sessions(ctx context.Context) ([]MySession, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -132,8 +130,8 @@ func (s *Service) EndSession(ctx context.Context, id uuid.UUID) error {
 	return s.end(ctx, caller, id, "sign-in.end")
 }
 
-// SignOut ends the caller's sign-in. The error is [identity.ErrUnauthenticated] where
-// nobody is signed in.
+// SignOut ends the caller's sign-in. The error is [identity.ErrUnauthenticated] if the caller is
+// not signed in.
 func (s *Service) SignOut(ctx context.Context) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -141,13 +139,13 @@ func (s *Service) SignOut(ctx context.Context) error {
 	}
 	err = s.end(ctx, caller, caller.SignInID, "user.sign-out")
 	if errors.Is(err, ErrSignInNotFound) {
-		return identity.ErrUnauthenticated // it was over when this was asked
+		return identity.ErrUnauthenticated // it has already ended
 	}
 	return err
 }
 
-// end ends one of the caller's sign-ins, and records it as the action. Without
-// [db.ProvenBy]: it can be asked again when nobody knows whether it was committed.
+// end ends one of the caller's sign-ins and records the action. It works without [db.ProvenBy]:
+// the caller can repeat it after an unknown outcome.
 func (s *Service) end(ctx context.Context, caller identity.Caller, id uuid.UUID, action string) error {
 	now := s.now()
 	_, err := db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {

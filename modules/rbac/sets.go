@@ -11,10 +11,11 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// loadTimeout is how long it may take to read an organization's permission sets.
+// loadTimeout limits the time for reading an organization's permission sets.
 const loadTimeout = 5 * time.Second
 
-// changedSets reads what differs in an organization, by role, from what is shipped.
+// changedSets returns the permission sets of an organization that differ from the defaults, by
+// role.
 func (s *Service) changedSets(ctx context.Context, organization uuid.UUID) (map[Role]held, error) {
 	ctx = identity.With(ctx, identity.System(organization))
 	return db.Snapshot(ctx, s.database, "permission-set.load", func(ctx context.Context) (map[Role]held, error) {
@@ -23,27 +24,26 @@ func (s *Service) changedSets(ctx context.Context, organization uuid.UUID) (map[
 	})
 }
 
-// sets are the permission sets of organizations, as this instance knows them. An
-// organization's are read when they are asked for the first time, and again once they
-// are forgotten, see [sets.forget]. Safe for concurrent use.
+// sets caches the permission sets of organizations. An organization's sets are loaded at their
+// first use and again after [sets.forget]. Safe for concurrent use.
 type sets struct {
 	load  func(ctx context.Context, organization uuid.UUID) (map[Role]held, error)
 	mu    sync.RWMutex
 	known map[uuid.UUID]*knownSets
 }
 
-// knownSets are those of one organization, once they were read.
+// knownSets are the sets of one organization, loaded once.
 type knownSets struct {
 	once   sync.Once
 	grants *grants
 	err    error
 }
 
-// unchanged is what is granted in every organization that has changed nothing.
+// unchanged are the grants of every organization with the default sets.
 var unchanged grants
 
-// of returns what the roles may do together in an organization. It reads the database
-// the first time; the error is that of the database.
+// of returns the combined permissions of the roles in an organization. It reads the database at
+// the first use and returns its error.
 func (s *sets) of(ctx context.Context, organization uuid.UUID, c combination) (held, error) {
 	s.mu.RLock()
 	k := s.known[organization]
@@ -51,7 +51,7 @@ func (s *sets) of(ctx context.Context, organization uuid.UUID, c combination) (h
 	if k == nil {
 		k = s.expect(organization)
 	}
-	k.once.Do(func() { // who waits here waits for the same answer, whoever of them goes away
+	k.once.Do(func() { // concurrent callers share the result, even if one of them is cancelled
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		var changed map[Role]held
@@ -68,7 +68,7 @@ func (s *sets) of(ctx context.Context, organization uuid.UUID, c combination) (h
 	return k.grants.of(c), nil
 }
 
-// expect returns where an organization's sets will be.
+// expect returns the entry of an organization's sets.
 func (s *sets) expect(organization uuid.UUID) *knownSets {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *sets) expect(organization uuid.UUID) *knownSets {
 	return k
 }
 
-// drop has what could not be read asked for again.
+// drop removes an entry that could not be loaded, so that the next caller loads it again.
 func (s *sets) drop(organization uuid.UUID, failed *knownSets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,9 +92,9 @@ func (s *sets) drop(organization uuid.UUID, failed *knownSets) {
 	}
 }
 
-// forget has an organization's sets read again, or all of them where it is [uuid.Nil].
-// To be called once a change is committed: whoever is reading at that moment keeps what
-// they read to themselves, and those who ask after this read what was committed.
+// forget removes an organization's sets from the cache, or all sets for [uuid.Nil]. Call it after
+// a change is committed. A caller that is loading at that moment does not store its result; later
+// callers load the committed sets.
 func (s *sets) forget(organization uuid.UUID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

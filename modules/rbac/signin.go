@@ -15,17 +15,17 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// SignedIn is what a successful sign-in gives.
+// SignedIn is the result of a successful sign-in.
 type SignedIn struct {
-	Token          string        // to be sent with every request, see [Service.Authenticate]
+	Token          string        // access token for every request, see [Service.Authenticate]
 	Expires        time.Duration // how long it is valid
-	Refresh        string        // to be exchanged for the next token, once, see [Service.Refresh]
-	RefreshExpires time.Duration // unless it is exchanged before
-	Ends           time.Time     // when the sign-in ends, whatever is done
+	Refresh        string        // works once, see [Service.Refresh]
+	RefreshExpires time.Duration // lifetime of Refresh
+	Ends           time.Time     // when the sign-in ends at the latest
 	User           User
-	// RecoveryCodesLeft is how many are good, after a sign-in with a second factor.
+	// RecoveryCodesLeft is the number of unused codes after a sign-in with a second factor.
 	RecoveryCodesLeft *int
-	// Device is the device token, after a sign-in with a password.
+	// Device is the device token after a sign-in with a password.
 	Device string
 }
 
@@ -41,9 +41,9 @@ type SignInRequest struct {
 	DeviceToken string `json:"deviceToken" validate:"max=200"`
 }
 
-// SignIn checks an e-mail address, a password and, where the user has a second factor,
-// a code of it, and issues an access token and a refresh token. It needs no caller in
-// the context, and holds no connection while it hashes.
+// SignIn checks an e-mail address, a password and, if the user has a second factor, its code. It
+// returns an access token and a refresh token. It needs no caller in the context, and holds no
+// database connection while it hashes.
 //
 // An address may have accounts in several organizations. The password is compared with all of them,
 // and the answer mentions only accounts that match. If one matches, the caller is signed in to it.
@@ -126,7 +126,7 @@ func (s *Service) signInTo(ctx context.Context, known candidate, r SignInRequest
 	if err != nil {
 		return SignedIn{}, err
 	}
-	s.logger.WithFields(userFields("signed_in", known.User)).Info("a user has signed in")
+	s.logger.WithFields(userFields("signed_in", known.User)).Info("user signed in")
 	return signed, nil
 }
 
@@ -134,10 +134,10 @@ func (s *Service) signInTo(ctx context.Context, known candidate, r SignInRequest
 // code, removes the counted attempts, and replaces an outdated password hash by the renewed one
 // ("": it is current). The error is a spentError if another request has used the same code first.
 func (s *Service) enter(ctx context.Context, known credentials, proven proof, counted [][]byte, renewed string) (SignedIn, error) {
-	here := s.throttle.place(known.User.Email, trail.Address(ctx))
+	here := s.throttle.networkKey(known.User.Email, trail.Address(ctx))
 	in, refresh := s.begin(known.User, trail.Address(ctx), here), newRefreshToken()
 	known.User.enrolOnly = in.mustEnrol(known.Asks, known.Factor.isOn())
-	there := func(ctx context.Context) (bool, error) {
+	stored := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, in.OrganizationID); err != nil {
 			return false, err
 		}
@@ -146,8 +146,8 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 	}
 	var left *int // recovery codes
 	_, err := db.Serializable(ctx, s.database, "user.sign-in", func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -172,7 +172,7 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 			}
 		}
 		return struct{}{}, s.recordSignIn(ctx, known.User, proven)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -181,7 +181,7 @@ func (s *Service) enter(ctx context.Context, known credentials, proven proof, co
 	return signed, err
 }
 
-// refuse keeps that a sign-in was refused for the reason, and returns the refusal.
+// refuse records that a sign-in was refused for the reason, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, u User, reason string, refusal error) error {
 	s.logRefusal(ctx, u, reason)
 	if err := s.audit.Note(ctx, []trail.Event{s.refusalEvent(ctx, u, reason)}); err != nil {
@@ -191,11 +191,11 @@ func (s *Service) refuse(ctx context.Context, u User, reason string, refusal err
 }
 
 func (s *Service) logRefusal(ctx context.Context, u User, reason string) {
-	s.refusal(ctx, "sign_in_refused", u, reason).Warn("a sign-in was refused")
+	s.refusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
 }
 
-// refusal begins the log line of a refusal: the user, the reason, and the network address, so that
-// an operator can block it.
+// refusal returns the logger of a refusal with the user, the reason and the network address, so
+// that an operator can block the address.
 func (s *Service) refusal(ctx context.Context, event string, u User, reason string) logrus.FieldLogger {
 	return s.logger.WithFields(userFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
 }
@@ -208,9 +208,8 @@ func userFields(event string, u User) logrus.Fields {
 	return fields
 }
 
-// Me returns the user who is signed in. The error is [identity.ErrUnauthenticated]
-// where there is none, or not any more, and [identity.ErrPeopleOnly] where the
-// caller is another system.
+// Me returns the signed-in user. The error is [identity.ErrUnauthenticated] if the caller is no
+// longer an active user, and [identity.ErrPeopleOnly] if the caller is an API key.
 func (s *Service) Me(ctx context.Context) (User, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -163,7 +163,7 @@ func (s *Service) askOrganization(ctx context.Context, try signInTry, accepting 
 	for _, each := range accepting {
 		counters = append(counters, each.counter)
 		choice.Organizations = append(choice.Organizations, organizationToChoose{each.User.OrganizationID, each.Organization})
-		s.logger.WithFields(userFields("organization_asked", each.User)).Info("a sign-in continues with the choice of an organization")
+		s.logger.WithFields(userFields("organization_asked", each.User)).Info("sign-in continues with the choice of an organization")
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "user.choose-organization", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, takeBackAttempt(ctx, counters)

@@ -14,14 +14,14 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-func TestASignIn(t *testing.T) {
+func TestSignIn(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	u := d.hire(t, "ada@example.test", rbac.Practitioner, rbac.Scheduler)
 	d.hire(t, "gone@example.test", rbac.Admin)
 	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'gone@example.test'")
 
-	t.Run("it gives a token for the user", func(t *testing.T) {
+	t.Run("it returns a token for the user", func(t *testing.T) {
 		signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: " ADA@example.test", Password: password})
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, signed.Expires)
@@ -34,8 +34,8 @@ func TestASignIn(t *testing.T) {
 		require.NoError(t, caller.Require("authorization:consume"))
 		require.ErrorIs(t, caller.Require("authorization:verify"), identity.ErrForbidden)
 	})
-	t.Run("it does not tell who is there", func(t *testing.T) {
-		var told []string
+	t.Run("it does not reveal accounts", func(t *testing.T) {
+		var refusals []string
 		for _, c := range []struct{ email, password string }{
 			{"ada@example.test", "not the password"},
 			{"nobody@example.test", password},
@@ -48,13 +48,13 @@ func TestASignIn(t *testing.T) {
 			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
 			f, _ := fault.From(err)
 			require.Nil(t, f.Details())
-			told = append(told, f.Code()+f.Error())
+			refusals = append(refusals, f.Code()+f.Error())
 		}
-		for _, text := range told {
-			require.Equal(t, told[0], text)
+		for _, text := range refusals {
+			require.Equal(t, refusals[0], text)
 		}
 	})
-	t.Run("it refuses a password that is too long to be one", func(t *testing.T) {
+	t.Run("it refuses passwords of more than 128 bytes", func(t *testing.T) {
 		_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("ä", 65)})
 		require.Equal(t, []string{"password"}, wrongFields(t, err))
 		_, err = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("x", 128)})
@@ -67,7 +67,7 @@ func TestASignIn(t *testing.T) {
 		_, err = d.Authenticate(t.Context(), signed.Token)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 	})
-	t.Run("it logs what happened, and neither address nor password", func(t *testing.T) {
+	t.Run("it logs events without address and password", func(t *testing.T) {
 		log := d.log.String()
 		for _, event := range []string{"signed_in", "sign_in_refused", "reason=unknown", "reason=password", "reason=disabled", u.ID.String()} {
 			require.Contains(t, log, event)
@@ -90,7 +90,7 @@ func TestMe(t *testing.T) {
 	require.Equal(t, []rbac.Role{rbac.Biller}, found.Roles)
 
 	_, err = d.Me(identity.With(t.Context(), identity.Caller{UserID: u.ID, OrganizationID: d.found(t)}))
-	require.ErrorIs(t, err, identity.ErrUnauthenticated, "the same id in another organization is nobody")
+	require.ErrorIs(t, err, identity.ErrUnauthenticated, "the same id in another organization does not exist")
 	_, err = d.Me(t.Context())
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
 	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
@@ -164,15 +164,16 @@ func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 	require.NoError(t, err, "the user's usual network has its own count")
 }
 
-// TestADeviceTokenOfOnesOwnAccountDoesNotHelpToGuess has the guesser sign in to their own account with
+// TestDeviceTokensOfAnotherAccountDoNotHelpToGuess has the guesser sign in to their own account with
 // the same address for a new device token before every guess.
-func TestADeviceTokenOfOnesOwnAccountDoesNotHelpToGuess(t *testing.T) {
+func TestDeviceTokensOfAnotherAccountDoNotHelpToGuess(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	const email, own = "ada@example.test", "the-guesser's-own-one"
 	d.hire(t, email, rbac.Admin)
 	elsewhere := d.found(t)
-	_, err := d.CreateUser(t.Context(), elsewhere, rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	_, err := d.CreateUser(t.Context(), elsewhere,
+		rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
 	require.NoError(t, err)
 	guesser := from(t, "192.0.2.1")
 	guess := func(password string, organization *uuid.UUID) error {

@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// SignOutEverywhere ends all sign-ins of the caller, the one that asks included:
-// their access tokens hold no more, on any instance, and nothing refreshes them. The
-// error is [identity.ErrUnauthenticated] where nobody is signed in.
+// SignOutEverywhere ends all sign-ins of the caller, including the current one. Their tokens
+// become invalid on every instance. The error is [identity.ErrUnauthenticated] if the caller is
+// not signed in.
 func (s *Service) SignOutEverywhere(ctx context.Context) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Service) SignOutEverywhere(ctx context.Context) error {
 		return epoch > caller.Epoch, err
 	}
 	_, err = db.Serializable(ctx, s.database, "user.sign-out-everywhere", func(ctx context.Context) (struct{}, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it; others learn of it by themselves
+		if db.InDoubt(ctx) { // an earlier attempt may have committed; other instances load it themselves
 			if done, err := over(ctx); done || err != nil {
 				return struct{}{}, err
 			}

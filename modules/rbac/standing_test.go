@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// holder is a caller with a token of the epoch.
+// holder returns a caller whose token has the epoch.
 func holder(epoch int64) identity.Caller {
 	return identity.Caller{UserID: uuid.New(), OrganizationID: uuid.New(), SignInID: uuid.New(), Epoch: epoch}
 }
@@ -21,17 +21,17 @@ func TestLevelsOnlyRise(t *testing.T) {
 	t.Parallel()
 	var s standing
 	c := holder(3)
-	require.NoError(t, s.check(c), "nothing is known of anybody")
+	require.NoError(t, s.check(c), "no changes are known")
 	user := subject{ofUser, c.UserID}
 	s.apply(change{user, 3, time.Now()})
-	require.NoError(t, s.check(c), "it is the least that is good")
+	require.NoError(t, s.check(c), "it is the lowest valid epoch")
 	s.apply(change{user, 5, time.Now()}, change{user, 4, time.Now()})
 	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated)
 	c.Epoch = 4
-	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated, "what is heard later and says less changes nothing")
+	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated, "a change with a lower level has no effect")
 	c.Epoch = 5
 	require.NoError(t, s.check(c))
-	require.NoError(t, s.check(holder(0)), "somebody else")
+	require.NoError(t, s.check(holder(0)), "another user")
 
 	s.apply(change{subject{ofSignIn, c.SignInID}, 1, time.Now()})
 	require.ErrorIs(t, s.check(c), identity.ErrUnauthenticated)
@@ -39,13 +39,13 @@ func TestLevelsOnlyRise(t *testing.T) {
 	require.NoError(t, s.check(c), "another sign-in of the same user")
 }
 
-func TestWhoHearsNothingLetsNobodyIn(t *testing.T) {
+func TestTokensAreRefusedWhenRevocationsAreOutdated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var s standing
 		c := holder(0)
 		time.Sleep(time.Hour)
-		require.NoError(t, s.check(c), "nobody looks")
+		require.NoError(t, s.check(c), "revocations are not being loaded")
 		s.follow(time.Now(), 1)
 		stream, stop := s.while(t.Context(), c)
 		defer stop()
@@ -56,9 +56,9 @@ func TestWhoHearsNothingLetsNobodyIn(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		require.ErrorIs(t, s.check(c), ErrTokenNotChecked)
 		s.tidy(time.Time{})
-		require.ErrorIs(t, stream.Err(), context.Canceled, "nobody knows whether it may go on")
+		require.ErrorIs(t, stream.Err(), context.Canceled, "its token may be revoked")
 		s.follow(time.Now(), 1)
-		require.NoError(t, s.check(c), "once something is heard")
+		require.NoError(t, s.check(c), "revocations are up to date again")
 	})
 }
 
@@ -78,36 +78,36 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 	s.apply(change{subject{ofUser, disabled.UserID}, 1, time.Now()})
 	require.Error(t, second.Err())
 	require.NoError(t, third.Err())
-	require.Error(t, begin(disabled).Err(), "one that begins too late")
+	require.Error(t, begin(disabled).Err(), "the token is already revoked")
 
 	ctx, stop := s.while(t.Context(), other)
 	require.Len(t, s.streams, 5)
 	stop()
 	require.Error(t, ctx.Err())
-	require.Len(t, s.streams, 4, "one that has ended is forgotten")
+	require.Len(t, s.streams, 4, "ended streams are removed")
 }
 
-func TestWhoWantsToKnowIsTold(t *testing.T) {
+func TestListenersAreCalledForTheirKind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const sets kind = "permission-sets"
 		var s standing
-		var told []uuid.UUID
-		s.on(sets, func(id uuid.UUID) { told = append(told, id) })
+		var notified []uuid.UUID
+		s.on(sets, func(id uuid.UUID) { notified = append(notified, id) })
 		id := uuid.New()
 		s.apply(change{subject{sets, id}, 1, time.Now()}, change{subject{ofUser, uuid.New()}, 1, time.Now()})
-		require.Equal(t, []uuid.UUID{id}, told)
+		require.Equal(t, []uuid.UUID{id}, notified)
 		s.follow(time.Now(), 1)
 		time.Sleep(keepChanges)
 		s.follow(time.Now(), 2)
-		require.Len(t, told, 1)
+		require.Len(t, notified, 1)
 		time.Sleep(keepChanges + 1)
 		s.follow(time.Now(), 3)
-		require.Equal(t, []uuid.UUID{id, uuid.Nil}, told, "anything may have changed meanwhile")
+		require.Equal(t, []uuid.UUID{id, uuid.Nil}, notified, "any subject may have changed meanwhile")
 	})
 }
 
-func TestWhatNoTokenIsOldEnoughForIsForgotten(t *testing.T) {
+func TestChangesOlderThanAnyTokenAreRemoved(t *testing.T) {
 	t.Parallel()
 	var s standing
 	now := time.Now()

@@ -41,27 +41,27 @@ type roleRow struct {
 // TableName names the table for gorm.
 func (roleRow) TableName() string { return "user_roles" }
 
-// The states of a user. Only who is active may sign in.
+// The states of a user. Only active users may sign in.
 const (
 	statusActive   = "ACTIVE"
 	statusDisabled = "DISABLED"
 )
 
-// credentials are a user with what proves that it is them.
+// credentials are a user with the password hash and the second factor.
 type credentials struct {
 	User         User
 	Organization string // its name
 	Hash         string
 	Factor       factor
-	Asks         bool // the organization asks for one
+	Asks         bool // whether the organization requires a second factor
 }
 
-// foundUser is a user with the roles, read in one statement: a known address
-// must not take one statement more than an unknown one.
+// foundUser is a user with the roles, read in one statement: known and unknown addresses must
+// need the same number of statements.
 type foundUser struct {
-	Row       userRow `gorm:"embedded"` // named, since gorm passes over embedded types that are not exported
+	Row       userRow `gorm:"embedded"` // named, because gorm ignores unexported embedded types
 	RoleNames string
-	// OrganizationDisabled comes with the user: nobody may come in who does not ask it.
+	// OrganizationDisabled is loaded with the user, so that every sign-in checks it.
 	OrganizationDisabled bool
 	SecondFactor         bool
 }
@@ -77,7 +77,7 @@ const userColumns = `u.*, (
 		SELECT o.disabled FROM organizations o WHERE o.id = u.organization_id
 	) AS organization_disabled`
 
-// asksSQL is whether the organization of a user asks for a second factor.
+// asksSQL is whether the organization of a user requires a second factor.
 const asksSQL = `EXISTS (
 		SELECT FROM sign_in_policies p WHERE p.organization_id = u.organization_id AND p.second_factor_required
 	) AS asks`
@@ -92,7 +92,8 @@ func (f foundUser) user() User {
 	row := f.Row
 	return User{
 		ID: row.ID, OrganizationID: row.OrganizationID, Email: row.Email, Name: row.Name, Roles: inOrder(held),
-		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor, Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		Disabled: row.Status != statusActive, PractitionerID: row.PractitionerID, SecondFactor: f.SecondFactor,
+		Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 		epoch: row.TokenEpoch, liftedAt: row.LiftedAt, organizationDisabled: f.OrganizationDisabled,
 	}
 }
@@ -202,7 +203,7 @@ func insertUser(ctx context.Context, u User, hash string) error {
 	return tx.Create(&held).Error
 }
 
-// refusalOf turns the violation of a constraint into what it means to people.
+// refusalOf converts the violation of a constraint to an error of this module.
 func refusalOf(err error) error {
 	switch db.ConstraintOf(err) {
 	case "users_email_once":

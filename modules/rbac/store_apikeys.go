@@ -112,7 +112,7 @@ func takeAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error) {
 // keyOwner is the SQL expression for the owner of an API key.
 const keyOwner = "coalesce(owned_by, created_by)"
 
-// listAPIKeys lists in the order of the primary key.
+// listAPIKeys lists keys in the order of the primary key.
 func listAPIKeys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -187,8 +187,8 @@ func apiKeyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
 	return row.key(), err
 }
 
-// updateKeyUses writes when keys were last used, unless another instance has seen
-// them later. Index: the primary key.
+// updateKeyUses writes when keys were last used, unless a later use is already stored. Index: the
+// primary key.
 func updateKeyUses(ctx context.Context, last map[keyName]time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

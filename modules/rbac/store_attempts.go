@@ -23,22 +23,22 @@ type failureRow struct {
 // TableName names the table for gorm.
 func (failureRow) TableName() string { return "sign_in_failures" }
 
-// lockAttempts returns the attempts of each place and locks them until the transaction ends. It
+// lockAttempts returns the attempts of each counter and locks them until the transaction ends. It
 // locks them in order, so that no two transactions deadlock. Index: the primary key.
-func lockAttempts(ctx context.Context, places [][]byte, now time.Time) (map[string]attempts, error) {
+func lockAttempts(ctx context.Context, counters [][]byte, now time.Time) (map[string]attempts, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var rows []failureRow
-	for _, place := range slices.SortedFunc(slices.Values(places), bytes.Compare) {
-		rows = append(rows, failureRow{Place: place, LastAt: now, OpenAt: now})
+	for _, counter := range slices.SortedFunc(slices.Values(counters), bytes.Compare) {
+		rows = append(rows, failureRow{Place: counter, LastAt: now, OpenAt: now})
 	}
 	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
 		return nil, err
 	}
 	var locked []failureRow
-	err = tx.Raw("SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", places).Scan(&locked).Error
+	err = tx.Raw("SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", counters).Scan(&locked).Error
 	found := map[string]attempts{}
 	for _, row := range locked {
 		found[string(row.Place)] = attempts{row.Failures, row.LastAt, row.OpenAt}
@@ -46,22 +46,22 @@ func lockAttempts(ctx context.Context, places [][]byte, now time.Time) (map[stri
 	return found, err
 }
 
-// updateAttempts writes the attempts of places that lockAttempts has locked.
+// updateAttempts writes the attempts of counters that lockAttempts has locked.
 func updateAttempts(ctx context.Context, counted map[string]attempts) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
 	var rows []failureRow
-	for place, a := range counted {
-		rows = append(rows, failureRow{[]byte(place), a.failures, a.lastAt, a.openAt})
+	for counter, a := range counted {
+		rows = append(rows, failureRow{[]byte(counter), a.failures, a.lastAt, a.openAt})
 	}
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error
 }
 
-// takeBackAttempt removes one attempt of each place, as if it had not been made. Index: the primary
+// takeBackAttempt removes one attempt of each counter, as if it had not been made. Index: the primary
 // key.
-func takeBackAttempt(ctx context.Context, places [][]byte) error {
+func takeBackAttempt(ctx context.Context, counters [][]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -69,16 +69,16 @@ func takeBackAttempt(ctx context.Context, places [][]byte) error {
 	return tx.Exec(`
 		UPDATE sign_in_failures f SET failures = f.failures - 1, open_at = f.last_at
 		FROM (SELECT place FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE) locked
-		WHERE f.place = locked.place AND f.failures > 0`, places).Error
+		WHERE f.place = locked.place AND f.failures > 0`, counters).Error
 }
 
-// forgetAttempts deletes the attempts of the places, after one of them led to a sign-in.
-func forgetAttempts(ctx context.Context, places ...[]byte) error {
+// forgetAttempts deletes the attempts of the counters, after one of them led to a sign-in.
+func forgetAttempts(ctx context.Context, counters ...[]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", places).Error
+	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", counters).Error
 }
 
 // liftLocks stores when the locks of a user of the caller's organization were lifted. Index: the

@@ -26,7 +26,7 @@ func raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64,
 	return epoch, result.Error
 }
 
-// epochOf returns the epoch of the user's tokens that hold.
+// epochOf returns the epoch of the user's valid tokens.
 func epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, er
 	return epoch, err
 }
 
-// changeRow is a row of access_changes; its sequence and transaction the database gives.
+// changeRow is a row of access_changes. The database sets its sequence and transaction.
 type changeRow struct {
 	OrganizationID uuid.UUID
 	Kind           kind
@@ -48,7 +48,7 @@ type changeRow struct {
 // TableName names the table for gorm.
 func (changeRow) TableName() string { return "access_changes" }
 
-// insertChanges also tells other instances, once the transaction commits.
+// insertChanges stores changes and notifies the other instances when the transaction commits.
 func insertChanges(ctx context.Context, organization uuid.UUID, changes []change) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -64,9 +64,9 @@ func insertChanges(ctx context.Context, organization uuid.UUID, changes []change
 	return tx.Exec("SELECT pg_notify(?, '')", accessChannel).Error
 }
 
-// selectChanges returns the changes by transactions from the given one on, and the
-// oldest transaction that was still open: those are to be asked for the next time,
-// together with what began later. Index: access_changes_by_transaction.
+// selectChanges returns the changes of transactions from the given one on, and the oldest
+// transaction that was still open. The next call continues from there. Index:
+// access_changes_by_transaction.
 func selectChanges(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func selectChanges(ctx context.Context, since uint64) (found []change, upTo uint
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, r := range rows { // at least one: where nothing has changed, one of up_to alone
+	for _, r := range rows { // at least one; without changes it has only up_to
 		if r.Kind != nil {
 			found = append(found, change{subject{*r.Kind, r.SubjectID}, r.Level, r.ChangedAt})
 		}

@@ -61,8 +61,8 @@ func takeInvitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
 	return oneInvitation(tx.Where("id = ?", id))
 }
 
-// invitationWith returns the invitation of any organization, which is not disabled,
-// that has the token. Index: invitations_token.
+// invitationWith returns the invitation with the token, of any organization that is not disabled.
+// Index: invitations_token.
 func invitationWith(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -71,19 +71,20 @@ func invitationWith(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	return oneInvitation(tx.Where("token_hash = ? AND "+organizationOpen, tokenHash))
 }
 
-// lockInvitation is invitationWith for whoever is about to accept: of several at once,
-// the others wait here, and find it accepted.
+// lockInvitation is invitationWith with a row lock, so that only one of several concurrent
+// requests accepts it.
 func lockInvitation(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
-	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("token_hash = ? AND "+organizationOpen, tokenHash))
+	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
+		Where("token_hash = ? AND "+organizationOpen, tokenHash))
 }
 
-// lockInvitationTo locks the open invitation of the caller's organization, unless that
-// is disabled, to the address: there is one at most. Index: the primary key; an
-// organization has hundreds at most.
+// lockInvitationTo locks the open invitation to the address, of the caller's organization unless
+// it is disabled. There is at most one. Index: the primary key; an organization has hundreds at
+// most.
 func lockInvitationTo(ctx context.Context, email string, now time.Time) (Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -105,11 +106,10 @@ func oneInvitation(tx *gorm.DB) (Invitation, error) {
 	return found[0], nil
 }
 
-// isOpen is the condition for invitations that can be accepted, or could be until
-// they expired.
+// isOpen is the condition for invitations that are neither accepted nor revoked.
 const isOpen = "accepted_at IS NULL AND revoked_at IS NULL"
 
-// findInvitations lists invitations of a page. Index: the primary key.
+// findInvitations lists a page of invitations. Index: the primary key.
 func findInvitations(ctx context.Context, f InvitationFilter, now time.Time) ([]Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -130,19 +130,21 @@ func findInvitations(ctx context.Context, f InvitationFilter, now time.Time) ([]
 	return found, err
 }
 
-// meant is a condition with its value: which invitations are meant.
-type meant struct {
+// invitationCondition is a condition that selects invitations, with its value.
+type invitationCondition struct {
 	condition string
 	value     any
 }
 
-func invitationOf(id uuid.UUID) meant       { return meant{"id = ?", id} }
-func invitationsTo(email string) meant      { return meant{"email = ?", email} }
-func invitationsBy(inviter uuid.UUID) meant { return meant{"invited_by = ?", inviter} }
+func invitationOf(id uuid.UUID) invitationCondition  { return invitationCondition{"id = ?", id} }
+func invitationsTo(email string) invitationCondition { return invitationCondition{"email = ?", email} }
+func invitationsBy(inviter uuid.UUID) invitationCondition {
+	return invitationCondition{"invited_by = ?", inviter}
+}
 
-// revokeInvitations revokes the open ones among them, of the caller's organization,
-// and returns them. Index: the primary key; an organization has hundreds at most.
-func revokeInvitations(ctx context.Context, which meant, now time.Time) ([]Invitation, error) {
+// revokeInvitations revokes the selected open invitations of the caller's organization and
+// returns them. Index: the primary key; an organization has hundreds at most.
+func revokeInvitations(ctx context.Context, which invitationCondition, now time.Time) ([]Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -160,8 +162,8 @@ func acceptInvitation(ctx context.Context, i Invitation) error {
 	return tx.Model(&Invitation{}).Where("id = ?", i.ID).UpdateColumns(map[string]any{"accepted_at": i.AcceptedAt, "user_id": i.UserID}).Error
 }
 
-// emailIsColleagues reports whether a user of the caller's organization has the
-// address. Index: users_email_once.
+// emailIsColleagues reports whether a user of the caller's organization has the address. Index:
+// users_email_once.
 func emailIsColleagues(ctx context.Context, email string) (bool, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

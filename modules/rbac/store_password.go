@@ -10,7 +10,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// credentialsOfCaller returns a user of the caller's organization who may sign in.
+// credentialsOfCaller returns the credentials of an active user of the caller's organization.
 // Index: the primary key.
 func credentialsOfCaller(ctx context.Context, id uuid.UUID) (credentials, error) {
 	_, organization, err := db.Tenant(ctx)
@@ -25,8 +25,8 @@ func credentialsOfCaller(ctx context.Context, id uuid.UUID) (credentials, error)
 	return credentials{User: found.user(), Hash: found.Row.PasswordHash}, err
 }
 
-// updatePassword takes the place of the hash that was compared with. The error is
-// gorm's where it is another one by now. Index: the primary key.
+// updatePassword replaces the hash that was compared. The error is gorm's if the stored hash has
+// changed. Index: the primary key.
 func updatePassword(ctx context.Context, id uuid.UUID, before, after string, now time.Time) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func updatePassword(ctx context.Context, id uuid.UUID, before, after string, now
 	return result.Error
 }
 
-// keepSignIn has a sign-in go on in the user's new epoch. Index: the primary key.
+// keepSignIn moves a sign-in to the user's new epoch. Index: the primary key.
 func keepSignIn(ctx context.Context, in signIn) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// takePolicy returns that of the caller's organization, the zero value where it has
-// decided nothing. Index: the primary key.
+// takePolicy returns the policy of the caller's organization, or the zero value. Index: the
+// primary key.
 func takePolicy(ctx context.Context) (found SignInPolicy, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

@@ -25,8 +25,8 @@ type providerRow struct {
 // TableName names the table for gorm.
 func (providerRow) TableName() string { return "identity_providers" }
 
-// takeProvider returns the identity provider of the caller's organization, which may
-// be the program itself, on behalf of somebody who is nobody yet.
+// takeProvider returns the identity provider of the caller's organization. The caller may be the
+// program, on behalf of a person who has not signed in yet.
 func takeProvider(ctx context.Context) (IdentityProvider, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -71,8 +71,8 @@ type subjectRow struct {
 // TableName names the table for gorm.
 func (subjectRow) TableName() string { return "provider_subjects" }
 
-// userOfSubject finds the user of the caller's organization whom a provider means.
-// Index: the primary key of provider_subjects.
+// userOfSubject returns the user of the caller's organization who is linked to the provider's
+// subject. Index: the primary key of provider_subjects.
 func userOfSubject(ctx context.Context, issuer, subject string) (User, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -88,9 +88,8 @@ func userOfSubject(ctx context.Context, issuer, subject string) (User, error) {
 	return found.user(), err
 }
 
-// userOfAddress finds the user of the caller's organization who has the address, and
-// whom the provider has not recognized under another name before.
-// Indexes: users_email_once, provider_subjects_once.
+// userOfAddress returns the user of the caller's organization who has the address and is not
+// linked to another subject of the provider. Indexes: users_email_once, provider_subjects_once.
 func userOfAddress(ctx context.Context, issuer, email string) (User, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -126,8 +125,8 @@ type codeRow struct {
 // TableName names the table for gorm.
 func (codeRow) TableName() string { return "sign_in_codes" }
 
-// insertCode keeps a code, and removes those of the organization that are over.
-// Index: sign_in_codes_by_expiry.
+// insertCode stores a code and removes expired codes of the organization. Index:
+// sign_in_codes_by_expiry.
 func insertCode(ctx context.Context, r codeRow, now time.Time) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -139,8 +138,8 @@ func insertCode(ctx context.Context, r codeRow, now time.Time) error {
 	return tx.Create(&r).Error
 }
 
-// takeCode removes a code of the caller's organization and returns it: nobody takes
-// it twice. The error is gorm's where there is none.
+// takeCode removes a code of the caller's organization and returns it, so it works once. The
+// error is gorm's if there is no such code.
 func takeCode(ctx context.Context, hash db.Hash) (codeRow, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

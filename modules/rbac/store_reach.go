@@ -27,8 +27,8 @@ func caseloadOf(ctx context.Context, practitioner uuid.UUID) ([]Assignment, erro
 	return found, err
 }
 
-// practitionerExists returns [ErrCaseloadOwnerNotFound] where the organization has no
-// such practitioner. Index: the primary key.
+// practitionerExists returns [ErrCaseloadOwnerNotFound] if the organization has no such
+// practitioner. Index: the primary key.
 func practitionerExists(ctx context.Context, practitioner uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func practitionerExists(ctx context.Context, practitioner uuid.UUID) error {
 	return err
 }
 
-// assignmentOf returns the assignment, nil where there is none.
+// assignmentOf returns the assignment, nil if there is none.
 func assignmentOf(ctx context.Context, practitioner, patient uuid.UUID) (*Assignment, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func patientsOf(ctx context.Context, user uuid.UUID) ([]Guardianship, error) {
 	return found, err
 }
 
-// guardianshipOf returns the guardianship, nil where there is none.
+// guardianshipOf returns the guardianship, nil if there is none.
 func guardianshipOf(ctx context.Context, user, patient uuid.UUID) (*Guardianship, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func guardianshipOf(ctx context.Context, user, patient uuid.UUID) (*Guardianship
 	return &found[0], nil
 }
 
-// saveGuardianship writes a guardianship, over the one that there is.
+// saveGuardianship inserts or replaces a guardianship.
 func saveGuardianship(ctx context.Context, g Guardianship) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func deleteGuardianship(ctx context.Context, user, patient uuid.UUID) (Guardians
 	return gone[0], nil
 }
 
-// reachRefusalOf turns the violation of a constraint into what it means to people.
+// reachRefusalOf converts the violation of a constraint to an error of this module.
 func reachRefusalOf(err error) error {
 	switch db.ConstraintOf(err) {
 	case "caseloads_practitioner":

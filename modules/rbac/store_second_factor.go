@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// takeFactor returns the second factor of a user of the caller's organization, the
-// zero value where there is none. Index: the primary key.
+// takeFactor returns the second factor of a user of the caller's organization, or the zero value.
+// Index: the primary key.
 func takeFactor(ctx context.Context, user uuid.UUID) (found factor, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -21,8 +21,8 @@ func takeFactor(ctx context.Context, user uuid.UUID) (found factor, err error) {
 	return found, ignoreNotFound(err)
 }
 
-// putFactor takes the place of one that is not confirmed. It reports whether it does:
-// what counts is taken away first.
+// putFactor replaces an unconfirmed second factor. It reports whether it did; a confirmed one
+// must be removed first.
 func putFactor(ctx context.Context, f factor) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -36,7 +36,8 @@ func putFactor(ctx context.Context, f factor) (bool, error) {
 	return result.RowsAffected == 1, result.Error
 }
 
-// confirmFactor turns on what was begun at that moment, once. Index: the primary key.
+// confirmFactor turns on the second factor whose enrolment began at the given time, once. Index:
+// the primary key.
 func confirmFactor(ctx context.Context, f factor, step int64, now time.Time) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -49,8 +50,8 @@ func confirmFactor(ctx context.Context, f factor, step int64, now time.Time) (bo
 	return result.RowsAffected == 1, result.Error
 }
 
-// acceptStep notes that the code of a step was accepted, if none as late was before,
-// and keeps the secret as it is sealed now. Index: the primary key.
+// acceptStep stores the step of an accepted code, unless the same or a later step was accepted
+// before, and the re-encrypted secret. Index: the primary key.
 func acceptStep(ctx context.Context, f factor, step int64, sealed []byte) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -63,7 +64,8 @@ func acceptStep(ctx context.Context, f factor, step int64, sealed []byte) (bool,
 	return result.RowsAffected == 1, result.Error
 }
 
-// useRecoveryCode uses a recovery code up, and forgives wrong codes. Index: primary keys.
+// useRecoveryCode uses a recovery code up and resets the count of wrong codes. Index: primary
+// keys.
 func useRecoveryCode(ctx context.Context, f factor, hash []byte, now time.Time) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -81,22 +83,24 @@ func useRecoveryCode(ctx context.Context, f factor, hash []byte, now time.Time) 
 	return result.RowsAffected == 1, result.Error
 }
 
-// countWrongCode counts one more. Index: the primary key.
+// countWrongCode increments the count of wrong codes. Index: the primary key.
 func countWrongCode(ctx context.Context, f factor) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error
+	return tx.Exec("UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE organization_id = ? AND user_id = ?",
+		f.OrganizationID, f.UserID).Error
 }
 
-// recoveryCodesLeft counts those that are good. Index: the primary key.
+// recoveryCodesLeft returns the number of unused codes. Index: the primary key.
 func recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (left int, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
 	}
-	err = tx.Raw("SELECT count(*) FROM recovery_codes WHERE organization_id = ? AND user_id = ? AND used_at IS NULL", organization, user).Scan(&left).Error
+	err = tx.Raw("SELECT count(*) FROM recovery_codes WHERE organization_id = ? AND user_id = ? AND used_at IS NULL",
+		organization, user).Scan(&left).Error
 	return left, err
 }
 
@@ -111,8 +115,7 @@ type recoveryRow struct {
 // TableName names the table for gorm.
 func (recoveryRow) TableName() string { return "recovery_codes" }
 
-// replaceRecoveryCodes has a new set take the place of all that there were.
-// Index: the primary key.
+// replaceRecoveryCodes replaces all recovery codes of a user. Index: the primary key.
 func replaceRecoveryCodes(ctx context.Context, f factor, hashes [][]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -128,8 +131,8 @@ func replaceRecoveryCodes(ctx context.Context, f factor, hashes [][]byte) error 
 	return tx.Create(&rows).Error
 }
 
-// deleteFactor removes a second factor that is on, with its recovery codes, and
-// reports whether there was one. Index: the primary key.
+// deleteFactor removes a confirmed second factor with its recovery codes, and reports whether
+// there was one. Index: the primary key.
 func deleteFactor(ctx context.Context, organization, user uuid.UUID) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

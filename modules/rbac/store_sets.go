@@ -19,7 +19,7 @@ import (
 type setRow struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	Role           Role      `gorm:"primaryKey"`
-	Permissions    *string   // a JSON object, scopes by permissions; nil: what is shipped
+	Permissions    *string   // a JSON object, scopes by permissions; nil: the default set
 	Version        int
 	ChangedAt      time.Time
 	ChangedBy      uuid.UUID
@@ -28,8 +28,8 @@ type setRow struct {
 // TableName names the table for gorm.
 func (setRow) TableName() string { return "permission_sets" }
 
-// permissionSets returns what the caller's organization has ever changed, also what it
-// has given back since. Index: the primary key; there are as many rows as roles.
+// permissionSets returns the sets that the caller's organization has changed, including restored
+// ones. Index: the primary key; there are at most as many rows as roles.
 func permissionSets(ctx context.Context) ([]PermissionSet, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -42,7 +42,8 @@ func permissionSets(ctx context.Context) ([]PermissionSet, error) {
 	found := make([]PermissionSet, len(rows))
 	for i, row := range rows {
 		found[i] = PermissionSet{
-			Role: row.Role, Shipped: row.Permissions == nil, Held: shippedTo(row.Role), Version: row.Version, ChangedAt: &row.ChangedAt, ChangedBy: &row.ChangedBy,
+			Role: row.Role, Shipped: row.Permissions == nil, Held: shippedTo(row.Role), Version: row.Version,
+			ChangedAt: &row.ChangedAt, ChangedBy: &row.ChangedBy,
 		}
 		if row.Permissions == nil {
 			continue
@@ -54,8 +55,8 @@ func permissionSets(ctx context.Context) ([]PermissionSet, error) {
 	return found, nil
 }
 
-// readHeld reads a set. What this program does not know, an older or a newer one
-// wrote: it grants nothing.
+// readHeld reads a set. Permissions and scopes unknown to this program were written by another
+// version and grant nothing.
 func readHeld(text string) (held, error) {
 	var texts map[identity.Permission]string
 	if err := json.Unmarshal([]byte(text), &texts); err != nil {
@@ -72,7 +73,7 @@ func readHeld(text string) (held, error) {
 	return read, nil
 }
 
-// texts returns the scopes by name.
+// texts returns the scopes by permission, as texts.
 func (h held) texts() map[identity.Permission]string {
 	texts := make(map[identity.Permission]string, len(h))
 	for p, scope := range h {
@@ -81,7 +82,7 @@ func (h held) texts() map[identity.Permission]string {
 	return texts
 }
 
-// changedIn returns what differs, by role, from what is shipped.
+// changedIn returns the sets that differ from the defaults, by role.
 func changedIn(sets []PermissionSet) map[Role]held {
 	changed := map[Role]held{}
 	for _, set := range sets {

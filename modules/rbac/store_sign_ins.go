@@ -60,7 +60,7 @@ func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	return rows[0], nil
 }
 
-// insertSignIn enters a sign-in with its first refresh token.
+// insertSignIn stores a sign-in with its first refresh token.
 func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -87,7 +87,8 @@ func rotate(ctx context.Context, in signIn, used, next refreshToken, from string
 	if result.Error != nil {
 		return result.Error
 	}
-	err = tx.Exec("UPDATE sign_ins SET used_at = ?, idle_until = ? WHERE organization_id = ? AND id = ?", in.UsedAt, in.IdleUntil, in.OrganizationID, in.ID).Error
+	err = tx.Exec("UPDATE sign_ins SET used_at = ?, idle_until = ? WHERE organization_id = ? AND id = ?",
+		in.UsedAt, in.IdleUntil, in.OrganizationID, in.ID).Error
 	if err != nil {
 		return err
 	}
@@ -118,11 +119,11 @@ func markEnded(ctx context.Context, organization, id uuid.UUID, now time.Time) e
 	return tx.Exec("UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL", now, organization, id).Error
 }
 
-// goingOn are the conditions under which a sign-in of a user goes on.
-const goingOn = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND i.epoch = (
+// signInActive is the condition for active sign-ins of a user.
+const signInActive = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND i.epoch = (
 	SELECT u.token_epoch FROM users u WHERE u.organization_id = i.organization_id AND u.id = i.user_id)`
 
-// signInsOf returns those of a user that go on, the newest first. Index: sign_ins_by_user.
+// signInsOf returns the active sign-ins of a user, the newest first. Index: sign_ins_by_user.
 func signInsOf(ctx context.Context, organization, user uuid.UUID, now time.Time) (found []signIn, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -130,12 +131,12 @@ func signInsOf(ctx context.Context, organization, user uuid.UUID, now time.Time)
 	}
 	err = tx.Raw(`
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND `+goingOn+`
+		WHERE i.organization_id = ? AND i.user_id = ? AND `+signInActive+`
 		ORDER BY i.started_at DESC, i.id DESC`, organization, user, now, now).Scan(&found).Error
 	return found, err
 }
 
-// takeSignIn returns one of a user's that goes on. Index: the primary key.
+// takeSignIn returns an active sign-in of a user. Index: the primary key.
 func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (found signIn, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -143,7 +144,7 @@ func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.
 	}
 	result := tx.Raw(`
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+goingOn, organization, user, id, now, now).Scan(&found)
+		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+signInActive, organization, user, id, now, now).Scan(&found)
 	if result.Error == nil && result.RowsAffected == 0 {
 		return signIn{}, gorm.ErrRecordNotFound
 	}

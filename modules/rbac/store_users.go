@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// findUsers lists users of a page. Index: the primary key, or users_practitioner_once;
-// a list in another order reads the organization's rows, of which there are hundreds.
+// findUsers lists a page of users. Index: the primary key, or users_practitioner_once. Other sort
+// orders read all users of the organization, of which there are hundreds.
 func findUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
@@ -45,9 +45,9 @@ func statusOf(disabled bool) string {
 	return statusActive
 }
 
-// anotherAdministrator reports whether an administrator of the caller's organization
-// can sign in besides this user. In a SERIALIZABLE transaction, two who take the last
-// two from each other at the same time meet here. Index: user_roles_by_role.
+// anotherAdministrator reports whether the caller's organization has another active administrator
+// than this user. In a SERIALIZABLE transaction, two administrators who remove each other at the
+// same time conflict here. Index: user_roles_by_role.
 func anotherAdministrator(ctx context.Context, user uuid.UUID) (found bool, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func anotherAdministrator(ctx context.Context, user uuid.UUID) (found bool, err 
 	return found, err
 }
 
-// updateUser writes what can change of a user, and the difference of the roles.
+// updateUser writes the changeable columns of a user and the difference of the roles.
 func updateUser(ctx context.Context, before, after User) error {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

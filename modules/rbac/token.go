@@ -12,43 +12,44 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Who makes access tokens, and for whom: a token made for something else with
-// the same secret is refused.
+// The issuer and audience of access tokens. A token with the same secret but another purpose is
+// refused.
 const (
 	issuer   = "omnirapeutic"
 	audience = "omnirapeutic-api"
 )
 
-// clockSkew is how far the clocks of two servers may differ.
+// clockSkew is the tolerated difference between the clocks of two servers.
 const clockSkew = 10 * time.Second
 
-// maxToken bounds what is parsed at all, in bytes. Ours have about 500.
+// maxToken is the maximum length of a token that is parsed, in bytes. Issued tokens have about
+// 500.
 const maxToken = 4096
 
-// claims are what an access token says.
+// claims are the claims of an access token.
 type claims struct {
 	Organization uuid.UUID `json:"org"`
 	Roles        []string  `json:"roles"`
-	Epoch        int64     `json:"epoch"` // of the user's tokens: see users.token_epoch
-	SignIn       uuid.UUID `json:"sid"`   // of which it is
+	Epoch        int64     `json:"epoch"` // of the user: see users.token_epoch
+	SignIn       uuid.UUID `json:"sid"`   // the sign-in
 	EnrolOnly    bool      `json:"enrol,omitempty"`
 	jwt.RegisteredClaims
 }
 
-// tokens signs and checks access tokens. Safe for concurrent use.
+// tokens signs and verifies access tokens. Safe for concurrent use.
 type tokens struct {
 	keys     keyring
 	lifetime time.Duration
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	parser   *jwt.Parser
-	times    *jwt.Validator // of claims that were read before
-	known    memory
+	times    *jwt.Validator // for cached claims
+	known    tokenCache
 }
 
 func newTokens(keys keyring, lifetime time.Duration, clock func() time.Time, newID func() uuid.UUID) *tokens {
 	options := []jwt.ParserOption{
-		// The token's own header must not choose how it is checked.
+		// The token's own header must not choose the algorithm.
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience),
@@ -66,7 +67,7 @@ func newTokens(keys keyring, lifetime time.Duration, clock func() time.Time, new
 	}
 }
 
-// issue signs a token for the user, of a sign-in.
+// issue signs a token for a sign-in of the user.
 func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
 	now := t.clock()
 	c := claims{
@@ -95,12 +96,11 @@ var (
 	errTokenSubject = errors.New("the token names no user and organization")
 )
 
-// Authenticate returns who an access token was issued to, with the permissions
-// of the roles. It asks no database, but for the permission sets of an
-// organization once after each change: what was revoked is known, see [Service.Run].
-// An API key stands in the place of a token: see [Service.CreateKey]. Errors:
-// [identity.ErrUnauthenticated], whose text says only whether the token has
-// expired or was revoked; [ErrTokenNotChecked].
+// Authenticate returns the caller of an access token with the permissions of the roles. It needs
+// no query, except to load an organization's permission sets after a change: revocations are in
+// memory, see [Service.Run]. It also accepts API keys, see [Service.CreateKey]. Errors:
+// [identity.ErrUnauthenticated], whose text says only whether the token is invalid, expired or
+// revoked; [ErrTokenNotChecked].
 func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
 	if isKey(token) {
 		return s.authenticateKey(ctx, token)
@@ -112,7 +112,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	if err == nil {
 		err = s.standing.check(caller)
 	}
-	if err == nil && !caller.EnrolOnly { // who may nothing but enrol holds nothing
+	if err == nil && !caller.EnrolOnly { // an enrol-only sign-in has no permissions
 		caller.Permissions, err = s.sets.of(ctx, caller.OrganizationID, combine(caller.Roles))
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func (t *tokens) check(token string) (identity.Caller, error) {
 	return v.caller, nil
 }
 
-// verify checks a token that is not remembered.
+// verify checks a token that is not in the cache.
 func (t *tokens) verify(token string) (*verified, error) {
 	var c claims
 	if _, err := t.parser.ParseWithClaims(token, &c, t.keys.verifying); err != nil {
@@ -162,11 +162,11 @@ func (t *tokens) verify(token string) (*verified, error) {
 }
 
 func invalidToken(cause error) error {
-	// Expired is told only of a token that is ours: the signature is checked first.
+	// The signature is checked first, so only a token that was issued here is reported as expired.
 	if errors.Is(cause, jwt.ErrTokenExpired) {
 		return identity.ErrUnauthenticated.With(nil, "The access token has expired. Sign in again.").Because(cause)
 	}
-	return identity.ErrUnauthenticated.With(nil, "The access token is not valid. Sign in again.").Because(cause)
+	return identity.ErrUnauthenticated.With(nil, "The access token is invalid. Sign in again.").Because(cause)
 }
 
 func names(roles []Role) []string {

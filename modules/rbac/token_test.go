@@ -21,7 +21,7 @@ import (
 
 const testSecret = "a secret of exactly 32 bytes, ok"
 
-// turnstile issues and checks tokens at a time that tests set.
+// turnstile returns tokens and their clock, which tests set.
 func turnstile(secret string) (*tokens, *time.Time) {
 	now := time.Date(2026, time.March, 2, 15, 0, 0, 500_000_000, time.UTC)
 	return newTokens(newKeyring([]byte(secret)), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
@@ -31,7 +31,7 @@ func someone(roles ...Role) User {
 	return User{ID: uuid.New(), OrganizationID: uuid.New(), Roles: roles}
 }
 
-// claimsOf returns what a good token says, to be spoilt.
+// claimsOf returns the claims of a valid token, to be altered.
 func claimsOf(u User, now time.Time) jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": issuer, "aud": audience, "sub": u.ID.String(), "org": u.OrganizationID.String(), "roles": []string{"ADMIN"},
@@ -39,7 +39,7 @@ func claimsOf(u User, now time.Time) jwt.MapClaims {
 	}
 }
 
-// signed writes a token by hand, as of the key with the id.
+// signed signs claims with the key of the given id.
 func signed(t *testing.T, method jwt.SigningMethod, key any, c jwt.MapClaims, id any) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, c)
@@ -57,17 +57,17 @@ func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
 	f, ok := fault.From(err)
 	require.True(t, ok)
 	require.Contains(t, []string{
-		"The access token is not valid. Sign in again.", "The access token has expired. Sign in again.",
+		"The access token is invalid. Sign in again.", "The access token has expired. Sign in again.",
 	}, f.Error())
 	require.Nil(t, f.Details())
 	return f
 }
 
-func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
+func TestTokensIdentifyTheirUser(t *testing.T) {
 	t.Parallel()
 	tokens, _ := turnstile(testSecret)
 	u := someone(Scheduler, Auditor)
-	u.Email, u.Name = "olu@example.test", "Olu" // no id has these letters
+	u.Email, u.Name = "olu@example.test", "Olu" // no id contains these letters
 	token, err := tokens.issue(u, uuid.Nil)
 	require.NoError(t, err)
 	caller, err := tokens.check(token)
@@ -75,13 +75,13 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 	require.Equal(t, u.ID, caller.UserID)
 	require.Equal(t, u.OrganizationID, caller.OrganizationID)
 	require.Equal(t, []string{"SCHEDULER", "AUDITOR"}, caller.Roles)
-	require.Empty(t, caller.Permissions, "what roles may do, organizations decide")
+	require.Empty(t, caller.Permissions, "organizations define the permissions of roles")
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	require.NoError(t, err)
 	var says map[string]any
 	require.NoError(t, json.Unmarshal(payload, &says))
-	require.Len(t, says, 11, "and nothing about the person: %s", payload)
+	require.Len(t, says, 11, "no personal data: %s", payload)
 	require.NotContains(t, strings.ToLower(string(payload)), "olu")
 }
 
@@ -95,7 +95,7 @@ func TestATokenIsValidForItsLifetime(t *testing.T) {
 		after   time.Duration
 		message string // none: valid
 	}{
-		{-time.Minute, "not valid"}, // issued by a server whose clock is far ahead
+		{-time.Minute, "invalid"}, // issued by a server whose clock is far ahead
 		{-9 * time.Second, ""},
 		{0, ""},
 		{15*time.Minute + 9*time.Second, ""},
@@ -131,45 +131,45 @@ func TestATokenIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	good := hs256(same)
 	_, err = tokens.check(good)
-	require.NoError(t, err, "the one that is spoilt below is good")
+	require.NoError(t, err, "the unaltered token is valid")
 	parts := strings.Split(good, ".")
 	encode := base64.RawURLEncoding.EncodeToString
 	tampered := encode([]byte(`{"iss":"omnirapeutic","aud":"omnirapeutic-api","sub":"` + uuid.NewString() + `"}`))
 
 	for name, token := range map[string]string{
-		"when there is none":                       "",
-		"when it is no token":                      "nonsense",
+		"when it is empty":                         "",
+		"when it is not a token":                   "nonsense",
 		"when it has two parts":                    parts[0] + "." + parts[1],
 		"when it is not signed":                    sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
-		"when its signature is taken off":          parts[0] + "." + parts[1] + ".",
+		"when its signature is removed":            parts[0] + "." + parts[1] + ".",
 		"when its header says none":                encode([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
 		"when its header says nOnE":                encode([]byte(`{"alg":"nOnE"}`)) + "." + parts[1] + ".",
 		"when it is signed with another algorithm": sign(jwt.SigningMethodHS512, []byte(testSecret), same),
 		"when it is signed with RS256":             sign(jwt.SigningMethodRS256, key, same),
 		"when RS256 is signed with the secret":     confused(t, parts[1]),
 		"when it is signed with another secret":    sign(jwt.SigningMethodHS256, []byte("another secret of 32 bytes, yes!"), same),
-		"when what it says was changed":            parts[0] + "." + tampered + "." + parts[2],
+		"when its payload was changed":             parts[0] + "." + tampered + "." + parts[2],
 		"when its signature was changed":           parts[0] + "." + parts[1] + "." + encode(make([]byte, 32)),
 		"when something follows it":                good + ".x",
 		"when it names no key":                     signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), nil),
 		"when it names an unknown key":             signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), "0011223344556677"),
-		"when its key is no text":                  signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), 7),
+		"when its key id is not a string":          signed(t, jwt.SigningMethodHS256, []byte(testSecret), claimsOf(u, *now), 7),
 		"when its encoding is loose":               loosened(good),
-		"when it is from another issuer":           set("iss", "somebody-else"),
+		"when it is from another issuer":           set("iss", "another-issuer"),
 		"when it has no issuer":                    without("iss"),
 		"when it is for another audience":          set("aud", "another-api"),
 		"when it has no audience":                  without("aud"),
 		"when it never expires":                    without("exp"),
-		"when it does not say since when":          without("nbf"),
+		"when it has no start":                     without("nbf"),
 		"when it begins in the future":             set("nbf", now.Add(time.Minute).Unix()),
 		"when it was issued in the future":         set("iat", now.Add(time.Minute).Unix()),
 		"when it names no user":                    without("sub"),
-		"when its user is no id":                   set("sub", "admin"),
+		"when its user is not an id":               set("sub", "admin"),
 		"when its user is the zero id":             set("sub", uuid.Nil.String()),
 		"when it names no organization":            without("org"),
-		"when its organization is no id":           set("org", "all"),
+		"when its organization is not an id":       set("org", "all"),
 		"when its organization is the zero id":     set("org", uuid.Nil.String()),
-		"when its roles are no list":               set("roles", "ADMIN"),
+		"when its roles are not a list":            set("roles", "ADMIN"),
 		"when it is very long":                     set("pad", strings.Repeat("x", maxToken)),
 	} {
 		t.Run("it is refused "+name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestATokenIsRefused(t *testing.T) {
 	}
 }
 
-// confused signs with HMAC what claims to be RS256, as if the secret were a public key.
+// confused signs a token whose header says RS256 with HMAC, with the public key as the secret.
 func confused(t *testing.T, payload string) string {
 	t.Helper()
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + payload
@@ -189,15 +189,14 @@ func confused(t *testing.T, payload string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// loosened changes the bits of the last character that decoding leaves out: the
-// same signature, and yet another text.
+// loosened changes the unused bits of the last character: the same signature with another text.
 func loosened(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + string(alphabet[last^1])
 }
 
-func TestRolesThatThereAreNotGrantNothing(t *testing.T) {
+func TestUnknownRolesGrantNothing(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	c := claimsOf(someone(), *now)
@@ -211,7 +210,7 @@ func TestRolesThatThereAreNotGrantNothing(t *testing.T) {
 func FuzzToken(f *testing.F) {
 	tokens, _ := turnstile(testSecret)
 	id := uuid.MustParse("01960000-0000-7000-8000-000000000001")
-	tokens.newID = func() uuid.UUID { return id } // every process that fuzzes makes the same token
+	tokens.newID = func() uuid.UUID { return id } // all fuzzing processes use the same token
 	good, err := tokens.issue(User{ID: id, OrganizationID: id, Roles: []Role{Admin}}, id)
 	require.NoError(f, err)
 	f.Add(good)
@@ -227,7 +226,7 @@ func FuzzToken(f *testing.F) {
 func BenchmarkAuthenticate(b *testing.B) {
 	tokens, _ := turnstile(testSecret)
 	s := &Service{tokens: tokens}
-	s.sets.load = func(context.Context, uuid.UUID) (map[Role]held, error) { return nil, nil } // nothing was changed
+	s.sets.load = func(context.Context, uuid.UUID) (map[Role]held, error) { return nil, nil } // the organization has the default sets
 	token, err := tokens.issue(someone(Scheduler, Practitioner), uuid.Nil)
 	require.NoError(b, err)
 	b.ReportAllocs()
@@ -238,11 +237,14 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}
 }
 
-// FuzzAuthenticate changes a good token: nobody gets in with anything but the token
-// itself, and whoever is refused is told no more than that.
+// FuzzAuthenticate alters a valid token. Only the token itself is accepted, and refusals reveal
+// no details.
 func FuzzAuthenticate(f *testing.F) {
 	tokens, now := turnstile(testSecret)
-	u := User{ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000b"), Roles: []Role{Scheduler}}
+	u := User{
+		ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), Roles: []Role{Scheduler},
+		OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000b"),
+	}
 	tokens.newID = func() uuid.UUID { return u.ID } // the same token in every process
 	good, err := tokens.issue(u, uuid.Nil)
 	require.NoError(f, err)

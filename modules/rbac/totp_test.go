@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCodesAreThoseOfTheStandards: RFC 4226, appendix D, and RFC 6238, appendix B (SHA-1).
-func TestCodesAreThoseOfTheStandards(t *testing.T) {
+// TestCodesMatchTheStandards: RFC 4226, appendix D, and RFC 6238, appendix B (SHA-1).
+func TestCodesMatchTheStandards(t *testing.T) {
 	t.Parallel()
 	secret := totpSecret("12345678901234567890")
 	for counter, code := range []string{"755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"} {
@@ -23,7 +23,7 @@ func TestCodesAreThoseOfTheStandards(t *testing.T) {
 	}
 }
 
-func TestWhichCodesMatch(t *testing.T) {
+func TestCodesOfNearbyStepsMatch(t *testing.T) {
 	t.Parallel()
 	secret := newTOTPSecret()
 	now := time.Date(2026, time.March, 2, 15, 0, 12, 0, time.UTC)
@@ -40,14 +40,16 @@ func TestWhichCodesMatch(t *testing.T) {
 	}
 }
 
-func TestASecretIsShownAsAppsReadIt(t *testing.T) {
+func TestOtpauthURI(t *testing.T) {
 	t.Parallel()
 	secret := totpSecret("12345678901234567890")
 	require.Equal(t, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", secret.text())
 	u, err := url.Parse(secret.uri("ada+work@example.test"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"otpauth", "totp", "/Omnirapeutic:ada+work@example.test"}, []string{u.Scheme, u.Host, u.Path})
-	require.Equal(t, url.Values{"secret": {secret.text()}, "issuer": {"Omnirapeutic"}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"}}, u.Query())
+	require.Equal(t, url.Values{
+		"secret": {secret.text()}, "issuer": {"Omnirapeutic"}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"},
+	}, u.Query())
 	require.Len(t, newTOTPSecret(), 20)
 	one, another := newTOTPSecret(), newTOTPSecret()
 	require.NotEqual(t, one, another)

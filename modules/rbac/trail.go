@@ -11,26 +11,26 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit keeps who did what.
+// Audit records who did what.
 type Audit interface {
-	// Record keeps the events if, and only if, the transaction of the context commits.
+	// Record stores the events if, and only if, the transaction of the context commits.
 	Record(ctx context.Context, events []trail.Event) error
-	// Note keeps events of what changes nothing. It needs no transaction, and returns
-	// once they are committed.
+	// Note stores events that change nothing. It needs no transaction, and returns after they are
+	// committed.
 	Note(ctx context.Context, events []trail.Event) error
 	// Count counts a refused attempt of a caller without an organization, for the operator. It uses
 	// no database and never fails.
 	Count(action, reason, address string)
 }
 
-// grantedRoles are the After of a change to what somebody may do.
+// grantedRoles is the After value of a change of permissions.
 type grantedRoles struct {
 	Roles []Role `json:"roles"`
 }
 
-// userTold is what the trail keeps of a change to a user: what decides what they may
-// do, and of what they are called only that it was changed.
-type userTold struct {
+// recordedUser is the part of a user that the audit trail stores: what decides about permissions, and
+// whether the name or address has changed.
+type recordedUser struct {
 	Roles          []Role     `json:"roles"`
 	Disabled       bool       `json:"disabled"`
 	PractitionerID *uuid.UUID `json:"practitionerId"`
@@ -38,7 +38,7 @@ type userTold struct {
 	Changed        []string   `json:"changed,omitempty"`
 }
 
-// recordChange keeps what a user was before the caller's change, and is after it.
+// recordChange records a user before and after the caller's change.
 func (s *Service) recordChange(ctx context.Context, action string, before, after User) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -50,19 +50,19 @@ func (s *Service) recordChange(ctx context.Context, action string, before, after
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", after.ID, after.UpdatedAt
-	e.Before = userTold{before.Roles, before.Disabled, before.PractitionerID, before.Version, nil}
-	e.After = userTold{after.Roles, after.Disabled, after.PractitionerID, after.Version, changed}
+	e.Before = recordedUser{before.Roles, before.Disabled, before.PractitionerID, before.Version, nil}
+	e.After = recordedUser{after.Roles, after.Disabled, after.PractitionerID, after.Version, changed}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// invitedTo is what the trail keeps of an invitation: not to whom it went.
+// invitedTo is the part of an invitation that the audit trail stores. It omits the address.
 type invitedTo struct {
 	Roles     []Role     `json:"roles"`
 	ExpiresAt time.Time  `json:"expiresAt"`
-	UserID    *uuid.UUID `json:"userId,omitempty"` // who it became
+	UserID    *uuid.UUID `json:"userId,omitempty"` // the user that was created
 }
 
-// recordInvitation keeps that the caller has made, revoked or accepted an invitation.
+// recordInvitation records that the caller has created, revoked or accepted an invitation.
 func (s *Service) recordInvitation(ctx context.Context, action string, i Invitation, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -74,15 +74,15 @@ func (s *Service) recordInvitation(ctx context.Context, action string, i Invitat
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// setTold is what the trail keeps of a permission set: all of it.
-type setTold struct {
+// recordedPermissionSet is a permission set in the audit trail.
+type recordedPermissionSet struct {
 	Role        Role                           `json:"role"`
 	Shipped     bool                           `json:"shipped"`
 	Version     int                            `json:"version"`
 	Permissions map[identity.Permission]string `json:"permissions"` // scopes by name
 }
 
-// recordSet keeps what a role could do before the caller's change, and can after it.
+// recordSet records a role's permissions before and after the caller's change.
 func (s *Service) recordSet(ctx context.Context, before, after PermissionSet) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -90,25 +90,25 @@ func (s *Service) recordSet(ctx context.Context, before, after PermissionSet) er
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "permission-set.change", "organization", caller.OrganizationID, *after.ChangedAt
-	e.Before = setTold{before.Role, before.Shipped, before.Version, before.Held.texts()}
-	e.After = setTold{after.Role, after.Shipped, after.Version, after.Held.texts()}
+	e.Before = recordedPermissionSet{before.Role, before.Shipped, before.Version, before.Held.texts()}
+	e.After = recordedPermissionSet{after.Role, after.Shipped, after.Version, after.Held.texts()}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// recordReach keeps who was given, or lost, the records of a patient.
+// recordReach records who got or lost access to the records of a patient.
 func (s *Service) recordReach(ctx context.Context, about trail.Event) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = about.Action, about.SubjectType, about.SubjectID, about.PatientID, about.OccurredAt
+	e.Action, e.SubjectType, e.SubjectID = about.Action, about.SubjectType, about.SubjectID
+	e.PatientID, e.OccurredAt = about.PatientID, about.OccurredAt
 	e.Before, e.After = about.Before, about.After
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// recordUser keeps that a user was made, by the caller or, where nobody is signed
-// in, by the program.
+// recordUser records that a user was created by the caller or, without a caller, by the program.
 func (s *Service) recordUser(ctx context.Context, u User) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -120,8 +120,8 @@ func (s *Service) recordUser(ctx context.Context, u User) error {
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// grantedKey is the After of an API key that was made or revoked. Its name is left
-// out: people write there what they like.
+// grantedKey is the After value of a created or revoked API key. It omits the name, which is free
+// text.
 type grantedKey struct {
 	Permissions []identity.Permission `json:"permissions"`
 	ExpiresAt   *time.Time            `json:"expiresAt"`
@@ -141,20 +141,19 @@ func (s *Service) recordKey(ctx context.Context, action string, k APIKey, at tim
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// refusedSignIn says why, to those who may read the trail.
+// refusedSignIn is the reason for a refused sign-in.
 type refusedSignIn struct {
 	Reason string `json:"reason"`
 }
 
-// provenBy is the After of a sign-in with a second factor, or without one where the
-// organization asks for it.
+// provenBy is the After value of a sign-in. It says whether a second factor was used, or is still
+// missing.
 type provenBy struct {
-	SecondFactor string `json:"secondFactor,omitempty"` // code, or recovery-code
-	EnrolOnly    bool   `json:"enrolOnly,omitempty"`    // it can do nothing but set one up
+	SecondFactor string `json:"secondFactor,omitempty"` // code or recovery-code
+	EnrolOnly    bool   `json:"enrolOnly,omitempty"`    // the sign-in can only set up a second factor
 }
 
-// recordSignIn keeps, with the sign-in, that somebody has signed in, and by which
-// second factor.
+// recordSignIn records a sign-in and its second factor, in the same transaction.
 func (s *Service) recordSignIn(ctx context.Context, u User, proven proof) error {
 	e := s.signInEvent(ctx, u)
 	e.ActorID = u.ID

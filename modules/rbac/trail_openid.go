@@ -10,42 +10,41 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// providerTold is what the trail keeps of an identity provider: it is nobody's data.
-type providerTold struct {
+// recordedProvider is an identity provider in the audit trail. It contains no personal data.
+type recordedProvider struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"clientId"`
 	Version  int    `json:"version"`
 }
 
-// recordProvider keeps that the caller has entered a provider (before has no
-// version), changed it, or removed it (after has none).
+// recordProvider records that the caller has entered a provider (before has no version), changed
+// it, or removed it (after has no version).
 func (s *Service) recordProvider(ctx context.Context, action string, before, after IdentityProvider) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	told := func(p IdentityProvider) any {
+	recordOf := func(p IdentityProvider) any {
 		if p.Version == 0 {
 			return nil
 		}
-		return providerTold{p.Issuer, p.ClientID, p.Version}
+		return recordedProvider{p.Issuer, p.ClientID, p.Version}
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "organization", after.OrganizationID, s.now()
-	e.Before, e.After = told(before), told(after)
+	e.Before, e.After = recordOf(before), recordOf(after)
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// signedInBy is the After of a sign-in.
+// signedInBy is the After value of a sign-in.
 type signedInBy struct {
 	Method string `json:"method"`
-	Reason string `json:"reason,omitempty"` // why it was refused
+	Reason string `json:"reason,omitempty"` // the reason for a refusal
 }
 
 const methodOpenID = "oidc"
 
-// noteOpenID keeps that somebody has signed in with a provider, or was refused for
-// the reason.
+// noteOpenID records a sign-in with a provider, or its refusal and the reason.
 func (s *Service) noteOpenID(ctx context.Context, u User, refused string) error {
 	e := trail.Event{
 		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),

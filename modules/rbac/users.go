@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// NewUser is what is told of a new user.
+// NewUser is the request for a user.
 type NewUser struct {
 	Email    string // in any case; unique within the organization
 	Name     string // 1 to 100 characters
@@ -22,14 +22,13 @@ type NewUser struct {
 	Roles    []Role // at least one
 }
 
-// CreateUser makes a user of the organization. It needs no caller in the context:
-// the first administrator is made when nobody can sign in yet. No route leads
-// here, so nobody chooses their own role. Errors: [fault.ErrInvalid], also where
-// there is no such organization, and [ErrEmailTaken].
+// CreateUser creates a user of the organization. It needs no caller in the context, because the
+// first administrator is created before any user can sign in. No route calls it. Errors:
+// [fault.ErrInvalid], also for an unknown organization, [ErrEmailTaken].
 func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewUser) (User, error) {
 	n.Email = normalizeTypedEmail(n.Email)
-	if wrong := n.check(); len(wrong) > 0 {
-		return User{}, fault.InvalidFields(wrong...)
+	if fieldErrors := n.check(); len(fieldErrors) > 0 {
+		return User{}, fault.InvalidFields(fieldErrors...)
 	}
 	hash, err := s.hashFor(ctx, n.Email, n.Password)
 	if err != nil {
@@ -40,15 +39,15 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 		ID: s.newID(), OrganizationID: organization, Email: n.Email, Name: n.Name,
 		Roles: inOrder(n.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	there := func(ctx context.Context) (bool, error) {
+	stored := func(ctx context.Context) (bool, error) {
 		if err := db.Admit(ctx, organization); err != nil {
 			return false, err
 		}
 		return userExists(ctx, organization, created.ID)
 	}
 	return db.Serializable(ctx, s.database, "user.create", func(ctx context.Context) (User, error) {
-		if db.InDoubt(ctx) { // an attempt before this one may have done it: see db.ProvenBy
-			if done, err := there(ctx); done || err != nil {
+		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
+			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
@@ -59,11 +58,11 @@ func (s *Service) CreateUser(ctx context.Context, organization uuid.UUID, n NewU
 			return User{}, err
 		}
 		return created, s.recordUser(ctx, created)
-	}, db.ProvenBy(there))
+	}, db.ProvenBy(stored))
 }
 
-// HasUsers reports whether there is any user in any organization. It needs no
-// caller in the context.
+// HasUsers reports whether there is any user in any organization. It needs no caller in the
+// context.
 func (s *Service) HasUsers(ctx context.Context) (bool, error) {
 	return db.Snapshot(ctx, s.database, "user.any", anyUser, db.AllOrganizations())
 }
@@ -97,11 +96,11 @@ func checkName(name string) []fault.Field {
 	return nil
 }
 
-// checkRoles returns what is wrong with the roles that somebody is to have.
+// checkRoles returns an error for each invalid role.
 func checkRoles(given []Role) []fault.Field {
-	var wrong []fault.Field
+	var fieldErrors []fault.Field
 	refuse := func(field, code, message string) {
-		wrong = append(wrong, fault.Field{Field: field, Code: code, Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: code, Message: message})
 	}
 	if len(given) == 0 {
 		refuse("roles", "required", "must have at least 1 entry")
@@ -111,10 +110,10 @@ func checkRoles(given []Role) []fault.Field {
 		if _, err := ParseRole(string(role)); err != nil {
 			refuse(field, "oneof", "must be one of "+strings.Join(names(roles), ", "))
 		} else if slices.Contains(given[:i], role) {
-			refuse(field, "unique", "must not be given twice")
+			refuse(field, "unique", "must not be repeated")
 		}
 	}
-	return wrong
+	return fieldErrors
 }
 
 // inOrder returns the roles in the order of [Roles].

@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-func TestANewUser(t *testing.T) {
+func TestCreateUser(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 
@@ -32,11 +32,12 @@ func TestANewUser(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ada@example.test", elsewhere.Email)
 	})
-	t.Run("it belongs to an organization that there is", func(t *testing.T) {
-		_, err := d.CreateUser(t.Context(), newID(), rbac.NewUser{Email: "bo@example.test", Name: "Bo", Password: password, Roles: []rbac.Role{rbac.Biller}})
+	t.Run("its organization must exist", func(t *testing.T) {
+		_, err := d.CreateUser(t.Context(), newID(),
+			rbac.NewUser{Email: "bo@example.test", Name: "Bo", Password: password, Roles: []rbac.Role{rbac.Biller}})
 		require.Equal(t, []string{"organizationId"}, wrongFields(t, err))
 	})
-	t.Run("it tells every wrong field", func(t *testing.T) {
+	t.Run("it reports every invalid field", func(t *testing.T) {
 		_, err := d.CreateUser(t.Context(), d.organization, rbac.NewUser{
 			Email: "nobody", Name: "\n", Password: "short", Roles: []rbac.Role{"OWNER", rbac.Admin, rbac.Admin},
 		})
@@ -44,16 +45,17 @@ func TestANewUser(t *testing.T) {
 		_, err = d.CreateUser(t.Context(), d.organization, rbac.NewUser{Email: "cy@example.test", Name: "Cy", Password: password})
 		require.Equal(t, []string{"roles"}, wrongFields(t, err))
 	})
-	t.Run("it has no address that mail cannot reach", func(t *testing.T) {
+	t.Run("its address must be deliverable", func(t *testing.T) {
 		for _, email := range []string{
 			"", "a@b", "a@@b.test", "a b@c.test", "a@b.test\r\nBcc: x@y.test", "ü@b.test",
 			"\u212aim@b.test", "adm\u0130n@b.test", "a@b\u212a.test", "\u00a0a@b.test", "a@b.test\n", strings.Repeat("a", 250) + "@b.test",
 		} {
-			_, err := d.CreateUser(t.Context(), d.organization, rbac.NewUser{Email: email, Name: "Cy", Password: password, Roles: []rbac.Role{rbac.Biller}})
+			_, err := d.CreateUser(t.Context(), d.organization,
+				rbac.NewUser{Email: email, Name: "Cy", Password: password, Roles: []rbac.Role{rbac.Biller}})
 			require.Equal(t, []string{"email"}, wrongFields(t, err), email)
 		}
 	})
-	t.Run("it keeps no password", func(t *testing.T) {
+	t.Run("its password is stored as a hash", func(t *testing.T) {
 		require.NotContains(t, d.log.String(), password)
 		var hashes []string
 		require.NoError(t, d.read(t, &hashes, "SELECT password_hash FROM users"))

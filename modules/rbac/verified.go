@@ -7,28 +7,26 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// verified is a token whose signature was right, with what it says.
+// verified is a token with a valid signature and its claims.
 type verified struct {
 	claims   claims
 	caller   identity.Caller
-	networks networkList // from which an API key may be used; none: all
+	networks networkList // networks from which an API key may be used; none: all
 }
 
-// maxVerified bounds one generation of tokens that are remembered, at about a
-// kilobyte each.
+// maxVerified is the number of tokens in one generation of the cache, of about a kilobyte each.
 const maxVerified = 4096
 
-// memory remembers, by their hashes, since what is kept of a secret must not be one, tokens whose signature was right, so that it is computed, and
-// their JSON read, once and not for every request. When as many are new as may be
-// remembered, those that nobody has used since the last time are forgotten. The
-// zero value is empty. Safe for concurrent use.
-type memory struct {
+// tokenCache caches verified tokens by hash, never the token itself, so each signature is checked
+// once. When the current generation is full, tokens that were not used since the last one are
+// dropped. The zero value is empty. Safe for concurrent use.
+type tokenCache struct {
 	mu          sync.RWMutex
 	recent, old map[db.Hash]*verified
 }
 
-// find returns the token's, nil where it is not remembered.
-func (m *memory) find(d db.Hash) *verified {
+// find returns the cached token, or nil.
+func (m *tokenCache) find(d db.Hash) *verified {
 	m.mu.RLock()
 	v := m.recent[d]
 	old := m.old[d]
@@ -40,7 +38,7 @@ func (m *memory) find(d db.Hash) *verified {
 	return v
 }
 
-func (m *memory) keep(d db.Hash, v *verified) {
+func (m *tokenCache) keep(d db.Hash, v *verified) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.recent == nil || len(m.recent) >= maxVerified {

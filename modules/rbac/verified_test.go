@@ -12,9 +12,9 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// TestARememberedTokenIsCheckedForTime: what does not depend on time was checked
-// once, and what does is checked each time.
-func TestARememberedTokenIsCheckedForTime(t *testing.T) {
+// TestCachedTokensAreCheckedForTime: a cached token's signature is not checked again, but its
+// times are.
+func TestCachedTokensAreCheckedForTime(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	issued := *now
@@ -28,18 +28,18 @@ func TestARememberedTokenIsCheckedForTime(t *testing.T) {
 	require.Equal(t, first, again)
 
 	*now = issued.Add(-time.Minute)
-	require.Contains(t, requireRefused(t, tokens, token).Error(), "not valid", "it is of the future now")
+	require.Contains(t, requireRefused(t, tokens, token).Error(), "invalid", "it is of the future now")
 	*now = issued.Add(15*time.Minute + clockSkew)
 	require.Contains(t, requireRefused(t, tokens, token).Error(), "expired")
 
 	spoilt := token[:len(token)-2] + "xx"
-	require.Contains(t, requireRefused(t, tokens, spoilt).Error(), "not valid")
-	require.Nil(t, tokens.known.find(sha256.Sum256([]byte(spoilt))), "only what is right is remembered")
+	require.Contains(t, requireRefused(t, tokens, spoilt).Error(), "invalid")
+	require.Nil(t, tokens.known.find(sha256.Sum256([]byte(spoilt))), "only valid tokens are cached")
 }
 
-func TestTheMemoryOfTokensIsBounded(t *testing.T) {
+func TestTokenCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	var m memory
+	var m tokenCache
 	used := db.Hash{}
 	m.keep(used, &verified{})
 	for n := uint64(1); n <= 5*maxVerified; n++ {
@@ -48,7 +48,7 @@ func TestTheMemoryOfTokensIsBounded(t *testing.T) {
 		m.keep(d, &verified{})
 		require.NotNil(t, m.find(d))
 		require.LessOrEqual(t, len(m.recent)+len(m.old), 2*maxVerified)
-		require.NotNil(t, m.find(used), "what is in use stays")
+		require.NotNil(t, m.find(used), "tokens in use stay")
 	}
 	var forgotten db.Hash
 	binary.BigEndian.PutUint64(forgotten[:], 1)

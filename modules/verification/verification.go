@@ -82,6 +82,6 @@ func (p *Progress) counts() (authorizations, events Count) {
 	return p.authorizations, p.events
 }
 
-// ErrNotFound is returned where the organization has no such verification, or it was removed.
+// ErrNotFound is returned if the organization has no such verification, or it was removed.
 var ErrNotFound = fault.Define(fault.NotFound, "verification-not-found", "Verification not found.").
 	Advising("List the verifications; they are kept for 90 days.")

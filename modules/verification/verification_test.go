@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // for statements outside the program
+	_ "github.com/jackc/pgx/v5/stdlib" // statements outside the program
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-const long = time.Minute // than anything here takes
+const long = time.Minute // longer than any test takes
 
 // practice is an organization with a verification service.
 type practice struct {

@@ -3,7 +3,7 @@
 // A module defines each of its errors once, as a package variable:
 //
 //	var ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units",
-//		"The authorization has not enough units available.")
+//		"The authorization does not have enough units available.")
 //
 // and returns it unchanged, or with the details of this occurrence:
 //

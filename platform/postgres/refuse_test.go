@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,8 @@ func TestClusterOfAnotherVersion(t *testing.T) {
 
 	places, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	require.NoError(t, err)
-	if len(places) == 1 { // then these are the ones in use
+	// These binaries created the cluster.
+	if len(places) == 1 && places[0] == filepath.Join("/usr/lib/postgresql", strconv.Itoa(version), "bin") {
 		_, err = postgres.Start(t.Context(), postgres.Options{Dir: dir, Bin: places[0]})
 		require.ErrorAs(t, err, &mismatch)
 		require.Equal(t, postgres.VersionMismatch{Dir: dir, Cluster: 13, Binary: version}, *mismatch)

@@ -1,6 +1,6 @@
-// Package openid signs people in with identity providers of their organizations, by
-// the code flow of OpenID Connect Core 1.0 (section 3.1) with PKCE (RFC 7636). It
-// knows the protocol, and neither users nor a database.
+// Package openid signs people in with identity providers of their organizations, by the code flow
+// of OpenID Connect Core 1.0 (section 3.1) with PKCE (RFC 7636). It implements the protocol and
+// knows neither users nor a database.
 package openid
 
 import (
@@ -22,55 +22,54 @@ import (
 	"omnirapeutic/platform/outbound"
 )
 
-// What can go wrong with a provider. Errors of this package are one of them, and
-// tell the cause, which is for logs and not for whoever signs in.
+// The errors of this package. Every error wraps one of them and its cause, which is for logs and
+// not for the person who signs in.
 var (
-	// ErrUnavailable: the provider does not answer, or not in time, or is broken.
+	// ErrUnavailable is returned if the provider does not answer in time or reports a failure.
 	ErrUnavailable = errors.New("the identity provider is not available")
-	// ErrRefused: the provider does not say who it is, or what it says is not valid.
-	ErrRefused = errors.New("the identity provider's answer does not prove who it is")
+	// ErrRefused is returned if the provider's answer is a refusal or invalid.
+	ErrRefused = errors.New("the identity provider's answer does not prove the person's identity")
 )
 
-// Bounds of what is asked of a provider.
+// Limits of requests to a provider.
 const (
-	timeout    = 4 * time.Second // of one request; a sign-in makes up to four of them
+	timeout    = 4 * time.Second // of one request; a sign-in makes up to four
 	signInTime = 12 * time.Second
 	maxAnswer  = 1 << 20 // bytes
 )
 
-// Settings are what an organization and its provider have agreed on.
+// Settings are the settings of an organization's provider.
 type Settings struct {
-	Issuer       string // the provider's name for itself, to the letter
-	ClientID     string // its name for this program
+	Issuer       string // the provider's exact issuer
+	ClientID     string // this program's id at the provider
 	ClientSecret string
-	RedirectURL  string // where it sends people back to
+	RedirectURL  string // where it redirects browsers after the sign-in
 }
 
-// Attempt is one person's way to the provider and back. It is a secret of the
-// browser that is on the way.
+// Attempt is the secret state of one sign-in, which the browser carries.
 type Attempt struct {
-	Issuer   string // where the person was sent
-	State    string // comes back with the person
-	Nonce    string // comes back in what the provider signs
-	Verifier string // shows the provider that who was sent and who comes are the same
+	Issuer   string // the provider to which the person was sent
+	State    string // returned by the browser
+	Nonce    string // returned in the signed id token
+	Verifier string // proves to the provider that the code's exchange belongs to this attempt
 }
 
-// Answer is what a person comes back with.
+// Answer holds the parameters of the provider's redirect.
 type Answer struct {
 	State  string
 	Code   string
-	Issuer string // RFC 9207; many providers do not say it
-	Error  string // in the place of a code
+	Issuer string // RFC 9207; many providers omit it
+	Error  string // instead of a code
 }
 
-// Person is who the provider says it is.
+// Person is the identity that the provider reports.
 type Person struct {
-	Subject  string // the provider's name for the person, which never changes
+	Subject  string // the provider's permanent id of the person
 	Email    string // may be empty
-	Verified bool   // the provider knows that the address is the person's
+	Verified bool   // whether the provider has verified the address
 }
 
-// Client speaks with any number of providers. Safe for concurrent use.
+// Client is a client for any number of providers. Safe for concurrent use.
 type Client struct {
 	http      *http.Client
 	clock     func() time.Time
@@ -78,23 +77,23 @@ type Client struct {
 	providers providers
 }
 
-// New returns a client. Unless any address will do, providers must have public
-// addresses and speak https, as the specification wants; tests have them at hand.
+// New returns a client. Without anyAddress, providers must have public addresses and use https,
+// as the specification requires. Tests set anyAddress.
 func New(clock func() time.Time, anyAddress bool) *Client {
 	client := outbound.NewClient(timeout, anyAddress)
 	client.Transport = bounded{client.Transport}
 	return &Client{http: client, clock: clock, open: anyAddress}
 }
 
-// Check asks whether there is a provider of the name. The error is [ErrUnavailable]
-// or [ErrRefused].
+// Check checks that a provider answers at the issuer. The error is [ErrUnavailable] or
+// [ErrRefused].
 func (c *Client) Check(ctx context.Context, issuer string) error {
 	_, err := c.discover(ctx, issuer)
 	return err
 }
 
-// Begin returns where to send a person, and what to remember until they come back.
-// The error is [ErrUnavailable] or [ErrRefused].
+// Begin returns the URL for the browser and the state of the attempt. The error is
+// [ErrUnavailable] or [ErrRefused].
 func (c *Client) Begin(ctx context.Context, s Settings) (url string, a Attempt, err error) {
 	p, err := c.provider(ctx, s.Issuer)
 	if err != nil {
@@ -104,21 +103,21 @@ func (c *Client) Begin(ctx context.Context, s Settings) (url string, a Attempt, 
 	return s.config(p).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), a, nil
 }
 
-// Finish returns whom the provider has recognized, once all that it says was
-// verified: state, issuer, signature, audience, times, nonce, and the hash of the
-// access token where there is one. The error is [ErrUnavailable] or [ErrRefused].
+// Finish returns the person whom the provider has recognized. It verifies state, issuer,
+// signature, audience, times, nonce and, if there is an access token, its hash. The error is
+// [ErrUnavailable] or [ErrRefused].
 func (c *Client) Finish(ctx context.Context, s Settings, a Attempt, with Answer) (Person, error) {
 	ctx, cancel := context.WithTimeout(ctx, signInTime)
 	defer cancel()
 	switch {
 	case !same(a.State, with.State):
-		return Person{}, refused(errors.New("the state is of another attempt"))
+		return Person{}, refused(errors.New("the state belongs to another attempt"))
 	case a.Issuer != s.Issuer || with.Issuer != "" && with.Issuer != s.Issuer:
-		return Person{}, refused(errors.New("the answer is of another provider"))
+		return Person{}, refused(errors.New("the answer is from another provider"))
 	case with.Error != "":
 		return Person{}, refused(fmt.Errorf("it answered %s", named(with.Error)))
 	case with.Code == "":
-		return Person{}, refused(errors.New("there is no code"))
+		return Person{}, refused(errors.New("the answer has no code"))
 	}
 	p, err := c.provider(ctx, s.Issuer)
 	if err != nil {
@@ -127,20 +126,20 @@ func (c *Client) Finish(ctx context.Context, s Settings, a Attempt, with Answer)
 	ctx = oidc.ClientContext(ctx, c.http)
 	tokens, err := s.config(p).Exchange(ctx, with.Code, oauth2.VerifierOption(a.Verifier))
 	if err != nil {
-		return Person{}, told(err, errors.New("the token endpoint's answer cannot be read"))
+		return Person{}, classify(err, errors.New("cannot read the answer of the token endpoint"))
 	}
 	return c.verify(ctx, p, s, a, tokens)
 }
 
-// verify reads what the provider has signed, as OpenID Connect Core 1.0, section
-// 3.1.3.7 wants it.
+// verify verifies the id token according to OpenID Connect Core 1.0, section 3.1.3.7.
 func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt, tokens *oauth2.Token) (Person, error) {
 	raw, ok := tokens.Extra("id_token").(string)
 	if !ok {
-		return Person{}, refused(errors.New("there is no id token"))
+		return Person{}, refused(errors.New("the answer has no id token"))
 	}
-	keys := &asked{KeySet: p.keys}
-	id, err := oidc.NewVerifier(s.Issuer, keys, &oidc.Config{ClientID: s.ClientID, SupportedSigningAlgs: p.algorithms, Now: c.clock}).Verify(ctx, raw)
+	keys := &checkedKeys{KeySet: p.keys}
+	config := &oidc.Config{ClientID: s.ClientID, SupportedSigningAlgs: p.algorithms, Now: c.clock}
+	id, err := oidc.NewVerifier(s.Issuer, keys, config).Verify(ctx, raw)
 	if keys.failed != nil {
 		return Person{}, keys.failed
 	}
@@ -153,13 +152,13 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 	}
 	switch {
 	case !same(a.Nonce, id.Nonce):
-		return Person{}, refused(errors.New("the nonce is of another attempt"))
+		return Person{}, refused(errors.New("the nonce belongs to another attempt"))
 	case claims.AuthorizedParty != "" && claims.AuthorizedParty != s.ClientID, len(id.Audience) > 1 && claims.AuthorizedParty == "":
-		return Person{}, refused(errors.New("the id token was issued to somebody else"))
+		return Person{}, refused(errors.New("the id token was issued to another client"))
 	case id.Subject == "":
-		return Person{}, refused(errors.New("the id token names nobody"))
+		return Person{}, refused(errors.New("the id token has no subject"))
 	case claims.Subject != id.Subject:
-		return Person{}, refused(errors.New("the id token names two people"))
+		return Person{}, refused(errors.New("the id token has two addresses"))
 	}
 	if id.AccessTokenHash != "" {
 		if err := id.VerifyAccessToken(tokens.AccessToken); err != nil {
@@ -167,27 +166,27 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 		}
 	}
 	person := Person{id.Subject, claims.Email, bool(claims.EmailVerified)}
-	if person.Email == "" && p.UserInfoEndpoint() != "" { // with an access token, many providers tell it only there: section 5.4
+	if person.Email == "" && p.UserInfoEndpoint() != "" { // with an access token, many providers return the address only there: section 5.4
 		return c.lookUp(ctx, p, person, tokens)
 	}
 	return person, nil
 }
 
-// lookUp asks the provider for the address of a person whom it has recognized.
+// lookUp requests the address of a recognized person from the provider.
 func (c *Client) lookUp(ctx context.Context, p *provider, person Person, tokens *oauth2.Token) (Person, error) {
 	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
-		return Person{}, told(err, errors.New("the user info cannot be read"))
+		return Person{}, classify(err, errors.New("cannot read the user info"))
 	}
-	if info.Subject != person.Subject { // section 5.3.2: it may be somebody else's
-		return Person{}, refused(errors.New("the user info is of somebody else"))
+	if info.Subject != person.Subject { // section 5.3.2: it may belong to another person
+		return Person{}, refused(errors.New("the user info belongs to another person"))
 	}
 	var claims claims
 	if err := info.Claims(&claims); err != nil {
 		return Person{}, refused(err)
 	}
 	if claims.Subject != info.Subject {
-		return Person{}, refused(errors.New("the user info names two people"))
+		return Person{}, refused(errors.New("the user info has two addresses"))
 	}
 	person.Email, person.Verified = claims.Email, bool(claims.EmailVerified)
 	return person, nil
@@ -227,7 +226,7 @@ func (s Settings) config(p *provider) *oauth2.Config {
 	}
 }
 
-// truth is a boolean that some providers write as a text.
+// truth is a boolean that some providers encode as a string.
 type truth bool
 
 // UnmarshalJSON reads true and "true"; anything else is not true.
@@ -238,8 +237,8 @@ func (t *truth) UnmarshalJSON(b []byte) error {
 
 var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-// named returns an error code as the specifications have them, and of another text,
-// which anybody can have written, that it is one.
+// named returns the error code if it has the form of the specifications. Other texts are
+// replaced, because anyone may have written them.
 func named(code string) string {
 	if errorCode.MatchString(code) {
 		return code

@@ -28,7 +28,7 @@ func settings(p *openidtest.Provider) openid.Settings {
 	return openid.Settings{Issuer: p.Issuer, ClientID: openidtest.ClientID, ClientSecret: openidtest.ClientSecret, RedirectURL: redirect}
 }
 
-// trip begins an attempt, and comes back from the provider as somebody.
+// trip begins an attempt and signs a person in at the provider.
 func trip(t testing.TB, c *openid.Client, p *openidtest.Provider, subject string) (openid.Attempt, openid.Answer) {
 	t.Helper()
 	sentTo, attempt, err := c.Begin(t.Context(), settings(p))
@@ -37,7 +37,7 @@ func trip(t testing.TB, c *openid.Client, p *openidtest.Provider, subject string
 	return attempt, openid.Answer{State: back.Get("state"), Code: back.Get("code"), Issuer: back.Get("iss"), Error: back.Get("error")}
 }
 
-func TestASignInAtARealProvider(t *testing.T) {
+func TestSignInAtARealProvider(t *testing.T) {
 	t.Parallel()
 	p := openidtest.Start(t, redirect, ada, bob)
 	c := openid.New(time.Now, true)
@@ -48,7 +48,7 @@ func TestASignInAtARealProvider(t *testing.T) {
 		require.Equal(t, openid.Person{Subject: who.Subject, Email: who.Email, Verified: who.Verified}, person)
 
 		_, err = c.Finish(t.Context(), settings(p), attempt, answer)
-		require.ErrorIs(t, err, openid.ErrRefused, "a code is good once")
+		require.ErrorIs(t, err, openid.ErrRefused, "a code works once")
 	}
 	p.Rotate(t)
 	attempt, answer := trip(t, c, p, ada.Subject)
@@ -56,7 +56,7 @@ func TestASignInAtARealProvider(t *testing.T) {
 	require.NoError(t, err, "the provider signs with new keys")
 }
 
-func TestWhatTheProviderIsAsked(t *testing.T) {
+func TestAuthorizationRequest(t *testing.T) {
 	t.Parallel()
 	p := openidtest.Start(t, redirect, ada)
 	c := openid.New(time.Now, true)
@@ -70,7 +70,7 @@ func TestWhatTheProviderIsAsked(t *testing.T) {
 		require.Equal(t, []string{"code", "openid email", openidtest.ClientID, redirect, "S256"},
 			[]string{q.Get("response_type"), q.Get("scope"), q.Get("client_id"), q.Get("redirect_uri"), q.Get("code_challenge_method")})
 		for _, secret := range []string{q.Get("state"), q.Get("nonce"), q.Get("code_challenge")} {
-			require.GreaterOrEqual(t, len(secret), 26, "128 bits at least")
+			require.GreaterOrEqual(t, len(secret), 26, "at least 128 bits")
 			require.False(t, seen[secret])
 			seen[secret] = true
 		}
@@ -79,25 +79,25 @@ func TestWhatTheProviderIsAsked(t *testing.T) {
 	}
 }
 
-func TestAnAnswerToAnotherQuestion(t *testing.T) {
+func TestAnswersOfOtherAttemptsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := openidtest.Start(t, redirect, ada)
 	c := openid.New(time.Now, true)
 	other, _ := trip(t, c, p, ada.Subject)
 	for name, change := range map[string]func(s *openid.Settings, a *openid.Attempt, w *openid.Answer){
-		"another state":               func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.State = other.State },
-		"no state":                    func(_ *openid.Settings, a *openid.Attempt, w *openid.Answer) { a.State, w.State = "", "" },
-		"another nonce":               func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Nonce = other.Nonce },
-		"no nonce":                    func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Nonce = "" },
-		"another verifier":            func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Verifier = other.Verifier },
-		"no verifier":                 func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Verifier = "" },
-		"another provider":            func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Issuer = "https://evil.test" },
-		"begun with another provider": func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Issuer = "https://evil.test" },
-		"an error":                    func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Error = "access_denied" },
-		"no code":                     func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "" },
-		"a code that is made up":      func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "made-up" },
-		"another secret":              func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientSecret = "guessed" },
-		"another client":              func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientID = "somebody-else" },
+		"another state":                 func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.State = other.State },
+		"no state":                      func(_ *openid.Settings, a *openid.Attempt, w *openid.Answer) { a.State, w.State = "", "" },
+		"another nonce":                 func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Nonce = other.Nonce },
+		"no nonce":                      func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Nonce = "" },
+		"another verifier":              func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Verifier = other.Verifier },
+		"no verifier":                   func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Verifier = "" },
+		"another provider":              func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Issuer = "https://evil.test" },
+		"started with another provider": func(_ *openid.Settings, a *openid.Attempt, _ *openid.Answer) { a.Issuer = "https://evil.test" },
+		"an error":                      func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Error = "access_denied" },
+		"no code":                       func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "" },
+		"an invented code":              func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "made-up" },
+		"another secret":                func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientSecret = "guessed" },
+		"another client":                func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientID = "somebody-else" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,30 +109,30 @@ func TestAnAnswerToAnotherQuestion(t *testing.T) {
 			require.NotContains(t, err.Error(), "access_denied&")
 			for _, secret := range []string{attempt.Verifier, openidtest.ClientSecret, answer.Code, "Ada@"} {
 				if secret != "" {
-					require.NotContains(t, err.Error(), secret, "it goes to the log")
+					require.NotContains(t, err.Error(), secret, "it is logged")
 				}
 			}
 		})
 	}
 }
 
-// TestForgedIDTokens has the answer of the provider changed on its way.
+// TestForgedIDTokens rewrites the id token between the provider and the client.
 func TestForgedIDTokens(t *testing.T) {
 	t.Parallel()
 	for name, forge := range map[string]func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string{
-		"issued by another": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"another issuer": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["iss"] = "https://evil.test"
 			return p.Sign(t, claims)
 		},
-		"for another": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"another audience": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["aud"], claims["azp"] = []string{"somebody-else"}, "somebody-else"
 			return p.Sign(t, claims)
 		},
-		"for several, issued to another": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"several audiences, issued to another": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["aud"], claims["azp"] = []string{openidtest.ClientID, "somebody-else"}, "somebody-else"
 			return p.Sign(t, claims)
 		},
-		"for several, issued to nobody": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"several audiences, no authorized party": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["aud"] = []string{openidtest.ClientID, "somebody-else"}
 			delete(claims, "azp")
 			return p.Sign(t, claims)
@@ -141,23 +141,23 @@ func TestForgedIDTokens(t *testing.T) {
 			claims["exp"] = time.Now().Add(-time.Minute).Unix()
 			return p.Sign(t, claims)
 		},
-		"without a nonce": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"no nonce": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			delete(claims, "nonce")
 			return p.Sign(t, claims)
 		},
-		"with another access token": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"another access token": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["at_hash"] = "dGhlIGhhc2ggb2Ygb3RoZXI"
 			return p.Sign(t, claims)
 		},
-		"of nobody": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"no subject": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			delete(claims, "sub")
 			return p.Sign(t, claims)
 		},
-		"of somebody else than the user info": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"another subject than the user info": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["sub"] = "bob-at-provider"
 			return p.Sign(t, claims)
 		},
-		"signed by nobody": func(t *testing.T, _ *openidtest.Provider, claims jwt.MapClaims) string {
+		"unsigned": func(t *testing.T, _ *openidtest.Provider, claims jwt.MapClaims) string {
 			text, err := jwt.NewWithClaims(jwt.SigningMethodNone, claims).SignedString(jwt.UnsafeAllowNoneSignatureType)
 			require.NoError(t, err)
 			return text
@@ -170,7 +170,8 @@ func TestForgedIDTokens(t *testing.T) {
 		"signed with the public key as a secret": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			key, err := x509.MarshalPKIXPublicKey(p.PublicKey(t))
 			require.NoError(t, err)
-			text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: key}))
+			text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).
+				SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: key}))
 			require.NoError(t, err)
 			return text
 		},
@@ -180,7 +181,7 @@ func TestForgedIDTokens(t *testing.T) {
 			is := strings.Split(p.Sign(t, claims), ".")
 			return is[0] + "." + is[1] + "." + was[2]
 		},
-		"no token at all": func(*testing.T, *openidtest.Provider, jwt.MapClaims) string { return "e30" },
+		"not a token": func(*testing.T, *openidtest.Provider, jwt.MapClaims) string { return "e30" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,26 +193,27 @@ func TestForgedIDTokens(t *testing.T) {
 			require.ErrorIs(t, err, openid.ErrRefused)
 		})
 	}
-	t.Run("and signed anew as it was, it is believed", func(t *testing.T) {
+	t.Run("an unchanged token that is signed again is accepted", func(t *testing.T) {
 		t.Parallel()
 		p := openidtest.Start(t, redirect, ada)
 		c := openid.New(time.Now, true)
 		for _, verified := range []any{true, "true", false, "false", 1} {
 			attempt, answer := trip(t, c, p, ada.Subject)
 			p.Rewrite(func(claims jwt.MapClaims) string {
-				claims["email"], claims["email_verified"] = "told@example.test", verified
+				claims["email"], claims["email_verified"] = "new@example.test", verified
 				return p.Sign(t, claims)
 			})
 			person, err := c.Finish(t.Context(), settings(p), attempt, answer)
 			require.NoError(t, err)
-			require.Equal(t, openid.Person{Subject: ada.Subject, Email: "told@example.test", Verified: verified == true || verified == "true"}, person)
+			want := openid.Person{Subject: ada.Subject, Email: "new@example.test", Verified: verified == true || verified == "true"}
+			require.Equal(t, want, person)
 		}
 	})
 }
 
-func TestAProviderThatIsNotThere(t *testing.T) {
+func TestUnavailableProviders(t *testing.T) {
 	t.Parallel()
-	t.Run("it does not answer", func(t *testing.T) {
+	t.Run("it does not answer in time", func(t *testing.T) {
 		t.Parallel()
 		p := openidtest.Start(t, redirect, ada)
 		c := openid.New(time.Now, true)
@@ -224,7 +226,7 @@ func TestAProviderThatIsNotThere(t *testing.T) {
 		require.ErrorIs(t, err, openid.ErrUnavailable)
 		require.Less(t, time.Since(began), 12*time.Second)
 	})
-	t.Run("it has gone", func(t *testing.T) {
+	t.Run("it refuses connections", func(t *testing.T) {
 		t.Parallel()
 		p := openidtest.Start(t, redirect, ada)
 		c := openid.New(time.Now, true)
@@ -234,7 +236,7 @@ func TestAProviderThatIsNotThere(t *testing.T) {
 		require.ErrorIs(t, err, openid.ErrUnavailable)
 		require.ErrorIs(t, c.Check(t.Context(), p.Issuer), openid.ErrUnavailable)
 	})
-	t.Run("it is no provider, or another one, or one in the open", func(t *testing.T) {
+	t.Run("it is not a provider, or another one, or uses http", func(t *testing.T) {
 		t.Parallel()
 		var document string
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -246,7 +248,8 @@ func TestAProviderThatIsNotThere(t *testing.T) {
 		for _, document = range []string{
 			"", "<html>", "{}", `{"issuer": "https://evil.test"}`, `{"issuer": "` + other.URL + `/"}`,
 			`{"issuer": "` + other.URL + `"}`,
-			`{"issuer": "` + other.URL + `", "authorization_endpoint": "javascript:alert(1)", "token_endpoint": "` + other.URL + `", "jwks_uri": "` + other.URL + `"}`,
+			`{"issuer": "` + other.URL + `", "authorization_endpoint": "javascript:alert(1)",
+				"token_endpoint": "` + other.URL + `", "jwks_uri": "` + other.URL + `"}`,
 			strings.Repeat(" ", 2<<20) + `{"issuer": "` + other.URL + `"}`,
 		} {
 			require.Error(t, c.Check(t.Context(), other.URL))
@@ -254,17 +257,22 @@ func TestAProviderThatIsNotThere(t *testing.T) {
 	})
 }
 
-// TestProductionCallsPublicProvidersOnly starts a provider that is none of these.
+// TestProductionCallsPublicProvidersOnly starts a provider that is not public.
 func TestProductionCallsPublicProvidersOnly(t *testing.T) {
 	t.Parallel()
 	p := openidtest.Start(t, redirect, ada)
 	production := openid.New(time.Now, false)
-	for _, issuer := range []string{p.Issuer, "http://accounts.example.test", "ftp://accounts.example.test", "accounts.example.test", "https://", "https://user@accounts.example.test", "https://accounts.example.test/#a", ""} {
+	for _, issuer := range []string{
+		p.Issuer, "http://accounts.example.test", "ftp://accounts.example.test", "accounts.example.test", "https://",
+		"https://user@accounts.example.test", "https://accounts.example.test/#a", "",
+	} {
 		require.ErrorIs(t, production.Check(t.Context(), issuer), openid.ErrRefused, issuer)
 	}
-	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }))
 	defer inside.Close()
-	for _, issuer := range []string{inside.URL, "https://169.254.169.254", "https://localhost:" + strings.Split(inside.URL, ":")[2], "https://[::1]"} {
+	for _, issuer := range []string{
+		inside.URL, "https://169.254.169.254", "https://localhost:" + strings.Split(inside.URL, ":")[2], "https://[::1]",
+	} {
 		require.ErrorIs(t, production.Check(t.Context(), issuer), openid.ErrUnavailable, issuer)
 	}
 }

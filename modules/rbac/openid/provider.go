@@ -15,30 +15,30 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// fresh is for how long what a provider says of itself is not asked again. Its keys
-// are read anew whenever it signs with one that is not known.
+// fresh is how long a provider's configuration is cached. Its keys are also loaded again when a
+// signature names an unknown one.
 const fresh = time.Hour
 
-// maxProviders bounds how many providers are remembered.
+// maxProviders is the maximum number of cached providers.
 const maxProviders = 1000
 
-// provider is a provider with what it says of itself.
+// provider is a provider with its configuration.
 type provider struct {
 	*oidc.Provider
-	style      oauth2.AuthStyle // how it wants to be shown the client's secret
-	algorithms []string         // that it may sign with
-	keys       oidc.KeySet      // that it signs with
+	style      oauth2.AuthStyle // how it expects the client secret
+	algorithms []string         // signature algorithms that it may use
+	keys       oidc.KeySet      // its public keys
 	until      time.Time
 }
 
-// endpoint returns where to send people, and where codes are exchanged.
+// endpoint returns the authorization and token endpoints.
 func (p *provider) endpoint() oauth2.Endpoint {
 	e := p.Endpoint()
 	e.AuthStyle = p.style
 	return e
 }
 
-// providers remembers what providers have said. The zero value is empty.
+// providers caches configurations of providers. The zero value is empty.
 type providers struct {
 	mutex sync.Mutex
 	known map[string]*provider // by issuer
@@ -66,18 +66,18 @@ func (c *Client) provider(ctx context.Context, issuer string) (*provider, error)
 	return found, nil
 }
 
-// discover reads what a provider says of itself (OpenID Connect Discovery 1.0), and
-// that it says it of the issuer.
+// discover loads a provider's configuration (OpenID Connect Discovery 1.0), and verifies that it
+// belongs to the issuer.
 func (c *Client) discover(ctx context.Context, issuer string) (*provider, error) {
 	if !c.isAllowed(issuer) {
-		return nil, refused(errors.New("the issuer is no https URL"))
+		return nil, refused(errors.New("the issuer is not an https URL"))
 	}
 	found, err := oidc.NewProvider(oidc.ClientContext(ctx, c.http), issuer)
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
 		return nil, refused(mismatch)
 	}
 	if err != nil {
-		if err = told(err, errDiscovery); errors.Is(err, errDiscovery) {
+		if err = classify(err, errDiscovery); errors.Is(err, errDiscovery) {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, errDiscovery)
 		}
 		return nil, err
@@ -96,7 +96,7 @@ func (c *Client) discover(ctx context.Context, issuer string) (*provider, error)
 	}
 	for _, address := range needed {
 		if !c.isAllowed(address) {
-			return nil, refused(errors.New("one of its endpoints is no https URL"))
+			return nil, refused(errors.New("an endpoint is not an https URL"))
 		}
 	}
 	p := &provider{
@@ -105,7 +105,7 @@ func (c *Client) discover(ctx context.Context, issuer string) (*provider, error)
 		keys:       oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), c.http), more.Keys),
 	}
 	if len(p.algorithms) == 0 {
-		p.algorithms = []string{oidc.RS256} // which all must know
+		p.algorithms = []string{oidc.RS256} // mandatory for all providers
 	}
 	if len(more.Methods) > 0 && !slices.Contains(more.Methods, "client_secret_basic") {
 		p.style = oauth2.AuthStyleInParams
@@ -113,7 +113,7 @@ func (c *Client) discover(ctx context.Context, issuer string) (*provider, error)
 	return p, nil
 }
 
-// isAllowed reports whether the address may be that of a provider.
+// isAllowed reports whether a provider may have the address.
 func (c *Client) isAllowed(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Hostname() != "" && u.User == nil && u.Fragment == "" && (u.Scheme == "https" || c.open && u.Scheme == "http")
@@ -121,11 +121,11 @@ func (c *Client) isAllowed(address string) bool {
 
 func refused(cause error) error { return fmt.Errorf("%w: %w", ErrRefused, cause) }
 
-// told says whether the provider has refused, or could not be asked. Of an error
-// that is neither it tells the other one: its own text may repeat what was sent.
-func told(err, other error) error {
+// classify classifies an error as a refusal or as an unavailable provider. It replaces the text of
+// any other error by other, because the text may contain sent secrets.
+func classify(err, other error) error {
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		// Neither its text nor its body: they may repeat what was sent.
+		// The text and the body may contain sent secrets.
 		cause := fmt.Errorf("the token endpoint answered %d %q", answer.Response.StatusCode, answer.ErrorCode)
 		if answer.Response.StatusCode >= http.StatusInternalServerError {
 			return fmt.Errorf("%w: %w", ErrUnavailable, cause)
@@ -141,38 +141,37 @@ func told(err, other error) error {
 	return refused(other)
 }
 
-// publicKey are the algorithms of signatures that are believed: those with a public
-// key. Not none, nor HS256, whose key is the client's secret, whatever a provider or
-// the header of a token says.
+// publicKey are the accepted signature algorithms: those with a public key. They exclude "none"
+// and HS256, whose key is the client secret, even if a provider or a token's header names them.
 var publicKey = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
 }
 
-// errDiscovery says that what was read is not what a provider says of itself.
-var errDiscovery = errors.New("what it says of itself cannot be read")
+// errDiscovery is returned for an invalid configuration of a provider.
+var errDiscovery = errors.New("cannot read the provider's configuration")
 
-// asked are the keys of a provider, and whether they could not be had: the verifier
-// does not tell that from a wrong signature.
-type asked struct {
+// checkedKeys are the keys of a provider. It records whether loading them failed, which the verifier
+// does not distinguish from a wrong signature.
+type checkedKeys struct {
 	oidc.KeySet
 	failed error
 }
 
 // VerifySignature implements [oidc.KeySet].
-func (a *asked) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+func (a *checkedKeys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	payload, err := a.KeySet.VerifySignature(ctx, token)
 	if err != nil {
-		if cause := told(err, ErrRefused); errors.Is(cause, ErrUnavailable) {
+		if cause := classify(err, ErrRefused); errors.Is(cause, ErrUnavailable) {
 			a.failed = cause
 		}
 	}
 	return payload, err
 }
 
-// bounded reads no more of an answer than there should be.
+// bounded limits the size of responses.
 type bounded struct{ http.RoundTripper }
 
-// RoundTrip sends a request.
+// RoundTrip implements [http.RoundTripper].
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {

@@ -1,6 +1,5 @@
-// Package openidtest starts a real identity provider within a test: the OpenID
-// provider of zitadel, over HTTP, with people who can sign in there. What it signs
-// can be changed on its way, as an attacker would.
+// Package openidtest runs a real identity provider within a test: the OpenID provider of zitadel,
+// over HTTP, with people who can sign in. Tests can alter what it signs, as an attacker would.
 package openidtest
 
 import (
@@ -21,14 +20,14 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Person is somebody whom the provider knows.
+// Person is a person with an account at the provider.
 type Person struct {
 	Subject  string
 	Email    string
 	Verified bool
 }
 
-// What the provider calls the program, and what the program shows it.
+// The credentials of the program at the provider.
 const (
 	ClientID     = "omnirapeutic"
 	ClientSecret = "known to the provider"
@@ -60,12 +59,14 @@ func (p people) GetUserByUsername(name string) *storage.User { return p[name] }
 // ExampleClientID implements storage.UserStore.
 func (people) ExampleClientID() string { return storage.ServiceUserID }
 
-// Start starts a provider that sends people back to an address.
+// Start starts a provider that redirects browsers to an address.
 func Start(t testing.TB, redirect string, known ...Person) *Provider {
 	t.Helper()
 	p := &Provider{redirect: redirect, people: people{}}
 	for _, each := range known {
-		p.people[each.Subject] = &storage.User{ID: each.Subject, Username: each.Subject, Password: "pass", Email: each.Email, EmailVerified: each.Verified}
+		p.people[each.Subject] = &storage.User{
+			ID: each.Subject, Username: each.Subject, Password: "pass", Email: each.Email, EmailVerified: each.Verified,
+		}
 	}
 	p.server = httptest.NewServer(p)
 	t.Cleanup(p.server.Close)
@@ -74,10 +75,11 @@ func Start(t testing.TB, redirect string, known ...Person) *Provider {
 	return p
 }
 
-// Rotate gives the provider new keys to sign with; those from before are gone.
+// Rotate replaces the provider's signing keys; the earlier keys are removed.
 func (p *Provider) Rotate(t testing.TB) {
 	t.Helper()
-	kept := storage.NewStorageWithClients(p.people, map[string]*storage.Client{ClientID: storage.WebClient(ClientID, ClientSecret, p.redirect)})
+	kept := storage.NewStorageWithClients(p.people,
+		map[string]*storage.Client{ClientID: storage.WebClient(ClientID, ClientSecret, p.redirect)})
 	provider, err := op.NewProvider(&op.Config{
 		CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test", CodeMethodS256: true,
 	}, kept, op.StaticIssuer(p.Issuer), op.WithAllowInsecure())
@@ -87,10 +89,10 @@ func (p *Provider) Rotate(t testing.TB) {
 	p.storage, p.handler = kept, provider
 }
 
-// Stop ends the provider: nobody can connect any more.
+// Stop stops the provider, so that connections fail.
 func (p *Provider) Stop() { p.server.Close() }
 
-// Silence has the provider take requests and answer none, until the test ends.
+// Silence makes the provider accept requests without answering them, until the test ends.
 func (p *Provider) Silence(t testing.TB) {
 	t.Helper()
 	p.mutex.Lock()
@@ -100,15 +102,14 @@ func (p *Provider) Silence(t testing.TB) {
 	t.Cleanup(func() { close(silent) })
 }
 
-// Rewrite has the provider answer with another id token than the one it has made of
-// the claims; nil: no more.
+// Rewrite replaces the provider's id tokens by the result of the function; nil: no longer.
 func (p *Provider) Rewrite(by func(claims jwt.MapClaims) string) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.rewrite = by
 }
 
-// Sign signs claims as the provider does, whatever they say.
+// Sign signs any claims with the provider's key.
 func (p *Provider) Sign(t testing.TB, claims jwt.MapClaims) string {
 	t.Helper()
 	key, err := p.storage.SigningKey(context.Background())
@@ -120,7 +121,7 @@ func (p *Provider) Sign(t testing.TB, claims jwt.MapClaims) string {
 	return text
 }
 
-// PublicKey returns what the provider's signatures are checked with.
+// PublicKey returns the public key for the provider's signatures.
 func (p *Provider) PublicKey(t testing.TB) *rsa.PublicKey {
 	t.Helper()
 	key, err := p.storage.SigningKey(context.Background())
@@ -159,8 +160,8 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
-// SignIn goes where a browser is sent, signs the person in there, and returns where
-// the browser is sent back to, which it does not follow.
+// SignIn follows the redirects to the provider, signs the person in, and returns the final
+// redirect without following it.
 func (p *Provider) SignIn(t testing.TB, sentTo, subject string) *url.URL {
 	t.Helper()
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -177,9 +178,9 @@ func (p *Provider) SignIn(t testing.TB, sentTo, subject string) *url.URL {
 	}
 	login := follow(sentTo)
 	if strings.HasPrefix(login.String(), p.redirect) {
-		return login // it was refused at once
+		return login // refused immediately
 	}
 	id := login.Query().Get("authRequestID")
-	require.NoError(t, p.storage.CheckUsernamePassword(subject, "pass", id), "what the form of the page asks for")
+	require.NoError(t, p.storage.CheckUsernamePassword(subject, "pass", id), "the user name and password of the login form")
 	return follow(p.Issuer + "/authorize/callback?id=" + id)
 }
