@@ -218,7 +218,7 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		return s.store.loose(ctx, organization, sealWithin)
 	})
 	for _, sequence := range missing {
-		r.add(Finding{organization, "event", 0, sequence, "an event that is to be sealed", "none"})
+		r.add(Finding{organization, "event", 0, sequence, "an event, because it is marked as unsealed", "none"})
 	}
 	for _, e := range loose {
 		found := "none, and it is not marked as unsealed"

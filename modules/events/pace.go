@@ -30,7 +30,7 @@ func (p *pace) moved() { p.restFor(interval) }
 func (p *pace) movedElsewhere() { p.restFor(2 * interval) }
 
 func (p *pace) restFor(d time.Duration) {
-	// Real time counts, whatever the service's clock returns: it limits work.
+	// Real time counts, regardless of the service's clock: it limits work.
 	next := time.Now().Add(d) //nolint:forbidigo // see above
 	p.next.Store(&next)
 }

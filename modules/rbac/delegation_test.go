@@ -289,7 +289,7 @@ func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 		"payer:read": identity.Organization, "patient:read": identity.Caseload | identity.Child,
 		"session:read": identity.Self,
 	}
-	for _, name := range names { // each once allowed and once refused, whatever the drawn sets are
+	for _, name := range names { // each once allowed and once refused, independent of the drawn sets
 		require.False(t, holds(scopesOf{}, powers[name].gives(receives)))
 		try(t, name, scopesOf{}, maps.Clone(receives))
 		require.True(t, holds(shippedTo(rbac.Admin), powers[name].gives(receives)))

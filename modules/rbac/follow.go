@@ -48,7 +48,7 @@ func (s *Service) While(ctx context.Context, caller identity.Caller) (context.Co
 func (s *Service) Learn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	began := time.Now() //nolint:forbidigo // real time, whatever the clock returns
+	began := time.Now() //nolint:forbidigo // real time, independent of the clock
 	since := s.standing.next()
 	found, upTo, err := s.changesSince(ctx, since)
 	if err == nil && upTo < since { // another or restored database: transaction numbers start over

@@ -50,7 +50,7 @@ type SignInRequest struct {
 // If several match, the caller chooses ([ErrOrganizationRequired]).
 //
 // An unknown address, text that is no address, a wrong password, a disabled user and a user of a
-// disabled organization take the same time and work, whatever the number of accounts. They get the
+// disabled organization take the same time and work for any number of accounts. They get the
 // same [ErrWrongCredentials], and the same [ErrSignInDelayed] after too many attempts. Only a
 // caller with the right password learns that there is a second factor: [ErrSecondFactorRequired],
 // [ErrSecondFactorWrong], [ErrRecoveryCodeRequired]. Each of these counts like a wrong password

@@ -122,8 +122,8 @@ func (s *standing) isFollowed() bool {
 	return s.follows
 }
 
-// isSilent reports whether the last load is too long ago. It uses real time, whatever the clock
-// returns.
+// isSilent reports whether the last load is too long ago. It uses real time, not the
+// clock.
 func (s *standing) isSilent() bool { return s.follows && time.Since(s.heard) > maxSilence }
 
 func (s *standing) isOver(c identity.Caller) bool {

@@ -138,6 +138,7 @@ type invitationCondition struct {
 
 func invitationOf(id uuid.UUID) invitationCondition  { return invitationCondition{"id = ?", id} }
 func invitationsTo(email string) invitationCondition { return invitationCondition{"email = ?", email} }
+
 func invitationsBy(inviter uuid.UUID) invitationCondition {
 	return invitationCondition{"invited_by = ?", inviter}
 }

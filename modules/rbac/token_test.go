@@ -27,7 +27,7 @@ func turnstile(secret string) (*tokens, *time.Time) {
 	return newTokens(newKeyring([]byte(secret)), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
 }
 
-func someone(roles ...Role) User {
+func testUser(roles ...Role) User {
 	return User{ID: uuid.New(), OrganizationID: uuid.New(), Roles: roles}
 }
 
@@ -66,7 +66,7 @@ func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
 func TestTokensIdentifyTheirUser(t *testing.T) {
 	t.Parallel()
 	tokens, _ := turnstile(testSecret)
-	u := someone(Scheduler, Auditor)
+	u := testUser(Scheduler, Auditor)
 	u.Email, u.Name = "olu@example.test", "Olu" // no id contains these letters
 	token, err := tokens.issue(u, uuid.Nil)
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestATokenIsValidForItsLifetime(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	issued := *now
-	token, err := tokens.issue(someone(Admin), uuid.Nil)
+	token, err := tokens.issue(testUser(Admin), uuid.Nil)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		after   time.Duration
@@ -115,7 +115,7 @@ func TestATokenIsValidForItsLifetime(t *testing.T) {
 func TestATokenIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
-	u := someone(Admin)
+	u := testUser(Admin)
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		c := claimsOf(u, *now)
 		change(c)
@@ -199,7 +199,7 @@ func loosened(token string) string {
 func TestUnknownRolesGrantNothing(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
-	c := claimsOf(someone(), *now)
+	c := claimsOf(testUser(), *now)
 	c["roles"] = []string{"OWNER", "admin", ""}
 	token := signed(t, jwt.SigningMethodHS256, []byte(testSecret), c, tokens.keys[0].id)
 	caller, err := tokens.check(token)
@@ -227,7 +227,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 	tokens, _ := turnstile(testSecret)
 	s := &Service{tokens: tokens}
 	s.sets.load = func(context.Context, uuid.UUID) (map[Role]held, error) { return nil, nil } // the organization has the default sets
-	token, err := tokens.issue(someone(Scheduler, Practitioner), uuid.Nil)
+	token, err := tokens.issue(testUser(Scheduler, Practitioner), uuid.Nil)
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -18,7 +18,7 @@ func TestCachedTokensAreCheckedForTime(t *testing.T) {
 	t.Parallel()
 	tokens, now := turnstile(testSecret)
 	issued := *now
-	token, err := tokens.issue(someone(Scheduler), uuid.Nil)
+	token, err := tokens.issue(testUser(Scheduler), uuid.Nil)
 	require.NoError(t, err)
 	first, err := tokens.check(token)
 	require.NoError(t, err)

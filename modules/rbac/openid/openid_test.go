@@ -97,7 +97,7 @@ func TestAnswersOfOtherAttemptsAreRefused(t *testing.T) {
 		"no code":                       func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "" },
 		"an invented code":              func(_ *openid.Settings, _ *openid.Attempt, w *openid.Answer) { w.Code = "made-up" },
 		"another secret":                func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientSecret = "guessed" },
-		"another client":                func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientID = "somebody-else" },
+		"another client":                func(s *openid.Settings, _ *openid.Attempt, _ *openid.Answer) { s.ClientID = "another-client" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,15 +125,15 @@ func TestForgedIDTokens(t *testing.T) {
 			return p.Sign(t, claims)
 		},
 		"another audience": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
-			claims["aud"], claims["azp"] = []string{"somebody-else"}, "somebody-else"
+			claims["aud"], claims["azp"] = []string{"another-client"}, "another-client"
 			return p.Sign(t, claims)
 		},
 		"several audiences, issued to another": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
-			claims["aud"], claims["azp"] = []string{openidtest.ClientID, "somebody-else"}, "somebody-else"
+			claims["aud"], claims["azp"] = []string{openidtest.ClientID, "another-client"}, "another-client"
 			return p.Sign(t, claims)
 		},
 		"several audiences, no authorized party": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
-			claims["aud"] = []string{openidtest.ClientID, "somebody-else"}
+			claims["aud"] = []string{openidtest.ClientID, "another-client"}
 			delete(claims, "azp")
 			return p.Sign(t, claims)
 		},
