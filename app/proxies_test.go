@@ -44,7 +44,8 @@ func TestAddressBehindProxies(t *testing.T) {
 		"it uses the connection if there is no list":  {trusted, "10.1.0.1:1", http.Header{}, "10.1.0.1"},
 		"it trusts no other header": {
 			trusted, "10.1.0.1:1",
-			http.Header{"X-Real-Ip": {"192.0.2.7"}, "Forwarded": {"for=192.0.2.7"}, "True-Client-Ip": {"192.0.2.7"}}, "10.1.0.1",
+			http.Header{"X-Real-Ip": {"192.0.2.7"}, "Forwarded": {"for=192.0.2.7"}, "True-Client-Ip": {"192.0.2.7"}},
+			"10.1.0.1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

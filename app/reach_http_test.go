@@ -134,7 +134,8 @@ func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission st
 
 // requireShown compares the list, page by page, and each record with the model.
 func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, each shown, l links, scope identity.Scope,
-	asked uuid.UUID, limit int) {
+	asked uuid.UUID, limit int,
+) {
 	t.Helper()
 	query := fmt.Sprintf("%s?limit=%d", each.path, limit)
 	if each.filtered && asked != uuid.Nil {

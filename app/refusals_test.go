@@ -39,7 +39,8 @@ func TestUniqueValuesAreRefused(t *testing.T) {
 		rest   body
 	}{
 		"/patients": {
-			"medical-record-number-taken", body{"medicalRecordNumber": "MR-1"},
+			"medical-record-number-taken",
+			body{"medicalRecordNumber": "MR-1"},
 			body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"},
 		},
 		"/practitioners": {"npi-taken", body{"npi": "1234567893"}, body{"firstName": "A", "lastName": "B"}},

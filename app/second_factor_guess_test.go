@@ -78,8 +78,11 @@ func TestASecondFactorIsTurnedOff(t *testing.T) {
 	phone, codes, biller := c.enrol(t, biller)
 	for _, path := range []string{factorPath + "/off", factorPath + "/recovery-codes"} {
 		for _, b := range []body{
-			{"password": password}, {"code": codes[0]}, both(phone.code(0)), both(phone.wrong()),
-			{"password": "not-the-right-one", "code": codes[0]}, both(codes[0][1:]),
+			{"password": password},
+			{"code": codes[0]},
+			both(phone.code(0)), both(phone.wrong()),
+			{"password": "not-the-right-one", "code": codes[0]},
+			both(codes[0][1:]),
 		} {
 			biller.put(t, path, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}

@@ -100,7 +100,7 @@ func startStandby(t *testing.T, primary *postgres.Server) *standby {
 	bin := "/usr/lib/postgresql/" + strconv.Itoa(primary.Version()) + "/bin/"
 	if _, err := os.Stat(bin + "pg_basebackup"); err != nil {
 		found, err := exec.LookPath("pg_basebackup")
-		said, _ := exec.CommandContext(t.Context(), found, "--version").Output() //nolint:gosec // no output is no version
+		said, _ := exec.CommandContext(t.Context(), found, "--version").Output() // no output is no version
 		if err != nil || !strings.Contains(string(said), fmt.Sprintf(") %d.", primary.Version())) {
 			t.Skip("a standby needs pg_basebackup of the server's version: install PostgreSQL's client programs")
 		}

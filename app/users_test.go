@@ -82,8 +82,11 @@ func TestUsersAreChanged(t *testing.T) {
 			require.Contains(t, string(a.raw), field)
 		}
 		for _, b := range []body{
-			{"roles": []string{"BILLER"}, "organizationId": c.other.id}, {"roles": []string{}}, {"roles": []string{"OWNER"}},
-			{"roles": []string{"BILLER", "BILLER"}}, {},
+			{"roles": []string{"BILLER"}, "organizationId": c.other.id},
+			{"roles": []string{}},
+			{"roles": []string{"OWNER"}},
+			{"roles": []string{"BILLER", "BILLER"}},
+			{},
 		} {
 			c.admin().put(t, user+"/roles", b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}

@@ -335,7 +335,8 @@ func TestProblems(t *testing.T) {
 		"it refuses a rate close to zero":        {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},
 		"it refuses a burst of zero":             {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
 		"it refuses every origin in production": {
-			"", []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"},
+			"",
+			[]string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"},
 			[]string{"http.cors_origins"},
 		},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
@@ -367,7 +368,8 @@ func TestProblems(t *testing.T) {
 		"it refuses a missing secret file":                   {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
 		"it refuses a file for a setting that is not secret": {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
 		"it refuses development settings in production": {
-			"", []string{"OMNI_PROFILE=production", "OMNI_DEMO=true", "OMNI_TOKEN_SECRET=" + DevelopmentSecret.Reveal()},
+			"",
+			[]string{"OMNI_PROFILE=production", "OMNI_DEMO=true", "OMNI_TOKEN_SECRET=" + DevelopmentSecret.Reveal()},
 			[]string{"token.secret", "demo", "database.url"},
 		},
 		"it requires a secret in production": {

@@ -81,10 +81,16 @@ func (b *bench) plot(scenario string, runs [][]loadtest.Result) error {
 		plot loadtest.CurvePlot
 		of   func(loadtest.Result) float64
 	}{
-		{"accepted", loadtest.CurvePlot{Title: scenario + ": accepted per second"},
-			func(r loadtest.Result) float64 { return r.AcceptedPerSecond }},
-		{"p99", loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true},
-			func(r loadtest.Result) float64 { return r.LatencyMs.P99 }},
+		{
+			"accepted",
+			loadtest.CurvePlot{Title: scenario + ": accepted per second"},
+			func(r loadtest.Result) float64 { return r.AcceptedPerSecond },
+		},
+		{
+			"p99",
+			loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true},
+			func(r loadtest.Result) float64 { return r.LatencyMs.P99 },
+		},
 	} {
 		for m, mode := range curveModes {
 			curve := loadtest.Curve{Name: mode.name}

@@ -205,8 +205,10 @@ func (r *Result) judge(s Scenario) {
 	if s.TargetP95 > 0 {
 		limit := milliseconds(s.TargetP95)
 		answered := r.Accepted+r.Refused > 0 // without answers the quantile is 0, which is no success
-		r.Targets = append(r.Targets, Target{"95th percentile of latency below", limit, r.LatencyMs.P95, "ms",
-			answered && r.LatencyMs.P95 < limit, true})
+		r.Targets = append(r.Targets, Target{
+			"95th percentile of latency below", limit, r.LatencyMs.P95, "ms",
+			answered && r.LatencyMs.P95 < limit, true,
+		})
 	}
 	if s.TargetMemory > 0 && r.ServerPeakMemoryBytes > 0 {
 		limit, peak := megabytes(s.TargetMemory), megabytes(r.ServerPeakMemoryBytes)

@@ -216,7 +216,8 @@ func TestBooking(t *testing.T) {
 	}{
 		{"books a free slot", nil, bookingOf(therapy, wall(12, "15:00-16:00"), one, ada), nil},
 		{
-			"books the slot right after another", []request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
+			"books the slot right after another",
+			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(therapy, wall(12, "16:00-17:00"), one, ada), nil,
 		},
 		{

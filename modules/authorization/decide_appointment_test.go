@@ -53,8 +53,13 @@ func TestResize(t *testing.T) {
 		{"refuses to move once cancelled", 10, nil, Cancelled, change{4, tomorrow}, ErrNotActive, nil, 4},
 		{"shrinks on the same day even then", 10, nil, Cancelled, change{3, today}, nil, []EntryKind{Release}, 3},
 		{
-			"does not count its own units twice against a cap", 10, []Cap{{PerWeek, 5}}, Active, change{5, tomorrow}, nil,
-			[]EntryKind{Release, Reserve}, 5,
+			"does not count its own units twice against a cap", 10,
+			[]Cap{{PerWeek, 5}},
+			Active,
+			change{5, tomorrow},
+			nil,
+			[]EntryKind{Release, Reserve},
+			5,
 		},
 		{"keeps to a cap with all of its units", 10, []Cap{{PerDay, 5}}, Active, change{6, today}, ErrCapExceeded, nil, 4},
 	} {

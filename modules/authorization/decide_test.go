@@ -88,7 +88,8 @@ func TestReserve(t *testing.T) {
 		},
 		{
 			"refuses for today once it has expired", with(granted(10, 0, 0), func(a *account) { a.EndDate = today.AddDays(-1) }),
-			reserve(1), ErrOutsideDates, Balance{10, 0, 0},
+			reserve(1), ErrOutsideDates,
+			Balance{10, 0, 0},
 		},
 		{
 			"is possible for a day within the dates after it has expired, for entries from paper records",

@@ -74,7 +74,8 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		{"without the permission they are null", map[identity.Permission]identity.Scope{"thing:read": identity.Organization}, false},
 		{
 			"with it they are shown",
-			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization}, true,
+			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization},
+			true,
 		},
 		{
 			"it is held for as many records as the answer may concern",
@@ -83,11 +84,13 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		},
 		{
 			"fewer records are not enough",
-			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Caseload}, false,
+			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Caseload},
+			false,
 		},
 		{
 			"nor for others",
-			map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Child, "note:read": identity.Self}, false,
+			map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Child, "note:read": identity.Self},
+			false,
 		},
 		{"alone it shows nothing", map[identity.Permission]identity.Scope{"note:read": identity.Organization}, false},
 	} {

@@ -15,7 +15,7 @@ type Redirect struct {
 	Cookie *http.Cookie // cookie to set or remove; may be nil
 }
 
-// AnyQuery, embedded in the In of an endpoint, makes it ignore unknown query parameters. It is
+// AnyQuery makes an endpoint that embeds it in its In ignore unknown query parameters. It is
 // for URLs to which another server redirects, or which other programs store and may extend.
 type AnyQuery struct{}
 
