@@ -13,15 +13,15 @@ export interface paths {
         };
         /**
          * List organizations
-         * @description One's own organization; all of them for those who administer the whole installation.
+         * @description The caller's own organization, or all of them for administrators of the installation.
          *
          *     Permission: `organization:read`.
          */
         get: operations["listOrganizations"];
         put?: never;
         /**
-         * Make an organization
-         * @description An organization is a practice and the owner of everything else; nothing is visible from one in another. Its time zone says when its days begin and end.
+         * Create an organization
+         * @description An organization is a practice. All other records belong to one, and are invisible to others. Its time zone decides when its days begin and end.
          *
          *     Permission: `organization:create`.
          */
@@ -40,7 +40,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an organization
+         * Get an organization
          * @description Name, time zone and settings of an organization.
          *
          *     Permission: `organization:read`.
@@ -69,8 +69,8 @@ export interface paths {
         };
         get?: never;
         /**
-         * Disable an organization, or enable it
-         * @description `{"disabled": true}`: from this moment on, on every instance, nobody comes in: access tokens and API keys hold no more, streams end, nobody signs in or refreshes a sign-in, invitations and calendar links are nothing, webhooks and reminders wait. Nothing is deleted or changed: `false` brings all of it back. Not one's own organization.
+         * Disable or enable an organization
+         * @description `{"disabled": true}` immediately refuses all access to the organization: access tokens, API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. Nothing is deleted or changed: `false` restores the access. The caller's own organization cannot be disabled.
          *
          *     Permission: `organization:disable`.
          */
@@ -91,15 +91,15 @@ export interface paths {
         };
         /**
          * List patients
-         * @description All patients, in the order in which they were entered unless `sort` says otherwise. To find one by name or number see `POST /patients/search`.
+         * @description All patients, in the order of their creation unless `sort` says otherwise. To find a patient by name or number, use `POST /patients/search`.
          *
          *     Permission: `patient:read`.
          */
         get: operations["listPatients"];
         put?: never;
         /**
-         * Enter a patient
-         * @description A patient is somebody in the organization's care. The medical record number is the practice's own; no two patients have the same.
+         * Create a patient
+         * @description A patient is a person in the organization's care. The medical record number is assigned by the practice and unique.
          *
          *     Permission: `patient:create`.
          */
@@ -121,7 +121,7 @@ export interface paths {
         put?: never;
         /**
          * Find patients
-         * @description Finds patients by the beginning of their last name, their medical record number or their date of birth. A POST, because what it looks for is health data, which does not belong in URLs. It changes nothing.
+         * @description Finds patients by the beginning of their last name, their medical record number or their date of birth. It is a POST because health data does not belong in URLs. It changes nothing.
          *
          *     Permission: `patient:read`.
          */
@@ -140,7 +140,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a patient
+         * Get a patient
          * @description One patient of the organization.
          *
          *     Permission: `patient:read`.
@@ -153,7 +153,7 @@ export interface paths {
         head?: never;
         /**
          * Change a patient
-         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A patient who has left becomes INACTIVE; nothing is deleted.
+         * @description A merge patch: fields that are not given stay unchanged, and `null` clears optional fields. A patient who has left becomes INACTIVE; nothing is deleted.
          *
          *     Permission: `patient:change`.
          */
@@ -169,15 +169,15 @@ export interface paths {
         };
         /**
          * List practitioners
-         * @description All practitioners, in the order in which they were entered unless `sort` says otherwise.
+         * @description All practitioners, in the order of their creation unless `sort` says otherwise.
          *
          *     Permission: `practitioner:read`.
          */
         get: operations["listPractitioners"];
         put?: never;
         /**
-         * Enter a practitioner
-         * @description A practitioner renders services. Credentials, such as BCBA or RBT, decide which; each may have a last day. The NPI is checked for its check digit.
+         * Create a practitioner
+         * @description A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. The check digit of the NPI is validated.
          *
          *     Permission: `practitioner:create`.
          */
@@ -196,8 +196,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a practitioner
-         * @description One practitioner with the credentials, those that have run out included.
+         * Get a practitioner
+         * @description One practitioner with their credentials, including expired ones.
          *
          *     Permission: `practitioner:read`.
          */
@@ -209,7 +209,7 @@ export interface paths {
         head?: never;
         /**
          * Change a practitioner
-         * @description A merge patch: what is not given stays as it is. Credentials are replaced as a whole.
+         * @description A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.
          *
          *     Permission: `practitioner:change`.
          */
@@ -225,15 +225,15 @@ export interface paths {
         };
         /**
          * List payers
-         * @description All payers of the organization, in the order in which they were entered unless `sort` says otherwise.
+         * @description All payers of the organization, in the order of their creation unless `sort` says otherwise.
          *
          *     Permission: `payer:read`.
          */
         get: operations["listPayers"];
         put?: never;
         /**
-         * Enter a payer
-         * @description A payer authorizes and pays for services. Its rounding rule turns minutes into units, and its weeks begin on its own day.
+         * Create a payer
+         * @description A payer authorizes and pays for services. Its rounding rule converts minutes to units, and it defines the first day of its weeks.
          *
          *     Permission: `payer:create`.
          */
@@ -252,7 +252,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a payer
+         * Get a payer
          * @description One payer with its rules.
          *
          *     Permission: `payer:read`.
@@ -265,7 +265,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: what is not given stays as it is. Another `rounding` makes a rule that counts from `roundingFrom` on, today where that is not given; a planned rule of the same day is replaced, and one that has begun stays: units were computed by it.
+         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.
          *
          *     Permission: `payer:change`.
          */
@@ -281,14 +281,14 @@ export interface paths {
         };
         /**
          * List coverages
-         * @description Coverages, of one patient or one payer where that is asked for.
+         * @description All coverages, or those of one patient or one payer.
          *
          *     Permission: `insurance:read`.
          */
         get: operations["listInsurances"];
         put?: never;
         /**
-         * Enter a coverage
+         * Create a coverage
          * @description An insurance is one patient's coverage by one payer, with the member number on the patient's card.
          *
          *     Permission: `insurance:create`.
@@ -308,7 +308,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a coverage
+         * Get a coverage
          * @description One coverage.
          *
          *     Permission: `insurance:read`.
@@ -321,7 +321,7 @@ export interface paths {
         head?: never;
         /**
          * Change a coverage
-         * @description A merge patch: what is not given stays as it is. Patient and payer do not change: that would be another coverage.
+         * @description A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another coverage instead.
          *
          *     Permission: `insurance:change`.
          */
@@ -337,15 +337,15 @@ export interface paths {
         };
         /**
          * List service codes
-         * @description All service codes of the organization, or the one with a certain code.
+         * @description All service codes of the organization, or the one with the given code.
          *
          *     Permission: `service-code:read`.
          */
         get: operations["listServiceCodes"];
         put?: never;
         /**
-         * Enter a service code
-         * @description A service as payers name it, such as the CPT code 97153, with the length of its unit and the credentials of which the practitioner needs one.
+         * Create a service code
+         * @description The code of a service, such as the CPT code 97153, with the length of its unit and the credentials of which the practitioner needs one.
          *
          *     Permission: `service-code:create`.
          */
@@ -364,7 +364,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a service code
+         * Get a service code
          * @description One service code.
          *
          *     Permission: `service-code:read`.
@@ -377,7 +377,7 @@ export interface paths {
         head?: never;
         /**
          * Change a service code
-         * @description A merge patch: what is not given stays as it is. Required credentials are replaced as a whole.
+         * @description A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.
          *
          *     Permission: `service-code:change`.
          */
@@ -392,15 +392,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read which services may run together
-         * @description A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only where their codes are a pair; a new organization has 97153 with 97155.
+         * List the services that may overlap
+         * @description A patient has one appointment at a time in each lane of services. Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair 97153 and 97155.
          *
          *     Permission: `service-code:read`.
          */
         get: operations["getServicePairs"];
         /**
-         * Say which services may run together
-         * @description Replaces the whole list; an empty one lets nothing run beside anything else. The order of the two codes makes no difference, and codes need not have been entered yet. Appointments that are booked stay.
+         * Replace the services that may overlap
+         * @description Replaces the whole list; with an empty list no services may overlap. The order of the two codes makes no difference, and the codes need not exist yet. Booked appointments stay unchanged.
          *
          *     Permission: `service-code:change`.
          */
@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Exchanges e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`; `expiresIn` says for how many seconds it holds. Before, or when a request gets 401, exchange the refresh token for the next of both. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address. If exactly one matches, the person is signed in to it. If several match, the answer is 401 `organization-required` with those organizations. Send the same request with the id of the organization that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. Send the same request with a code from the app or a recovery code. Each code works once. Keep `deviceToken` on the device, even after the sign-out, and send it with the next sign-in to the same account. Then failed attempts of other devices do not delay this device.
+         * @description Exchanges an e-mail address and password for an access token and a refresh token. Send the access token with every other request as `Authorization: Bearer …`. It expires after `expiresIn` seconds. Before that, or when a request gets 401, exchange the refresh token for new tokens. A person may have accounts in several organizations. Without `organizationId`, the password is compared with all accounts of the address. If exactly one matches, the person is signed in to it. If several match, the answer is 401 `organization-required` with those organizations. Send the same request with the id of the organization that the person chooses. A user who has a second factor and sends no `code` gets 401 `second-factor-required` if the password is right. Send the same request with a code from the app or a recovery code. Each code works once. Keep `deviceToken` on the device, even after the sign-out, and send it with the next sign-in to the same account. Then failed attempts of other devices do not delay this device.
          */
         post: operations["signIn"];
         delete?: never;
@@ -442,8 +442,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Go on being signed in
-         * @description Exchanges a refresh token for an access token with the roles of this moment, and for the next refresh token. The one that is given is used up: keep the new one in its place. A client that has lost the answer may ask again within 30 seconds and gets the same refresh token. To use one later that was used before ends the sign-in: two have it. A sign-in ends by itself when it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` whatever is done.
+         * Refresh an access token
+         * @description Exchanges a refresh token for an access token with the user's current roles and for a new refresh token, which replaces the given one. A client that has lost the answer can repeat the request within 30 seconds and gets the same refresh token. A later use of a used token ends the sign-in, because the token may have been stolen. A sign-in ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the latest.
          */
         post: operations["refreshSignIn"];
         delete?: never;
@@ -463,9 +463,9 @@ export interface paths {
         put?: never;
         /**
          * Sign out
-         * @description Ends the sign-in of the access token: it holds no more from this moment on, and nothing refreshes it.
+         * @description Ends the current sign-in. Its access token and refresh token become invalid immediately.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         post: operations["signOut"];
         delete?: never;
@@ -483,10 +483,10 @@ export interface paths {
         };
         get?: never;
         /**
-         * Change one's own password
-         * @description Needs the current password. A new one has 15 characters or more, of any kind, and is not among those that attackers try first. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
+         * Change my password
+         * @description Requires the current password. A new password has at least 15 characters of any kind and is not a common password. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         put: operations["changeMyPassword"];
         post?: never;
@@ -524,10 +524,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where am I signed in
-         * @description One's own sign-ins that go on, the newest first. `current` is the one that asks.
+         * List my sessions
+         * @description The caller's active sign-ins, the newest first. `current` marks the sign-in of this request.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         get: operations["listMySessions"];
         put?: never;
@@ -549,10 +549,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Sign out somewhere else
-         * @description Ends one of one's own sign-ins: its access tokens hold no more from this moment on, and nothing refreshes it.
+         * End one of my sessions
+         * @description Ends one of the caller's sign-ins. Its access tokens and refresh token become invalid immediately.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         delete: operations["endMySession"];
         options?: never;
@@ -568,10 +568,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who am I
-         * @description The user to whom the access token belongs, with the roles and permissions that it carries, and in `scopes` for which records each permission is held: what a frontend needs to know to offer only what will work.
+         * Get the current user
+         * @description The user of the access token, with the roles and permissions that the token grants. `scopes` gives the records for which each permission is held, so that a frontend can offer only what the user may do.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         get: operations["whoAmI"];
         put?: never;
@@ -593,9 +593,9 @@ export interface paths {
         put?: never;
         /**
          * Sign out everywhere
-         * @description Ends all of one's sign-ins, on every device, this one included: their access tokens hold no more from this moment on.
+         * @description Ends all sign-ins of the caller, including the current one. Their access tokens become invalid immediately.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         post: operations["signOutEverywhere"];
         delete?: never;
@@ -612,17 +612,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Have I a second factor
-         * @description Whether one's sign-ins by password ask for a code, and how many recovery codes are left.
+         * Get my second-factor status
+         * @description Whether the caller's sign-ins with a password require a code, and how many recovery codes are unused.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         get: operations["getMySecondFactor"];
         /**
-         * Begin to set up a second factor
-         * @description Gives a secret for an authenticator app (TOTP, RFC 6238): show `otpauth` as a QR code, and `secret` for people who type it. Both are told in this answer and never again. Nothing changes until `PUT /auth/second-factor/confirmation` has the app's first code, within 15 minutes; to begin anew makes another secret. Needs the password.
+         * Start setting up a second factor
+         * @description Returns a secret for an authenticator app (TOTP, RFC 6238). Show `otpauth` as a QR code, and `secret` for people who type it. Both are returned only in this answer. Nothing changes until `PUT /auth/second-factor/confirmation` receives the app's first code, within 15 minutes. A repeated request creates another secret. Requires the password.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         put: operations["beginMySecondFactor"];
         post?: never;
@@ -642,9 +642,9 @@ export interface paths {
         get?: never;
         /**
          * Turn the second factor on
-         * @description Takes the code that the app shows. From now on a sign-in by password needs one. The recovery codes, each good once in the place of a code, are told in this answer and never again: have the person keep them elsewhere than on the telephone. All other sign-ins end, on every device; this one goes on with its refresh token, and with the access token of this answer: the last one holds no more.
+         * @description Requires the code that the app shows. From now on every sign-in with a password requires a code. The recovery codes replace a code, each once. They are returned only in this answer; ask the user to keep them apart from the phone. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         put: operations["confirmMySecondFactor"];
         post?: never;
@@ -663,10 +663,10 @@ export interface paths {
         };
         get?: never;
         /**
-         * Make new recovery codes
-         * @description Gives ten new recovery codes, once; those of before are worth nothing from now on. Needs the password and a code, or one of the recovery codes.
+         * Create new recovery codes
+         * @description Returns ten new recovery codes, only in this answer. The earlier ones become invalid. Requires the password and a code or recovery code.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         put: operations["renewMyRecoveryCodes"];
         post?: never;
@@ -686,9 +686,9 @@ export interface paths {
         get?: never;
         /**
          * Turn the second factor off
-         * @description Needs the password and a code, or a recovery code. For another app or telephone: turn it off, and begin anew.
+         * @description Requires the password and a code or recovery code. To change the app or phone, turn the second factor off and set it up again.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         put: operations["turnMySecondFactorOff"];
         post?: never;
@@ -773,7 +773,7 @@ export interface paths {
         };
         /**
          * List users
-         * @description Those who can sign in to the organization, or could before they were disabled, in the order in which they were made unless `sort` says otherwise.
+         * @description The users of the organization, including disabled ones, in the order of their creation unless `sort` says otherwise.
          *
          *     Permission: `user:read`.
          */
@@ -794,8 +794,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a user
-         * @description One user of the organization, with the roles.
+         * Get a user
+         * @description One user of the organization, with their roles.
          *
          *     Permission: `user:read`.
          */
@@ -823,7 +823,7 @@ export interface paths {
         };
         get?: never;
         /**
-         * Give a user roles, or take them away
+         * Set a user's roles
          * @description Replaces all roles of the user. The caller must hold every permission of each role that they give or take away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, or get the owner `apiKeyOwnerId`; `apiKeys` lists them.
          *
          *     Permission: `user:grant`.
@@ -847,8 +847,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take a user's second factor away
-         * @description For somebody who has lost the telephone and the recovery codes; see that it is them who asks. All of their sign-ins end, and the password alone lets them in again. Nobody does this to a user who may do more than they, nor to themselves: that is what `PUT /auth/second-factor/off` is for.
+         * Remove a user's second factor
+         * @description For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks for it. All of their sign-ins end, and the next one requires only the password. The caller must hold every permission of the user, and cannot remove their own second factor; use `PUT /auth/second-factor/off` instead.
          *
          *     Permission: `user:change`.
          */
@@ -868,7 +868,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Lift the lock of a user's sign-in
+         * Unlock a user's sign-in
          * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no longer count, from any network or device. The password and the second factor do not change. An administrator cannot do this for a user who holds more permissions than they do.
          *
          *     Permission: `user:change`.
@@ -889,15 +889,15 @@ export interface paths {
         };
         /**
          * List invitations
-         * @description All invitations of the organization, in the order in which they were made, without their tokens; those that are over too.
+         * @description All invitations of the organization in the order of their creation, without their tokens, including those that are no longer open.
          *
          *     Permission: `user:read`.
          */
         get: operations["listInvitations"];
         put?: never;
         /**
-         * Invite somebody to become a user
-         * @description Gives a token that makes a user of whoever has it, once, until `expiresAt`: put it into a link of your own, behind a `#`, so that it stays out of logs. It is told in this answer and never again. It takes the place of an open invitation to the same address. Nobody invites to a role whose permissions they do not all hold themselves.
+         * Invite a user
+         * @description Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation replaces an open one to the same address. The caller must hold every permission of the roles.
          *
          *     Permission: `user:invite`.
          */
@@ -920,7 +920,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an invitation
-         * @description Its token is worth nothing from now on. The entry stays. Invitations are revoked by themselves when whoever made them is disabled or gets other roles.
+         * @description Its token becomes invalid immediately. The entry stays. Open invitations are also revoked when the user who created them is disabled or gets other roles.
          *
          *     Permission: `user:invite`.
          */
@@ -941,7 +941,7 @@ export interface paths {
         put?: never;
         /**
          * Accept an invitation
-         * @description Makes a user with the password that one chooses, at least 15 characters; address, name and roles are those of the invitation. Then sign in. The token is good once.
+         * @description Creates a user with the given password, which has at least 15 characters, and with the invitation's address, name and roles. Then sign in. The token works once.
          */
         post: operations["acceptInvitation"];
         delete?: never;
@@ -958,8 +958,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read what each role may do
-         * @description Role by role which permissions it holds in the organization, and for which records: ORGANIZATION all, CASELOAD of the patients on the caseload, SELF of one's own appointments, CHILD of the family. `shipped` says that it is what every organization begins with. `possible` tells for which of these records each permission can be held at all.
+         * List the permissions of each role
+         * @description The permissions of each role in the organization, and for which records: ORGANIZATION (all), CASELOAD (patients on the caseload), SELF (the user's own appointments), CHILD (the family). `shipped` means that the organization uses the default set. `possible` lists the scopes that each permission can have.
          *
          *     Permission: `permission-set:read`.
          */
@@ -981,16 +981,16 @@ export interface paths {
         };
         get?: never;
         /**
-         * Say what a role may do
-         * @description Replaces the whole set, for everybody with the role, from the next request on. Nobody changes a set that holds, before or after, what they do not hold themselves; administrators keep what they need to take it back. A scope to which no operation with the permission keeps is refused (422): see `possible` in the list. A set that was changed does not get what later versions of the program ship.
+         * Change the permissions of a role
+         * @description Replaces the whole set, for every user with the role, from the next request on. The caller must hold every permission of the set, before and after the change. Administrators keep the permissions needed to undo it. A scope that no operation with the permission supports is refused (422): see `possible` in the list. A changed set does not receive the defaults of later versions.
          *
          *     Permission: `permission-set:change`.
          */
         put: operations["changePermissionSet"];
         post?: never;
         /**
-         * Give a role back what is shipped
-         * @description From the next request on the role holds what every organization begins with, and what later versions of the program ship. Nobody does that to a role that holds, before or after, what they do not hold themselves; administrators can always have back what they are shipped with.
+         * Restore the default permissions of a role
+         * @description From the next request on the role has the default set again, and receives the defaults of later versions. The caller must hold every permission of the set, before and after the change. Administrators can always restore their own role's defaults.
          *
          *     Permission: `permission-set:change`.
          */
@@ -1008,8 +1008,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a practitioner's caseload
-         * @description Which patients are assigned to the practitioner. A permission that is held for the caseload is held for their records.
+         * Get a practitioner's caseload
+         * @description The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.
          *
          *     Permission: `caseload:read`.
          */
@@ -1017,7 +1017,7 @@ export interface paths {
         put?: never;
         /**
          * Put a patient on a caseload
-         * @description From now on the practitioner's user reaches the patient's records by what is held for the caseload. Who is on it already stays as they are. It needs the right to read all patients.
+         * @description From now on the practitioner's user can access the patient's records with the permissions held for the caseload. An existing assignment stays unchanged. Requires the right to read all patients.
          *
          *     Permission: `caseload:change`.
          */
@@ -1039,8 +1039,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take a patient from a caseload
-         * @description The patient's records are out of reach of the practitioner's user from now on, unless something else gives them.
+         * Take a patient off a caseload
+         * @description The practitioner's user loses access to the patient's records, unless another permission grants it.
          *
          *     Permission: `caseload:change`.
          */
@@ -1058,16 +1058,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read whose records a patient or guardian may see
-         * @description The patients whose guardian the user is, or who they are.
+         * List the patients of a patient or guardian
+         * @description The patients whose records the user may see, as the patient or as a guardian.
          *
          *     Permission: `guardian:read`.
          */
         get: operations["listUserPatients"];
         put?: never;
         /**
-         * Let a patient or guardian see a patient's records
-         * @description `relation` is SELF where the user is the patient, of whom there is one at most, and GUARDIAN otherwise. The user needs the role PATIENT. It needs the right to read all patients.
+         * Give a patient or guardian access to a patient's records
+         * @description `relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user needs the role PATIENT. Requires the right to read all patients.
          *
          *     Permission: `guardian:change`.
          */
@@ -1089,8 +1089,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take a patient's records from a patient or guardian
-         * @description The user sees them no more from now on.
+         * Remove a patient or guardian's access to a patient's records
+         * @description The user loses access immediately.
          *
          *     Permission: `guardian:change`.
          */
@@ -1109,14 +1109,14 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description All API keys of the organization, the oldest first, without their texts; those that were revoked or have expired too, since the audit trail names them.
+         * @description All API keys of the organization, the oldest first, without their texts. The list includes revoked and expired keys, because the audit trail names them.
          *
          *     Permission: `api-key:manage`.
          */
         get: operations["listApiKeys"];
         put?: never;
         /**
-         * Make an API key
+         * Create an API key
          * @description Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. It holds its permissions for the whole organization; the caller must hold each of them. It expires at `expiresAt`, by default after a year, and works only from `networks`, if any are given. The key is returned only in this answer.
          *
          *     Permission: `api-key:manage`.
@@ -1136,8 +1136,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an API key
-         * @description One API key, without its text. Whoever `actorId` of an audit event names and is no user is here.
+         * Get an API key
+         * @description One API key, without its text. If `actorId` of an audit event is not a user, it is an API key.
          *
          *     Permission: `api-key:manage`.
          */
@@ -1146,7 +1146,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description No request with the key is let in from now on, at any instance. The entry stays.
+         * @description All instances refuse the key from now on. The entry stays.
          *
          *     Permission: `api-key:manage`.
          */
@@ -1164,8 +1164,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Begin a sign-in with an identity provider
-         * @description For browsers: send the person here. They are sent on to the identity provider of the organization, back here, and then to the configured page of the frontend with `#code=…` (or `#error=…`), which `POST /auth/oidc/token` exchanges. The page makes a random `verifier` first, keeps it in its session storage, and gives here as `challenge` what is the SHA-256 of it in base64url (RFC 7636, S256): so a code is of no use to anybody else.
+         * Start a sign-in with an identity provider
+         * @description For browsers: send the person to this address. The browser is redirected to the organization's identity provider, back to this server, and then to the configured page of the frontend with `#code=…` or `#error=…`. The page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random `verifier`, keeps it in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, S256). So the code is useless to anyone else.
          */
         get: operations["startProviderSignIn"];
         put?: never;
@@ -1184,8 +1184,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Come back from an identity provider
-         * @description Where identity providers send people back to, and nobody else. Enter the address of this at the provider as redirect URI. Whatever comes of it, the browser goes on to the configured page: with `#code=…`, or with `#error=` and the code of what went wrong, `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider` or `identity-provider-unavailable`, or that of a failure of ours, such as `database-unavailable`. Only where no page is configured is it refused here.
+         * Return from an identity provider
+         * @description The identity provider redirects browsers to this address. Register it with the provider as the redirect URI. The browser continues to the configured page with `#code=…`, or with `#error=` and the error's code: `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error itself.
          */
         get: operations["finishProviderSignIn"];
         put?: never;
@@ -1224,14 +1224,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the identity provider
-         * @description With which identity provider the people of the organization can sign in, without the client's secret.
+         * Get the identity provider
+         * @description The identity provider with which people of the organization can sign in, without the client secret.
          *
          *     Permission: `identity-provider:manage`.
          */
         get: operations["getIdentityProvider"];
         /**
-         * Enter or change the identity provider
+         * Set the identity provider
          * @description The server checks that the provider answers before it saves anything. The client's secret is stored encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` or `clientId` ends all links and sign-ins of the former provider. Administrators receive an `identity-provider.changed` event.
          *
          *     Permission: `identity-provider:manage`.
@@ -1346,15 +1346,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the sign-in policy
-         * @description What the organization asks of those who sign in with a password.
+         * Get the sign-in policy
+         * @description What the organization requires of sign-ins with a password.
          *
          *     Permission: `sign-in-policy:manage`.
          */
         get: operations["getSignInPolicy"];
         /**
-         * Ask for a second factor, or not
-         * @description With `secondFactorRequired`, whoever signs in with a password and has no second factor gets a sign-in that can do nothing but set one up (`enrolOnly`), from the next sign-in and the next refresh on; an access token that was issued before goes on until it ends. It is the same for whoever turns this on. Not asked are those who come from the identity provider, and API keys.
+         * Set the sign-in policy
+         * @description With `secondFactorRequired`, users who sign in with a password and have no second factor can only set one up (`enrolOnly`). This applies from the next sign-in or refresh on, also to the caller; issued access tokens stay valid until they expire. Sign-ins through the identity provider and API keys are exempt.
          *
          *     Permission: `sign-in-policy:manage`.
          */
@@ -1375,15 +1375,15 @@ export interface paths {
         };
         /**
          * List authorizations
-         * @description Authorizations with their balances of this moment, in the order in which they were entered unless `sort` says otherwise. The status is computed: an ACTIVE one has begun, has not ended and has units left.
+         * @description Returns authorizations with their current balances, in the order of creation unless `sort` is given. The status is computed: an ACTIVE authorization has begun, has not ended and has units left.
          *
          *     Permission: `authorization:read`.
          */
         get: operations["listAuthorizations"];
         put?: never;
         /**
-         * Enter an authorization
-         * @description What a payer has granted: so many units of one service for one patient between two dates, both included. Caps may limit the units per day, week or month. PENDING while the payer has not decided; ACTIVE, the default, from then on.
+         * Create an authorization
+         * @description Records a payer's grant: a number of units of one service for one patient between two dates, both included. Caps can limit the units per day, week or month. Use PENDING until the payer has decided. The default is ACTIVE.
          *
          *     Permission: `authorization:create`.
          */
@@ -1402,8 +1402,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an authorization
-         * @description One authorization with its balance of this moment: units of holds that have run out count as available.
+         * Get an authorization
+         * @description Returns one authorization with its current balance. Units of expired holds count as available.
          *
          *     Permission: `authorization:read`.
          */
@@ -1411,8 +1411,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Delete an authorization that was never used
-         * @description For what was entered by mistake. One that has reservations or entries is history and stays: cancel it instead.
+         * Delete an unused authorization
+         * @description Deletes an authorization that was entered by mistake. An authorization with reservations or entries cannot be deleted: cancel it instead.
          *
          *     Permission: `authorization:delete`.
          */
@@ -1421,7 +1421,7 @@ export interface paths {
         head?: never;
         /**
          * Change an authorization
-         * @description A merge patch: what is not given stays as it is, and `null` clears what can be empty. A new `totalUnits` is an entry of the ledger like any other, with the `reason`, and needs the permission `authorization:adjust` besides. It is never less than what is used and scheduled. A change that would strand bookings is refused, unless `strandedBookings` says what becomes of them: they are cancelled (which needs `appointment:cancel`), or move to `moveToAuthorizationId` (`appointment:reschedule`), in the same transaction: all of it or nothing. `KEEP` leaves what is booked on an authorization that is cancelled, to be dealt with later: it can be cancelled, moved and completed. `POST /authorizations/{id}/impact` lists them before.
+         * @description A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs `appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` lists them in advance.
          *
          *     Permission: `authorization:change`.
          */
@@ -1439,7 +1439,7 @@ export interface paths {
         put?: never;
         /**
          * Reserve units
-         * @description Holds units for something that has not happened yet, such as an appointment, until they are consumed or released; with `expiresInSeconds` for so long only. The answer has the reservation and the new balance. Where there are not enough units the refusal says how many there are.
+         * @description Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` have passed. The response has the reservation and the new balance. If there are too few units, the error reports the number available.
          *
          *     Permission: `authorization:reserve`.
          */
@@ -1461,7 +1461,7 @@ export interface paths {
         put?: never;
         /**
          * Release reserved units
-         * @description Gives reserved units back: those of one reservation, all that it still holds or fewer; without `reservationId` those of the oldest open ones that belong to no appointment. Possible whatever the status of the authorization, so that nothing is stuck.
+         * @description Returns reserved units to the available units. With `reservationId`, it releases some or all units that the reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The authorization can have any status.
          *
          *     Permission: `authorization:release`.
          */
@@ -1483,7 +1483,7 @@ export interface paths {
         put?: never;
         /**
          * Consume units
-         * @description Turns reserved units into used ones, because the service was rendered; also after the authorization has ended, as documentation is late in real life. What was worked beyond the reservation is taken from what is available; what is not available is not booked, and told as `missingUnits`.
+         * @description Turns reserved units into used units after a service was rendered. This also works after the authorization has ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units that are not available are not booked, and are reported as `missingUnits`.
          *
          *     Permission: `authorization:consume`.
          */
@@ -1504,8 +1504,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Tell what an operation on units would come to
-         * @description The decision that reserve, release or consume would get at this moment, and the balance afterwards. Nothing is written and nothing is held: somebody else may be faster.
+         * Preview an operation on units
+         * @description Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing is written or reserved: another operation may come first.
          *
          *     Permission: `authorization:preview`.
          */
@@ -1524,8 +1524,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an authorization's balance
-         * @description The counters alone, for a screen that shows them often.
+         * Get an authorization's balance
+         * @description Returns only the counters, for screens that refresh them often.
          *
          *     Permission: `authorization:read`.
          */
@@ -1547,7 +1547,7 @@ export interface paths {
         };
         /**
          * List an authorization's reservations
-         * @description What holds units, and what has held them, in the order of making.
+         * @description Returns open and closed reservations, in the order of creation.
          *
          *     Permission: `authorization:read`.
          */
@@ -1569,7 +1569,7 @@ export interface paths {
         };
         /**
          * List an authorization's unit ledger
-         * @description Every movement of every unit: who, when, what, and the counters after it. Each entry carries the hash of the one before, so that a change past the program shows.
+         * @description Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash of the previous entry, so changes that bypass the program can be detected.
          *
          *     Permission: `authorization:read`.
          */
@@ -1592,10 +1592,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Carry out many operations on units
-         * @description Up to 200 operations in one request and one transaction, each with its own verdict; those that are accepted take effect though others are refused. With `atomic` all of them take effect or none. Operations on one authorization are decided in their order. Each needs the permission of its kind.
+         * Run many operations on units
+         * @description Runs up to 200 operations in one transaction, each with its own result. Accepted operations take effect even if others are refused. With `atomic`, either all take effect or none. Operations on one authorization are decided in the given order. Each operation needs the permission for its kind.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         post: operations["bulkOperations"];
         delete?: never;
@@ -1615,7 +1615,7 @@ export interface paths {
         put?: never;
         /**
          * List the bookings that a change would strand
-         * @description What a change of the dates, the total or the status would mean for SCHEDULED appointments on the authorization: those outside the new dates; from today on all of them, if it is cancelled; and where the total is not enough, the latest ones until the others fit. Nothing is written. `strandedBookings` of the change says what becomes of them.
+         * @description Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, move or keep them.
          *
          *     Permission: `authorization:read`.
          */
@@ -1634,8 +1634,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report how authorizations are used
-         * @description One row for each authorization, as of today in the organization's time zone: what was authorized (`totalUnits`), used, scheduled and is left (`availableUnits`), how fast it goes, and what may be expected of the rest. Ordered as they were entered, unless `sort` says otherwise. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         * Report utilization
+         * @description Returns one row per authorization, as of today in the organization's time zone: the authorized (`totalUnits`), used, scheduled and available units, the rate of use, and a projection. Sorted by creation unless `sort` is given. JSON, or CSV with `Accept: text/csv` or `format=csv`.
          *
          *     Permission: `report:read`.
          */
@@ -1656,8 +1656,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Sum up authorizations
-         * @description The units of all authorizations that the same filters of the report on utilization find. A call of its own: it reads every one of them, and takes longer the more there are.
+         * Get utilization totals
+         * @description Returns the sums over all authorizations that match the filters of the utilization report. It reads every matching authorization, so its duration grows with their number.
          *
          *     Permission: `report:read`.
          */
@@ -1678,8 +1678,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report authorizations that end soon
-         * @description Those in force that end today or within `withinDays`, those that end first at the beginning, and whether something takes their place: another active authorization for the same patient and service that begins before the end or on the day after, and lasts longer. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         * Report expiring authorizations
+         * @description Returns the authorizations in force that end today or within `withinDays`, earliest end first, and their renewals. A renewal is another active authorization for the same patient and service that begins no later than the day after the end, and ends later. JSON, or CSV with `Accept: text/csv` or `format=csv`.
          *
          *     Permission: `report:read`.
          */
@@ -1700,8 +1700,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report authorizations that run out early, or are left over
-         * @description Those in force of whose units 80 %, 90 % or all are used or scheduled, and those that are under-used: half of the days are gone, and `pacePercent` is below 80. Those that end first are at the beginning. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         * Report authorizations at risk
+         * @description Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or scheduled, and the under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. Sorted by end date, earliest first. JSON, or CSV with `Accept: text/csv` or `format=csv`.
          *
          *     Permission: `report:read`.
          */
@@ -1722,8 +1722,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what needs attention
-         * @description The worklist: authorizations that end soon or have ended without a renewal, whose units run out, or that are under-used. An alert is there while that is so: nothing has to open it, and it goes by itself when a renewal is entered or the reason is gone. What ends first is at the beginning.
+         * List alerts
+         * @description The worklist: authorizations that end soon or have ended without a renewal, are running out of units, or are under-used. An alert is computed: it is open while its condition holds, and closes when a renewal is entered or the condition no longer holds. Sorted by end date, earliest first.
          *
          *     Permission: `report:read`.
          */
@@ -1746,8 +1746,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Take note of an alert
-         * @description Notes that somebody is on it; who did so first stays. The alert remains until its reason is gone. The next one of the authorization, such as `expiring-30` after `expiring-60`, comes without a note, and so does the same one once the last day or the total has changed.
+         * Acknowledge an alert
+         * @description Records the first user who acknowledges the alert. The alert stays open until its condition no longer holds. The authorization's next alert, such as `expiring-30` after `expiring-60`, is unacknowledged. An alert becomes unacknowledged again when the end date or the total changes.
          *
          *     Permission: `alert:acknowledge`.
          */
@@ -1775,7 +1775,7 @@ export interface paths {
         put?: never;
         /**
          * Book an appointment
-         * @description Books a patient with a practitioner for a service, and reserves the units of that time on the authorization: all of it or nothing. A group names `patients` in the place of `patientId` and `authorizationId`, several practitioners `practitionerIds`, of whom the first one leads. A time in the past is allowed, within the authorization: it is how paper catches up. A refusal tells in `reasons` every rule that stands against the booking. With a `recurrenceRule` it books a series, at the same time of day in the organization's time zone also when clocks change, and answers with the first appointment and all `occurrences`: all or nothing, or with `allowPartial` those that nothing stands against.
+         * @description Books a patient with a practitioner for a service, and reserves the units on the authorization, in one transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several practitioners, send `practitionerIds`; the first one leads. A time in the past is allowed if the authorization covers it, for entries from paper records. If the booking is refused, `reasons` lists every rule that it would break. With a `recurrenceRule` it books a series at the same time of day in the organization's time zone, even across clock changes. The response has the first appointment and all `occurrences`. A series is booked completely or not at all; with `allowPartial`, occurrences that break a rule are skipped.
          *
          *     Permission: `appointment:book`.
          */
@@ -1794,8 +1794,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an appointment
-         * @description One appointment with everybody who takes part, and the units that it holds.
+         * Get an appointment
+         * @description Returns one appointment with its participants and the units that it holds.
          *
          *     Permission: `appointment:read`.
          */
@@ -1891,7 +1891,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an appointment
-         * @description Releases exactly what this appointment holds, and notes who cancelled it, when, why, and whether that was late. With `scope` it cancels this appointment and those of its series that are SCHEDULED and start later, or all those.
+         * @description Releases the units that this appointment holds, and records the user, the time, the reason and whether the cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all of them.
          *
          *     Permission: `appointment:cancel`.
          */
@@ -1912,8 +1912,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Note that the patient did not come
-         * @description Releases what the appointment holds, or keeps it used where the organization's `noShowConsumes` says so. From its start on: until then it can be cancelled.
+         * Record a no-show
+         * @description Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be cancelled.
          *
          *     Permission: `appointment:no-show`.
          */
@@ -1954,8 +1954,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a session
-         * @description One session with its actual time, units, narrative and addenda.
+         * Get a session
+         * @description Returns one session with its actual time, units, narrative and addenda.
          *
          *     Permission: `session:read`.
          */
@@ -1967,7 +1967,7 @@ export interface paths {
         head?: never;
         /**
          * Change a session's narrative
-         * @description Possible for as many hours after it was written as the organization's `sessionEditHours` says; then there are addenda.
+         * @description Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.
          *
          *     Permission: `session:change`.
          */
@@ -1985,7 +1985,7 @@ export interface paths {
         put?: never;
         /**
          * Add a signed addendum to a session
-         * @description A text that is signed by whoever sends it, at any time, and never changed. Its hash is the SHA-256 over the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.
+         * @description Adds a text that is signed by the caller and can never be changed. Possible at any time. Its hash is the SHA-256 of the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.
          *
          *     Permission: `session:change`.
          */
@@ -2050,8 +2050,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Tell what moving bookings would come to
-         * @description The decision that `POST /authorizations/{id}/move-bookings` would come to at this moment, for each of the bookings. Nothing is written and nothing is held.
+         * Preview moving bookings
+         * @description Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each booking. Nothing is written or reserved.
          *
          *     Permission: `appointment:preview`.
          */
@@ -2070,15 +2070,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read when a practitioner can be booked
-         * @description Hours of the week, exceptions for certain dates, and the time that is kept free around appointments, in wall-clock time of the organization's time zone. Of a practitioner of whom nothing has been said all lists are empty and `version` is 0.
+         * Get a practitioner's availability
+         * @description Returns the weekly hours, the exceptions for certain dates, and the buffers around appointments, in wall-clock time of the organization's time zone. If no availability has been set, all lists are empty and `version` is 0.
          *
          *     Permission: `availability:read`.
          */
         get: operations["getAvailability"];
         /**
-         * Say when a practitioner can be booked
-         * @description Replaces all that has been said. Hours go from a time of day to a later one; what goes on past midnight are hours of two days. An exception replaces the weekly hours of its dates by its own, or by none. Availability guides openings and warns at a booking; it refuses none, and appointments that are there stay.
+         * Set a practitioner's availability
+         * @description Replaces the practitioner's availability. Hours go from a time of day to a later one; split hours that cross midnight into two days. An exception replaces the weekly hours of its dates by its own hours, or by none. Availability determines openings and causes warnings. It never refuses a booking, and does not affect existing appointments.
          *
          *     Permission: `availability:change`.
          */
@@ -2122,8 +2122,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a calendar link for a practitioner
-         * @description A secret link under which calendar programs read the practitioner's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about.
+         * Create a calendar link for a practitioner
+         * @description Creates a secret link from which calendar programs read the practitioner's appointments as iCalendar. The feed has the times of appointments and whether they were cancelled, but no names, services or notes. The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: the user is disabled, or loses the permission or access to the person of the calendar.
          *
          *     Permission: `calendar:manage`.
          */
@@ -2144,8 +2144,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a calendar link for a patient
-         * @description A secret link under which calendar programs read the patient's appointments as iCalendar. It has times and whether an appointment was cancelled, and neither names nor services nor notes. The link is told in this answer and never again; whoever has it can read the feed until it is revoked, or the user who made it could not make it any more: is disabled, or has lost the permission or whom it is about.
+         * Create a calendar link for a patient
+         * @description Creates a secret link from which calendar programs read the patient's appointments as iCalendar. The feed has the times of appointments and whether they were cancelled, but no names, services or notes. The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: the user is disabled, or loses the permission or access to the person of the calendar.
          *
          *     Permission: `calendar:manage`.
          */
@@ -2165,7 +2165,7 @@ export interface paths {
         };
         /**
          * List calendar links
-         * @description All calendar feeds of the organization that were not revoked, the oldest first, without their links.
+         * @description Returns all calendar feeds of the organization that are not revoked, oldest first, without their links.
          *
          *     Permission: `calendar:manage`.
          */
@@ -2190,7 +2190,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke a calendar link
-         * @description Whoever has the link finds nothing from now on. Calendar programs may go on showing what they have read.
+         * @description Revokes the link: it stops working immediately. Calendar programs may still show appointments that they have already read.
          *
          *     Permission: `calendar:manage`.
          */
@@ -2208,7 +2208,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a calendar by its link
+         * Read a calendar feed
          * @description Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.
          */
         get: operations["readCalendar"];
@@ -2231,7 +2231,7 @@ export interface paths {
          * Listen to events
          * @description Server-sent events about changes in the caller's organization, in the order of their commits. The stream contains the events that the caller may read. Each event has an `id`. A client that reconnects with `Last-Event-ID` receives every later event exactly once. The first event is `ready`, which contains the current position, or `reset` when missed events are no longer kept: then read everything again. The stream ends when the access token expires. The schema describes the JSON in `data`.
          *
-         *     For everybody who is signed in.
+         *     Requires a signed-in caller, and no particular permission.
          */
         get: operations["listenToEvents"];
         put?: never;
@@ -2258,8 +2258,8 @@ export interface paths {
         get: operations["listWebhooks"];
         put?: never;
         /**
-         * Enter a webhook
-         * @description Events of the given types are sent to the URL as POST requests, signed as by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is told in this answer and never again. It takes the permissions that the types need, for the whole organization: those of all types, where none are given. Events are sent as long as whoever answers for it, at first who enters it, holds them and `webhook:manage`; others are withheld.
+         * Create a webhook
+         * @description Events of the given types are sent to the URL as POST requests, signed according to Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is returned only in this answer. The caller must hold the permissions of the types, or of all types if none are given, for the whole organization, and becomes responsible for the webhook (`answeredBy`). Events that the responsible user may not read, or no longer with `webhook:manage`, are withheld.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2278,7 +2278,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a webhook
+         * Get a webhook
          * @description One webhook, without its secret.
          *
          *     Permission: `webhook:manage`.
@@ -2288,7 +2288,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a webhook
-         * @description Nothing more is sent to it, what is waiting included.
+         * @description No further events are sent to it, including pending ones.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2297,7 +2297,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook
-         * @description A merge patch: what is not given stays as it is. One that is not active gets nothing, also not later. A new URL or types, and `active: true`, take the permissions that its types need, as entering it does; whoever gives them answers for the webhook from then on (`answeredBy`). `active: true` has what was withheld sent.
+         * @description A merge patch: fields that are not given stay unchanged. Events that happen while a webhook is inactive are never sent to it. To set the URL, the types or `active: true`, the caller must hold the permissions of its types, and becomes responsible for the webhook (`answeredBy`). `active: true` also sends withheld events.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2314,8 +2314,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a webhook a new secret
-         * @description The new secret signs from now on and is told in this answer and never again. It takes the permissions that the webhook's types need: whoever has it can speak to the receiver as the organization does.
+         * Rotate a webhook's secret
+         * @description All requests from now on are signed with the new secret, which is returned only in this answer. The caller must hold the permissions of the webhook's types, because the secret allows requests in the organization's name.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2356,8 +2356,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what was sent to a webhook, or will be
-         * @description Deliveries of the events that one may read, with their attempts and what the receiver answered last. `state=DEAD` lists those that were given up, `state=WITHHELD` those that whoever answers for the webhook might not read when they were due.
+         * List the deliveries of a webhook
+         * @description Deliveries of events that the caller may read, with their attempts and the receiver's last response. `state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` those that the responsible user could not read when they were due.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2381,7 +2381,7 @@ export interface paths {
         put?: never;
         /**
          * Send an event to a webhook again
-         * @description Whatever became of it before: it gets all its attempts anew. Only events that one may read oneself are found.
+         * @description Sends the event again, in any state, with all attempts of a new one. Only events that the caller may read are found.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2401,7 +2401,7 @@ export interface paths {
         };
         /**
          * Search the audit trail
-         * @description Who did, read or was denied what, the newest first. An `action` that ends with a dot stands for all that begin so: `authorization.`. `position` and `hash` are an event's place in the organization's chain; it has none for the first moment. To search is itself recorded.
+         * @description Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; the newest events do not have them yet. The search itself is recorded.
          *
          *     Permission: `audit:read`.
          */
@@ -2423,7 +2423,7 @@ export interface paths {
         };
         /**
          * Export the audit trail
-         * @description All events that pass the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is not all of it. That there was an export is recorded before it begins, and stands at its end.
+         * @description All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.
          *
          *     Permission: `audit:export`.
          */
@@ -2467,7 +2467,7 @@ export interface paths {
         };
         /**
          * List emergency grants
-         * @description The newest first: all of the organization, or those that one took oneself. `reviewed=false` is the worklist of reviewers.
+         * @description The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that still need a review.
          *
          *     Permission: `emergency:read`.
          */
@@ -2475,7 +2475,7 @@ export interface paths {
         put?: never;
         /**
          * Break the glass
-         * @description Takes the right to read the records of one patient who is out of one's reach, at once, alone, and for a while. Send the grant's id as `Break-Glass` with each request that is to read under it: it widens what one may read anyway to that patient, and changes nothing. Administrators are told at once, everything that is read carries the grant's id in the audit trail, and somebody else reviews it.
+         * @description Lets the caller immediately read the records of one patient outside their record scope, for a limited time and without approval. Send the grant's id as `Break-Glass` with each request that reads under it. It adds that patient to what the caller may read, and never allows changes. Administrators are notified, the audit trail marks every read record with the grant's id, and another user reviews the grant.
          *
          *     Permission: `emergency:take`.
          */
@@ -2494,8 +2494,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an emergency grant
-         * @description One emergency grant with its reason, how it ended and what the reviewer said. What was read under it is in the audit trail.
+         * Get an emergency grant
+         * @description One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.
          *
          *     Permission: `emergency:read`.
          */
@@ -2519,7 +2519,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke an emergency grant
-         * @description Ends it before its time, from the next request on. Whoever took it can give it back so.
+         * @description Ends a grant early, from the next request on. Users can end their own grants.
          *
          *     Permission: `emergency:revoke`.
          */
@@ -2541,7 +2541,7 @@ export interface paths {
         put?: never;
         /**
          * Review an emergency grant
-         * @description Says whether it was justified, once it is over, and once. Nobody reviews what they took themselves.
+         * @description Stores, once and after the grant's end, whether it was justified. Users cannot review their own grants.
          *
          *     Permission: `emergency:review`.
          */
@@ -2562,8 +2562,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Check the ledger of all authorizations and the audit trail
-         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports disagreements: counters, reservations, sequence numbers, hashes. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
+         * Verify the ledger and the audit trail
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
          *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
          *
@@ -2606,8 +2606,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a verification
-         * @description Its state, its progress, and the result once it has finished.
+         * Get a verification
+         * @description The state, the progress, and the result once the verification has finished.
          *
          *     Permission: `authorization:verify`.
          */
@@ -2628,8 +2628,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read how often transactions were retried
-         * @description Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and operations that were given up.
+         * Get transaction retry counts
+         * @description Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and operations that used up all attempts.
          *
          *     Permission: `admin:metrics`.
          */
@@ -2652,8 +2652,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Do nothing
-         * @description Takes what a reserve takes, reads and checks it, and does nothing: it tells what a request costs before it reaches the database.
+         * Measure request overhead
+         * @description Accepts and validates the request of a reserve, without further work. Use it to measure the cost of a request before it reaches the database.
          *
          *     Permission: `admin:metrics`.
          */
@@ -2672,8 +2672,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the configuration, secrets hidden
-         * @description Every setting that is in effect, and where its value came from: a default, the file, or the environment; and whether row level security holds the program's database role.
+         * Get the configuration with secrets hidden
+         * @description All effective settings with the source of each value: a default, the file or the environment. Also reports whether row level security applies to the program's database role.
          *
          *     Permission: `admin:config`.
          */
@@ -2699,7 +2699,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment booked
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2721,7 +2721,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment cancelled
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2743,7 +2743,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment completed
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2765,7 +2765,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment no-show
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2787,7 +2787,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment reminder
-         * @description An appointment that starts soon. It leaves the system, so it names nobody.
+         * @description An appointment that starts soon. It leaves the system, so it does not identify people.
          *
          *     `GET /events` streams the same event.
          */
@@ -2809,7 +2809,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment reopened
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2831,7 +2831,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment rescheduled
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2853,7 +2853,7 @@ export interface webhooks {
         put?: never;
         /**
          * Appointment started
-         * @description An appointment once something has changed it. It leaves the system, so it names no patient.
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
          *
          *     `GET /events` streams the same event.
          */
@@ -2875,7 +2875,7 @@ export interface webhooks {
         put?: never;
         /**
          * Authorization balance
-         * @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient.
+         * @description BalanceChange has an authorization's counters after an operation. It leaves the system, so it does not identify the patient.
          *
          *     `GET /events` streams the same event.
          */
@@ -2897,7 +2897,7 @@ export interface webhooks {
         put?: never;
         /**
          * Emergency reviewed
-         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         * @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both.
          *
          *     `GET /events` streams the same event.
          */
@@ -2919,7 +2919,7 @@ export interface webhooks {
         put?: never;
         /**
          * Emergency revoked
-         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         * @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both.
          *
          *     `GET /events` streams the same event.
          */
@@ -2941,7 +2941,7 @@ export interface webhooks {
         put?: never;
         /**
          * Emergency taken
-         * @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both.
+         * @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both.
          *
          *     `GET /events` streams the same event.
          */
@@ -3083,7 +3083,7 @@ export interface components {
              * @description Null: no practitioner.
              */
             practitionerId: string | null;
-            /** @description A sign-in by password asks for a code. */
+            /** @description Whether a sign-in with a password requires a code. */
             secondFactor: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
@@ -3098,11 +3098,11 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description What was added to a session, and signed. */
+        /** @description A signed addendum to a session. */
         Addendum: {
             /** Format: uuid */
             id: string;
-            /** @description Null without the permission `session:read-narrative` for all that the answer may be about. */
+            /** @description Null without the permission `session:read-narrative` for all records that the answer may concern. */
             text: string | null;
             /** Format: uuid */
             signedBy: string;
@@ -3113,7 +3113,7 @@ export interface components {
         AddendumRequest: {
             text: string;
         };
-        /** @description It is not configured under which addresses people reach this program and its page. */
+        /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: {
             type: string;
             title: string;
@@ -3129,9 +3129,9 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An item of the worklist. */
+        /** @description An alert of the worklist. */
         Alert: {
-            /** @description Of the authorization and the kind. */
+            /** @description Made of the authorization's id and the kind. */
             id: string;
             /** @enum {string} */
             kind: "expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used";
@@ -3156,13 +3156,13 @@ export interface components {
             availableUnits: number;
             /**
              * Format: uuid
-             * @description The user who has taken note of it; null: nobody has.
+             * @description The user who acknowledged it; null: not acknowledged.
              */
             acknowledgedBy: string | null;
             /** Format: date-time */
             acknowledgedAt: string | null;
         };
-        /** @description There is no such alert, or what it was about is over. */
+        /** @description Alert not found, or no longer open. */
         AlertNotFoundProblem: {
             type: string;
             title: string;
@@ -3184,26 +3184,26 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description An authorization that has the units. */
+        /** @description An authorization with enough units. */
         AlternativeAuthorization: {
             /** Format: uuid */
             authorizationId: string;
         };
-        /** @description A time that everybody who takes part has, and that the authorizations cover. */
+        /** @description A time at which all participants are free and that the authorizations cover. */
         AlternativeTime: {
             /** Format: date-time */
             startTime: string;
             /** Format: date-time */
             endTime: string;
         };
-        /** @description What would work at this moment in the place of a time that was refused: nothing of it is held, somebody else may be faster. */
+        /** @description Bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
         Alternatives: {
-            /** @description Of the same length, the nearest first. */
+            /** @description Of the same length, nearest first. */
             times: components["schemas"]["AlternativeTime"][];
-            /** @description Of the patient, for the service and the time that were asked for. */
+            /** @description Other authorizations of the patient that cover the service at the requested time. */
             authorizations: components["schemas"]["AlternativeAuthorization"][];
         };
-        /** @description There is no such API key. */
+        /** @description API key not found. */
         ApiKeyNotFoundProblem: {
             type: string;
             title: string;
@@ -3219,7 +3219,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An appointment as clients see it. */
+        /** @description An appointment in API responses. */
         Appointment: {
             /** Format: uuid */
             id: string;
@@ -3258,13 +3258,13 @@ export interface components {
             patients: components["schemas"]["Participant"][];
             /** @description The first one leads. */
             practitionerIds: string[];
-            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             notes: string | null;
             /** Format: uuid */
             seriesId: string | null;
             /**
              * Format: uuid
-             * @description Once it is completed.
+             * @description Set when the appointment is completed.
              */
             sessionId: string | null;
             /** Format: date-time */
@@ -3276,16 +3276,16 @@ export interface components {
             reopenedAt: string | null;
             /** Format: uuid */
             reopenedBy: string | null;
-            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             reopenReason: string | null;
             /**
              * Format: date-time
-             * @description Or when it was found not to have taken place.
+             * @description The time of the cancellation or no-show.
              */
             cancelledAt: string | null;
             /** Format: uuid */
             cancelledBy: string | null;
-            /** @description Null without the permission `appointment:read-notes` for all that the answer may be about. */
+            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             cancelReason: string | null;
             lateCancel: boolean;
             /** Format: uuid */
@@ -3295,42 +3295,42 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
-            /** @description All requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
+            /** @description Has all requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
             occurrences?: components["schemas"]["Occurrence"][];
-            /** @description Concerns about a booking that breaks no rule. They are returned when it is made or moved. */
+            /** @description Concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
             warnings?: components["schemas"]["Warning"][];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentBookedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.booked";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentCancelledEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.cancelled";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description An appointment once something has changed it. It leaves the system, so it names no patient. */
+        /** @description An appointment after a change. It leaves the system, so it does not identify patients. */
         AppointmentChange: {
             /** Format: uuid */
             appointmentId: string;
@@ -3343,37 +3343,37 @@ export interface components {
             endTime: string;
             version: number;
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentCompletedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.completed";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentNoShowEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.no-show";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description The appointment has not begun, so nobody has missed it yet. */
+        /** @description The appointment has not begun, so it cannot be a no-show yet. */
         AppointmentNotBegunProblem: {
             type: string;
             title: string;
@@ -3394,7 +3394,7 @@ export interface components {
             /** Format: date-time */
             startTime: string;
         };
-        /** @description There is no such appointment. */
+        /** @description Appointment not found. */
         AppointmentNotFoundProblem: {
             type: string;
             title: string;
@@ -3419,18 +3419,18 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description What a booking would come to. */
+        /** @description The result of a preview. */
         AppointmentPreview: {
-            /** @description Nothing stands against any of it. */
+            /** @description No occurrence breaks a rule. */
             bookable: boolean;
             /** @description One, or those of the series: `appointmentId` is null. */
             occurrences: components["schemas"]["Occurrence"][];
-            /** @description What should be known, and stands against nothing. */
+            /** @description Concerns about the booking that break no rule. */
             warnings: components["schemas"]["Warning"][];
-            /** @description To one appointment that something stands against: the nearest times and the other authorizations that would do. Null otherwise. */
+            /** @description To a single appointment that breaks a rule: the nearest free times, and other authorizations that cover it. Null otherwise. */
             alternatives: components["schemas"]["Alternatives"] | null;
         };
-        /** @description An appointment that starts soon. It leaves the system, so it names nobody. */
+        /** @description An appointment that starts soon. It leaves the system, so it does not identify people. */
         AppointmentReminder: {
             /** Format: uuid */
             appointmentId: string;
@@ -3439,63 +3439,63 @@ export interface components {
             /** Format: date-time */
             endTime: string;
             version: number;
-            /** @description Which of the configured reminders it is. */
+            /** @description Identifies the configured reminder. */
             minutesBefore: number;
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentReminderEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.reminder";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentReminder"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentReopenedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.reopened";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentRescheduledEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.rescheduled";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["AppointmentChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AppointmentStartedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "appointment.started";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
@@ -3530,7 +3530,7 @@ export interface components {
             /** Format: uuid */
             patientId: string;
         };
-        /** @description Says that a patient is on the caseload of a practitioner: whoever holds a permission for the caseload holds it for the patient's records. */
+        /** @description Assignment puts a patient on the caseload of a practitioner. Permissions that are held for the caseload then include the patient's records. */
         Assignment: {
             /** Format: uuid */
             practitionerId: string;
@@ -3560,7 +3560,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The report of an authorization that runs out early, or is left over. */
+        /** @description The report of an authorization that runs out early or is under-used. */
         AtRisk: {
             /** Format: uuid */
             authorizationId: string;
@@ -3581,37 +3581,37 @@ export interface components {
             totalUnits: number;
             /** @description Consumed by sessions. */
             usedUnits: number;
-            /** @description Reserved for what has not happened yet. */
+            /** @description Reserved for future sessions. */
             scheduledUnits: number;
             /** @description Remaining: neither used nor scheduled. */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
             bookedPercent: number | null;
-            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
-            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
-             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
-             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
-            /** @description 100, 90 or 80: so many percent or more are used or scheduled; null: fewer. */
+            /** @description 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80. */
             usageBand: number | null;
-            /** @description Half of the days are gone, and pacePercent is below 80. */
+            /** @description At least half of the days have elapsed, and pacePercent is below 80. */
             underUsed: boolean;
         };
         /** @description One page of a list. */
@@ -3644,7 +3644,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description An event as clients see it. Its order is that of the hash. */
+        /** @description An event in the API. Its fields are in the order of the hash. */
         AuditEvent: {
             position: number | null;
             sequence: number;
@@ -3652,7 +3652,7 @@ export interface components {
             occurredAt: string;
             /**
              * Format: uuid
-             * @description Null: somebody who is not signed in.
+             * @description Null: a caller who was not signed in.
              */
             actorId: string | null;
             requestId: string;
@@ -3677,7 +3677,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description An authorization as clients see it. */
+        /** @description An authorization in API responses. */
         Authorization: {
             /** Format: uuid */
             id: string;
@@ -3701,7 +3701,7 @@ export interface components {
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             caps: components["schemas"]["Cap"][];
-            /** @description Null without the permission `authorization:read-notes` for all that the answer may be about. */
+            /** @description Null without the permission `authorization:read-notes` for all records that the answer may concern. */
             notes: string | null;
             version: number;
             /** Format: date-time */
@@ -3709,15 +3709,15 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         AuthorizationBalanceEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "authorization.balance";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
@@ -3761,7 +3761,7 @@ export interface components {
             /** @enum {string} */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
-        /** @description There is no such authorization. */
+        /** @description Authorization not found. */
         AuthorizationNotFoundProblem: {
             type: string;
             title: string;
@@ -3786,19 +3786,19 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description A practitioner's availability as clients see it. */
+        /** @description A practitioner's availability in API responses. */
         Availability: {
             /** Format: uuid */
             practitionerId: string;
             weekly: components["schemas"]["WeeklyHours"][];
             exceptions: components["schemas"]["Exception"][];
-            /** @description How many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            /** @description And BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes: number;
             bufferAfterMinutes: number;
-            /** @description 0: nothing has been said yet. */
+            /** @description 0: never set. */
             version: number;
         };
-        /** @description There is no practitioner of that id whose time could be booked. */
+        /** @description Practitioner not found. */
         AvailabilityPractitionerNotFoundProblem: {
             type: string;
             title: string;
@@ -3820,7 +3820,7 @@ export interface components {
         AvailabilityRequest: {
             weekly?: components["schemas"]["WeeklyHoursInput"][];
             exceptions?: components["schemas"]["ExceptionInput"][];
-            /** @description How many minutes before each appointment the practitioner has no other, and BufferAfter how many after it: between two appointments there are both. They may lie outside the hours. */
+            /** @description And BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes?: number;
             bufferAfterMinutes?: number;
         };
@@ -3832,7 +3832,7 @@ export interface components {
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
-        /** @description An authorization's counters once an operation has changed them. It leaves the system, so it names no patient. */
+        /** @description BalanceChange has an authorization's counters after an operation. It leaves the system, so it does not identify the patient. */
         BalanceChange: {
             /** Format: uuid */
             authorizationId: string;
@@ -3842,7 +3842,7 @@ export interface components {
             availableUnits: number;
             version: number;
             /**
-             * @description The last one, where several changed them at once.
+             * @description The last one, if several changed the counters at once.
              * @enum {string}
              */
             operation: "reserve" | "release" | "expire" | "consume" | "adjust";
@@ -3850,7 +3850,7 @@ export interface components {
         BeginFactorRequest: {
             password: string;
         };
-        /** @description This gives or concerns permissions that you do not hold yourself. */
+        /** @description This includes permissions that you do not have yourself. */
         BeyondOwnPermissionsProblem: {
             type: string;
             title: string;
@@ -3893,9 +3893,9 @@ export interface components {
             authorizationId?: string | null;
             /** Format: uuid */
             practitionerId?: string | null;
-            /** @description In the place of patientId and authorizationId. */
+            /** @description Instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description In the place of practitionerId. */
+            /** @description Instead of practitionerId. */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
@@ -3910,9 +3910,9 @@ export interface components {
              */
             endTime: string;
             notes?: string | null;
-            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
+            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
-            /** @description Of a series: book those that nothing stands against, and tell of the others. */
+            /** @description Of a series: book only the appointments that break no rule, and report the others. */
             allowPartial?: boolean;
         };
         BookedPatientRequest: {
@@ -3939,12 +3939,12 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description In the order of their times. */
+            /** @description Sorted by start. */
             bookings: components["schemas"]["StrandedBooking"][];
-            /** @description Which they hold. */
+            /** @description Held by these bookings. */
             units: number;
         };
-        /** @description The books of this authorization do not agree; nothing is booked on it until that is repaired. */
+        /** @description This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired. */
         BooksDamagedProblem: {
             type: string;
             title: string;
@@ -3963,10 +3963,10 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description What proves that it is the caller, and not somebody at their screen. */
+        /** @description BothFactors prove that the caller is the user, and not a person at their unlocked screen. */
         BothFactors: {
             password: string;
-            /** @description That the app shows, or a recovery code. */
+            /** @description From the app, or a recovery code. */
             code: string;
         };
         BulkAnswer: {
@@ -3974,7 +3974,7 @@ export interface components {
             accepted: number;
             refused: number;
         };
-        /** @description The request for one operation: it has the fields of the single call, and no others. */
+        /** @description The request for one operation. It has the fields of the single call, and no others. */
         BulkItemInput: {
             /** @enum {string} */
             operation: "reserve" | "release" | "consume";
@@ -3991,7 +3991,7 @@ export interface components {
             remainder?: "release" | "keep";
             reason?: string | null;
         };
-        /** @description Some of the operations were refused, so none of them took effect. */
+        /** @description Some of the operations were refused, so none took effect. */
         BulkRefusedProblem: {
             type: string;
             title: string;
@@ -4011,11 +4011,11 @@ export interface components {
             refused: number;
         };
         BulkRequest: {
-            /** @description All of them, or none. */
+            /** @description True: all operations take effect, or none. */
             atomic?: boolean;
             operations: components["schemas"]["BulkItemInput"][];
         };
-        /** @description The verdict on one operation. Accepted, it has what the answer of the single call has. */
+        /** @description The result of one operation. If accepted, it has the fields of the single call's response. */
         BulkResult: {
             index: number;
             /** @description Accepted or refused. */
@@ -4027,7 +4027,7 @@ export interface components {
             missingUnits?: number;
             refusal?: components["schemas"]["Refusal"];
         };
-        /** @description There is no such calendar feed. */
+        /** @description Calendar feed not found. */
         CalendarFeedNotFoundProblem: {
             type: string;
             title: string;
@@ -4043,7 +4043,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description There is nobody of that id who could have a calendar. */
+        /** @description Practitioner or patient not found. */
         CalendarOwnerNotFoundProblem: {
             type: string;
             title: string;
@@ -4062,13 +4062,13 @@ export interface components {
         CancelRequest: {
             reason?: string | null;
         };
-        /** @description A cap as clients see it. */
+        /** @description A cap in API responses. */
         Cap: {
             /** @enum {string} */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             units: number;
         };
-        /** @description A cap of the authorization does not allow so many units in its period. */
+        /** @description The booking would exceed a cap of the authorization. */
         CapExceededProblem: {
             type: string;
             title: string;
@@ -4092,26 +4092,26 @@ export interface components {
             periodStart: string;
             /**
              * Format: date
-             * @description The last day.
+             * @description The last day of the period.
              */
             periodEnd: string;
             limit: number;
             booked: number;
             requested: number;
-            /** @description By how many units the limit would be exceeded. */
+            /** @description The units above the limit. */
             missing: number;
         };
-        /** @description A cap as clients write it: 0 units are not the same as none. */
+        /** @description A cap in API requests. Units is a pointer because a cap of 0 units differs from a missing field. */
         CapRequest: {
             /** @enum {string} */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             units: number;
         };
-        /** @description All of a practitioner's caseload. */
+        /** @description The caseload of a practitioner. */
         Caseload: {
             data: components["schemas"]["Assignment"][];
         };
-        /** @description There is no practitioner of that id who could have a caseload. */
+        /** @description Practitioner not found. */
         CaseloadOwnerNotFoundProblem: {
             type: string;
             title: string;
@@ -4137,10 +4137,10 @@ export interface components {
             practitionerIds?: string[];
             /**
              * Format: uuid
-             * @description Of an appointment with one patient.
+             * @description Only if the appointment has one patient.
              */
             authorizationId?: string;
-            /** @description Can only be given with the permission `appointment:read-notes`, as it changes what cannot be seen without it. */
+            /** @description Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
         ChangeAuthorizationRequest: {
@@ -4155,23 +4155,23 @@ export interface components {
             endDate?: string;
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
-            /** @description Can only be given with the permission `authorization:read-notes`, as it changes what cannot be seen without it. */
+            /** @description Can only be given with the permission `authorization:read-notes`, because the field is hidden without it. */
             notes?: string | null;
-            /** @description Kept in the audit trail, in entries of the ledger, and with appointments that the change cancels. */
+            /** @description Stored in the audit trail, the ledger's entries and the appointments that the change cancels. */
             reason?: string | null;
             /**
-             * @description What becomes of bookings that the change would strand; not given: it is refused.
+             * @description How to handle bookings that the change would strand. Without it, such a change is refused.
              * @enum {string}
              */
             strandedBookings?: "CANCEL" | "MOVE" | "KEEP";
             /**
              * Format: uuid
-             * @description Where MOVE moves them.
+             * @description The authorization to which MOVE moves the bookings.
              */
             moveToAuthorizationId?: string | null;
         };
         ChangeSessionRequest: {
-            /** @description Can only be given with the permission `session:read-narrative`, as it changes what cannot be seen without it. */
+            /** @description Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
             narrative?: string | null;
         };
         ChangeSetRequest: {
@@ -4193,7 +4193,7 @@ export interface components {
              * @description Null: no practitioner.
              */
             practitionerId: string | null;
-            /** @description A sign-in by password asks for a code. */
+            /** @description Whether a sign-in with a password requires a code. */
             secondFactor: boolean;
             /** @description Counts every change, starting with 1. */
             version: number;
@@ -4205,16 +4205,16 @@ export interface components {
             apiKeys: components["schemas"]["Key"][];
         };
         ChangedPassword: {
-            /** @description In place of the one that was sent. */
+            /** @description Replaces the one that was sent. */
             accessToken: string | null;
             /** @description In seconds. */
             expiresIn: number;
             tokenType: string;
         };
-        /** @description Says how many items were checked. */
+        /** @description A number of checked items. */
         CheckedCount: {
             checked: number;
-            /** @description Null until they are counted. */
+            /** @description Null until counted. */
             total: number | null;
         };
         CompleteAnswer: {
@@ -4233,20 +4233,20 @@ export interface components {
             /** @description Confirms times that differ much from the booked ones. */
             confirm?: boolean;
         };
-        /** @description The effective configuration, secrets hidden. */
+        /** @description The effective configuration with secrets hidden. */
         Config: {
             settings: components["schemas"]["Setting"][];
-            /** @description Says how the program's database role could pass row level security; null where it cannot. */
+            /** @description Says how the program's database role could bypass row level security; null if it cannot. */
             rowSecurityGap: string | null;
         };
         ConfirmFactorRequest: {
-            /** @description That the app shows. */
+            /** @description From the app. */
             code: string;
         };
         ConfirmedFactor: {
-            /** @description Each good once. */
+            /** @description Each works once. */
             recoveryCodes: string[] | null;
-            /** @description In place of the one that was sent. */
+            /** @description Replaces the one that was sent. */
             accessToken: string | null;
             /** @description In seconds. */
             expiresIn: number;
@@ -4256,7 +4256,7 @@ export interface components {
             reservations: components["schemas"]["Reservation"][];
             authorization: components["schemas"]["Authorization"];
             consumedUnits: number;
-            /** @description Were worked and are neither reserved nor available: they are not booked. */
+            /** @description Units of worked time that are neither reserved nor available. They are not booked. */
             missingUnits: number;
         };
         ConsumeRequest: {
@@ -4266,13 +4266,13 @@ export interface components {
             /** Format: date */
             serviceDate?: string | null;
             /**
-             * @description Says what becomes of the rest of a named reservation.
+             * @description What happens to the rest of a named reservation.
              * @enum {string}
              */
             remainder?: "release" | "keep";
             reason?: string | null;
         };
-        /** @description Too many requests wanted to change the same thing at once. Nothing has been changed; try again. */
+        /** @description Too many people are changing the same record at once. Nothing has been changed; try again. */
         ContentionProblem: {
             type: string;
             title: string;
@@ -4309,23 +4309,23 @@ export interface components {
             status?: "PENDING" | "ACTIVE";
             notes?: string | null;
         };
-        /** @description A qualification that a practitioner holds. In a request, its code alone may stand for it: "RBT" is {"code":"RBT"}. */
+        /** @description A qualification of a practitioner. In a request its code alone is accepted: "RBT" is {"code":"RBT"}. */
         Credential: {
             /** @description BCBA, BCaBA, RBT, …. */
             code: string;
             /**
              * Format: date
-             * @description The last day on which it holds; null: no end known.
+             * @description The last valid day; null: no end known.
              */
             expiresOn: string | null;
         };
-        /** @description A credential, or its code alone where it has no end. */
+        /** @description A credential, or only its code if it does not expire. */
         CredentialInput: string | {
             code: string;
             /** Format: date */
             expiresOn?: string | null;
         };
-        /** @description The practitioner holds none of the credentials that the service asks for. */
+        /** @description The practitioner has none of the credentials that the service requires. */
         CredentialMissingProblem: {
             type: string;
             title: string;
@@ -4347,7 +4347,7 @@ export interface components {
             practitionerId: string;
             /** Format: date */
             serviceDate: string;
-            /** @description Any of these is enough. */
+            /** @description One of these is required. */
             required: string[];
         };
         /** @description The database is blocked by another change. Nothing has been changed; try again in a few seconds. */
@@ -4426,7 +4426,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description One event on its way to one webhook. */
+        /** @description The delivery of one event to one webhook. */
         Delivery: {
             /** @description Of the event. */
             id: number;
@@ -4445,11 +4445,11 @@ export interface components {
             nextAttemptAt: string | null;
             /** Format: date-time */
             lastAttemptAt: string | null;
-            /** @description Of the receiver's answer, if there was one. */
+            /** @description Of the receiver's last response, if there was one. */
             lastStatus: number | null;
             lastError: string | null;
         };
-        /** @description There is no such delivery, or its event is no longer kept. */
+        /** @description Delivery not found, or its event is no longer kept. */
         DeliveryNotFoundProblem: {
             type: string;
             title: string;
@@ -4490,7 +4490,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description There is no such emergency grant. */
+        /** @description Emergency grant not found. */
         EmergencyGrantNotFoundProblem: {
             type: string;
             title: string;
@@ -4506,7 +4506,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description You hold no emergency grant of this id: there is none, it is somebody else's, or it is over. */
+        /** @description The emergency grant is unknown, belongs to another user, or has ended. */
         EmergencyGrantNotOpenProblem: {
             type: string;
             title: string;
@@ -4525,7 +4525,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The emergency grant is not over: what is read under it is still to come. */
+        /** @description The emergency grant is still open. It can be reviewed after its end. */
         EmergencyGrantOpenProblem: {
             type: string;
             title: string;
@@ -4544,7 +4544,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The emergency grant is over. */
+        /** @description The emergency grant has already ended. */
         EmergencyGrantOverProblem: {
             type: string;
             title: string;
@@ -4560,7 +4560,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The emergency grant has been reviewed. */
+        /** @description The emergency grant has already been reviewed. */
         EmergencyGrantReviewedProblem: {
             type: string;
             title: string;
@@ -4579,7 +4579,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Nobody reviews an emergency grant that they took themselves. */
+        /** @description You cannot review your own emergency grant. */
         EmergencyOwnReviewProblem: {
             type: string;
             title: string;
@@ -4598,7 +4598,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An emergency grant is for reading only. */
+        /** @description An emergency grant allows reading only. */
         EmergencyReadOnlyProblem: {
             type: string;
             title: string;
@@ -4617,45 +4617,45 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         EmergencyReviewedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "emergency.reviewed";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["GrantChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         EmergencyRevokedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "emergency.revoked";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["GrantChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         EmergencyTakenEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "emergency.taken";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
@@ -4669,7 +4669,7 @@ export interface components {
             otpauth: string | null;
             /**
              * Format: date-time
-             * @description After that it is void.
+             * @description The secret expires then.
              */
             confirmUntil: string;
         };
@@ -4679,7 +4679,7 @@ export interface components {
             /** @enum {string} */
             relation: "SELF" | "GUARDIAN";
         };
-        /** @description A line of the ledger as clients see it. */
+        /** @description A ledger entry in API responses. */
         Entry: {
             sequence: number;
             /** @enum {string} */
@@ -4689,7 +4689,7 @@ export interface components {
             reservationId: string | null;
             /**
              * Format: date
-             * @description Null: it is about no service.
+             * @description Null: the entry is not about a service.
              */
             serviceDate: string | null;
             /** Format: uuid */
@@ -4697,7 +4697,7 @@ export interface components {
             /** Format: uuid */
             actorId: string;
             requestId: string;
-            /** @description Null without the permission `authorization:read-notes` for all that the answer may be about. */
+            /** @description Null without the permission `authorization:read-notes` for all records that the answer may concern. */
             reason: string | null;
             totalUnitsAfter: number;
             usedUnitsAfter: number;
@@ -4714,7 +4714,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description Says that on the dates from the first to the last the weekly hours do not hold but these, and none where there are none. Of exceptions for the same date one without hours decides; otherwise the hours of all of them hold. */
+        /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         Exception: {
             /** Format: date */
             startDate: string;
@@ -4725,7 +4725,7 @@ export interface components {
             endDate: string;
             hours: components["schemas"]["Hours"][];
         };
-        /** @description Says that on the dates from the first to the last the weekly hours do not hold but these, and none where there are none. Of exceptions for the same date one without hours decides; otherwise the hours of all of them hold. */
+        /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         ExceptionInput: {
             /** Format: date */
             startDate: string;
@@ -4765,41 +4765,41 @@ export interface components {
             totalUnits: number;
             /** @description Consumed by sessions. */
             usedUnits: number;
-            /** @description Reserved for what has not happened yet. */
+            /** @description Reserved for future sessions. */
             scheduledUnits: number;
             /** @description Remaining: neither used nor scheduled. */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
             bookedPercent: number | null;
-            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
-            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
-             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
-             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
             /** @description Until the last day; 0 on it. */
             daysLeft: number;
-            /** @description 14, 30 or 60: it ends within so many days; null: later. */
+            /** @description 14, 30 or 60: it ends within that many days; null: later. */
             band: number | null;
             /**
              * Format: uuid
-             * @description The authorization that takes its place; null: there is none.
+             * @description The authorization that replaces it; null: none.
              */
             renewalId: string | null;
         };
@@ -4809,22 +4809,22 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description All patients of a user. */
+        /** @description familyBody lists the patients of a user. */
         Family: {
             data: components["schemas"]["Guardianship"][];
         };
-        /** @description A calendar feed as clients see it. */
+        /** @description A calendar feed in API responses. */
         Feed: {
             /** Format: uuid */
             id: string;
             /**
              * Format: uuid
-             * @description Null: it is a patient's.
+             * @description Null: a patient's feed.
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description Null: it is a practitioner's.
+             * @description Null: a practitioner's feed.
              */
             patientId: string | null;
             /** Format: uuid */
@@ -4832,44 +4832,44 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
-        /** @description All calendar feeds of an organization. */
+        /** @description feedsBody has all calendar feeds of an organization. */
         Feeds: {
             data: components["schemas"]["Feed"][];
         };
-        /** @description One wrong field of a request, by its JSON path. */
+        /** @description One invalid field of a request, identified by its JSON path. */
         Field: {
             field: string;
             code: string;
             message: string;
         };
-        /** @description One way in which a trail is not what it should be. */
+        /** @description One problem of a trail. */
         Finding: {
             /** Format: uuid */
             organizationId: string;
-            /** @description Which rule is broken, see Service.Verify. */
+            /** @description The violated rule, see Service.Verify. */
             check: string;
-            /** @description In the chain, where it is about one. */
+            /** @description In the chain, if the problem has one. */
             position?: number;
-            /** @description Of the event, where it is about one. */
+            /** @description Of the event, if the problem has one. */
             sequence?: number;
             expected: string;
             found: string;
         };
-        /** @description Says what a verification looked at and found. */
+        /** @description The result of a verification. */
         Findings: {
             ok: boolean;
-            /** @description That are sealed. */
+            /** @description Number of sealed events. */
             events: number;
-            /** @description For their seal. */
+            /** @description Number of unsealed events. */
             waiting: number;
-            /** @description By the retention, up to the newest checkpoints. */
+            /** @description Removed old events, up to the newest checkpoints. */
             removed: number;
             heads: components["schemas"]["Head"][];
             problemCount: number;
             /** @description The first 100. */
             problems: components["schemas"]["Finding"][];
         };
-        /** @description You do not have the permission that this needs. */
+        /** @description You do not have the permission for this. */
         ForbiddenProblem: {
             type: string;
             title: string;
@@ -4889,13 +4889,13 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             permission: string;
         };
-        /** @description An emergency grant as clients see it. */
+        /** @description An emergency grant in the API. */
         Grant: {
             /** Format: uuid */
             id: string;
             /**
              * Format: uuid
-             * @description Who took it.
+             * @description The user who took it.
              */
             userId: string;
             /** Format: uuid */
@@ -4905,7 +4905,7 @@ export interface components {
             grantedAt: string;
             /** Format: date-time */
             expiresAt: string;
-            /** @description At this moment. */
+            /** @description Whether it applies now. */
             open: boolean;
             /** Format: date-time */
             revokedAt: string | null;
@@ -4915,17 +4915,17 @@ export interface components {
             reviewedAt: string | null;
             /** Format: uuid */
             reviewedBy: string | null;
-            /** @description Null: it was not reviewed. */
+            /** @description Null: not reviewed. */
             justified: boolean | null;
             reviewNote: string | null;
         };
-        /** @description An emergency grant once something has changed it. It leaves the system, so it names no patient, and has no reason: GET /emergency-grants/{id} has both. */
+        /** @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both. */
         GrantChange: {
             /** Format: uuid */
             grantId: string;
             /**
              * Format: uuid
-             * @description Who took it.
+             * @description The user who took it.
              */
             userId: string;
             /** Format: date-time */
@@ -4939,7 +4939,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description The appointment is a group's, and is not cancelled for the sake of one patient. */
+        /** @description The appointment has several patients and cannot be cancelled because of one of them. */
         GroupAppointmentProblem: {
             type: string;
             title: string;
@@ -4979,7 +4979,7 @@ export interface components {
              */
             grantedBy: string;
         };
-        /** @description The patient is not one of this user's. */
+        /** @description This user has no access to this patient's records as a patient or guardian. */
         GuardianshipNotFoundProblem: {
             type: string;
             title: string;
@@ -4995,23 +4995,23 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description How far a chain has come. Keep a copy elsewhere: a trail that still has this hash at this position has not been changed up to there. */
+        /** @description The last position and hash of a chain. Keep a copy elsewhere: if the trail still has this hash at this position, it is unchanged up to there. */
         Head: {
             /** Format: uuid */
             organizationId: string;
             position: number;
             hash: string;
         };
-        /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
+        /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         Hours: {
-            /** @description 00:00 where it is not given. */
+            /** @description Default: 00:00. */
             from: string;
             /** @description After From; 24:00 is the end of the day. */
             to: string;
         };
-        /** @description The part of a day from a wall-clock time to a later one: what goes on past midnight are hours of two days. */
+        /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         HoursInput: {
-            /** @description 00:00 where it is not given. */
+            /** @description Default: 00:00. */
             from?: string;
             /** @description After From; 24:00 is the end of the day. */
             to?: string;
@@ -5035,52 +5035,52 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         IdentityProviderChangedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.changed";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["ProviderChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         IdentityProviderLinkRequestedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.link-requested";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["ProviderLinkChange"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         IdentityProviderLinkedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.linked";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["ProviderLinkChange"];
         };
-        /** @description The identity provider does not answer. Try again soon. */
+        /** @description The identity provider does not answer. Try again shortly. */
         IdentityProviderUnavailableProblem: {
             type: string;
             title: string;
@@ -5099,36 +5099,36 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description One thing that has happened, as readers and webhooks see it. */
+        /** @description One event of an organization's stream. */
         IdentityProviderUnlinkedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 of a test event. */
+            /** @description In the organization's stream, from 1 on; 0 for a test event. */
             id: number;
             /** @constant */
             type: "identity-provider.unlinked";
             /**
              * Format: uuid
-             * @description What it happened to.
+             * @description The changed record.
              */
             subjectId: string;
             /** Format: date-time */
             occurredAt: string;
             data: components["schemas"]["ProviderLinkChange"];
         };
-        /** @description What a change would mean for what is booked. */
+        /** @description The effect of a change on booked appointments. */
         Impact: {
-            /** @description Those that would be stranded, in the order of their times. */
+            /** @description The stranded bookings, sorted by start. */
             bookings: components["schemas"]["StrandedBooking"][];
-            /** @description Which they hold. */
+            /** @description Held by the stranded bookings. */
             units: number;
-            /** @description As it would be. */
+            /** @description After the change. */
             totalUnits: number;
-            /** @description As it is. */
+            /** @description Before the change. */
             usedUnits: number;
-            /** @description As it is, those bookings included. */
+            /** @description Before the change, including the stranded bookings. */
             scheduledUnits: number;
-            /** @description Which the total would lack even without those bookings. */
+            /** @description Units that the total would lack even without the stranded bookings. */
             missingUnits: number;
-            /** @description Outside the dates, and of no appointment that is still to take place: to be settled by themselves. */
+            /** @description Reservations outside the dates without a SCHEDULED appointment; settle these separately. */
             otherReservations: number;
         };
         ImpactRequest: {
@@ -5140,7 +5140,7 @@ export interface components {
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
-        /** @description Fewer units are reserved than were to be released. */
+        /** @description More units were to be released than are reserved. */
         InsufficientReservedUnitsProblem: {
             type: string;
             title: string;
@@ -5161,7 +5161,7 @@ export interface components {
             reserved: number;
             requested: number;
         };
-        /** @description The authorization has not enough units available. */
+        /** @description The authorization does not have enough units available. */
         InsufficientUnitsProblem: {
             type: string;
             title: string;
@@ -5207,7 +5207,7 @@ export interface components {
              */
             endsOn: string | null;
         };
-        /** @description InsuranceChange changes what is given of a coverage. Whom it covers, and by whom, does not change: that would be another coverage. */
+        /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
             memberNumber?: string;
             /** Format: date */
@@ -5215,7 +5215,7 @@ export interface components {
             /** Format: date */
             endsOn?: string | null;
         };
-        /** @description There is no such insurance. */
+        /** @description Coverage not found. */
         InsuranceNotFoundProblem: {
             type: string;
             title: string;
@@ -5256,7 +5256,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An invitation as clients see it. */
+        /** @description An invitation in the API. */
         Invitation: {
             /** Format: uuid */
             id: string;
@@ -5276,21 +5276,21 @@ export interface components {
             expiresAt: string;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not accepted.
              */
             acceptedAt: string | null;
             /**
              * Format: uuid
-             * @description Who it became.
+             * @description The user that was created.
              */
             userId: string | null;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not revoked.
              */
             revokedAt: string | null;
         };
-        /** @description The invitation was accepted: there is a user now. */
+        /** @description The invitation has been accepted, and the user exists. */
         InvitationAcceptedProblem: {
             type: string;
             title: string;
@@ -5306,7 +5306,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description There is no such invitation, or it holds no more. */
+        /** @description Invitation not found, or no longer valid. */
         InvitationNotFoundProblem: {
             type: string;
             title: string;
@@ -5328,7 +5328,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description An invitation that was just made. */
+        /** @description A new invitation with its token. */
         InvitationWithToken: {
             /** Format: uuid */
             id: string;
@@ -5348,23 +5348,23 @@ export interface components {
             expiresAt: string;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not accepted.
              */
             acceptedAt: string | null;
             /**
              * Format: uuid
-             * @description Who it became.
+             * @description The user that was created.
              */
             userId: string | null;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not revoked.
              */
             revokedAt: string | null;
-            /** @description A secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then invite again. */
+            /** @description A secret. It is null if the request is repeated with its Idempotency-Key, because it is not stored; then create another invitation. */
             token: string | null;
         };
-        /** @description An API key as clients see it. */
+        /** @description An API key in the API. */
         Key: {
             /** Format: uuid */
             id: string;
@@ -5390,14 +5390,14 @@ export interface components {
             expiresAt: string | null;
             /**
              * Format: date-time
-             * @description Null: not yet; about a minute late.
+             * @description Null: not yet; up to a minute late.
              */
             lastUsedAt: string | null;
             /** Format: uuid */
             revokedBy: string | null;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not revoked.
              */
             revokedAt: string | null;
         };
@@ -5464,7 +5464,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A link request as clients see it. */
+        /** @description A link request in the API. */
         LinkRequest: {
             /** Format: uuid */
             id: string;
@@ -5502,7 +5502,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description The request cannot be understood. */
+        /** @description The request is malformed. */
         MalformedRequestProblem: {
             type: string;
             title: string;
@@ -5536,7 +5536,7 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
-        /** @description What was counted since the program started. */
+        /** @description MetricsSnapshot holds the counts since the program started. */
         MetricsSnapshot: {
             /** @description Operations that committed after at least one retry. */
             retries: number;
@@ -5570,20 +5570,20 @@ export interface components {
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description The first service date, also one that is past; today where it is not given.
+             * @description The first service date, which may be in the past; default: today.
              */
             from?: string | null;
-            /** @description For the ledgers of both. */
+            /** @description Stored in the ledgers of both authorizations. */
             reason?: string | null;
         };
-        /** @description What moving bookings would come to. */
+        /** @description The result of a preview. */
         MovePreview: {
-            /** @description Nothing stands against any of them. */
+            /** @description No booking breaks a rule. */
             movable: boolean;
-            /** @description Each of them, in the order of their times. */
+            /** @description Sorted by start. */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description Not every booking can move to the other authorization, so none does. */
+        /** @description Some bookings cannot move to the other authorization, so none was moved. */
         MoveRefusedProblem: {
             type: string;
             title: string;
@@ -5601,20 +5601,20 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Every one, also those that nothing stands against. */
+            /** @description All of them, including those that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description What became of the bookings. */
+        /** @description movedBody has the moved bookings. */
         Moved: {
             /** Format: uuid */
             authorizationId: string;
             /** Format: uuid */
             toAuthorizationId: string;
-            /** @description How many bookings. */
+            /** @description The number of bookings. */
             moved: number;
-            /** @description Which they hold on the other authorization. */
+            /** @description Held on the other authorization. */
             units: number;
-            /** @description Each of them, in the order of their times. */
+            /** @description Sorted by start. */
             occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A session as its user sees it. */
@@ -5651,28 +5651,28 @@ export interface components {
         MySessions: {
             data: components["schemas"]["MySession"][];
         };
-        /** @description A calendar feed that was just made. */
+        /** @description A new calendar feed. */
         NewFeed: {
             /** Format: uuid */
             id: string;
             /**
              * Format: uuid
-             * @description Null: it is a patient's.
+             * @description Null: a patient's feed.
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description Null: it is a practitioner's.
+             * @description Null: a practitioner's feed.
              */
             patientId: string | null;
             /** Format: uuid */
             createdBy: string;
             /** Format: date-time */
             createdAt: string;
-            /** @description The link's on this server: a secret. It is null where the request is repeated with its Idempotency-Key, since it is kept nowhere: then revoke the feed and make another. */
+            /** @description The path of the link on this server: a secret. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case revoke the feed and create another. */
             path: string | null;
         };
-        /** @description What a person enters of a coverage. */
+        /** @description The request for a coverage. */
         NewInsurance: {
             /** Format: uuid */
             patientId: string;
@@ -5684,13 +5684,13 @@ export interface components {
             /** Format: date */
             endsOn?: string | null;
         };
-        /** @description What is told of somebody who is invited. */
+        /** @description The request for an invitation. */
         NewInvitation: {
             email: string;
             name: string;
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
         };
-        /** @description An API key that was just made. */
+        /** @description A new API key with its text. */
         NewKey: {
             /** Format: uuid */
             id: string;
@@ -5716,14 +5716,14 @@ export interface components {
             expiresAt: string | null;
             /**
              * Format: date-time
-             * @description Null: not yet; about a minute late.
+             * @description Null: not yet; up to a minute late.
              */
             lastUsedAt: string | null;
             /** Format: uuid */
             revokedBy: string | null;
             /**
              * Format: date-time
-             * @description Null: it was not.
+             * @description Null: not revoked.
              */
             revokedAt: string | null;
             key: string | null;
@@ -5739,12 +5739,12 @@ export interface components {
             /** @description Limits where the key may be used from: CIDR or single addresses, IPv4 or IPv6; none: anywhere. */
             networks?: string[];
         };
-        /** @description What a person enters of an organization. The settings of its appointments begin with their defaults, and the services that may run together with those of Service.ServicePairs. */
+        /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
             name: string;
             timeZone: string;
         };
-        /** @description What a person enters of a patient. */
+        /** @description The request for a patient. */
         NewPatient: {
             firstName: string;
             lastName: string;
@@ -5760,12 +5760,12 @@ export interface components {
              */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description What a person enters of a payer. */
+        /** @description The request for a payer. */
         NewPayer: {
             name: string;
             payerCode?: string | null;
             /**
-             * @description On all days; empty: RoundUp.
+             * @description For all days; empty: RoundUp.
              * @enum {string}
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
@@ -5775,7 +5775,7 @@ export interface components {
              */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
-        /** @description What a person enters of a practitioner. */
+        /** @description The request for a practitioner. */
         NewPractitioner: {
             firstName: string;
             lastName: string;
@@ -5788,12 +5788,12 @@ export interface components {
              */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description What a person enters of a service code. */
+        /** @description The request for a service code. */
         NewServiceCode: {
             code: string;
             description: string;
             /**
-             * @description Empty: that which the code has with payers, DIRECT for other codes.
+             * @description Empty: the lane that payers assign to the code, DIRECT for other codes.
              * @enum {string}
              */
             lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
@@ -5803,14 +5803,14 @@ export interface components {
             /** @description Nil: true. */
             active?: boolean | null;
         };
-        /** @description What a person enters of a webhook. */
+        /** @description The request for a webhook. */
         NewWebhook: {
             url: string;
             types?: string[];
             /** @description Nil: true. */
             active?: boolean | null;
         };
-        /** @description There is no identity provider here. */
+        /** @description No identity provider is set up here. */
         NoIdentityProviderProblem: {
             type: string;
             title: string;
@@ -5827,7 +5827,7 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
         };
         NoOpAnswer: {
-            /** @description As asked for. */
+            /** @description As requested. */
             units: number;
         };
         NoOpRequest: {
@@ -5837,7 +5837,7 @@ export interface components {
             /** Format: date */
             serviceDate?: string | null;
         };
-        /** @description There is no second factor. */
+        /** @description No second factor is set up. */
         NoSecondFactorProblem: {
             type: string;
             title: string;
@@ -5859,7 +5859,7 @@ export interface components {
         NoShowRequest: {
             reason?: string | null;
         };
-        /** @description What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon. */
+        /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
         NotRecordedProblem: {
             type: string;
             title: string;
@@ -5895,7 +5895,7 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
             field: string;
         };
-        /** @description What a request came to for one appointment of a series. */
+        /** @description The result of a request for one appointment of a series. */
         Occurrence: {
             /** Format: date-time */
             startTime: string;
@@ -5906,7 +5906,7 @@ export interface components {
              * @description Null: not booked.
              */
             appointmentId: string | null;
-            /** @description Of all its patients; where bookings move, of the one whose authorization it is. */
+            /** @description Of all patients; in a transfer, of the patient whose authorization changes. */
             units: number;
             /** @description The rules that it breaks; empty: it is accepted. */
             reasons: components["schemas"]["Reason"][];
@@ -5920,9 +5920,9 @@ export interface components {
         };
         /** @description Free times of a practitioner. */
         Openings: {
-            /** @description Says whether anything is known of when the practitioner works; if not, there are no openings. */
+            /** @description Whether availability has been set for the practitioner. If not, there are no openings. */
             availabilityKnown: boolean;
-            /** @description In the order of their starts. */
+            /** @description Sorted by start. */
             data: components["schemas"]["Opening"][];
         };
         /** @description The counts of one operation. */
@@ -5938,25 +5938,25 @@ export interface components {
             unavailable: number;
             ambiguousResolved: number;
             ambiguousUnresolved: number;
-            /** @description How many operations took 1, 2, 3, … attempts. */
+            /** @description Number of operations by number of attempts. */
             attempts: {
                 [key: string]: number;
             };
             sleptSeconds: number;
             retriedAttempts: components["schemas"]["RetriedAttempt"][];
         };
-        /** @description A practice: the owner of everything else. */
+        /** @description A practice. All other records belong to one. */
         Organization: {
             /** Format: uuid */
             id: string;
             name: string;
             /** @description An IANA name, such as America/New_York. */
             timeZone: string;
-            /** @description An appointment is cancelled late when fewer hours are left until its start; 0 to 720. */
+            /** @description A cancellation is late if fewer hours are left until the start; 0 to 720. */
             lateCancelHours: number;
-            /** @description Whether units stay used when a patient does not come, for payers that pay for it. */
+            /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes: boolean;
-            /** @description How many hours after its end a session can be changed; later, addenda only; 0 to 8760. */
+            /** @description Hours after its end during which a session can be changed; afterwards only addenda; 0 to 8760. */
             sessionEditHours: number;
             /** @description An appointment can be started at most this many minutes before its booked start; 0 to 1440. */
             earlyStartMinutes: number;
@@ -5971,12 +5971,12 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
         };
-        /** @description OrganizationChange changes what is given of an organization. */
+        /** @description OrganizationChange changes the given fields of an organization. */
         OrganizationChange: {
             name?: string;
             timeZone?: string;
             /**
-             * @description Decides about the service dates of appointments that start on another date in a new time zone: MOVE gives them the new date, KEEP leaves them unchanged.
+             * @description Decides about the service dates of appointments that start on another date in a new time zone. MOVE gives them the new date, KEEP leaves them unchanged.
              * @enum {string}
              */
             serviceDates?: "MOVE" | "KEEP";
@@ -5986,7 +5986,7 @@ export interface components {
             earlyStartMinutes?: number;
             confirmLengthFactor?: number;
         };
-        /** @description There is no such organization. */
+        /** @description Organization not found. */
         OrganizationNotFoundProblem: {
             type: string;
             title: string;
@@ -6029,7 +6029,7 @@ export interface components {
             /** @description With an account that matches the password. */
             organizations: components["schemas"]["OrganizationToChoose"][];
         };
-        /** @description OrganizationSwitch disables an organization, or enables it. */
+        /** @description OrganizationSwitch disables or enables an organization. */
         OrganizationSwitch: {
             disabled: boolean;
         };
@@ -6039,7 +6039,7 @@ export interface components {
             id: string;
             name: string;
         };
-        /** @description The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key. */
+        /** @description The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key. */
         OutcomeUnknownProblem: {
             type: string;
             title: string;
@@ -6058,7 +6058,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The service date is not within the authorization. */
+        /** @description The service date is outside the authorization's dates. */
         OutsideAuthorizationDatesProblem: {
             type: string;
             title: string;
@@ -6083,7 +6083,7 @@ export interface components {
             /** Format: date */
             endDate: string;
         };
-        /** @description Nobody disables the organization that they belong to: they could not enable it any more. */
+        /** @description You cannot disable your own organization, because you could not enable it again. */
         OwnOrganizationProblem: {
             type: string;
             title: string;
@@ -6118,7 +6118,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Your own second factor is turned off with your password and a code, or taken away by somebody else. */
+        /** @description Turn your own second factor off with your password and a code, or ask another administrator to remove it. */
         OwnSecondFactorProblem: {
             type: string;
             title: string;
@@ -6148,15 +6148,15 @@ export interface components {
              * @description Null: its time has never been long enough for a unit.
              */
             reservationId: string | null;
-            /** @description Of the booked time; once it is completed, of the actual time. */
+            /** @description Of the booked time; after completion, of the actual time. */
             units: number;
-            /** @description Likewise. */
+            /** @description Of the booked time; after completion, of the actual time. */
             minutes: number;
-            /** @description How long a unit is. */
+            /** @description The length of a unit. */
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
-        /** @description The caller's password as it is, and as it is to be. */
+        /** @description The caller's current password and the new one. */
         PasswordChange: {
             currentPassword: string;
             newPassword: string;
@@ -6185,7 +6185,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Somebody who is, or was, in the organization's care. */
+        /** @description A person who is, or was, in the organization's care. */
         Patient: {
             /** Format: uuid */
             id: string;
@@ -6206,7 +6206,7 @@ export interface components {
             /** @enum {string} */
             status: "ACTIVE" | "INACTIVE";
         };
-        /** @description PatientChange changes what is given of a patient. */
+        /** @description PatientChange changes the given fields of a patient. */
         PatientChange: {
             firstName?: string;
             lastName?: string;
@@ -6216,7 +6216,7 @@ export interface components {
             /** @enum {string} */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description There is no such patient. */
+        /** @description Patient not found. */
         PatientNotFoundProblem: {
             type: string;
             title: string;
@@ -6232,7 +6232,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The patient has another appointment at that time that cannot run beside this one. */
+        /** @description The patient has another appointment at that time, and the two services cannot run together. */
         PatientOverlapProblem: {
             type: string;
             title: string;
@@ -6265,9 +6265,9 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description patientSearch comes in a body: names and numbers of patients do not belong in URLs, which end up in logs and histories. */
+        /** @description A request body: names and numbers of patients do not belong in URLs, which are logged and stored in browser histories. */
         PatientSearch: {
-            /** @description How it begins. */
+            /** @description Its beginning. */
             lastName?: string;
             medicalRecordNumber?: string;
             /** Format: date */
@@ -6275,7 +6275,7 @@ export interface components {
             /** @enum {string} */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description Who pays for services: an insurer, a Medicaid programme, a family. */
+        /** @description Payer pays for services: an insurer, a Medicaid program, a family. */
         Payer: {
             /** Format: uuid */
             id: string;
@@ -6288,19 +6288,19 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
             name: string;
-            /** @description How claims name the payer. */
+            /** @description The payer's id in claims. */
             payerCode: string | null;
             /**
-             * @description That of the rule in force today, in the organization's time zone.
+             * @description Today's rule, in the organization's time zone.
              * @enum {string}
              */
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
-            /** @description In the order of their first days; each counts until the next one. */
+            /** @description Sorted by first day; each applies until the next one. */
             roundingRules: components["schemas"]["RoundingRule"][];
             /** @description MONDAY to SUNDAY. */
             weekStartsOn: string;
         };
-        /** @description PayerChange changes what is given of a payer. Another way of rounding makes a rule that counts from a day on, today or later; rules that have begun stay. */
+        /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
             name?: string;
             payerCode?: string | null;
@@ -6308,13 +6308,13 @@ export interface components {
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
              * Format: date
-             * @description The first day on which the rounding counts; not given: today in the organization's time zone.
+             * @description The first day of the new rounding; not given: today in the organization's time zone.
              */
             roundingFrom?: string;
             /** @enum {string} */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
-        /** @description There is no such payer. */
+        /** @description Payer not found. */
         PayerNotFoundProblem: {
             type: string;
             title: string;
@@ -6336,7 +6336,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description An API key cannot do this: it is for people who have signed in. */
+        /** @description An API key cannot do this. Sign in as a user. */
         PeopleOnlyProblem: {
             type: string;
             title: string;
@@ -6355,12 +6355,12 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A permission set as clients see it. */
+        /** @description A permission set in the API. */
         PermissionSet: {
             /** @enum {string} */
             role: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
             shipped: boolean;
-            /** @description In the order of the document of roles. */
+            /** @description Sorted as in docs/roles.md. */
             permissions: components["schemas"]["SetGrant"][];
             /** @description Counts the organization's changes; 0: none. */
             version: number;
@@ -6375,15 +6375,15 @@ export interface components {
              */
             changedBy: string | null;
         };
-        /** @description All permission sets of an organization. */
+        /** @description permissionSetsBody lists the permission sets of an organization. */
         PermissionSets: {
             data: components["schemas"]["PermissionSet"][];
-            /** @description Says for which records each permission can be held at all, widest first. */
+            /** @description Lists the scopes that each permission can have, widest first. */
             possible: {
                 [key: string]: string[];
             };
         };
-        /** @description Somebody who renders services. */
+        /** @description A person who renders services. */
         Practitioner: {
             /** Format: uuid */
             id: string;
@@ -6400,12 +6400,12 @@ export interface components {
             licenseNumber: string | null;
             /** @description Unique in the organization, see ValidNPI. */
             npi: string | null;
-            /** @description In the order of their codes. */
+            /** @description Sorted by code. */
             credentials: components["schemas"]["Credential"][];
             /** @enum {string} */
             status: "ACTIVE" | "INACTIVE";
         };
-        /** @description PractitionerChange changes what is given of a practitioner. Credentials are replaced as a whole. */
+        /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
             firstName?: string;
             lastName?: string;
@@ -6415,7 +6415,7 @@ export interface components {
             /** @enum {string} */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description Another user is this practitioner already. */
+        /** @description This practitioner already belongs to another user. */
         PractitionerHasUserProblem: {
             type: string;
             title: string;
@@ -6455,7 +6455,7 @@ export interface components {
             /** Format: uuid */
             practitionerId: string;
         };
-        /** @description There is no such practitioner. */
+        /** @description Practitioner not found. */
         PractitionerNotFoundProblem: {
             type: string;
             title: string;
@@ -6507,7 +6507,7 @@ export interface components {
         PreviewAnswer: {
             allowed: boolean;
             refusal: components["schemas"]["Refusal"] | null;
-            /** @description As it would be afterwards. */
+            /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
             consumedUnits: number;
             missingUnits: number;
@@ -6519,9 +6519,9 @@ export interface components {
             authorizationId?: string | null;
             /** Format: uuid */
             practitionerId?: string | null;
-            /** @description In the place of patientId and authorizationId. */
+            /** @description Instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description In the place of practitionerId. */
+            /** @description Instead of practitionerId. */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
@@ -6536,11 +6536,11 @@ export interface components {
              */
             endTime: string;
             notes?: string | null;
-            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20: the appointment is the first of a series. */
+            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /**
              * Format: uuid
-             * @description An appointment that would change to this; its patients and service cannot change.
+             * @description The appointment to change; its patients and service cannot change.
              */
             appointmentId?: string | null;
         };
@@ -6549,7 +6549,7 @@ export interface components {
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description The first service date, also one that is past; today where it is not given.
+             * @description The first service date, which may be in the past; default: today.
              */
             from?: string | null;
         };
@@ -6565,26 +6565,26 @@ export interface components {
             /** @enum {string} */
             remainder?: "release" | "keep";
         };
-        /** @description One way in which an authorization's books do not agree. */
+        /** @description One inconsistency in an authorization's books. */
         Problem: {
             /** Format: uuid */
             organizationId: string;
             /** Format: uuid */
             authorizationId: string;
-            /** @description Which rule is broken, see Service.Verify. */
+            /** @description The broken rule; see Service.Verify. */
             check: string;
-            /** @description Of the entry, where it is about one. */
+            /** @description Of the entry, if the problem is about one. */
             sequence?: number;
             reservationId?: string;
-            /** @description What the rest of the books says it should be. */
+            /** @description The value that follows from the rest of the books. */
             expected: string;
             found: string;
         };
-        /** @description An identity provider as clients see it. */
+        /** @description An identity provider in the API. */
         Provider: {
             issuer: string;
             clientId: string;
-            /** @description To be entered at the provider as redirect URI. */
+            /** @description The redirect URI to register with the provider. */
             callbackUrl: string;
             /** @description Counts every change, starting with 1. */
             version: number;
@@ -6641,12 +6641,12 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
         };
         ProviderRequest: {
-            /** @description Its name for itself, to the letter: an https URL. */
+            /** @description The provider's exact issuer, an https URL. */
             issuer: string;
             clientId: string;
             clientSecret: string;
         };
-        /** @description Too many requests wait for the database at the moment. Nothing has been changed; try again soon. */
+        /** @description Too many requests are waiting for the database. Nothing has been changed; try again soon. */
         QueueFullProblem: {
             type: string;
             title: string;
@@ -6665,7 +6665,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Too many requests came in a short time. This one has not been looked at; try again in a moment. */
+        /** @description Too many requests in a short time. This request was not processed; try again in a moment. */
         RateLimitedProblem: {
             type: string;
             title: string;
@@ -6683,17 +6683,17 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Whose limit it was, as RateLimit-Policy calls it. */
+            /** @description The exceeded limit, as named in RateLimit-Policy. */
             policy: string;
         };
-        /** @description One of several rules that stand against a request. */
+        /** @description One of the rules that a refused request breaks. */
         Reason: {
             code: string;
             detail: string;
             /** @description As in the problem document of that code. */
             details: unknown;
         };
-        /** @description After too many wrong codes those of the app are not looked at any more. A recovery code is needed. */
+        /** @description Too many wrong codes. Enter a recovery code instead. */
         RecoveryCodeRequiredProblem: {
             type: string;
             title: string;
@@ -6713,10 +6713,10 @@ export interface components {
             alternatives?: components["schemas"]["Alternatives"];
         };
         RecoveryCodes: {
-            /** @description Each good once. */
+            /** @description Each works once. */
             recoveryCodes: string[] | null;
         };
-        /** @description The refresh token does not hold, or not any more. Sign in again. */
+        /** @description The refresh token is invalid or expired. Sign in again. */
         RefreshRefusedProblem: {
             type: string;
             title: string;
@@ -6735,7 +6735,7 @@ export interface components {
         RefreshRequest: {
             refreshToken: string;
         };
-        /** @description What the problem document would say. */
+        /** @description refusalBody has the error that the operation would return. */
         Refusal: {
             code: string;
             detail: string;
@@ -6773,7 +6773,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A reservation as clients see it. */
+        /** @description A reservation in API responses. */
         Reservation: {
             /** Format: uuid */
             id: string;
@@ -6782,7 +6782,7 @@ export interface components {
             units: number;
             consumedUnits: number;
             releasedUnits: number;
-            /** @description It holds units: some are left, and it has not expired. */
+            /** @description Some units are left, and it has not expired. */
             open: boolean;
             /** Format: date */
             serviceDate: string;
@@ -6796,7 +6796,7 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
         };
-        /** @description The reservation is settled only through its appointment. */
+        /** @description The reservation belongs to an appointment and can only be settled through it. */
         ReservationBelongsToAppointmentProblem: {
             type: string;
             title: string;
@@ -6817,7 +6817,7 @@ export interface components {
             /** Format: uuid */
             appointmentId: string;
         };
-        /** @description The reservation holds no units any more. */
+        /** @description The reservation no longer holds any units. */
         ReservationClosedProblem: {
             type: string;
             title: string;
@@ -6841,7 +6841,7 @@ export interface components {
             releasedUnits: number;
             expired: boolean;
         };
-        /** @description There is no such reservation on this authorization. */
+        /** @description Reservation not found on this authorization. */
         ReservationNotFoundProblem: {
             type: string;
             title: string;
@@ -6909,7 +6909,7 @@ export interface components {
         };
         /** @description RetriedAttempt counts attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
-            /** @description Nothing where the connection broke. */
+            /** @description Empty if the connection broke. */
             sqlState: string;
             phase: string;
             count: number;
@@ -6918,7 +6918,7 @@ export interface components {
             justified: boolean;
             note?: string | null;
         };
-        /** @description There is no such role whose permissions could be changed. */
+        /** @description Role not found, or its permissions cannot be changed. */
         RoleNotFoundProblem: {
             type: string;
             title: string;
@@ -6943,17 +6943,17 @@ export interface components {
              */
             apiKeyOwnerId?: string | null;
         };
-        /** @description The payer's rule by which units were computed. */
+        /** @description The payer's rounding rule that was used. */
         Rounding: {
             /** @enum {string} */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
              * Format: date
-             * @description Since when it counts.
+             * @description The first day on which the rule applies.
              */
             startsOn: string;
         };
-        /** @description A way of rounding from a day on, until another one follows. */
+        /** @description A rounding rule that applies from a day until the next rule begins. */
         RoundingRule: {
             /**
              * Format: date
@@ -6982,25 +6982,25 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description What a user sees of their own second factor. */
+        /** @description The status of the caller's second factor. */
         SecondFactor: {
             on: boolean;
             /**
              * Format: date-time
-             * @description Null: it is not on.
+             * @description Null: it is off.
              */
             since: string | null;
-            /** @description That are good. */
+            /** @description Number of unused codes. */
             recoveryCodesLeft: number;
             /**
              * Format: date-time
-             * @description One was begun, and waits for its first code; null: none.
+             * @description When a started enrolment expires; null: none.
              */
             confirmUntil: string | null;
-            /** @description The organization asks for one of those who sign in by password. */
+            /** @description Whether the organization requires it for sign-ins with a password. */
             required: boolean;
         };
-        /** @description Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else. */
+        /** @description Your organization requires a second factor. Set one up before you continue. */
         SecondFactorMissingProblem: {
             type: string;
             title: string;
@@ -7019,7 +7019,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description No second factor was begun that could be confirmed, or more than 15 minutes ago. */
+        /** @description Setting up a second factor was not started, or was started more than 15 minutes ago. */
         SecondFactorNotBegunProblem: {
             type: string;
             title: string;
@@ -7035,7 +7035,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description You have a second factor already. */
+        /** @description You already have a second factor. */
         SecondFactorOnProblem: {
             type: string;
             title: string;
@@ -7051,7 +7051,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The password is right. Now the code that the authenticator app shows is needed, or a recovery code. */
+        /** @description The password is right. Enter the code from your authenticator app, or a recovery code. */
         SecondFactorRequiredProblem: {
             type: string;
             title: string;
@@ -7070,7 +7070,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The code is not right, or was used before: each is good once. */
+        /** @description The code is wrong or was used before. Each code works once. */
         SecondFactorWrongProblem: {
             type: string;
             title: string;
@@ -7089,7 +7089,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Not every appointment of the series can be as asked, so none is. */
+        /** @description Some appointments of the series break a rule, so none was booked or changed. */
         SeriesRefusedProblem: {
             type: string;
             title: string;
@@ -7107,10 +7107,10 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Every one, also those that nothing stands against. */
+            /** @description All of them, including those that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description A service as payers name it, such as 97153. Codes are open: an organization enters the ones that its payers use. */
+        /** @description The code of a service, such as 97153. The set of codes is open: an organization enters those that its payers use. */
         ServiceCode: {
             /** Format: uuid */
             id: string;
@@ -7124,21 +7124,21 @@ export interface components {
             updatedAt: string;
             /** @description Unique in the organization. */
             code: string;
-            /** @description A short label of one's own. */
+            /** @description A short label of the organization. */
             description: string;
             /**
              * @description A patient has one appointment at a time in each lane.
              * @enum {string}
              */
             lane: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
-            /** @description How long one unit is, 1 to 1440. */
+            /** @description Length of a unit, 1 to 1440. */
             unitMinutes: number;
-            /** @description Any of these is enough, in order; none: no one is needed. */
+            /** @description Sorted; one of them is enough; none: no credential required. */
             requiredCredentials: string[];
             /** @description Whether it is still in use. */
             active: boolean;
         };
-        /** @description ServiceCodeChange changes what is given of a service code. Required credentials are replaced as a whole. */
+        /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
             code?: string;
             description?: string;
@@ -7148,7 +7148,7 @@ export interface components {
             requiredCredentials?: string[];
             active?: boolean;
         };
-        /** @description There is no such service code. */
+        /** @description Service code not found. */
         ServiceCodeNotFoundProblem: {
             type: string;
             title: string;
@@ -7170,7 +7170,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description There is already a service code with this code. */
+        /** @description Another service code has this code. */
         ServiceCodeTakenProblem: {
             type: string;
             title: string;
@@ -7228,22 +7228,22 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Every one, also those that nothing stands against. */
+            /** @description All of them, including those that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        /** @description A pair of services of different lanes that may overlap for one patient. The order of the codes makes no difference. */
         ServicePair: {
             code: string;
             otherCode: string;
         };
-        /** @description The codes of two services of different lanes that may take place at the same time for one patient. The order of the codes makes no difference. */
+        /** @description A pair of services of different lanes that may overlap for one patient. The order of the codes makes no difference. */
         ServicePairInput: {
             code: string;
             otherCode: string;
         };
         /** @description All the pairs of an organization. */
         ServicePairs: {
-            /** @description In the order of their codes. */
+            /** @description Sorted by codes. */
             pairs: components["schemas"]["ServicePair"][];
             /** @description Counts every change, starting with 1. */
             version: number;
@@ -7252,7 +7252,7 @@ export interface components {
         ServicePairsChange: {
             pairs: components["schemas"]["ServicePairInput"][];
         };
-        /** @description A session as clients see it. */
+        /** @description A session in API responses. */
         Session: {
             /** Format: uuid */
             id: string;
@@ -7282,9 +7282,9 @@ export interface components {
             serviceDate: string;
             patients: components["schemas"]["SessionPatient"][];
             practitionerIds: string[];
-            /** @description Null without the permission `session:read-narrative` for all that the answer may be about. */
+            /** @description Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
-            /** @description The oldest first. */
+            /** @description Oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /** Format: uuid */
             createdBy: string;
@@ -7294,7 +7294,7 @@ export interface components {
             /** Format: date-time */
             updatedAt: string;
         };
-        /** @description The session cannot be changed any more. */
+        /** @description The session can no longer be changed. */
         SessionLockedProblem: {
             type: string;
             title: string;
@@ -7312,7 +7312,7 @@ export interface components {
             /** Format: date-time */
             lockedAt: string;
         };
-        /** @description There is no such session. */
+        /** @description Session not found. */
         SessionNotFoundProblem: {
             type: string;
             title: string;
@@ -7343,7 +7343,7 @@ export interface components {
             minutes: number;
             /** @description Of the actual time. */
             units: number;
-            /** @description Those of them that the authorization did not cover. */
+            /** @description The units that the authorization did not cover. */
             unauthorizedUnits: number;
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
@@ -7374,18 +7374,18 @@ export interface components {
             bookedEndTime: string;
             /**
              * Format: date-time
-             * @description The session's.
+             * @description Of the session.
              */
             startTime: string;
             /** Format: date-time */
             endTime: string;
         };
-        /** @description A permission, and for which records it is held. */
+        /** @description A permission and its scopes. */
         SetGrant: {
             permission: string;
             scopes: string[];
         };
-        /** @description A permission, and for which records it is held. */
+        /** @description A permission and its scopes. */
         SetGrantInput: {
             permission: string;
             scopes: ("ORGANIZATION" | "CASELOAD" | "SELF" | "CHILD")[];
@@ -7420,23 +7420,23 @@ export interface components {
             accessToken: string;
             /** @description In seconds. */
             expiresIn: number;
-            /** @description Good once, for /auth/refresh. */
+            /** @description Works once, for /auth/refresh. */
             refreshToken: string;
             /** @description In seconds. */
             refreshExpiresIn: number;
             /**
              * Format: date-time
-             * @description When the sign-in ends, however often it is refreshed.
+             * @description When the sign-in ends at the latest.
              */
             endsAt: string;
             tokenType: string;
             user: components["schemas"]["User"];
-            /** @description Says, after a sign-in with a second factor, how many are good; null otherwise. With few, have the person make new ones. */
+            /** @description The number of unused recovery codes after a sign-in with a second factor; null otherwise. If it is low, ask the user to create new ones. */
             recoveryCodesLeft: number | null;
             /** @description For the next sign-in with a password on this device. It grants nothing. null after other sign-ins. */
             deviceToken: string | null;
         };
-        /** @description Too many people are signing in at this moment. Try again in a few seconds. */
+        /** @description Too many people are signing in right now. Try again in a few seconds. */
         SignInBusyProblem: {
             type: string;
             title: string;
@@ -7455,7 +7455,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description The code of this sign-in is not valid, or not any more. */
+        /** @description The sign-in code is invalid or expired. */
         SignInCodeProblem: {
             type: string;
             title: string;
@@ -7474,7 +7474,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at. */
+        /** @description Too many failed sign-in attempts. Wait before you try again. */
         SignInDelayedProblem: {
             type: string;
             title: string;
@@ -7493,7 +7493,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description This sign-in was begun in another browser or tab, or too long ago. */
+        /** @description This sign-in was started in another browser or tab, or too long ago. */
         SignInLostProblem: {
             type: string;
             title: string;
@@ -7528,19 +7528,19 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description What an organization asks of those who sign in with a password. The zero value is what holds where nobody has decided anything. */
+        /** @description What an organization requires of sign-ins with a password. The zero value is the default policy. */
         SignInPolicy: {
-            /** @description SecondFactorRequired: a sign-in by password of somebody who has no second factor can do nothing but set one up. Who comes from the identity provider is not asked. */
+            /** @description SecondFactorRequired: users without a second factor who sign in with a password can only set one up. Sign-ins through the identity provider are exempt. */
             secondFactorRequired: boolean;
-            /** @description Counts every change; 0: none was made. */
+            /** @description Counts every change; 0: never changed. */
             version: number;
             /**
              * Format: date-time
-             * @description Null: none was made.
+             * @description Null: never changed.
              */
             updatedAt: string | null;
         };
-        /** @description SignInPolicyChange replaces what an organization asks for. */
+        /** @description SignInPolicyChange replaces the sign-in policy. */
         SignInPolicyChange: {
             secondFactorRequired: boolean;
         };
@@ -7558,7 +7558,7 @@ export interface components {
             /** @description From the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
         };
-        /** @description This was changed by somebody else in the meantime. */
+        /** @description This record was changed by another user in the meantime. */
         StaleVersionProblem: {
             type: string;
             title: string;
@@ -7656,7 +7656,7 @@ export interface components {
             to: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             allowed: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
         };
-        /** @description An appointment that would not be covered any more. */
+        /** @description An appointment that the authorization would no longer cover. */
         StrandedBooking: {
             /** Format: uuid */
             appointmentId: string;
@@ -7666,7 +7666,7 @@ export interface components {
             endTime: string;
             /** Format: date */
             serviceDate: string;
-            /** @description Which it holds of the authorization. */
+            /** @description Held on the authorization. */
             units: number;
             practitionerIds: string[];
             /**
@@ -7702,7 +7702,7 @@ export interface components {
             error: string | null;
             durationMilliseconds: number;
         };
-        /** @description The request took too long and was given up. Nothing has been changed; try again. */
+        /** @description The request took too long. Nothing has been changed; try again. */
         TimeoutProblem: {
             type: string;
             title: string;
@@ -7721,7 +7721,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon. */
+        /** @description The access token cannot be verified right now. Nothing was changed. Try again shortly. */
         TokenNotCheckedProblem: {
             type: string;
             title: string;
@@ -7740,7 +7740,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description This user listens to too many streams of events at once. */
+        /** @description You have too many event streams open. */
         TooManyStreamsProblem: {
             type: string;
             title: string;
@@ -7793,10 +7793,10 @@ export interface components {
             reasons?: components["schemas"]["Reason"][];
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
-            /** @description Of webhooks in one organization. */
+            /** @description Maximum per organization. */
             limit: number;
         };
-        /** @description The total cannot be less than what is used and scheduled. */
+        /** @description The total cannot be less than the used and scheduled units. */
         TotalBelowBookedProblem: {
             type: string;
             title: string;
@@ -7818,20 +7818,20 @@ export interface components {
             usedUnits: number;
             scheduledUnits: number;
         };
-        /** @description Sums over authorizations, in units. */
+        /** @description totalsBody has sums over authorizations, in units. */
         Totals: {
-            /** @description How many there are. */
+            /** @description The number of authorizations. */
             authorizations: number;
             totalUnits: number;
             usedUnits: number;
             scheduledUnits: number;
             availableUnits: number;
-            /** @description UsedUnits of totalUnits, cut to one decimal; null where there are none. */
+            /** @description UsedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits, likewise. */
+            /** @description UsedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
             bookedPercent: number | null;
         };
-        /** @description Sign in first: this needs a valid access token. */
+        /** @description Sign in first: this requires a valid access token. */
         UnauthenticatedProblem: {
             type: string;
             title: string;
@@ -7863,7 +7863,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A user as clients see it. */
+        /** @description A user in the API. */
         User: {
             /** Format: uuid */
             id: string;
@@ -7877,10 +7877,10 @@ export interface components {
             scopes: {
                 [key: string]: string[];
             };
-            /** @description EnrolOnly: the organization asks for a second factor. This sign-in can do nothing but set one up, and has no permissions until that is done. */
+            /** @description EnrolOnly: the organization requires a second factor. This sign-in can only set one up, and has no permissions until then. */
             enrolOnly: boolean;
         };
-        /** @description UserChange changes what is given of a user. Roles have a change of their own. */
+        /** @description UserChange changes the given fields of a user. Roles are changed with RolesChange. */
         UserChange: {
             name?: string;
             disabled?: boolean;
@@ -7892,7 +7892,7 @@ export interface components {
              */
             apiKeyOwnerId?: string | null;
         };
-        /** @description The user is another patient already. */
+        /** @description This user is already linked to another patient as SELF. */
         UserIsPatientProblem: {
             type: string;
             title: string;
@@ -7930,7 +7930,7 @@ export interface components {
             /** @description Requests that would be accepted: other times, other authorizations. */
             alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description There is no such user. */
+        /** @description User not found. */
         UserNotFoundProblem: {
             type: string;
             title: string;
@@ -7981,7 +7981,7 @@ export interface components {
         UserSessions: {
             data: components["schemas"]["UserSession"][];
         };
-        /** @description The report of one authorization. Percentages are cut to one decimal, so that 100 means all; rates are rounded to one decimal, half up. Days are counted with the first and the last, and today counts as gone by. */
+        /** @description The utilization of one authorization. Percentages are truncated to one decimal, so 100 means all; rates are rounded to one decimal, half up. Day counts include the first day and the last, and today counts as elapsed. */
         Utilization: {
             /** Format: uuid */
             authorizationId: string;
@@ -8002,32 +8002,32 @@ export interface components {
             totalUnits: number;
             /** @description Consumed by sessions. */
             usedUnits: number;
-            /** @description Reserved for what has not happened yet. */
+            /** @description Reserved for future sessions. */
             scheduledUnits: number;
             /** @description Remaining: neither used nor scheduled. */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null where there are none. */
+            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
             bookedPercent: number | null;
-            /** @description The days until today of all days: 0 before the first day, 100 from the last on. */
+            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
-            /** @description The share of the units that are used, of the share of the days that are gone: with 100 the units are used up on the last day. Null without units, and before the first day. */
+            /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units a week: usedUnits × 7 ÷ the days that are gone. Null before the first day. */
+            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description The same of the last 28 days, or of all that are gone where there are fewer: units consumed, by the date of the service. Null when it is not within the dates. */
+            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
-             * @description The day at whose end no unit will be left. First what is scheduled is used, the last of it on the last date for which there is a reservation; what is available then goes at the recent rate, from the next day on. Null where that is not before the authorization's end, where everything is used already, and where it is not granted or has ended.
+             * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description How many units will be left after the last day in the same projection, its use at the recent rate rounded to whole units, half up; what is available, once it has ended. Null where it is not granted. */
+            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
-             * @description The last day for which one more unit can be reserved: the last day of all that no cap closes. Null where nothing is available, or it is not granted.
+             * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
         };
@@ -8077,11 +8077,11 @@ export interface components {
             /** @description Null unless the state is FINISHED. */
             result: components["schemas"]["VerificationResult"] | null;
         };
-        /** @description Says why a verification has no result. */
+        /** @description The reason why a verification has no result. */
         VerificationFailure: {
             /** @enum {string} */
             code: "interrupted" | "error";
-            /** @description For people. */
+            /** @description Text for users. */
             detail: string;
         };
         /** @description Verification not found. */
@@ -8106,7 +8106,7 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description Says how much was checked. The ledger is checked first, then the audit trail. */
+        /** @description The number of checked items. The ledger is checked first, then the audit trail. */
         VerificationProgress: {
             authorizations: components["schemas"]["CheckedCount"];
             auditEvents: components["schemas"]["CheckedCount"];
@@ -8132,7 +8132,7 @@ export interface components {
             id: string;
             name: string;
         };
-        /** @description What a person should know of an appointment that nothing stands against. */
+        /** @description A concern about an appointment that breaks no rule. */
         Warning: {
             /** @description Outside-availability or within-buffer. */
             code: string;
@@ -8145,16 +8145,16 @@ export interface components {
             startTime: string;
             message: string;
         };
-        /** @description An address of another system that gets an organization's events. */
+        /** @description An address of another system that receives an organization's events. */
         Webhook: {
             /** Format: uuid */
             organizationId: string;
             /** Format: uuid */
             id: string;
             url: string;
-            /** @description Of events, in order; none: all. */
+            /** @description Event types, sorted; none: all. */
             types: string[];
-            /** @description Inactive: what happens meanwhile is not sent, not even later. */
+            /** @description Inactive: events are neither sent nor stored for later. */
             active: boolean;
             version: number;
             /** Format: date-time */
@@ -8163,17 +8163,17 @@ export interface components {
             updatedAt: string;
             /**
              * Format: uuid
-             * @description The user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             * @description The user responsible for the webhook: who created it, or last set its URL or types or confirmed that it is active. The webhook receives the events that this user may currently read, as long as the user could create it. null: no responsible user, and nothing is sent.
              */
             answeredBy: string | null;
         };
-        /** @description WebhookChange changes what is given of a webhook. Types are replaced as a whole. */
+        /** @description WebhookChange changes the given fields of a webhook. Types are replaced as a whole. */
         WebhookChange: {
             url?: string;
             types?: string[];
             active?: boolean;
         };
-        /** @description There is no such webhook. */
+        /** @description Webhook not found. */
         WebhookNotFoundProblem: {
             type: string;
             title: string;
@@ -8198,16 +8198,16 @@ export interface components {
             /** @description Nil on the last page. */
             nextCursor: string | null;
         };
-        /** @description A webhook whose secret has just been made: it is not shown again. */
+        /** @description A webhook with its new secret, which is shown only once. */
         WebhookWithSecret: {
             /** Format: uuid */
             organizationId: string;
             /** Format: uuid */
             id: string;
             url: string;
-            /** @description Of events, in order; none: all. */
+            /** @description Event types, sorted; none: all. */
             types: string[];
-            /** @description Inactive: what happens meanwhile is not sent, not even later. */
+            /** @description Inactive: events are neither sent nor stored for later. */
             active: boolean;
             version: number;
             /** Format: date-time */
@@ -8216,17 +8216,17 @@ export interface components {
             updatedAt: string;
             /**
              * Format: uuid
-             * @description The user who has entered it, or last said where it goes, what it gets or that it is active: it is sent what they may read at that moment, for as long as they could enter it anew. null: nobody is known, and nothing is sent.
+             * @description The user responsible for the webhook: who created it, or last set its URL or types or confirmed that it is active. The webhook receives the events that this user may currently read, as long as the user could create it. null: no responsible user, and nothing is sent.
              */
             answeredBy: string | null;
-            /** @description Null where the request is repeated with its Idempotency-Key, since no answer is kept with it: then have another made (rotate-secret). */
+            /** @description Null if the request is repeated with its Idempotency-Key, because the secret is not stored with the answer; then create another one (rotate-secret). */
             secret: string | null;
         };
-        /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
+        /** @description Hours on one day of the week, from the first to the last date of validity. A missing date means no limit. */
         WeeklyHours: {
             /** @enum {string} */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description 00:00 where it is not given. */
+            /** @description Default: 00:00. */
             from: string;
             /** @description After From; 24:00 is the end of the day. */
             to: string;
@@ -8238,11 +8238,11 @@ export interface components {
              */
             validUntil?: string;
         };
-        /** @description Hours on one day of each week, from the first to the last date on which that holds; without a date from ever, or for ever. */
+        /** @description Hours on one day of the week, from the first to the last date of validity. A missing date means no limit. */
         WeeklyHoursInput: {
             /** @enum {string} */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description 00:00 where it is not given. */
+            /** @description Default: 00:00. */
             from?: string;
             /** @description After From; 24:00 is the end of the day. */
             to?: string;
@@ -8254,7 +8254,7 @@ export interface components {
              */
             validUntil?: string | null;
         };
-        /** @description The e-mail address or the password is not right. */
+        /** @description The e-mail address or the password is wrong. */
         WrongCredentialsProblem: {
             type: string;
             title: string;
@@ -8278,11 +8278,11 @@ export interface components {
         /**
          * @description Bad Request.
          *
-         *     - `malformed-request`: The request cannot be understood.
+         *     - `malformed-request`: The request is malformed.
          */
         BadRequest: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8298,7 +8298,7 @@ export interface components {
          */
         Conflict: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8309,11 +8309,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `addresses-not-configured`: It is not configured under which addresses people reach this program and its page.
+         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
          */
         Conflict10: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8324,13 +8324,13 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `insufficient-reserved-units`: Fewer units are reserved than were to be released.
-         *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
-         *     - `reservation-closed`: The reservation holds no units any more.
+         *     - `insufficient-reserved-units`: More units were to be released than are reserved.
+         *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
+         *     - `reservation-closed`: The reservation no longer holds any units.
          */
         Conflict11: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8341,11 +8341,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `bulk-refused`: Some of the operations were refused, so none of them took effect.
+         *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
         Conflict12: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8358,19 +8358,19 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `authorization-not-active`: The authorization is not active.
-         *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
-         *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
-         *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
-         *     - `insufficient-units`: The authorization has not enough units available.
-         *     - `outside-authorization-dates`: The service date is not within the authorization.
-         *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
+         *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
+         *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
+         *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict13: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8387,7 +8387,7 @@ export interface components {
          */
         Conflict14: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8402,7 +8402,7 @@ export interface components {
          */
         Conflict15: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8414,11 +8414,11 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict16: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8429,12 +8429,12 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `appointment-not-begun`: The appointment has not begun, so nobody has missed it yet.
+         *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
         Conflict17: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8445,11 +8445,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session cannot be changed any more.
+         *     - `session-locked`: The session can no longer be changed.
          */
         Conflict18: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8464,7 +8464,7 @@ export interface components {
          */
         Conflict19: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8479,7 +8479,7 @@ export interface components {
          */
         Conflict2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8490,11 +8490,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-over`: The emergency grant is over.
+         *     - `emergency-grant-over`: The emergency grant has already ended.
          */
         Conflict20: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8505,12 +8505,12 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-open`: The emergency grant is not over: what is read under it is still to come.
-         *     - `emergency-grant-reviewed`: The emergency grant has been reviewed.
+         *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
+         *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
         Conflict21: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8525,7 +8525,7 @@ export interface components {
          */
         Conflict3: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8536,11 +8536,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `service-code-taken`: There is already a service code with this code.
+         *     - `service-code-taken`: Another service code has this code.
          */
         Conflict4: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8551,11 +8551,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-on`: You have a second factor already.
+         *     - `second-factor-on`: You already have a second factor.
          */
         Conflict5: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8566,11 +8566,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-not-begun`: No second factor was begun that could be confirmed, or more than 15 minutes ago.
+         *     - `second-factor-not-begun`: Setting up a second factor was not started, or was started more than 15 minutes ago.
          */
         Conflict6: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8585,7 +8585,7 @@ export interface components {
          */
         Conflict7: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8600,7 +8600,7 @@ export interface components {
          */
         Conflict8: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8611,12 +8611,12 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `user-is-patient`: The user is another patient already.
+         *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
         Conflict9: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8627,13 +8627,13 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8644,14 +8644,14 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden10: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8662,14 +8662,14 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden11: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8680,15 +8680,15 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `own-second-factor`: Your own second factor is turned off with your password and a code, or taken away by somebody else.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `own-second-factor`: Turn your own second factor off with your password and a code, or ask another administrator to remove it.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden12: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8699,14 +8699,14 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-own-review`: Nobody reviews an emergency grant that they took themselves.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-own-review`: You cannot review your own emergency grant.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden13: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8717,13 +8717,13 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-         *     - `forbidden`: You do not have the permission that this needs.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8734,11 +8734,11 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
          */
         Forbidden3: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8749,12 +8749,12 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden4: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8765,12 +8765,12 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden5: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8781,12 +8781,12 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
          */
         Forbidden6: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8797,12 +8797,12 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
          */
         Forbidden7: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8813,13 +8813,13 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `people-only`: An API key cannot do this: it is for people who have signed in.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden8: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8830,15 +8830,15 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-         *     - `emergency-read-only`: An emergency grant is for reading only.
-         *     - `forbidden`: You do not have the permission that this needs.
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
          *     - `own-password`: Change your own password with your current one. If you have forgotten it, ask another administrator.
-         *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden9: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8849,14 +8849,14 @@ export interface components {
         /**
          * @description Internal Server Error.
          *
-         *     - `contention`: Too many requests wanted to change the same thing at once. Nothing has been changed; try again.
+         *     - `contention`: Too many people are changing the same record at once. Nothing has been changed; try again.
          *     - `internal`: Something went wrong on our side.
          */
         InternalServerError: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -8867,11 +8867,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `organization-not-found`: There is no such organization.
+         *     - `organization-not-found`: Organization not found.
          */
         NotFound: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8883,11 +8883,11 @@ export interface components {
          * @description Not Found.
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: There is no such user.
+         *     - `user-not-found`: User not found.
          */
         NotFound10: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8898,11 +8898,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+         *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
         NotFound11: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8913,11 +8913,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `role-not-found`: There is no such role whose permissions could be changed.
+         *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
         NotFound12: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8928,11 +8928,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `caseload-owner-not-found`: There is no practitioner of that id who could have a caseload.
+         *     - `caseload-owner-not-found`: Practitioner not found.
          */
         NotFound13: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8947,7 +8947,7 @@ export interface components {
          */
         NotFound14: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8958,11 +8958,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `guardianship-not-found`: The patient is not one of this user's.
+         *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
         NotFound15: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8973,11 +8973,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `api-key-not-found`: There is no such API key.
+         *     - `api-key-not-found`: API key not found.
          */
         NotFound16: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -8988,11 +8988,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-identity-provider`: There is no identity provider here.
+         *     - `no-identity-provider`: No identity provider is set up here.
          */
         NotFound17: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9007,7 +9007,7 @@ export interface components {
          */
         NotFound18: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9019,11 +9019,11 @@ export interface components {
          * @description Not Found.
          *
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: There is no such user.
+         *     - `user-not-found`: User not found.
          */
         NotFound19: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9034,11 +9034,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `patient-not-found`: There is no such patient.
+         *     - `patient-not-found`: Patient not found.
          */
         NotFound2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9049,11 +9049,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
+         *     - `authorization-not-found`: Authorization not found.
          */
         NotFound20: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9064,12 +9064,12 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: There is no such authorization.
-         *     - `reservation-not-found`: There is no such reservation on this authorization.
+         *     - `authorization-not-found`: Authorization not found.
+         *     - `reservation-not-found`: Reservation not found on this authorization.
          */
         NotFound21: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9080,11 +9080,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `appointment-not-found`: There is no such appointment.
+         *     - `appointment-not-found`: Appointment not found.
          */
         NotFound22: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9095,11 +9095,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `session-not-found`: There is no such session.
+         *     - `session-not-found`: Session not found.
          */
         NotFound23: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9110,11 +9110,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
+         *     - `availability-practitioner-not-found`: Practitioner not found.
          */
         NotFound24: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9125,12 +9125,12 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `appointment-not-found`: There is no such appointment.
-         *     - `availability-practitioner-not-found`: There is no practitioner of that id whose time could be booked.
+         *     - `appointment-not-found`: Appointment not found.
+         *     - `availability-practitioner-not-found`: Practitioner not found.
          */
         NotFound25: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9141,11 +9141,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `calendar-owner-not-found`: There is nobody of that id who could have a calendar.
+         *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
         NotFound26: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9156,11 +9156,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `calendar-feed-not-found`: There is no such calendar feed.
+         *     - `calendar-feed-not-found`: Calendar feed not found.
          */
         NotFound27: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9171,11 +9171,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `webhook-not-found`: Webhook not found.
          */
         NotFound28: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9186,12 +9186,12 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `delivery-not-found`: There is no such delivery, or its event is no longer kept.
-         *     - `webhook-not-found`: There is no such webhook.
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
          */
         NotFound29: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9202,11 +9202,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `practitioner-not-found`: There is no such practitioner.
+         *     - `practitioner-not-found`: Practitioner not found.
          */
         NotFound3: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9217,11 +9217,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: There is no such emergency grant.
+         *     - `emergency-grant-not-found`: Emergency grant not found.
          */
         NotFound30: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9236,7 +9236,7 @@ export interface components {
          */
         NotFound31: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9247,11 +9247,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `payer-not-found`: There is no such payer.
+         *     - `payer-not-found`: Payer not found.
          */
         NotFound4: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9262,11 +9262,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `insurance-not-found`: There is no such insurance.
+         *     - `insurance-not-found`: Coverage not found.
          */
         NotFound5: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9277,11 +9277,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `service-code-not-found`: There is no such service code.
+         *     - `service-code-not-found`: Service code not found.
          */
         NotFound6: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9296,7 +9296,7 @@ export interface components {
          */
         NotFound7: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9307,11 +9307,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: There is no second factor.
+         *     - `no-second-factor`: No second factor is set up.
          */
         NotFound8: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9322,11 +9322,11 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: There is no such user.
+         *     - `user-not-found`: User not found.
          */
         NotFound9: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9337,11 +9337,11 @@ export interface components {
         /**
          * @description Precondition Failed.
          *
-         *     - `stale-version`: This was changed by somebody else in the meantime.
+         *     - `stale-version`: This record was changed by another user in the meantime.
          */
         PreconditionFailed: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9356,7 +9356,7 @@ export interface components {
          */
         RequestEntityTooLarge: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9371,20 +9371,20 @@ export interface components {
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
-         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
-         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests are waiting for the database. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
-         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
+         *     - `token-not-checked`: The access token cannot be verified right now. Nothing was changed. Try again shortly.
          */
         ServiceUnavailable: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9398,18 +9398,18 @@ export interface components {
          *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
-         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
+         *     - `token-not-checked`: The access token cannot be verified right now. Nothing was changed. Try again shortly.
          */
         ServiceUnavailable2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9424,20 +9424,20 @@ export interface components {
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
-         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
-         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests are waiting for the database. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `sign-in-busy`: Too many people are signing in right now. Try again in a few seconds.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
          */
         ServiceUnavailable3: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9452,19 +9452,19 @@ export interface components {
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
-         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
-         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests are waiting for the database. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
          */
         ServiceUnavailable4: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9479,21 +9479,21 @@ export interface components {
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
-         *     - `outcome-unknown`: The connection was lost at the last moment: look whether the change was made, or repeat the request with the same Idempotency-Key.
-         *     - `queue-full`: Too many requests wait for the database at the moment. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
+         *     - `outcome-unknown`: The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.
+         *     - `queue-full`: Too many requests are waiting for the database. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
-         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `sign-in-busy`: Too many people are signing in right now. Try again in a few seconds.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
+         *     - `token-not-checked`: The access token cannot be verified right now. Nothing was changed. Try again shortly.
          */
         ServiceUnavailable5: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9507,18 +9507,18 @@ export interface components {
          *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `identity-provider-unavailable`: The identity provider does not answer. Try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `identity-provider-unavailable`: The identity provider does not answer. Try again shortly.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
          */
         ServiceUnavailable6: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9532,17 +9532,17 @@ export interface components {
          *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
          */
         ServiceUnavailable7: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9556,18 +9556,18 @@ export interface components {
          *     - `database-busy`: The database is blocked by another change. Nothing has been changed; try again in a few seconds.
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `sign-in-busy`: Too many people are signing in at this moment. Try again in a few seconds.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
+         *     - `sign-in-busy`: Too many people are signing in right now. Try again in a few seconds.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
          */
         ServiceUnavailable8: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9582,18 +9582,18 @@ export interface components {
          *     - `database-full`: The database is full. Nothing has been changed; try again soon, and inform your administrator.
          *     - `database-read-only`: The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.
          *     - `database-unavailable`: The database does not answer right now. Nothing has been changed; try again soon.
-         *     - `not-recorded`: What was asked for could not be entered in the audit trail, so it is not answered. Nothing has been changed; try again soon.
+         *     - `not-recorded`: The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon.
          *     - `request-cancelled`: The request was cancelled before it was answered.
          *     - `schema-mismatch`: The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon.
          *     - `shutting-down`: The server is stopping. Try again in a moment.
-         *     - `timeout`: The request took too long and was given up. Nothing has been changed; try again.
-         *     - `token-not-checked`: Whether the access token still holds cannot be found out at this moment. Nothing has been changed; try again soon.
+         *     - `timeout`: The request took too long. Nothing has been changed; try again.
+         *     - `token-not-checked`: The access token cannot be verified right now. Nothing was changed. Try again shortly.
          */
         ServiceUnavailable9: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9604,13 +9604,13 @@ export interface components {
         /**
          * @description Too Many Requests.
          *
-         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
+         *     - `rate-limited`: Too many requests in a short time. This request was not processed; try again in a moment.
          */
         TooManyRequests: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9621,14 +9621,14 @@ export interface components {
         /**
          * @description Too Many Requests.
          *
-         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
-         *     - `sign-in-delayed`: Too many attempts to sign in have failed. Wait before the next one; until then no password is looked at.
+         *     - `rate-limited`: Too many requests in a short time. This request was not processed; try again in a moment.
+         *     - `sign-in-delayed`: Too many failed sign-in attempts. Wait before you try again.
          */
         TooManyRequests2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9639,14 +9639,14 @@ export interface components {
         /**
          * @description Too Many Requests.
          *
-         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
-         *     - `too-many-streams`: This user listens to too many streams of events at once.
+         *     - `rate-limited`: Too many requests in a short time. This request was not processed; try again in a moment.
+         *     - `too-many-streams`: You have too many event streams open.
          */
         TooManyRequests3: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9657,14 +9657,14 @@ export interface components {
         /**
          * @description Too Many Requests.
          *
-         *     - `rate-limited`: Too many requests came in a short time. This one has not been looked at; try again in a moment.
+         *     - `rate-limited`: Too many requests in a short time. This request was not processed; try again in a moment.
          *     - `too-many-webhook-tests`: Too many webhooks are being tested right now.
          */
         TooManyRequests4: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
-                /** @description In how many seconds to try again. */
+                /** @description The number of seconds to wait before a retry. */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -9675,11 +9675,11 @@ export interface components {
         /**
          * @description Unauthorized.
          *
-         *     - `unauthenticated`: Sign in first: this needs a valid access token.
+         *     - `unauthenticated`: Sign in first: this requires a valid access token.
          */
         Unauthorized: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9690,11 +9690,11 @@ export interface components {
         /**
          * @description Unauthorized.
          *
-         *     - `sign-in-lost`: This sign-in was begun in another browser or tab, or too long ago.
+         *     - `sign-in-lost`: This sign-in was started in another browser or tab, or too long ago.
          */
         Unauthorized2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9710,7 +9710,7 @@ export interface components {
          */
         UnprocessableEntity: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9725,7 +9725,7 @@ export interface components {
          */
         UnprocessableEntity2: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -9740,7 +9740,7 @@ export interface components {
          */
         UnsupportedMediaType: {
             headers: {
-                /** @description The id of this request: name it in questions. */
+                /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
@@ -10193,11 +10193,11 @@ export interface operations {
     listOrganizations: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
             };
             header?: never;
@@ -10209,7 +10209,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10231,7 +10231,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10246,13 +10246,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -10289,9 +10289,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10314,7 +10314,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -10336,9 +10336,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10364,7 +10364,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -10385,9 +10385,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10402,11 +10402,11 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `own-organization`: Nobody disables the organization that they belong to: they could not enable it any more.
+             *     - `own-organization`: You cannot disable your own organization, because you could not enable it again.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10426,16 +10426,16 @@ export interface operations {
     listPatients: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 status?: "ACTIVE" | "INACTIVE";
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -10446,7 +10446,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10459,13 +10459,13 @@ export interface operations {
             /**
              * @description Forbidden.
              *
-             *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-             *     - `forbidden`: You do not have the permission that this needs.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+             *     - `forbidden`: You do not have the permission for this.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
              */
             403: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10484,7 +10484,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10499,13 +10499,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -10523,7 +10523,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10541,7 +10541,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10557,15 +10557,15 @@ export interface operations {
     searchPatients: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -10580,7 +10580,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10603,7 +10603,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -10620,9 +10620,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10645,7 +10645,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -10667,9 +10667,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10694,16 +10694,16 @@ export interface operations {
     listPractitioners: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 status?: "ACTIVE" | "INACTIVE";
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -10714,7 +10714,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10736,7 +10736,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10751,13 +10751,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -10781,7 +10781,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -10798,9 +10798,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10823,7 +10823,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -10845,9 +10845,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10872,11 +10872,11 @@ export interface operations {
     listPayers: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
             };
             header?: never;
@@ -10888,7 +10888,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -10910,7 +10910,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10925,13 +10925,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -10968,9 +10968,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -10993,7 +10993,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -11015,9 +11015,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11041,17 +11041,17 @@ export interface operations {
     listInsurances: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startsOn" | "-startsOn";
                 patientId?: string;
                 payerId?: string;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -11062,7 +11062,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11084,7 +11084,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11099,13 +11099,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11128,7 +11128,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -11145,9 +11145,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11170,7 +11170,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -11192,9 +11192,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11218,11 +11218,11 @@ export interface operations {
     listServiceCodes: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "code" | "-code";
                 code?: string;
             };
@@ -11235,7 +11235,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11257,7 +11257,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11272,13 +11272,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11316,9 +11316,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11341,7 +11341,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -11363,9 +11363,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11399,9 +11399,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11422,7 +11422,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path?: never;
@@ -11437,9 +11437,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -11463,7 +11463,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11478,9 +11478,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11493,14 +11493,14 @@ export interface operations {
              * @description Unauthorized.
              *
              *     - `organization-required`: You have accounts in several organizations. Choose one.
-             *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
-             *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
-             *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
-             *     - `wrong-credentials`: The e-mail address or the password is not right.
+             *     - `recovery-code-required`: Too many wrong codes. Enter a recovery code instead.
+             *     - `second-factor-required`: The password is right. Enter the code from your authenticator app, or a recovery code.
+             *     - `second-factor-wrong`: The code is wrong or was used before. Each code works once.
+             *     - `wrong-credentials`: The e-mail address or the password is wrong.
              */
             401: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11520,7 +11520,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11535,9 +11535,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11549,11 +11549,11 @@ export interface operations {
             /**
              * @description Unauthorized.
              *
-             *     - `refresh-refused`: The refresh token does not hold, or not any more. Sign in again.
+             *     - `refresh-refused`: The refresh token is invalid or expired. Sign in again.
              */
             401: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11573,7 +11573,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11584,9 +11584,9 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11618,7 +11618,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11638,7 +11638,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11655,7 +11655,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11670,9 +11670,9 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11686,7 +11686,7 @@ export interface operations {
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11714,7 +11714,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11749,7 +11749,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11778,7 +11778,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11791,12 +11791,12 @@ export interface operations {
             /**
              * @description Forbidden.
              *
-             *     - `emergency-grant-not-open`: You hold no emergency grant of this id: there is none, it is somebody else's, or it is over.
-             *     - `people-only`: An API key cannot do this: it is for people who have signed in.
+             *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+             *     - `people-only`: An API key cannot do this. Sign in as a user.
              */
             403: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11814,7 +11814,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11825,9 +11825,9 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -11855,7 +11855,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11888,7 +11888,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11909,7 +11909,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11938,7 +11938,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11959,7 +11959,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -11988,7 +11988,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12024,7 +12024,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12036,11 +12036,11 @@ export interface operations {
             /**
              * @description Not Found.
              *
-             *     - `no-second-factor`: There is no second factor.
+             *     - `no-second-factor`: No second factor is set up.
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12060,7 +12060,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -12077,9 +12077,9 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -12093,11 +12093,11 @@ export interface operations {
             /**
              * @description Not Found.
              *
-             *     - `user-not-found`: There is no such user.
+             *     - `user-not-found`: User not found.
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12130,7 +12130,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12172,7 +12172,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12192,11 +12192,11 @@ export interface operations {
     listUsers: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name" | "email" | "-email";
                 role?: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
                 disabled?: boolean;
@@ -12211,7 +12211,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12247,9 +12247,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -12272,7 +12272,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -12294,9 +12294,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -12312,11 +12312,11 @@ export interface operations {
              * @description Conflict.
              *
              *     - `last-administrator`: This is the last administrator of the organization.
-             *     - `practitioner-has-user`: Another user is this practitioner already.
+             *     - `practitioner-has-user`: This practitioner already belongs to another user.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12337,7 +12337,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -12358,9 +12358,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -12373,14 +12373,14 @@ export interface operations {
             /**
              * @description Forbidden.
              *
-             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-             *     - `emergency-read-only`: An emergency grant is for reading only.
-             *     - `forbidden`: You do not have the permission that this needs.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+             *     - `emergency-read-only`: An emergency grant allows reading only.
+             *     - `forbidden`: You do not have the permission for this.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
              */
             403: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12403,7 +12403,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -12420,7 +12420,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12432,12 +12432,12 @@ export interface operations {
             /**
              * @description Not Found.
              *
-             *     - `no-second-factor`: There is no second factor.
-             *     - `user-not-found`: There is no such user.
+             *     - `no-second-factor`: No second factor is set up.
+             *     - `user-not-found`: User not found.
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12457,7 +12457,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -12474,9 +12474,9 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -12496,9 +12496,9 @@ export interface operations {
     listInvitations: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 state?: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
             };
@@ -12511,7 +12511,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12533,7 +12533,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12548,9 +12548,9 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -12563,14 +12563,14 @@ export interface operations {
             /**
              * @description Forbidden.
              *
-             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-             *     - `emergency-read-only`: An emergency grant is for reading only.
-             *     - `forbidden`: You do not have the permission that this needs.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+             *     - `emergency-read-only`: An emergency grant allows reading only.
+             *     - `forbidden`: You do not have the permission for this.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
              */
             403: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12585,7 +12585,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12619,7 +12619,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12632,11 +12632,11 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `invitation-accepted`: The invitation was accepted: there is a user now.
+             *     - `invitation-accepted`: The invitation has been accepted, and the user exists.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12655,7 +12655,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12670,13 +12670,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -12688,11 +12688,11 @@ export interface operations {
             /**
              * @description Not Found.
              *
-             *     - `invitation-not-found`: There is no such invitation, or it holds no more.
+             *     - `invitation-not-found`: Invitation not found, or no longer valid.
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12721,7 +12721,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12742,7 +12742,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -12763,9 +12763,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -12787,7 +12787,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12804,7 +12804,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -12821,7 +12821,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12857,7 +12857,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12880,7 +12880,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -12901,9 +12901,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -12946,7 +12946,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -12981,7 +12981,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13004,7 +13004,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -13025,9 +13025,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -13071,7 +13071,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13091,9 +13091,9 @@ export interface operations {
     listApiKeys: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 /** @description Only keys of this owner. */
                 ownedBy?: string;
@@ -13107,7 +13107,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13129,7 +13129,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -13144,11 +13144,11 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -13169,7 +13169,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13200,7 +13200,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13237,7 +13237,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13275,9 +13275,9 @@ export interface operations {
             /** @description Found */
             302: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Where the browser goes. */
+                    /** @description The URL to which the browser is redirected. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -13311,9 +13311,9 @@ export interface operations {
             /** @description Found */
             302: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Where the browser goes. */
+                    /** @description The URL to which the browser is redirected. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -13344,7 +13344,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13357,15 +13357,15 @@ export interface operations {
              * @description Unauthorized.
              *
              *     - `link-confirmation-required`: This account has not signed in with this identity provider before. Confirm it with the account's password.
-             *     - `recovery-code-required`: After too many wrong codes those of the app are not looked at any more. A recovery code is needed.
-             *     - `second-factor-required`: The password is right. Now the code that the authenticator app shows is needed, or a recovery code.
-             *     - `second-factor-wrong`: The code is not right, or was used before: each is good once.
-             *     - `sign-in-code`: The code of this sign-in is not valid, or not any more.
-             *     - `wrong-credentials`: The e-mail address or the password is not right.
+             *     - `recovery-code-required`: Too many wrong codes. Enter a recovery code instead.
+             *     - `second-factor-required`: The password is right. Enter the code from your authenticator app, or a recovery code.
+             *     - `second-factor-wrong`: The code is wrong or was used before. Each code works once.
+             *     - `sign-in-code`: The sign-in code is invalid or expired.
+             *     - `wrong-credentials`: The e-mail address or the password is wrong.
              */
             401: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13393,9 +13393,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13417,7 +13417,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path?: never;
@@ -13432,9 +13432,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13459,7 +13459,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path?: never;
@@ -13470,7 +13470,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13491,9 +13491,9 @@ export interface operations {
     listLinkRequests: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: never;
@@ -13505,7 +13505,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13527,7 +13527,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -13544,9 +13544,9 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -13557,15 +13557,15 @@ export interface operations {
             /**
              * @description Forbidden.
              *
-             *     - `beyond-own-permissions`: This gives or concerns permissions that you do not hold yourself.
-             *     - `emergency-read-only`: An emergency grant is for reading only.
-             *     - `forbidden`: You do not have the permission that this needs.
+             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+             *     - `emergency-read-only`: An emergency grant allows reading only.
+             *     - `forbidden`: You do not have the permission for this.
              *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
-             *     - `second-factor-missing`: Your organization asks for a second factor, and you have none. Until you have set one up, this sign-in can do nothing else.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
              */
             403: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13599,7 +13599,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13634,7 +13634,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13663,9 +13663,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13686,7 +13686,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path?: never;
@@ -13701,9 +13701,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13726,11 +13726,11 @@ export interface operations {
     listAuthorizations: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
                 patientId?: string;
                 serviceCodeId?: string;
@@ -13738,7 +13738,7 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -13749,7 +13749,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13771,7 +13771,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -13786,13 +13786,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -13815,7 +13815,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -13832,9 +13832,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13854,7 +13854,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13871,7 +13871,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -13888,7 +13888,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13905,7 +13905,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13925,7 +13925,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -13947,9 +13947,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -13965,15 +13965,15 @@ export interface operations {
              * @description Conflict.
              *
              *     - `bookings-stranded`: Appointments are still booked on the authorization.
-             *     - `group-appointment`: The appointment is a group's, and is not cancelled for the sake of one patient.
-             *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+             *     - `group-appointment`: The appointment has several patients and cannot be cancelled because of one of them.
+             *     - `move-refused`: Some bookings cannot move to the other authorization, so none was moved.
              *     - `reservations-outside-dates`: Open reservations would fall outside the new dates.
              *     - `status-transition-not-allowed`: The authorization cannot change to that status.
-             *     - `total-below-booked`: The total cannot be less than what is used and scheduled.
+             *     - `total-below-booked`: The total cannot be less than the used and scheduled units.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -13994,7 +13994,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14015,9 +14015,9 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14033,14 +14033,14 @@ export interface operations {
              * @description Conflict.
              *
              *     - `authorization-not-active`: The authorization is not active.
-             *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
-             *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
-             *     - `insufficient-units`: The authorization has not enough units available.
-             *     - `outside-authorization-dates`: The service date is not within the authorization.
+             *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
+             *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
+             *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14060,7 +14060,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14081,9 +14081,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14108,7 +14108,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14129,9 +14129,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14147,14 +14147,14 @@ export interface operations {
              * @description Conflict.
              *
              *     - `authorization-not-active`: The authorization is not active.
-             *     - `insufficient-units`: The authorization has not enough units available.
-             *     - `outside-authorization-dates`: The service date is not within the authorization.
-             *     - `reservation-belongs-to-appointment`: The reservation is settled only through its appointment.
-             *     - `reservation-closed`: The reservation holds no units any more.
+             *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
+             *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
+             *     - `reservation-closed`: The reservation no longer holds any units.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14174,7 +14174,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14195,7 +14195,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14219,7 +14219,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14236,7 +14236,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14258,15 +14258,15 @@ export interface operations {
     listReservations: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description True: only reservations that hold units now; false: only the others. */
+                /** @description True: only open reservations; false: only closed ones. */
                 open?: boolean;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14283,7 +14283,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14305,13 +14305,13 @@ export interface operations {
     listEntries: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14328,7 +14328,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14351,7 +14351,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -14366,9 +14366,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14392,7 +14392,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14413,7 +14413,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14436,25 +14436,25 @@ export interface operations {
     reportUtilization: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description Of the insurance. */
+                /** @description The payer of the insurance. */
                 payerId?: string;
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description A day within the dates. */
+                /** @description A day within the authorization's dates. */
                 inForceOn?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14465,9 +14465,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
                 };
@@ -14492,14 +14492,14 @@ export interface operations {
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description Of the insurance. */
+                /** @description The payer of the insurance. */
                 payerId?: string;
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description A day within the dates. */
+                /** @description A day within the authorization's dates. */
                 inForceOn?: string;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14510,7 +14510,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14531,19 +14531,19 @@ export interface operations {
     reportExpiring: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
-                /** @description 60 where it is not given. */
+                /** @description Default: 60. */
                 withinDays?: number;
-                /** @description Only those that have a renewal, or only those that have none. */
+                /** @description True: only authorizations with a renewal; false: only those without. */
                 renewed?: boolean;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14554,9 +14554,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
                 };
@@ -14578,17 +14578,17 @@ export interface operations {
     reportAtRisk: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
-                /** @description Narrows the report to these; all of them where it is not given. */
+                /** @description The risks to report; default: all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14599,9 +14599,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Of CSV: the `nextCursor`, where there are more rows. */
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
                 };
@@ -14623,16 +14623,16 @@ export interface operations {
     listAlerts: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
-                /** @description Only those that somebody has taken note of, or only those that nobody has. */
+                /** @description True: only acknowledged alerts; false: only the others. */
                 acknowledged?: boolean;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14643,7 +14643,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14665,7 +14665,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14682,9 +14682,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14698,11 +14698,11 @@ export interface operations {
             /**
              * @description Not Found.
              *
-             *     - `alert-not-found`: There is no such alert, or what it was about is over.
+             *     - `alert-not-found`: Alert not found, or no longer open.
              */
             404: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14720,15 +14720,15 @@ export interface operations {
     listAppointments: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 /** @description The first day. */
                 from?: string;
                 /** @description The last day. */
                 to?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
@@ -14736,7 +14736,7 @@ export interface operations {
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -14747,7 +14747,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14769,7 +14769,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -14784,13 +14784,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14805,19 +14805,19 @@ export interface operations {
              * @description Conflict.
              *
              *     - `authorization-not-active`: The authorization is not active.
-             *     - `books-damaged`: The books of this authorization do not agree; nothing is booked on it until that is repaired.
-             *     - `cap-exceeded`: A cap of the authorization does not allow so many units in its period.
-             *     - `credential-missing`: The practitioner holds none of the credentials that the service asks for.
-             *     - `insufficient-units`: The authorization has not enough units available.
-             *     - `outside-authorization-dates`: The service date is not within the authorization.
-             *     - `patient-overlap`: The patient has another appointment at that time that cannot run beside this one.
+             *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
+             *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
+             *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+             *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
+             *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-             *     - `series-refused`: Not every appointment of the series can be as asked, so none is.
+             *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -14837,7 +14837,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -14854,9 +14854,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -14878,11 +14878,11 @@ export interface operations {
     changeAppointment: {
         parameters: {
             query?: {
-                /** @description This appointment (the default), also those of its series that start later, or all of them. */
+                /** @description This appointment (the default), also later ones of its series, or all of them. */
                 scope?: "one" | "following" | "all";
             };
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -14904,9 +14904,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -14932,7 +14932,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14953,11 +14953,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -14982,7 +14982,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15003,11 +15003,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15032,7 +15032,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15053,9 +15053,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15075,7 +15075,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15093,7 +15093,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15109,11 +15109,11 @@ export interface operations {
     cancelAppointment: {
         parameters: {
             query?: {
-                /** @description This appointment (the default), also those of its series that start later, or all of them. */
+                /** @description This appointment (the default), also later ones of its series, or all of them. */
                 scope?: "one" | "following" | "all";
             };
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15134,11 +15134,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15163,7 +15163,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15184,11 +15184,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15212,15 +15212,15 @@ export interface operations {
     listSessions: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 /** @description The first day. */
                 from?: string;
                 /** @description The last day. */
                 to?: string;
-                /** @description The order; a minus sign turns it around. */
+                /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
@@ -15229,7 +15229,7 @@ export interface operations {
                 unauthorized?: boolean;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -15240,7 +15240,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15262,7 +15262,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -15279,9 +15279,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -15304,7 +15304,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -15326,9 +15326,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -15354,7 +15354,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15375,13 +15375,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15405,7 +15405,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -15420,7 +15420,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15444,7 +15444,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15465,9 +15465,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15482,11 +15482,11 @@ export interface operations {
             /**
              * @description Conflict.
              *
-             *     - `move-refused`: Not every booking can move to the other authorization, so none does.
+             *     - `move-refused`: Some bookings cannot move to the other authorization, so none was moved.
              */
             409: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15524,7 +15524,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15548,7 +15548,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -15565,9 +15565,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -15590,7 +15590,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -15611,9 +15611,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -15642,13 +15642,13 @@ export interface operations {
                 /** @description The last day. */
                 to: string;
                 minutes: number;
-                /** @description Default 15. */
+                /** @description Default: 15. */
                 step?: number;
                 /** @description An appointment that would move. */
                 appointmentId?: string;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -15665,7 +15665,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15688,7 +15688,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15705,9 +15705,9 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15730,7 +15730,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15747,9 +15747,9 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -15772,7 +15772,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -15783,7 +15783,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15818,7 +15818,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15853,9 +15853,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description What is in it, for `If-None-Match`. */
+                    /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -15863,7 +15863,7 @@ export interface operations {
                     "text/calendar": string;
                 };
             };
-            /** @description The client has it: see `If-None-Match`. */
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -15887,7 +15887,7 @@ export interface operations {
                 types?: string[];
             };
             header?: {
-                /** @description The id of the last event that was received: the stream goes on after it. */
+                /** @description The id of the last received event. The stream continues after it. */
                 "Last-Event-ID"?: number;
             };
             path?: never;
@@ -15898,7 +15898,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15919,9 +15919,9 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: never;
@@ -15933,7 +15933,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -15955,7 +15955,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -15970,13 +15970,13 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16014,9 +16014,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -16039,7 +16039,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -16056,7 +16056,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16078,7 +16078,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
             };
             path: {
@@ -16100,9 +16100,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -16127,9 +16127,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that the change is meant for. Another version is there by now: 412. */
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -16146,11 +16146,11 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The version, for `If-Match`. */
+                    /** @description The version of the record, for `If-Match`. */
                     ETag?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16188,7 +16188,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16210,9 +16210,9 @@ export interface operations {
     listDeliveries: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 state?: "PENDING" | "DELIVERED" | "DEAD" | "WITHHELD";
             };
@@ -16231,7 +16231,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16254,7 +16254,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -16276,9 +16276,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16306,11 +16306,11 @@ export interface operations {
                 action?: string;
                 outcome?: "done" | "denied";
                 from?: string;
-                /** @description Not included. */
+                /** @description Excluded. */
                 to?: string;
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: never;
@@ -16322,7 +16322,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16349,9 +16349,9 @@ export interface operations {
                 action?: string;
                 outcome?: "done" | "denied";
                 from?: string;
-                /** @description Not included. */
+                /** @description Excluded. */
                 to?: string;
-                /** @description `csv` for a table by RFC 4180, as `Accept: text/csv` asks for as well: the columns are the members of an item, nothing stands for null, and a text that a spreadsheet would take for a formula has an apostrophe before it. Without `limit` it has up to 10,000 rows; `Next-Cursor` says that there are more. */
+                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "jsonl" | "csv";
             };
             header?: never;
@@ -16363,7 +16363,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16390,9 +16390,9 @@ export interface operations {
                 to?: string;
                 /** @description As in the answer. */
                 source?: string;
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: never;
@@ -16404,7 +16404,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16425,20 +16425,20 @@ export interface operations {
     listEmergencyGrants: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 patientId?: string;
-                /** @description Who took it. */
+                /** @description The user who took it. */
                 userId?: string;
-                /** @description False: those that somebody still has to review. */
+                /** @description False: grants that still need a review. */
                 reviewed?: boolean;
-                /** @description Only those that hold at this moment, or only the others. */
+                /** @description True: only open grants; false: only ended grants. */
                 open?: boolean;
             };
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path?: never;
@@ -16449,7 +16449,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16471,7 +16471,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -16486,11 +16486,11 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description Where it can be read. */
+                    /** @description The URL of the created record. */
                     Location?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16513,7 +16513,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of an emergency grant that one holds: see `POST /emergency-grants`. This request, on record, reaches the records of the grant's patient as well. */
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
             };
             path: {
@@ -16530,7 +16530,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16553,7 +16553,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -16570,9 +16570,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16596,7 +16596,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat after any failure: sent again with the same key and body, it gets the first answer, and nothing is done twice. A new key, such as a UUID, for each new intention. */
+                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -16617,9 +16617,9 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` where this is the answer to an earlier request with the same key. */
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
                     "Idempotency-Replayed"?: string;
                     [name: string]: unknown;
                 };
@@ -16652,7 +16652,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16663,9 +16663,9 @@ export interface operations {
             /** @description Accepted: the work continues. Poll the resource at `Location` until it has ended. */
             202: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description The address of its progress and its result. */
+                    /** @description The URL of the progress and the result. */
                     Location?: string;
                     /** @description The number of seconds until the next poll. */
                     "Retry-After"?: string;
@@ -16688,9 +16688,9 @@ export interface operations {
     listVerifications: {
         parameters: {
             query?: {
-                /** @description How many items a page has at most; 20 where it is not given. */
+                /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
-                /** @description The `nextCursor` of the page before; together with the same filters. */
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
             };
             header?: never;
@@ -16702,7 +16702,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16738,7 +16738,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16769,7 +16769,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16802,7 +16802,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -16833,7 +16833,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The id of this request: name it in questions. */
+                    /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
@@ -17212,13 +17212,13 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description In the organization's stream, from 1 on; 0 of a test event. */
+                    /** @description In the organization's stream, from 1 on; 0 for a test event. */
                     id: number;
                     /** @constant */
                     type: "webhook.test";
                     /**
                      * Format: uuid
-                     * @description What it happened to.
+                     * @description The changed record.
                      */
                     subjectId: string;
                     /** Format: date-time */
