@@ -45,10 +45,11 @@ func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
 	_, err = l.holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
 	require.NoError(t, err)
 	l.clients.Go(ahead)
-	require.Eventually(t, func() bool {
+	require.Eventually(t, func() bool { // in this database: its copies have tables with the same OID
 		var waits bool
-		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND "+
-			"NOT granted)").Scan(&waits)
+		err := other.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks
+			WHERE relation = 'unit_lane'::regclass AND NOT granted
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
 		return err == nil && waits
 	}, soon, time.Millisecond)
 	return l

@@ -210,8 +210,7 @@ func TestContext(t *testing.T) {
 		go func() {
 			defer cancel()
 			for waiting := false; !waiting; {
-				if err := holder.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = "+
-					"'unit_lane'::regclass AND NOT granted)").Scan(&waiting); err != nil {
+				if err := holder.QueryRow(t.Context(), waitsForLane).Scan(&waiting); err != nil {
 					t.Error(err)
 					return
 				}
