@@ -29,11 +29,10 @@ func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
 	})
 }
 
-// waitsForLane tells whether a session waits for the lock that instances share. It looks at this
+// waitsForLane reports whether a session waits for the lock that instances share. It looks at this
 // database only: its copies have tables with the same OID.
 const waitsForLane = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
-
 
 const firstTwo = "SELECT n FROM counters WHERE id <= 2 ORDER BY id"
 
