@@ -1,4 +1,4 @@
-package rbac
+package apikey
 
 import (
 	"crypto/rand"
@@ -21,7 +21,7 @@ const (
 	keyBits     = 256
 	keyDigits   = 43 // base-62 digits for 256 bits
 	keyChecksum = 6  // base-62 digits for 32 bits
-	keyBegins   = len(keyPrefix) + 4
+	keyShown    = len(keyPrefix) + 4
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -34,8 +34,8 @@ func newKey() string {
 	return text + checksum(text)
 }
 
-// isKey reports whether the text has the prefix of an API key, which no access token has.
-func isKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }
+// IsKey reports whether the text has the prefix of an API key, which no access token has.
+func IsKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }
 
 // isWhole reports whether the checksum of a key is right.
 func isWhole(key string) bool {
@@ -56,10 +56,10 @@ func checksum(text string) string {
 }
 
 // digits returns the number in base 62 with the given number of digits.
-func digits(n *big.Int, many int) string {
+func digits(n *big.Int, count int) string {
 	base, digit := big.NewInt(int64(len(base62))), new(big.Int)
-	text := make([]byte, many)
-	for i := many - 1; i >= 0; i-- {
+	text := make([]byte, count)
+	for i := count - 1; i >= 0; i-- {
 		n.DivMod(n, base, digit)
 		text[i] = base62[digit.Int64()]
 	}

@@ -1,35 +1,28 @@
-package rbac
+package apikey
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/telemetry"
-	"omnirapeutic/platform/trail"
 )
 
 // maxNetworks limits the number of networks of an API key.
 const maxNetworks = 20
 
-// networkList holds the networks from which an API key may be used; empty: all. In the database it
+// Networks holds the networks from which an API key may be used; empty: all. In the database it
 // is a text[], and no element needs quoting.
-type networkList []netip.Prefix
+type Networks []netip.Prefix
 
 // parseNetworks returns the networks, and an error for each invalid one. "203.0.113.7" is that
 // address alone.
-func parseNetworks(texts []string) (networkList, []fault.Field) {
+func parseNetworks(texts []string) (Networks, []fault.Field) {
 	var fieldErrors []fault.Field
-	networks := networkList{}
+	networks := Networks{}
 	for i, text := range texts {
 		network, err := parseNetwork(text)
 		switch {
@@ -69,7 +62,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 // contains reports whether a connection from the address may use the key. An invalid address is in
 // no network.
-func (l networkList) contains(address string) bool {
+func (l Networks) contains(address string) bool {
 	if len(l) == 0 {
 		return true
 	}
@@ -81,8 +74,8 @@ func (l networkList) contains(address string) bool {
 	return slices.ContainsFunc(l, func(network netip.Prefix) bool { return network.Contains(at) })
 }
 
-// texts returns the networks in the form that the API shows.
-func (l networkList) texts() []string {
+// Texts returns the networks in the form that the API shows.
+func (l Networks) Texts() []string {
 	texts := make([]string, len(l))
 	for i, network := range l {
 		texts[i] = network.String()
@@ -91,75 +84,26 @@ func (l networkList) texts() []string {
 }
 
 // Value writes the list to the database.
-func (l networkList) Value() (driver.Value, error) {
-	return "{" + strings.Join(l.texts(), ",") + "}", nil
+func (l Networks) Value() (driver.Value, error) {
+	return "{" + strings.Join(l.Texts(), ",") + "}", nil
 }
 
 // Scan reads the list from the database.
-func (l *networkList) Scan(value any) error {
+func (l *Networks) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
 		return fmt.Errorf("rbac: a list of networks is %T", value)
 	}
-	*l = networkList{}
-	for each := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
-		if each == "" {
+	*l = Networks{}
+	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
+		if name == "" {
 			continue
 		}
-		network, err := netip.ParsePrefix(each)
+		network, err := netip.ParsePrefix(name)
 		if err != nil {
 			return err
 		}
 		*l = append(*l, network)
 	}
 	return nil
-}
-
-// refusedUses limits how often the use of a key from another network is recorded, so that a thief
-// with a stolen key cannot fill the audit trail. The zero value is empty. Safe for concurrent use.
-type refusedUses struct {
-	mutex sync.Mutex
-	last  map[refusedUse]time.Time
-}
-
-type refusedUse struct {
-	hash    db.Hash // of the key
-	address string
-}
-
-const (
-	recordRefusedUse = time.Minute // at most one record per key and address in this time
-	maxRefusedUses   = 1024        // remembered at once
-)
-
-// isDue reports whether to record a refused use, and remembers it.
-func (r *refusedUses) isDue(use refusedUse, now time.Time) bool {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	if last, known := r.last[use]; known && now.Sub(last) < recordRefusedUse {
-		return false
-	}
-	if r.last == nil || len(r.last) >= maxRefusedUses {
-		r.last = map[refusedUse]time.Time{}
-	}
-	r.last[use] = now
-	return true
-}
-
-// refuseNetwork records that a key was used outside its networks, at most once a minute for each
-// address. It returns the same refusal as for an invalid key.
-func (s *Service) refuseNetwork(ctx context.Context, key identity.Caller, hash db.Hash) error {
-	address := trail.Address(ctx)
-	if !s.refusedUses.isDue(refusedUse{hash, address}, s.now()) {
-		return errKey
-	}
-	err := s.audit.Note(ctx, []trail.Event{{
-		OrganizationID: key.OrganizationID, ActorID: key.UserID, RequestID: telemetry.RequestID(ctx), Address: address,
-		Action: "api-key.use", SubjectType: "api-key", SubjectID: key.UserID, OccurredAt: s.now(),
-		Outcome: trail.Denied, After: refusedSignIn{"network"},
-	}})
-	if err != nil {
-		return err
-	}
-	return errKey
 }

@@ -1,186 +1,169 @@
-package rbac
+// Package apikey manages the API keys with which other systems act in an organization.
+package apikey
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/revocation"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/trail"
 )
 
-// ErrKeyNotFound is returned if the caller's organization has no such API key. It does not reveal
-// keys of other organizations.
-var ErrKeyNotFound = fault.Define(fault.NotFound, "api-key-not-found", "API key not found.")
+// ErrNotFound is returned if the caller's organization has no such key. It does not reveal keys of
+// other organizations.
+var ErrNotFound = fault.Define(fault.NotFound, "api-key-not-found", "API key not found.")
 
-// APIKey lets another system act in an organization, as itself: in the audit trail and in histories
-// its id replaces a user's. It belongs to the organization and has one of its users as owner. When
-// the owner is disabled or loses the key's permissions, the key ends or gets another owner, see
-// [UserChange].
-type APIKey struct {
-	OrganizationID uuid.UUID
-	ID             uuid.UUID
-	Name           string // what it is for
-	Begins         string // the first characters of the key, by which people recognize it
-	Permissions    []identity.Permission
-	Networks       networkList // networks from which it may be used; none: all
-	OwnedBy        uuid.UUID   // the owner, see [UserChange]
-	CreatedBy      uuid.UUID
-	CreatedAt      time.Time
-	ExpiresAt      *time.Time // nil: never, for keys of earlier versions
-	LastUsedAt     *time.Time // up to a minute late
-	RevokedBy      *uuid.UUID
-	RevokedAt      *time.Time // nil: not revoked
+// Service manages API keys. It is safe for concurrent use.
+type Service struct {
+	Dependencies
+
+	cache       session.TokenCache[verifiedKey]
+	lookUps     chan struct{} // limits concurrent queries
+	uses        uses
+	refusedUses refusedUses
+	store       store
 }
 
-// NewAPIKey is the request for an API key.
-type NewAPIKey struct {
-	Name        string                // 1 to 100 characters
-	Permissions []identity.Permission // at least one; each held by the caller
-	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: the usual lifetime
-	Networks    []string              // networks from which it may be used, as CIDR or addresses; none: all
+// Dependencies are the dependencies of the service.
+type Dependencies struct {
+	Database    *db.DB
+	Clock       rbac.Clock
+	NewID       func() uuid.UUID
+	Audit       trail.Recorder
+	Accounts    *account.Service
+	Revocations *revocation.Service
+	Throttle    *throttle.Service
+	// CacheLifetime is how long a verified key is cached.
+	CacheLifetime time.Duration
+	// Usual is the lifetime of keys without an expiry, Longest the maximum lifetime.
+	Usual, Longest time.Duration
 }
 
-// CreateKey creates an API key of the caller's organization. It returns the key with its text,
-// which is shown only once: the database stores a hash. The key holds its permissions for the
-// whole organization, and so must the caller. Errors: [fault.ErrInvalid], [ErrBeyondOwn],
+// New returns the service.
+func New(d Dependencies) *Service {
+	return &Service{Dependencies: d, lookUps: make(chan struct{}, maxLookUps)}
+}
+
+// Create creates a key of the caller's organization. It returns the key with its text, which is
+// shown only once: the database stores a hash. The key holds its permissions for the whole
+// organization, and so must the caller. Errors: [fault.ErrInvalid], [identity.ErrBeyondOwn],
 // [identity.ErrPeopleOnly], [identity.ErrForbidden] if the caller has just lost the permission.
-func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, error) {
-	caller, err := identity.From(ctx)
+func (s *Service) Create(ctx context.Context, n NewKey) (Key, string, error) {
+	caller, err := account.Person(ctx)
 	if err != nil {
-		return APIKey{}, "", err
+		return Key{}, "", err
 	}
-	if err := caller.RequirePerson(); err != nil {
-		return APIKey{}, "", err
-	}
-	now := s.now()
+	now := s.Clock.Now()
 	networks, fieldErrors := parseNetworks(n.Networks)
-	if fieldErrors = append(n.check(now, s.longestKey), fieldErrors...); len(fieldErrors) > 0 {
-		return APIKey{}, "", fault.InvalidFields(fieldErrors...)
+	if fieldErrors = append(n.check(now, s.Longest), fieldErrors...); len(fieldErrors) > 0 {
+		return Key{}, "", fault.InvalidFields(fieldErrors...)
 	}
-	if n.ExpiresAt == nil {
-		n.ExpiresAt = new(now.Add(min(s.usualKey, s.longestKey)))
+	expires := now.Add(min(s.Usual, s.Longest))
+	if n.ExpiresAt != nil {
+		expires = n.ExpiresAt.UTC().Truncate(time.Microsecond)
 	}
 	text := newKey()
-	key := APIKey{
-		OrganizationID: caller.OrganizationID, ID: s.newID(), Name: n.Name, Begins: text[:keyBegins], Permissions: inDocumentOrder(n.Permissions),
-		Networks: networks, OwnedBy: caller.UserID,
-		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: inMicroseconds(n.ExpiresAt),
+	key := Key{
+		OrganizationID: caller.OrganizationID, ID: s.NewID(), Name: n.Name, Begins: text[:keyShown],
+		Permissions: inOrder(n.Permissions), Networks: networks, OwnedBy: caller.UserID,
+		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: &expires,
 	}
-	stored := func(ctx context.Context) (bool, error) { return apiKeyExists(ctx, key.ID) }
-	_, err = db.Serializable(ctx, s.database, "api-key.create", func(ctx context.Context) (struct{}, error) {
+	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, key.ID) }
+	_, err = db.Serializable(ctx, s.Database, "api-key.create", func(ctx context.Context) (struct{}, error) {
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
 			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
-		own, err := s.callerHolds(ctx, permission.ApiKeyManage)
+		own, err := s.Accounts.CallerHolds(ctx, permission.APIKeyManage)
 		if err == nil {
-			err = own.covers(key.holds())
+			err = own.Covers(key.held())
 		}
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := insertAPIKey(ctx, key, hashOfKey(text)); err != nil {
+		if err := s.store.insert(ctx, key, hashOfKey(text)); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordKey(ctx, "api-key.create", key, now)
+		return struct{}{}, s.record(ctx, "api-key.create", key, now)
 	}, db.ProvenBy(stored))
 	return key, text, err
 }
 
-func (n NewAPIKey) check(now time.Time, longest time.Duration) []fault.Field {
-	var fieldErrors []fault.Field
-	refuse := func(field, code, message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: code, Message: message})
-	}
-	if len(n.Permissions) == 0 {
-		refuse("permissions", "required", "must have at least 1 entry")
-	}
-	for i, p := range n.Permissions {
-		field := fmt.Sprintf("permissions[%d]", i)
-		switch {
-		case !slices.Contains(Permissions(), p):
-			refuse(field, "permission", "is not a permission")
-		case forPeople(p) != "":
-			refuse(field, "personal", "cannot be held by an API key, because "+forPeople(p))
-		case slices.Contains(n.Permissions[:i], p):
-			refuse(field, "unique", "must not be repeated")
-		}
-	}
-	if n.ExpiresAt != nil && !n.ExpiresAt.After(now) {
-		refuse("expiresAt", "future", "must be in the future")
-	}
-	if n.ExpiresAt != nil && n.ExpiresAt.After(now.Add(longest)) {
-		const day = 24 * time.Hour
-		refuse("expiresAt", "max", fmt.Sprintf("must be at most %d days from now", longest/day))
-	}
-	return fieldErrors
-}
-
-func inDocumentOrder(given []identity.Permission) []identity.Permission {
-	return slices.DeleteFunc(Permissions(), func(p identity.Permission) bool { return !slices.Contains(given, p) })
-}
-
-func inMicroseconds(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC().Truncate(time.Microsecond))
-}
-
-// Keys lists the organization's API keys after an id, in the order of their creation. The list
-// includes ended keys, because the audit trail names them. A given owner filters the list.
-func (s *Service) Keys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
-	return db.Snapshot(ctx, s.database, "api-key.list", func(ctx context.Context) ([]APIKey, error) {
-		return listAPIKeys(ctx, owner, after, limit)
+// List lists the organization's keys after an id, in the order of their creation. The list includes
+// ended keys, because the audit trail names them. A given owner filters the list.
+func (s *Service) List(ctx context.Context, owner, after uuid.UUID, limit int) ([]Key, error) {
+	return db.Snapshot(ctx, s.Database, "api-key.list", func(ctx context.Context) ([]Key, error) {
+		return s.store.list(ctx, owner, after, limit)
 	})
 }
 
-// Key returns an API key. The error is [ErrKeyNotFound].
-func (s *Service) Key(ctx context.Context, id uuid.UUID) (APIKey, error) {
-	return db.Snapshot(ctx, s.database, "api-key.get", func(ctx context.Context) (APIKey, error) {
-		return takeAPIKey(ctx, id)
+// Key returns a key. The error is [ErrNotFound].
+func (s *Service) Key(ctx context.Context, id uuid.UUID) (Key, error) {
+	return db.Snapshot(ctx, s.Database, "api-key.get", func(ctx context.Context) (Key, error) {
+		return s.store.key(ctx, id)
 	})
 }
 
-// RevokeKey revokes an API key. When it returns, this instance refuses the key; other instances
-// refuse it when they load the revocation, see [Service.Run]. Streams that were opened with the
-// key end. Revoking a revoked key changes nothing. Errors: [ErrKeyNotFound],
-// [identity.ErrPeopleOnly].
-func (s *Service) RevokeKey(ctx context.Context, id uuid.UUID) error {
-	caller, err := identity.From(ctx)
+// Names returns the names of keys by id, in the transaction of the context. The result omits unknown
+// ids.
+func (s *Service) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	return s.store.names(ctx, ids)
+}
+
+// Revoke revokes a key. When it returns, this instance refuses the key; other instances refuse it
+// when they load the revocation, see [revocation.Service.Run]. Streams that were opened with the key
+// end. Revoking a revoked key changes nothing. Errors: [ErrNotFound], [identity.ErrPeopleOnly].
+func (s *Service) Revoke(ctx context.Context, id uuid.UUID) error {
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
 	}
-	if err := caller.RequirePerson(); err != nil {
-		return err
-	}
-	_, err = db.Serializable(ctx, s.database, "api-key.revoke", func(ctx context.Context) (struct{}, error) {
-		key, err := takeAPIKey(ctx, id)
+	_, err = db.Serializable(ctx, s.Database, "api-key.revoke", func(ctx context.Context) (struct{}, error) {
+		key, err := s.store.key(ctx, id)
 		if err != nil || key.RevokedAt != nil {
 			return struct{}{}, err
 		}
-		_, err = s.endKey(ctx, key, caller.UserID)
+		_, err = s.end(ctx, key, caller.UserID)
 		return struct{}{}, err
 	})
 	return err
 }
 
-// endKey revokes an API key in the transaction of the context and returns the revoked key.
-func (s *Service) endKey(ctx context.Context, key APIKey, by uuid.UUID) (APIKey, error) {
-	key.RevokedBy, key.RevokedAt = &by, new(s.now())
-	if err := revokeAPIKey(ctx, key); err != nil {
-		return APIKey{}, err
+// end revokes a key in the transaction of the context and returns the revoked key.
+func (s *Service) end(ctx context.Context, key Key, by uuid.UUID) (Key, error) {
+	now := s.Clock.Now()
+	key.RevokedBy, key.RevokedAt = &by, &now
+	if err := s.store.revoke(ctx, key); err != nil {
+		return Key{}, err
 	}
-	// Like a user's sign-ins: revoke all tokens of the key's only epoch.
-	if err := s.announce(ctx, key.OrganizationID, change{subject{ofUser, key.ID}, 1, *key.RevokedAt}); err != nil {
-		return APIKey{}, err
+	if err := s.Revocations.RevokeKey(ctx, key.OrganizationID, key.ID, now); err != nil {
+		return Key{}, err
 	}
-	return key, s.recordKey(ctx, "api-key.revoke", key, *key.RevokedAt)
+	return key, s.record(ctx, "api-key.revoke", key, now)
+}
+
+// recordedKey is the After value of a created or revoked key. It omits the name, which is free text.
+type recordedKey struct {
+	Permissions permissionList `json:"permissions"`
+	ExpiresAt   *time.Time     `json:"expiresAt"`
+	OwnedBy     uuid.UUID      `json:"ownedBy"`
+	Networks    []string       `json:"networks"`
+}
+
+// record records that the caller has created or revoked a key, or changed its owner.
+func (s *Service) record(ctx context.Context, action string, k Key, at time.Time) error {
+	return trail.RecordBy(ctx, s.Audit, trail.Event{
+		Action: action, SubjectType: "api-key", SubjectID: k.ID, OccurredAt: at,
+		After: recordedKey{k.Permissions, k.ExpiresAt, k.OwnedBy, k.Networks.Texts()},
+	})
 }

@@ -1,4 +1,4 @@
-package rbac
+package apikey
 
 import (
 	"context"
@@ -32,16 +32,19 @@ func (l *permissionList) Scan(value any) error {
 		return fmt.Errorf("rbac: a list of permissions is %T", value)
 	}
 	*l = permissionList{}
-	for each := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
-		if each != "" {
-			*l = append(*l, identity.Permission(each))
+	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
+		if name != "" {
+			*l = append(*l, identity.Permission(name))
 		}
 	}
 	return nil
 }
 
-// apiKeyRow is a row of api_keys.
-type apiKeyRow struct {
+// store reads and writes API keys, in the transaction of the context.
+type store struct{}
+
+// keyRow is a row of api_keys.
+type keyRow struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
 	Name           string
@@ -55,18 +58,18 @@ type apiKeyRow struct {
 	RevokedBy      *uuid.UUID
 	RevokedAt      *time.Time
 	OwnedBy        *uuid.UUID
-	Networks       networkList
+	Networks       Networks
 }
 
 // TableName names the table for gorm.
-func (apiKeyRow) TableName() string { return "api_keys" }
+func (keyRow) TableName() string { return "api_keys" }
 
-func (r apiKeyRow) key() APIKey {
+func (r keyRow) key() Key {
 	owner := r.CreatedBy
 	if r.OwnedBy != nil {
 		owner = *r.OwnedBy
 	}
-	return APIKey{
+	return Key{
 		OwnedBy: owner, Networks: r.Networks,
 		OrganizationID: r.OrganizationID, ID: r.ID, Name: r.Name, Begins: r.Begins, Permissions: r.Permissions,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsedAt: r.LastUsedAt,
@@ -74,37 +77,37 @@ func (r apiKeyRow) key() APIKey {
 	}
 }
 
-func insertAPIKey(ctx context.Context, k APIKey, hash db.Hash) error {
+func (store) insert(ctx context.Context, k Key, hash db.Hash) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Create(&apiKeyRow{
+	return tx.Create(&keyRow{
 		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Begins: k.Begins, Hash: hash, Permissions: k.Permissions,
 		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, OwnedBy: &k.OwnedBy, Networks: k.Networks,
 	}).Error
 }
 
-func apiKeyExists(ctx context.Context, id uuid.UUID) (bool, error) {
+func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return false, err
 	}
 	var found int64
-	err = tx.Model(&apiKeyRow{}).Where("id = ?", id).Count(&found).Error
+	err = tx.Model(&keyRow{}).Where("id = ?", id).Count(&found).Error
 	return found == 1, err
 }
 
-// takeAPIKey returns a key of the caller's organization.
-func takeAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error) {
+// key returns a key of the caller's organization.
+func (store) key(ctx context.Context, id uuid.UUID) (Key, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return APIKey{}, err
+		return Key{}, err
 	}
-	var row apiKeyRow
+	var row keyRow
 	err = tx.Where("id = ?", id).Take(&row).Error
 	if db.IsNotFound(err) {
-		return APIKey{}, ErrKeyNotFound
+		return Key{}, ErrNotFound
 	}
 	return row.key(), err
 }
@@ -112,8 +115,8 @@ func takeAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error) {
 // keyOwner is the SQL expression for the owner of an API key.
 const keyOwner = "coalesce(owned_by, created_by)"
 
-// listAPIKeys lists keys in the order of the primary key.
-func listAPIKeys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIKey, error) {
+// list lists keys in the order of the primary key.
+func (store) list(ctx context.Context, owner, after uuid.UUID, limit int) ([]Key, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -121,50 +124,50 @@ func listAPIKeys(ctx context.Context, owner, after uuid.UUID, limit int) ([]APIK
 	if owner != uuid.Nil {
 		tx = tx.Where(keyOwner+" = ?", owner)
 	}
-	var rows []apiKeyRow
+	var rows []keyRow
 	if err := tx.Where("id > ?", after).Order("id").Limit(limit).Find(&rows).Error; err != nil {
 		return nil, err
 	}
-	keys := make([]APIKey, len(rows))
+	keys := make([]Key, len(rows))
 	for i, row := range rows {
 		keys[i] = row.key()
 	}
 	return keys, nil
 }
 
-func revokeAPIKey(ctx context.Context, k APIKey) error {
+func (store) revoke(ctx context.Context, k Key) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Model(&apiKeyRow{}).Where("id = ?", k.ID).
-		Select("revoked_by", "revoked_at").UpdateColumns(&apiKeyRow{RevokedBy: k.RevokedBy, RevokedAt: k.RevokedAt}).Error
+	return tx.Model(&keyRow{}).Where("id = ?", k.ID).
+		Select("revoked_by", "revoked_at").UpdateColumns(&keyRow{RevokedBy: k.RevokedBy, RevokedAt: k.RevokedAt}).Error
 }
 
-// openKeysOf returns a user's API keys that are neither revoked nor expired. It reads all keys of
+// openKeys returns a user's API keys that are neither revoked nor expired. It reads all keys of
 // the organization; there are dozens.
-func openKeysOf(ctx context.Context, owner uuid.UUID, now time.Time) ([]APIKey, error) {
+func (store) openKeys(ctx context.Context, owner uuid.UUID, now time.Time) ([]Key, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var rows []apiKeyRow
+	var rows []keyRow
 	err = tx.Where(keyOwner+" = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", owner, now).
 		Order("id").Find(&rows).Error
-	keys := make([]APIKey, len(rows))
+	keys := make([]Key, len(rows))
 	for i, row := range rows {
 		keys[i] = row.key()
 	}
 	return keys, err
 }
 
-// updateKeyOwner gives an API key another owner. Index: the primary key.
-func updateKeyOwner(ctx context.Context, id, owner uuid.UUID) error {
+// setOwner gives an API key another owner. Index: the primary key.
+func (store) setOwner(ctx context.Context, id, owner uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Model(&apiKeyRow{}).Where("id = ?", id).UpdateColumn("owned_by", owner).Error
+	return tx.Model(&keyRow{}).Where("id = ?", id).UpdateColumn("owned_by", owner).Error
 }
 
 // ownerActive is the condition for API keys whose owner is not disabled. Index: the primary key of users.
@@ -172,32 +175,47 @@ const ownerActive = `EXISTS (
 	SELECT FROM users o
 	WHERE o.organization_id = api_keys.organization_id AND o.id = ` + keyOwner + ` AND o.status = 'ACTIVE')`
 
-// apiKeyOf finds a key of any organization by its hash, unless the organization or the key's owner
-// is disabled. Index: api_keys_by_hash.
-func apiKeyOf(ctx context.Context, hash db.Hash) (APIKey, error) {
+// keyWithHash finds a key of any organization by its hash, unless the key's owner is disabled. Index:
+// api_keys_by_hash.
+func (store) keyWithHash(ctx context.Context, hash db.Hash) (Key, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return APIKey{}, err
+		return Key{}, err
 	}
-	var row apiKeyRow
-	err = tx.Where("hash = ? AND "+organizationOpen+" AND "+ownerActive, hash).Take(&row).Error
+	var row keyRow
+	err = tx.Where("hash = ? AND "+ownerActive, hash).Take(&row).Error
 	if db.IsNotFound(err) {
-		return APIKey{}, ErrKeyNotFound
+		return Key{}, ErrNotFound
 	}
 	return row.key(), err
 }
 
-// updateKeyUses writes when keys were last used, unless a later use is already stored. Index: the
+// names returns the names of keys of the caller's organization. Index: the primary key.
+func (store) names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []keyRow
+	err = tx.Where("id IN ?", ids).Select("id", "name").Find(&rows).Error
+	names := make(map[uuid.UUID]string, len(rows))
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, err
+}
+
+// writeUses writes when keys were last used, unless a later use is already stored. Index: the
 // primary key.
-func updateKeyUses(ctx context.Context, last map[keyName]time.Time) error {
+func (store) writeUses(ctx context.Context, last map[keyID]time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
 	var organizations, ids []uuid.UUID
 	var times []time.Time
-	for name, at := range last {
-		organizations, ids, times = append(organizations, name.organization), append(ids, name.id), append(times, at)
+	for key, at := range last {
+		organizations, ids, times = append(organizations, key.organization), append(ids, key.id), append(times, at)
 	}
 	return tx.Exec(`
 		UPDATE api_keys k SET last_used_at = u.at

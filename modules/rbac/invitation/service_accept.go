@@ -1,144 +1,141 @@
-package rbac
+package invitation
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/password"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/telemetry"
-	"omnirapeutic/platform/trail"
 )
 
 // Accept creates a user from the open invitation with the token. The user chooses the password;
 // the address, the name and the roles are the invitation's. Accept needs no caller: the token
-// authorizes it, once. Errors: [ErrInvitationNotFound], [fault.ErrInvalid] for the password,
-// [ErrEmailTaken], [ErrSignInBusy].
-func (s *Service) Accept(ctx context.Context, token, password string) (User, error) {
-	return limited(ctx, s, failedInvitation, networkSource(ctx), func() (User, error) { return s.accept(ctx, token, password) })
+// authorizes it, once. Errors: [ErrNotFound], [fault.ErrInvalid] for the password,
+// [rbac.ErrEmailTaken], [password.ErrBusy].
+func (s *Service) Accept(ctx context.Context, token, chosen string) (rbac.User, error) {
+	return throttle.Limited(ctx, s.Throttle, throttle.Invitation, throttle.NetworkSource(ctx),
+		func() (rbac.User, error) { return s.accept(ctx, token, chosen) })
 }
 
-func (s *Service) accept(ctx context.Context, token, password string) (User, error) {
-	hash := hashOfToken(token)
-	found, err := db.Snapshot(ctx, s.database, "invitation.find", func(ctx context.Context) (Invitation, error) {
-		return s.ifOpen(invitationWith(ctx, hash))
+func (s *Service) accept(ctx context.Context, token, chosen string) (rbac.User, error) {
+	tokenHash := hashOfToken(token)
+	found, err := db.Snapshot(ctx, s.Database, "invitation.find", func(ctx context.Context) (Invitation, error) {
+		return s.ifOpen(ctx)(s.store.withToken(ctx, tokenHash))
 	}, db.AllOrganizations())
 	if err != nil {
-		return User{}, err
+		return rbac.User{}, err
 	}
-	if fieldErrors := checkPassword(password, found.Email); len(fieldErrors) > 0 {
-		return User{}, fault.InvalidFields(fieldErrors...)
+	if fieldErrors := password.Check(chosen, found.Email); len(fieldErrors) > 0 {
+		return rbac.User{}, fault.InvalidFields(fieldErrors...)
 	}
-	hashed, err := s.hashFor(ctx, found.Email, password)
+	hash, err := s.Passwords.Hash(ctx, found.Email, chosen)
 	if err != nil {
-		return User{}, err
+		return rbac.User{}, err
 	}
-	now := s.now()
-	created := User{
-		ID: s.newID(), OrganizationID: found.OrganizationID, Email: found.Email, Name: found.Name,
-		Roles: inOrder(found.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
+	created := found.user(s.NewID(), s.Clock.Now())
+	ctx = account.AsUser(ctx, created)
+	stored := func(ctx context.Context) (bool, error) {
+		return s.Accounts.Exists(ctx, created.OrganizationID, created.ID)
 	}
-	ctx = byThemselves(ctx, created)
-	stored := func(ctx context.Context) (bool, error) { return userExists(ctx, created.OrganizationID, created.ID) }
-	return db.Serializable(ctx, s.database, "invitation.accept", func(ctx context.Context) (User, error) {
+	return db.Serializable(ctx, s.Database, "invitation.accept", func(ctx context.Context) (rbac.User, error) {
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
 			if done, err := stored(ctx); done || err != nil {
 				return created, err
 			}
 		}
-		invited, err := s.ifOpen(lockInvitation(ctx, hash))
+		invited, err := s.ifOpen(ctx)(s.store.lockWithToken(ctx, tokenHash))
 		if err != nil {
-			return User{}, err
+			return rbac.User{}, err
 		}
-		return created, s.become(ctx, invited, created, hashed)
+		return created, s.createUser(ctx, invited, created, hash)
 	}, db.ProvenBy(stored))
 }
 
-// become creates the user of an open, locked invitation, in the transaction of the context.
-func (s *Service) become(ctx context.Context, invited Invitation, created User, hashed string) error {
-	if err := insertUser(ctx, created, hashed); err != nil {
+// createUser creates the user of an open, locked invitation, in the transaction of the context.
+func (s *Service) createUser(ctx context.Context, invited Invitation, created rbac.User, hash string) error {
+	if err := s.Accounts.Create(ctx, created, hash); err != nil {
 		return err
 	}
 	invited.AcceptedAt, invited.UserID = &created.CreatedAt, &created.ID
-	if err := acceptInvitation(ctx, invited); err != nil {
+	if err := s.store.accept(ctx, invited); err != nil {
 		return err
 	}
-	if err := s.recordInvitation(ctx, "invitation.accept", invited, created.CreatedAt); err != nil {
-		return err
-	}
-	return s.recordUser(ctx, created)
+	return s.record(ctx, "invitation.accept", invited, created.CreatedAt)
 }
 
-// byThemselves returns a context whose caller is the user who was just created.
-func byThemselves(ctx context.Context, u User) context.Context {
-	return identity.With(ctx, identity.Caller{
-		UserID: u.ID, OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-	})
-}
-
-// acceptVerified creates a user from the open invitation to the address, in the transaction of
-// the context. The organization's own identity provider has verified the address. The user has an
-// unusable password. The error is [ErrInvitationNotFound] if there is no such invitation. An
+// AcceptVerified creates a user with the id from the open invitation to the address, in the
+// transaction of the context. The organization's own identity provider has verified the address. The
+// user has an unusable password. The error is [ErrNotFound] if there is no such invitation. An
 // invitation with permissions beyond the organization, or beyond those of the user who set the
 // provider, needs its token.
-func (s *Service) acceptVerified(ctx context.Context, p IdentityProvider, id uuid.UUID, email string, now time.Time) (User, error) {
-	invited, err := lockInvitationTo(ctx, email, now)
-	if err == nil && slices.Contains(invited.Roles, SuperAdmin) {
-		err = ErrInvitationNotFound
+func (s *Service) AcceptVerified(ctx context.Context, setBy *uuid.UUID, id uuid.UUID, email string, now time.Time) (rbac.User, error) {
+	invited, err := s.ifOpen(ctx)(s.store.lockOpenTo(ctx, email, now))
+	if err == nil && slices.Contains(invited.Roles, rbac.SuperAdmin) {
+		err = ErrNotFound
 	}
 	if err == nil {
-		err = setterCovers(ctx, p, invited.Roles)
+		err = s.setterCovers(ctx, setBy, invited)
 	}
 	if err != nil {
-		return User{}, err
+		return rbac.User{}, err
 	}
-	salt, err := s.saltOf(ctx, email)
+	hash, err := s.Passwords.UnusableHash(ctx, email)
 	if err != nil {
-		return User{}, err
+		return rbac.User{}, err
 	}
-	created := User{
-		ID: id, OrganizationID: invited.OrganizationID, Email: invited.Email, Name: invited.Name,
-		Roles: inOrder(invited.Roles), Version: 1, CreatedAt: now, UpdatedAt: now,
-	}
-	return created, s.become(byThemselves(ctx, created), invited, created, s.passwords.unusable(salt))
+	created := invited.user(id, now)
+	return created, s.createUser(account.AsUser(ctx, created), invited, created, hash)
 }
 
-// setterCovers returns [ErrInvitationNotFound] unless the user who set the identity provider is active
-// and holds every permission of the roles now. The provider can say that it has verified any address,
-// so it must not give more than its setter has. The invited person can still use the invitation's link.
-func setterCovers(ctx context.Context, p IdentityProvider, roles []Role) error {
-	if p.setBy == nil {
-		return ErrInvitationNotFound
+// setterCovers returns [ErrNotFound] unless the user who set the identity provider is active and holds
+// every permission of the roles now. The provider can say that it has verified any address, so it must
+// not give more than its setter has. The invited person can still use the invitation's link.
+func (s *Service) setterCovers(ctx context.Context, setBy *uuid.UUID, invited Invitation) error {
+	if setBy == nil {
+		return ErrNotFound
 	}
-	setter, err := takeUser(ctx, *p.setBy)
-	if db.IsNotFound(err) || err == nil && setter.out() != "" {
-		return ErrInvitationNotFound
+	setter, err := s.Accounts.CurrentCaller(ctx, invited.OrganizationID, *setBy)
+	if errors.Is(err, identity.ErrUnauthenticated) {
+		return ErrNotFound
 	}
 	if err != nil {
 		return err
 	}
-	mine, err := heldBy(ctx, setter.Roles)
+	given, err := s.Accounts.HeldBy(ctx, invited.Roles)
 	if err != nil {
 		return err
 	}
-	given, err := heldBy(ctx, roles)
-	if err != nil {
-		return err
-	}
-	if mine.covers(given) != nil {
-		return ErrInvitationNotFound
+	if rbac.Held(setter.Permissions).Covers(given) != nil {
+		return ErrNotFound
 	}
 	return nil
 }
 
-// ifOpen returns the invitation if it can be accepted, otherwise [ErrInvitationNotFound].
-func (s *Service) ifOpen(found Invitation, err error) (Invitation, error) {
-	if err == nil && found.State(s.now()) != InvitationOpen {
-		err = ErrInvitationNotFound
+// ifOpen returns a function that returns a found invitation if it can be accepted and its organization
+// is not disabled, otherwise [ErrNotFound].
+func (s *Service) ifOpen(ctx context.Context) func(Invitation, error) (Invitation, error) {
+	return func(found Invitation, err error) (Invitation, error) {
+		if err != nil {
+			return Invitation{}, err
+		}
+		disabled, err := s.Accounts.IsOrganizationDisabled(ctx, found.OrganizationID)
+		switch {
+		case err != nil:
+			return Invitation{}, err
+		case disabled:
+			return Invitation{}, ErrNotFound.Because(throttle.ErrGuess)
+		case found.State(s.Clock.Now()) != Open:
+			return Invitation{}, ErrNotFound
+		}
+		return found, nil
 	}
-	return found, err
 }

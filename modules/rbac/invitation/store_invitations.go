@@ -1,43 +1,26 @@
-package rbac
+package invitation
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 )
 
 // TableName names the table for gorm.
 func (Invitation) TableName() string { return "invitations" }
 
-// roleList is a text[] of roles, none of which needs quoting.
-type roleList []Role
+// store reads and writes invitations, in the transaction of the context.
+type store struct{}
 
-// Value writes the list to the database.
-func (l roleList) Value() (driver.Value, error) { return "{" + strings.Join(names(l), ",") + "}", nil }
-
-// Scan reads the list from the database.
-func (l *roleList) Scan(value any) error {
-	text, ok := value.(string)
-	if !ok {
-		return fmt.Errorf("rbac: a list of roles is %T", value)
-	}
-	*l = roleList{}
-	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
-		*l = append(*l, Role(name))
-	}
-	return nil
-}
-
-func insertInvitation(ctx context.Context, i Invitation) error {
+func (store) insert(ctx context.Context, i Invitation) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -45,15 +28,15 @@ func insertInvitation(ctx context.Context, i Invitation) error {
 	return tx.Create(&i).Error
 }
 
-func invitationExists(ctx context.Context, id uuid.UUID) (bool, error) {
-	_, err := takeInvitation(ctx, id)
-	if errors.Is(err, ErrInvitationNotFound) {
+func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
+	_, err := store{}.invitation(ctx, id)
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func takeInvitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
+func (store) invitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return Invitation{}, err
@@ -61,44 +44,42 @@ func takeInvitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
 	return oneInvitation(tx.Where("id = ?", id))
 }
 
-// invitationWith returns the invitation with the token, of any organization that is not disabled.
-// Index: invitations_token.
-func invitationWith(ctx context.Context, tokenHash []byte) (Invitation, error) {
+// withToken returns the invitation with the token, of any organization. Index: invitations_token.
+func (store) withToken(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
-	return oneInvitation(tx.Where("token_hash = ? AND "+organizationOpen, tokenHash))
+	return oneInvitation(tx.Where("token_hash = ?", tokenHash))
 }
 
-// lockInvitation is invitationWith with a row lock, so that only one of several concurrent
+// lockWithToken is withToken with a row lock, so that only one of several concurrent
 // requests accepts it.
-func lockInvitation(ctx context.Context, tokenHash []byte) (Invitation, error) {
+func (store) lockWithToken(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
 	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
-		Where("token_hash = ? AND "+organizationOpen, tokenHash))
+		Where("token_hash = ?", tokenHash))
 }
 
-// lockInvitationTo locks the open invitation to the address, of the caller's organization unless
-// it is disabled. There is at most one. Index: the primary key; an organization has hundreds at
-// most.
-func lockInvitationTo(ctx context.Context, email string, now time.Time) (Invitation, error) {
+// lockOpenTo locks the open invitation to the address, of the caller's organization. There is at most
+// one. Index: the primary key; an organization has hundreds at most.
+func (store) lockOpenTo(ctx context.Context, email string, now time.Time) (Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return Invitation{}, err
 	}
 	return oneInvitation(tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
-		Where("email = ? AND "+isOpen+" AND expires_at > ? AND "+organizationOpen, email, now))
+		Where("email = ? AND "+isOpen+" AND expires_at > ?", email, now))
 }
 
 func oneInvitation(tx *gorm.DB) (Invitation, error) {
 	var found []Invitation
 	err := tx.Find(&found).Error
 	if err == nil && len(found) == 0 {
-		err = ErrInvitationNotFound.Because(errGuess)
+		err = ErrNotFound.Because(throttle.ErrGuess)
 	}
 	if err != nil {
 		return Invitation{}, err
@@ -109,20 +90,20 @@ func oneInvitation(tx *gorm.DB) (Invitation, error) {
 // isOpen is the condition for invitations that are neither accepted nor revoked.
 const isOpen = "accepted_at IS NULL AND revoked_at IS NULL"
 
-// findInvitations lists a page of invitations. Index: the primary key.
-func findInvitations(ctx context.Context, f InvitationFilter, now time.Time) ([]Invitation, error) {
+// list lists a page of invitations. Index: the primary key.
+func (store) list(ctx context.Context, f Filter, now time.Time) ([]Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
 	switch f.State {
-	case InvitationOpen:
+	case Open:
 		tx = tx.Where(isOpen+" AND expires_at > ?", now)
-	case InvitationExpired:
+	case Expired:
 		tx = tx.Where(isOpen+" AND expires_at <= ?", now)
-	case InvitationAccepted:
+	case Accepted:
 		tx = tx.Where("accepted_at IS NOT NULL")
-	case InvitationRevoked:
+	case Revoked:
 		tx = tx.Where("revoked_at IS NOT NULL")
 	}
 	var found []Invitation
@@ -130,32 +111,32 @@ func findInvitations(ctx context.Context, f InvitationFilter, now time.Time) ([]
 	return found, err
 }
 
-// invitationCondition is a condition that selects invitations, with its value.
-type invitationCondition struct {
-	condition string
-	value     any
+// condition is a condition that selects invitations, with its value.
+type condition struct {
+	sql   string
+	value any
 }
 
-func invitationOf(id uuid.UUID) invitationCondition  { return invitationCondition{"id = ?", id} }
-func invitationsTo(email string) invitationCondition { return invitationCondition{"email = ?", email} }
+func withID(id uuid.UUID) condition  { return condition{"id = ?", id} }
+func toEmail(email string) condition { return condition{"email = ?", email} }
 
-func invitationsBy(inviter uuid.UUID) invitationCondition {
-	return invitationCondition{"invited_by = ?", inviter}
+func invitedBy(inviter uuid.UUID) condition {
+	return condition{"invited_by = ?", inviter}
 }
 
-// revokeInvitations revokes the selected open invitations of the caller's organization and
+// revoke revokes the selected open invitations of the caller's organization and
 // returns them. Index: the primary key; an organization has hundreds at most.
-func revokeInvitations(ctx context.Context, which invitationCondition, now time.Time) ([]Invitation, error) {
+func (store) revoke(ctx context.Context, c condition, now time.Time) ([]Invitation, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var gone []Invitation
-	err = tx.Model(&gone).Clauses(clause.Returning{}).Where(isOpen).Where(which.condition, which.value).UpdateColumn("revoked_at", now).Error
-	return gone, err
+	var revoked []Invitation
+	err = tx.Model(&revoked).Clauses(clause.Returning{}).Where(isOpen).Where(c.sql, c.value).UpdateColumn("revoked_at", now).Error
+	return revoked, err
 }
 
-func acceptInvitation(ctx context.Context, i Invitation) error {
+func (store) accept(ctx context.Context, i Invitation) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -163,14 +144,17 @@ func acceptInvitation(ctx context.Context, i Invitation) error {
 	return tx.Model(&Invitation{}).Where("id = ?", i.ID).UpdateColumns(map[string]any{"accepted_at": i.AcceptedAt, "user_id": i.UserID}).Error
 }
 
-// emailIsColleagues reports whether a user of the caller's organization has the address. Index:
-// users_email_once.
-func emailIsColleagues(ctx context.Context, email string) (bool, error) {
-	tx, _, err := db.Tenant(ctx)
+// rolesOfOpen returns the roles of all open invitations of the caller's organization, except those
+// of super administrators.
+func (store) rolesOfOpen(ctx context.Context, now time.Time) (roles []rbac.Role, err error) {
+	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var found int64
-	err = tx.Model(&userRow{}).Where("email = ?", email).Count(&found).Error
-	return found > 0, err
+	err = tx.Raw(`
+		SELECT DISTINCT unnest(i.roles)
+		FROM invitations i
+		WHERE i.organization_id = $1 AND `+isOpen+` AND i.expires_at > $2 AND NOT 'SUPER_ADMIN' = ANY (i.roles)`,
+		organization, now).Scan(&roles).Error
+	return roles, err
 }

@@ -1,4 +1,4 @@
-package rbac
+package mfa
 
 import (
 	"strings"
@@ -16,53 +16,54 @@ const (
 	maxWrongCodes = 100
 )
 
-// factor is the second factor of a user. The zero value means that there is none.
-type factor struct {
+// Factor is the second factor of a user. The zero value means that there is none.
+type Factor struct {
 	OrganizationID uuid.UUID  `gorm:"primaryKey"`
 	UserID         uuid.UUID  `gorm:"primaryKey"`
 	Secret         []byte     // encrypted
-	BegunAt        time.Time  // when enrolment began
+	StartedAt      time.Time  `gorm:"column:begun_at"` // when enrolment started
 	ConfirmedAt    *time.Time // nil: not yet in use
 	LastStep       int64      // the step of the last accepted code
 	WrongCodes     int        // since the last accepted code
 }
 
 // TableName names the table for gorm.
-func (factor) TableName() string { return "second_factors" }
+func (Factor) TableName() string { return "second_factors" }
 
-// isOn reports whether the second factor was confirmed.
-func (f factor) isOn() bool { return f.ConfirmedAt != nil }
+// IsOn reports whether the second factor was confirmed.
+func (f Factor) IsOn() bool { return f.ConfirmedAt != nil }
 
-// isBegun reports whether the enrolment can be confirmed.
-func (f factor) isBegun(now time.Time) bool {
-	return f.UserID != uuid.Nil && !f.isOn() && now.Before(f.BegunAt.Add(enrolmentTime))
+// isStarted reports whether the enrolment can be confirmed.
+func (f Factor) isStarted(now time.Time) bool {
+	return f.UserID != uuid.Nil && !f.IsOn() && now.Before(f.StartedAt.Add(enrolmentTime))
 }
 
-// about returns the additional data of the encrypted secret, which binds it to the user.
-func (f factor) about() []byte {
+// subject returns the additional data of the encrypted secret, which binds it to the user.
+func (f Factor) subject() []byte {
 	return append(f.OrganizationID[:len(f.OrganizationID):len(f.OrganizationID)], f.UserID[:]...)
 }
 
-// verdict is the reason for refusing a code, for the audit trail; empty: the code is accepted.
-type verdict string
+// Verdict is the reason for refusing a code, for the audit trail; empty: the code is accepted.
+type Verdict string
 
+// The verdicts.
 const (
-	codeGood    verdict = ""
-	codeMissing verdict = "code-missing" // no code was given yet, which is no denial
-	codeWrong   verdict = "code"
-	codeUsed    verdict = "code-used"
-	codeLocked  verdict = "code-locked" // codes of the app are refused: see judge
+	CodeAccepted Verdict = ""
+	codeMissing  Verdict = "code-missing" // no code was given yet, which is no denial
+	codeWrong    Verdict = "code"
+	codeUsed     Verdict = "code-used"
+	codeLocked   Verdict = "code-locked" // codes of the app are refused, see [Factor.judge]
 )
 
-// proof is an accepted code that is not yet used up: the step of an app code, or the hash of a
+// Proof is an accepted code that is not yet used up: the step of an app code, or the hash of a
 // recovery code that the database must still confirm.
-type proof struct {
+type Proof struct {
 	step     int64
 	recovery []byte
 }
 
-// name returns the proof's name in the audit trail; empty: nothing was proven.
-func (p proof) name() string {
+// Name returns the proof's name in the audit trail; empty: nothing was proven.
+func (p Proof) Name() string {
 	switch {
 	case p.step != 0:
 		return "code"
@@ -74,23 +75,23 @@ func (p proof) name() string {
 
 // judge checks a code at the given time. Without a secret, because it could not be decrypted, it
 // accepts no code of the app: anyone can compute the codes of an empty secret.
-func (f factor) judge(secret totpSecret, given string, now time.Time) (proof, verdict) {
+func (f Factor) judge(secret totpSecret, given string, now time.Time) (Proof, Verdict) {
 	given = strings.TrimSpace(given)
 	if given == "" {
-		return proof{}, codeMissing
+		return Proof{}, codeMissing
 	}
 	if hash := recoveryHash(given); hash != nil {
-		return proof{recovery: hash}, codeGood
+		return Proof{recovery: hash}, CodeAccepted
 	}
 	if f.WrongCodes >= maxWrongCodes || len(secret) == 0 {
-		return proof{}, codeLocked
+		return Proof{}, codeLocked
 	}
 	step := secret.match(strings.ReplaceAll(given, " ", ""), now)
 	switch {
 	case step == 0:
-		return proof{}, codeWrong
+		return Proof{}, codeWrong
 	case step <= f.LastStep:
-		return proof{}, codeUsed
+		return Proof{}, codeUsed
 	}
-	return proof{step: step}, codeGood
+	return Proof{step: step}, CodeAccepted
 }

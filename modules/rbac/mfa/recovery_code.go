@@ -1,4 +1,4 @@
-package rbac
+package mfa
 
 import (
 	"crypto/rand"
@@ -43,8 +43,8 @@ func recoveryHash(given string) []byte {
 
 func recoveryHashes(codes []string) [][]byte {
 	hashes := make([][]byte, len(codes))
-	for i, each := range codes {
-		hashes[i] = recoveryHash(each)
+	for i, code := range codes {
+		hashes[i] = recoveryHash(code)
 	}
 	return hashes
 }

@@ -1,78 +1,13 @@
-package rbac
+package mfa
 
 import (
 	"context"
-	"fmt"
 	"time"
 
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/trail"
 )
-
-// The errors of second factors.
-var (
-	// ErrSecondFactorOn is returned if a second factor is on; it must be turned off first.
-	ErrSecondFactorOn = fault.Define(fault.Conflict, "second-factor-on", "You already have a second factor.").
-				Advising("Turn it off first to use another app or phone.")
-	// ErrSecondFactorNotBegun is returned if there is no enrolment, or it has expired.
-	ErrSecondFactorNotBegun = fault.Define(fault.Conflict, "second-factor-not-begun",
-		"Setting up a second factor was not started, or was started more than 15 minutes ago.").
-		Advising("Start again, and show the new QR code.")
-	// ErrNoSecondFactor is returned if no second factor is on.
-	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.")
-	// ErrOwnSecondFactor is returned if callers remove their own second factor as an administrator.
-	ErrOwnSecondFactor = fault.Define(fault.Forbidden, "own-second-factor",
-		"Turn your own second factor off with your password and a code, or ask another administrator to remove it.").
-		Advising("Show the page where the user turns it off: `PUT /auth/second-factor/off`.")
-)
-
-// SecondFactor is the status of the caller's second factor.
-type SecondFactor struct {
-	On                bool       `json:"on"`
-	Since             *time.Time `json:"since"`             // null: it is off
-	RecoveryCodesLeft int        `json:"recoveryCodesLeft"` // number of unused codes
-	ConfirmUntil      *time.Time `json:"confirmUntil"`      // when a started enrolment expires; null: none
-	Required          bool       `json:"required"`          // whether the organization requires it for sign-ins with a password
-}
-
-// MySecondFactor returns the caller's status. Errors: [identity.ErrUnauthenticated],
-// [identity.ErrPeopleOnly].
-func (s *Service) MySecondFactor(ctx context.Context) (SecondFactor, error) {
-	caller, err := person(ctx)
-	if err != nil {
-		return SecondFactor{}, err
-	}
-	return db.Snapshot(ctx, s.database, "second-factor.get", func(ctx context.Context) (SecondFactor, error) {
-		f, err := takeFactor(ctx, caller.UserID)
-		if err != nil {
-			return SecondFactor{}, err
-		}
-		policy, err := takePolicy(ctx)
-		if err != nil {
-			return SecondFactor{}, err
-		}
-		mine := SecondFactor{On: f.isOn(), Required: policy.SecondFactorRequired}
-		if f.isBegun(s.now()) {
-			mine.ConfirmUntil = new(f.BegunAt.Add(enrolmentTime).UTC())
-		}
-		if f.isOn() {
-			mine.Since = new(f.ConfirmedAt.UTC())
-			mine.RecoveryCodesLeft, err = recoveryCodesLeft(ctx, caller.OrganizationID, caller.UserID)
-		}
-		return mine, err
-	})
-}
-
-// person returns the caller, who must be a signed-in user.
-func person(ctx context.Context) (identity.Caller, error) {
-	caller, err := identity.From(ctx)
-	if err == nil {
-		err = caller.RequirePerson()
-	}
-	return caller, err
-}
 
 // Enrolment is a started second factor. It is shown once.
 type Enrolment struct {
@@ -81,116 +16,102 @@ type Enrolment struct {
 	Until  time.Time
 }
 
-// BeginSecondFactor creates a secret for the caller's app and replaces an unconfirmed one.
-// Sign-ins require no code before [Service.ConfirmSecondFactor]. Errors:
-// [identity.ErrPeopleOnly], [ErrSecondFactorOn], [fault.ErrInvalid] for a wrong password,
-// [ErrSignInDelayed], [ErrSignInBusy].
-func (s *Service) BeginSecondFactor(ctx context.Context, password string) (Enrolment, error) {
-	caller, err := person(ctx)
+// Start creates a secret for the caller's app and replaces an unconfirmed one. Sign-ins require no
+// code before [Service.Confirm]. Errors: [identity.ErrPeopleOnly], [ErrOn], [fault.ErrInvalid] for a
+// wrong password, [throttle.ErrSignInDelayed], [password.ErrBusy].
+func (s *Service) Start(ctx context.Context, password string) (Enrolment, error) {
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return Enrolment{}, err
 	}
-	mine, err := s.ownCredentials(ctx, caller)
+	own, err := s.Passwords.Own(ctx, caller)
 	if err != nil {
 		return Enrolment{}, err
 	}
 	const action = "second-factor.begin"
-	counted, err := s.provePassword(ctx, caller, mine, password, "password", action)
+	counter, err := s.Passwords.Prove(ctx, caller, own, password, "password", action)
 	if err != nil {
 		return Enrolment{}, err
 	}
 	secret := newTOTPSecret()
-	f := factor{OrganizationID: caller.OrganizationID, UserID: caller.UserID, BegunAt: s.now()}
-	f.Secret = s.factorSecrets.Seal(secret, f.about())
-	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
-		if put, err := putFactor(ctx, f); err != nil {
+	f := Factor{OrganizationID: caller.OrganizationID, UserID: caller.UserID, StartedAt: s.Clock.Now()}
+	f.Secret = s.secrets.Seal(secret, f.subject())
+	_, err = db.Serializable(ctx, s.Database, action, func(ctx context.Context) (struct{}, error) {
+		if stored, err := s.store.putUnconfirmed(ctx, f); err != nil {
 			return struct{}{}, err
-		} else if !put {
-			return struct{}{}, ErrSecondFactorOn
+		} else if !stored {
+			return struct{}{}, ErrOn
 		}
-		if err := forgetAttempts(ctx, counted); err != nil {
+		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, action)})
+		return struct{}{}, s.recordOwn(ctx, caller, action)
 	})
-	return Enrolment{secret.text(), secret.uri(mine.User.Email), f.BegunAt.Add(enrolmentTime)}, err
+	return Enrolment{secret.text(), secret.uri(own.User.Email), f.StartedAt.Add(enrolmentTime)}, err
 }
 
-// ConfirmSecondFactor turns the started second factor on, given a valid code of its app. It
-// returns recovery codes, which are shown only once. All other sign-ins of the caller end,
-// because they were made without the second factor. The current sign-in keeps its refresh token
-// and gets a new access token; the earlier one becomes invalid. Errors: [identity.ErrPeopleOnly],
-// [ErrSecondFactorNotBegun], [fault.ErrInvalid] for a wrong code, [ErrSignInDelayed].
-func (s *Service) ConfirmSecondFactor(ctx context.Context, code string) ([]string, SignedIn, error) {
-	caller, err := person(ctx)
+// Confirm turns the started second factor on, given a valid code of its app. It returns recovery
+// codes, which are shown only once. All other sessions of the caller end, because they were made
+// without the second factor. The current session keeps its refresh token and gets a new access
+// token; the earlier one becomes invalid. Errors: [identity.ErrPeopleOnly], [ErrNotStarted],
+// [fault.ErrInvalid] for a wrong code, [throttle.ErrSignInDelayed].
+func (s *Service) Confirm(ctx context.Context, code string) ([]string, session.SignedIn, error) {
+	caller, err := account.Person(ctx)
 	if err != nil {
-		return nil, SignedIn{}, err
+		return nil, session.SignedIn{}, err
 	}
-	mine, err := s.ownCredentials(ctx, caller)
+	own, f, err := s.Own(ctx, caller)
 	if err != nil {
-		return nil, SignedIn{}, err
+		return nil, session.SignedIn{}, err
 	}
-	now, f := s.now(), mine.Factor
-	if !f.isBegun(now) {
-		return nil, SignedIn{}, ErrSecondFactorNotBegun
+	now := s.Clock.Now()
+	if !f.isStarted(now) {
+		return nil, session.SignedIn{}, ErrNotStarted
 	}
 	const action = "second-factor.turn-on"
-	counted, err := s.ownAttempt(ctx, caller)
+	counter, err := s.Passwords.CountAttempt(ctx, caller)
 	if err != nil {
-		return nil, SignedIn{}, err
+		return nil, session.SignedIn{}, err
 	}
-	proven, why := s.judge(f, code)
-	if why == codeGood && proven.step == 0 { // there are no recovery codes yet
-		why = codeWrong
+	proof, verdict := s.Judge(f, code)
+	if verdict == CodeAccepted && proof.step == 0 { // there are no recovery codes yet
+		verdict = codeWrong
 	}
-	if why != codeGood {
-		return nil, SignedIn{}, s.refuseOwnCode(ctx, caller, f, why, action)
+	if verdict != CodeAccepted {
+		return nil, session.SignedIn{}, s.refuseOwnCode(ctx, caller, f, verdict, action)
 	}
 	codes := newRecoveryCodes()
 	stored := func(ctx context.Context) (bool, error) {
-		found, err := takeFactor(ctx, caller.UserID)
+		found, err := s.store.factor(ctx, caller.UserID)
 		return found.ConfirmedAt != nil && found.ConfirmedAt.Equal(now), err
 	}
-	var in signIn
-	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
+	var in session.Session
+	_, err = db.Serializable(ctx, s.Database, action, func(ctx context.Context) (struct{}, error) {
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
 			if done, err := stored(ctx); done || err != nil {
 				return struct{}{}, err
 			}
 		}
-		in, err = takeSignIn(ctx, caller.OrganizationID, caller.UserID, caller.SignInID, now)
-		if db.IsNotFound(err) { // it has just ended
-			return struct{}{}, identity.ErrUnauthenticated
-		}
-		if err != nil {
+		if in, err = s.Sessions.EndOthers(ctx, caller); err != nil {
 			return struct{}{}, err
 		}
-		if confirmed, err := confirmFactor(ctx, f, proven.step, now); err != nil {
+		if confirmed, err := s.store.confirm(ctx, f, proof.step, now); err != nil {
 			return struct{}{}, err
 		} else if !confirmed { // another request has restarted or confirmed it
-			return struct{}{}, ErrSecondFactorNotBegun
+			return struct{}{}, ErrNotStarted
 		}
-		if err := replaceRecoveryCodes(ctx, f, recoveryHashes(codes)); err != nil {
+		if err := s.store.replaceRecoveryCodes(ctx, f, recoveryHashes(codes)); err != nil {
 			return struct{}{}, err
 		}
-		if in.Epoch, err = s.revoke(ctx, caller.OrganizationID, caller.UserID); err != nil {
+		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		if err := keepSignIn(ctx, in); err != nil {
-			return struct{}{}, err
-		}
-		if err := forgetAttempts(ctx, counted); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, action)})
+		return struct{}{}, s.recordOwn(ctx, caller, action)
 	}, db.ProvenBy(stored))
 	if err != nil {
-		return nil, SignedIn{}, err
+		return nil, session.SignedIn{}, err
 	}
-	mine.User.epoch = in.Epoch
-	token, err := s.tokens.issue(mine.User, in.ID)
-	if err != nil {
-		return nil, SignedIn{}, fmt.Errorf("sign an access token: %w", err)
-	}
-	return codes, SignedIn{Token: token, Expires: s.tokens.lifetime, User: mine.User, Ends: in.EndsAt}, nil
+	own.User.SecondFactor = true
+	signed, err := s.Sessions.IssueAccessToken(own.User, in)
+	return codes, signed, err
 }

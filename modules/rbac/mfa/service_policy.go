@@ -1,4 +1,4 @@
-package rbac
+package mfa
 
 import (
 	"context"
@@ -6,73 +6,72 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
-// SignInPolicy is what an organization requires of sign-ins with a password. The zero value is
-// the default policy.
-type SignInPolicy struct {
-	OrganizationID uuid.UUID `json:"-" gorm:"primaryKey"`
+// Policy is what an organization requires of sign-ins with a password. The zero value is the
+// default policy.
+type Policy struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	// SecondFactorRequired: users without a second factor who sign in with a password can only set
 	// one up. Sign-ins through the identity provider are exempt.
-	SecondFactorRequired bool       `json:"secondFactorRequired"`
-	Version              int        `json:"version"`   // counts every change; 0: never changed
-	UpdatedAt            *time.Time `json:"updatedAt"` // null: never changed
+	SecondFactorRequired bool
+	Version              int        // counts every change; 0: never changed
+	UpdatedAt            *time.Time // nil: never changed
 }
 
 // TableName names the table for gorm.
-func (SignInPolicy) TableName() string { return "sign_in_policies" }
+func (Policy) TableName() string { return "sign_in_policies" }
 
-// Revision returns the version, which the API returns as ETag.
-func (p SignInPolicy) Revision() int { return p.Version }
-
-// SignInPolicyChange replaces the sign-in policy.
-type SignInPolicyChange struct {
-	Match                patch.Match `header:"If-Match"`
-	SecondFactorRequired *bool       `json:"secondFactorRequired" validate:"required"`
+// PolicyChange replaces the policy.
+type PolicyChange struct {
+	Match                patch.Match
+	SecondFactorRequired bool
 }
 
-// SignInPolicy returns the policy of the caller's organization.
-func (s *Service) SignInPolicy(ctx context.Context) (SignInPolicy, error) {
-	return db.Snapshot(ctx, s.database, "sign-in-policy.get", takePolicy)
+// Policy returns the policy of the caller's organization.
+func (s *Service) Policy(ctx context.Context) (Policy, error) {
+	return db.Snapshot(ctx, s.Database, "sign-in-policy.get", s.store.policy)
 }
 
-// SetSignInPolicy sets the policy of the caller's organization, from the next sign-in or refresh
-// on. Issued access tokens stay valid until they expire, so the change interrupts no user. The
-// error is [patch.ErrStale].
-func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (SignInPolicy, error) {
-	caller, err := person(ctx)
+// SetPolicy sets the policy of the caller's organization, from the next sign-in or refresh on.
+// Issued access tokens stay valid until they expire, so the change interrupts no user. The error is
+// [patch.ErrStale].
+func (s *Service) SetPolicy(ctx context.Context, c PolicyChange) (Policy, error) {
+	caller, err := account.Person(ctx)
 	if err != nil {
-		return SignInPolicy{}, err
+		return Policy{}, err
 	}
 	const action = "sign-in-policy.set"
-	now := s.now()
+	now := s.Clock.Now()
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
-	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (SignInPolicy, error) {
-		if _, err := s.callerHolds(ctx, permission.SignInPolicyManage); err != nil {
-			return SignInPolicy{}, err
+	return db.Serializable(ctx, s.Database, action, func(ctx context.Context) (Policy, error) {
+		if _, err := s.Accounts.CallerHolds(ctx, permission.SignInPolicyManage); err != nil {
+			return Policy{}, err
 		}
-		before, err := takePolicy(ctx)
+		before, err := s.store.policy(ctx)
 		if err != nil {
-			return SignInPolicy{}, err
+			return Policy{}, err
 		}
 		if err := c.Match.Check(before.Version); err != nil {
-			return SignInPolicy{}, err
+			return Policy{}, err
 		}
-		after := before
-		after.SecondFactorRequired = c.SecondFactorRequired != nil && *c.SecondFactorRequired
-		if after == before {
+		if before.SecondFactorRequired == c.SecondFactorRequired {
 			return before, nil
 		}
-		after.OrganizationID, after.Version, after.UpdatedAt = caller.OrganizationID, before.Version+1, &now
-		if err := putPolicy(ctx, after); err != nil {
-			return SignInPolicy{}, err
+		after := Policy{caller.OrganizationID, c.SecondFactorRequired, before.Version + 1, &now}
+		if err := s.store.putPolicy(ctx, after); err != nil {
+			return Policy{}, err
 		}
-		return after, s.recordPolicy(ctx, caller, action, before, after)
+		return after, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: action, SubjectType: "organization", SubjectID: after.OrganizationID, OccurredAt: now,
+			Before: recordedPolicy{before.SecondFactorRequired, before.Version},
+			After:  recordedPolicy{after.SecondFactorRequired, after.Version},
+		})
 	})
 }
 
@@ -80,11 +79,4 @@ func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (Si
 type recordedPolicy struct {
 	SecondFactorRequired bool `json:"secondFactorRequired"`
 	Version              int  `json:"version"`
-}
-
-func (s *Service) recordPolicy(ctx context.Context, caller identity.Caller, action string, before, after SignInPolicy) error {
-	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "organization", after.OrganizationID, *after.UpdatedAt
-	e.Before, e.After = recordedPolicy{before.SecondFactorRequired, before.Version}, recordedPolicy{after.SecondFactorRequired, after.Version}
-	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -1,4 +1,4 @@
-package rbac
+package mfa
 
 import (
 	"context"
@@ -7,23 +7,55 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 )
 
-// takeFactor returns the second factor of a user of the caller's organization, or the zero value.
+// store reads and writes second factors, recovery codes and policies, in the transaction of the
+// context.
+type store struct{}
+
+// factor returns the second factor of a user of the caller's organization, or the zero value.
 // Index: the primary key.
-func takeFactor(ctx context.Context, user uuid.UUID) (found factor, err error) {
+func (store) factor(ctx context.Context, user uuid.UUID) (found Factor, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return factor{}, err
+		return Factor{}, err
 	}
 	err = tx.Where("user_id = ?", user).Take(&found).Error
-	return found, ignoreNotFound(err)
+	if db.IsNotFound(err) {
+		err = nil
+	}
+	return found, err
 }
 
-// putFactor replaces an unconfirmed second factor. It reports whether it did; a confirmed one
+// factors returns the second factors of users of any organizations, by user. It makes one query, also
+// without users. Index: the primary key.
+func (store) factors(ctx context.Context, users []rbac.User) (map[uuid.UUID]Factor, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	organizations, ids := make([]uuid.UUID, len(users)), make([]uuid.UUID, len(users))
+	for i, u := range users {
+		organizations[i], ids[i] = u.OrganizationID, u.ID
+	}
+	var rows []Factor
+	err = tx.Raw(`
+		SELECT f.*
+		FROM unnest($1::uuid[], $2::uuid[]) AS u (organization_id, id)
+		JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id`,
+		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	found := make(map[uuid.UUID]Factor, len(rows))
+	for _, f := range rows {
+		found[f.UserID] = f
+	}
+	return found, err
+}
+
+// putUnconfirmed replaces an unconfirmed second factor. It reports whether it did; a confirmed one
 // must be removed first.
-func putFactor(ctx context.Context, f factor) (bool, error) {
+func (store) putUnconfirmed(ctx context.Context, f Factor) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
@@ -36,9 +68,9 @@ func putFactor(ctx context.Context, f factor) (bool, error) {
 	return result.RowsAffected == 1, result.Error
 }
 
-// confirmFactor turns on the second factor whose enrolment began at the given time, once. Index:
+// confirm turns on the second factor whose enrolment began at the given time, once. Index:
 // the primary key.
-func confirmFactor(ctx context.Context, f factor, step int64, now time.Time) (bool, error) {
+func (store) confirm(ctx context.Context, f Factor, step int64, now time.Time) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
@@ -46,13 +78,13 @@ func confirmFactor(ctx context.Context, f factor, step int64, now time.Time) (bo
 	result := tx.Exec(`
 		UPDATE second_factors SET confirmed_at = ?, last_step = ?, wrong_codes = 0
 		WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NULL AND begun_at = ?`,
-		now, step, f.OrganizationID, f.UserID, f.BegunAt)
+		now, step, f.OrganizationID, f.UserID, f.StartedAt)
 	return result.RowsAffected == 1, result.Error
 }
 
 // acceptStep stores the step of an accepted code, unless the same or a later step was accepted
 // before, and the re-encrypted secret. Index: the primary key.
-func acceptStep(ctx context.Context, f factor, step int64, sealed []byte) (bool, error) {
+func (store) acceptStep(ctx context.Context, f Factor, step int64, sealed []byte) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
@@ -66,7 +98,7 @@ func acceptStep(ctx context.Context, f factor, step int64, sealed []byte) (bool,
 
 // useRecoveryCode uses a recovery code up and resets the count of wrong codes. Index: primary
 // keys.
-func useRecoveryCode(ctx context.Context, f factor, hash []byte, now time.Time) (bool, error) {
+func (store) useRecoveryCode(ctx context.Context, f Factor, hash []byte, now time.Time) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
@@ -84,7 +116,7 @@ func useRecoveryCode(ctx context.Context, f factor, hash []byte, now time.Time) 
 }
 
 // countWrongCode increments the count of wrong codes. Index: the primary key.
-func countWrongCode(ctx context.Context, f factor) error {
+func (store) countWrongCode(ctx context.Context, f Factor) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -94,7 +126,7 @@ func countWrongCode(ctx context.Context, f factor) error {
 }
 
 // recoveryCodesLeft returns the number of unused codes. Index: the primary key.
-func recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (left int, err error) {
+func (store) recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (left int, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
@@ -116,7 +148,7 @@ type recoveryRow struct {
 func (recoveryRow) TableName() string { return "recovery_codes" }
 
 // replaceRecoveryCodes replaces all recovery codes of a user. Index: the primary key.
-func replaceRecoveryCodes(ctx context.Context, f factor, hashes [][]byte) error {
+func (store) replaceRecoveryCodes(ctx context.Context, f Factor, hashes [][]byte) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -125,19 +157,42 @@ func replaceRecoveryCodes(ctx context.Context, f factor, hashes [][]byte) error 
 		return err
 	}
 	rows := make([]recoveryRow, len(hashes))
-	for i, each := range hashes {
-		rows[i] = recoveryRow{OrganizationID: f.OrganizationID, UserID: f.UserID, Hash: each}
+	for i, hash := range hashes {
+		rows[i] = recoveryRow{OrganizationID: f.OrganizationID, UserID: f.UserID, Hash: hash}
 	}
 	return tx.Create(&rows).Error
 }
 
-// deleteFactor removes a confirmed second factor with its recovery codes, and reports whether
+// delete removes a confirmed second factor with its recovery codes, and reports whether
 // there was one. Index: the primary key.
-func deleteFactor(ctx context.Context, organization, user uuid.UUID) (bool, error) {
+func (store) delete(ctx context.Context, organization, user uuid.UUID) (bool, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
 	}
 	result := tx.Exec("DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL", organization, user)
 	return result.RowsAffected == 1, result.Error
+}
+
+// policy returns the policy of the caller's organization, or the zero value. Index: the primary key.
+func (store) policy(ctx context.Context) (found Policy, err error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return Policy{}, err
+	}
+	err = tx.Take(&found).Error
+	if db.IsNotFound(err) {
+		err = nil
+	}
+	found.UpdatedAt = rbac.InUTC(found.UpdatedAt)
+	return found, err
+}
+
+// putPolicy inserts or replaces a policy.
+func (store) putPolicy(ctx context.Context, p Policy) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&p).Error
 }

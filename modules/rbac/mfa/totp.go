@@ -1,4 +1,4 @@
-package rbac
+package mfa
 
 import (
 	"crypto/hmac"
@@ -69,10 +69,10 @@ func (s totpSecret) code(step int64, digits int) string {
 // match returns the step of the given code among the accepted steps, or 0. Its duration does not
 // depend on the code.
 func (s totpSecret) match(given string, now time.Time) (step int64) {
-	present := stepAt(now)
-	for each := present - stepTolerance; each <= present+stepTolerance; each++ {
-		if subtle.ConstantTimeCompare([]byte(s.code(each, codeDigits)), []byte(given)) == 1 {
-			step = each
+	current := stepAt(now)
+	for candidate := current - stepTolerance; candidate <= current+stepTolerance; candidate++ {
+		if subtle.ConstantTimeCompare([]byte(s.code(candidate, codeDigits)), []byte(given)) == 1 {
+			step = candidate
 		}
 	}
 	return step

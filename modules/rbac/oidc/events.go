@@ -1,4 +1,4 @@
-package rbac
+package oidc
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/permission"
 )
@@ -30,38 +31,32 @@ func EventTypes() []outbox.Type {
 	}
 }
 
-// ProviderChange reports that the organization's identity provider was entered, changed or removed.
+// ProviderChange is a change of the organization's identity provider.
 type ProviderChange struct {
-	Issuer       string    `json:"issuer"`
-	ClientID     string    `json:"clientId"`
-	ChangedBy    uuid.UUID `json:"changedBy"` // a user
-	Removed      bool      `json:"removed"`
-	EndedLinks   int       `json:"endedLinks"`   // links of accounts that ended
-	EndedSignIns int       `json:"endedSignIns"` // sign-ins that ended
+	Issuer       string    `json:"issuer"`       // The issuer of the provider.
+	ClientID     string    `json:"clientId"`     // The id of this program at the provider.
+	ChangedBy    uuid.UUID `json:"changedBy"`    // The user who changed the provider.
+	Removed      bool      `json:"removed"`      // Whether the provider was removed.
+	EndedLinks   int       `json:"endedLinks"`   // The number of links of accounts that ended.
+	EndedSignIns int       `json:"endedSignIns"` // The number of sessions that ended.
 }
 
-// ProviderLinkChange reports a change of the link of an account to the identity provider.
+// ProviderLinkChange is a change of the link of an account to the identity provider.
 type ProviderLinkChange struct {
-	UserID    uuid.UUID  `json:"userId"`    // the owner of the account
-	ChangedBy *uuid.UUID `json:"changedBy"` // the user who confirmed or ended it; null: it is not yet confirmed
-}
-
-// Events publishes changes, in the transaction of the change.
-type Events interface {
-	// Publish sends the messages to the users who hold their permissions, once and only if the
-	// transaction commits.
-	Publish(ctx context.Context, messages []outbox.Message) error
+	UserID uuid.UUID `json:"userId"`
+	// The user who confirmed or ended the link. It is null if the link is not yet confirmed.
+	ChangedBy *uuid.UUID `json:"changedBy"`
 }
 
 func (s *Service) publishProvider(ctx context.Context, p IdentityProvider, change ProviderChange, at time.Time) error {
-	return s.events.Publish(ctx, []outbox.Message{{
+	return s.Events.Publish(ctx, []outbox.Message{{
 		OrganizationID: p.OrganizationID, Type: EventProviderChanged, SubjectID: p.OrganizationID,
 		Permission: permission.UserChange, OccurredAt: at, Payload: change,
 	}})
 }
 
-func (s *Service) publishLink(ctx context.Context, event string, u User, by *uuid.UUID, at time.Time) error {
-	return s.events.Publish(ctx, []outbox.Message{{
+func (s *Service) publishLink(ctx context.Context, event string, u rbac.User, by *uuid.UUID, at time.Time) error {
+	return s.Events.Publish(ctx, []outbox.Message{{
 		OrganizationID: u.OrganizationID, Type: event, SubjectID: u.ID,
 		Permission: permission.UserChange, OccurredAt: at, Payload: ProviderLinkChange{u.ID, by},
 	}})

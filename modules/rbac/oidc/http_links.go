@@ -1,4 +1,4 @@
-package rbac
+package oidc
 
 import (
 	"context"
@@ -7,14 +7,16 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 )
 
 const pathLinkRequests = pathProvider + "/link-requests"
 
-func (s *Service) providerLinkRoutes() []httpx.Route {
+func (s *Service) linkRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathLinkRequests, Permission: permission.IdentityProviderManage,
@@ -29,7 +31,7 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 			Name: "confirmLinkRequest", Summary: "Confirm a link request",
 			Description: "From now on the identity provider can sign in to this account. Requires an administrator who did not " +
 				"set up the provider, is not the owner of the account, and holds every permission that the account holds.",
-			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, ErrBeyondOwn},
+			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, identity.ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
 		},
 		{
@@ -42,21 +44,21 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 		{
 			Method: http.MethodDelete, Path: "/users/:id/provider-link", Permission: permission.UserChange,
 			Name: "unlinkUser", Summary: "Unlink a user from the identity provider",
-			Description: "The identity provider can no longer sign in to this account, and its sign-ins end. " +
+			Description: "The identity provider can no longer sign in to this account, and its sessions end. " +
 				"The next link must be confirmed again.",
-			Refusals: []*fault.Error{ErrUserNotFound, ErrNotLinked, ErrBeyondOwn},
+			Refusals: []*fault.Error{rbac.ErrUserNotFound, ErrNotLinked, identity.ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnlink),
 		},
 	}
 }
 
-// linkRequestBody is a link request in the API.
+// linkRequestBody is the first sign-in of an existing account through the identity provider.
 type linkRequestBody struct {
 	ID          uuid.UUID `json:"id"`
-	UserID      uuid.UUID `json:"userId"`  // the owner of the account
-	Subject     string    `json:"subject"` // the provider's name for the person
-	RequestedAt time.Time `json:"requestedAt"`
-	ExpiresAt   time.Time `json:"expiresAt"`
+	UserID      uuid.UUID `json:"userId"`
+	Subject     string    `json:"subject"`     // The provider's name for the person.
+	RequestedAt time.Time `json:"requestedAt"` // The time of the first sign-in.
+	ExpiresAt   time.Time `json:"expiresAt"`   // The time at which the request expires.
 }
 
 func linkRequestBodyOf(r LinkRequest) linkRequestBody {
@@ -72,14 +74,18 @@ func (s *Service) handleLinkRequests(ctx context.Context, in struct{ httpx.PageQ
 	return httpx.PageOf(in.PageQuery, found, linkRequestBodyOf, func(r LinkRequest) any { return r.ID }), err
 }
 
-func (s *Service) handleConfirmLink(ctx context.Context, in byID) (httpx.None, error) {
+func (s *Service) handleConfirmLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
 	return httpx.None{}, s.ConfirmLink(ctx, in.ID)
 }
 
-func (s *Service) handleDeclineLink(ctx context.Context, in byID) (httpx.None, error) {
+func (s *Service) handleDeclineLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
 	return httpx.None{}, s.DeclineLink(ctx, in.ID)
 }
 
-func (s *Service) handleUnlink(ctx context.Context, in byID) (httpx.None, error) {
+func (s *Service) handleUnlink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
 	return httpx.None{}, s.Unlink(ctx, in.ID)
+}
+
+type linkRequestPath struct {
+	ID uuid.UUID `param:"id"`
 }

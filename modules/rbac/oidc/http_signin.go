@@ -1,4 +1,4 @@
-package rbac
+package oidc
 
 import (
 	"context"
@@ -9,9 +9,16 @@ import (
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/mfa"
+	"omnirapeutic/modules/rbac/oidc/openid"
+	"omnirapeutic/modules/rbac/password"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
@@ -23,8 +30,9 @@ const (
 	cookieName   = "omni_sign_in"
 )
 
-func (s *Service) openIDRoutes() []httpx.Route {
-	return []httpx.Route{
+// Routes returns the operations of identity providers.
+func (s *Service) Routes() []httpx.Route {
+	return append(s.linkRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
 			Name: "startProviderSignIn", Summary: "Start a sign-in with an identity provider",
@@ -43,7 +51,7 @@ func (s *Service) openIDRoutes() []httpx.Route {
 				"`sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, " +
 				"or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error " +
 				"itself.",
-			Refusals: []*fault.Error{ErrSignInLost}, ErrorPage: s.frontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
+			Refusals: []*fault.Error{ErrSignInLost}, ErrorPage: s.FrontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
 		},
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
@@ -55,8 +63,8 @@ func (s *Service) openIDRoutes() []httpx.Route {
 				"Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and " +
 				"the person signs in again.",
 			Refusals: []*fault.Error{
-				ErrCodeUsed, ErrLinkUnconfirmed, ErrWrongCredentials, ErrSecondFactorRequired, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
-				ErrSignInDelayed, ErrSignInBusy,
+				ErrCodeUsed, ErrLinkUnconfirmed, signin.ErrWrongCredentials, mfa.ErrRequired, mfa.ErrWrong,
+				mfa.ErrRecoveryCodeRequired, throttle.ErrSignInDelayed, password.ErrBusy,
 			},
 			ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
 		},
@@ -72,27 +80,28 @@ func (s *Service) openIDRoutes() []httpx.Route {
 			Description: "The server checks that the provider answers before it saves anything. The client's secret is stored " +
 				"encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this " +
 				"requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` " +
-				"or `clientId` ends all links and sign-ins of the former provider. Administrators receive an " +
+				"or `clientId` ends all links and sessions of the former provider. Administrators receive an " +
 				"`identity-provider.changed` event.",
-			Refusals: []*fault.Error{ErrNoAddress, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
+			Refusals: []*fault.Error{ErrNoAddress, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
 		},
 		{
 			Method: http.MethodDelete, Path: pathProvider, Permission: permission.IdentityProviderManage,
 			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
 			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider and its " +
-				"sign-ins end.",
+				"sessions end.",
 			Refusals: []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
 		},
-	}
+	}...)
 }
 
 type startRequest struct {
 	OrganizationID uuid.UUID `param:"organizationId"`
-	Challenge      string    `query:"challenge" validate:"required,min=43,max=43,printascii"` // SHA-256 in base64url
+	// The SHA-256 of the page's verifier, in base64url.
+	Challenge string `query:"challenge" validate:"required,min=43,max=43,printascii"`
 }
 
 func (s *Service) handleStart(ctx context.Context, in startRequest) (httpx.Redirect, error) {
-	to, carried, err := s.BeginOpenID(ctx, in.OrganizationID, in.Challenge)
+	to, carried, err := s.Begin(ctx, in.OrganizationID, in.Challenge)
 	if err != nil {
 		return httpx.Redirect{}, err
 	}
@@ -107,56 +116,58 @@ func (s *Service) cookie(value string, life time.Duration) *http.Cookie {
 		age = -1 // delete the cookie
 	}
 	return &http.Cookie{ //nolint:gosec // secure whenever the program is reached by https, which production requires
-		Name: cookieName, Value: value, Path: base + pathOpenID, MaxAge: age,
-		HttpOnly: true, Secure: strings.HasPrefix(s.publicURL, "https://"), SameSite: http.SameSiteLaxMode,
+		Name: cookieName, Value: value, Path: rbac.BasePath + pathOpenID, MaxAge: age,
+		HttpOnly: true, Secure: strings.HasPrefix(s.PublicURL, "https://"), SameSite: http.SameSiteLaxMode,
 	}
 }
 
 // callbackRequest holds the parameters of a provider's redirect. Others are ignored.
 type callbackRequest struct {
 	httpx.AnyQuery
-	State   string `query:"state" validate:"max=200"`
-	Code    string `query:"code" validate:"max=4000"`
-	Issuer  string `query:"iss" validate:"max=2000"`
-	Error   string `query:"error" validate:"max=200"`
-	Carried string `cookie:"omni_sign_in" validate:"max=4000"`
+	State   string `query:"state" validate:"max=200"`          // The state of the started sign-in.
+	Code    string `query:"code" validate:"max=4000"`          // The code of the provider.
+	Issuer  string `query:"iss" validate:"max=2000"`           // The issuer of the provider.
+	Error   string `query:"error" validate:"max=200"`          // The error code of the provider, instead of a code.
+	Carried string `cookie:"omni_sign_in" validate:"max=4000"` // The started sign-in, which the browser carries.
 }
 
 func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
-	gone := httpx.Redirect{Cookie: s.cookie("", 0)} // also after a failure
-	code, err := s.FinishOpenID(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
+	answer := httpx.Redirect{Cookie: s.cookie("", 0)} // also after a failure
+	code, err := s.Finish(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
 	if err != nil {
-		return gone, err
+		return answer, err
 	}
 	// The fragment reaches neither the page's server nor its logs.
-	gone.URL = s.frontendURL + "#code=" + url.QueryEscape(code)
-	return gone, nil
+	answer.URL = s.FrontendURL + "#code=" + url.QueryEscape(code)
+	return answer, nil
 }
 
 type exchangeRequest struct {
-	Code     string `json:"code" validate:"required,max=200"`
-	Verifier string `json:"verifier" validate:"required,min=43,max=128"` // RFC 7636, section 4.1
-	// Password and SecondFactorCode confirm the first sign-in of an account with the identity provider.
-	Password         string `json:"password"`
+	Code string `json:"code" validate:"required,max=200"` // The code that the page has received.
+	// The verifier whose SHA-256 was the challenge (RFC 7636, section 4.1).
+	Verifier string `json:"verifier" validate:"required,min=43,max=128"`
+	// The password of the account. It confirms the first sign-in with the identity provider.
+	Password string `json:"password"`
+	// The code of the account's second factor, with the password.
 	SecondFactorCode string `json:"secondFactorCode" validate:"max=40"`
 }
 
-func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (signInBody, error) {
+func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (session.SignInBody, error) {
 	signed, err := s.ExchangeCode(ctx, CodeExchange(in))
 	if err != nil {
-		return signInBody{}, err
+		return session.SignInBody{}, err
 	}
-	return s.signInBodyOf(ctx, signed)
+	return s.Sessions.Body(ctx, signed)
 }
 
-// providerBody is an identity provider in the API.
+// providerBody is an identity provider.
 type providerBody struct {
-	Issuer      string    `json:"issuer"`
-	ClientID    string    `json:"clientId"`
-	CallbackURL string    `json:"callbackUrl"` // the redirect URI to register with the provider
-	Version     int       `json:"version"`     // counts every change, starting with 1
-	CreatedAt   time.Time `json:"createdAt"`
-	UpdatedAt   time.Time `json:"updatedAt"`
+	Issuer      string    `json:"issuer"`      // The provider's exact issuer, an https URL.
+	ClientID    string    `json:"clientId"`    // The id of this program at the provider.
+	CallbackURL string    `json:"callbackUrl"` // The redirect URI to register with the provider.
+	Version     int       `json:"version"`     // The number of changes, starting with 1.
+	CreatedAt   time.Time `json:"createdAt"`   // The time at which the provider was entered.
+	UpdatedAt   time.Time `json:"updatedAt"`   // The time of the last change.
 }
 
 // Revision returns the version, which the API returns as ETag.
@@ -173,9 +184,9 @@ func (s *Service) handleProvider(ctx context.Context, _ httpx.None) (providerBod
 
 type providerRequest struct {
 	Match        patch.Match `header:"If-Match"`
-	Issuer       string      `json:"issuer" validate:"required,max=500"` // the provider's exact issuer, an https URL
-	ClientID     string      `json:"clientId" validate:"required,max=500,text"`
-	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"`
+	Issuer       string      `json:"issuer" validate:"required,max=500"`        // The provider's exact issuer, an https URL.
+	ClientID     string      `json:"clientId" validate:"required,max=500,text"` // The id of this program at the provider.
+	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"` // The secret of this program at the provider.
 }
 
 func (s *Service) handleSetProvider(ctx context.Context, in providerRequest) (providerBody, error) {

@@ -1,75 +1,44 @@
-package rbac
+package oidc
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/mfa"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
 
-// CodeExchange is the request of a page after a sign-in with an identity provider.
-type CodeExchange struct {
-	Code     string
-	Verifier string // its SHA-256 is the challenge of [Service.BeginOpenID]
-	// Password and SecondFactorCode are the account's. They confirm the first sign-in of an account
-	// through the provider, and are ignored otherwise.
-	Password         string
-	SecondFactorCode string
-}
-
-// hasVerifier reports whether the verifier belongs to the challenge.
-func (x CodeExchange) hasVerifier(challenge string) bool {
-	sum := sha256.Sum256([]byte(x.Verifier))
-	computed := base64.RawURLEncoding.EncodeToString(sum[:])
-	return subtle.ConstantTimeCompare([]byte(computed), []byte(challenge)) == 1
-}
-
-// organization returns the organization that the code names, and the hash of the code.
-func (x CodeExchange) organization() (organization uuid.UUID, hash db.Hash, ok bool) {
-	const length = 22 // base64 of 16 bytes
-	if len(x.Code) <= length {
-		return uuid.Nil, db.Hash{}, false
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(x.Code[:length])
-	if err != nil {
-		return uuid.Nil, db.Hash{}, false
-	}
-	organization, err = uuid.FromBytes(raw)
-	return organization, sha256.Sum256([]byte(x.Code[length:])), err == nil && organization != uuid.Nil
-}
-
-// ExchangeCode exchanges a code of [Service.FinishOpenID], once, for the result of a sign-in. It
-// needs no caller.
+// ExchangeCode exchanges a code of [Service.Finish], once, for the result of a sign-in. It needs no
+// caller.
 //
 // The first sign-in of an existing account through the provider must be confirmed. ExchangeCode
 // returns [ErrLinkUnconfirmed] and keeps the code until the request includes the account's password
 // and, if the account has a second factor, its code. [Service.ConfirmLink] is the alternative.
-// Errors: [ErrCodeUsed], [ErrLinkUnconfirmed], [ErrWrongCredentials], [ErrSecondFactorRequired],
-// [ErrSecondFactorWrong], [ErrRecoveryCodeRequired], [ErrSignInDelayed], [ErrSignInBusy].
-func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (SignedIn, error) {
-	return limited(ctx, s, failedProvider, networkSource(ctx), func() (SignedIn, error) { return s.exchangeCode(ctx, x) })
+// Errors: [ErrCodeUsed], [ErrLinkUnconfirmed], [signin.ErrWrongCredentials], [mfa.ErrRequired],
+// [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired], [throttle.ErrSignInDelayed], [password.ErrBusy].
+func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
+	return throttle.Limited(ctx, s.Throttle, throttle.IdentityProvider, throttle.NetworkSource(ctx),
+		func() (session.SignedIn, error) { return s.exchangeCode(ctx, x) }, failures...)
 }
 
-func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, error) {
+func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
 	organization, hash, ok := x.organization()
 	if !ok {
-		return SignedIn{}, ErrCodeUsed.Because(errGuess)
+		return session.SignedIn{}, ErrCodeUsed.Because(throttle.ErrGuess)
 	}
 	ctx = identity.With(ctx, identity.System(organization))
-	refresh := newRefreshToken()
-	var in signIn
 	var pending *LinkRequest
-	user, err := db.Serializable(ctx, s.database, "user.exchange-code", func(ctx context.Context) (_ *User, err error) {
+	started, err := db.Serializable(ctx, s.Database, "user.exchange-code", func(ctx context.Context) (_ *session.Started, err error) {
 		pending = nil
-		row, err := takeCode(ctx, hash)
+		row, err := s.store.takeCode(ctx, hash)
 		if err != nil {
 			return nil, err
 		}
@@ -77,54 +46,51 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (SignedIn, e
 			pending, err = s.linkRequestFor(ctx, x, hash)
 			return nil, err
 		}
-		if !s.now().Before(row.ExpiresAt) || !x.hasVerifier(row.Challenge) {
+		if !s.Clock.Now().Before(row.ExpiresAt) || !x.hasVerifier(row.Challenge) {
 			return nil, nil // the code is used up in either case
 		}
-		u, err := takeUser(ctx, row.UserID)
-		if err != nil || u.unlinkable() != "" {
+		u, err := s.Accounts.User(ctx, row.UserID)
+		if err != nil || refusalReason(u) != "" {
 			return nil, err
 		}
-		in = s.beginByProvider(ctx, u)
-		return &u, insertSignIn(ctx, in, refresh)
+		started := s.Sessions.Start(ctx, u, true)
+		return &started, s.Sessions.Store(ctx, started)
 	})
 	switch {
 	case err != nil:
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	case pending != nil:
 		return s.confirmOwnLink(ctx, x, *pending, hash)
-	case user == nil:
+	case started == nil:
 		// In no organization's trail: any stranger can name an organization.
-		s.refusal(ctx, "sign_in_refused", User{}, "code").Warn("sign-in refused")
-		return SignedIn{}, ErrCodeUsed.Because(errGuess)
+		s.signIns.LogRefusal(ctx, "sign_in_refused", rbac.User{}, "code").Warn("sign-in refused")
+		return session.SignedIn{}, ErrCodeUsed.Because(throttle.ErrGuess)
 	}
-	return s.signedInByProvider(ctx, *user, in, refresh)
+	return s.issue(ctx, *started)
 }
 
-// beginByProvider begins the sign-in of a user recognized by an identity provider.
-func (s *Service) beginByProvider(ctx context.Context, u User) signIn {
-	in := s.begin(u, trail.Address(ctx), s.throttle.networkKey(u.Email, trail.Address(ctx)))
-	in.ByProvider = true
-	return in
-}
-
-func (s *Service) signedInByProvider(ctx context.Context, u User, in signIn, refresh refreshToken) (SignedIn, error) {
-	if err := s.noteOpenID(ctx, u, ""); err != nil {
-		return SignedIn{}, err
+// issue records the sign-in of a stored session, and creates its tokens.
+func (s *Service) issue(ctx context.Context, started session.Started) (session.SignedIn, error) {
+	u := started.User()
+	e := s.signIns.Event(ctx, u)
+	e.ActorID, e.After = u.ID, signedInBy{Method: methodOpenID}
+	if err := s.Audit.Note(ctx, []trail.Event{e}); err != nil {
+		return session.SignedIn{}, err
 	}
-	s.logger.WithFields(userFields("signed_in", u)).Info("user signed in")
-	return s.issue(u, in, refresh)
+	s.Logger.WithFields(session.UserFields("signed_in", u)).Info("user signed in")
+	return s.Sessions.Issue(started)
 }
 
 // linkRequestFor returns the link request of a code, nil if there is none or the code has expired.
 // A wrong verifier uses the code up.
 func (s *Service) linkRequestFor(ctx context.Context, x CodeExchange, hash db.Hash) (*LinkRequest, error) {
-	request, err := linkRequestWithCode(ctx, hash)
-	if err != nil || request == nil || !isBefore(s.now(), request.CodeExpiresAt) {
+	request, err := s.store.requestWithCode(ctx, hash)
+	if err != nil || request == nil || !isBefore(s.Clock.Now(), request.CodeExpiresAt) {
 		return nil, err
 	}
 	if !x.hasVerifier(*request.Challenge) {
 		request.CodeHash, request.Challenge, request.CodeExpiresAt = nil, nil, nil
-		return nil, saveLinkRequest(ctx, *request)
+		return nil, s.store.saveRequest(ctx, *request)
 	}
 	return request, nil
 }
@@ -134,83 +100,81 @@ func isBefore(now time.Time, end *time.Time) bool { return end != nil && now.Bef
 // confirmOwnLink signs in the owner of an account who confirms its link to the provider with the
 // password and, if the account has one, the second factor. Refused attempts are counted like
 // refused password changes.
-func (s *Service) confirmOwnLink(ctx context.Context, x CodeExchange, request LinkRequest, hash db.Hash) (SignedIn, error) {
-	ctx = byThemselves(ctx, User{ID: request.UserID, OrganizationID: request.OrganizationID})
+func (s *Service) confirmOwnLink(
+	ctx context.Context, x CodeExchange, request LinkRequest, hash db.Hash,
+) (session.SignedIn, error) {
+	ctx = account.AsUser(ctx, rbac.User{ID: request.UserID, OrganizationID: request.OrganizationID})
 	caller, err := identity.From(ctx)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	known, err := s.ownCredentials(ctx, caller)
-	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && known.User.unlinkable() != "" {
-		return SignedIn{}, s.refuseOpenID(ctx, known.User, "code", ErrCodeUsed)
+	known, factor, err := s.SecondFactors.Own(ctx, caller)
+	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && refusalReason(known.User) != "" {
+		return session.SignedIn{}, s.refuse(ctx, known.User, "code", ErrCodeUsed)
 	}
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
 	if x.Password == "" {
-		return SignedIn{}, s.refuseOpenID(ctx, known.User, "unconfirmed", ErrLinkUnconfirmed)
+		return session.SignedIn{}, s.refuse(ctx, known.User, "unconfirmed", ErrLinkUnconfirmed)
 	}
-	counted, err := s.ownAttempt(ctx, caller)
+	counter, err := s.Passwords.CountAttempt(ctx, caller)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	matches := len(x.Password) <= maxPassword
-	if matches {
-		if matches, err = s.passwords.matches(ctx, x.Password, known.Hash); err != nil {
-			return SignedIn{}, err
-		}
+	matches, err := s.Passwords.Matches(ctx, x.Password, known)
+	if err != nil {
+		return session.SignedIn{}, err
 	}
 	if !matches {
-		return SignedIn{}, s.refuseOpenID(ctx, known.User, "password", ErrWrongCredentials)
+		return session.SignedIn{}, s.refuse(ctx, known.User, "password", signin.ErrWrongCredentials)
 	}
-	var proven proof
-	if known.Factor.isOn() {
-		var why verdict
-		if proven, why = s.judge(known.Factor, x.SecondFactorCode); why != codeGood {
-			return SignedIn{}, s.refuseCode(ctx, known, why)
+	var proof mfa.Proof
+	if factor.IsOn() {
+		var verdict mfa.Verdict
+		if proof, verdict = s.SecondFactors.Judge(factor, x.SecondFactorCode); verdict != mfa.CodeAccepted {
+			return session.SignedIn{}, s.SecondFactors.RefuseCode(ctx, known.User, factor, verdict)
 		}
 	}
-	return s.enterLinked(ctx, known, proven, counted, hash)
+	return s.startLinked(ctx, known, factor, proof, counter, hash)
 }
 
-// enterLinked links the account to the provider and begins the sign-in of its owner. The error is
+// startLinked links the account to the provider and starts the session of its owner. The error is
 // [ErrCodeUsed] if the link request no longer exists.
-func (s *Service) enterLinked(
-	ctx context.Context, known credentials, proven proof, counted []byte, code db.Hash,
-) (SignedIn, error) {
-	refresh := newRefreshToken()
-	var in signIn
-	user, err := db.Serializable(ctx, s.database, "user.confirm-link", func(ctx context.Context) (*User, error) {
-		request, err := linkRequestWithCode(ctx, code)
+func (s *Service) startLinked(
+	ctx context.Context, known account.Account, factor mfa.Factor, proof mfa.Proof, counter []byte, code db.Hash,
+) (session.SignedIn, error) {
+	started, err := db.Serializable(ctx, s.Database, "user.confirm-link", func(ctx context.Context) (*session.Started, error) {
+		request, err := s.store.requestWithCode(ctx, code)
 		if err != nil || request == nil {
 			return nil, err
 		}
-		u, err := takeUser(ctx, request.UserID)
-		if err != nil || u.unlinkable() != "" {
+		u, err := s.Accounts.User(ctx, request.UserID)
+		if err != nil || refusalReason(u) != "" {
 			return nil, err
 		}
-		if known.Factor.isOn() {
-			if _, err := s.spend(ctx, known.Factor, proven); err != nil {
+		if factor.IsOn() {
+			if _, err := s.SecondFactors.Spend(ctx, factor, proof); err != nil {
 				return nil, err
 			}
 		}
-		if err := s.link(ctx, u, request.Issuer, request.Subject, s.now()); err != nil {
+		if err := s.link(ctx, u, request.Issuer, request.Subject, s.Clock.Now()); err != nil {
 			return nil, err
 		}
-		if err := forgetAttempts(ctx, counted); err != nil {
+		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return nil, err
 		}
-		in = s.beginByProvider(ctx, u)
-		return &u, insertSignIn(ctx, in, refresh)
+		started := s.Sessions.Start(ctx, u, true)
+		return &started, s.Sessions.Store(ctx, started)
 	}, db.RetryConstraint("provider_subjects_once", "provider_subjects_pkey"))
-	if spent := (spentError{}); errors.As(err, &spent) {
-		err = s.refuseCode(ctx, known, spent.why)
+	if spent := (mfa.SpentError{}); errors.As(err, &spent) {
+		err = s.SecondFactors.RefuseCode(ctx, known.User, factor, spent.Verdict)
 	}
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	if user == nil {
-		return SignedIn{}, s.refuseOpenID(ctx, known.User, "code", ErrCodeUsed)
+	if started == nil {
+		return session.SignedIn{}, s.refuse(ctx, known.User, "code", ErrCodeUsed)
 	}
-	return s.signedInByProvider(ctx, *user, in, refresh)
+	return s.issue(ctx, *started)
 }

@@ -1,12 +1,13 @@
-package rbac
+package oidc
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -39,52 +40,23 @@ var (
 // linkRequestTime is the lifetime of a link request.
 const linkRequestTime = 7 * 24 * time.Hour
 
-// LinkRequest is the first sign-in of an existing account through the organization's identity
-// provider. The account's owner or a second administrator must confirm that the provider means this
-// account.
-type LinkRequest struct {
-	OrganizationID uuid.UUID `gorm:"primaryKey"`
-	ID             uuid.UUID `gorm:"primaryKey"`
-	Issuer         string
-	Subject        string // the provider's name for the person
-	UserID         uuid.UUID
-	RequestedAt    time.Time
-	ExpiresAt      time.Time
-	CodeHash       []byte     // SHA-256 of the code of the last sign-in; nil: used up
-	Challenge      *string    // of that code, see [Service.BeginOpenID]
-	CodeExpiresAt  *time.Time // of that code
-}
-
-// TableName names the table for gorm.
-func (LinkRequest) TableName() string { return "provider_link_requests" }
-
-// unlinkable returns why an identity provider may not sign the user in, "" if it may. An
-// organization's administrators choose its provider, which could claim to recognize any user. So it
-// never signs in users with permissions beyond the organization.
-func (u User) unlinkable() string {
-	if u.out() == "" && slices.Contains(u.Roles, SuperAdmin) {
-		return "super-admin"
-	}
-	return u.out()
-}
-
 // requestLink stores that a provider has recognized an account for the first time, in the
 // transaction of the context. An open request for the same subject keeps its id.
-func (s *Service) requestLink(ctx context.Context, r LinkRequest, u User) error {
-	open, err := linkRequestOf(ctx, r.Issuer, r.Subject)
+func (s *Service) requestLink(ctx context.Context, r LinkRequest, u rbac.User) error {
+	open, err := s.store.requestOf(ctx, r.Issuer, r.Subject)
 	if err != nil {
 		return err
 	}
 	if open != nil && open.UserID == r.UserID && r.RequestedAt.Before(open.ExpiresAt) {
 		r.ID, r.RequestedAt, r.ExpiresAt = open.ID, open.RequestedAt, open.ExpiresAt
-		return saveLinkRequest(ctx, r)
+		return s.store.saveRequest(ctx, r)
 	}
 	if open != nil {
-		if err := deleteLinkRequest(ctx, open.ID); err != nil {
+		if err := s.store.deleteRequest(ctx, open.ID); err != nil {
 			return err
 		}
 	}
-	if err := saveLinkRequest(ctx, r); err != nil {
+	if err := s.store.saveRequest(ctx, r); err != nil {
 		return err
 	}
 	if err := s.recordLink(ctx, "user.request-provider-link", u, r.RequestedAt); err != nil {
@@ -93,17 +65,17 @@ func (s *Service) requestLink(ctx context.Context, r LinkRequest, u User) error 
 	return s.publishLink(ctx, EventLinkRequested, u, nil, r.RequestedAt)
 }
 
-// link links an account to a subject of the provider in the caller's name, in the transaction of the context, and
-// removes all requests to link it.
-func (s *Service) link(ctx context.Context, u User, issuer, subject string, now time.Time) error {
+// link links an account to a subject of the provider in the caller's name, in the transaction of the
+// context, and removes all requests to link it.
+func (s *Service) link(ctx context.Context, u rbac.User, issuer, subject string, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	if err := deleteLinkRequestsOf(ctx, u.ID); err != nil {
+	if err := s.store.deleteRequestsOf(ctx, u.ID); err != nil {
 		return err
 	}
-	err = insertSubject(ctx, subjectRow{u.OrganizationID, issuer, subject, u.ID, now, &caller.UserID})
+	err = s.store.insertSubject(ctx, subjectRow{u.OrganizationID, issuer, subject, u.ID, now, &caller.UserID})
 	if err != nil {
 		return err
 	}
@@ -115,24 +87,24 @@ func (s *Service) link(ctx context.Context, u User, issuer, subject string, now 
 
 // LinkRequests lists the open link requests of the caller's organization after an id, sorted by id.
 func (s *Service) LinkRequests(ctx context.Context, after uuid.UUID, limit int) ([]LinkRequest, error) {
-	return db.Snapshot(ctx, s.database, "link-request.list", func(ctx context.Context) ([]LinkRequest, error) {
-		return findLinkRequests(ctx, after, limit, s.now())
+	return db.Snapshot(ctx, s.Database, "link-request.list", func(ctx context.Context) ([]LinkRequest, error) {
+		return s.store.requests(ctx, after, limit, s.Clock.Now())
 	})
 }
 
 // ConfirmLink confirms a link request on behalf of the account's owner: from now on the provider
 // can sign in to that account. The caller must hold every permission that the account holds, and be
 // neither its owner nor the user who set up the provider. Errors: [ErrLinkRequestNotFound],
-// [ErrLinkNeedsAnother], [ErrBeyondOwn], [identity.ErrPeopleOnly].
+// [ErrLinkNeedsAnother], [identity.ErrBeyondOwn], [identity.ErrPeopleOnly].
 func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
-	caller, err := person(ctx)
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
 	}
-	now := s.now()
+	now := s.Clock.Now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link request.
-	_, err = db.Serializable(ctx, s.database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, permission.IdentityProviderManage)
+	_, err = db.Serializable(ctx, s.Database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
+		mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -140,18 +112,18 @@ func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		provider, err := takeProvider(ctx)
+		provider, err := s.store.provider(ctx)
 		if err != nil {
 			return struct{}{}, err
 		}
 		if err := decideConfirmation(caller.UserID, provider, u); err != nil {
 			return struct{}{}, err
 		}
-		theirs, err := heldBy(ctx, u.Roles)
+		theirs, err := s.Accounts.HeldBy(ctx, u.Roles)
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := mine.covers(theirs); err != nil {
+		if err := mine.Covers(theirs); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.link(ctx, u, request.Issuer, request.Subject, now)
@@ -159,33 +131,17 @@ func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// decideConfirmation returns [ErrLinkNeedsAnother] unless the confirmer is a second person.
-func decideConfirmation(confirmer uuid.UUID, p IdentityProvider, u User) error {
-	switch {
-	case confirmer == u.ID:
-		return ErrLinkNeedsAnother.With(nil, "This is your own account. Sign in with the identity provider again and "+
-			"confirm with your password, or ask another administrator.")
-	case p.setBy == nil:
-		return ErrLinkNeedsAnother.With(nil, "It is not known who set up the identity provider. "+
-			"Save its settings again, then another administrator can confirm.")
-	case confirmer == *p.setBy:
-		return ErrLinkNeedsAnother.With(nil, "You set up this identity provider yourself. "+
-			"Ask another administrator, or have the owner of the account confirm with the account's password.")
-	}
-	return nil
-}
-
 // openLinkRequest returns an open link request with its user.
-func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Time) (LinkRequest, User, error) {
-	request, err := takeLinkRequest(ctx, id)
+func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Time) (LinkRequest, rbac.User, error) {
+	request, err := s.store.request(ctx, id)
 	if err != nil {
-		return LinkRequest{}, User{}, err
+		return LinkRequest{}, rbac.User{}, err
 	}
 	if request == nil || !now.Before(request.ExpiresAt) {
-		return LinkRequest{}, User{}, ErrLinkRequestNotFound
+		return LinkRequest{}, rbac.User{}, ErrLinkRequestNotFound
 	}
-	u, err := userOf(ctx, request.UserID)
-	if err == nil && u.unlinkable() != "" {
+	u, err := s.Accounts.User(ctx, request.UserID)
+	if err == nil && refusalReason(u) != "" {
 		err = ErrLinkRequestNotFound
 	}
 	return *request, u, err
@@ -193,60 +149,46 @@ func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Ti
 
 // DeclineLink removes a link request. The error is [ErrLinkRequestNotFound].
 func (s *Service) DeclineLink(ctx context.Context, id uuid.UUID) error {
-	_, err := db.Serializable(ctx, s.database, "link-request.decline", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, permission.IdentityProviderManage); err != nil {
+	_, err := db.Serializable(ctx, s.Database, "link-request.decline", func(ctx context.Context) (struct{}, error) {
+		if _, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage); err != nil {
 			return struct{}{}, err
 		}
-		request, err := takeLinkRequest(ctx, id)
+		request, err := s.store.request(ctx, id)
 		if err == nil && request == nil {
 			err = ErrLinkRequestNotFound
 		}
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := deleteLinkRequest(ctx, id); err != nil {
+		if err := s.store.deleteRequest(ctx, id); err != nil {
 			return struct{}{}, err
 		}
-		declined := User{ID: request.UserID, OrganizationID: request.OrganizationID}
-		return struct{}{}, s.recordLink(ctx, "user.decline-provider-link", declined, s.now())
+		declined := rbac.User{ID: request.UserID, OrganizationID: request.OrganizationID}
+		return struct{}{}, s.recordLink(ctx, "user.decline-provider-link", declined, s.Clock.Now())
 	})
 	return err
 }
 
 // Unlink ends the link of a user's account to the identity provider, and the provider's sign-ins to
-// it. Errors: [ErrUserNotFound], [ErrNotLinked], [ErrBeyondOwn] for a user with more permissions
+// it. Errors: [rbac.ErrUserNotFound], [ErrNotLinked], [identity.ErrBeyondOwn] for a user with more permissions
 // than the caller.
 func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
-	caller, err := person(ctx)
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
 	}
-	now := s.now()
+	now := s.Clock.Now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link.
-	_, err = db.Serializable(ctx, s.database, "user.unlink-provider", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, permission.UserChange)
+	_, err = db.Serializable(ctx, s.Database, "user.unlink-provider", func(ctx context.Context) (struct{}, error) {
+		u, err := s.Accounts.AdministeredUser(ctx, user)
 		if err != nil {
 			return struct{}{}, err
 		}
-		u, err := userOf(ctx, user)
-		if err != nil {
-			return struct{}{}, err
-		}
-		theirs, err := heldBy(ctx, u.Roles)
-		if err != nil {
-			return struct{}{}, err
-		}
-		if err := mine.covers(theirs); err != nil {
-			return struct{}{}, err
-		}
-		ended, err := deleteProviderTraces(ctx, &user, now)
+		ended, err := s.endTraces(ctx, &user, now)
 		if err == nil && ended.links == 0 {
 			err = ErrNotLinked
 		}
 		if err != nil {
-			return struct{}{}, err
-		}
-		if err := s.announceEnded(ctx, u.OrganizationID, ended.signIns, now); err != nil {
 			return struct{}{}, err
 		}
 		if err := s.recordLink(ctx, "user.unlink-provider", u, now); err != nil {
@@ -257,25 +199,12 @@ func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
 	return err
 }
 
-// announceEnded makes every instance refuse the access tokens of ended sign-ins.
-func (s *Service) announceEnded(ctx context.Context, organization uuid.UUID, signIns []uuid.UUID, now time.Time) error {
-	if len(signIns) == 0 {
-		return nil
-	}
-	changes := make([]change, len(signIns))
-	for i, id := range signIns {
-		changes[i] = change{subject{ofSignIn, id}, 1, now}
-	}
-	return s.announce(ctx, organization, changes...)
+// recordLink records a change of the link of an account to the identity provider.
+func (s *Service) recordLink(ctx context.Context, action string, u rbac.User, at time.Time) error {
+	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: at})
 }
 
-// recordLink records a change of the link of an account to the identity provider.
-func (s *Service) recordLink(ctx context.Context, action string, u User, at time.Time) error {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return err
-	}
-	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = action, "user", u.ID, at
-	return s.audit.Record(ctx, []trail.Event{e})
+// Outdated selects expired link requests.
+func (s *Service) Outdated(now time.Time) []db.Removal {
+	return []db.Removal{{Table: "provider_link_requests", Time: "expires_at", Before: now}}
 }

@@ -1,4 +1,6 @@
-package rbac
+// Package oidc signs users in with the OpenID Connect provider of their organization, and manages
+// providers and the links of accounts to them. Package openid, below it, speaks the protocol.
+package oidc
 
 import (
 	"context"
@@ -8,12 +10,22 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
-	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/invitation"
+	"omnirapeutic/modules/rbac/mfa"
+	"omnirapeutic/modules/rbac/oidc/openid"
+	"omnirapeutic/modules/rbac/password"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/trail"
 )
 
 // The errors of identity provider settings.
@@ -28,29 +40,6 @@ var (
 		Advising("The operator sets `OMNI_PUBLIC_URL` and `OMNI_FRONTEND_URL`.")
 )
 
-// IdentityProvider is the OpenID Connect provider through which people of an organization sign
-// in.
-type IdentityProvider struct {
-	OrganizationID uuid.UUID
-	Issuer         string // its exact issuer, an https URL
-	ClientID       string // its id for this program
-	Version        int    // counts every change, starting with 1
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-
-	sealedSecret []byte
-	setBy        *uuid.UUID // user who chose issuer and client; nil: unknown
-}
-
-// isSame reports whether the other has the same issuer and client; then links and sign-ins
-// continue.
-func (p IdentityProvider) isSame(other IdentityProvider) bool {
-	return p.Issuer == other.Issuer && p.ClientID == other.ClientID
-}
-
-// Revision returns the version, which the API returns as ETag.
-func (p IdentityProvider) Revision() int { return p.Version }
-
 // ProviderSettings are the settings that an administrator enters.
 type ProviderSettings struct {
 	Match        patch.Match
@@ -59,26 +48,69 @@ type ProviderSettings struct {
 	ClientSecret string
 }
 
+// Service signs users in with identity providers. It is safe for concurrent use.
+type Service struct {
+	Dependencies
+
+	client  *openid.Client
+	cookies encryption.Sealer // of unfinished sign-ins
+	secrets encryption.Sealer // of clients
+	signIns session.SignInTrail
+	store   store
+}
+
+// Dependencies are the dependencies of the service.
+type Dependencies struct {
+	Database      *db.DB
+	Clock         rbac.Clock
+	NewID         func() uuid.UUID
+	Audit         trail.Recorder
+	Events        outbox.Publisher
+	Logger        logrus.FieldLogger
+	Accounts      *account.Service
+	Invitations   *invitation.Service
+	Passwords     *password.Service
+	Sessions      *session.Service
+	SecondFactors *mfa.Service
+	Throttle      *throttle.Service
+	// Secrets encrypt unfinished sign-ins and secrets of clients. The first is in use, the others are
+	// former ones.
+	Secrets [][]byte
+	// PublicURL is the origin under which browsers reach the program. FrontendURL is the page to
+	// which they return from an identity provider. Empty: not configured.
+	PublicURL, FrontendURL string
+	// AnyAddress allows identity providers with private addresses and http.
+	AnyAddress bool
+}
+
+// New returns the service.
+func New(d Dependencies) *Service {
+	return &Service{
+		Dependencies: d,
+		client:       openid.New(d.Clock, d.AnyAddress),
+		cookies:      encryption.New("sign-ins under way", d.Secrets...),
+		secrets:      encryption.New("secrets at identity providers", d.Secrets...),
+		signIns:      session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+	}
+}
+
 // Provider returns the identity provider of the caller's organization. The error is
 // [ErrNoProvider].
 func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
-	return db.Snapshot(ctx, s.database, "identity-provider.get", takeProvider)
+	return db.Snapshot(ctx, s.Database, "identity-provider.get", s.store.provider)
 }
 
 // SetProvider enters or changes the identity provider of the caller's organization. It checks that
 // the provider answers before it saves anything. The provider can claim that any user of the
 // organization has signed in, so the caller must hold every permission of every user whom it could
 // recognize. Changing the issuer or client ends the links and sign-ins of the former one. Errors:
-// [fault.ErrInvalid], [ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
+// [fault.ErrInvalid], [identity.ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
 func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
-	caller, err := identity.From(ctx)
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return IdentityProvider{}, err
 	}
-	if err := caller.RequirePerson(); err != nil {
-		return IdentityProvider{}, err
-	}
-	if s.publicURL == "" || s.frontendURL == "" {
+	if s.PublicURL == "" || s.FrontendURL == "" {
 		return IdentityProvider{}, ErrNoAddress
 	}
 	if err := s.checkProvider(ctx, p.Issuer); err != nil {
@@ -86,13 +118,13 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 	}
 	set := IdentityProvider{
 		OrganizationID: caller.OrganizationID, Issuer: p.Issuer, ClientID: p.ClientID,
-		sealedSecret: s.providerSecrets.Seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
+		sealedSecret: s.secrets.Seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
 	}
-	return db.Serializable(ctx, s.database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
+	return db.Serializable(ctx, s.Database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
 		if err := s.mayChooseProvider(ctx); err != nil {
 			return IdentityProvider{}, err
 		}
-		before, err := takeProvider(ctx)
+		before, err := s.store.provider(ctx)
 		if err := ignoreNoProvider(err); err != nil {
 			return IdentityProvider{}, err
 		}
@@ -100,7 +132,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 			return IdentityProvider{}, err
 		}
 		after := set
-		after.Version, after.UpdatedAt = before.Version+1, s.now()
+		after.Version, after.UpdatedAt = before.Version+1, s.Clock.Now()
 		after.CreatedAt, after.setBy = before.CreatedAt, before.setBy
 		if before.Version == 0 {
 			after.CreatedAt = after.UpdatedAt
@@ -108,50 +140,55 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 		if !after.isSame(before) || after.setBy == nil {
 			after.setBy = &caller.UserID
 		}
-		if err := putProvider(ctx, after); err != nil {
+		if err := s.store.putProvider(ctx, after); err != nil {
 			return IdentityProvider{}, err
 		}
 		return after, s.replaceProvider(ctx, "identity-provider.set", before, after)
 	})
 }
 
-// mayChooseProvider returns [ErrBeyondOwn] unless the caller holds every permission of every user
+// mayChooseProvider returns [identity.ErrBeyondOwn] unless the caller holds every permission of every user
 // whom a provider of the organization could recognize, directly or by an open invitation.
 func (s *Service) mayChooseProvider(ctx context.Context) error {
-	mine, err := s.callerHolds(ctx, permission.IdentityProviderManage)
+	mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 	if err != nil {
 		return err
 	}
-	roles, err := recognizableRoles(ctx, s.now())
+	roles, err := s.Accounts.RolesInUse(ctx)
 	if err != nil {
 		return err
 	}
-	theirs, err := heldBy(ctx, roles)
+	invited, err := s.Invitations.RolesOfOpen(ctx)
 	if err != nil {
 		return err
 	}
-	return mine.covers(theirs)
+	theirs, err := s.Accounts.HeldBy(ctx, append(roles, invited...))
+	if err != nil {
+		return err
+	}
+	return mine.Covers(theirs)
 }
 
 // replaceProvider records and publishes a change of the provider, in the transaction of the
-// context. If after is another client or nil, it ends links, link requests, codes and sign-ins of
-// before, and every instance refuses their access tokens.
+// context. If after is another client or nil, it ends links, link requests, codes and sessions
+// of before, and every instance refuses their access tokens.
 func (s *Service) replaceProvider(ctx context.Context, action string, before, after IdentityProvider) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	now := s.now()
+	now := s.Clock.Now()
 	var ended providerTraces
 	if !after.isSame(before) {
-		if ended, err = deleteProviderTraces(ctx, nil, now); err != nil {
-			return err
-		}
-		if err := s.announceEnded(ctx, caller.OrganizationID, ended.signIns, now); err != nil {
+		if ended, err = s.endTraces(ctx, nil, now); err != nil {
 			return err
 		}
 	}
-	if err := s.recordProvider(ctx, action, before, after); err != nil {
+	err = trail.RecordBy(ctx, s.Audit, trail.Event{
+		Action: action, SubjectType: "organization", SubjectID: after.OrganizationID, OccurredAt: now,
+		Before: recordOf(before), After: recordOf(after),
+	})
+	if err != nil {
 		return err
 	}
 	shown := after
@@ -160,8 +197,36 @@ func (s *Service) replaceProvider(ctx context.Context, action string, before, af
 	}
 	return s.publishProvider(ctx, shown, ProviderChange{
 		Issuer: shown.Issuer, ClientID: shown.ClientID, ChangedBy: caller.UserID, Removed: after.Version == 0,
-		EndedLinks: ended.links, EndedSignIns: len(ended.signIns),
+		EndedLinks: ended.links, EndedSignIns: ended.sessions,
 	}, now)
+}
+
+// providerTraces counts what ended with an identity provider.
+type providerTraces struct{ links, sessions int }
+
+// endTraces deletes the links, link requests and codes of one user, or of all users of the caller's
+// organization if user is nil, and ends the provider's sessions, in the transaction of the context.
+func (s *Service) endTraces(ctx context.Context, user *uuid.UUID, now time.Time) (ended providerTraces, err error) {
+	if ended.links, err = s.store.deleteLinks(ctx, user); err != nil {
+		return ended, err
+	}
+	ended.sessions, err = s.Sessions.EndProviderSessions(ctx, user, now)
+	return ended, err
+}
+
+// recordedProvider is an identity provider in the audit trail. It contains no personal data.
+type recordedProvider struct {
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"clientId"`
+	Version  int    `json:"version"`
+}
+
+// recordOf returns the provider for the audit trail, nil if there is none.
+func recordOf(p IdentityProvider) any {
+	if p.Version == 0 {
+		return nil
+	}
+	return recordedProvider{p.Issuer, p.ClientID, p.Version}
 }
 
 // ignoreNoProvider returns nil for the error of an organization without an identity provider.
@@ -174,11 +239,11 @@ func ignoreNoProvider(err error) error {
 
 // checkProvider checks that an OpenID provider answers at the issuer.
 func (s *Service) checkProvider(ctx context.Context, issuer string) error {
-	err := s.openid.Check(ctx, issuer)
+	err := s.client.Check(ctx, issuer)
 	if err == nil {
 		return nil
 	}
-	s.logger.WithFields(logrus.Fields{"event": "identity_provider_not_found", "cause": err}).
+	s.Logger.WithFields(logrus.Fields{"event": "identity_provider_not_found", "cause": err}).
 		Warn("the entered identity provider does not answer as an OpenID provider")
 	message := "must be an https URL of an OpenID provider that reports exactly this issuer"
 	if errors.Is(err, openid.ErrUnavailable) {
@@ -192,27 +257,24 @@ func (s *Service) checkProvider(ctx context.Context, issuer string) error {
 // distrusts a provider can stop it. Errors: [ErrNoProvider], [patch.ErrStale],
 // [identity.ErrPeopleOnly].
 func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
-	caller, err := identity.From(ctx)
+	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
 	}
-	if err := caller.RequirePerson(); err != nil {
-		return err
-	}
-	_, err = db.Serializable(ctx, s.database, "identity-provider.remove", func(ctx context.Context) (struct{}, error) {
-		before, err := takeProvider(ctx)
+	_, err = db.Serializable(ctx, s.Database, "identity-provider.remove", func(ctx context.Context) (struct{}, error) {
+		before, err := s.store.provider(ctx)
 		if err != nil {
 			return struct{}{}, err
 		}
 		if err := match.Check(before.Version); err != nil {
 			return struct{}{}, err
 		}
-		if err := deleteProvider(ctx); err != nil {
+		if err := s.store.deleteProvider(ctx); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.replaceProvider(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
-		_, err := takeProvider(ctx)
+		_, err := s.store.provider(ctx)
 		if errors.Is(err, ErrNoProvider) {
 			return true, nil
 		}
@@ -224,9 +286,9 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 // settings returns the settings of the sign-in protocol. The error is for a client secret that
 // was encrypted with a secret that is no longer configured.
 func (s *Service) settings(p IdentityProvider) (openid.Settings, error) {
-	secret, err := s.providerSecrets.Open(p.sealedSecret, p.OrganizationID[:])
+	secret, err := s.secrets.Open(p.sealedSecret, p.OrganizationID[:])
 	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
 }
 
 // callbackURL returns the redirect URI for providers.
-func (s *Service) callbackURL() string { return s.publicURL + base + pathCallback }
+func (s *Service) callbackURL() string { return s.PublicURL + rbac.BasePath + pathCallback }

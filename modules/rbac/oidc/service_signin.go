@@ -1,4 +1,4 @@
-package rbac
+package oidc
 
 import (
 	"context"
@@ -14,10 +14,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
-	"omnirapeutic/modules/rbac/openid"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/invitation"
+	"omnirapeutic/modules/rbac/oidc/openid"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
 )
 
 // The errors of a sign-in with an identity provider.
@@ -61,95 +67,110 @@ type pendingSignIn struct {
 // cookiePurpose is the additional data of an encrypted cookie.
 var cookiePurpose = []byte("sign-in")
 
-// BeginOpenID starts a sign-in with the identity provider of an organization. It returns the URL
+// Begin starts a sign-in with the identity provider of an organization. It returns the URL
 // for the browser and the state that the browser must carry. The challenge is the SHA-256, in
 // base64url, of the verifier that the code's exchange requires (RFC 7636, S256). It needs no
 // caller. Errors: [ErrNoProvider], [ErrProviderUnavailable].
 //
 // The browser carries the state, so an unauthenticated request writes nothing to the database,
 // every instance can finish the sign-in, and nothing needs to be cleaned up.
-func (s *Service) BeginOpenID(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
+func (s *Service) Begin(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
 	_, settings, err := s.providerOf(ctx, organization)
 	if err != nil {
 		return "", "", err
 	}
-	url, attempt, err := s.openid.Begin(ctx, settings)
+	url, attempt, err := s.client.Begin(ctx, settings)
 	if err != nil {
 		s.logProvider(organization, err)
 		return "", "", ErrProviderUnavailable.Because(err)
 	}
-	text, err := json.Marshal(pendingSignIn{organization, attempt, challenge, s.now().Add(attemptTime)})
+	text, err := json.Marshal(pendingSignIn{organization, attempt, challenge, s.Clock.Now().Add(attemptTime)})
 	if err != nil {
 		return "", "", fmt.Errorf("encode a sign-in: %w", err)
 	}
 	return url, base64.RawURLEncoding.EncodeToString(s.cookies.Seal(text, cookiePurpose)), nil
 }
 
-// FinishOpenID receives a browser that returns from the identity provider, and returns a code for
+// Finish receives a browser that returns from the identity provider, and returns a code for
 // [Service.ExchangeCode]. It needs no caller. The user is the one linked to the provider's subject,
 // or, at the first time, the one with the verified address in the same organization. At the first
 // time the code is for a link request, see [Service.ExchangeCode]. A new user is created only from
 // an open invitation to that address, with its roles. Errors: [ErrSignInLost],
 // [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider], [ErrProviderUnavailable].
-func (s *Service) FinishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
-	return limited(ctx, s, failedProvider, networkSource(ctx), func() (string, error) { return s.finishOpenID(ctx, carried, with) })
+func (s *Service) Finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+	return throttle.Limited(ctx, s.Throttle, throttle.IdentityProvider, throttle.NetworkSource(ctx),
+		func() (string, error) { return s.finish(ctx, carried, with) }, failures...)
 }
 
-func (s *Service) finishOpenID(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
-	b, ok := s.readPending(carried)
-	if !ok || !s.now().Before(b.Until) || subtle.ConstantTimeCompare([]byte(b.Attempt.State), []byte(with.State)) != 1 {
-		return "", ErrSignInLost.Because(errGuess)
+func (s *Service) finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+	pending, ok := s.readPending(carried)
+	if !ok || !s.Clock.Now().Before(pending.Until) ||
+		subtle.ConstantTimeCompare([]byte(pending.Attempt.State), []byte(with.State)) != 1 {
+		return "", ErrSignInLost.Because(throttle.ErrGuess)
 	}
-	provider, settings, err := s.providerOf(ctx, b.Organization)
+	provider, settings, err := s.providerOf(ctx, pending.Organization)
 	if err != nil {
 		return "", err
 	}
 	const cancelled = "access_denied" // RFC 6749, section 4.1.2.1
 	if with.Error == cancelled {
-		return "", s.refuseOpenID(ctx, User{OrganizationID: b.Organization}, "cancelled", ErrSignInCancelled)
+		return "", s.refuse(ctx, rbac.User{OrganizationID: pending.Organization}, "cancelled", ErrSignInCancelled)
 	}
-	person, err := s.openid.Finish(ctx, settings, b.Attempt, with)
+	person, err := s.client.Finish(ctx, settings, pending.Attempt, with)
 	switch {
 	case errors.Is(err, openid.ErrUnavailable):
-		s.logProvider(b.Organization, err)
+		s.logProvider(pending.Organization, err)
 		return "", ErrProviderUnavailable.Because(err)
 	case err != nil:
-		s.logProvider(b.Organization, err)
-		return "", s.refuseOpenID(ctx, User{OrganizationID: b.Organization}, "provider", ErrNotRecognized)
+		s.logProvider(pending.Organization, err)
+		return "", s.refuse(ctx, rbac.User{OrganizationID: pending.Organization}, "provider", ErrNotRecognized)
 	}
-	user, reason, code, err := s.recognize(ctx, provider, person, b.Challenge)
+	user, reason, code, err := s.recognize(ctx, provider, person, pending.Challenge)
 	if err != nil {
 		return "", err
 	}
 	if reason != "" {
-		user.OrganizationID = b.Organization // also without a user
-		return "", s.refuseOpenID(ctx, user, reason, ErrNotRecognized)
+		user.OrganizationID = pending.Organization // also without a user
+		return "", s.refuse(ctx, user, reason, ErrNotRecognized)
 	}
 	return code, nil
 }
 
-// refuseOpenID records that a sign-in was refused, and returns the refusal.
-func (s *Service) refuseOpenID(ctx context.Context, u User, reason string, refusal error) error {
-	s.refusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
-	if err := s.noteOpenID(ctx, u, reason); err != nil {
+// signedInBy is the After value of a sign-in.
+type signedInBy struct {
+	Method string `json:"method"`
+	Reason string `json:"reason,omitempty"` // the reason for a refusal
+}
+
+const methodOpenID = "oidc"
+
+// failures are the refusals that count as failures of their source.
+var failures = append([]error{ErrNotRecognized, ErrSignInCancelled, ErrSignInLost, ErrCodeUsed}, signin.Failures...)
+
+// refuse records that a sign-in was refused, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, u rbac.User, reason string, refusal error) error {
+	s.signIns.LogRefusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
+	e := s.signIns.RefusalEvent(ctx, u, reason)
+	e.After = signedInBy{methodOpenID, reason}
+	if err := s.Audit.Note(ctx, []trail.Event{e}); err != nil {
 		return err
 	}
 	return refusal
 }
 
-func (s *Service) readPending(carried string) (b pendingSignIn, ok bool) {
+func (s *Service) readPending(carried string) (pending pendingSignIn, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(carried)
 	if err != nil {
 		return pendingSignIn{}, false
 	}
 	text, err := s.cookies.Open(sealed, cookiePurpose)
-	return b, err == nil && json.Unmarshal(text, &b) == nil
+	return pending, err == nil && json.Unmarshal(text, &pending) == nil
 }
 
 // providerOf returns the identity provider of any organization, for a person who has not signed
 // in yet.
 func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (IdentityProvider, openid.Settings, error) {
-	if organization == uuid.Nil || s.publicURL == "" || s.frontendURL == "" {
+	if organization == uuid.Nil || s.PublicURL == "" || s.FrontendURL == "" {
 		return IdentityProvider{}, openid.Settings{}, ErrNoProvider
 	}
 	p, err := s.Provider(identity.With(ctx, identity.System(organization)))
@@ -175,68 +196,74 @@ type recognition struct {
 	now       time.Time
 }
 
-// recognize finds the user and makes a code, or returns a reason for refusing the sign-in.
+// recognize finds the user and creates a code, or returns a reason for refusing the sign-in.
 func (s *Service) recognize(
 	ctx context.Context, p IdentityProvider, person openid.Person, challenge string,
-) (u User, reason, code string, err error) {
+) (u rbac.User, reason, code string, err error) {
 	ctx = identity.With(ctx, identity.System(p.OrganizationID))
 	random := rand.Text()
-	r := recognition{p, person, challenge, sha256.Sum256([]byte(random)), s.newID(), s.now()}
-	reason, err = db.Serializable(ctx, s.database, "user.open-id", func(ctx context.Context) (why string, err error) {
-		u, why, err = s.admit(ctx, r)
-		return why, err
-	})
-	if errors.Is(err, ErrEmailTaken) { // the organization already has a user with the invited address
-		u, reason, err = User{}, "email-taken", nil
-	}
+	r := recognition{p, person, challenge, sha256.Sum256([]byte(random)), s.NewID(), s.Clock.Now()}
+	reason, err = db.Serializable(ctx, s.Database, "user.open-id", func(ctx context.Context) (reason string, err error) {
+		u, reason, err = s.admit(ctx, r)
+		return reason, err
+	}, db.RetryConstraint("users_email_once")) // another request has just created the user
 	return u, reason, base64.RawURLEncoding.EncodeToString(p.OrganizationID[:]) + random, err
 }
 
 // admit stores the code of a recognized person, in the transaction of the context. The code is for
 // a sign-in if the account is linked to the provider or was just created from an invitation,
 // otherwise for a link request.
-func (s *Service) admit(ctx context.Context, r recognition) (u User, reason string, err error) {
-	current, err := takeProvider(ctx)
+func (s *Service) admit(ctx context.Context, r recognition) (u rbac.User, reason string, err error) {
+	current, err := s.store.provider(ctx)
 	if ignoreNoProvider(err) != nil {
-		return User{}, "", err
+		return rbac.User{}, "", err
 	}
 	if current.Version == 0 || !current.isSame(r.provider) {
-		return User{}, "provider-changed", nil
+		return rbac.User{}, "provider-changed", nil
 	}
-	u, err = userOfSubject(ctx, r.provider.Issuer, r.person.Subject)
-	if db.IsNotFound(err) {
+	linked, err := s.store.linkedUser(ctx, r.provider.Issuer, r.person.Subject)
+	if err != nil {
+		return rbac.User{}, "", err
+	}
+	if linked == uuid.Nil {
 		return s.admitUnlinked(ctx, r)
 	}
-	if err != nil {
-		return User{}, "", err
+	if u, err = s.Accounts.User(ctx, linked); err != nil {
+		return rbac.User{}, "", err
 	}
-	if reason := u.unlinkable(); reason != "" {
+	if reason := refusalReason(u); reason != "" {
 		return u, reason, nil
 	}
 	return u, "", s.insertCode(ctx, r, u)
 }
 
 // admitUnlinked is admit for a subject without a linked account.
-func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, string, error) {
+func (s *Service) admitUnlinked(ctx context.Context, r recognition) (rbac.User, string, error) {
 	if !r.person.Verified {
-		return User{}, "unverified", nil
+		return rbac.User{}, "unverified", nil
 	}
-	email, ok := parseEmail(r.person.Email)
+	email, ok := rbac.ParseEmail(r.person.Email)
 	if !ok {
-		return User{}, "address", nil
+		return rbac.User{}, "address", nil
 	}
-	u, err := userOfAddress(ctx, r.provider.Issuer, email)
-	if db.IsNotFound(err) {
+	u, err := s.Accounts.UserWithEmail(ctx, email)
+	if errors.Is(err, rbac.ErrUserNotFound) {
 		return s.admitInvited(ctx, r, email)
 	}
 	if err != nil {
-		return User{}, "", err
+		return rbac.User{}, "", err
 	}
-	if reason := u.unlinkable(); reason != "" {
+	// A user who is linked to another subject of the provider is another person to the provider.
+	if isLinked, err := s.store.isLinked(ctx, u.ID, r.provider.Issuer); err != nil {
+		return rbac.User{}, "", err
+	} else if isLinked {
+		return rbac.User{}, "unknown", nil
+	}
+	if reason := refusalReason(u); reason != "" {
 		return u, reason, nil
 	}
 	until := r.now.Add(attemptTime)
-	return u, "", s.requestLink(byThemselves(ctx, u), LinkRequest{
+	return u, "", s.requestLink(account.AsUser(ctx, u), LinkRequest{
 		OrganizationID: u.OrganizationID, ID: r.id, Issuer: r.provider.Issuer, Subject: r.person.Subject, UserID: u.ID,
 		RequestedAt: r.now, ExpiresAt: r.now.Add(linkRequestTime),
 		CodeHash: r.code[:], Challenge: &r.challenge, CodeExpiresAt: &until,
@@ -245,25 +272,25 @@ func (s *Service) admitUnlinked(ctx context.Context, r recognition) (User, strin
 
 // admitInvited is admit for the address of an open invitation. It needs no confirmation, because
 // the account is new.
-func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (User, string, error) {
-	u, err := s.acceptVerified(ctx, r.provider, r.id, email, r.now)
-	if errors.Is(err, ErrInvitationNotFound) {
-		return User{}, "unknown", nil
+func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (rbac.User, string, error) {
+	u, err := s.Invitations.AcceptVerified(ctx, r.provider.setBy, r.id, email, r.now)
+	if errors.Is(err, invitation.ErrNotFound) {
+		return rbac.User{}, "unknown", nil
 	}
 	if err != nil {
-		return User{}, "", err
+		return rbac.User{}, "", err
 	}
-	if err := s.link(byThemselves(ctx, u), u, r.provider.Issuer, r.person.Subject, r.now); err != nil {
-		return User{}, "", err
+	if err := s.link(account.AsUser(ctx, u), u, r.provider.Issuer, r.person.Subject, r.now); err != nil {
+		return rbac.User{}, "", err
 	}
 	return u, "", s.insertCode(ctx, r, u)
 }
 
-func (s *Service) insertCode(ctx context.Context, r recognition, u User) error {
-	return insertCode(ctx, codeRow{u.OrganizationID, r.code[:], u.ID, r.challenge, r.now.Add(codeTime)}, r.now)
+func (s *Service) insertCode(ctx context.Context, r recognition, u rbac.User) error {
+	return s.store.insertCode(ctx, codeRow{u.OrganizationID, r.code[:], u.ID, r.challenge, r.now.Add(codeTime)}, r.now)
 }
 
 func (s *Service) logProvider(organization uuid.UUID, err error) {
-	s.logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).
+	s.Logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).
 		Warn("identity provider unreachable, or its answer is invalid")
 }

@@ -1,4 +1,4 @@
-package rbac
+package oidc
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 
 	"omnirapeutic/platform/db"
 )
+
+// store reads and writes providers, links, link requests and codes, in the transaction of the context.
+type store struct{}
 
 // providerRow is a row of identity_providers.
 type providerRow struct {
@@ -25,9 +28,9 @@ type providerRow struct {
 // TableName names the table for gorm.
 func (providerRow) TableName() string { return "identity_providers" }
 
-// takeProvider returns the identity provider of the caller's organization. The caller may be the
+// provider returns the identity provider of the caller's organization. The caller may be the
 // program, on behalf of a person who has not signed in yet.
-func takeProvider(ctx context.Context) (IdentityProvider, error) {
+func (store) provider(ctx context.Context) (IdentityProvider, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return IdentityProvider{}, err
@@ -40,7 +43,7 @@ func takeProvider(ctx context.Context) (IdentityProvider, error) {
 	return IdentityProvider{r.OrganizationID, r.Issuer, r.ClientID, r.Version, r.CreatedAt, r.UpdatedAt, r.ClientSecret, r.SetBy}, err
 }
 
-func putProvider(ctx context.Context, p IdentityProvider) error {
+func (store) putProvider(ctx context.Context, p IdentityProvider) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func putProvider(ctx context.Context, p IdentityProvider) error {
 	}).Error
 }
 
-func deleteProvider(ctx context.Context) error {
+func (store) deleteProvider(ctx context.Context) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -71,41 +74,34 @@ type subjectRow struct {
 // TableName names the table for gorm.
 func (subjectRow) TableName() string { return "provider_subjects" }
 
-// userOfSubject returns the user of the caller's organization who is linked to the provider's
-// subject. Index: the primary key of provider_subjects.
-func userOfSubject(ctx context.Context, issuer, subject string) (User, error) {
-	_, organization, err := db.Tenant(ctx)
+// linkedUser returns the user of the caller's organization who is linked to the provider's subject;
+// [uuid.Nil]: none. Index: the primary key.
+func (store) linkedUser(ctx context.Context, issuer, subject string) (user uuid.UUID, err error) {
+	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return User{}, err
+		return uuid.Nil, err
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return User{}, err
+	var rows []subjectRow
+	err = tx.Where("issuer = ? AND subject = ?", issuer, subject).Find(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return uuid.Nil, err
 	}
-	found, err := takeFound(tx, `u.organization_id = ? AND u.id = (
-		SELECT s.user_id FROM provider_subjects s WHERE s.organization_id = u.organization_id AND s.issuer = ? AND s.subject = ?)`,
-		organization, issuer, subject)
-	return found.user(), err
+	return rows[0].UserID, nil
 }
 
-// userOfAddress returns the user of the caller's organization who has the address and is not
-// linked to another subject of the provider. Indexes: users_email_once, provider_subjects_once.
-func userOfAddress(ctx context.Context, issuer, email string) (User, error) {
-	_, organization, err := db.Tenant(ctx)
+// isLinked reports whether the user is linked to any subject of the provider. Index:
+// provider_subjects_once.
+func (store) isLinked(ctx context.Context, user uuid.UUID, issuer string) (bool, error) {
+	tx, _, err := db.Tenant(ctx)
 	if err != nil {
-		return User{}, err
+		return false, err
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return User{}, err
-	}
-	found, err := takeFound(tx, `u.email = ? AND u.organization_id = ? AND NOT EXISTS (
-		SELECT FROM provider_subjects s WHERE s.organization_id = u.organization_id AND s.user_id = u.id AND s.issuer = ?)`,
-		email, organization, issuer)
-	return found.user(), err
+	var found int64
+	err = tx.Model(&subjectRow{}).Where("user_id = ? AND issuer = ?", user, issuer).Count(&found).Error
+	return found > 0, err
 }
 
-func insertSubject(ctx context.Context, r subjectRow) error {
+func (store) insertSubject(ctx context.Context, r subjectRow) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -127,7 +123,7 @@ func (codeRow) TableName() string { return "sign_in_codes" }
 
 // insertCode stores a code and removes expired codes of the organization. Index:
 // sign_in_codes_by_expiry.
-func insertCode(ctx context.Context, r codeRow, now time.Time) error {
+func (store) insertCode(ctx context.Context, r codeRow, now time.Time) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -138,17 +134,17 @@ func insertCode(ctx context.Context, r codeRow, now time.Time) error {
 	return tx.Create(&r).Error
 }
 
-// takeCode removes a code of the caller's organization and returns it, so it works once. The
-// error is gorm's if there is no such code.
-func takeCode(ctx context.Context, hash db.Hash) (codeRow, error) {
+// takeCode removes a code of the caller's organization and returns it, so it works once. It returns the
+// zero value if there is no such code.
+func (store) takeCode(ctx context.Context, hash db.Hash) (codeRow, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return codeRow{}, err
 	}
-	var gone []codeRow
-	err = tx.Clauses(clause.Returning{}).Where("hash = ?", hash).Delete(&gone).Error
-	if err != nil || len(gone) == 0 {
+	var taken []codeRow
+	err = tx.Clauses(clause.Returning{}).Where("hash = ?", hash).Delete(&taken).Error
+	if err != nil || len(taken) == 0 {
 		return codeRow{}, err
 	}
-	return gone[0], nil
+	return taken[0], nil
 }

@@ -1,17 +1,14 @@
-package rbac
+package password
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	_ "embed" // for the list of common passwords
 	"encoding/base64"
 	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
@@ -21,65 +18,13 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The rules for new passwords follow NIST SP 800-63B-4, section 3.1.1.2: a minimum length in
-// characters, no composition rules, and a list of refused common passwords. It requires 15
-// characters for passwords without a second factor. One rule for all users is easier to explain.
-// Shorter passwords from earlier versions still work.
-const (
-	minPassword = 15  // characters
-	maxPassword = 128 // bytes: limits the cost of hashing
-)
-
-//go:embed common_passwords.txt
-var commonPasswords string
-
-var isCommon = func() map[string]bool {
-	common := map[string]bool{}
-	lines := bufio.NewScanner(strings.NewReader(commonPasswords))
-	for lines.Scan() {
-		if line := strings.TrimSpace(lines.Text()); line != "" && !strings.HasPrefix(line, "#") {
-			common[line] = true
-		}
-	}
-	return common
-}()
-
-// checkPassword returns an error for each rule that a new password breaks.
-func checkPassword(password, email string) []fault.Field {
-	invalid := func(code, message string) []fault.Field {
-		return []fault.Field{{Field: "password", Code: code, Message: message}}
-	}
-	small := strings.ToLower(password)
-	name, _, _ := strings.Cut(email, "@")
-	const telling = 4 // shorter names occur in too many words
-	switch {
-	case utf8.RuneCountInString(password) < minPassword:
-		return invalid("min", fmt.Sprintf("must have at least %d characters", minPassword))
-	case len(password) > maxPassword:
-		return invalid("max", fmt.Sprintf("must have at most %d bytes", maxPassword))
-	case !utf8.ValidString(password):
-		return invalid("characters", "must be valid UTF-8")
-	case isCommon[small] || strings.Contains(small, issuer) || isRepeated(small):
-		return invalid("common", "must not be one of the most common passwords")
-	case len(name) >= telling && strings.Contains(small, name):
-		return invalid("guessable", "must not contain the name in the e-mail address")
-	}
-	return nil
-}
-
-// isRepeated reports whether the password repeats a shorter text, which is the easiest way to
-// reach the minimum length.
-func isRepeated(password string) bool {
-	for unit := 1; unit <= len(password)/2; unit++ {
-		if password[unit:] == password[:len(password)-unit] {
-			return true
-		}
-	}
-	return false
-}
+// ErrBusy is returned if too many passwords are waiting to be hashed.
+var ErrBusy = fault.Define(fault.Unavailable, "sign-in-busy",
+	"Too many people are signing in right now. Try again in a few seconds.").
+	Advising("Wait a few seconds and sign in again.")
 
 // production are the second recommended parameters of RFC 9106, section 4 (64 MiB, three passes),
-// with one lane instead of four. Each lane is a thread, and a hash must not use more processors
+// with one thread instead of four: a hash must not use more processors
 // than [hasher] has reserved for it. The work is the same.
 var production = argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
@@ -94,20 +39,21 @@ const queuePerSlot = 64
 // least one), so that other requests are served meanwhile. Each hash uses 64 MiB. Safe for
 // concurrent use.
 type hasher struct {
-	params  argon2id.Params
-	size    int64 // number of threads that may hash at once
-	threads *semaphore.Weighted
-	queued  atomic.Int64 // running and waiting hashes
-	longest int64
+	params    argon2id.Params
+	size      int64 // number of threads that may hash at once
+	threads   *semaphore.Weighted
+	queued    atomic.Int64 // running and waiting hashes
+	maxQueued int64
 	// dummy is a hash that matches no password, compared for unknown users.
 	dummy   string
 	compute func(password, salt []byte, p argon2id.Params) []byte
 }
 
-func newHasher(isQuick bool) *hasher {
+// newHasher returns a hasher. A minimal one does as little work as possible, for tests.
+func newHasher(minimal bool) *hasher {
 	size := max(int64(runtime.GOMAXPROCS(0))/2, 1)
-	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), longest: size * (1 + queuePerSlot), compute: argon2Key}
-	if isQuick {
+	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), maxQueued: size * (1 + queuePerSlot), compute: argon2Key}
+	if minimal {
 		h.params = quick
 	}
 	h.dummy = h.unusable(h.newSalt())
@@ -140,16 +86,16 @@ func (h *hasher) unusable(salt []byte) string {
 }
 
 // hash returns the password's hash with the salt. All accounts of an e-mail address share a salt,
-// see [hasher.matching]. Errors: [ErrSignInBusy], the context's error.
+// see [hasher.matching]. Errors: [ErrBusy], the context's error.
 func (h *hasher) hash(ctx context.Context, password string, salt []byte) (hash string, err error) {
-	err = h.inTurn(ctx, h.params, func() error {
-		hash = encodeHash(h.params, salt, h.compute([]byte(stable(password)), salt, h.params))
+	err = h.whenFree(ctx, h.params, func() error {
+		hash = encodeHash(h.params, salt, h.compute([]byte(normalize(password)), salt, h.params))
 		return nil
 	})
 	return hash, err
 }
 
-// matches reports whether the hash belongs to the password. Errors: [ErrSignInBusy], the context's
+// matches reports whether the hash belongs to the password. Errors: [ErrBusy], the context's
 // error, an error for a malformed hash.
 func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
 	matched, err := h.matching(ctx, password, []string{hash})
@@ -172,8 +118,8 @@ func (h *hasher) matching(ctx context.Context, password string, hashes []string)
 		}
 		settings := hash[:strings.LastIndexByte(hash, '$')]
 		if computed[settings] == nil {
-			err := h.inTurn(ctx, *params, func() error {
-				computed[settings] = h.compute([]byte(stable(password)), salt, *params)
+			err := h.whenFree(ctx, *params, func() error {
+				computed[settings] = h.compute([]byte(normalize(password)), salt, *params)
 				return nil
 			})
 			if err != nil {
@@ -197,20 +143,20 @@ func (h *hasher) renew(ctx context.Context, password, hash string) (string, erro
 	return h.hash(ctx, password, salt)
 }
 
-// inTurn runs work when as many threads are free as its parameters need.
-func (h *hasher) inTurn(ctx context.Context, params argon2id.Params, work func() error) error {
+// whenFree runs work when as many threads are free as its parameters need.
+func (h *hasher) whenFree(ctx context.Context, params argon2id.Params, work func() error) error {
 	defer h.queued.Add(-1)
-	if h.queued.Add(1) > h.longest {
-		return ErrSignInBusy
+	if h.queued.Add(1) > h.maxQueued {
+		return ErrBusy
 	}
-	lanes := min(int64(params.Parallelism), h.size)
-	if err := h.threads.Acquire(ctx, lanes); err != nil {
+	threads := min(int64(params.Parallelism), h.size)
+	if err := h.threads.Acquire(ctx, threads); err != nil {
 		return err
 	}
-	defer h.threads.Release(lanes)
+	defer h.threads.Release(threads)
 	return work()
 }
 
-// stable returns the same bytes for the same characters, independent of the keyboard (Unicode
+// normalize returns the same bytes for the same characters, independent of the keyboard (Unicode
 // normalization form KC).
-func stable(password string) string { return norm.NFKC.String(password) }
+func normalize(password string) string { return norm.NFKC.String(password) }

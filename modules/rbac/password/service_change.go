@@ -1,83 +1,70 @@
-package rbac
+package password
 
 import (
 	"context"
-	"fmt"
 
+	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
 
-// PasswordChange is the caller's current password and the new one.
-type PasswordChange struct {
-	Current string `json:"currentPassword" validate:"required"`
-	New     string `json:"newPassword" validate:"required"`
+// Change is the caller's current password and the new one.
+type Change struct {
+	Current string
+	New     string
 }
 
-// ChangePassword changes the caller's password and ends all of their sign-ins but the current
-// one. The current sign-in keeps its refresh token and gets a new access token; the earlier one
-// becomes invalid. Errors: [identity.ErrUnauthenticated], [fault.ErrInvalid] for a wrong current
-// password or an invalid new one, [ErrSignInDelayed] after too many wrong passwords,
-// [ErrSignInBusy].
-func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (SignedIn, error) {
+// Change changes the caller's password and ends all of their sessions but the current one. The
+// current session keeps its refresh token and gets a new access token; the earlier one becomes
+// invalid. Errors: [identity.ErrUnauthenticated], [fault.ErrInvalid] for a wrong current password or
+// an invalid new one, [throttle.ErrSignInDelayed] after too many wrong passwords, [ErrBusy].
+func (s *Service) Change(ctx context.Context, c Change) (session.SignedIn, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	mine, err := s.ownCredentials(ctx, caller)
+	own, err := s.Own(ctx, caller)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	if fieldErrors := checkPassword(c.New, mine.User.Email); len(fieldErrors) > 0 {
+	if fieldErrors := Check(c.New, own.User.Email); len(fieldErrors) > 0 {
 		fieldErrors[0].Field = "newPassword"
-		return SignedIn{}, fault.InvalidFields(fieldErrors...)
+		return session.SignedIn{}, fault.InvalidFields(fieldErrors...)
 	}
-	counted, err := s.provePassword(ctx, caller, mine, c.Current, "currentPassword", "user.change-password")
+	const action = "user.change-password"
+	counter, err := s.Prove(ctx, caller, own, c.Current, "currentPassword", action)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	hash, err := s.hashFor(ctx, mine.User.Email, c.New)
+	hash, err := s.Hash(ctx, own.User.Email, c.New)
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	now := s.now()
-	in, err := db.Serializable(ctx, s.database, "user.change-password", func(ctx context.Context) (signIn, error) {
-		in, err := takeSignIn(ctx, caller.OrganizationID, caller.UserID, caller.SignInID, now)
-		if db.IsNotFound(err) { // it has just ended, or an earlier attempt has committed
-			return signIn{}, identity.ErrUnauthenticated
+	in, err := db.Serializable(ctx, s.Database, action, func(ctx context.Context) (session.Session, error) {
+		in, err := s.Sessions.EndOthers(ctx, caller)
+		if err != nil { // also if an earlier attempt has committed
+			return session.Session{}, err
 		}
-		if err != nil {
-			return signIn{}, err
+		if err := s.store.change(ctx, own.User, own.Hash, hash, s.Clock.Now()); err != nil {
+			return session.Session{}, err
 		}
-		if err := updatePassword(ctx, caller.UserID, mine.Hash, hash, now); err != nil {
-			return signIn{}, err
+		if err := s.store.deleteReset(ctx, caller.OrganizationID, caller.UserID); err != nil {
+			return session.Session{}, err
 		}
-		if in.Epoch, err = s.revoke(ctx, caller.OrganizationID, caller.UserID); err != nil {
-			return signIn{}, err
+		if err := s.Throttle.Forget(ctx, counter); err != nil {
+			return session.Session{}, err
 		}
-		if err := keepSignIn(ctx, in); err != nil {
-			return signIn{}, err
-		}
-		if err := deletePasswordReset(ctx, caller.OrganizationID, caller.UserID); err != nil {
-			return signIn{}, err
-		}
-		if err := forgetAttempts(ctx, counted); err != nil {
-			return signIn{}, err
-		}
-		return in, s.audit.Record(ctx, []trail.Event{s.ownEvent(caller, "user.change-password")})
+		return in, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: action, SubjectType: "user", SubjectID: caller.UserID, OccurredAt: s.Clock.Now(),
+		})
 	})
 	if db.IsNotFound(err) { // the password was changed by another request
-		return SignedIn{}, identity.ErrUnauthenticated
+		return session.SignedIn{}, identity.ErrUnauthenticated
 	}
 	if err != nil {
-		return SignedIn{}, err
+		return session.SignedIn{}, err
 	}
-	mine.User.epoch, mine.User.enrolOnly = in.Epoch, in.mustEnrol(mine.Asks, mine.Factor.isOn())
-	token, err := s.tokens.issue(mine.User, in.ID)
-	if err != nil {
-		return SignedIn{}, fmt.Errorf("sign an access token: %w", err)
-	}
-	return SignedIn{Token: token, Expires: s.tokens.lifetime, User: mine.User, Ends: in.EndsAt}, nil
+	return s.Sessions.IssueAccessToken(own.User, in)
 }

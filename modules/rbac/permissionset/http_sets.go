@@ -1,4 +1,4 @@
-package rbac
+package permissionset
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -17,7 +18,8 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) setRoutes() []httpx.Route {
+// Routes returns the operations on permission sets.
+func (s *Service) Routes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/permission-sets", Permission: permission.PermissionSetRead,
@@ -34,7 +36,7 @@ func (s *Service) setRoutes() []httpx.Route {
 				"permission of the set, before and after the change. Administrators keep the permissions needed to undo it. A " +
 				"scope that no operation with the permission supports is refused (422): see `possible` in the list. A changed set " +
 				"does not receive the defaults of later versions.",
-			Refusals: []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
+			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
 			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permission.PermissionSetChange,
@@ -42,14 +44,14 @@ func (s *Service) setRoutes() []httpx.Route {
 			Description: "From the next request on the role has the default set again, and receives the defaults of later versions. The " +
 				"caller must hold every permission of the set, before and after the change. Administrators can always restore " +
 				"their own role's defaults.",
-			Refusals: []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
+			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
 		},
 	}
 }
 
 // permissionSetBody is a permission set in the API.
 type permissionSetBody struct {
-	Role        Role           `json:"role"`
+	Role        rbac.Role      `json:"role"`
 	Shipped     bool           `json:"shipped"`
 	Permissions []setGrantBody `json:"permissions"` // sorted as in docs/roles.md
 	Version     int            `json:"version"`     // counts the organization's changes; 0: none
@@ -66,9 +68,9 @@ type setGrantBody struct {
 	Scopes     []string            `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
 }
 
-func permissionSetBodyOf(set PermissionSet) permissionSetBody {
-	b := permissionSetBody{set.Role, set.Shipped, []setGrantBody{}, set.Version, inUTC(set.ChangedAt), set.ChangedBy}
-	for _, p := range Permissions() {
+func permissionSetBodyOf(set Set) permissionSetBody {
+	b := permissionSetBody{set.Role, set.Default, []setGrantBody{}, set.Version, rbac.InUTC(set.ChangedAt), set.ChangedBy}
+	for _, p := range rbac.Permissions() {
 		if scope := set.Held[p]; scope != 0 {
 			b.Permissions = append(b.Permissions, setGrantBody{p, scope.Names()})
 		}
@@ -84,10 +86,10 @@ type permissionSetsBody struct {
 }
 
 func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsBody, error) {
-	found, err := s.PermissionSets(ctx)
+	found, err := s.List(ctx)
 	b := permissionSetsBody{Data: []permissionSetBody{}, Possible: map[identity.Permission][]string{}}
-	for _, p := range Permissions() {
-		b.Possible[p] = s.possibleOf(p).Names()
+	for _, p := range rbac.Permissions() {
+		b.Possible[p] = s.scopesOf(p).Names()
 	}
 	for _, set := range found {
 		b.Data = append(b.Data, permissionSetBodyOf(set))
@@ -102,17 +104,17 @@ type changeSetRequest struct {
 }
 
 func (s *Service) handleChangeSet(ctx context.Context, in changeSetRequest) (permissionSetBody, error) {
-	set, fieldErrors := in.held(s.possibleOf)
+	set, fieldErrors := in.held(s.scopesOf)
 	if len(fieldErrors) > 0 {
 		return permissionSetBody{}, fault.InvalidFields(fieldErrors...)
 	}
-	changed, err := s.ChangePermissionSet(ctx, PermissionSetChange{Role(in.Role), in.Match, set})
+	changed, err := s.Change(ctx, Change{rbac.Role(in.Role), in.Match, set})
 	return permissionSetBodyOf(changed), err
 }
 
 // held returns the set, and an error for each invalid entry.
-func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope) (held, []fault.Field) {
-	set, all := held{}, Permissions()
+func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope) (rbac.Held, []fault.Field) {
+	set, all := rbac.Held{}, rbac.Permissions()
 	var fieldErrors []fault.Field
 	for i, g := range r.Permissions {
 		field := fmt.Sprintf("permissions[%d].permission", i)
@@ -142,5 +144,5 @@ type restoreSetRequest struct {
 }
 
 func (s *Service) handleRestoreSet(ctx context.Context, in restoreSetRequest) (httpx.None, error) {
-	return httpx.None{}, s.RestorePermissionSet(ctx, Role(in.Role), in.Match)
+	return httpx.None{}, s.Restore(ctx, rbac.Role(in.Role), in.Match)
 }

@@ -1,67 +1,75 @@
-package rbac
+// Package permissionset manages which permissions each role has in an organization. Organizations
+// start with the defaults of package rbac and can change the set of every role but SUPER_ADMIN.
+package permissionset
 
 import (
 	"context"
 	"maps"
-	"slices"
-	"time"
 
-	"github.com/google/uuid"
-
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/trail"
 )
 
 // ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
 // cannot change.
 var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.")
 
-// PermissionSet holds the permissions of a role in an organization and their scopes.
-type PermissionSet struct {
-	Role      Role
-	Shipped   bool // the default set: not changed, or restored
-	Held      held
-	Version   int        // counts the organization's changes; 0: none
-	ChangedAt *time.Time // nil: never
-	ChangedBy *uuid.UUID
+// Callers returns what the caller may do now.
+type Callers interface {
+	// CallerHolds returns the caller's current permissions, read in the transaction of the context.
+	// Errors: [identity.ErrUnauthenticated], [identity.ErrForbidden] without the needed permission.
+	CallerHolds(ctx context.Context, need identity.Permission) (rbac.Held, error)
 }
 
-// PermissionSetChange replaces the permissions of a role.
-type PermissionSetChange struct {
-	Role  Role
-	Match patch.Match
-	Held  held
+// Service changes permission sets. It is safe for concurrent use.
+type Service struct {
+	database    *db.DB
+	clock       rbac.Clock
+	audit       trail.Recorder
+	revocations *revocation.Service
+	callers     Callers
+	store       store
+	// supported are the scopes that each permission can have besides the whole organization.
+	supported map[identity.Permission]identity.Scope
 }
 
-// essential are the permissions that administrators keep for the whole organization. Without
-// them, no user could undo a change.
-var essential = []identity.Permission{
-	permission.UserRead, permission.UserChange, permission.UserGrant, permission.UserInvite,
-	permission.PermissionSetRead, permission.PermissionSetChange,
+// New returns the service.
+func New(
+	database *db.DB, clock rbac.Clock, audit trail.Recorder, revocations *revocation.Service, callers Callers,
+) *Service {
+	return &Service{database: database, clock: clock, audit: audit, revocations: revocations, callers: callers}
 }
 
-// across are the permissions beyond an organization, which organizations cannot give.
-var across = []identity.Permission{
-	permission.OrganizationReadAll, permission.OrganizationCreate, permission.OrganizationDisable,
+// SupportedScopes sets the scopes that each permission can have besides the whole organization:
+// those that some route with the permission supports. Call it with the routes of the program before
+// using the service. Before that, every permission can be held only for the organization. An
+// unsupported scope would have no effect, because every route would refuse it.
+func (s *Service) SupportedScopes(scopes map[identity.Permission]identity.Scope) {
+	s.supported = scopes
 }
 
-// changeable reports whether an organization may change the permissions of the role.
-func (r Role) changeable() bool { return r != SuperAdmin && slices.Contains(roles, r) }
+// scopesOf returns the scopes that a permission can have.
+func (s *Service) scopesOf(p identity.Permission) identity.Scope {
+	return s.supported[p] | identity.Organization
+}
 
-// PermissionSets returns the permission sets of the caller's organization in the order of
-// [Roles], without the role that reaches beyond the organization.
-func (s *Service) PermissionSets(ctx context.Context) ([]PermissionSet, error) {
-	return db.Snapshot(ctx, s.database, "permission-set.list", func(ctx context.Context) ([]PermissionSet, error) {
-		changed, err := permissionSets(ctx)
+// List returns the permission sets of the caller's organization in the order of [rbac.Roles],
+// without the role that reaches beyond the organization.
+func (s *Service) List(ctx context.Context) ([]Set, error) {
+	return db.Snapshot(ctx, s.database, "permission-set.list", func(ctx context.Context) ([]Set, error) {
+		changed, err := s.store.sets(ctx)
 		if err != nil {
 			return nil, err
 		}
-		var all []PermissionSet
-		for _, role := range roles {
-			if role.changeable() {
+		var all []Set
+		for _, role := range allRoles {
+			if canChange(role) {
 				all = append(all, setOf(role, changed))
 			}
 		}
@@ -69,140 +77,108 @@ func (s *Service) PermissionSets(ctx context.Context) ([]PermissionSet, error) {
 	})
 }
 
-// ChangePermissionSet replaces the permissions of a role in the caller's organization,
-// immediately and on every instance. The caller must hold every permission of the set before and
-// after the change, so callers can neither give permissions that they lack nor restrict users
-// with more permissions. Administrators keep what they need to undo it. Errors:
-// [ErrRoleNotFound], [patch.ErrStale], [fault.ErrInvalid], [ErrBeyondOwn].
-func (s *Service) ChangePermissionSet(ctx context.Context, c PermissionSetChange) (PermissionSet, error) {
-	if !c.Role.changeable() {
-		return PermissionSet{}, ErrRoleNotFound
+// Change replaces the permissions of a role in the caller's organization, immediately and on every
+// instance. The caller must hold every permission of the set before and after the change, so
+// callers can neither give permissions that they lack nor restrict users with more permissions.
+// Administrators keep what they need to undo it. Errors: [ErrRoleNotFound], [patch.ErrStale],
+// [fault.ErrInvalid], [identity.ErrBeyondOwn].
+func (s *Service) Change(ctx context.Context, c Change) (Set, error) {
+	if !canChange(c.Role) {
+		return Set{}, ErrRoleNotFound
 	}
 	if fieldErrors := c.check(); len(fieldErrors) > 0 {
-		return PermissionSet{}, fault.InvalidFields(fieldErrors...)
+		return Set{}, fault.InvalidFields(fieldErrors...)
 	}
-	return s.replaceSet(ctx, c.Role, c.Match, func(mine held) (PermissionSet, error) {
-		return PermissionSet{Role: c.Role, Held: c.Held}, mine.covers(c.Held)
+	return s.replace(ctx, c.Role, c.Match, func(mine rbac.Held) (Set, error) {
+		return Set{Role: c.Role, Held: c.Held}, mine.Covers(c.Held)
 	})
 }
 
-// RestorePermissionSet restores the default permissions of a role. The caller must hold the
-// current set and the default one, except the defaults of administrators: otherwise an
-// administrators' set that was reduced by mistake could not be repaired. Administrators hold the
-// defaults of all other roles. Errors: [ErrRoleNotFound], [patch.ErrStale], [ErrBeyondOwn].
-func (s *Service) RestorePermissionSet(ctx context.Context, role Role, match patch.Match) error {
-	if !role.changeable() {
+// Restore restores the default permissions of a role. The caller must hold the current set and the
+// default one, except the defaults of administrators: otherwise an administrators' set that was
+// reduced by mistake could not be repaired. Administrators hold the defaults of all other roles.
+// Errors: [ErrRoleNotFound], [patch.ErrStale], [identity.ErrBeyondOwn].
+func (s *Service) Restore(ctx context.Context, role rbac.Role, match patch.Match) error {
+	if !canChange(role) {
 		return ErrRoleNotFound
 	}
-	_, err := s.replaceSet(ctx, role, match, func(mine held) (PermissionSet, error) {
-		shipped := PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}
-		if role == Admin {
-			return shipped, nil
+	_, err := s.replace(ctx, role, match, func(mine rbac.Held) (Set, error) {
+		restored := Set{Role: role, Default: true, Held: role.Defaults()}
+		if role == rbac.Admin {
+			return restored, nil
 		}
-		return shipped, mine.covers(shipped.Held)
+		return restored, mine.Covers(restored.Held)
 	})
 	return err
 }
 
-// replaceSet writes the set that decide returns, if it differs from the current one. The caller
-// must hold the current set. It works without [db.ProvenBy]: the caller can repeat it after an
-// unknown outcome.
-func (s *Service) replaceSet(
-	ctx context.Context, role Role, match patch.Match, decide func(mine held) (PermissionSet, error),
-) (PermissionSet, error) {
+// replace writes the set that decide returns, if it differs from the current one. The caller must
+// hold the current set. It works without [db.ProvenBy]: the caller can repeat it after an unknown
+// outcome.
+func (s *Service) replace(
+	ctx context.Context, role rbac.Role, match patch.Match, decide func(mine rbac.Held) (Set, error),
+) (Set, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
-		return PermissionSet{}, err
+		return Set{}, err
 	}
-	now := s.now()
-	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (PermissionSet, error) {
-		mine, err := s.callerHolds(ctx, permission.PermissionSetChange)
+	now := s.clock.Now()
+	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (Set, error) {
+		mine, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
 		if err != nil {
-			return PermissionSet{}, err
+			return Set{}, err
 		}
-		changed, err := permissionSets(ctx)
+		changed, err := s.store.sets(ctx)
 		if err != nil {
-			return PermissionSet{}, err
+			return Set{}, err
 		}
 		before := setOf(role, changed)
 		if err := match.Check(before.Version); err != nil {
-			return PermissionSet{}, err
+			return Set{}, err
 		}
-		if err := mine.covers(before.Held); err != nil {
-			return PermissionSet{}, err
+		if err := mine.Covers(before.Held); err != nil {
+			return Set{}, err
 		}
 		after, err := decide(mine)
 		if err != nil {
-			return PermissionSet{}, err
+			return Set{}, err
 		}
-		if before.Shipped == after.Shipped && maps.Equal(before.Held, after.Held) {
+		if before.Default == after.Default && maps.Equal(before.Held, after.Held) {
 			return before, nil
 		}
 		after.Version, after.ChangedAt, after.ChangedBy = before.Version+1, &now, &caller.UserID
-		if err := savePermissionSet(ctx, after); err != nil {
-			return PermissionSet{}, err
+		if err := s.store.save(ctx, after); err != nil {
+			return Set{}, err
 		}
-		if err := s.recordSet(ctx, before, after); err != nil {
-			return PermissionSet{}, err
+		if err := s.record(ctx, before, after); err != nil {
+			return Set{}, err
 		}
-		level := int64(1) // of the organization: the number of changes of its sets
-		for _, each := range changed {
-			level += int64(each.Version)
+		version := 1 // of all sets of the organization: the number of changes
+		for _, set := range changed {
+			version += set.Version
 		}
-		return after, s.announce(ctx, caller.OrganizationID, change{subject{ofPermissions, caller.OrganizationID}, level, now})
+		return after, s.revocations.PermissionsChanged(ctx, caller.OrganizationID, version, now)
 	})
 }
 
-// Possible sets the scopes that each permission can have besides the whole organization: those
-// that some route with the permission supports. Call it with the routes of the program before
-// using the service. Before that, every permission can be held only for the organization. An
-// unsupported scope would have no effect, because every route would refuse it.
-func (s *Service) Possible(scopes map[identity.Permission]identity.Scope) { s.possible = scopes }
-
-// possibleOf returns the scopes that a permission can have.
-func (s *Service) possibleOf(p identity.Permission) identity.Scope {
-	return s.possible[p] | identity.Organization
+// recordedSet is a permission set in the audit trail.
+type recordedSet struct {
+	Role        rbac.Role                      `json:"role"`
+	Default     bool                           `json:"shipped"`
+	Version     int                            `json:"version"`
+	Permissions map[identity.Permission]string `json:"permissions"` // scopes by name
 }
 
-// check returns an error for each invalid entry of a set. The names of permissions and scopes
-// were validated before.
-func (c PermissionSetChange) check() []fault.Field {
-	var fieldErrors []fault.Field
-	refuse := func(code, message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "permissions", Code: code, Message: message})
+// record records a role's permissions before and after the caller's change.
+func (s *Service) record(ctx context.Context, before, after Set) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
 	}
-	for _, p := range across {
-		if c.Held[p] != 0 {
-			refuse("across", "must not have "+string(p)+", which applies beyond the organization")
-		}
-	}
-	if c.Role == Admin {
-		for _, p := range essential {
-			if !c.Held[p].Has(identity.Organization) {
-				refuse("essential", "must have "+string(p)+" for the organization, otherwise the change could not be undone")
-			}
-		}
-	}
-	return fieldErrors
-}
-
-// setOf returns a role's set from the sets that the organization has changed.
-func setOf(role Role, among []PermissionSet) PermissionSet {
-	for _, set := range among {
-		if set.Role == role {
-			return set
-		}
-	}
-	return PermissionSet{Role: role, Shipped: true, Held: shippedTo(role)}
-}
-
-// shippedTo returns the default permissions of a role.
-func shippedTo(role Role) held {
-	set := held{}
-	for _, row := range shipped {
-		if scope := row.of(role); scope != 0 {
-			set[row.permission] = scope
-		}
-	}
-	return set
+	return trail.RecordBy(ctx, s.audit, trail.Event{
+		Action: "permission-set.change", SubjectType: "organization", SubjectID: caller.OrganizationID,
+		OccurredAt: *after.ChangedAt,
+		Before:     recordedSet{before.Role, before.Default, before.Version, before.Held.Texts()},
+		After:      recordedSet{after.Role, after.Default, after.Version, after.Held.Texts()},
+	})
 }

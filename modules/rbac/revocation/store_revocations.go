@@ -1,4 +1,4 @@
-package rbac
+package revocation
 
 import (
 	"context"
@@ -11,8 +11,14 @@ import (
 	"omnirapeutic/platform/db"
 )
 
+// notifyChannel is the notification channel for revocations.
+const notifyChannel = "omnirapeutic_access"
+
+// store reads and writes epochs and changes, in the transaction of the context.
+type store struct{}
+
 // raiseEpoch returns the user's next epoch. Index: the primary key.
-func raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+func (store) raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
@@ -26,13 +32,13 @@ func raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64,
 	return epoch, result.Error
 }
 
-// epochOf returns the epoch of the user's valid tokens.
-func epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+// epochOf returns the epoch of the user's valid tokens. Index: the primary key.
+func (store) epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
 	}
-	err = tx.Model(&userRow{}).Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
+	err = tx.Table("users").Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
 	return epoch, err
 }
 
@@ -48,8 +54,8 @@ type changeRow struct {
 // TableName names the table for gorm.
 func (changeRow) TableName() string { return "access_changes" }
 
-// insertChanges stores changes and notifies the other instances when the transaction commits.
-func insertChanges(ctx context.Context, organization uuid.UUID, changes []change) error {
+// insert stores changes and notifies the other instances when the transaction commits.
+func (store) insert(ctx context.Context, organization uuid.UUID, changes []change) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -61,13 +67,13 @@ func insertChanges(ctx context.Context, organization uuid.UUID, changes []change
 	if err := tx.Create(&rows).Error; err != nil {
 		return err
 	}
-	return tx.Exec("SELECT pg_notify(?, '')", accessChannel).Error
+	return tx.Exec("SELECT pg_notify(?, '')", notifyChannel).Error
 }
 
-// selectChanges returns the changes of transactions from the given one on, and the oldest
+// changesSince returns the changes of transactions from the given one on, and the oldest
 // transaction that was still open. The next call continues from there. Index:
 // access_changes_by_transaction.
-func selectChanges(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
+func (store) changesSince(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, 0, err

@@ -1,14 +1,16 @@
-package rbac
+package session
 
 import (
-	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/identity"
 )
 
@@ -31,23 +33,45 @@ type claims struct {
 	Organization uuid.UUID `json:"org"`
 	Roles        []string  `json:"roles"`
 	Epoch        int64     `json:"epoch"` // of the user: see users.token_epoch
-	SignIn       uuid.UUID `json:"sid"`   // the sign-in
+	Session      uuid.UUID `json:"sid"`
 	EnrolOnly    bool      `json:"enrol,omitempty"`
 	jwt.RegisteredClaims
 }
 
-// tokens signs and verifies access tokens. Safe for concurrent use.
-type tokens struct {
-	keys     keyring
+// verifiedToken is a token with a valid signature and its claims.
+type verifiedToken struct {
+	claims claims
+	caller identity.Caller
+}
+
+// signingKey is one secret of the configuration, with the keys derived from it.
+type signingKey struct {
+	id     string // identifies the secret without revealing it
+	signs  []byte // signs access tokens
+	signed []byte // verifies access tokens of earlier programs, which used the secret itself
+}
+
+func newSigningKey(secret []byte) signingKey {
+	const idBytes = 8
+	return signingKey{
+		id:     hex.EncodeToString(encryption.DeriveKey(secret, "key id", idBytes)),
+		signs:  encryption.DeriveKey(secret, "access tokens", sha256.Size),
+		signed: secret,
+	}
+}
+
+// accessTokens signs and verifies access tokens. Safe for concurrent use.
+type accessTokens struct {
+	keys     []signingKey // the first one signs; tokens of the others are still accepted
 	lifetime time.Duration
-	clock    func() time.Time
+	clock    rbac.Clock
 	newID    func() uuid.UUID
 	parser   *jwt.Parser
 	times    *jwt.Validator // for cached claims
-	known    tokenCache
+	cache    TokenCache[verifiedToken]
 }
 
-func newTokens(keys keyring, lifetime time.Duration, clock func() time.Time, newID func() uuid.UUID) *tokens {
+func newAccessTokens(secrets [][]byte, lifetime time.Duration, clock rbac.Clock, newID func() uuid.UUID) *accessTokens {
 	options := []jwt.ParserOption{
 		// The token's own header must not choose the algorithm.
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
@@ -60,22 +84,25 @@ func newTokens(keys keyring, lifetime time.Duration, clock func() time.Time, new
 		jwt.WithTimeFunc(clock),
 		jwt.WithStrictDecoding(),
 	}
-	return &tokens{
-		keys: keys, lifetime: lifetime, clock: clock, newID: newID,
-		parser: jwt.NewParser(options...),
-		times:  jwt.NewValidator(options...),
+	t := &accessTokens{
+		lifetime: lifetime, clock: clock, newID: newID,
+		parser: jwt.NewParser(options...), times: jwt.NewValidator(options...),
 	}
+	for _, secret := range secrets {
+		t.keys = append(t.keys, newSigningKey(secret))
+	}
+	return t
 }
 
-// issue signs a token for a sign-in of the user.
-func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
+// issue signs a token for a session of the user.
+func (t *accessTokens) issue(u rbac.User, in Session, enrolOnly bool) (string, error) {
 	now := t.clock()
 	c := claims{
 		Organization: u.OrganizationID,
-		Roles:        names(u.Roles),
-		Epoch:        u.epoch,
-		SignIn:       signIn,
-		EnrolOnly:    u.enrolOnly,
+		Roles:        rbac.RoleNames(u.Roles),
+		Epoch:        in.Epoch, // tokens of an ended session must not get the user's current epoch
+		Session:      in.ID,
+		EnrolOnly:    enrolOnly,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuer,
 			Subject:   u.ID.String(),
@@ -94,39 +121,16 @@ func (t *tokens) issue(u User, signIn uuid.UUID) (string, error) {
 var (
 	errTokenLong    = errors.New("the token is too long")
 	errTokenSubject = errors.New("the token names no user and organization")
+	errTokenKey     = errors.New("the token names an unknown key")
 )
 
-// Authenticate returns the caller of an access token with the permissions of the roles. It needs
-// no query, except to load an organization's permission sets after a change: revocations are in
-// memory, see [Service.Run]. It also accepts API keys, see [Service.CreateKey]. Errors:
-// [identity.ErrUnauthenticated], whose text says only whether the token is invalid, expired or
-// revoked; [ErrTokenNotChecked].
-func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
-	if isKey(token) {
-		return s.authenticateKey(ctx, token)
-	}
-	caller, err := s.tokens.check(token)
-	if err != nil && !errors.Is(err, jwt.ErrTokenExpired) {
-		err = s.failed(ctx, failedToken, err)
-	}
-	if err == nil {
-		err = s.standing.check(caller)
-	}
-	if err == nil && !caller.EnrolOnly { // an enrol-only sign-in has no permissions
-		caller.Permissions, err = s.sets.of(ctx, caller.OrganizationID, combine(caller.Roles))
-	}
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	return caller, nil
-}
-
-func (t *tokens) check(token string) (identity.Caller, error) {
+// check returns the caller of a token. The error is [identity.ErrUnauthenticated].
+func (t *accessTokens) check(token string) (identity.Caller, error) {
 	if len(token) > maxToken {
 		return identity.Caller{}, invalidToken(errTokenLong)
 	}
-	sum := sha256.Sum256([]byte(token))
-	if v := t.known.find(sum); v != nil {
+	hash := sha256.Sum256([]byte(token))
+	if v := t.cache.Find(hash); v != nil {
 		if err := t.times.Validate(&v.claims); err != nil {
 			return identity.Caller{}, invalidToken(err)
 		}
@@ -136,29 +140,41 @@ func (t *tokens) check(token string) (identity.Caller, error) {
 	if err != nil {
 		return identity.Caller{}, invalidToken(err)
 	}
-	t.known.keep(sum, v)
+	t.cache.Keep(hash, v)
 	return v.caller, nil
 }
 
 // verify checks a token that is not in the cache.
-func (t *tokens) verify(token string) (*verified, error) {
+func (t *accessTokens) verify(token string) (*verifiedToken, error) {
 	var c claims
-	if _, err := t.parser.ParseWithClaims(token, &c, t.keys.verifying); err != nil {
+	if _, err := t.parser.ParseWithClaims(token, &c, t.keysOf); err != nil {
 		return nil, err
 	}
 	user, err := uuid.Parse(c.Subject)
 	if err != nil || user == uuid.Nil || c.Organization == uuid.Nil {
 		return nil, errTokenSubject
 	}
-	return &verified{claims: c, caller: identity.Caller{
+	return &verifiedToken{claims: c, caller: identity.Caller{
 		UserID:         user,
 		OrganizationID: c.Organization,
-		SignInID:       c.SignIn,
+		SignInID:       c.Session,
 		Epoch:          c.Epoch,
 		Roles:          c.Roles,
 		EnrolOnly:      c.EnrolOnly,
 		Until:          c.ExpiresAt.Time,
 	}}, nil
+}
+
+// keysOf returns the keys named in a token's header. The parser accepts only one algorithm, so the
+// token's own is not checked here.
+func (t *accessTokens) keysOf(token *jwt.Token) (any, error) {
+	id, _ := token.Header["kid"].(string)
+	for _, k := range t.keys {
+		if k.id == id {
+			return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{k.signs, k.signed}}, nil
+		}
+	}
+	return nil, errTokenKey
 }
 
 func invalidToken(cause error) error {
@@ -169,10 +185,5 @@ func invalidToken(cause error) error {
 	return identity.ErrUnauthenticated.With(nil, "The access token is invalid. Sign in again.").Because(cause)
 }
 
-func names(roles []Role) []string {
-	all := make([]string, len(roles))
-	for i, r := range roles {
-		all[i] = string(r)
-	}
-	return all
-}
+// isExpired reports whether a token was issued here and has expired.
+func isExpired(err error) bool { return errors.Is(err, jwt.ErrTokenExpired) }

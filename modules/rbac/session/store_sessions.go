@@ -1,4 +1,4 @@
-package rbac
+package session
 
 import (
 	"context"
@@ -8,8 +8,16 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/db"
 )
+
+// store reads and writes sessions and their refresh tokens, in the transaction of the context.
+type store struct{}
+
+// TableName names the table for gorm.
+func (Session) TableName() string { return "sign_ins" }
 
 // refreshRow is a row of refresh_tokens.
 type refreshRow struct {
@@ -24,25 +32,24 @@ type refreshRow struct {
 // TableName names the table for gorm.
 func (refreshRow) TableName() string { return "refresh_tokens" }
 
-// foundRefresh is a refresh token with its sign-in and its user.
+// foundRefresh is a refresh token with its session and its user.
 type foundRefresh struct {
-	Found    foundUser  `gorm:"embedded"`
-	In       signIn     `gorm:"embedded;embeddedPrefix:in_"`
-	UsedAt   *time.Time // of the token
-	UsedFrom *string    // the network that used the token; nil: stored by an earlier program
-	Asks     bool       // the organization asks for a second factor
+	Found    account.Row `gorm:"embedded"`
+	Session  Session     `gorm:"embedded;embeddedPrefix:in_"`
+	UsedAt   *time.Time  // of the token
+	UsedFrom *string     // the network that used the token; nil: stored by an earlier program
 }
 
-// takeRefreshToken finds a token of any organization by its hash.
+// refreshToken finds a token of any organization by its hash. The error is gorm's if there is none.
 // Index: refresh_tokens_once, and primary keys.
-func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
+func (store) refreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return foundRefresh{}, err
 	}
 	var rows []foundRefresh
 	err = tx.Raw(`
-		SELECT `+userColumns+`, t.used_at, t.used_from, `+asksSQL+`,
+		SELECT `+account.Columns+`, t.used_at, t.used_from,
 			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
 			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
 			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place, i.by_provider AS in_by_provider,
@@ -60,8 +67,8 @@ func takeRefreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	return rows[0], nil
 }
 
-// insertSignIn stores a sign-in with its first refresh token.
-func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
+// insert stores a session with its first refresh token.
+func (store) insert(ctx context.Context, in Session, first refreshToken) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -72,14 +79,15 @@ func insertSignIn(ctx context.Context, in signIn, first refreshToken) error {
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
 }
 
-// rotate uses a token up, from a network, and stores its successor and the new end of the sign-in.
+// rotate uses a token up, from a network, and stores its successor and the new end of the session.
 // Index: primary keys.
-func rotate(ctx context.Context, in signIn, used, next refreshToken, from string, now time.Time) error {
+func (store) rotate(ctx context.Context, in Session, used, next refreshToken, from string, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	result := tx.Exec("UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL",
+	result := tx.Exec(`
+		UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL`,
 		now, from, in.OrganizationID, used.hash())
 	if result.Error == nil && result.RowsAffected != 1 {
 		return fmt.Errorf("rbac: the use of one refresh token touched %d rows", result.RowsAffected)
@@ -95,10 +103,10 @@ func rotate(ctx context.Context, in signIn, used, next refreshToken, from string
 	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
 }
 
-// markRepeated stores that a used token of a sign-in was answered again, at most once per
+// markRepeated stores that a used token of a session was answered again, at most once per
 // [refreshGrace]. Otherwise simultaneous repetitions would all write the same row, and all but one
 // of their transactions would fail. Index: the primary key.
-func markRepeated(ctx context.Context, in signIn, now time.Time) error {
+func (store) markRepeated(ctx context.Context, in Session, now time.Time) error {
 	if in.RepeatedAt != nil && now.Sub(*in.RepeatedAt) <= refreshGrace {
 		return nil
 	}
@@ -110,77 +118,105 @@ func markRepeated(ctx context.Context, in signIn, now time.Time) error {
 		now, in.OrganizationID, in.ID).Error
 }
 
-// markEnded ends a sign-in that was not ended before. Index: the primary key.
-func markEnded(ctx context.Context, organization, id uuid.UUID, now time.Time) error {
+// markEnded ends a session that was not ended before. Index: the primary key.
+func (store) markEnded(ctx context.Context, organization, id uuid.UUID, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL", now, organization, id).Error
+	return tx.Exec("UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL",
+		now, organization, id).Error
 }
 
-// signInActive is the condition for active sign-ins of a user.
-const signInActive = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND i.epoch = (
+// setEpoch moves a session to the user's new epoch. Index: the primary key.
+func (store) setEpoch(ctx context.Context, in Session) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?", in.Epoch, in.OrganizationID, in.ID).Error
+}
+
+// endByProvider ends sessions through an identity provider, of one user or of all users of the
+// caller's organization. It returns the sessions that were active or whose access tokens may still
+// be valid. It reads all sessions of the organization, from the last weeks.
+func (store) endByProvider(ctx context.Context, user *uuid.UUID, now time.Time) (ended []uuid.UUID, err error) {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Raw(`
+		UPDATE sign_ins SET ended_at = $1
+		WHERE organization_id = $2 AND by_provider AND ended_at IS NULL AND ($3::uuid IS NULL OR user_id = $3)
+			AND (idle_until > $1 AND ends_at > $1 OR used_at > $4)
+		RETURNING id`, now, organization, user, now.Add(-revocation.Keep)).Scan(&ended).Error
+	return ended, err
+}
+
+// isActive is the condition for active sessions of a user.
+const isActive = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND i.epoch = (
 	SELECT u.token_epoch FROM users u WHERE u.organization_id = i.organization_id AND u.id = i.user_id)`
 
-// signInsOf returns the active sign-ins of a user, the newest first. Index: sign_ins_by_user.
-func signInsOf(ctx context.Context, organization, user uuid.UUID, now time.Time) (found []signIn, err error) {
+// active returns the active sessions of a user, the newest first. Index: sign_ins_by_user.
+func (store) active(ctx context.Context, organization, user uuid.UUID, now time.Time) (found []Session, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	err = tx.Raw(`
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND `+signInActive+`
+		WHERE i.organization_id = ? AND i.user_id = ? AND `+isActive+`
 		ORDER BY i.started_at DESC, i.id DESC`, organization, user, now, now).Scan(&found).Error
 	return found, err
 }
 
-// takeSignIn returns an active sign-in of a user. Index: the primary key.
-func takeSignIn(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (found signIn, err error) {
+// one returns an active session of a user. The error is gorm's if there is none. Index: the primary
+// key.
+func (store) one(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (found Session, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return signIn{}, err
+		return Session{}, err
 	}
 	result := tx.Raw(`
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+signInActive, organization, user, id, now, now).Scan(&found)
+		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+isActive, organization, user, id, now, now).Scan(&found)
 	if result.Error == nil && result.RowsAffected == 0 {
-		return signIn{}, gorm.ErrRecordNotFound
+		return Session{}, gorm.ErrRecordNotFound
 	}
 	return found, result.Error
 }
 
-// signInEnd is the end of a sign-in, in the form of the index sign_ins_by_end.
-const signInEnd = "least(ended_at, idle_until, ends_at)"
+// sessionEnd is the end of a session, in the form of the index sign_ins_by_end.
+const sessionEnd = "least(ended_at, idle_until, ends_at)"
 
 // Limits of one transaction that removes refresh tokens.
 const (
-	maxEndedSignIns  = 100
+	maxEndedSessions = 100
 	maxRemovedTokens = 1000
 )
 
-// removeTokens removes refresh tokens of ended sign-ins, up to the limit. It returns their number,
-// and whether the examined sign-ins have no more tokens; these are not examined again. Indexes:
-// sign_ins_by_end, refresh_tokens_by_sign_in.
-func removeTokens(ctx context.Context, now time.Time) (tokens, signIns int64, err error) {
+// removeTokens removes refresh tokens of ended sessions, up to the limit. It returns their number,
+// and the number of examined sessions that have no more tokens; these are not examined again.
+// Indexes: sign_ins_by_end, refresh_tokens_by_sign_in.
+func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	const ended = `
 		WITH ended AS MATERIALIZED (
-			SELECT organization_id, id FROM sign_ins WHERE tokens_kept AND ` + signInEnd + ` <= $1 ORDER BY ` + signInEnd + ` LIMIT $2)`
+			SELECT organization_id, id FROM sign_ins
+			WHERE tokens_kept AND ` + sessionEnd + ` <= $1 ORDER BY ` + sessionEnd + ` LIMIT $2)`
 	removed := tx.Exec(ended+`
 		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
-			SELECT t.place FROM ended e CROSS JOIN LATERAL (
-				SELECT ctid AS place FROM refresh_tokens t WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
-			LIMIT $3))`, now, maxEndedSignIns, maxRemovedTokens)
+			SELECT t.tid FROM ended e CROSS JOIN LATERAL (
+				SELECT ctid AS tid FROM refresh_tokens t WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
+			LIMIT $3))`, now, maxEndedSessions, maxRemovedTokens)
 	if removed.Error != nil || removed.RowsAffected == maxRemovedTokens {
 		return removed.RowsAffected, 0, removed.Error
 	}
 	marked := tx.Exec(ended+`
 		UPDATE sign_ins i SET tokens_kept = false FROM ended e
-		WHERE i.organization_id = e.organization_id AND i.id = e.id AND `+signInEnd+` <= $1`, now, maxEndedSignIns)
+		WHERE i.organization_id = e.organization_id AND i.id = e.id AND `+sessionEnd+` <= $1`, now, maxEndedSessions)
 	return removed.RowsAffected, marked.RowsAffected, marked.Error
 }

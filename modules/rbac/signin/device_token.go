@@ -1,4 +1,4 @@
-package rbac
+package signin
 
 import (
 	"context"
@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/platform/trail"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/throttle"
+	"omnirapeutic/platform/encryption"
 )
 
 // A device gets a device token at its first sign-in to an account and sends it with the next one. Its
@@ -45,16 +47,27 @@ type device struct {
 	organization, user uuid.UUID
 }
 
-// deviceToken returns the signed token that identifies the device at its next sign-in to the same
-// account with the same e-mail address.
-func (k key) deviceToken(d device, email string, now time.Time) string {
-	raw := slices.Concat(d.id[:], d.organization[:], d.user[:])
-	raw = binary.BigEndian.AppendUint64(raw, uint64(now.Unix())) //nolint:gosec // no time before 1970
-	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(raw, k.deviceMAC(raw, email)...))
+// deviceKeys sign device tokens. The first is in use; tokens of the others are still accepted.
+type deviceKeys [][]byte
+
+func newDeviceKeys(secrets [][]byte) deviceKeys {
+	keys := make(deviceKeys, len(secrets))
+	for i, secret := range secrets {
+		keys[i] = encryption.DeriveKey(secret, "devices", sha256.Size)
+	}
+	return keys
 }
 
-func (k key) deviceMAC(raw []byte, email string) []byte {
-	mac := hmac.New(sha256.New, k.devices)
+// token returns the signed token that identifies the device at its next sign-in to the same account
+// with the same e-mail address.
+func (k deviceKeys) token(d device, email string, now time.Time) string {
+	raw := slices.Concat(d.id[:], d.organization[:], d.user[:])
+	raw = binary.BigEndian.AppendUint64(raw, uint64(now.Unix())) //nolint:gosec // no time before 1970
+	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(raw, deviceMAC(k[0], raw, email)...))
+}
+
+func deviceMAC(key, raw []byte, email string) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write(raw)
 	mac.Write([]byte(email))
 	return mac.Sum(nil)
@@ -62,7 +75,7 @@ func (k key) deviceMAC(raw []byte, email string) []byte {
 
 // device returns the device of a token. ok is false if the token is forged, expired, or issued for
 // another e-mail address.
-func (k keyring) device(token, email string, now time.Time) (d device, ok bool) {
+func (k deviceKeys) device(token, email string, now time.Time) (d device, ok bool) {
 	text, found := strings.CutPrefix(token, devicePrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !found || err != nil || len(raw) != deviceLength {
@@ -73,8 +86,8 @@ func (k keyring) device(token, email string, now time.Time) (d device, ok bool) 
 	if !now.Before(issued.Add(deviceLifetime)) {
 		return d, false
 	}
-	for _, each := range k {
-		if hmac.Equal(mac, each.deviceMAC(signed, email)) {
+	for _, key := range k {
+		if hmac.Equal(mac, deviceMAC(key, signed, email)) {
 			n := copy(d.id[:], signed)
 			n += copy(d.organization[:], signed[n:])
 			copy(d.user[:], signed[n:])
@@ -98,9 +111,9 @@ type source struct {
 
 // sourceOf returns the source of an attempt to sign in with an e-mail address, to an account of the
 // organization, or of any if it is nil.
-func (s *Service) sourceOf(ctx context.Context, token, email string, organization *uuid.UUID) source {
-	network := networkSource(ctx)
-	d, ok := s.devices.device(token, email, s.now())
+func (k deviceKeys) sourceOf(ctx context.Context, token, email string, organization *uuid.UUID, now time.Time) source {
+	network := throttle.NetworkSource(ctx)
+	d, ok := k.device(token, email, now)
 	if !ok || organization != nil && *organization != d.organization {
 		return source{counted: network, network: network}
 	}
@@ -116,12 +129,9 @@ func (f source) countedAt(user uuid.UUID) string {
 }
 
 // deviceOf returns the device for the token that a user's sign-in issues.
-func (f source) deviceOf(u User) device {
+func (f source) deviceOf(u rbac.User) device {
 	if u.ID == f.device.user {
 		return f.device
 	}
 	return device{newDeviceID(), u.OrganizationID, u.ID}
 }
-
-// networkSource is the source of attempts without a device token.
-func networkSource(ctx context.Context) string { return "network " + trail.Network(trail.Address(ctx)) }

@@ -1,4 +1,4 @@
-package rbac
+package throttle
 
 import "time"
 
@@ -8,10 +8,11 @@ const (
 	freeAttempts = 10               // without delay: people mistype, and several devices sign in at once
 	maxAttempts  = 100              // then no attempt is checked for a day
 	longestDelay = 15 * time.Minute // before maxAttempts
-	forgetAfter  = 24 * time.Hour   // after the last attempt
+	// ForgetAfter is the time after the last attempt at which a count starts again.
+	ForgetAfter = 24 * time.Hour
 )
 
-// attempts counts consecutive failed attempts to sign in. The zero value has none.
+// attempts counts consecutive failed attempts. The zero value has none.
 type attempts struct {
 	failures int
 	lastAt   time.Time
@@ -22,7 +23,7 @@ type attempts struct {
 // it is checked, so that concurrent attempts cannot exceed the limit. A refused attempt is not
 // counted; wait is the time until the next one is accepted.
 func (a attempts) try(now time.Time) (after attempts, wait time.Duration) {
-	if !a.lastAt.IsZero() && now.Sub(a.lastAt) >= forgetAfter {
+	if !a.lastAt.IsZero() && now.Sub(a.lastAt) >= ForgetAfter {
 		a = attempts{}
 	}
 	if wait := a.openAt.Sub(now); wait > 0 {
@@ -40,7 +41,7 @@ func delayAfter(failures int) time.Duration {
 	case failures < freeAttempts:
 		return 0
 	case failures >= maxAttempts:
-		return forgetAfter
+		return ForgetAfter
 	}
 	delay := time.Second
 	for range failures - freeAttempts {

@@ -1,8 +1,9 @@
-package rbac
+package throttle
 
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"omnirapeutic/platform/trail"
 )
@@ -18,8 +19,8 @@ type FailureLimit interface {
 	GiveBack(kind, source string)
 }
 
-// failureKind is what an attempt tries to prove.
-type failureKind struct {
+// Kind is what an attempt tries to prove.
+type Kind struct {
 	limit  string // the kind of the [FailureLimit]
 	action string // of the audit trail
 }
@@ -27,68 +28,59 @@ type failureKind struct {
 // The kinds of attempts. Each has its own rate, so that a program with an outdated API key does not
 // block sign-ins of people in the same network.
 var (
-	failedSignIn     = failureKind{"sign-in", "user.sign-in"}
-	failedRefresh    = failureKind{"refresh", "sign-in.refresh"}
-	failedInvitation = failureKind{"invitation", "invitation.accept"}
-	failedReset      = failureKind{"password-reset", "password-reset.use"}
-	failedProvider   = failureKind{"identity-provider", "user.sign-in"}
-	failedToken      = failureKind{"bearer", "access-token.use"}
-	failedKey        = failureKind{"bearer", "api-key.use"}
+	SignIn           = Kind{"sign-in", "user.sign-in"}
+	Refresh          = Kind{"refresh", "sign-in.refresh"}
+	Invitation       = Kind{"invitation", "invitation.accept"}
+	PasswordReset    = Kind{"password-reset", "password-reset.use"}
+	IdentityProvider = Kind{"identity-provider", "user.sign-in"}
+	AccessToken      = Kind{"bearer", "access-token.use"}
+	APIKey           = Kind{"bearer", "api-key.use"}
 )
 
-// Reasons for refused attempts that concern no organization.
+// ReasonUnknown is the reason for refusing a token or address that is unknown here.
+const ReasonUnknown = "unknown"
+
+// Further reasons for refused attempts that concern no organization.
 const (
 	reasonLimited = "limited" // its source has failed too often
 	reasonInvalid = "invalid" // malformed, or not signed here
 )
 
-// errGuess is the cause of refusals of tokens that were never issued here. An expired token is
+// ErrGuess is the cause of refusals of tokens that were never issued here. An expired token is
 // refused too, but is not a guess.
-var errGuess = errors.New("rbac: this was never issued here")
+var ErrGuess = errors.New("rbac: this was never issued here")
 
-// guesses are the refusals that count as failures of their source.
-var guesses = []error{
-	errGuess, ErrWrongCredentials, ErrSignInDelayed, ErrSecondFactorWrong, ErrRecoveryCodeRequired,
-	ErrNotRecognized, ErrSignInCancelled, ErrSignInLost, ErrCodeUsed,
-}
-
-func isGuess(err error) bool {
-	for _, each := range guesses {
-		if errors.Is(err, each) {
-			return true
-		}
-	}
-	return false
-}
-
-// limited runs an attempt unless its source has failed too often recently. Guesses are counted for
-// the operator.
-func limited[T any](ctx context.Context, s *Service, kind failureKind, source string, attempt func() (T, error)) (T, error) {
+// Limited runs an attempt unless its source has failed too often recently. [ErrGuess] and the given
+// errors count as failures of the source. The operator sees the number of guesses.
+func Limited[T any](
+	ctx context.Context, s *Service, kind Kind, source string, attempt func() (T, error), failures ...error,
+) (T, error) {
 	if err := s.takeFailure(ctx, kind, source); err != nil {
 		var none T
 		return none, err
 	}
 	result, err := attempt()
-	if errors.Is(err, errGuess) {
-		s.audit.Count(kind.action, refusedUnknown, trail.Address(ctx))
+	isGuess := errors.Is(err, ErrGuess)
+	if isGuess {
+		s.audit.Count(kind.action, ReasonUnknown, trail.Address(ctx))
 	}
-	if !isGuess(err) {
+	if !isGuess && !slices.ContainsFunc(failures, func(f error) bool { return errors.Is(err, f) }) {
 		s.failures.GiveBack(kind.limit, source)
 	}
 	return result, err
 }
 
-// failed counts a failure that was found without work. It returns the given refusal, or the error
-// of the [FailureLimit].
-func (s *Service) failed(ctx context.Context, kind failureKind, refusal error) error {
-	if err := s.takeFailure(ctx, kind, networkSource(ctx)); err != nil {
+// CountInvalid counts a failure that was found without work, such as a malformed token. It returns
+// the given refusal, or the error of the [FailureLimit].
+func (s *Service) CountInvalid(ctx context.Context, kind Kind, refusal error) error {
+	if err := s.takeFailure(ctx, kind, NetworkSource(ctx)); err != nil {
 		return err
 	}
 	s.audit.Count(kind.action, reasonInvalid, trail.Address(ctx))
 	return refusal
 }
 
-func (s *Service) takeFailure(ctx context.Context, kind failureKind, source string) error {
+func (s *Service) takeFailure(ctx context.Context, kind Kind, source string) error {
 	err := s.failures.Take(ctx, kind.limit, source)
 	if err != nil {
 		s.audit.Count(kind.action, reasonLimited, trail.Address(ctx))

@@ -1,4 +1,4 @@
-package rbac
+package user
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -15,29 +16,35 @@ import (
 
 // The errors of caseloads.
 var (
-	// ErrCaseloadOwnerNotFound is returned if the caller's organization has no such practitioner.
-	ErrCaseloadOwnerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "Practitioner not found.")
+	// ErrPractitionerNotFound is returned if the caller's organization has no such practitioner.
+	ErrPractitionerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "Practitioner not found.")
 	// ErrNotAssigned is returned if the patient is not on the caseload.
 	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.")
+)
+
+// The record types of this package in the audit trail's list of reads.
+const (
+	subjectCaseload = "caseload"
+	subjectGuardian = "guardian"
 )
 
 // Assignment puts a patient on the caseload of a practitioner. Permissions that are held for the
 // caseload then include the patient's records.
 type Assignment struct {
-	OrganizationID uuid.UUID `json:"-"`
-	PractitionerID uuid.UUID `json:"practitionerId"`
-	PatientID      uuid.UUID `json:"patientId"`
-	AssignedAt     time.Time `json:"assignedAt"`
-	AssignedBy     uuid.UUID `json:"assignedBy"` // a user
+	OrganizationID uuid.UUID
+	PractitionerID uuid.UUID
+	PatientID      uuid.UUID
+	AssignedAt     time.Time
+	AssignedBy     uuid.UUID // a user
 }
 
 // Caseload returns the assignments of a practitioner, sorted by patient id. The error is
-// [ErrCaseloadOwnerNotFound].
+// [ErrPractitionerNotFound].
 func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assignment, error) {
-	return db.Snapshot(ctx, s.database, "caseload.get", func(ctx context.Context) ([]Assignment, error) {
-		found, err := caseloadOf(ctx, practitioner)
+	return db.Snapshot(ctx, s.Database, "caseload.get", func(ctx context.Context) ([]Assignment, error) {
+		found, err := s.store.caseload(ctx, practitioner)
 		if err == nil && len(found) == 0 {
-			err = practitionerExists(ctx, practitioner)
+			err = s.requirePractitioner(ctx, practitioner)
 		}
 		for _, a := range found {
 			trail.Show(ctx, trail.Subject{Type: subjectCaseload, ID: practitioner, PatientID: a.PatientID})
@@ -46,86 +53,78 @@ func (s *Service) Caseload(ctx context.Context, practitioner uuid.UUID) ([]Assig
 	})
 }
 
+func (s *Service) requirePractitioner(ctx context.Context, id uuid.UUID) error {
+	exists, err := s.Directory.PractitionerExists(ctx, id)
+	if err == nil && !exists {
+		err = ErrPractitionerNotFound
+	}
+	return err
+}
+
 // Assign puts a patient on the caseload of a practitioner. An existing assignment stays
-// unchanged. Errors: [ErrCaseloadOwnerNotFound], [fault.ErrInvalid] for an unknown patient,
-// [ErrBeyondOwn] for callers who may not read all patients.
+// unchanged. Errors: [ErrPractitionerNotFound], [fault.ErrInvalid] for an unknown patient,
+// [identity.ErrBeyondOwn] for callers who may not read all patients.
 func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (Assignment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Assignment{}, err
 	}
-	assignment := Assignment{
-		OrganizationID: caller.OrganizationID, PractitionerID: practitioner, PatientID: patient, AssignedAt: s.now(), AssignedBy: caller.UserID,
-	}
+	assignment := Assignment{caller.OrganizationID, practitioner, patient, s.Clock.Now(), caller.UserID}
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
-	return db.Serializable(ctx, s.database, "caseload.assign", func(ctx context.Context) (Assignment, error) {
-		users, err := rolesOfPractitioner(ctx, practitioner)
+	return db.Serializable(ctx, s.Database, "caseload.assign", func(ctx context.Context) (Assignment, error) {
+		roles, err := s.Accounts.RolesOfPractitioner(ctx, practitioner)
 		if err != nil {
 			return Assignment{}, err
 		}
-		if err := s.mayOpen(ctx, permission.CaseloadChange, users, identity.Caseload); err != nil {
+		if err := s.mayGiveRecords(ctx, permission.CaseloadChange, roles, identity.Caseload); err != nil {
 			return Assignment{}, err
 		}
-		existing, err := assignmentOf(ctx, practitioner, patient)
-		if err != nil || existing != nil {
-			return deref(existing), err
-		}
-		if err := insertAssignment(ctx, assignment); err != nil {
+		existing, err := s.store.assignment(ctx, practitioner, patient)
+		if err != nil {
 			return Assignment{}, err
 		}
-		return assignment, s.recordReach(ctx, trail.Event{
-			Action: "caseload.assign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: assignment.AssignedAt,
+		if existing != nil {
+			return *existing, nil
+		}
+		if err := s.store.insertAssignment(ctx, assignment); err != nil {
+			return Assignment{}, err
+		}
+		return assignment, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: "caseload.assign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient,
+			OccurredAt: assignment.AssignedAt,
 		})
 	}, db.RetryConstraint("caseloads_pkey")) // another caller has just assigned the same patient
 }
 
 // Unassign takes a patient off the caseload of a practitioner. The error is [ErrNotAssigned].
 func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID) error {
-	_, err := db.Serializable(ctx, s.database, "caseload.unassign", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, permission.CaseloadChange); err != nil {
+	_, err := db.Serializable(ctx, s.Database, "caseload.unassign", func(ctx context.Context) (struct{}, error) {
+		if _, err := s.Accounts.CallerHolds(ctx, permission.CaseloadChange); err != nil {
 			return struct{}{}, err
 		}
-		if err := deleteAssignment(ctx, practitioner, patient); err != nil {
+		if err := s.store.deleteAssignment(ctx, practitioner, patient); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordReach(ctx, trail.Event{
-			Action: "caseload.unassign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient, OccurredAt: s.now(),
+		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: "caseload.unassign", SubjectType: subjectCaseload, SubjectID: practitioner, PatientID: &patient,
+			OccurredAt: s.Clock.Now(),
 		})
 	})
 	return err
 }
 
-// mayOpen returns [ErrBeyondOwn] unless the caller may give a user with the roles, or themselves,
-// access to records of patients. The caller needs the permission, must be allowed to read all
-// patients, and must hold for the organization what the user holds for records of the scopes.
-func (s *Service) mayOpen(ctx context.Context, need identity.Permission, roles []Role, scopes identity.Scope) error {
-	mine, err := s.callerHolds(ctx, need)
+// mayGiveRecords returns [identity.ErrBeyondOwn] unless the caller may give a user with the roles, or
+// themselves, access to records of patients. The caller needs the permission, must be allowed to
+// read all patients, and must hold for the organization what the user holds for records of the
+// scopes.
+func (s *Service) mayGiveRecords(ctx context.Context, need identity.Permission, roles []rbac.Role, scopes identity.Scope) error {
+	mine, err := s.Accounts.CallerHolds(ctx, need)
 	if err != nil {
 		return err
 	}
-	theirs, err := heldBy(ctx, roles)
+	theirs, err := s.Accounts.HeldBy(ctx, roles)
 	if err != nil {
 		return err
 	}
-	return mine.coversOpened(theirs, scopes)
-}
-
-// coversOpened returns [ErrBeyondOwn] unless a caller who holds h may give access to records of the
-// scopes to a user who holds theirs.
-func (h held) coversOpened(theirs held, scopes identity.Scope) error {
-	if err := h.covers(seesAllPatients); err != nil {
-		return err
-	}
-	return h.covers(theirs.opened(scopes))
-}
-
-// seesAllPatients is what a caller needs to give access to patients' records.
-var seesAllPatients = held{permission.PatientRead: identity.Organization}
-
-func deref[T any](found *T) T {
-	var none T
-	if found == nil {
-		return none
-	}
-	return *found
+	return mine.CoversRecords(theirs, scopes)
 }

@@ -1,4 +1,4 @@
-package rbac
+package user
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -38,12 +39,12 @@ const (
 
 // Guardianship lets a user with the role PATIENT see the records of a patient.
 type Guardianship struct {
-	OrganizationID uuid.UUID `json:"-"`
-	UserID         uuid.UUID `json:"userId"`
-	PatientID      uuid.UUID `json:"patientId"`
-	Relation       Relation  `json:"relation"` // SELF: the user is the patient; GUARDIAN
-	GrantedAt      time.Time `json:"grantedAt"`
-	GrantedBy      uuid.UUID `json:"grantedBy"` // a user
+	OrganizationID uuid.UUID
+	UserID         uuid.UUID
+	PatientID      uuid.UUID
+	Relation       Relation
+	GrantedAt      time.Time
+	GrantedBy      uuid.UUID // a user
 }
 
 // recordedGuardianship is the part of a guardianship that the audit trail stores.
@@ -51,14 +52,14 @@ type recordedGuardianship struct {
 	Relation Relation `json:"relation"`
 }
 
-// PatientsOf returns the patients whose records the user may see as a patient or guardian, sorted
-// by patient id. The error is [ErrUserNotFound].
-func (s *Service) PatientsOf(ctx context.Context, user uuid.UUID) ([]Guardianship, error) {
-	return db.Snapshot(ctx, s.database, "guardian.get", func(ctx context.Context) ([]Guardianship, error) {
-		if _, err := userOf(ctx, user); err != nil {
+// Patients returns the patients whose records the user may see as a patient or guardian, sorted by
+// patient id. The error is [rbac.ErrUserNotFound].
+func (s *Service) Patients(ctx context.Context, user uuid.UUID) ([]Guardianship, error) {
+	return db.Snapshot(ctx, s.Database, "guardian.get", func(ctx context.Context) ([]Guardianship, error) {
+		if _, err := s.Accounts.User(ctx, user); err != nil {
 			return nil, err
 		}
-		found, err := patientsOf(ctx, user)
+		found, err := s.store.guardianships(ctx, user)
 		for _, g := range found {
 			trail.Show(ctx, trail.Subject{Type: subjectGuardian, ID: user, PatientID: g.PatientID})
 		}
@@ -66,37 +67,38 @@ func (s *Service) PatientsOf(ctx context.Context, user uuid.UUID) ([]Guardianshi
 	})
 }
 
-// Entrust lets a user see the records of a patient, or changes the relation. Errors:
-// [ErrUserNotFound], [ErrNotFamily], [ErrSelfTaken], [fault.ErrInvalid] for an unknown patient,
-// [ErrBeyondOwn] for callers who may not read all patients.
-func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation Relation) (Guardianship, error) {
+// AddPatient lets a user see the records of a patient, or changes the relation. Errors:
+// [rbac.ErrUserNotFound], [ErrNotFamily], [ErrSelfTaken], [fault.ErrInvalid] for an unknown patient,
+// [identity.ErrBeyondOwn] for callers who may not read all patients.
+func (s *Service) AddPatient(ctx context.Context, user, patient uuid.UUID, relation Relation) (Guardianship, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Guardianship{}, err
 	}
-	given := Guardianship{
-		OrganizationID: caller.OrganizationID, UserID: user, PatientID: patient, Relation: relation, GrantedAt: s.now(), GrantedBy: caller.UserID,
-	}
+	given := Guardianship{caller.OrganizationID, user, patient, relation, s.Clock.Now(), caller.UserID}
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
-	return db.Serializable(ctx, s.database, "guardian.grant", func(ctx context.Context) (Guardianship, error) {
-		if _, err := s.callerHolds(ctx, permission.GuardianChange); err != nil {
+	return db.Serializable(ctx, s.Database, "guardian.grant", func(ctx context.Context) (Guardianship, error) {
+		if _, err := s.Accounts.CallerHolds(ctx, permission.GuardianChange); err != nil {
 			return Guardianship{}, err
 		}
-		who, err := userOf(ctx, user)
+		u, err := s.Accounts.User(ctx, user)
 		if err != nil {
 			return Guardianship{}, err
 		}
-		if err := s.mayOpen(ctx, permission.GuardianChange, who.Roles, identity.Child); err != nil {
+		if err := s.mayGiveRecords(ctx, permission.GuardianChange, u.Roles, identity.Child); err != nil {
 			return Guardianship{}, err
 		}
-		if !slices.Contains(who.Roles, Patient) {
+		if !slices.Contains(u.Roles, rbac.Patient) {
 			return Guardianship{}, ErrNotFamily
 		}
-		existing, err := guardianshipOf(ctx, user, patient)
-		if err != nil || existing != nil && existing.Relation == relation {
-			return deref(existing), err
+		existing, err := s.store.guardianship(ctx, user, patient)
+		if err != nil {
+			return Guardianship{}, err
 		}
-		if err := saveGuardianship(ctx, given); err != nil {
+		if existing != nil && existing.Relation == relation {
+			return *existing, nil
+		}
+		if err := s.store.saveGuardianship(ctx, given); err != nil {
 			return Guardianship{}, err
 		}
 		e := trail.Event{
@@ -106,23 +108,23 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 		if existing != nil {
 			e.Before = recordedGuardianship{existing.Relation}
 		}
-		return given, s.recordReach(ctx, e)
+		return given, trail.RecordBy(ctx, s.Audit, e)
 	})
 }
 
-// Withhold ends a user's access to the records of a patient. The error is [ErrNotGuardian].
-func (s *Service) Withhold(ctx context.Context, user, patient uuid.UUID) error {
-	_, err := db.Serializable(ctx, s.database, "guardian.revoke", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, permission.GuardianChange); err != nil {
+// RemovePatient ends a user's access to the records of a patient. The error is [ErrNotGuardian].
+func (s *Service) RemovePatient(ctx context.Context, user, patient uuid.UUID) error {
+	_, err := db.Serializable(ctx, s.Database, "guardian.revoke", func(ctx context.Context) (struct{}, error) {
+		if _, err := s.Accounts.CallerHolds(ctx, permission.GuardianChange); err != nil {
 			return struct{}{}, err
 		}
-		removed, err := deleteGuardianship(ctx, user, patient)
+		removed, err := s.store.deleteGuardianship(ctx, user, patient)
 		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordReach(ctx, trail.Event{
-			Action: "guardian.revoke", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient, OccurredAt: s.now(),
-			Before: recordedGuardianship{removed.Relation},
+		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: "guardian.revoke", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient,
+			OccurredAt: s.Clock.Now(), Before: recordedGuardianship{removed.Relation},
 		})
 	})
 	return err

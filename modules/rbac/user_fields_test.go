@@ -16,7 +16,7 @@ func TestEmailAddressesAreComparedWithoutCase(t *testing.T) {
 		"O'Brien+aba@x-y.test":  "o'brien+aba@x-y.test",
 		"a@" + long(61) + ".de": "a@" + long(61) + ".de",
 	} {
-		address, ok := parseEmail(text)
+		address, ok := ParseEmail(text)
 		require.True(t, ok, text)
 		require.Equal(t, want, address)
 	}
@@ -30,7 +30,7 @@ func TestLookAlikesOfAnEmailAddressAreRefused(t *testing.T) {
 		"te\u017Ft@demo.test", "\uff41dmin@demo.test", "admin@d\u0435mo.test", "admin\u200b@demo.test", "admin@demo.test,other@demo.test",
 		"Admin <admin@demo.test>", strings.Repeat("a", 250) + "@x.de",
 	} {
-		_, ok := parseEmail(text)
+		_, ok := ParseEmail(text)
 		require.False(t, ok, "%q", text)
 	}
 }
@@ -45,8 +45,8 @@ func TestOnlyCaseDiffersBetweenAddressesThatAreTheSame(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		one, other := text.Draw(t, "one"), text.Draw(t, "other")
-		a, okA := parseEmail(one)
-		b, okB := parseEmail(other)
+		a, okA := ParseEmail(one)
+		b, okB := ParseEmail(other)
 		if !okA || !okB || a != b {
 			return
 		}
