@@ -53,6 +53,11 @@ func TestContract(t *testing.T) {
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: app.ProblemType,
+		Exempt: []string{
+			"omnirapeutic/modules/rbac", "omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
+			"omnirapeutic/modules/directory", "omnirapeutic/modules/audit", "omnirapeutic/modules/events",
+			"omnirapeutic/modules/emergency",
+		},
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
@@ -109,7 +114,8 @@ func TestContract(t *testing.T) {
 		published = append(published, kind.Name)
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
-	want := document.Build()
+	want, err := document.Build()
+	require.NoError(t, err)
 	if *app.Update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
 	}

@@ -11,5 +11,6 @@ var ErrBeyondOwn = fault.Define(fault.Forbidden, "beyond-own-permissions", "This
 // Excess are the details of [ErrBeyondOwn]: the first permission that the caller does
 // not hold, or holds for fewer records.
 type Excess struct {
+	// The first permission that the caller does not hold, or holds for fewer records.
 	Exceeds Permission `json:"exceeds"`
 }

@@ -71,7 +71,7 @@ var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have t
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {
-	Permission Permission `json:"permission"`
+	Permission Permission `json:"permission"` // The permission that is required.
 }
 
 // Scope returns the record scope for which the caller holds the permission. Zero means the
