@@ -156,7 +156,7 @@ func (s *Service) Routes() []httpx.Route {
 		PermissionPractitionerRead: practitioners.owners,
 	}
 	for i, r := range all {
-		all[i].Limited = limited[r.Permission].Scopes()
+		all[i].RecordScopes = limited[r.Permission].Scopes()
 	}
 	return all
 }

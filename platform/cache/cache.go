@@ -1,6 +1,6 @@
-// Package recent caches data of organizations that rarely changes, so that it is not
+// Package cache caches data of organizations that rarely changes, so that it is not
 // read for every request.
-package recent
+package cache
 
 import (
 	"sync"
@@ -13,27 +13,27 @@ import (
 // for this long after a change.
 const Lifetime = 30 * time.Second
 
-// Of caches one T per organization. The zero value is an empty cache. Safe for
+// PerOrganization caches one T per organization. The zero value is an empty cache. Safe for
 // concurrent use.
-type Of[T any] struct {
-	mutex sync.RWMutex
-	known map[uuid.UUID]known[T]
-	// edition counts invalidations. A value that was read before the last one is not
+type PerOrganization[T any] struct {
+	mutex   sync.RWMutex
+	entries map[uuid.UUID]entry[T]
+	// invalidations counts the calls of Invalidate. A value that was read before the last one is not
 	// stored.
-	edition int
+	invalidations int
 }
 
-type known[T any] struct {
+type entry[T any] struct {
 	value T
 	until time.Time
 }
 
 // Get returns the cached value of the organization. If there is none, it calls read and
 // caches the result. The error is that of read.
-func (o *Of[T]) Get(organization uuid.UUID, now time.Time, read func() (T, error)) (T, error) {
-	o.mutex.RLock()
-	found, edition := o.known[organization], o.edition
-	o.mutex.RUnlock()
+func (c *PerOrganization[T]) Get(organization uuid.UUID, now time.Time, read func() (T, error)) (T, error) {
+	c.mutex.RLock()
+	found, invalidations := c.entries[organization], c.invalidations
+	c.mutex.RUnlock()
 	if now.Before(found.until) {
 		return found.value, nil
 	}
@@ -41,23 +41,23 @@ func (o *Of[T]) Get(organization uuid.UUID, now time.Time, read func() (T, error
 	if err != nil {
 		return value, err
 	}
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	if edition != o.edition {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if invalidations != c.invalidations {
 		return value, nil
 	}
-	if o.known == nil {
-		o.known = map[uuid.UUID]known[T]{}
+	if c.entries == nil {
+		c.entries = map[uuid.UUID]entry[T]{}
 	}
-	o.known[organization] = known[T]{value, now.Add(Lifetime)}
+	c.entries[organization] = entry[T]{value, now.Add(Lifetime)}
 	return value, nil
 }
 
-// Forget invalidates the entry. Call it after a change is committed. A concurrent read
+// Invalidate removes the entry. Call it after a change is committed. A concurrent read
 // returns its value but does not cache it.
-func (o *Of[T]) Forget(organization uuid.UUID) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	delete(o.known, organization)
-	o.edition++
+func (c *PerOrganization[T]) Invalidate(organization uuid.UUID) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	delete(c.entries, organization)
+	c.invalidations++
 }

@@ -10,14 +10,14 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Reach is the record scope of an operation: the records that the caller may read or
+// RecordScope is the record scope of an operation: the records that the caller may read or
 // change. It follows from the scope of the acting permission and from the caller's
 // links in the database. Only this type converts it to SQL. Stores apply it to lists
 // and single reads alike, so that both show the same records.
 //
 // The query itself looks up the caller's links, so they are consistent with the rest of
 // its snapshot. A caller without links has access to no records.
-type Reach struct{ caller identity.Caller }
+type RecordScope struct{ caller identity.Caller }
 
 // Owners describe how rows of a table are linked to people: conditions with %s in place
 // of a subquery of ids, such as "insurances.patient_id IN (%s)". An empty condition
@@ -31,7 +31,7 @@ type Owners struct {
 }
 
 // Scopes returns the scopes, other than the organization's, under which rows of such a
-// table can be in reach. It returns none if the table has no links to people.
+// table can be in the record scope. It returns none if the table has no links to people.
 func (o Owners) Scopes() (scopes identity.Scope) {
 	if o.Patient != "" {
 		scopes |= identity.Caseload | identity.Child
@@ -42,55 +42,57 @@ func (o Owners) Scopes() (scopes identity.Scope) {
 	return scopes
 }
 
-// ReachOf returns the reach of the caller in the context. It returns
+// RecordScopeOf returns the record scope of the caller in the context. It returns
 // [identity.ErrUnauthenticated] if there is no caller.
-func ReachOf(ctx context.Context) (Reach, error) {
+func RecordScopeOf(ctx context.Context) (RecordScope, error) {
 	caller, err := identity.From(ctx)
-	return Reach{caller}, err
+	return RecordScope{caller}, err
 }
 
-// Everything reports whether the reach is the whole organization. Queries then need no
+// WholeOrganization reports whether the record scope is the whole organization. Queries then need no
 // condition.
-func (r Reach) Everything() bool { return r.caller.Reach().Has(identity.Organization) }
+func (s RecordScope) WholeOrganization() bool {
+	return s.caller.RecordScope().Has(identity.Organization)
+}
 
-// Subqueries of the ids in reach. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
+// Subqueries of the ids in the record scope. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
 const (
-	ownPractitionerSQL = `SELECT reach_user.practitioner_id FROM users reach_user
-		WHERE reach_user.organization_id = @reach_organization AND reach_user.id = @reach_user`
-	caseloadSQL = `SELECT reach_load.patient_id FROM caseloads reach_load
-		WHERE reach_load.organization_id = @reach_organization AND reach_load.practitioner_id = (` + ownPractitionerSQL + `)`
-	childrenSQL = `SELECT reach_child.patient_id FROM guardians reach_child
-		WHERE reach_child.organization_id = @reach_organization AND reach_child.user_id = @reach_user`
+	ownPractitionerSQL = `SELECT scope_user.practitioner_id FROM users scope_user
+		WHERE scope_user.organization_id = @scope_organization AND scope_user.id = @scope_user`
+	caseloadSQL = `SELECT scope_load.patient_id FROM caseloads scope_load
+		WHERE scope_load.organization_id = @scope_organization AND scope_load.practitioner_id = (` + ownPractitionerSQL + `)`
+	childrenSQL = `SELECT scope_child.patient_id FROM guardians scope_child
+		WHERE scope_child.organization_id = @scope_organization AND scope_child.user_id = @scope_user`
 )
 
 // never matches no row. A single word would be a column name to gorm.
 const never = "(1 = 0)"
 
-// Condition returns the SQL condition for rows in reach, with the names of
-// [Reach.Arguments]: TRUE for everything, never for nothing.
-func (r Reach) Condition(of Owners) string {
-	if r.Everything() {
+// Condition returns the SQL condition for rows in the record scope, with the names of
+// [RecordScope.Arguments]: TRUE for the whole organization, never for no records.
+func (s RecordScope) Condition(of Owners) string {
+	if s.WholeOrganization() {
 		return "TRUE"
 	}
-	scope := r.caller.Reach()
+	held := s.caller.RecordScope()
 	var patients, any []string
-	if scope.Has(identity.Caseload) {
+	if held.Has(identity.Caseload) {
 		patients = append(patients, caseloadSQL)
 	}
-	if scope.Has(identity.Child) {
+	if held.Has(identity.Child) {
 		patients = append(patients, childrenSQL)
 	}
-	if scope != 0 && r.caller.GrantPatientID != nil {
-		patients = append(patients, "SELECT CAST(@reach_grant AS uuid)")
+	if held != 0 && s.caller.GrantPatientID != nil {
+		patients = append(patients, "SELECT CAST(@scope_grant AS uuid)")
 	}
 	if of.Patient != "" && len(patients) > 0 {
 		any = append(any, strings.ReplaceAll(of.Patient, "%s", strings.Join(patients, " UNION ALL ")))
 	}
-	if of.Practitioner != "" && scope.Has(identity.Self) {
+	if of.Practitioner != "" && held.Has(identity.Self) {
 		any = append(any, strings.ReplaceAll(of.Practitioner, "%s", ownPractitionerSQL))
 	}
-	if of.User != "" && scope.Has(identity.Self) {
-		any = append(any, strings.ReplaceAll(of.User, "%s", "@reach_user"))
+	if of.User != "" && held.Has(identity.Self) {
+		any = append(any, strings.ReplaceAll(of.User, "%s", "@scope_user"))
 	}
 	if len(any) == 0 {
 		return never
@@ -98,61 +100,61 @@ func (r Reach) Condition(of Owners) string {
 	return "(" + strings.Join(any, " OR ") + ")"
 }
 
-// Arguments returns the named arguments of [Reach.Condition].
-func (r Reach) Arguments() map[string]any {
-	arguments := map[string]any{"reach_organization": r.caller.OrganizationID, "reach_user": r.caller.UserID}
-	if r.caller.GrantPatientID != nil {
-		arguments["reach_grant"] = *r.caller.GrantPatientID
+// Arguments returns the named arguments of [RecordScope.Condition].
+func (s RecordScope) Arguments() map[string]any {
+	arguments := map[string]any{"scope_organization": s.caller.OrganizationID, "scope_user": s.caller.UserID}
+	if s.caller.GrantPatientID != nil {
+		arguments["scope_grant"] = *s.caller.GrantPatientID
 	}
 	return arguments
 }
 
-// Narrow limits a query to rows in reach.
-func (r Reach) Narrow(tx *gorm.DB, of Owners) *gorm.DB {
-	if r.Everything() {
+// Apply limits a query to rows in the record scope.
+func (s RecordScope) Apply(tx *gorm.DB, of Owners) *gorm.DB {
+	if s.WholeOrganization() {
 		return tx
 	}
-	condition := r.Condition(of)
+	condition := s.Condition(of)
 	if condition == never {
 		return tx.Where(condition) // gorm would bind unused arguments
 	}
-	return tx.Where(condition, r.Arguments())
+	return tx.Where(condition, s.Arguments())
 }
 
-// Reachable is [Tenant], limited to the caller's reach.
-func Reachable(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
+// ScopedTenant is [Tenant], limited to the caller's record scope.
+func ScopedTenant(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
 	tx, organization, err := Tenant(ctx)
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
-	reach, err := ReachOf(ctx)
+	scope, err := RecordScopeOf(ctx)
 	if err != nil {
 		return nil, uuid.Nil, err
 	}
-	return reach.Narrow(tx, of).Session(&gorm.Session{}), organization, nil
+	return scope.Apply(tx, of).Session(&gorm.Session{}), organization, nil
 }
 
-// Reached is the subset of some people that is in reach.
-type Reached struct{ Patients, Practitioners map[uuid.UUID]bool }
+// VisiblePeople is the subset of some people that is in the record scope.
+type VisiblePeople struct{ Patients, Practitioners map[uuid.UUID]bool }
 
-// Among returns which of the people are in reach, in one statement in the transaction
-// of the context. Do not call it if the reach is everything.
-func (r Reach) Among(ctx context.Context, patients, practitioners []uuid.UUID) (Reached, error) {
-	found := Reached{map[uuid.UUID]bool{}, map[uuid.UUID]bool{}}
+// Visible returns which of the people are in the record scope, in one statement in the transaction
+// of the context. Do not call it for the whole organization.
+func (s RecordScope) Visible(ctx context.Context, patients, practitioners []uuid.UUID) (VisiblePeople, error) {
+	found := VisiblePeople{map[uuid.UUID]bool{}, map[uuid.UUID]bool{}}
 	tx, err := Handle(ctx)
 	if err != nil {
 		return found, err
 	}
-	arguments := r.Arguments()
-	arguments["reach_patients"], arguments["reach_practitioners"] = uuidText(patients), uuidText(practitioners)
+	arguments := s.Arguments()
+	arguments["scope_patients"], arguments["scope_practitioners"] = uuidText(patients), uuidText(practitioners)
 	var rows []struct {
 		ID      uuid.UUID
 		Patient bool
 	}
 	err = tx.Raw(`
-		SELECT k.id, TRUE AS patient FROM unnest(CAST(@reach_patients AS uuid[])) AS k (id) WHERE `+r.Condition(Owners{Patient: "k.id IN (%s)"})+`
+		SELECT k.id, TRUE AS patient FROM unnest(CAST(@scope_patients AS uuid[])) AS k (id) WHERE `+s.Condition(Owners{Patient: "k.id IN (%s)"})+`
 		UNION ALL
-		SELECT k.id, FALSE FROM unnest(CAST(@reach_practitioners AS uuid[])) AS k (id) WHERE `+r.Condition(Owners{Practitioner: "k.id = (%s)"}),
+		SELECT k.id, FALSE FROM unnest(CAST(@scope_practitioners AS uuid[])) AS k (id) WHERE `+s.Condition(Owners{Practitioner: "k.id = (%s)"}),
 		arguments).Scan(&rows).Error
 	for _, row := range rows {
 		if row.Patient {
