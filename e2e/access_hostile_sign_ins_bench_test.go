@@ -1,4 +1,4 @@
-package app_test
+package e2e
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ import (
 // Meanwhile a user signs in every half second, from another network and, with a device token, from
 // the attacker's. It fails if p95 grows to five times the idle one, or if a sign-in is refused.
 //
-//	go test ./app -run '^$' -bench BenchmarkReadsDuringHostileSignIns -benchtime 1x
+//	go test ./e2e -run '^$' -bench BenchmarkReadsDuringHostileSignIns -benchtime 1x
 func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
 	database := dbtest.Of(dbtest.Server(b, false))
 	opened, err := db.Open(b.Context(), db.Config{URL: database.AppURL, MaxConns: 20})

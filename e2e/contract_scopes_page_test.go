@@ -1,4 +1,4 @@
-package app_test
+package e2e
 
 import (
 	"fmt"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
 )
@@ -75,7 +74,7 @@ func TestScopesPage(t *testing.T) {
 		"operation with the permission limits its records to it, or shows fields by it. `PUT /permission-sets/{role}` refuses " +
 		"other scopes (422), and `possible` in `GET /permission-sets` lists the possible ones. An [API key](api.md#api-keys) " +
 		"holds its permissions for the whole organization; permissions without ● in its column are for users only. Generated " +
-		"from the routes by `go test ./app -run TestScopesPage -update`; a test fails if the page is out of date.\n" + `
+		"from the routes by `go test ./e2e -run TestScopesPage -update`; a test fails if the page is out of date.\n" + `
 | permission | ORGANIZATION | CASELOAD | SELF | CHILD | API key |
 | --- | :-: | :-: | :-: | :-: | :-: |
 `)
@@ -94,10 +93,10 @@ func TestScopesPage(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	if *app.Update {
+	if *update {
 		require.NoError(t, os.WriteFile(scopesFile, []byte(b.String()), 0o600))
 	}
 	got, err := os.ReadFile(scopesFile)
 	require.NoError(t, err)
-	require.Equal(t, b.String(), string(got), "it is out of date: go test ./app -run TestScopesPage -update")
+	require.Equal(t, b.String(), string(got), "it is out of date: go test ./e2e -run TestScopesPage -update")
 }

@@ -1,4 +1,4 @@
-package app_test
+package e2e
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-const contractFile = "openapi.json"
+const contractFile = "../app/openapi.json"
 
 // TestContract generates the OpenAPI document from the code and from recorded requests,
 // and compares it with the served one. Routes, fields, statuses and error codes can
@@ -52,7 +52,7 @@ func TestContract(t *testing.T) {
 			"Errors are problem documents (RFC 9457) with a stable `code`. " +
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
-		Status: app.StatusOf, Problem: app.ProblemType,
+		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
@@ -110,7 +110,7 @@ func TestContract(t *testing.T) {
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
 	want := document.Build()
-	if *app.Update {
+	if *update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
 	}
 	have, err := os.ReadFile(contractFile)
@@ -118,9 +118,9 @@ func TestContract(t *testing.T) {
 	if !bytes.Equal(want, have) {
 		now, before := strings.Split(string(want), "\n"), strings.Split(string(have), "\n")
 		for i := range min(len(now), len(before)) {
-			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./app -run TestContract -update", i+1, contractFile)
+			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./e2e -run TestContract -update", i+1, contractFile)
 		}
-		t.Fatalf("%s is out of date: go test ./app -run TestContract -update", contractFile)
+		t.Fatalf("%s is out of date: go test ./e2e -run TestContract -update", contractFile)
 	}
 	requireValid(t, want)
 }
@@ -273,7 +273,7 @@ func (p contractPath) matches(parts []string) (literals int, ok bool) {
 func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 	t.Helper()
 	o, ok := c.operation(method, path)
-	if !ok || *app.Update {
+	if !ok || *update {
 		return
 	}
 	code, _ := a.body["code"].(string)
@@ -300,7 +300,7 @@ func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 // keepsEvent checks an event against the contract.
 func (c *contract) keepsEvent(t testing.TB, kind string, event any) {
 	t.Helper()
-	if !*app.Update {
+	if !*update {
 		require.Contains(t, c.events, kind)
 		require.NoError(t, c.events[kind].Validate(event))
 	}
@@ -345,5 +345,5 @@ func isWholeRun() bool {
 			return false
 		}
 	}
-	return long && !*app.Update
+	return long && !*update
 }

@@ -1,6 +1,6 @@
 //go:build long
 
-package app_test
+package e2e
 
 // long reports that tests run at full length. Without the build tag "long", which
 // .ci/run sets, tests that compare hundreds of requests with a table are skipped, and

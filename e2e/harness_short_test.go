@@ -1,5 +1,5 @@
 //go:build !long
 
-package app_test
+package e2e
 
 const long = false

@@ -1,4 +1,4 @@
-package app_test
+package e2e
 
 import (
 	"bytes"
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 func skipUnlessLong(t *testing.T) {
 	t.Helper()
 	if !long {
-		t.Skip("slow: run go test -tags long ./app")
+		t.Skip("slow: run go test -tags long ./e2e")
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build long
 
-package app_test
+package e2e
 
 import (
 	"bytes"
@@ -128,7 +128,7 @@ func newLoad(t *testing.T, url string) *load {
 	var contract struct {
 		Paths map[string]map[string]json.RawMessage
 	}
-	content, err := os.ReadFile("openapi.json")
+	content, err := os.ReadFile("../app/openapi.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &contract))
 	for path, operations := range contract.Paths {
