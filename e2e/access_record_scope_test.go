@@ -22,6 +22,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // reached is a practice with records of several patients and practitioners, and users
@@ -228,8 +229,8 @@ func TestListsMatchSingleReads(t *testing.T) {
 // requireParts checks which participants of appointments and sessions are visible.
 func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
 	caller := identity.Caller{
-		UserID: l.user, OrganizationID: w.own.id, Acting: appointments.PermissionRead, GrantPatientID: l.broken(),
-		Permissions: map[identity.Permission]identity.Scope{appointments.PermissionRead: scope},
+		UserID: l.user, OrganizationID: w.own.id, Acting: permission.AppointmentRead, GrantPatientID: l.broken(),
+		Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 	}
 	seen := func(o owned) []uuid.UUID {
 		if l.delivers(scope, o.staff) {
@@ -292,21 +293,21 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 	d, a, units := w.app.Directory, w.app.Appointments, w.app.Authorizations
 	return []listed{
 		{
-			"patients", directory.PermissionPatientRead, patients, directory.ErrPatientNotFound,
+			"patients", permission.PatientRead, patients, directory.ErrPatientNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(d.Patient(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := d.Patients(ctx, directory.PatientFilter{Page: page})
 				return idsOf(all, err, func(p directory.Patient) uuid.UUID { return p.ID })
 			}, false,
 		}, {
-			"practitioners", directory.PermissionPractitionerRead, staff, directory.ErrPractitionerNotFound,
+			"practitioners", permission.PractitionerRead, staff, directory.ErrPractitionerNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(d.Practitioner(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := d.Practitioners(ctx, directory.PractitionerFilter{Page: page})
 				return idsOf(all, err, func(p directory.Practitioner) uuid.UUID { return p.ID })
 			}, false,
 		}, {
-			"availabilities", appointments.PermissionReadAvailability, staff, appointments.ErrNoPractitioner,
+			"availabilities", permission.AvailabilityRead, staff, appointments.ErrNoPractitioner,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Availability(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				var open []uuid.UUID
@@ -319,28 +320,28 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return open, nil
 			}, false,
 		}, {
-			"insurances", directory.PermissionInsuranceRead, w.insurances, directory.ErrInsuranceNotFound,
+			"insurances", permission.InsuranceRead, w.insurances, directory.ErrInsuranceNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(d.Insurance(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := d.Insurances(ctx, directory.InsuranceFilter{Page: page, PatientID: asked})
 				return idsOf(all, err, func(i directory.Insurance) uuid.UUID { return i.ID })
 			}, true,
 		}, {
-			"authorizations", authorization.PermissionRead, w.authorizations, authorization.ErrNotFound,
+			"authorizations", permission.AuthorizationRead, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(units.Get(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.List(ctx, authorization.Filter{Page: page, PatientID: asked})
 				return idsOf(all, err, func(v authorization.View) uuid.UUID { return v.ID })
 			}, true,
 		}, {
-			"ledgers", authorization.PermissionRead, w.authorizations, authorization.ErrNotFound,
+			"ledgers", permission.AuthorizationRead, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(units.Entries(ctx, id, 0, 1)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.Utilization(ctx, authorization.Filter{Page: page, PatientID: asked})
 				return idsOf(all, err, func(u authorization.Utilization) uuid.UUID { return u.ID })
 			}, true,
 		}, {
-			"reservations, and expiring authorizations", authorization.PermissionReport, w.authorizations, authorization.ErrNotFound,
+			"reservations, and expiring authorizations", permission.ReportRead, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) {
 				all, _, err := units.Reservations(ctx, id, nil, uuid.Nil, 1)
 				return found(all, err)
@@ -350,19 +351,19 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return idsOf(all, err, func(e authorization.Expiring) uuid.UUID { return e.ID })
 			}, false,
 		}, {
-			"authorizations at risk", authorization.PermissionReport, w.authorizations, nil, nil,
+			"authorizations at risk", permission.ReportRead, w.authorizations, nil, nil,
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.AtRisk(ctx, []authorization.AlertKind{authorization.AlertUsed80}, nil, 100)
 				return idsOf(all, err, func(a authorization.AtRisk) uuid.UUID { return a.ID })
 			}, false,
 		}, {
-			"alerts", authorization.PermissionReport, w.authorizations, nil, nil,
+			"alerts", permission.ReportRead, w.authorizations, nil, nil,
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := units.Alerts(ctx, authorization.AlertFilter{Limit: 100})
 				return idsOf(all, err, func(a authorization.Alert) uuid.UUID { return a.View.ID })
 			}, false,
 		}, {
-			"previews of units", authorization.PermissionPreview, w.authorizations, authorization.ErrNotFound,
+			"previews of units", permission.AuthorizationPreview, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) {
 				return found(units.PreviewReserve(ctx, id, authorization.NewReservation{Units: 1}))
 			},
@@ -371,21 +372,21 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				return idsOf(all, err, func(v authorization.View) uuid.UUID { return v.ID })
 			}, false,
 		}, {
-			"appointments", appointments.PermissionRead, w.appointments, appointments.ErrNotFound,
+			"appointments", permission.AppointmentRead, w.appointments, appointments.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Get(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := a.List(ctx, appointments.Filter{Page: byStart, PatientID: asked})
 				return idsOf(all, err, func(each appointments.Appointment) uuid.UUID { return each.ID })
 			}, true,
 		}, {
-			"sessions", appointments.PermissionReadSession, w.sessions, appointments.ErrSessionNotFound,
+			"sessions", permission.SessionRead, w.sessions, appointments.ErrSessionNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Session(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := a.Sessions(ctx, appointments.SessionFilter{Page: byStart, PatientID: asked})
 				return idsOf(all, err, func(s appointments.Session) uuid.UUID { return s.ID })
 			}, true,
 		}, {
-			"calendar feeds", appointments.PermissionCalendars, w.feeds, appointments.ErrFeedNotFound, nil,
+			"calendar feeds", permission.CalendarManage, w.feeds, appointments.ErrFeedNotFound, nil,
 			func(ctx context.Context) ([]uuid.UUID, error) {
 				all, err := a.Feeds(ctx)
 				return idsOf(all, err, func(f appointments.Feed) uuid.UUID { return f.ID })
