@@ -94,9 +94,9 @@ func (s *Server) mountDocs() {
 	}
 }
 
-// faultsOf returns the errors of an operation for the contract: its own, and those that
+// FaultsOf returns the errors of an operation for the contract: its own, and those that
 // any such request can cause.
-func faultsOf(r httpx.Route) []*fault.Error {
+func FaultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
 	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal,
 		errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)

@@ -149,7 +149,7 @@ func (s *testServer) events(t testing.TB, event string) []map[string]any {
 
 func codeOf(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
-	var p problem
+	var p Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p), w.Body.String())
 	require.Equal(t, w.Code, p.Status)
 	return p.Code

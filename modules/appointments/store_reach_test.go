@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // TestPlansWithALimitedRecordScope checks the plans of lists for callers with a limited record
@@ -54,8 +55,8 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 	for _, scope := range []identity.Scope{identity.Self, identity.Caseload} {
 		t.Run(scope.String(), func(t *testing.T) {
 			caller := identity.Caller{
-				UserID: user, OrganizationID: organization, Acting: PermissionRead,
-				Permissions: map[identity.Permission]identity.Scope{PermissionRead: scope},
+				UserID: user, OrganizationID: organization, Acting: permission.AppointmentRead,
+				Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 			}
 			reach, err := db.RecordScopeOf(identity.With(context.Background(), caller))
 			require.NoError(t, err)

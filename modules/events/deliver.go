@@ -24,6 +24,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/safehttp"
+	"omnirapeutic/platform/permission"
 )
 
 // Limits of one attempt at a delivery.
@@ -133,7 +134,7 @@ func (s *Service) readFor(ctx context.Context, w dueWebhook) ([]identity.Permiss
 		return nil, err
 	}
 	answers, err := s.callers.Presently(ctx, w.OrganizationID, *by)
-	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(PermissionWebhooks).Has(identity.Organization) {
+	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(permission.WebhookManage).Has(identity.Organization) {
 		return nil, nil
 	}
 	return readable(answers), err
