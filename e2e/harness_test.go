@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
-	"omnirapeutic/app/command"
+	"omnirapeutic/app/cli"
 	"omnirapeutic/config"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
@@ -35,7 +35,7 @@ import (
 // itself if a test has requested it; see [instance].
 func TestMain(m *testing.M) {
 	if os.Getenv(runMain) != "" {
-		os.Exit(command.Main())
+		os.Exit(cli.Main())
 	}
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {

@@ -1,4 +1,4 @@
-package command_test
+package cli_test
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/app/command"
+	"omnirapeutic/app/cli"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/pgurl/pgurltest"
 	"omnirapeutic/platform/telemetry/logtest"
@@ -28,7 +28,7 @@ import (
 // signals are those of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
-		os.Exit(command.Main())
+		os.Exit(cli.Main())
 	}
 	dbtest.Main(m)
 }
@@ -78,7 +78,7 @@ func TestCommandLine(t *testing.T) {
 	t.Run("it prints its version", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, nil, "", "version")
-		require.Equal(t, command.ExitOK, code)
+		require.Equal(t, cli.ExitOK, code)
 		require.Contains(t, out, "omnirapeutic")
 	})
 	for arguments, explains := range map[string]string{
@@ -104,7 +104,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run("it explains "+arguments, func(t *testing.T) {
 			t.Parallel()
 			code, out, _ := runProgram(t, nil, "", strings.Fields(arguments)...)
-			require.Equal(t, command.ExitOK, code)
+			require.Equal(t, cli.ExitOK, code)
 			require.Contains(t, out, "Usage: ")
 			require.Contains(t, out, explains)
 		})
@@ -143,7 +143,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run("it refuses "+name+" as invalid usage", func(t *testing.T) {
 			t.Parallel()
 			code, _, errors := runProgram(t, test.environment, "", test.arguments...)
-			require.Equal(t, command.ExitUsage, code, errors)
+			require.Equal(t, cli.ExitUsage, code, errors)
 			require.Contains(t, errors, test.says)
 			require.NotContains(t, errors, "s3cret")
 		})
@@ -151,7 +151,7 @@ func TestCommandLine(t *testing.T) {
 	t.Run("it shows the configuration without secrets", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, []string{"OMNI_TOKEN_SECRET=" + strings.Repeat("s3cret", 8)}, "", "config", "show")
-		require.Equal(t, command.ExitOK, code)
+		require.Equal(t, cli.ExitOK, code)
 		require.Contains(t, out, "retry:")
 		require.NotContains(t, out, "s3cret")
 	})
@@ -164,12 +164,12 @@ func TestInvalidOptionsAreReportedBeforeADatabaseIsStarted(t *testing.T) {
 	defer taken.Close() //nolint:errcheck // the process ends with it
 	dir := t.TempDir() + "/data"
 	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_ADDR=" + taken.Addr().String()}, "", "serve")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "OMNI_ADDR")
 	require.NoDirExists(t, dir)
 
 	code, _, errors = runProgram(t, []string{"OMNI_DATA_DIR=" + dir, "OMNI_POSTGRES_BIN=/nowhere"}, "", "loadtest")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "loadtest cleans up after a failed start: %s", errors)
@@ -185,7 +185,7 @@ func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
 		require.NoError(t, os.WriteFile(bin+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 	}
 	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + bin + "/data", "OMNI_POSTGRES_BIN=" + bin}, "", "verify")
-	require.Equal(t, command.ExitFailed, code, "3 would mean an inconsistent ledger")
+	require.Equal(t, cli.ExitFailed, code, "3 would mean an inconsistent ledger")
 	require.Contains(t, errors, "exit status 3")
 }
 
@@ -200,8 +200,8 @@ func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
 	defer func() { os.Stdin = input }()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	code := command.Run(ctx, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
-	require.Equal(t, command.ExitFailed, code)
+	code := cli.Run(ctx, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
+	require.Equal(t, cli.ExitFailed, code)
 	require.NoDirExists(t, dir, "nothing was started for it")
 }
 
@@ -247,53 +247,53 @@ func TestCommandsOnADatabase(t *testing.T) {
 		return out + errors
 	}
 
-	require.Contains(t, must(command.ExitOK, "", "migrate", "status"), "applied")
-	must(command.ExitOK, "", "migrate", "down")
-	require.Contains(t, must(command.ExitOK, "", "migrate", "status"), "missing")
+	require.Contains(t, must(cli.ExitOK, "", "migrate", "status"), "applied")
+	must(cli.ExitOK, "", "migrate", "down")
+	require.Contains(t, must(cli.ExitOK, "", "migrate", "status"), "missing")
 	old := append(environment, "OMNI_DB_AUTO_MIGRATE=false")
 	code, _, errors := runProgram(t, old, "", "verify")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "older", "the program refuses an older schema and says so")
 	production := append(environment, "OMNI_PROFILE=production", "OMNI_DB_AUTO_MIGRATE=true",
 		"OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_ADDR=127.0.0.1:0")
 	code, _, errors = runProgram(t, production, "", "verify")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "older", "production does not migrate implicitly")
-	must(command.ExitOK, "", "migrate", "up")
+	must(cli.ExitOK, "", "migrate", "up")
 
-	require.Contains(t, must(command.ExitOK, "", "seed"), "loaded")
-	require.Contains(t, must(command.ExitOK, "", "seed"), "nothing was loaded")
-	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
-	require.Contains(t, must(command.ExitOK, "", "verify", "--json"), `"ok": true`)
+	require.Contains(t, must(cli.ExitOK, "", "seed"), "loaded")
+	require.Contains(t, must(cli.ExitOK, "", "seed"), "nothing was loaded")
+	require.Contains(t, must(cli.ExitOK, "", "verify"), "Checked")
+	require.Contains(t, must(cli.ExitOK, "", "verify", "--json"), `"ok": true`)
 
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "no events")
-	require.Contains(t, must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
-	must(command.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
-	require.Contains(t, must(command.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")
-	require.Contains(t, must(command.ExitOK, "", "verify"), "Checked")
+	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "no events")
+	require.Contains(t, must(cli.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
+	must(cli.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
+	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")
+	require.Contains(t, must(cli.ExitOK, "", "verify"), "Checked")
 
 	code, _, errors = runProgram(t, production, "", "serve")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "admin@demo.test", "production does not serve the demo practice")
 	require.Contains(t, errors, "OMNI_DATABASE_URL")
 
 	create := append(slices.Clone(createUser), "--role", "admin")
 	practice := append(create, "--organization", "Example Practice", "--time-zone", "Europe/Berlin")
-	require.Contains(t, must(command.ExitOK, "a long enough password\n", practice...), "ada@example.org")
-	again := must(command.ExitFailed, "a long enough password\n", practice...)
+	require.Contains(t, must(cli.ExitOK, "a long enough password\n", practice...), "ada@example.org")
+	again := must(cli.ExitFailed, "a long enough password\n", practice...)
 	id := regexp.MustCompile(`--organization (\S+),`).FindStringSubmatch(again)
 	require.Len(t, id, 2, "the practice exists, and the message says how to name it: %s", again)
-	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", id[1])...)    // the address is used
-	must(command.ExitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
-	must(command.ExitFailed, "a long enough password\n", append(create, "--organization", " ", "--time-zone", "UTC")...)
+	must(cli.ExitFailed, "a long enough password\n", append(create, "--organization", id[1])...)    // the address is used
+	must(cli.ExitFailed, "short\n", append(create, "--organization", "X", "--time-zone", "UTC")...) // a weak password
+	must(cli.ExitFailed, "a long enough password\n", append(create, "--organization", " ", "--time-zone", "UTC")...)
 
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), "UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
 	require.NoError(t, err)
-	require.Contains(t, must(command.ExitUnclean, "", "verify"), "2 problems")
+	require.Contains(t, must(cli.ExitUnclean, "", "verify"), "2 problems")
 
 	_, err = owner.ExecContext(t.Context(), "UPDATE users SET status = 'DISABLED' WHERE email LIKE '%.test'")
 	require.NoError(t, err)
@@ -325,7 +325,7 @@ func TestVariablesOfLibpqDoNotChangeTheConfiguredDatabase(t *testing.T) {
 	}
 	for _, arguments := range [][]string{{"migrate", "status"}, {"verify"}} {
 		code, out, errors := runProgram(t, environment, "", arguments...)
-		require.Equal(t, command.ExitOK, code, "%v: %s%s", arguments, out, errors)
+		require.Equal(t, cli.ExitOK, code, "%v: %s%s", arguments, out, errors)
 	}
 }
 
@@ -361,7 +361,7 @@ func TestServeStartsAndStops(t *testing.T) {
 			require.Contains(t, printed, said, "%s start", start)
 		}
 		second, _, refusal := runProgram(t, environment, "", "serve")
-		require.Equal(t, command.ExitFailed, second)
+		require.Equal(t, cli.ExitFailed, second)
 		require.Contains(t, refusal, "another program uses this data folder")
 
 		require.NoError(t, c.Process.Signal(syscall.SIGTERM))

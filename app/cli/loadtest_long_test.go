@@ -1,6 +1,6 @@
 //go:build long
 
-package command_test
+package cli_test
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/app/command"
+	"omnirapeutic/app/cli"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -31,7 +31,7 @@ func TestLoadtestMeasuresServersOfItsOwn(t *testing.T) {
 	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn"}
 	run := func(arguments ...string) string {
 		code, out, errors := runProgram(t, environment, "", arguments...)
-		require.Equal(t, command.ExitOK, code, "%v: %s%s", arguments, out, errors)
+		require.Equal(t, cli.ExitOK, code, "%v: %s%s", arguments, out, errors)
 		return out
 	}
 	load := run("loadtest", "--scenario", "nearly-full", "--clients", "5")
@@ -80,11 +80,11 @@ func TestLoadtestDistinguishesSlowFromWrong(t *testing.T) {
 	defer slow.Close()
 	load := []string{"loadtest", "--url", slow.URL, "--scenario", "high-contention", "--clients", "2", "--duration", "1s"}
 	code, out, errors := runProgram(t, nil, "", load...)
-	require.Equal(t, command.ExitOK, code, errors)
+	require.Equal(t, cli.ExitOK, code, errors)
 	require.Contains(t, out, "MISSED")
 	wrong.Store(true)
 	code, _, errors = runProgram(t, nil, "", load...)
-	require.Equal(t, command.ExitUnclean, code, errors)
+	require.Equal(t, cli.ExitUnclean, code, errors)
 	require.Contains(t, errors, "failures, from warm-up to end")
 
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))

@@ -1,5 +1,5 @@
-// Package command implements the command line: names, help and actions of the commands.
-package command
+// Package cli implements the command line: names, help and actions of the commands.
+package cli
 
 import (
 	"context"

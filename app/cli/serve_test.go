@@ -1,4 +1,4 @@
-package command_test
+package cli_test
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/app/command"
+	"omnirapeutic/app/cli"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -121,18 +121,18 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		code                   int
 		says                   string
 	}{
-		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, command.ExitUsage, "OMNI_ADDR"},
-		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, command.ExitUsage, "token.secret"},
-		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, command.ExitUsage, "fly"},
+		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, cli.ExitUsage, "OMNI_ADDR"},
+		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, cli.ExitUsage, "token.secret"},
+		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, cli.ExitUsage, "fly"},
 		"an unreachable database": {
 			[]string{"OMNI_LOG_FORMAT=json", "OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"},
 			[]string{"verify"},
-			command.ExitFailed, "/nowhere",
+			cli.ExitFailed, "/nowhere",
 		},
 		"several lines in a cause": {
 			[]string{"OMNI_LOG_FORMAT=json", "OMNI_POSTGRES_BIN=/nowhere", "OMNI_DATA_DIR=" + openDir(t)},
 			[]string{"verify"},
-			command.ExitFailed, "apt-get",
+			cli.ExitFailed, "apt-get",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 	t.Parallel()
 	code, _, errors := runProgram(t, nil, "", append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
 		"--role", "ADMIN")...)
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "no password was given")
 	require.Contains(t, errors, "user create … < password.txt")
 }
@@ -214,17 +214,17 @@ func TestAnOperatorResetsAForgottenPassword(t *testing.T) {
 	environment := onDatabase(t, "OMNI_DEMO=false")
 	create := append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN")
 	code, _, errors := runProgram(t, environment, "a-meadow-of-red-clover", create...)
-	require.Equal(t, command.ExitOK, code, errors)
+	require.Equal(t, cli.ExitOK, code, errors)
 
 	reset := []string{"user", "reset-password", "--email", "Ada@example.org"}
 	code, _, errors = runProgram(t, environment, "short", reset...)
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "at least 15 characters")
 	code, _, errors = runProgram(t, environment, "a-field-of-blue-flax", "user", "reset-password", "--email", "eve@example.org")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "User not found")
 	code, out, errors := runProgram(t, environment, "a-field-of-blue-flax", reset...)
-	require.Equal(t, command.ExitOK, code, errors)
+	require.Equal(t, cli.ExitOK, code, errors)
 	require.Contains(t, out, "ada@example.org")
 
 	_, address := serving(t, program(t, environment, "serve"), "Stop with Ctrl-C")
@@ -244,6 +244,6 @@ func TestMigrateAsTheWrongRoleNamesTheRightOne(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	code, _, errors := runProgram(t, []string{"OMNI_DATABASE_URL=" + database.AppURL}, "", "migrate", "down")
-	require.Equal(t, command.ExitFailed, code)
+	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "belong to omni_owner: name omni_owner in OMNI_MIGRATE_URL")
 }
