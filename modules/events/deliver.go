@@ -23,8 +23,8 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/safehttp"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Limits of one attempt at a delivery.
