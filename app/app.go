@@ -176,7 +176,7 @@ func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 	possible := map[identity.Permission]identity.Scope{}
 	for _, r := range routes {
 		for _, p := range append([]identity.Permission{r.Permission}, r.Endpoint.Needs...) {
-			possible[p] |= r.Limited
+			possible[p] |= r.RecordScopes
 		}
 	}
 	return possible

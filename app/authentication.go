@@ -87,7 +87,7 @@ func permit(r httpx.Route) echo.MiddlewareFunc {
 			case caller.EnrolOnly && !r.Enrolling:
 				err = identity.ErrEnrolFirst
 			case r.Permission == httpx.SignedIn:
-			case r.Limited != 0:
+			case r.RecordScopes != 0:
 				err = caller.Require(r.Permission)
 			default:
 				err = caller.RequireWhole(r.Permission)

@@ -17,7 +17,7 @@ import (
 
 // TestStatementsOfAnOperation counts the statements of an operation while others wait
 // for the same authorization. The first two are sent with BEGIN, and the writes with
-// COMMIT (TestReadingFirst and TestWritingLast in platform/db).
+// COMMIT (TestReadsWithBegin and TestWritesWithCommit in platform/db).
 func TestStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()

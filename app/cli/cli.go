@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/app/demo"
 	"omnirapeutic/config"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/invoked"
+	"omnirapeutic/platform/programname"
 	"omnirapeutic/platform/telemetry"
 )
 
@@ -80,7 +80,7 @@ func Main() int {
 // Run runs one command line and returns the exit code.
 func Run(ctx context.Context, arguments []string) int {
 	var line commandLine
-	parser := kong.Must(&line, kong.Name(invoked.As("")),
+	parser := kong.Must(&line, kong.Name(programname.Command("")),
 		kong.Description("A backend for ABA-therapy practices that keeps authorized units exact. "+
 			"Started without a command it serves. Settings are environment variables OMNI_… or a file: see config show."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -90,7 +90,7 @@ func Run(ctx context.Context, arguments []string) int {
 	}
 	command, err := parser.Parse(arguments)
 	if err != nil {
-		report(fmt.Sprintf("%v\nTry %s", err, invoked.As("--help")), config.LogFormat(line.Config, os.Environ()))
+		report(fmt.Sprintf("%v\nTry %s", err, programname.Command("--help")), config.LogFormat(line.Config, os.Environ()))
 		return ExitUsage
 	}
 	var loggers []*logrus.Logger
@@ -126,7 +126,7 @@ func report(text, format string) {
 		telemetry.NewLogger(os.Stderr, "error", format).WithField("event", "command_failed").Error(text)
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", invoked.As(""), text)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", programname.Command(""), text)
 }
 
 func exitCode(err error) int {

@@ -15,7 +15,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/platform/invoked"
+	"omnirapeutic/platform/programname"
 )
 
 type userCommand struct {
@@ -41,7 +41,7 @@ type userCreate struct {
 func (userCreate) Help() string {
 	return `Use it for the first administrator of a practice, because users cannot choose their own roles.
 
-  ` + invoked.As("user create") + ` --email ada@example.org --name "Ada Example" \
+  ` + programname.Command("user create") + ` --email ada@example.org --name "Ada Example" \
     --organization "Example Practice" --time-zone America/New_York --role ADMIN`
 }
 
@@ -95,7 +95,7 @@ func (userResetPassword) Help() string {
 	return `For a user who has forgotten the password, if no administrator can create a reset link. All of the
 user's sign-ins end. A second factor remains unchanged.
 
-  ` + invoked.As("user reset-password") + ` --email ada@example.org`
+  ` + programname.Command("user reset-password") + ` --email ada@example.org`
 }
 
 // Run sets the password.
@@ -176,7 +176,7 @@ func readLine(input io.Reader) (string, error) {
 		err = nil // the last line may end without a line break
 		if line == "" {
 			return "", errors.New("no password was given: type it at the prompt of a terminal, or write it to standard input, as in: " +
-				invoked.As("user create … < password.txt"))
+				programname.Command("user create … < password.txt"))
 		}
 	}
 	return strings.TrimRight(line, "\r\n"), err

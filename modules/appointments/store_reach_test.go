@@ -58,9 +58,9 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 				UserID: user, OrganizationID: organization, Acting: permission.AppointmentRead,
 				Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 			}
-			reach, err := db.ReachOf(identity.With(context.Background(), caller))
+			reach, err := db.RecordScopeOf(identity.With(context.Background(), caller))
 			require.NoError(t, err)
-			within := strings.NewReplacer("@reach_organization", "'"+organization.String()+"'", "@reach_user", "'"+user.String()+"'").
+			within := strings.NewReplacer("@scope_organization", "'"+organization.String()+"'", "@scope_user", "'"+user.String()+"'").
 				Replace(reach.Condition(appointmentOwners))
 			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
 				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0

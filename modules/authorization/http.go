@@ -28,7 +28,7 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations", Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations", Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listAuthorizations", Summary: "List authorizations",
 			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is given. The status " +
 				"is computed: an ACTIVE authorization has begun, has not ended and has units left.",
@@ -37,7 +37,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "getAuthorization", Summary: "Get an authorization",
 			Description: "Returns one authorization with its current balance. Units of expired holds count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},

@@ -17,7 +17,7 @@ import (
 func (s *Service) impactRoutes() []httpx.Route {
 	return []httpx.Route{{
 		Method: http.MethodPost, Path: "/authorizations/:id/impact",
-		Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+		Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 		ReadOnly: true, Reads: subject,
 		Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
 		Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +

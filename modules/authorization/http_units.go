@@ -18,7 +18,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
-			Permission: permission.AuthorizationReserve, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationReserve, RecordScopes: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
 				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
@@ -28,7 +28,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/release",
-			Permission: permission.AuthorizationRelease, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRelease, RecordScopes: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
 			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units that the " +
 				"reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The " +
@@ -38,7 +38,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/consume",
-			Permission: permission.AuthorizationConsume, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationConsume, RecordScopes: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
 			Description: "Turns reserved units into used units after a service was rendered. This also works after the authorization has " +
 				"ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units " +
@@ -51,7 +51,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/preview",
-			Permission: permission.AuthorizationPreview, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationPreview, RecordScopes: owners.Scopes(),
 			Name: "previewOperation", Summary: "Preview an operation on units",
 			Description: "Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing " +
 				"is written or reserved: another operation may come first.",
@@ -62,7 +62,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "getBalance", Summary: "Get an authorization's balance",
 			Description: "Returns only the counters, for screens that refresh them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -71,7 +71,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
 			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -80,7 +80,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
 			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash " +
 				"of the previous entry, so changes that bypass the program can be detected.",

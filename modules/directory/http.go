@@ -139,7 +139,7 @@ func (s *Service) Routes() []httpx.Route {
 		permission.PractitionerRead: practitioners.owners,
 	}
 	for i, r := range all {
-		all[i].Limited = limited[r.Permission].Scopes()
+		all[i].RecordScopes = limited[r.Permission].Scopes()
 	}
 	return all
 }

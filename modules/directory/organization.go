@@ -213,7 +213,7 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
-		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Forget(c.ID) })
+		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Invalidate(c.ID) })
 	}, options...)
 }
 

@@ -27,7 +27,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants",
-			Permission: permission.EmergencyRead, Limited: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
 				"still need a review.",
@@ -35,14 +35,14 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
-			Permission: permission.EmergencyRead, Limited: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
 			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke",
-			Permission: permission.EmergencyRevoke, Limited: owners.Scopes(),
+			Permission: permission.EmergencyRevoke, RecordScopes: owners.Scopes(),
 			Name: "revokeEmergencyGrant", Summary: "Revoke an emergency grant",
 			Description: "Ends a grant early, from the next request on. Users can end their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOver}, Endpoint: httpx.Handle(http.StatusOK, s.handleRevoke),

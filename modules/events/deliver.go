@@ -23,8 +23,8 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Limits of one attempt at a delivery.
@@ -234,8 +234,8 @@ func reason(err error, timeout time.Duration) string {
 		return answered.Error()
 	case errors.Is(err, errSecret):
 		return errSecret.Error()
-	case errors.Is(err, outbound.ErrNotPublic):
-		return outbound.ErrNotPublic.Error()
+	case errors.Is(err, safehttp.ErrNotPublic):
+		return safehttp.ErrNotPublic.Error()
 	case errors.As(err, &name):
 		return "the name of the receiver could not be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -1,4 +1,4 @@
-package invoked
+package programname
 
 import (
 	"os"

@@ -27,7 +27,7 @@ const (
 // lockSteps, because each text is prepared once per connection.
 func (a *attempt) setLockWait() string {
 	wait := lockWait
-	if deadline, bounded := a.caller.Deadline(); bounded {
+	if deadline, hasDeadline := a.caller.Deadline(); hasDeadline {
 		left := max(time.Until(deadline)*4/5, 1)
 		wait = min(wait, (left + lockStep).Truncate(lockStep))
 	}
@@ -36,33 +36,33 @@ func (a *attempt) setLockWait() string {
 
 const lockStep = 20 * time.Millisecond
 
-// bounds returns the statement that sets the attempt's reach and, unless the attempt is read-only,
+// timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
 // its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
 // caller's deadline.
-func (a *attempt) bounds(c *pgx.Conn) (statement string, arguments []any) {
-	reach := a.tenancy.String()
+func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []any) {
+	organizations := a.tenancy.String()
 	if a.unit.readOnly {
-		return setReach, []any{reach}
+		return setOrganizations, []any{organizations}
 	}
 	idle := idleWriting
 	if len(a.unit.locks) > 0 {
 		idle = idleHolding
 	}
-	deadline, bounded := a.caller.Deadline()
-	if !bounded || majorVersion(c) < withTransactionTimeout {
-		return setBounds, []any{reach, milliseconds(idle), milliseconds(lockWait)}
+	deadline, hasDeadline := a.caller.Deadline()
+	if !hasDeadline || majorVersion(c) < transactionTimeoutVersion {
+		return setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait)}
 	}
 	whole := max(time.Until(deadline), 0) + rollbackGrace
-	return setAllBounds, []any{reach, milliseconds(idle), milliseconds(lockWait), milliseconds(whole)}
+	return setAllTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait), milliseconds(whole)}
 }
 
 const (
-	setBounds    = setReach + ", set_config('idle_in_transaction_session_timeout', $2, true), set_config('lock_timeout', $3, true)"
-	setAllBounds = setBounds + ", set_config('transaction_timeout', $4, true)"
+	setTimeouts    = setOrganizations + ", set_config('idle_in_transaction_session_timeout', $2, true), set_config('lock_timeout', $3, true)"
+	setAllTimeouts = setTimeouts + ", set_config('transaction_timeout', $4, true)"
 )
 
 // withTransactionTimeout is the version of PostgreSQL that added transaction_timeout.
-const withTransactionTimeout = 17
+const transactionTimeoutVersion = 17
 
 // majorVersion returns the version of the server, 0 if it is unknown.
 func majorVersion(c *pgx.Conn) int {

@@ -17,20 +17,20 @@ const tagNeeds = "needs"
 
 // mask clears the fields of a value that the caller may not see. It is nil if there are
 // none.
-type mask func(v reflect.Value, caller identity.Caller)
+type redaction func(v reflect.Value, caller identity.Caller)
 
 // maskOf returns the mask of a type, and adds the permissions that its fields require.
 // It panics if such a field cannot be null.
-func maskOf(t reflect.Type, needs *[]identity.Permission) mask {
-	return masks{needs: needs, within: map[reflect.Type]bool{}}.of(t)
+func redactionOf(t reflect.Type, needs *[]identity.Permission) redaction {
+	return redactions{needs: needs, within: map[reflect.Type]bool{}}.of(t)
 }
 
-type masks struct {
+type redactions struct {
 	needs  *[]identity.Permission
 	within map[reflect.Type]bool // types being visited: a type may contain itself
 }
 
-func (m masks) of(t reflect.Type) mask {
+func (m redactions) of(t reflect.Type) redaction {
 	if t == nil || m.within[t] {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (m masks) of(t reflect.Type) mask {
 	return nil
 }
 
-func onElem(inner mask) mask {
+func onElem(inner redaction) redaction {
 	if inner == nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func onElem(inner mask) mask {
 	}
 }
 
-func onEach(inner mask) mask {
+func onEach(inner redaction) redaction {
 	if inner == nil {
 		return nil
 	}
@@ -73,8 +73,8 @@ func onEach(inner mask) mask {
 	}
 }
 
-func (m masks) ofStruct(t reflect.Type) mask {
-	var all []mask
+func (m redactions) ofStruct(t reflect.Type) redaction {
+	var all []redaction
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() && !f.Anonymous {
@@ -109,8 +109,8 @@ func (m masks) ofStruct(t reflect.Type) mask {
 
 // answerMask returns the mask of answers of the type, given as pointers, and the
 // distinct permissions that its fields require.
-func answerMask[Out any]() (apply func(ctx context.Context, answer *Out) error, needs []identity.Permission) {
-	m := maskOf(reflect.TypeFor[Out](), &needs)
+func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) error, needs []identity.Permission) {
+	m := redactionOf(reflect.TypeFor[Out](), &needs)
 	slices.Sort(needs)
 	needs = slices.Compact(needs)
 	return func(ctx context.Context, answer *Out) error {

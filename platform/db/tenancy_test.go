@@ -26,7 +26,7 @@ func setting(t *testing.T, ctx context.Context) string {
 	return byDriver
 }
 
-func TestReach(t *testing.T) {
+func TestTransactionOrganizations(t *testing.T) {
 	t.Parallel()
 	a, b := uuid.MustParse("00000000-0000-7000-8000-00000000000a"), uuid.MustParse("00000000-0000-7000-8000-00000000000b")
 	of := func(t *testing.T, organization uuid.UUID) context.Context {
@@ -35,7 +35,7 @@ func TestReach(t *testing.T) {
 	}
 	// in runs a transaction and returns fn's result.
 	in := func(ctx context.Context, d *db.DB, fn func(ctx context.Context) (string, error), options ...db.Option) (string, error) {
-		return db.Serializable(ctx, d, "reach", fn, options...)
+		return db.Serializable(ctx, d, "organizations", fn, options...)
 	}
 	just := func(t *testing.T) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) { return setting(t, ctx), nil }
@@ -59,7 +59,7 @@ func TestReach(t *testing.T) {
 				...db.Option) (string, error){
 				"serializable": db.Serializable[string], "snapshot": db.Snapshot[string], "read committed": db.ReadCommitted[string],
 			} {
-				got, err := run(c.ctx(t), d, "reach", just(t), c.options...)
+				got, err := run(c.ctx(t), d, "organizations", just(t), c.options...)
 				require.NoError(t, err, begin)
 				require.Equal(t, c.want, got, begin)
 			}
@@ -97,8 +97,8 @@ func TestReach(t *testing.T) {
 			"a write": func(ctx context.Context) error {
 				return db.Write(ctx, 1, "SELECT 1 WHERE current_setting('omni.organizations') <> ''")
 			},
-			"together": func(ctx context.Context) error {
-				return db.Together(ctx, func(ctx context.Context) error {
+			"a pipeline": func(ctx context.Context) error {
+				return db.Pipeline(ctx, func(ctx context.Context) error {
 					return db.Write(ctx, 1, "SELECT 1 WHERE current_setting('omni.organizations') <> ''")
 				})
 			},
@@ -141,17 +141,17 @@ func TestReach(t *testing.T) {
 	})
 }
 
-// TestReachTakesNoRoundTrip counts round trips to the server.
-func TestReachTakesNoRoundTrip(t *testing.T) {
+// TestOrganizationsTakeNoRoundTrip counts round trips to the server.
+func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
 	d := database.Open(t, dbtest.Through(proxy.URL), dbtest.WithMaxConns(1))
-	turns := func(ctx context.Context, reach ...uuid.UUID) int {
+	turns := func(ctx context.Context, admitted ...uuid.UUID) int {
 		t.Helper()
 		before := proxy.Turns()
-		_, err := db.Serializable(ctx, d, "reach", func(ctx context.Context) (int, error) {
-			if err := db.Admit(ctx, reach...); err != nil {
+		_, err := db.Serializable(ctx, d, "organizations", func(ctx context.Context) (int, error) {
+			if err := db.Admit(ctx, admitted...); err != nil {
 				return 0, err
 			}
 			n := 0

@@ -9,7 +9,7 @@ import (
 
 // ruleWords are the messages of rules, as a form can show them next to the field. %s is
 // the rule's parameter or the other field's name.
-var ruleWords = map[string]string{
+var ruleTexts = map[string]string{
 	"required":         "must be given",
 	"required_without": "must be given when %s is not",
 	"required_with":    "must be given together with %s",
@@ -31,12 +31,12 @@ var ruleWords = map[string]string{
 	"ltfield":          "must be less than %s",
 	"ltefield":         "must not be more than %s",
 	"email":            "must be an e-mail address",
-	"uuid":             wordsUUID,
+	"uuid":             uuidText,
 	"timezone":         "must be a time zone's name, such as America/New_York",
 	"text":             "must be one line of text that is not blank",
 	"alpha":            "must be letters only",
 	"alphanum":         "must be letters and digits only",
-	"numeric":          wordsNumber,
+	"numeric":          numberText,
 	"number":           "must be digits only",
 	"ascii":            "must be plain ASCII characters only",
 	"printascii":       "must be printable ASCII characters only",
@@ -53,7 +53,7 @@ var ruleWords = map[string]string{
 }
 
 // dateWords replace ruleWords for comparisons of dates and instants.
-var dateWords = map[string]string{
+var dateTexts = map[string]string{
 	"gtfield":  "must be after %s",
 	"gtefield": "must not be before %s",
 	"ltfield":  "must be before %s",
@@ -62,7 +62,7 @@ var dateWords = map[string]string{
 
 // sizeWords are the messages of rules that limit the length of a text, the number of
 // entries of a list, or a number.
-var sizeWords = map[string][3]string{
+var sizeTexts = map[string][3]string{
 	"min": {"must have at least %s characters", "must have at least %s entries", "must be at least %s"},
 	"gte": {"must have at least %s characters", "must have at least %s entries", "must be at least %s"},
 	"max": {"must have at most %s characters", "must have at most %s entries", "must be at most %s"},
@@ -72,22 +72,22 @@ var sizeWords = map[string][3]string{
 
 // words returns the code and the message for a violated rule. It never repeats the
 // value, which may be health data.
-func (r *rules) words(e validator.FieldError) (code, message string) {
+func (r *rules) text(e validator.FieldError) (code, message string) {
 	tag, parameter := e.Tag(), e.Param()
 	code = tag
 	if strings.HasPrefix(tag, "required") {
 		code = "required"
 	}
-	if sizes, ok := sizeWords[tag]; ok {
+	if sizes, ok := sizeTexts[tag]; ok {
 		return code, sized(sizes, e.Kind(), parameter)
 	}
-	text, ok := ruleWords[tag]
-	if date, isDate := dateWords[tag]; isDate && e.Type() == typeInstant {
+	text, ok := ruleTexts[tag]
+	if date, isDate := dateTexts[tag]; isDate && e.Type() == typeInstant {
 		text = date
 	}
 	switch {
 	case !ok:
-		return code, wordsOther
+		return code, otherText
 	case tag == "oneof":
 		parameter = strings.Join(strings.Fields(parameter), ", ")
 	case looksAtOthers(tag):

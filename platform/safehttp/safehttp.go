@@ -1,6 +1,6 @@
-// Package outbound sends HTTP requests to addresses that users have entered. It
+// Package safehttp sends HTTP requests to addresses that users have entered. It
 // prevents them from reaching private networks through this machine.
-package outbound
+package safehttp
 
 import (
 	"crypto/tls"

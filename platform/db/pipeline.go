@@ -11,36 +11,36 @@ import (
 )
 
 // Write executes a statement that must write the given number of rows in the
-// transaction of the context: at once or, inside [Together], in a pipeline. It bypasses
+// transaction of the context: at once or, inside [Pipeline], in a pipeline. It bypasses
 // gorm, so arguments are numbered ($1, $2, …), and arrays are single arguments (see
 // [UUIDs]). Errors: *[RowsError], [ErrNoTransaction], [ErrTransactionOver], and the
 // driver's.
 func Write(ctx context.Context, rows int, statement string, arguments ...any) error {
-	w := write{rows, statement, arguments}
-	if t, ok := ctx.Value(togetherKey{}).(*together); ok {
+	w := writeStatement{rows, statement, arguments}
+	if t, ok := ctx.Value(pipelineKey{}).(*pipeline); ok {
 		t.writes = append(t.writes, w)
 		return nil
 	}
-	return sendNowOrLast(ctx, []write{w})
+	return sendOrDefer(ctx, []writeStatement{w})
 }
 
-// Together sends all statements that fn passes to [Write] in one round trip after fn
-// has returned nil. They run in order up to the first that fails, whose error Together
+// Pipeline sends all statements that fn passes to [Write] in one round trip after fn
+// has returned nil. They run in order up to the first that fails, whose error Pipeline
 // returns. fn must therefore not read what it writes. If fn fails, nothing is sent.
-// Inside another Together it joins that one. In a unit of work with [WritingLast], all
+// Inside another Pipeline it joins that one. In a unit of work with [WritesWithCommit], all
 // statements wait for COMMIT.
-func Together(ctx context.Context, fn func(ctx context.Context) error) error {
-	if _, joined := ctx.Value(togetherKey{}).(*together); joined {
+func Pipeline(ctx context.Context, fn func(ctx context.Context) error) error {
+	if _, joined := ctx.Value(pipelineKey{}).(*pipeline); joined {
 		return fn(ctx)
 	}
-	var t together
-	if err := fn(context.WithValue(ctx, togetherKey{}, &t)); err != nil || len(t.writes) == 0 {
+	var t pipeline
+	if err := fn(context.WithValue(ctx, pipelineKey{}, &t)); err != nil || len(t.writes) == 0 {
 		return err
 	}
-	return sendNowOrLast(ctx, t.writes)
+	return sendOrDefer(ctx, t.writes)
 }
 
-// WritingLast sends all statements that the transaction passes to [Write] with its
+// WritesWithCommit sends all statements that the transaction passes to [Write] with its
 // COMMIT, in one round trip. It is for work that reads, decides and writes, in that
 // order, and does not read what it has written. Failures appear after the body has
 // returned, as errors of the runner, and the function must map them there. Joined work
@@ -49,8 +49,8 @@ func Together(ctx context.Context, fn func(ctx context.Context) error) error {
 // If a statement writes an unexpected number of rows, the *[RowsError] is returned
 // after COMMIT. It indicates a bug. Database constraints must prevent what must not be
 // committed.
-func WritingLast() Option {
-	return func(u *unit) { u.writesLast = true }
+func WritesWithCommit() Option {
+	return func(u *unit) { u.writesWithCommit = true }
 }
 
 // Query is a query with numbered arguments ($1, $2, …) and a function that reads its
@@ -73,27 +73,27 @@ func Read(ctx context.Context, q Query) error {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
-		reach, unsent := attemptIn(ctx).unsentReach()
+		first, unsent := attemptIn(ctx).unsentOrganizations()
 		if !unsent {
-			return q.read(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) }, tx.Logger.Trace)
+			return q.readRows(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) }, tx.Logger.Trace)
 		}
 		var batch pgx.Batch
-		batch.Queue(reach.statement, reach.arguments...)
+		batch.Queue(first.statement, first.arguments...)
 		batch.Queue(q.Statement, q.Arguments...)
 		began := time.Now()
 		results := c.SendBatch(ctx, &batch)
 		defer func() { _ = results.Close() }() // errors were returned by rows already
 		tag, err := results.Exec()
-		tx.Logger.Trace(ctx, began, func() (string, int64) { return reach.statement, tag.RowsAffected() }, err)
+		tx.Logger.Trace(ctx, began, func() (string, int64) { return first.statement, tag.RowsAffected() }, err)
 		if err != nil {
 			return err
 		}
-		return q.read(ctx, results.Query, tx.Logger.Trace)
+		return q.readRows(ctx, results.Query, tx.Logger.Trace)
 	})
 }
 
-// read reads the rows of the query.
-func (q Query) read(ctx context.Context, ask func() (pgx.Rows, error), trace tracing) error {
+// readRows reads the rows of the query.
+func (q Query) readRows(ctx context.Context, ask func() (pgx.Rows, error), trace traceFunc) error {
 	began := time.Now()
 	rows, err := ask()
 	if err != nil {
@@ -111,13 +111,13 @@ func (q Query) read(ctx context.Context, ask func() (pgx.Rows, error), trace tra
 	return err
 }
 
-// tracing is called for each statement; gorm's logger implements it as Trace.
-type tracing func(ctx context.Context, began time.Time, statement func() (sql string, rows int64), err error)
+// traceFunc is called for each statement; gorm's logger implements it as Trace.
+type traceFunc func(ctx context.Context, began time.Time, statement func() (sql string, rows int64), err error)
 
-// sendReach sends the transaction's reach to the database if it does not have it yet.
-func sendReach(ctx context.Context) error {
-	if first, unsent := attemptIn(ctx).unsentReach(); unsent {
-		return send(ctx, []write{first})
+// sendOrganizations sends the transaction's organizations to the database if it does not have them yet.
+func sendOrganizations(ctx context.Context) error {
+	if first, unsent := attemptIn(ctx).unsentOrganizations(); unsent {
+		return sendNow(ctx, []writeStatement{first})
 	}
 	return nil
 }
@@ -133,50 +133,50 @@ func (e *RowsError) Error() string {
 	return fmt.Sprintf("db: a statement wrote %d rows instead of %d: %s", e.Got, e.Want, e.Statement)
 }
 
-type togetherKey struct{}
+type pipelineKey struct{}
 
-// together collects statements. Like the transaction, it is used by one goroutine at a
+// pipeline collects statements. Like the transaction, it is used by one goroutine at a
 // time.
-type together struct{ writes []write }
+type pipeline struct{ writes []writeStatement }
 
-type write struct {
+type writeStatement struct {
 	rows      int
 	statement string
 	arguments []any
 }
 
-// sendNowOrLast executes statements, or defers them to COMMIT.
-func sendNowOrLast(ctx context.Context, writes []write) error {
-	if a := attemptIn(ctx); a != nil && a.unit.writesLast {
+// sendOrDefer executes statements, or defers them to COMMIT.
+func sendOrDefer(ctx context.Context, writes []writeStatement) error {
+	if a := attemptIn(ctx); a != nil && a.unit.writesWithCommit {
 		_, err := handle(ctx)
 		if err == nil {
-			a.last = append(a.last, writes...)
+			a.deferred = append(a.deferred, writes...)
 		}
 		return err
 	}
-	return send(ctx, writes)
+	return sendNow(ctx, writes)
 }
 
-// send executes statements in one round trip.
-func send(ctx context.Context, writes []write) error {
+// sendNow executes statements in one round trip.
+func sendNow(ctx context.Context, writes []writeStatement) error {
 	tx, err := handle(ctx)
 	if err != nil {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
-		_, err := pipeline(ctx, c, tx.Logger.Trace, writes)
+		_, err := sendBatch(ctx, c, tx.Logger.Trace, writes)
 		return err
 	})
 }
 
-// pipeline executes statements in one round trip, after sending the reach if necessary.
+// sendBatch executes statements in one round trip, after sending the organizations if necessary.
 // It returns the number of statements executed before the first failure.
-func pipeline(
-	ctx context.Context, c *pgx.Conn, trace tracing, writes []write,
-) (carriedOut int, failed error) {
-	if first, unsent := attemptIn(ctx).unsentReach(); unsent {
+func sendBatch(
+	ctx context.Context, c *pgx.Conn, trace traceFunc, writes []writeStatement,
+) (executed int, failed error) {
+	if first, unsent := attemptIn(ctx).unsentOrganizations(); unsent {
 		writes = slices.Insert(slices.Clone(writes), 0, first)
-		carriedOut--
+		executed--
 	}
 	var batch pgx.Batch
 	for _, w := range writes {
@@ -187,7 +187,7 @@ func pipeline(
 	var miscounted error
 	for _, w := range writes {
 		tag, err := results.Exec()
-		if w.rows != anyRows {
+		if w.rows != anyRowCount {
 			trace(ctx, began, func() (string, int64) { return w.statement, tag.RowsAffected() }, err)
 		}
 		began = time.Now()
@@ -195,19 +195,19 @@ func pipeline(
 			failed = err
 			break
 		}
-		carriedOut++
-		if got := tag.RowsAffected(); miscounted == nil && w.rows != anyRows && got != int64(w.rows) {
+		executed++
+		if got := tag.RowsAffected(); miscounted == nil && w.rows != anyRowCount && got != int64(w.rows) {
 			miscounted = &RowsError{Statement: w.statement, Want: int64(w.rows), Got: got}
 		}
 	}
 	if err := results.Close(); failed == nil {
 		failed = err
 	}
-	return carriedOut, cmp.Or(failed, miscounted)
+	return executed, cmp.Or(failed, miscounted)
 }
 
-// anyRows marks a statement without a row count, such as COMMIT.
-const anyRows = -1
+// anyRowCount marks a statement without a row count, such as COMMIT.
+const anyRowCount = -1
 
 // driver calls fn with the driver's connection, unless the transaction has ended: a
 // statement sent then would be committed by itself.

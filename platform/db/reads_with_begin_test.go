@@ -20,7 +20,7 @@ type ahead struct{ values []int64 }
 
 // first begins a transaction with a query of counters.
 func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
-	return db.ReadingFirst(organizations, func() db.Query {
+	return db.ReadsWithBegin(organizations, func() db.Query {
 		a.values = []int64{}
 		return db.Query{Statement: query, Row: func(scan func(targets ...any) error) error {
 			a.values = append(a.values, 0)
@@ -36,7 +36,7 @@ const waitsForLane = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit
 
 const firstTwo = "SELECT n FROM counters WHERE id <= 2 ORDER BY id"
 
-func TestReadingFirst(t *testing.T) {
+func TestReadsWithBegin(t *testing.T) {
 	t.Parallel()
 
 	t.Run("it needs no round trip for the first query, and the body has its rows", func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestReadingFirst(t *testing.T) {
 			_, err := db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) (none, error) {
 				require.Equal(t, []int64{0, 0}, a.values)
 				return none{}, put(ctx, 1, 0)
-			}, a.first(firstTwo), db.WritingLast(), db.Locking("unit_lane"))
+			}, a.first(firstTwo), db.WritesWithCommit(), db.Locking("unit_lane"))
 			require.NoError(t, err)
 			return proxy.Turns() - before
 		}
@@ -137,12 +137,12 @@ func TestReadingFirst(t *testing.T) {
 		c.idle(t)
 	})
 
-	t.Run("the transaction reaches the organizations of the query and of the caller", func(t *testing.T) {
+	t.Run("the transaction admits the organizations of the query and of the caller", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		ours, theirs := uuid.New(), uuid.New()
 		var a ahead
-		set, err := db.Serializable(identity.With(t.Context(), identity.System(ours)), c.DB, "reach", func(ctx context.Context) (string, error) {
+		set, err := db.Serializable(identity.With(t.Context(), identity.System(ours)), c.DB, "organizations", func(ctx context.Context) (string, error) {
 			require.NoError(t, db.Admit(ctx, theirs), "known already")
 			return setting(t, ctx), nil
 		}, a.first("SELECT array_length(current_setting('omni.organizations')::uuid[], 1)", theirs))

@@ -1,6 +1,6 @@
-// Package invoked determines how the program was started, so that messages can name commands as the
+// Package programname determines how the program was started, so that messages can name commands as the
 // user types them.
-package invoked
+package programname
 
 import (
 	"os"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// As returns a command as the person would type it: "go run . migrate up" if the program was
+// Command returns a command as the person would type it: "go run . migrate up" if the program was
 // started with go run, or "omnirapeutic migrate up" if it is installed under that name.
-func As(command string) string {
+func Command(command string) string {
 	executable, _ := os.Executable() // "" if unknown: then the argument is used
 	return strings.TrimSpace(name(os.Args[0], executable) + " " + command)
 }

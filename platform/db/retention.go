@@ -27,34 +27,34 @@ const removalSlice = 1000
 func RemoveOld(ctx context.Context, d *DB, r Removal) (total int64, err error) {
 	var from *time.Time // earlier rows are gone: skip their index entries
 	for {
-		slice, err := ReadCommitted(ctx, d, r.Operation, func(ctx context.Context) (removed, error) {
-			return r.slice(ctx, from, removalSlice)
+		result, err := ReadCommitted(ctx, d, r.Operation, func(ctx context.Context) (slice, error) {
+			return r.removeSlice(ctx, from, removalSlice)
 		}, AllOrganizations())
-		total += slice.Removed
-		if err != nil || slice.Seen < removalSlice {
+		total += result.Removed
+		if err != nil || result.Seen < removalSlice {
 			return total, err
 		}
-		from = slice.Last
+		from = result.Last
 	}
 }
 
-// removed is the result of a slice.
-type removed struct {
+// slice is the result of removing one slice.
+type slice struct {
 	Seen    int64
 	Removed int64
 	Last    *time.Time
 }
 
-// slice removes the first rows that are not older than from, up to the limit.
-func (r Removal) slice(ctx context.Context, from *time.Time, limit int) (removed, error) {
+// removeSlice removes the first rows that are not older than from, up to the limit.
+func (r Removal) removeSlice(ctx context.Context, from *time.Time, limit int) (slice, error) {
 	tx, err := Handle(ctx)
 	if err != nil {
-		return removed{}, err
+		return slice{}, err
 	}
-	var done removed
+	var result slice
 	statement, arguments := r.statement(from, limit)
-	err = tx.Raw(statement, arguments...).Scan(&done).Error
-	return done, err
+	err = tx.Raw(statement, arguments...).Scan(&result).Error
+	return result, err
 }
 
 // statement returns the SQL of a slice. The deletion compares the time again, in case another

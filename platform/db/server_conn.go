@@ -36,9 +36,9 @@ const serverSettings = `
 	             ('tcp_user_timeout', '15s'), ('client_connection_check_interval', '2s')) AS w (name, value)
 	JOIN pg_settings s ON s.name = w.name`
 
-// askToNotice asks the server to detect soon that this client is gone. A server or operating system
+// setKeepAlive asks the server to detect soon that this client is gone. A server or operating system
 // without these settings keeps its defaults.
-func askToNotice(ctx context.Context, c *pgx.Conn) error {
+func setKeepAlive(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, serverSettings)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
@@ -47,18 +47,18 @@ func askToNotice(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
-// line is a connection to the server with state that pgx does not track: whether a COMMIT is
+// serverConn is a connection to the server with state that pgx does not track: whether a COMMIT is
 // running, which must not be cancelled. If a COMMIT is cancelled while it waits for a synchronous
 // standby, PostgreSQL reports success with a warning.
-type line struct {
-	unanswered *unanswered
+type serverConn struct {
+	unanswered *unansweredCommits
 
 	server *pgconn.PgConn // nil until there is a connection
 
 	mu           sync.Mutex
 	committing   bool
 	unreplicated bool         // the server has warned, see isUnreplicated
-	left         bool         // the caller has stopped waiting for its COMMIT
+	abandoned    bool         // the caller has stopped waiting for its COMMIT
 	release      func() error // runs once the COMMIT is answered
 }
 
@@ -67,20 +67,22 @@ var errCommitting = errors.New("db: a COMMIT must not be cancelled")
 // errUnreplicated: this server has committed, but perhaps no standby has.
 var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could lose the commit")
 
-// lines is the key of a connection's line in its custom data.
-const lineKey = "omnirapeutic.line"
+// serverConnKey is the key of a serverConn in the custom data of its connection.
+const serverConnKey = "omnirapeutic.serverConn"
 
-// lineOf returns the line of a connection of the pool.
-func lineOf(c *pgx.Conn) *line { return c.PgConn().CustomData()[lineKey].(*line) }
+// serverConnOf returns the serverConn of a connection of the pool.
+func serverConnOf(c *pgx.Conn) *serverConn {
+	return c.PgConn().CustomData()[serverConnKey].(*serverConn)
+}
 
-// instrument makes a new connection report to a line.
-func (u *unanswered) instrument(c *pgx.ConnConfig) {
-	l := &line{unanswered: u}
-	c.DialFunc = l.dial
-	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { l.notice(n) }
+// instrument makes a new connection report to a serverConn.
+func (u *unansweredCommits) instrument(c *pgx.ConnConfig) {
+	s := &serverConn{unanswered: u}
+	c.DialFunc = s.dial
+	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.notice(n) }
 	c.BuildContextWatcherHandler = func(p *pgconn.PgConn) ctxwatch.Handler {
-		l.server = p
-		p.CustomData()[lineKey] = l
+		s.server = p
+		p.CustomData()[serverConnKey] = s
 		// A statement whose context ends is cancelled at the server, and the connection is kept;
 		// pgx's default destroys it.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: p, DeadlineDelay: time.Second}
@@ -89,10 +91,10 @@ func (u *unanswered) instrument(c *pgx.ConnConfig) {
 
 // dial opens the connection, and later further ones for cancel requests, which pgx also sends when
 // the connection breaks. It refuses to dial during a COMMIT.
-func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	l.mu.Lock()
-	committing := l.committing
-	l.mu.Unlock()
+func (s *serverConn) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	s.mu.Lock()
+	committing := s.committing
+	s.mu.Unlock()
 	if committing {
 		return nil, errCommitting
 	}
@@ -102,50 +104,50 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 // notice records the server's warning about a commit that may not have reached a standby. The
 // SQLSTATE is not specific and the text is translated, so it identifies the warning by the server
 // function that issues it.
-func (l *line) notice(n *pgconn.Notice) {
+func (s *serverConn) notice(n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.unreplicated = true
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unreplicated = true
 	}
 }
 
 // commit sends a COMMIT and waits for its answer until the context ends. Then it returns the
 // context's error, and the connection keeps waiting until the server answers. The COMMIT is never
 // cancelled.
-func (l *line) commit(ctx context.Context, send func() error) error {
-	l.mu.Lock()
-	l.committing, l.unreplicated = true, false
-	l.mu.Unlock()
+func (s *serverConn) commit(ctx context.Context, send func() error) error {
+	s.mu.Lock()
+	s.committing, s.unreplicated = true, false
+	s.mu.Unlock()
 	answered := make(chan error, 1)
-	go func() { answered <- l.answered(send()) }()
+	go func() { answered <- s.answered(send()) }()
 	select {
 	case err := <-answered:
 		return err
 	case <-ctx.Done():
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.committing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.committing {
 		return <-answered
 	}
-	l.left = true
-	l.unanswered.add(l)
+	s.abandoned = true
+	s.unanswered.add(s)
 	return ctx.Err()
 }
 
-// answered ends the COMMIT, and returns the connection to the pool if its caller has left.
-func (l *line) answered(err error) error {
-	l.mu.Lock()
-	if err == nil && l.unreplicated {
+// answered ends the COMMIT, and returns the connection to the pool if its caller has stopped waiting.
+func (s *serverConn) answered(err error) error {
+	s.mu.Lock()
+	if err == nil && s.unreplicated {
 		err = errUnreplicated
 	}
-	l.committing = false
-	release, left := l.release, l.left
-	l.release, l.left = nil, false
-	l.mu.Unlock()
-	if left {
-		l.unanswered.remove(l)
+	s.committing = false
+	release, abandoned := s.release, s.abandoned
+	s.release, s.abandoned = nil, false
+	s.mu.Unlock()
+	if abandoned {
+		s.unanswered.remove(s)
 	}
 	if release != nil {
 		_ = release() // returns the connection to the pool, which cannot fail
@@ -153,62 +155,62 @@ func (l *line) answered(err error) error {
 	return err
 }
 
-// giveBack calls release once no COMMIT is running on the connection.
-func (l *line) giveBack(release func() error) error {
-	l.mu.Lock()
-	if l.left {
-		defer l.mu.Unlock()
-		l.release = release
+// releaseWhenIdle calls release once no COMMIT is running on the connection.
+func (s *serverConn) releaseWhenIdle(release func() error) error {
+	s.mu.Lock()
+	if s.abandoned {
+		defer s.mu.Unlock()
+		s.release = release
 		return nil
 	}
-	l.mu.Unlock()
+	s.mu.Unlock()
 	return release()
 }
 
-// cut breaks the connection.
-func (l *line) cut() { _ = l.server.Conn().Close() } // the error does not matter
+// close breaks the connection.
+func (s *serverConn) close() { _ = s.server.Conn().Close() } // the error does not matter
 
-// unanswered are the connections with an unanswered COMMIT whose caller has left. Safe for
+// unansweredCommits are the connections with an unanswered COMMIT whose caller has stopped waiting. Safe for
 // concurrent use.
-type unanswered struct {
-	limit  int // maximum number of lines, so that others can still read
+type unansweredCommits struct {
+	limit  int // maximum number of connections, so that others can still read
 	health *health
 
 	mu     sync.Mutex
-	lines  map[*line]struct{}
+	conns  map[*serverConn]struct{}
 	closed bool
 }
 
-func (u *unanswered) add(l *line) {
+func (u *unansweredCommits) add(s *serverConn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.lines[l] = struct{}{}
-	u.health.unanswered(len(u.lines))
+	u.conns[s] = struct{}{}
+	u.health.unanswered(len(u.conns))
 	if u.closed {
-		l.cut()
+		s.close()
 	}
 }
 
-func (u *unanswered) remove(l *line) {
+func (u *unansweredCommits) remove(s *serverConn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.lines, l)
-	u.health.unanswered(len(u.lines))
+	delete(u.conns, s)
+	u.health.unanswered(len(u.conns))
 }
 
 // tooMany reports whether the limit for further writing connections is reached.
-func (u *unanswered) tooMany() bool {
+func (u *unansweredCommits) tooMany() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.lines) >= u.limit
+	return len(u.conns) >= u.limit
 }
 
 // close breaks these connections and prevents new ones.
-func (u *unanswered) close() {
+func (u *unansweredCommits) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
-	for l := range u.lines {
-		l.cut()
+	for s := range u.conns {
+		s.close()
 	}
 }

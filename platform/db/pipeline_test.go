@@ -22,7 +22,7 @@ func put(ctx context.Context, id int, n int64) error {
 // none is the result of bodies without a value.
 type none = struct{}
 
-func TestTogether(t *testing.T) {
+func TestPipeline(t *testing.T) {
 	t.Parallel()
 
 	t.Run("it sends fn's writes after fn has returned, in order", func(t *testing.T) {
@@ -30,9 +30,9 @@ func TestTogether(t *testing.T) {
 		logger, log := logtest.Recorder()
 		c := newCounters(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
-			err := db.Together(ctx, func(ctx context.Context) error {
+			err := db.Pipeline(ctx, func(ctx context.Context) error {
 				require.NoError(t, put(ctx, 1, 10))
-				require.NoError(t, db.Together(ctx, func(ctx context.Context) error { return put(ctx, 1, 20) }))
+				require.NoError(t, db.Pipeline(ctx, func(ctx context.Context) error { return put(ctx, 1, 20) }))
 				n, err := get(ctx, 1)
 				require.NoError(t, err)
 				require.Zero(t, n, "nothing has been sent")
@@ -63,7 +63,7 @@ func TestTogether(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
-			err := db.Together(ctx, func(ctx context.Context) error {
+			err := db.Pipeline(ctx, func(ctx context.Context) error {
 				require.NoError(t, put(ctx, 1, 10))
 				return context.Canceled
 			})
@@ -78,7 +78,7 @@ func TestTogether(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
-			err := db.Together(ctx, func(ctx context.Context) error {
+			err := db.Pipeline(ctx, func(ctx context.Context) error {
 				require.NoError(t, put(ctx, 1, 1))
 				require.NoError(t, put(ctx, 1, -1))
 				return db.Write(ctx, 1, "INSERT INTO counters VALUES ($1, 0)", 1)
@@ -95,7 +95,7 @@ func TestTogether(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "together", func(ctx context.Context) (none, error) {
-			return none{}, db.Together(ctx, func(ctx context.Context) error {
+			return none{}, db.Pipeline(ctx, func(ctx context.Context) error {
 				require.NoError(t, put(ctx, 1, 1))
 				return put(ctx, 4000, 1)
 			})
@@ -119,7 +119,7 @@ func TestTogether(t *testing.T) {
 			if !db.Again(ctx) {
 				require.NoError(t, c.overtake(ctx, 1))
 			}
-			return none{}, db.Together(ctx, func(ctx context.Context) error {
+			return none{}, db.Pipeline(ctx, func(ctx context.Context) error {
 				require.NoError(t, put(ctx, 2, 7))
 				require.NoError(t, put(ctx, 1, n+1))
 				return put(ctx, 3, 7)
@@ -142,7 +142,7 @@ func TestTogether(t *testing.T) {
 			if db.InDoubt(ctx) {
 				return noted(ctx, id)
 			}
-			return false, db.Together(ctx, func(ctx context.Context) error {
+			return false, db.Pipeline(ctx, func(ctx context.Context) error {
 				return db.Write(ctx, 1, "INSERT INTO operations VALUES ($1)", id)
 			})
 		}, db.RetryConstraint("operations_pkey"))
@@ -158,7 +158,7 @@ func TestTogether(t *testing.T) {
 			c, proxy := behindProxy(t, patient)
 			proxy.Break(place, "update", 1)
 			_, err := db.Serializable(t.Context(), c.DB, "broken", func(ctx context.Context) (none, error) {
-				return none{}, db.Together(ctx, func(ctx context.Context) error {
+				return none{}, db.Pipeline(ctx, func(ctx context.Context) error {
 					require.NoError(t, db.Write(ctx, 1, "INSERT INTO operations VALUES ($1)", uuid.New()))
 					return db.Write(ctx, 1, "UPDATE counters SET n = n + 1 WHERE id = $1", 1)
 				})

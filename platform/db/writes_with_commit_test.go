@@ -29,18 +29,18 @@ func (c *counters) last(ctx context.Context, name string, operation uuid.UUID, m
 			return 0, err
 		}
 		meanwhile(ctx)
-		return n, db.Together(ctx, func(ctx context.Context) error {
+		return n, db.Pipeline(ctx, func(ctx context.Context) error {
 			return errors.Join(
 				db.Write(ctx, 1, "UPDATE counters SET n = $1 WHERE id = $2", n+1, 1),
 				db.Write(ctx, 1, "INSERT INTO operations VALUES ($1)", operation),
 			)
 		})
-	}, db.WritingLast(), db.ProvenBy(there), db.RetryConstraint("operations_pkey"))
+	}, db.WritesWithCommit(), db.ProvenBy(there), db.RetryConstraint("operations_pkey"))
 }
 
 func quietly(context.Context) {}
 
-func TestWritingLast(t *testing.T) {
+func TestWritesWithCommit(t *testing.T) {
 	t.Parallel()
 
 	t.Run("it needs no round trip for writes", func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestWritingLast(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, n)
 			return none{}, context.Canceled
-		}, db.WritingLast())
+		}, db.WritesWithCommit())
 		require.ErrorIs(t, err, context.Canceled)
 		require.Zero(t, c.value(t, 1))
 		c.idle(t)
@@ -74,7 +74,7 @@ func TestWritingLast(t *testing.T) {
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "refused", func(ctx context.Context) (none, error) {
 			return none{}, errors.Join(put(ctx, 2, 1), put(ctx, 1, -1), db.Write(ctx, 1, "INSERT INTO counters VALUES ($1, 0)", 1))
-		}, db.WritingLast())
+		}, db.WritesWithCommit())
 		require.Equal(t, "counters_not_negative", db.ConstraintOf(err))
 		require.Zero(t, c.value(t, 2))
 		require.Equal(t, int64(1), c.operation(t, "refused").Refused)
@@ -138,13 +138,13 @@ func TestWritingLast(t *testing.T) {
 				return get(ctx, 1)
 			}, options...)
 		}
-		n, err := db.Serializable(t.Context(), c.DB, "at once", func(ctx context.Context) (int64, error) { return joined(ctx, db.WritingLast()) })
+		n, err := db.Serializable(t.Context(), c.DB, "at once", func(ctx context.Context) (int64, error) { return joined(ctx, db.WritesWithCommit()) })
 		require.NoError(t, err)
 		require.EqualValues(t, 7, n)
 		n, err = db.Serializable(t.Context(), c.DB, "last", func(ctx context.Context) (int64, error) {
 			n, err := joined(ctx)
 			return n, errors.Join(err, put(ctx, 1, 8))
-		}, db.WritingLast())
+		}, db.WritesWithCommit())
 		require.NoError(t, err)
 		require.EqualValues(t, 7, n)
 		require.EqualValues(t, 8, c.value(t, 1))
@@ -155,7 +155,7 @@ func TestWritingLast(t *testing.T) {
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "miscounted", func(ctx context.Context) (none, error) {
 			return none{}, errors.Join(put(ctx, 4000, 1), put(ctx, 1, 1))
-		}, db.WritingLast())
+		}, db.WritesWithCommit())
 		var rows *db.RowsError
 		require.ErrorAs(t, err, &rows)
 		require.Zero(t, rows.Got)
@@ -171,7 +171,7 @@ func TestWritingLast(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, tx.Exec("ROLLBACK").Error)
 			return none{}, put(ctx, 1, 1)
-		}, db.WritingLast())
+		}, db.WritesWithCommit())
 		require.ErrorIs(t, err, db.ErrTransactionOver)
 		require.Zero(t, c.value(t, 1))
 		c.idle(t)

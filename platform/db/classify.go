@@ -21,79 +21,79 @@ const (
 	commit phase = "commit" // the function returned nil; COMMIT may have been sent
 )
 
-// kind is the outcome of an attempt.
-type kind int
+// outcomeKind is the outcome of an attempt.
+type outcomeKind int
 
 const (
-	committed kind = iota
-	refused        // the error is returned to the caller
-	unable         // the database refuses this for every caller, see stateOf; do not retry
-	again          // serialization failure or deadlock: retry
-	lost           // the connection broke before COMMIT: retry a few times
-	ambiguous      // the connection broke or timed out at COMMIT: the outcome is unknown
+	committed      outcomeKind = iota
+	failed                     // the error is returned to the caller
+	unavailable                // the database refuses this for every caller, see stateOf; do not retry
+	retry                      // serialization failure or deadlock: retry
+	connectionLost             // the connection broke before COMMIT: retry a few times
+	ambiguous                  // the connection broke or timed out at COMMIT: the outcome is unknown
 )
 
-// verdict is the classification of an attempt.
-type verdict struct {
-	kind      kind
-	err       error
-	sqlState  string
-	phase     phase
-	taken     bool // a constraint of [RetryConstraint] was violated
-	ambiguous bool // the reply to a COMMIT was lost; unless the kind is committed, err says so
+// classification describes the outcome of an attempt.
+type classification struct {
+	kind               outcomeKind
+	err                error
+	sqlState           string
+	phase              phase
+	constraintViolated bool // a constraint of [RetryConstraint] was violated
+	commitAmbiguous    bool // the reply to a COMMIT was lost; unless the kind is committed, err says so
 }
 
-// judge classifies the attempt. The first database error, as the driver saw it, takes
+// classify classifies the attempt. The first database error, as the driver saw it, takes
 // precedence over the error that came back through gorm and the caller's code, which
 // may have wrapped or swallowed it.
-func (a *attempt) judge(ctx context.Context, err error) verdict {
+func (a *attempt) classify(ctx context.Context, err error) classification {
 	if err == nil {
-		return verdict{kind: committed}
+		return classification{kind: committed}
 	}
 	first, broken := a.firstError()
 	state := SQLState(first)
 	if state == "" {
 		state = SQLState(err)
 	}
-	v := verdict{kind: refused, err: keepCause(err, first), sqlState: state, phase: a.at}
+	v := classification{kind: failed, err: keepCause(err, first), sqlState: state, phase: a.at}
 	switch {
 	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing was sent
 	case a.at == commit && !a.unit.readOnly: // a read-only transaction is safe to repeat
-		v.kind = judgeCommit(err, state)
+		v.kind = classifyCommit(err, state)
 	case retryable(state), planOutdated(err, first):
-		v.kind = again
+		v.kind = retry
 	case a.retriesConstraint(err, first):
-		v.kind, v.taken = again, true
-	case refusesAll(state):
-		v.kind = unable
+		v.kind, v.constraintViolated = retry, true
+	case isUnavailable(state):
+		v.kind = unavailable
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
-	case a.at == begin || broken || connectionLost(state) || first == nil && errors.Is(err, driver.ErrBadConn):
+	case a.at == begin || broken || isConnectionLoss(state) || first == nil && errors.Is(err, driver.ErrBadConn):
 		// Before the body there is no transaction, so any network error is a lost
 		// connection. In the body, only the driver's errors count, because the body's
 		// errors may come from other networks.
-		v.kind = lost
+		v.kind = connectionLost
 	}
 	return v
 }
 
-func judgeCommit(err error, state string) kind {
+func classifyCommit(err error, state string) outcomeKind {
 	var server *pgconn.PgError
 	var rows *RowsError
 	switch {
 	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return refused // reported by the server: it has rolled back
+		return failed // reported by the server: it has rolled back
 	case errors.As(err, &rows):
-		return refused // committed, but with an unexpected row count: see [WritingLast]
-	case !errors.As(err, &server), server.SeverityUnlocalized != "ERROR", connectionLost(state),
+		return failed // committed, but with an unexpected row count: see [WritesWithCommit]
+	case !errors.As(err, &server), server.SeverityUnlocalized != "ERROR", isConnectionLoss(state),
 		state == pgerrcode.StatementCompletionUnknown:
 		return ambiguous
 	case retryable(state):
-		return again
-	case refusesAll(state):
-		return unable
+		return retry
+	case isUnavailable(state):
+		return unavailable
 	default:
-		return refused // the server reports that it has not committed, and why
+		return failed // the server reports that it has not committed, and why
 	}
 }
 
@@ -119,16 +119,16 @@ func (a *attempt) retriesConstraint(errs ...error) bool {
 	})
 }
 
-// refusesAll reports whether the SQLSTATE means that the server works and would refuse the same for
+// isUnavailable reports whether the SQLSTATE means that the server works and would refuse the same for
 // every caller, so that a retry is pointless for now.
-func refusesAll(sqlState string) bool {
+func isUnavailable(sqlState string) bool {
 	_, refuses := stateOf(sqlState)
 	return refuses
 }
 
-// connectionLost reports whether the SQLSTATE means that the connection or the server
+// isConnectionLoss reports whether the SQLSTATE means that the connection or the server
 // is gone.
-func connectionLost(state string) bool {
+func isConnectionLoss(state string) bool {
 	switch state {
 	case pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.CannotConnectNow, pgerrcode.TooManyConnections,
 		pgerrcode.IdleInTransactionSessionTimeout, transactionTimeout:
