@@ -308,5 +308,5 @@ func (s *Server) event(c echo.Context, name string) *logrus.Entry {
 	if caller, err := identity.From(ctx); err == nil {
 		fields["user_id"], fields["organization_id"] = caller.UserID, caller.OrganizationID
 	}
-	return s.logger.WithFields(fields)
+	return s.options.Logger.WithFields(fields)
 }

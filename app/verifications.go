@@ -81,7 +81,7 @@ func (a *App) verify(
 	}
 	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil, events)
 	if err == nil {
-		a.books.trailVerified(organization, kept)
+		a.ledgerMetrics.trailVerified(organization, kept)
 	}
 	return VerificationResult{
 		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
@@ -89,8 +89,8 @@ func (a *App) verify(
 	}, err
 }
 
-// checkBooks implements [verification.Check].
-func (a *App) checkBooks(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
+// checkLedger implements [verification.Check].
+func (a *App) checkLedger(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
 	return a.verify(ctx, organization, progress.Authorizations, progress.Events)
 }
 

@@ -24,11 +24,11 @@ const runMain = "OMNI_TEST_RUN_MAIN"
 // instance is the program in a separate process, which tests stop and kill. Its
 // practices and tokens are those of a clinic on the same database.
 type instance struct {
-	clinic      clinic
-	instruments string // URL of its metrics
-	name        string // of its database sessions
-	process     *exec.Cmd
-	out         *printed
+	clinic     clinic
+	metricsURL string // URL of its metrics
+	name       string // of its database sessions
+	process    *exec.Cmd
+	out        *printed
 }
 
 // launch starts the program on a database, with environment variables, and returns once
@@ -58,7 +58,7 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	p.out.await(t, "Stop with Ctrl-C")
 	p.clinic.url = regexp.MustCompile(`listens on (https?://\S+)`).FindStringSubmatch(p.out.all())[1]
 	if told := regexp.MustCompile(`profiles: (http://\S+)`).FindStringSubmatch(p.out.all()); told != nil {
-		p.instruments = told[1]
+		p.metricsURL = told[1]
 	}
 	return p
 }

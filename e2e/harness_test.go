@@ -163,7 +163,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 func (c *clinic) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	c.app.Instruments().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	c.app.MetricsHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	return w.Body.String()
 }

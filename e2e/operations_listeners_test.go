@@ -93,20 +93,20 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 			asked.get(t, path).refused(t, http.StatusNotFound, "route-not-found")
 		}
 	}
-	response, err := http.Get(serving.instruments + "/api/v1/patients")
+	response, err := http.Get(serving.metricsURL + "/api/v1/patients")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusNotFound, response.StatusCode, "nor is the API there")
 
 	none := c.launch(t, database.AppURL, "OMNI_METRICS_ADDR=none")
-	require.Empty(t, none.instruments)
+	require.Empty(t, none.metricsURL)
 	require.NotContains(t, none.out.all(), "profiles")
 }
 
 // metrics returns the metrics on the separate listener.
 func (p *instance) metrics(t testing.TB) string {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.instruments + "/metrics")
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.metricsURL + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)

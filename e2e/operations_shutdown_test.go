@@ -97,7 +97,7 @@ func TestServersTakeTurnsUnderLoad(t *testing.T) {
 // connection.
 func (p *instance) waiting(t testing.TB) int {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.instruments + "/metrics")
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.metricsURL + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {

@@ -154,7 +154,7 @@ func startChild(ctx context.Context, arguments, settings []string) (*child, erro
 	if err != nil {
 		return nil, err
 	}
-	output := &greeting{listens: make(chan string, 1)}
+	output := &addressFinder{listens: make(chan string, 1)}
 	command := exec.Command(self, arguments...) //nolint:gosec,noctx // this program; stopped in order, see stop
 	c := &child{command: command, ended: make(chan error, 1)}
 	c.command.Env = append(os.Environ(), settings...)
@@ -188,8 +188,8 @@ func (c *child) stop() error {
 	}
 }
 
-// greeting reads the server's address from its output.
-type greeting struct {
+// addressFinder reads the server's address from its output.
+type addressFinder struct {
 	text    []byte
 	found   bool // the address was found
 	listens chan string
@@ -198,7 +198,7 @@ type greeting struct {
 var listensLine = regexp.MustCompile(`(?m)^Omnirapeutic listens on (\S+)\n`)
 
 // Write searches the output for the address.
-func (g *greeting) Write(text []byte) (int, error) {
+func (g *addressFinder) Write(text []byte) (int, error) {
 	if g.found {
 		return len(text), nil
 	}

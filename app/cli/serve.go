@@ -72,7 +72,7 @@ func serve(ctx context.Context, p *app.Program, c config.Config, l *app.Listener
 			return fmt.Errorf("load the demo practice: %w", err)
 		}
 	}
-	if err := p.Greet(ctx, os.Stdout, l); err != nil {
+	if err := p.PrintBanner(ctx, os.Stdout, l); err != nil {
 		return err
 	}
 	return p.Serve(ctx, l)

@@ -153,7 +153,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
 	defer p.work(ctx)()
-	defer p.serveInstruments(l.metrics)()
+	defer p.serveMetrics(l.metrics)()
 
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(l.api) }()

@@ -7,18 +7,18 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// renamed are paths of the API specification that have since been renamed: a role is a
+// redirects are paths of the API specification that have since been redirects: a role is a
 // permission set, and breaking the glass creates an emergency access grant that is
 // reviewed. Clients written for the specification are redirected.
-var renamed = map[string]string{
+var redirects = map[string]string{
 	"/roles":                 "/permission-sets",
 	"/admin/break-the-glass": "/emergency-grants",
 }
 
-// mountRenamed answers with 308, which keeps method and body (RFC 9110, section
+// mountRedirects answers with 308, which keeps method and body (RFC 9110, section
 // 15.4.9). Authorization is checked at the target.
-func (s *Server) mountRenamed() {
-	for from, to := range renamed {
+func (s *Server) mountRedirects() {
+	for from, to := range redirects {
 		lead := func(c echo.Context) error {
 			target := *c.Request().URL
 			rest := strings.TrimPrefix(target.EscapedPath(), basePath+from)

@@ -21,10 +21,10 @@ const (
 // profileTimeout is the maximum time to create and send a profile.
 const profileTimeout = 5 * time.Minute
 
-// instruments serves metrics and profiles to operators, on a separate listener. It
+// metricsHandler serves metrics and profiles to operators, on a separate listener. It
 // requires no token, and a profile can occupy a processor for minutes, so it must never
 // be on the API's address.
-func instruments(registry *prometheus.Registry, logger logrus.FieldLogger) http.Handler {
+func metricsHandler(registry *prometheus.Registry, logger logrus.FieldLogger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errorLog(logger)}))
 	mux.HandleFunc("GET "+pathProfiles, pprof.Index)
@@ -38,15 +38,15 @@ func instruments(registry *prometheus.Registry, logger logrus.FieldLogger) http.
 	})
 }
 
-// serveInstruments serves on the listener until stop is called, after everything else
+// serveMetrics serves on the listener until stop is called, after everything else
 // has stopped, so that the shutdown can be observed.
-func (a *App) serveInstruments(l net.Listener) (stop func()) {
+func (a *App) serveMetrics(l net.Listener) (stop func()) {
 	if l == nil {
 		return func() {}
 	}
 	base, cut := context.WithCancel(context.Background())
 	server := &http.Server{
-		Handler: a.Instruments(), ReadHeaderTimeout: headerTimeout, WriteTimeout: profileTimeout, IdleTimeout: idleTimeout,
+		Handler: a.MetricsHandler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: profileTimeout, IdleTimeout: idleTimeout,
 		ReadTimeout:    profileTimeout, // an expired read deadline would look like a closed connection to a long profile
 		MaxHeaderBytes: maxHeader, ErrorLog: errorLog(a.logger), BaseContext: func(net.Listener) context.Context { return base },
 	}

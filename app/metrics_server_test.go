@@ -15,7 +15,7 @@ import (
 func TestInstruments(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
-	handler := instruments(s.registry, telemetry.NewLogger(s.log, "debug", "json"))
+	handler := metricsHandler(s.registry, telemetry.NewLogger(s.log, "debug", "json"))
 	ask := func(method, path string, headers ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
 		for i := 0; i < len(headers); i += 2 {

@@ -9,9 +9,9 @@ import (
 	"omnirapeutic/app/demo"
 )
 
-// greeting is the information for a person who has started the program. In JSON mode it is one
+// banner is the information for a person who has started the program. In JSON mode it is one
 // line.
-type greeting struct {
+type banner struct {
 	Event   string   `json:"event"`
 	Address string   `json:"address"`
 	Docs    string   `json:"docs,omitempty"`
@@ -20,43 +20,43 @@ type greeting struct {
 	SignIns []string `json:"demoSignIns,omitempty"`
 }
 
-// Greet prints the program's addresses and, with the demo practice, the accounts for signing in and
+// PrintBanner prints the program's addresses and, with the demo practice, the accounts for signing in and
 // some commands to try.
-func (p *Program) Greet(ctx context.Context, out io.Writer, l *Listeners) error {
+func (p *Program) PrintBanner(ctx context.Context, out io.Writer, l *Listeners) error {
 	emails, err := p.demoSignIns(ctx)
 	if err != nil {
 		return err
 	}
 	address := l.url()
-	g := greeting{Event: "greeting", Address: address, Data: p.Storage.Place, SignIns: emails}
+	b := banner{Event: "greeting", Address: address, Data: p.Storage.Place, SignIns: emails}
 	if p.config.HTTP.Docs {
-		g.Docs = address + pathDocs
+		b.Docs = address + pathDocs
 	}
 	if l.metrics != nil {
-		g.Metrics = "http://" + reachable(l.metrics.Addr())
+		b.Metrics = "http://" + reachable(l.metrics.Addr())
 	}
 	if p.config.Log.Format == "json" {
-		return json.NewEncoder(out).Encode(g)
+		return json.NewEncoder(out).Encode(b)
 	}
-	g.print(out)
+	b.print(out)
 	return nil
 }
 
-func (g greeting) print(out io.Writer) {
-	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", g.Address)
-	if g.Docs != "" {
-		fmt.Fprintf(out, "API documentation: %s\n", g.Docs)
+func (b banner) print(out io.Writer) {
+	fmt.Fprintf(out, "\nOmnirapeutic listens on %s\n", b.Address)
+	if b.Docs != "" {
+		fmt.Fprintf(out, "API documentation: %s\n", b.Docs)
 	}
-	if g.Metrics != "" {
-		fmt.Fprintf(out, "Metrics and profiles: %s\n", g.Metrics)
+	if b.Metrics != "" {
+		fmt.Fprintf(out, "Metrics and profiles: %s\n", b.Metrics)
 	}
-	fmt.Fprintf(out, "Data: %s\n", g.Data)
-	if len(g.SignIns) > 0 {
+	fmt.Fprintf(out, "Data: %s\n", b.Data)
+	if len(b.SignIns) > 0 {
 		fmt.Fprintf(out, "\nDemo practice. Sign in with the password %s as\n", demo.Password)
-		for _, email := range g.SignIns {
+		for _, email := range b.SignIns {
 			fmt.Fprintf(out, "  %s\n", email)
 		}
-		fmt.Fprintf(out, tryNext, g.Address, demo.Password)
+		fmt.Fprintf(out, tryNext, b.Address, demo.Password)
 	}
 	fmt.Fprint(out, "\nStop with Ctrl-C.\n")
 }

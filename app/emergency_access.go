@@ -12,35 +12,35 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// Glass looks up emergency access grants.
-type Glass interface {
+// EmergencyAccess looks up emergency access grants.
+type EmergencyAccess interface {
 	// Open returns the patient whose records the caller of the context may read under
 	// the grant. It returns [emergency.ErrNotOpen] if the grant is not valid.
 	Open(ctx context.Context, grant uuid.UUID) (patient uuid.UUID, err error)
 }
 
-// headerGlass names the emergency access grant of a request. Each request must send it,
+// headerEmergencyGrant names the emergency access grant of a request. Each request must send it,
 // so that no access under a grant is accidental.
-const headerGlass = "Break-Glass"
+const headerEmergencyGrant = "Break-Glass"
 
-// keyTried is the context key of the requested grant, for the audit trail. The grant
+// requestedGrant is the context key of the requested grant, for the audit trail. The grant
 // need not exist.
-const keyTried = "emergency-grant"
+const requestedGrant = "emergency-grant"
 
-// breakGlass makes a request that names an emergency access grant read under it. The
+// readUnderGrant makes a request that names an emergency access grant read under it. The
 // grant is checked for each request, so that its end takes effect at once.
-func (s *Server) breakGlass(r httpx.Route) echo.MiddlewareFunc {
+func (s *Server) readUnderGrant(r httpx.Route) echo.MiddlewareFunc {
 	reads := readsOnly(r)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			given := c.Request().Header.Values(headerGlass)
+			given := c.Request().Header.Values(headerEmergencyGrant)
 			if len(given) == 0 {
 				return next(c)
 			}
 			id, err := uuid.Parse(given[0])
 			known := err == nil && len(given) == 1
 			if known {
-				c.Set(keyTried, id)
+				c.Set(requestedGrant, id)
 			}
 			if !reads {
 				return emergency.ErrReadOnly
@@ -53,7 +53,7 @@ func (s *Server) breakGlass(r httpx.Route) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			patient, err := s.glass.Open(ctx, id)
+			patient, err := s.options.Emergency.Open(ctx, id)
 			if err != nil {
 				return err
 			}

@@ -25,9 +25,9 @@ type Trail interface {
 // denialTimeout limits the recording of a denial. The request may have ended already.
 const denialTimeout = 5 * time.Second
 
-// locate stores the client's address in the context, for inner handlers and the audit
+// storeAddress stores the client's address in the context, for inner handlers and the audit
 // trail; see addressBehind.
-func locate(next echo.HandlerFunc) echo.HandlerFunc {
+func storeAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.SetRequest(c.Request().WithContext(trail.WithAddress(c.Request().Context(), c.RealIP())))
 		return next(c)
@@ -60,7 +60,7 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 			return err
 		}
 		about := trail.By(caller)
-		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.clock()
+		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.options.Clock()
 		events := make([]trail.Event, 0, max(1, len(subjects)))
 		for _, each := range subjects {
 			e := about
@@ -70,7 +70,7 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 		if len(events) == 0 {
 			events = append(events, about)
 		}
-		return s.trail.Note(ctx, events)
+		return s.options.Trail.Note(ctx, events)
 	}
 }
 
@@ -97,7 +97,7 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 	e := trail.By(caller)
 	r := s.operations[c.Request().Method+" "+c.Path()]
 	details, _ := f.Details().(identity.Denial)
-	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.clock()
+	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.options.Clock()
 	if noun, verb, found := strings.Cut(string(details.Permission), ":"); found {
 		e.Action, e.SubjectType = noun+"."+verb, noun
 		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil && strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
@@ -106,10 +106,10 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 	}
 	// The requested grant of a denied request, only as an id: it may belong to another
 	// organization or not exist.
-	if tried, ok := c.Get(keyTried).(uuid.UUID); ok && (f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
-		e.SubjectType, e.SubjectID = keyTried, tried
+	if tried, ok := c.Get(requestedGrant).(uuid.UUID); ok && (f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
+		e.SubjectType, e.SubjectID = requestedGrant, tried
 	}
-	if noteErr := s.trail.Note(ctx, []trail.Event{e}); noteErr != nil {
+	if noteErr := s.options.Trail.Note(ctx, []trail.Event{e}); noteErr != nil {
 		s.event(c, "denial_not_recorded").WithField("error", cause(faultOf(noteErr), noteErr)).
 			Error("a denial could not be recorded in the audit trail")
 	}
