@@ -157,7 +157,7 @@ func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 			n := 0
 			return n, db.Read(ctx, db.Query{
 				Statement: "SELECT 1",
-				Row: func(scan func(...any) error) error { return scan(&n) },
+				Row:       func(scan func(...any) error) error { return scan(&n) },
 			})
 		}, db.Locking("unit_lane"))
 		require.NoError(t, err)
