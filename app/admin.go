@@ -9,33 +9,27 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
-)
-
-// Permissions for the operations on the program itself.
-const (
-	permissionMetrics identity.Permission = "admin:metrics"
-	permissionConfig  identity.Permission = "admin:config"
+	"omnirapeutic/platform/permission"
 )
 
 func (a *App) adminRoutes() []httpx.Route {
 	return append(a.verificationRoutes(), []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permissionMetrics,
+			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permission.AdminMetrics,
 			Name: "getRetryMetrics", Summary: "Get transaction retry counts",
 			Description: "Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and " +
 				"operations that used up all attempts.",
 			Endpoint: httpx.Handle(http.StatusOK, a.handleRetryMetrics),
 		},
 		{
-			Method: http.MethodPost, Path: "/admin/no-op", Permission: permissionMetrics, ReadOnly: true,
+			Method: http.MethodPost, Path: "/admin/no-op", Permission: permission.AdminMetrics, ReadOnly: true,
 			Name: "doNothing", Summary: "Measure request overhead",
 			Description: "Accepts and validates the request of a reserve, without further work. Use it to measure the cost of " +
 				"a request before it reaches the database.",
 			Endpoint: httpx.Handle(http.StatusOK, a.handleNoOp),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
+			Method: http.MethodGet, Path: "/admin/config", Permission: permission.AdminConfig,
 			Name: "getConfig", Summary: "Get the configuration with secrets hidden",
 			Description: "All effective settings with the source of each value: a default, the file or the environment. Also " +
 				"reports whether row level security applies to the program's database role.",

@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 // defaultVerifyWait is how long POST /admin/verify waits for the result. That is enough for the
@@ -29,7 +30,7 @@ const pathVerifications = "/admin/verifications"
 func (a *App) verificationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/admin/verify", Permission: authorization.PermissionVerify,
+			Method: http.MethodPost, Path: "/admin/verify", Permission: permission.AuthorizationVerify,
 			Name: "verifyBooks", Summary: "Verify the ledger and the audit trail",
 			Description: "Starts a verification in the background. It replays the ledger of every authorization of the organization " +
 				"and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit " +
@@ -41,13 +42,13 @@ func (a *App) verificationRoutes() []httpx.Route {
 			Endpoint: httpx.HandleStart(a.handleVerify),
 		},
 		{
-			Method: http.MethodGet, Path: pathVerifications, Permission: authorization.PermissionVerify,
+			Method: http.MethodGet, Path: pathVerifications, Permission: permission.AuthorizationVerify,
 			Name: "listVerifications", Summary: "List verifications",
 			Description: "The organization's verifications of the last 90 days, the newest first.",
 			Endpoint:    httpx.Handle(http.StatusOK, a.handleVerifications),
 		},
 		{
-			Method: http.MethodGet, Path: pathVerifications + "/:id", Permission: authorization.PermissionVerify,
+			Method: http.MethodGet, Path: pathVerifications + "/:id", Permission: permission.AuthorizationVerify,
 			Name: "getVerification", Summary: "Get a verification",
 			Description: "The state, the progress, and the result once the verification has finished.",
 			Refusals:    []*fault.Error{verification.ErrNotFound},
@@ -81,7 +82,7 @@ func (a *App) verify(
 	}
 	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil, events)
 	if err == nil {
-		a.books.trailVerified(organization, kept)
+		a.ledgerMetrics.trailVerified(organization, kept)
 	}
 	return VerificationResult{
 		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
@@ -89,8 +90,8 @@ func (a *App) verify(
 	}, err
 }
 
-// checkBooks implements [verification.Check].
-func (a *App) checkBooks(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
+// checkLedger implements [verification.Check].
+func (a *App) checkLedger(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
 	return a.verify(ctx, organization, progress.Authorizations, progress.Events)
 }
 

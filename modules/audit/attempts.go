@@ -9,12 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
-
-// PermissionAttempts is required for [Service.Attempts].
-const PermissionAttempts identity.Permission = "anonymous-attempt:read"
 
 // Attempts counts refused attempts of callers without an organization: from one network, within one
 // minute, with the same action and reason. The trail of an organization does not include them, so

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -19,7 +20,7 @@ const partTimeout = 30 * time.Second
 func (s *Service) Routes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/admin/audit-events", Permission: PermissionRead, Reads: "audit",
+			Method: http.MethodGet, Path: "/admin/audit-events", Permission: permission.AuditRead, Reads: "audit",
 			Name: "listAuditEvents", Summary: "Search the audit trail",
 			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as `authorization.`, " +
 				"matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; " +
@@ -27,14 +28,14 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport, Reads: "audit",
+			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: permission.AuditExport, Reads: "audit",
 			Name: "exportAuditEvents", Summary: "Export the audit trail",
 			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that " +
 				"ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.",
 			Endpoint: httpx.Download(partTimeout, s.handleExport),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: PermissionAttempts,
+			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: permission.AnonymousAttemptRead,
 			Name: "listAnonymousAttempts", Summary: "List refused attempts of unknown callers",
 			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown " +
 				"addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for " +

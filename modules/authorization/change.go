@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // Change is a change of an authorization's terms. Fields that are not given stay unchanged.
@@ -20,7 +21,7 @@ type Change struct {
 	Match       patch.Match // the versions that the change applies to
 	InsuranceID patch.Clearable[uuid.UUID]
 	AuthNumber  patch.Clearable[string]
-	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes a ledger entry
+	TotalUnits  patch.Field[int] // needs [permission.AuthorizationAdjust]; becomes a ledger entry
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
 	Status      patch.Field[Status]
@@ -42,7 +43,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		return View{}, err
 	}
 	if c.TotalUnits.Given {
-		if err := caller.RequireWhole(PermissionAdjust); err != nil {
+		if err := caller.RequireWhole(permission.AuthorizationAdjust); err != nil {
 			return View{}, err
 		}
 	}

@@ -11,11 +11,13 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) impactRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: owners.Scopes(),
+		Method: http.MethodPost, Path: "/authorizations/:id/impact",
+		Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 		ReadOnly: true, Reads: subject,
 		Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
 		Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/recent"
 )
 
 // Service implements the use cases of the directory. It is safe for concurrent use. Its methods
@@ -27,7 +27,7 @@ type Service struct {
 	calendar Calendar // nil: the program has no appointments
 	clock    func() time.Time
 	newID    func() uuid.UUID
-	zones    recent.Of[*time.Location]
+	zones    cache.PerOrganization[*time.Location]
 }
 
 // Access controls access to organizations.

@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // Organization is a practice. All other records belong to one.
@@ -129,13 +130,13 @@ func (s *Service) OrganizationsNamed(ctx context.Context, name string) ([]Organi
 }
 
 // Organization returns the caller's organization, or any if the caller holds
-// [PermissionOrganizationReadAll]. The error is [ErrOrganizationNotFound].
+// [permission.OrganizationReadAll]. The error is [ErrOrganizationNotFound].
 func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Organization{}, err
 	}
-	if id != caller.OrganizationID && caller.RequireWhole(PermissionOrganizationReadAll) != nil {
+	if id != caller.OrganizationID && caller.RequireWhole(permission.OrganizationReadAll) != nil {
 		return Organization{}, ErrOrganizationNotFound
 	}
 	return db.Snapshot(ctx, s.database, "organization.get", func(ctx context.Context) (Organization, error) {
@@ -144,14 +145,14 @@ func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization,
 }
 
 // Organizations lists the caller's organization, or all if the caller holds
-// [PermissionOrganizationReadAll].
+// [permission.OrganizationReadAll].
 func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
 	}
 	only := caller.OrganizationID
-	if caller.RequireWhole(PermissionOrganizationReadAll) == nil {
+	if caller.RequireWhole(permission.OrganizationReadAll) == nil {
 		only = uuid.Nil
 	}
 	return db.Snapshot(ctx, s.database, "organization.list", func(ctx context.Context) ([]Organization, error) {
@@ -212,7 +213,7 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
-		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Forget(c.ID) })
+		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Invalidate(c.ID) })
 	}, options...)
 }
 

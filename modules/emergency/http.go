@@ -10,13 +10,14 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/emergency-grants", Permission: PermissionTake,
+			Method: http.MethodPost, Path: "/emergency-grants", Permission: permission.EmergencyTake,
 			Name: "takeEmergencyGrant", Summary: "Break the glass",
 			Description: "Lets the caller immediately read the records of one patient outside their record scope, for a limited time and " +
 				"without approval. Send the grant's id as `Break-Glass` with each request that reads under it. It adds that " +
@@ -25,26 +26,29 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleTake),
 		},
 		{
-			Method: http.MethodGet, Path: "/emergency-grants", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/emergency-grants",
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
 				"still need a review.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/emergency-grants/:id", Permission: PermissionRead, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/emergency-grants/:id",
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
 			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke", Permission: PermissionRevoke, Limited: owners.Scopes(),
+			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke",
+			Permission: permission.EmergencyRevoke, RecordScopes: owners.Scopes(),
 			Name: "revokeEmergencyGrant", Summary: "Revoke an emergency grant",
 			Description: "Ends a grant early, from the next request on. Users can end their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOver}, Endpoint: httpx.Handle(http.StatusOK, s.handleRevoke),
 		},
 		{
-			Method: http.MethodPost, Path: "/emergency-grants/:id/review", Permission: PermissionReview,
+			Method: http.MethodPost, Path: "/emergency-grants/:id/review", Permission: permission.EmergencyReview,
 			Name: "reviewEmergencyGrant", Summary: "Review an emergency grant",
 			Description: "Stores, once and after the grant's end, whether it was justified. Users cannot review their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOwnReview, ErrStillOpen, ErrReviewed}, Endpoint: httpx.Handle(http.StatusOK, s.handleReview),

@@ -23,7 +23,8 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbound"
+	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Limits of one attempt at a delivery.
@@ -133,7 +134,7 @@ func (s *Service) readFor(ctx context.Context, w dueWebhook) ([]identity.Permiss
 		return nil, err
 	}
 	answers, err := s.callers.Presently(ctx, w.OrganizationID, *by)
-	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(PermissionWebhooks).Has(identity.Organization) {
+	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(permission.WebhookManage).Has(identity.Organization) {
 		return nil, nil
 	}
 	return readable(answers), err
@@ -233,8 +234,8 @@ func reason(err error, timeout time.Duration) string {
 		return answered.Error()
 	case errors.Is(err, errSecret):
 		return errSecret.Error()
-	case errors.Is(err, outbound.ErrNotPublic):
-		return outbound.ErrNotPublic.Error()
+	case errors.Is(err, safehttp.ErrNotPublic):
+		return safehttp.ErrNotPublic.Error()
 	case errors.As(err, &name):
 		return "the name of the receiver could not be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -26,11 +26,6 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// PermissionWebhooks is required to manage webhooks. Its holder decides where events are sent,
-// but only events that they may read: see [Service.CreateWebhook]. It suffices to deactivate and
-// delete any webhook; other changes also require the permissions of the webhook's types.
-const PermissionWebhooks identity.Permission = "webhook:manage"
-
 // Event is one event of an organization's stream.
 type Event struct {
 	OrganizationID uuid.UUID           `json:"-"`

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // Routes returns the operations of this module's API.
@@ -19,7 +20,7 @@ func (s *Service) Routes() []httpx.Route {
 	var all []httpx.Route
 	add := func(name, method, path string, endpoint httpx.Endpoint, summary, description string, refusals ...*fault.Error) {
 		all = append(all, httpx.Route{
-			Name: name, Method: method, Path: path, Permission: PermissionWebhooks, Endpoint: endpoint,
+			Name: name, Method: method, Path: path, Permission: permission.WebhookManage, Endpoint: endpoint,
 			Summary: summary, Description: description, Refusals: refusals,
 		})
 	}

@@ -15,8 +15,8 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Callers provides the users of organizations.
@@ -109,7 +109,7 @@ func New(d Dependencies) *Service {
 	}
 	return &Service{
 		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
-		retention: d.Retention, open: d.AnyAddress, limits: d.Limits, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
+		retention: d.Retention, open: d.AnyAddress, limits: d.Limits, tuning: t, client: safehttp.NewClient(attemptTimeout, d.AnyAddress),
 		secrets: encryption.New("secrets of webhooks", d.Secrets...),
 		tests:   testSlots{total: sharesOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
 		outbox:  make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),

@@ -173,7 +173,7 @@ func (b *builder) parameters(o Operation) []Object {
 			{"schema", Object{{"type", "string"}, {"maxLength", 255}, {"pattern", `^[\x20-\x7e]*$`}}},
 		})
 	}
-	if o.Limited != 0 && (o.Method == http.MethodGet || o.ReadOnly) {
+	if o.RecordScopes != 0 && (o.Method == http.MethodGet || o.ReadOnly) {
 		all = append(all, Object{
 			{"name", "Break-Glass"},
 			{"in", "header"},
