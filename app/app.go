@@ -93,6 +93,7 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(d.Database.Metrics())
 	ledgerChecks := newLedgerMetrics(registry)
+	d.Database = d.Database.WithLinks(rbac.Links())
 
 	secrets := d.Config.KeySecrets()
 	a := &App{

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,8 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +52,11 @@ func TestContract(t *testing.T) {
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
+		Exempt: []string{
+			"omnirapeutic/modules/rbac", "omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
+			"omnirapeutic/modules/directory", "omnirapeutic/modules/audit", "omnirapeutic/modules/events",
+			"omnirapeutic/modules/emergency",
+		},
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
@@ -109,7 +113,8 @@ func TestContract(t *testing.T) {
 		published = append(published, kind.Name)
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
-	want := document.Build()
+	want, err := document.Build()
+	require.NoError(t, err)
 	if *update {
 		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
 	}
@@ -125,21 +130,32 @@ func TestContract(t *testing.T) {
 	requireValid(t, want)
 }
 
-// requireValid checks the document against the OpenAPI specification.
+// requireValid checks the document against the schema of OpenAPI 3.1, and each schema in
+// it against JSON Schema.
 func requireValid(t *testing.T, document []byte) {
 	t.Helper()
-	parsed, err := libopenapi.NewDocument(document)
+	specification, err := os.ReadFile(filepath.Join("testdata", "openapi-3.1-schema.json"))
 	require.NoError(t, err)
-	v, errs := validator.NewValidator(parsed)
-	require.Empty(t, errs)
-	ok, problems := v.ValidateDocument()
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Message, p.Reason)
-		for _, e := range p.SchemaValidationErrors {
-			t.Errorf("  %s %s", e.Reason, e.KeywordLocation)
-		}
+	compiler := jsonschema.NewCompiler()
+	add := func(name string, text []byte) any {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		require.NoError(t, err)
+		require.NoError(t, compiler.AddResource(name, value))
+		return value
 	}
-	require.True(t, ok)
+	add("specification", specification)
+	value := add("document", document)
+	schema, err := compiler.Compile("specification")
+	require.NoError(t, err)
+	require.NoError(t, schema.Validate(value))
+	var shape struct {
+		Components struct{ Schemas map[string]any }
+	}
+	require.NoError(t, json.Unmarshal(document, &shape))
+	for name := range shape.Components.Schemas {
+		_, err := compiler.Compile("document#/components/schemas/" + name)
+		require.NoError(t, err)
+	}
 }
 
 // contract is the published contract, with which all tests compare answers.

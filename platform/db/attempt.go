@@ -18,6 +18,7 @@ type attempt struct {
 	number  int             // 1 for the first
 	inDoubt bool            // see [InDoubt]
 	at      phase           // phase reached so far
+	links   Links           // see [DB.WithLinks]
 	caller  context.Context // the caller's context; ends no later than that of the transaction
 
 	connection *sql.Conn        // connection of the transaction

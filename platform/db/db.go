@@ -43,7 +43,8 @@ type DB struct {
 	observers observers
 	// unanswered are the connections whose COMMIT the server has not yet answered.
 	unanswered *unansweredCommits
-	renewed    atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
+	renewed    *atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
+	links      Links         // see [DB.WithLinks]
 }
 
 // execModes are the supported ways of sending statements. The simple protocol is
@@ -82,7 +83,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
-		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: unanswered,
+		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)

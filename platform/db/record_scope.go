@@ -10,14 +10,34 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// RecordScope is the record scope of an operation: the records that the caller may read or
-// change. It follows from the scope of the acting permission and from the caller's
-// links in the database. Only this type converts it to SQL. Stores apply it to lists
-// and single reads alike, so that both show the same records.
+// RecordScope is the set of records that the caller may read or change in an operation. It follows
+// from the scope of the acting permission and from the caller's [Links] in the database. Only this
+// type converts it to SQL. Stores apply it to lists and single reads alike, so that both show the
+// same records.
 //
-// The query itself looks up the caller's links, so they are consistent with the rest of
-// its snapshot. A caller without links has access to no records.
-type RecordScope struct{ caller identity.Caller }
+// The query itself looks up the caller's links, so they are consistent with the rest of its
+// snapshot. A caller without links has access to no records.
+type RecordScope struct {
+	caller identity.Caller
+	links  Links
+}
+
+// Links are the queries that link a caller to people. Each selects one column of ids and uses the
+// named arguments @scope_organization and @scope_user. An empty query means that there are no such
+// links.
+type Links struct {
+	Practitioner string // the user's own practitioner: at most one id
+	Caseload     string // patients assigned to that practitioner
+	Children     string // patients of whom the user is a guardian, or who are the user
+}
+
+// WithLinks returns a DB on the same connections whose transactions look up the callers' links with
+// these queries. Without it, only callers with access to the whole organization see records.
+func (d *DB) WithLinks(l Links) *DB {
+	linked := *d
+	linked.links = l
+	return &linked
+}
 
 // Owners describe how rows of a table are linked to people: conditions with %s in place
 // of a subquery of ids, such as "insurances.patient_id IN (%s)". An empty condition
@@ -42,11 +62,15 @@ func (o Owners) Scopes() (scopes identity.Scope) {
 	return scopes
 }
 
-// RecordScopeOf returns the record scope of the caller in the context. It returns
-// [identity.ErrUnauthenticated] if there is no caller.
+// RecordScopeOf returns the record scope of the caller in the context, with the links of the
+// transaction there. It returns [identity.ErrUnauthenticated] if there is no caller.
 func RecordScopeOf(ctx context.Context) (RecordScope, error) {
 	caller, err := identity.From(ctx)
-	return RecordScope{caller}, err
+	scope := RecordScope{caller: caller}
+	if a := attemptIn(ctx); a != nil {
+		scope.links = a.links
+	}
+	return scope, err
 }
 
 // WholeOrganization reports whether the record scope is the whole organization. Queries then need no
@@ -54,16 +78,6 @@ func RecordScopeOf(ctx context.Context) (RecordScope, error) {
 func (s RecordScope) WholeOrganization() bool {
 	return s.caller.RecordScope().Has(identity.Organization)
 }
-
-// Subqueries of the ids in the record scope. Indexes: users_pkey, caseloads_pkey, guardians_pkey.
-const (
-	ownPractitionerSQL = `SELECT scope_user.practitioner_id FROM users scope_user
-		WHERE scope_user.organization_id = @scope_organization AND scope_user.id = @scope_user`
-	caseloadSQL = `SELECT scope_load.patient_id FROM caseloads scope_load
-		WHERE scope_load.organization_id = @scope_organization AND scope_load.practitioner_id = (` + ownPractitionerSQL + `)`
-	childrenSQL = `SELECT scope_child.patient_id FROM guardians scope_child
-		WHERE scope_child.organization_id = @scope_organization AND scope_child.user_id = @scope_user`
-)
 
 // never matches no row. A single word would be a column name to gorm.
 const never = "(1 = 0)"
@@ -75,29 +89,29 @@ func (s RecordScope) Condition(of Owners) string {
 		return "TRUE"
 	}
 	held := s.caller.RecordScope()
-	var patients, any []string
-	if held.Has(identity.Caseload) {
-		patients = append(patients, caseloadSQL)
+	var patients, conditions []string
+	if held.Has(identity.Caseload) && s.links.Caseload != "" {
+		patients = append(patients, s.links.Caseload)
 	}
-	if held.Has(identity.Child) {
-		patients = append(patients, childrenSQL)
+	if held.Has(identity.Child) && s.links.Children != "" {
+		patients = append(patients, s.links.Children)
 	}
 	if held != 0 && s.caller.GrantPatientID != nil {
 		patients = append(patients, "SELECT CAST(@scope_grant AS uuid)")
 	}
 	if of.Patient != "" && len(patients) > 0 {
-		any = append(any, strings.ReplaceAll(of.Patient, "%s", strings.Join(patients, " UNION ALL ")))
+		conditions = append(conditions, strings.ReplaceAll(of.Patient, "%s", strings.Join(patients, " UNION ALL ")))
 	}
-	if of.Practitioner != "" && held.Has(identity.Self) {
-		any = append(any, strings.ReplaceAll(of.Practitioner, "%s", ownPractitionerSQL))
+	if of.Practitioner != "" && s.links.Practitioner != "" && held.Has(identity.Self) {
+		conditions = append(conditions, strings.ReplaceAll(of.Practitioner, "%s", s.links.Practitioner))
 	}
 	if of.User != "" && held.Has(identity.Self) {
-		any = append(any, strings.ReplaceAll(of.User, "%s", "@scope_user"))
+		conditions = append(conditions, strings.ReplaceAll(of.User, "%s", "@scope_user"))
 	}
-	if len(any) == 0 {
+	if len(conditions) == 0 {
 		return never
 	}
-	return "(" + strings.Join(any, " OR ") + ")"
+	return "(" + strings.Join(conditions, " OR ") + ")"
 }
 
 // Arguments returns the named arguments of [RecordScope.Condition].
@@ -152,9 +166,11 @@ func (s RecordScope) Visible(ctx context.Context, patients, practitioners []uuid
 		Patient bool
 	}
 	err = tx.Raw(`
-		SELECT k.id, TRUE AS patient FROM unnest(CAST(@scope_patients AS uuid[])) AS k (id) WHERE `+s.Condition(Owners{Patient: "k.id IN (%s)"})+`
+		SELECT k.id, TRUE AS patient FROM unnest(CAST(@scope_patients AS uuid[])) AS k (id)
+		WHERE `+s.Condition(Owners{Patient: "k.id IN (%s)"})+`
 		UNION ALL
-		SELECT k.id, FALSE FROM unnest(CAST(@scope_practitioners AS uuid[])) AS k (id) WHERE `+s.Condition(Owners{Practitioner: "k.id = (%s)"}),
+		SELECT k.id, FALSE FROM unnest(CAST(@scope_practitioners AS uuid[])) AS k (id)
+		WHERE `+s.Condition(Owners{Practitioner: "k.id = (%s)"}),
 		arguments).Scan(&rows).Error
 	for _, row := range rows {
 		if row.Patient {

@@ -163,7 +163,9 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // caller's: database/sql rolls back with the context of BEGIN, and a cancelled context
 // destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
-	a := &attempt{unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, tenancy: tenancyOf(ctx, u)}
+	a := &attempt{
+		unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
+	}
 	if !d.locks {
 		a.unit.locks = nil
 	}

@@ -156,8 +156,8 @@ func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 			}
 			n := 0
 			return n, db.Read(ctx, db.Query{
-				Statement: "SELECT count(*) FROM patients WHERE organization_id = $1", Arguments: []any{uuid.Nil},
-				Row: func(scan func(...any) error) error { return scan(&n) },
+				Statement: "SELECT 1",
+				Row:       func(scan func(...any) error) error { return scan(&n) },
 			})
 		}, db.Locking("unit_lane"))
 		require.NoError(t, err)
