@@ -81,7 +81,7 @@ type App struct {
 	registry      *prometheus.Registry
 	server        *Server
 	routes        []httpx.Route
-	eventPoll time.Duration
+	eventPoll     time.Duration
 	// verifyWait is how long a request waits for its verification.
 	verifyWait time.Duration
 }

@@ -83,7 +83,7 @@ type clinic struct {
 	combines bool          // combine operations on units; default from OMNI_TEST_COMBINE or the settings
 	tuning   events.Tuning
 	poll     time.Duration // interval of relaying without a signal; 0: one second
-	hashes   bool // hash passwords at full cost, and delay refusals as in production
+	hashes   bool          // hash passwords at full cost, and delay refusals as in production
 	own      practice
 	other    practice
 }
