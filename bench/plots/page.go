@@ -1,27 +1,30 @@
-package loadtest
+// Package plots draws the results of load tests: a page for one result, and curves of several.
+package plots
 
 import (
 	_ "embed"
 	"html/template"
 	"io"
 	"strings"
+
+	"omnirapeutic/bench/loadtest"
 )
 
-//go:embed report.html.tmpl
-var reportText string
+//go:embed page.html.tmpl
+var pageText string
 
-var report = template.Must(template.New("report").Funcs(template.FuncMap{
-	"n":       thousands,
-	"d":       decimal,
-	"gib":     gibibytes,
-	"mb":      func(bytes int64) string { return decimal(megabytes(bytes)) },
-	"ordered": attemptsInOrder,
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"n":       loadtest.Thousands,
+	"d":       loadtest.Decimal,
+	"gib":     loadtest.Gibibytes,
+	"mb":      func(bytes int64) string { return loadtest.Decimal(loadtest.Megabytes(bytes)) },
+	"ordered": loadtest.AttemptsInOrder,
 	"title":   func(s string) string { return strings.ToUpper(s[:1]) + strings.ReplaceAll(s[1:], "-", " ") },
-}).Parse(reportText))
+}).Parse(pageText))
 
 // page is the data of the template.
 type page struct {
-	Result
+	loadtest.Result
 	Load     string
 	Verdict  string
 	Figures  string
@@ -32,21 +35,21 @@ type page struct {
 }
 
 // Show formats a value of a target with its unit.
-func (p page) Show(t Target, value float64) string { return t.show(value) }
+func (p page) Show(t loadtest.Target, value float64) string { return t.Show(value) }
 
-// WriteHTML writes the result as a self-contained HTML page with embedded styles and
-// plots, without scripts.
-func (r Result) WriteHTML(w io.Writer) error {
-	charts, err := r.charts()
+// WritePage writes the result of a load test as a self-contained HTML page with embedded styles
+// and plots, without scripts.
+func WritePage(w io.Writer, r loadtest.Result) error {
+	charts, err := run{r}.charts()
 	if err != nil {
 		return err
 	}
 	shown := page{
 		Result:   r,
-		Load:     r.load(),
-		Verdict:  r.Integrity.sentence(),
-		Figures:  r.Integrity.figures(),
-		Verified: r.Integrity.Verify.sentence(),
+		Load:     r.Load(),
+		Verdict:  r.Integrity.Sentence(),
+		Figures:  r.Integrity.Figures(),
+		Verified: r.Integrity.Verify.Sentence(),
 		Passed:   r.Passed(),
 		Charts:   charts,
 	}
@@ -55,5 +58,5 @@ func (r Result) WriteHTML(w io.Writer) error {
 			shown.Missed++
 		}
 	}
-	return report.Execute(w, shown)
+	return pageTemplate.Execute(w, shown)
 }
