@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -43,7 +44,8 @@ func description(goName, publicName, comment string) (string, error) {
 
 // checks collects what is wrong with the descriptions of a document.
 type checks struct {
-	exempt   []string // package paths
+	exempt   []string          // package paths
+	members  map[string]string // descriptions of members without a comment
 	found    map[string]bool
 	unstated map[string]string // members without a description, by the place that is reported
 }
@@ -69,6 +71,7 @@ func (c *checks) ofType(t reflect.Type, comment string) string {
 // ofField returns the description of a property or a parameter.
 func (c *checks) ofField(f field, comment string) string {
 	place := fmt.Sprintf("%s.%s", f.owner, f.field.Name)
+	comment = cmp.Or(comment, c.members[f.name])
 	if comment == "" {
 		if c.applyTo(f.owner) {
 			c.unstated[place] = f.name
