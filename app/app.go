@@ -44,6 +44,9 @@ type Dependencies struct {
 	// Events are the timings of live events. The zero value has the defaults; tests
 	// change them.
 	Events events.Tuning
+	// EventPoll is the interval of the relay and the webhooks without a signal. Zero means one
+	// second. Tests shorten it.
+	EventPoll time.Duration
 	// VerifyWait is how long a request waits for its verification before the answer is 202. Zero
 	// means two seconds.
 	VerifyWait time.Duration
@@ -78,6 +81,7 @@ type App struct {
 	registry      *prometheus.Registry
 	server        *Server
 	routes        []httpx.Route
+	eventPoll     time.Duration
 	// verifyWait is how long a request waits for its verification.
 	verifyWait time.Duration
 }
@@ -94,6 +98,7 @@ func New(d Dependencies) (*App, error) {
 	secrets := d.Config.KeySecrets()
 	a := &App{
 		ledgerMetrics: ledgerChecks, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
+		eventPoll:  cmp.Or(d.EventPoll, time.Second),
 		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
 	}
 	var spool *audit.Spool
@@ -153,7 +158,7 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
-	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
 		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),

@@ -151,20 +151,23 @@ func faultOfEcho(h *echo.HTTPError) *fault.Error {
 	return errInternal.Because(h)
 }
 
-// Problem is a problem document (RFC 9457). The members of a fault's details are added
-// to these.
+// Problem is the document that describes an error (RFC 9457). The details of a fault are
+// further members.
 type Problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Instance  string `json:"instance"`
-	Code      string `json:"code"`
+	Type string `json:"type"` // A URN that ends with the code.
+	// The text that all errors of this code share.
+	Title  string `json:"title"`
+	Status int    `json:"status"` // The HTTP status of the response.
+	// The text for people about this occurrence.
+	Detail   string `json:"detail"`
+	Instance string `json:"instance"` // The path of the request.
+	Code     string `json:"code"`     // The stable code, for programs.
+	// The id of the request, for support questions.
 	RequestID string `json:"requestId"`
-	// Reasons are all the rules that the request breaks, if several were checked. The
-	// first one belongs to the code.
+	// All rules that the request breaks, if several were checked. The first one belongs to the
+	// code.
 	Reasons []fault.Reason `json:"reasons,omitempty"`
-	// Alternatives are requests that would be accepted: other times, other authorizations.
+	// The requests that would be accepted instead: other times, other authorizations.
 	Alternatives *appointments.Alternatives `json:"alternatives,omitempty"`
 }
 

@@ -181,8 +181,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 func (a *App) work(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { a.Events.Run(ctx) })
-	background.Go(func() { a.Audit.Run(ctx) })
+	background.Go(func() { a.Events.Listen(ctx) })
 	background.Go(func() { a.Access.Run(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
 	return func() { cancel(); background.Wait(); a.Verifications.Close() }

@@ -24,7 +24,7 @@ var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many reque
 
 // tooFast are the details of errRateLimited.
 type tooFast struct {
-	Policy string `json:"policy"` // the exceeded limit, as named in RateLimit-Policy
+	Policy string `json:"policy"` // The exceeded limit, as named in `RateLimit-Policy`.
 	wait   time.Duration
 }
 

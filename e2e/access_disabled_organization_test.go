@@ -185,7 +185,7 @@ func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	authorization := c.authorize(t, 100)
 	c.book(t, c.booking(authorization, c.employ(t), c.clock.now().Add(time.Hour).Truncate(time.Minute), hour))
 	c.admin().post(t, authorization+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t)
-	for moved := 1; moved > 0; {
+	for moved := int64(1); moved > 0; {
 		var err error
 		moved, err = c.app.Events.Relay(t.Context())
 		require.NoError(t, err)

@@ -234,7 +234,7 @@ func (w *propertyWorld) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); w.app.Events.Run(ctx) }()
+	go func() { defer close(ended); w.runEvents(ctx) }()
 	defer func() { cancel(); <-ended }()
 	require.Eventually(t, func() bool {
 		a := w.admin().get(t, "/admin/webhooks/"+w.known.ids["webhooks"][0]+"/deliveries?state=DELIVERED")

@@ -37,14 +37,32 @@ func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *cli
 	return c
 }
 
+// openPolling is like openLive, with frequent polls and environment variables of the program.
+func openPolling(t testing.TB, settings ...string) *clinic {
+	t.Helper()
+	database := twoPractices.New(t)
+	c := &clinic{database: database, clock: &clock{}, newID: newID, poll: 20 * time.Millisecond, settings: settings}
+	c.listen(t, database.Open(t))
+	c.fill(t)
+	return c
+}
+
 // live runs the instance's event work until the test ends.
 func (c *clinic) live(t testing.TB) *clinic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); c.app.Events.Run(ctx) }()
+	go func() { defer close(ended); c.runEvents(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
 	return c
+}
+
+// runEvents does the instance's event work until the context ends.
+func (c *clinic) runEvents(ctx context.Context) {
+	var listening sync.WaitGroup
+	listening.Go(func() { c.app.Events.Listen(ctx) })
+	c.app.RunJobs(ctx, "relay-events", "deliver-webhooks", "encrypt-webhook-secrets")
+	listening.Wait()
 }
 
 // heard is one event of a stream; without a name it is a heartbeat.
@@ -354,7 +372,7 @@ func TestEventsOfAnInstanceThatWasKilled(t *testing.T) {
 
 func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	t.Parallel()
-	first := openLive(t, events.Tuning{Poll: 50 * time.Millisecond}).live(t)
+	first := openPolling(t).live(t)
 	second := secondInstance(t, first, first.database.Open(t)).live(t)
 	path := first.authorize(t, 20)
 	s := second.admin().stream(t, "")

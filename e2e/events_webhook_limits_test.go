@@ -12,19 +12,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// openWith starts a clinic with quick deliveries and its own environment variables.
-func openWith(t testing.TB, settings ...string) *clinic {
-	t.Helper()
-	database := twoPractices.New(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID, tuning: quick, settings: settings}
-	c.listen(t, database.Open(t))
-	c.fill(t)
-	return c
-}
-
 func TestAnOrganizationHasALimitedNumberOfWebhooks(t *testing.T) {
 	t.Parallel()
-	c := openWith(t, "OMNI_WEBHOOKS_PER_ORGANIZATION=3")
+	c := openPolling(t, "OMNI_WEBHOOKS_PER_ORGANIZATION=3")
 	hook := body{"url": "https://example.com/hook"}
 	var path string
 	for range 3 {
@@ -46,7 +36,7 @@ func TestAnOrganizationHasALimitedNumberOfWebhooks(t *testing.T) {
 func TestConcurrentCreationsOfWebhooksStayWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	const limit, many = 5, 24
-	c := openWith(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", limit))
+	c := openPolling(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", limit))
 	second := secondInstance(t, c, c.database.Open(t), c.settings...)
 	var created atomic.Int64
 	together(many, func(i int) {
@@ -73,7 +63,7 @@ func TestConcurrentCreationsOfWebhooksStayWithinTheLimit(t *testing.T) {
 func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const many, events = 100, 20
-	c := openWith(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", many))
+	c := openPolling(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", many))
 	url, arrived, _ := hang(t)
 	other := c.as(c.other.tokens[rbac.Admin])
 	for i := range many {

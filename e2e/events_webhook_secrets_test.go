@@ -32,22 +32,22 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.Len(t, plain, 32)
 	first := c.storedSecret(t, hook.String())
 	require.NotContains(t, string(first), string(plain))
-	sealed, err := c.app.Events.SealSecrets(t.Context())
+	sealed, err := c.app.Events.EncryptSecrets(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, sealed, "it is already encrypted")
 
 	old := admin.post(t, "/admin/webhooks", body{"url": "https://example.com/old"}).created(t)
 	c.run(t, "UPDATE webhooks SET secret = $1 WHERE id = $2", plain, old)
-	sealed, err = c.app.Events.SealSecrets(t.Context())
+	sealed, err = c.app.Events.EncryptSecrets(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, sealed)
+	require.EqualValues(t, 1, sealed)
 	require.NotContains(t, string(c.storedSecret(t, old.String())), string(plain))
 
 	rotated := secondInstance(t, c, opened, "OMNI_TOKEN_SECRET=Zw5-another-kD1cXb5Jm0aVfT9yRzLh",
 		"OMNI_TOKEN_SECRETS_FORMER=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU")
-	sealed, err = rotated.app.Events.SealSecrets(t.Context())
+	sealed, err = rotated.app.Events.EncryptSecrets(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, sealed)
+	require.EqualValues(t, 2, sealed)
 	require.NotEqual(t, first, c.storedSecret(t, hook.String()))
 
 	version := created.number(t, "version")

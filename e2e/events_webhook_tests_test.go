@@ -100,7 +100,7 @@ func hang(t *testing.T) (url string, arrived, release chan struct{}) {
 
 func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	t.Parallel()
-	c := openWith(t, "OMNI_WEBHOOK_SLOTS=4") // so that only one test can run at a time
+	c := openPolling(t, "OMNI_WEBHOOK_SLOTS=4") // so that only one test can run at a time
 	url, arrived, release := hang(t)
 	path, _ := c.hook(t, url)
 	other := c.as(c.other.tokens[rbac.Admin])
@@ -122,7 +122,7 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 
 func TestATestOfAHangingReceiverIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
-	c := openWith(t, "OMNI_REQUEST_TIMEOUT=1s")
+	c := openPolling(t, "OMNI_REQUEST_TIMEOUT=1s")
 	url, _, _ := hang(t)
 	path, _ := c.hook(t, url)
 	failed := c.admin().post(t, path+"/test", nil).ok(t)
@@ -142,7 +142,7 @@ func TestATestIsNotSentWithoutARecord(t *testing.T) {
 
 func TestATestReachesPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
-	c := openWith(t, "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_RATE_LIMIT=0")
+	c := openPolling(t, "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_RATE_LIMIT=0")
 	c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
 	r := receive(t)
 	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook", "https://[fe80::1]/hook"} {

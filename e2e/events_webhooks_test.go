@@ -118,11 +118,9 @@ func underWay(t testing.TB, delivery body) bool {
 	return next.Sub(last) == 30*time.Second
 }
 
-var quick = events.Tuning{Poll: 20 * time.Millisecond}
-
 func TestWebhookIsDelivered(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, quick).live(t)
+	c := openPolling(t).live(t)
 	second := secondInstance(t, c, c.database.Open(t)).live(t)
 	r := receive(t)
 	path, secret := c.hook(t, r.URL+"/hooks?key=theirs")
@@ -166,7 +164,7 @@ func TestWebhookIsDelivered(t *testing.T) {
 
 func TestWebhookIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, quick).live(t)
+	c := openPolling(t).live(t)
 	r := receive(t)
 	r.status.Store(http.StatusInternalServerError)
 	path, secret := c.hook(t, r.URL)
@@ -334,7 +332,7 @@ func (c *clinic) deliveries(t testing.TB, path string, want ...string) {
 // webhook's creator; an administrator then takes the webhook over.
 func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, quick).live(t)
+	c := openPolling(t).live(t)
 	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
 	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
 	r := receive(t)
@@ -382,7 +380,7 @@ func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 // that need it are withheld without blocking others.
 func TestWebhookWithholdsUnreadableEvents(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, quick)
+	c := openPolling(t)
 	r := receive(t)
 	path := webhooks + "/" + c.admin().post(t, webhooks,
 		body{"url": r.URL, "types": []string{"authorization.balance", "appointment.booked"}}).created(t).String()

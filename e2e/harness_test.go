@@ -82,7 +82,8 @@ type clinic struct {
 	wait     time.Duration // wait of requests for the verifications that they start; 0: long enough
 	combines bool          // combine operations on units; default from OMNI_TEST_COMBINE or the settings
 	tuning   events.Tuning
-	hashes   bool // hash passwords at full cost, and delay refusals as in production
+	poll     time.Duration // interval of relaying without a signal; 0: one second
+	hashes   bool          // hash passwords at full cost, and delay refusals as in production
 	own      practice
 	other    practice
 }
@@ -148,7 +149,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 		failureHold = 0
 	}
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, QuickPasswords: !c.hashes,
+		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, EventPoll: c.poll, QuickPasswords: !c.hashes,
 		FailureHold: failureHold,
 		VerifyWait:  cmp.Or(c.wait, longVerifyWait),
 	})

@@ -10,19 +10,21 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Problem is one inconsistency in an authorization's books.
-type Problem struct {
+// Discrepancy is an inconsistency in an authorization's books.
+type Discrepancy struct {
 	OrganizationID  uuid.UUID `json:"organizationId"`
 	AuthorizationID uuid.UUID `json:"authorizationId"`
-	Check           string    `json:"check"`              // the broken rule; see [Service.Verify]
-	Sequence        int64     `json:"sequence,omitempty"` // of the entry, if the problem is about one
-	ReservationID   string    `json:"reservationId,omitempty"`
-	Expected        string    `json:"expected"` // the value that follows from the rest of the books
-	Found           string    `json:"found"`
+	Check           string    `json:"check"` // The broken rule.
+	// The sequence number of the entry, if the discrepancy concerns one.
+	Sequence      int64  `json:"sequence,omitempty"`
+	ReservationID string `json:"reservationId,omitempty"` // The reservation, if the discrepancy concerns one.
+	// The value that follows from the rest of the ledger.
+	Expected string `json:"expected"`
+	Found    string `json:"found"` // The stored value.
 }
 
-// String describes the problem in one line.
-func (p Problem) String() string {
+// String describes the discrepancy in one line.
+func (p Discrepancy) String() string {
 	where := "authorization " + p.AuthorizationID.String()
 	if p.Sequence > 0 {
 		where += fmt.Sprintf(", entry %d", p.Sequence)
@@ -38,14 +40,14 @@ const maxProblems = 100
 
 // Report is the result of a verification.
 type Report struct {
-	OK             bool      `json:"ok"`
-	Authorizations int       `json:"authorizations"`
-	Reservations   int       `json:"reservations"`
-	Entries        int       `json:"entries"`
-	Appointments   int       `json:"appointments"` // open ones, counted once per authorization on which they hold units
-	ProblemCount   int       `json:"problemCount"`
-	Problems       []Problem `json:"problems"` // the first 100
-	CheckedAt      time.Time `json:"checkedAt"`
+	OK             bool          `json:"ok"`
+	Authorizations int           `json:"authorizations"`
+	Reservations   int           `json:"reservations"`
+	Entries        int           `json:"entries"`
+	Appointments   int           `json:"appointments"` // open ones, counted once per authorization on which they hold units
+	ProblemCount   int           `json:"problemCount"`
+	Problems       []Discrepancy `json:"problems"` // The first 100 discrepancies.
+	CheckedAt      time.Time     `json:"checkedAt"`
 }
 
 // books has all data of one authorization at one moment.
@@ -99,7 +101,7 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress f
 	if s.grace > 0 {
 		overdue = now.Add(-s.grace)
 	}
-	report := Report{CheckedAt: now, Problems: []Problem{}}
+	report := Report{CheckedAt: now, Problems: []Discrepancy{}}
 	advance, err := s.advance(ctx, organization, progress)
 	if err != nil {
 		return report, err
@@ -145,7 +147,7 @@ func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress 
 	return func(checked int) { progress(int64(checked), max(total, int64(checked))) }, err
 }
 
-func (r *Report) add(b books, problems []Problem) {
+func (r *Report) add(b books, problems []Discrepancy) {
 	r.Authorizations++
 	r.Reservations += len(b.reservations)
 	r.Entries += len(b.entries)
@@ -160,7 +162,7 @@ func (r *Report) add(b books, problems []Problem) {
 
 // check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
-func (b books) check(overdue time.Time) []Problem {
+func (b books) check(overdue time.Time) []Discrepancy {
 	a := audit{books: b, sums: make(map[uuid.UUID]Reservation, len(b.reservations))}
 	a.replay()
 	a.compareCounters()
@@ -175,14 +177,14 @@ type audit struct {
 	books
 	balance  Balance                   // replayed from the entries
 	sums     map[uuid.UUID]Reservation // replayed from the entries
-	problems []Problem
+	problems []Discrepancy
 }
 
 func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
 	if expected == found {
 		return
 	}
-	p := Problem{
+	p := Discrepancy{
 		OrganizationID: a.OrganizationID, AuthorizationID: a.ID, Check: check,
 		Expected: fmt.Sprint(expected), Found: fmt.Sprint(found),
 	}

@@ -71,7 +71,7 @@ var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have t
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {
-	Permission Permission `json:"permission"`
+	Permission Permission `json:"permission"` // The permission that is required.
 }
 
 // Scope returns the record scope for which the caller holds the permission. Zero means the
@@ -128,7 +128,7 @@ var ErrBeyondOwn = fault.Define(fault.Forbidden, "beyond-own-permissions", "This
 // Excess are the details of [ErrBeyondOwn]: the first permission that the caller does
 // not hold, or holds for fewer records.
 type Excess struct {
-	Exceeds Permission `json:"exceeds"`
+	Exceeds Permission `json:"exceeds"` // The first permission that the caller does not hold, or holds for fewer records.
 }
 
 // ErrEnrolFirst is returned to a user who must set up a second factor first; see
