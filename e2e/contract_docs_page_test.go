@@ -98,7 +98,8 @@ func TestEveryEventIsInTheDocs(t *testing.T) {
 	_, table, found := strings.Cut(string(conventions), "\n## Live events\n")
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()) {
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(),
+		rbac.EventTypes()) {
 		require.Contains(t, table, "`"+kind.Name+"`")
 		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
 	}

@@ -63,7 +63,8 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			one, other := c.authorize(t, 10), c.authorize(t, 10)
 			proxy.Break(place, "commit", 1)
 			answer := c.admin().post(t, "/units/bulk", bulk(
-				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve", body{"units": 3}),
+				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve",
+					body{"units": 3}),
 			))
 			require.Equal(t, []string{"", "insufficient-units", ""}, answer.verdicts(t))
 			c.requireBalance(t, one, 10, 0, 4)

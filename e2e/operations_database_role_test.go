@@ -23,7 +23,8 @@ func TestARoleThatPassesRowSecurity(t *testing.T) {
 	start := func(t *testing.T, url string) (*app.Program, *logtest.Hook) {
 		t.Helper()
 		settings, err := config.Load("", []string{
-			"HOME=/nowhere", "OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_DATABASE_URL=" + url,
+			"HOME=/nowhere", "OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU",
+			"OMNI_DATABASE_URL=" + url,
 		})
 		require.NoError(t, err)
 		logger, log := logtest.NewNullLogger()

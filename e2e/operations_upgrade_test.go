@@ -188,8 +188,10 @@ func (l *load) run(t *testing.T, authorization string) (stop func()) {
 				default:
 				}
 				check(http.MethodGet, l.paths[i%len(l.paths)], "", http.StatusOK)
-				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/reserve", `{"units":1}`, http.StatusCreated, http.StatusConflict)
-				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/release", `{"units":1}`, http.StatusOK, http.StatusConflict)
+				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/reserve", `{"units":1}`, http.StatusCreated,
+					http.StatusConflict)
+				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/release", `{"units":1}`, http.StatusOK,
+					http.StatusConflict)
 			}
 		})
 	}
