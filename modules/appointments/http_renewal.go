@@ -1,4 +1,4 @@
-package authorization
+package appointments
 
 import (
 	"context"
@@ -7,32 +7,66 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 )
 
-func (s *Service) impactRoutes() []httpx.Route {
-	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: PermissionRead, Limited: owners.Scopes(),
-		ReadOnly: true, Reads: subject,
-		Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
-		Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
-			"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +
-			"low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, " +
-			"move or keep them.",
-		Refusals: []*fault.Error{ErrNotFound},
-		Endpoint: httpx.Handle(http.StatusOK, s.handleImpact),
-	}}
+func (s *Service) renewalRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: authorization.PermissionChange,
+			Name: "changeAuthorization", Summary: "Change an authorization",
+			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
+				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
+				"and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` " +
+				"cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs " +
+				"`appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an " +
+				"authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` " +
+				"lists them in advance.",
+			Refusals: []*fault.Error{
+				authorization.ErrNotFound, authorization.ErrTotalBelowBooked, authorization.ErrTransition,
+				authorization.ErrReservationsOutsideDates, ErrBookingsStranded, ErrMove, ErrGroup,
+			},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeAuthorization),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: authorization.PermissionRead,
+			Limited: authorization.Scopes(), ReadOnly: true, Reads: authorization.Subject,
+			Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
+			Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
+				"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +
+				"low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, " +
+				"move or keep them.",
+			Refusals: []*fault.Error{authorization.ErrNotFound},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleImpact),
+		},
+	}
+}
+
+type changeAuthorizationRequest struct {
+	authorization.ChangeRequest
+	// How to handle bookings that the change would strand. Without it, such a change is refused.
+	StrandedBookings Policy `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"`
+	// The authorization to which MOVE moves the bookings.
+	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
+}
+
+func (s *Service) handleChangeAuthorization(ctx context.Context, in changeAuthorizationRequest) (authorization.Body, error) {
+	v, err := s.ChangeAuthorization(ctx, in.ID, AuthorizationChange{
+		Change: in.Change(), Stranded: in.StrandedBookings, MoveTo: in.MoveToAuthorizationID,
+	})
+	return authorization.BodyOf(v), err
 }
 
 type impactRequest struct {
 	byID
-	TotalUnits patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
-	StartDate  patch.Field[calendar.Date] `json:"startDate"`
-	EndDate    patch.Field[calendar.Date] `json:"endDate"`
-	Status     patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+	TotalUnits patch.Field[int]                  `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
+	StartDate  patch.Field[calendar.Date]        `json:"startDate"`
+	EndDate    patch.Field[calendar.Date]        `json:"endDate"`
+	Status     patch.Field[authorization.Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 }
 
 // strandedBookingBody is an appointment that the authorization would no longer cover.
@@ -59,7 +93,9 @@ type impactBody struct {
 }
 
 func (s *Service) handleImpact(ctx context.Context, in impactRequest) (impactBody, error) {
-	i, err := s.Impact(ctx, in.ID, Change{TotalUnits: in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status})
+	i, err := s.Impact(ctx, in.ID, authorization.Change{
+		TotalUnits: in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status,
+	})
 	b := impactBody{
 		Bookings: i.bookings(), Units: i.Units, TotalUnits: i.Total, UsedUnits: i.Used, ScheduledUnits: i.Scheduled,
 		MissingUnits: i.MissingUnits, OtherReservations: i.OtherOutside,
@@ -70,7 +106,10 @@ func (s *Service) handleImpact(ctx context.Context, in impactRequest) (impactBod
 func (i Impact) bookings() []strandedBookingBody {
 	all := make([]strandedBookingBody, len(i.Bookings))
 	for n, each := range i.Bookings {
-		all[n] = strandedBookingBody{each.ID, each.Start, each.End, each.ServiceDate, each.Units, each.PractitionerIDs, each.Cause}
+		all[n] = strandedBookingBody{
+			AppointmentID: each.ID, StartTime: each.Start, EndTime: each.End, ServiceDate: each.ServiceDate, Units: each.Units,
+			PractitionerIDs: each.Practitioners, Cause: each.Cause,
+		}
 	}
 	return all
 }

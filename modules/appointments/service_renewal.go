@@ -1,110 +1,25 @@
-package authorization
+package appointments
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/scheduling"
 )
 
-// Impact is the effect of a change on the bookings of an authorization.
-type Impact struct {
-	Balance                        // after the change, with the stranded bookings unchanged
-	Bookings     []StrandedBooking // earliest first
-	Units        int               // held by these bookings
-	MissingUnits int               // units that the new total would lack even without these bookings
-	OtherOutside int               // reservations outside the dates without a SCHEDULED appointment
-}
-
-// StrandedBooking is an appointment that the authorization would no longer cover.
-type StrandedBooking struct {
-	BookedAppointment
-	Cause Cause
-}
-
-// Cause is the reason why an appointment would be stranded.
-type Cause string
-
-// The causes, in the order of the checks.
-const (
-	CauseDates  Cause = "OUTSIDE_DATES"
-	CauseStatus Cause = "CANCELLED"
-	CauseUnits  Cause = "UNITS" // the total is too low for it and the earlier ones
-)
-
-// Impact returns the bookings that a change would strand: appointments outside the new dates; all
-// appointments from today on, if the authorization is cancelled; and, if the total is too low, the
-// latest appointments until the others fit. It writes nothing. Errors: [ErrNotFound],
-// [fault.ErrInvalid].
-func (s *Service) Impact(ctx context.Context, id uuid.UUID, c Change) (Impact, error) {
-	if err := c.check(); err != nil {
-		return Impact{}, err
-	}
-	return read(ctx, s, "authorization.impact", func(ctx context.Context, at Moment) (Impact, error) {
-		a, err := s.store.current(ctx, id, at.Now)
-		if err != nil {
-			return Impact{}, err
-		}
-		show(ctx, a.ID, a.PatientID)
-		return s.impactOn(ctx, a, c, at)
-	})
-}
-
-func (s *Service) impactOn(ctx context.Context, a Authorization, c Change, at Moment) (Impact, error) {
-	c.StartDate.Apply(&a.StartDate)
-	c.EndDate.Apply(&a.EndDate)
-	c.Status.Apply(&a.Decision)
-	c.TotalUnits.Apply(&a.Total)
-	if a.EndDate.Before(a.StartDate) {
-		return Impact{}, fault.InvalidFields(fieldDatesOrder)
-	}
-	if s.calendar == nil {
-		return Impact{Balance: a.Balance}, nil
-	}
-	scheduled, err := s.calendar.Scheduled(ctx, a.ID)
-	if err != nil {
-		return Impact{}, err
-	}
-	i := impactOf(a, scheduled, at.Today)
-	outside, err := s.store.stranded(ctx, a.ID, a.StartDate, a.EndDate, at.Now)
-	i.OtherOutside = outside.Reservations
-	for _, b := range i.Bookings {
-		if b.Cause == CauseDates && b.Units > 0 {
-			i.OtherOutside--
-		}
-	}
-	return i, err
-}
-
-// impactOf returns the appointments that an authorization with these terms would not cover.
-func impactOf(a Authorization, scheduled []BookedAppointment, today calendar.Date) Impact {
-	i := Impact{Balance: a.Balance}
-	var covered []BookedAppointment
-	strand := func(b BookedAppointment, cause Cause) {
-		i.Bookings = append(i.Bookings, StrandedBooking{b, cause})
-		i.Units += b.Units
-	}
-	for _, b := range scheduled {
-		switch {
-		case !a.Covers(b.ServiceDate):
-			strand(b, CauseDates)
-		case a.Decision == Cancelled && !b.ServiceDate.Before(today):
-			strand(b, CauseStatus)
-		default:
-			covered = append(covered, b)
-		}
-	}
-	for _, b := range slices.Backward(covered) {
-		if b.Units > 0 && a.Used+a.Scheduled-i.Units > a.Total {
-			strand(b, CauseUnits)
-		}
-	}
-	i.MissingUnits = max(0, a.Used+a.Scheduled-i.Units-a.Total)
-	slices.SortStableFunc(i.Bookings, func(x, y StrandedBooking) int { return x.Start.Compare(y.Start) })
-	return i
+// AuthorizationChange is a change of an authorization together with its bookings.
+type AuthorizationChange struct {
+	authorization.Change
+	Stranded Policy     // how to handle appointments that the change would strand; empty: see [Policy]
+	MoveTo   *uuid.UUID // the target of [MoveStranded]
 }
 
 // Policy says how a change handles the appointments that it would strand.
@@ -119,64 +34,229 @@ const (
 	KeepStranded Policy = "KEEP"
 )
 
-// cancels reports whether the change cancels the authorization.
-func (c Change) cancels(a Authorization) bool {
-	return c.Status.Given && c.Status.Value == Cancelled && a.Decision != Cancelled
+// check returns the errors that do not depend on stored state.
+func (c AuthorizationChange) check() error {
+	fieldErrors := c.FieldErrors()
+	if (c.Stranded == MoveStranded) != (c.MoveTo != nil) {
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given if, and only if, strandedBookings is MOVE",
+		})
+	}
+	if c.Reason != nil && c.Empty() && c.Stranded == "" {
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "reason", Code: "required_with",
+			Message: "requires a change, because it is stored with the changed records",
+		})
+	}
+	return errorOf(fieldErrors)
 }
 
-// shortens reports whether the change removes days from the authorization.
-func (c Change) shortens(a Authorization) bool {
-	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given && c.EndDate.Value.Before(a.EndDate)
+// mayStrand reports whether the change may concern appointments.
+func (c AuthorizationChange) mayStrand() bool {
+	return c.Stranded != "" || c.Status.Given && c.Status.Value == authorization.Cancelled || c.StartDate.Given || c.EndDate.Given
 }
 
-// needsPolicy reports whether the appointment needs [ErrBookingsStranded]. If it holds units, the
-// checks of its reservation refuse the change.
-func (b StrandedBooking) needsPolicy() bool {
-	return b.Cause == CauseStatus || b.Cause == CauseDates && b.Units == 0
+// Impact returns the bookings that a change would strand: appointments outside the new dates; all
+// appointments from today on, if the authorization is cancelled; and, if the total is too low, the
+// latest appointments until the others fit. It writes nothing. Errors:
+// [authorization.ErrNotFound], [fault.ErrInvalid].
+func (s *Service) Impact(ctx context.Context, id uuid.UUID, c authorization.Change) (Impact, error) {
+	if err := errorOf(c.FieldErrors()); err != nil {
+		return Impact{}, err
+	}
+	return db.Snapshot(ctx, s.database, "authorization.impact", func(ctx context.Context) (Impact, error) {
+		before, err := s.authorizations.Get(ctx, id)
+		if err != nil {
+			return Impact{}, err
+		}
+		return s.impactOn(ctx, before.Authorization, c)
+	})
 }
 
-// strandedRefusals returns the errors of applying a policy.
-func (s *Service) strandedRefusals() []*fault.Error {
-	if s.calendar == nil {
+// impactOn returns the impact of a change, in the transaction of the context.
+func (s *Service) impactOn(ctx context.Context, before authorization.Authorization, c authorization.Change) (Impact, error) {
+	after, err := before.With(c)
+	if err != nil {
+		return Impact{}, err
+	}
+	c.TotalUnits.Apply(&after.Total)
+	zone, err := s.directory.TimeZone(ctx, after.OrganizationID)
+	if err != nil {
+		return Impact{}, err
+	}
+	scheduled, err := s.scheduledOn(ctx, after.ID)
+	if err != nil {
+		return Impact{}, err
+	}
+	i := impactOf(after, scheduled, calendar.DateIn(s.now(), zone))
+	outside, err := s.authorizations.ReservationsOutside(ctx, after.ID, after.StartDate, after.EndDate)
+	i.OtherOutside = outside.Reservations
+	for _, b := range i.Bookings {
+		if b.Cause == CauseDates && b.Units > 0 {
+			i.OtherOutside--
+		}
+	}
+	return i, err
+}
+
+// ChangeAuthorization changes an authorization, and cancels or moves the appointments that the
+// change would strand, in one transaction. Errors: those of [authorization.Service.Change],
+// [ErrBookingsStranded], and those of cancelling or moving: [ErrGroup], [ErrMove],
+// [identity.ErrForbidden].
+func (s *Service) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return authorization.View{}, err
+	}
+	if err := c.RequirePermission(caller); err != nil {
+		return authorization.View{}, err
+	}
+	if err := c.check(); err != nil {
+		return authorization.View{}, err
+	}
+	if !c.mayStrand() {
+		return s.authorizations.Change(ctx, id, c.Change)
+	}
+	prepared, err := s.authorizations.PrepareChange(ctx, id, c.Change)
+	if err != nil {
+		return authorization.View{}, err
+	}
+	others := []uuid.UUID{caller.OrganizationID} // the lock of the organization's appointments
+	if c.MoveTo != nil && *c.MoveTo != id {
+		others = append(others, *c.MoveTo)
+	}
+	return prepared.Run(ctx, others, func(ctx context.Context, before authorization.View) (authorization.View, error) {
+		if err := s.settleStranded(ctx, before.Authorization, c); err != nil {
+			return authorization.View{}, err
+		}
+		return prepared.Apply(ctx)
+	})
+}
+
+// settleStranded applies the change's policy to the appointments that the change would strand.
+// Without a policy, it refuses to cancel an authorization with appointments from today on, and to
+// remove days with an appointment that holds no units: the error is [ErrBookingsStranded]. The
+// authorization itself refuses dates and totals that conflict with held units.
+func (s *Service) settleStranded(ctx context.Context, before authorization.Authorization, c AuthorizationChange) error {
+	if c.Stranded == KeepStranded || c.Stranded == "" && !cancels(before, c.Change) && !shortens(before, c.Change) {
 		return nil
 	}
-	return s.calendar.Refusals()
+	i, err := s.impactOn(ctx, before, c.Change)
+	if err != nil || len(i.Bookings) == 0 {
+		return err
+	}
+	ids := make([]uuid.UUID, len(i.Bookings))
+	for n, b := range i.Bookings {
+		ids[n] = b.ID
+	}
+	switch c.Stranded {
+	case MoveStranded:
+		return s.moveStranded(ctx, ids, before.ID, *c.MoveTo, c.Reason)
+	case CancelStranded:
+		return s.cancelStranded(ctx, ids, c.Reason)
+	}
+	if !slices.ContainsFunc(i.Bookings, StrandedBooking.needsPolicy) {
+		return nil
+	}
+	return ErrBookingsStranded.With(StrandedBookings{i.bookings(), i.Units},
+		"%d appointments with %d units are still booked on the authorization. Choose whether to cancel, move or keep them.",
+		len(i.Bookings), i.Units)
 }
 
-// settleStranded applies the change's policy to the appointments that the change would strand, and
-// returns the resulting authorization. Without a policy, it refuses to cancel an authorization with
-// appointments from today on, and to remove days with an appointment that holds no units: the error
-// is [ErrBookingsStranded]. Other checks refuse dates and totals that conflict with held units.
-func (s *Service) settleStranded(ctx context.Context, a Authorization, c Change, at Moment) (Authorization, error) {
-	if c.Stranded == KeepStranded || c.Stranded == "" && !c.cancels(a) && !c.shortens(a) {
-		return a, nil
+// settling has the appointments that a change of their authorization would strand.
+type settling struct{ appointments map[uuid.UUID]bool }
+
+func settlingOf(appointments []uuid.UUID) *settling {
+	s := &settling{appointments: map[uuid.UUID]bool{}}
+	for _, id := range appointments {
+		s.appointments[id] = true
 	}
-	counted := a
-	if err := s.store.freeExpired(ctx, []*Authorization{&counted}, at.Now); err != nil {
-		return a, err
+	return s
+}
+
+// scheduledOn returns the SCHEDULED appointments on the authorization of the caller's organization,
+// sorted by start. It runs in the transaction of the context.
+func (s *Service) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]Appointment, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
 	}
-	i, err := s.impactOn(ctx, counted, c, at)
-	if err != nil || len(i.Bookings) == 0 {
-		return a, err
+	r := request{kind: transfer, caller: caller, transfer: &Transfer{From: authorization}}
+	existing, requested, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+	if err != nil {
+		return nil, err
 	}
-	if c.Stranded == "" {
-		if !slices.ContainsFunc(i.Bookings, StrandedBooking.needsPolicy) {
-			return a, nil
-		}
-		return a, ErrBookingsStranded.With(StrandedBookings{i.bookings(), i.Units},
-			"%d appointments with %d units are still booked on the authorization. Choose whether to cancel, move or keep them.", len(
-				i.Bookings,
-			), i.Units)
+	var found []Appointment
+	for _, part := range requested[0].parts {
+		found = append(found, existing[part.key()])
 	}
-	resettlement := Resettlement{AuthorizationID: a.ID, Reason: c.Reason}
-	if c.Stranded == MoveStranded {
-		resettlement.MoveTo = c.MoveTo
+	return found, nil
+}
+
+// cancelStranded cancels appointments because of a change of their authorization, in the
+// transaction of the context: all of them or none. It needs [PermissionCancel]. Errors: [ErrGroup],
+// [ErrTransition], [ErrNotFound].
+func (s *Service) cancelStranded(ctx context.Context, appointments []uuid.UUID, reason *string) error {
+	r, err := s.request(ctx, cancel, uuid.Nil, "")
+	if err != nil {
+		return err
 	}
-	for _, b := range i.Bookings {
-		resettlement.Appointments = append(resettlement.Appointments, b.BookedAppointment)
+	r.reason, r.settling = reason, settlingOf(appointments)
+	for _, id := range appointments {
+		part := r
+		part.appointment = id
+		r.parts = append(r.parts, part)
 	}
-	if err := s.calendar.Settle(ctx, resettlement); err != nil {
-		return a, err
+	return s.runInTransaction(ctx, PermissionCancel, r)
+}
+
+// moveStranded moves appointments because of a change of their authorization, like
+// [Service.MoveBookings], in the transaction of the context. It needs [PermissionReschedule].
+func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
+	r, err := s.transferRequest(ctx, Transfer{From: from, To: to}, reason, "")
+	if err != nil {
+		return err
 	}
-	return s.store.get(ctx, a.ID)
+	r.settling = settlingOf(appointments)
+	return s.runInTransaction(ctx, PermissionReschedule, r)
+}
+
+// runInTransaction runs a request in the transaction of the context, which its caller has begun.
+// The outcome is not stored, because the request cannot be retried by key.
+func (s *Service) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
+	if err := r.caller.RequireWhole(needed); err != nil {
+		return err
+	}
+	var err error
+	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
+		return err
+	}
+	if err = s.runJoined(ctx, r); !errors.Is(err, errStaleZone) {
+		return err
+	}
+	s.directory.ForgetTimeZone(r.caller.OrganizationID)
+	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
+		return err
+	}
+	return s.runJoined(ctx, r)
+}
+
+// runJoined runs a request in the organization's cached zone, in the transaction of the
+// context. The error is [errStaleZone] if the organization has another zone.
+func (s *Service) runJoined(ctx context.Context, r request) error {
+	d, err := s.open(ctx, []request{r})
+	if err != nil {
+		return err
+	}
+	if !d.inCurrentZone(r) {
+		return errStaleZone
+	}
+	outcome := d.settle(d.requests[0])
+	switch {
+	case outcome.err != nil:
+		return outcome.err
+	case outcome.verdict.refusal != nil:
+		return outcome.verdict.refusal
+	}
+	return refusalOfConstraint(authorization.RefusalOf(s.write(ctx, d)))
 }

@@ -1,4 +1,4 @@
-package authorization
+package appointments
 
 import (
 	"context"
@@ -6,39 +6,62 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/scheduling"
 )
 
-// AppointmentHold is an appointment's use of an authorization, according to the appointments
-// module: the units that an open one holds, or that the session of a completed one has used.
-type AppointmentHold struct {
-	OrganizationID  uuid.UUID
-	AuthorizationID uuid.UUID
-	AppointmentID   uuid.UUID
-	ReservationID   *uuid.UUID // nil: it has never held any units
-	Units           int
-	ServiceDate     calendar.Date
-	Settled         bool // used by the session; nothing is held
+// CompareHolds compares the books of authorizations with the appointments on them, and reports every
+// disagreement:
+//
+//   - appointment: every open appointment has exactly its reservation, and no open
+//     reservation names an appointment that is not open
+//   - session: the units of every session equal the units consumed for its appointment
+//
+// It runs in the transaction of the context and needs no caller.
+func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
+	organizations, ids := make([]uuid.UUID, len(books)), make([]uuid.UUID, len(books))
+	for i, b := range books {
+		organizations[i], ids[i] = b.OrganizationID, b.ID
+	}
+	found, err := s.store.holds(ctx, organizations, ids)
+	if err != nil {
+		return authorization.Compared{}, err
+	}
+	var compared authorization.Compared
+	holds := map[scheduling.Key][]Hold{}
+	for _, h := range found {
+		key := scheduling.Key{OrganizationID: h.OrganizationID, ID: h.AuthorizationID}
+		holds[key] = append(holds[key], h)
+		if !h.Settled {
+			compared.Appointments++
+		}
+	}
+	for _, b := range books {
+		c := comparison{Books: b, holds: holds[scheduling.Key{OrganizationID: b.OrganizationID, ID: b.ID}]}
+		c.compareAppointments()
+		c.compareSessions()
+		compared.Problems = append(compared.Problems, c.problems...)
+	}
+	return compared, nil
 }
 
-// addHolds adds the units that appointments hold, read in the same transaction as the books.
-func (s *Service) addHolds(ctx context.Context, found []books) error {
-	if s.appointmentHolds == nil || len(found) == 0 {
-		return nil
+// comparison compares one authorization's books with the appointments on it.
+type comparison struct {
+	authorization.Books
+	holds    []Hold
+	problems []authorization.Problem
+}
+
+func (c *comparison) report(check string, reservation uuid.UUID, expected, found string) {
+	if expected == found {
+		return
 	}
-	at := make(map[authorizationKey]*books, len(found))
-	keys := make([]authorizationKey, len(found))
-	for i := range found {
-		keys[i] = found[i].key()
-		at[keys[i]] = &found[i]
+	p := c.Problem(check, expected, found)
+	if reservation != uuid.Nil {
+		p.ReservationID = reservation.String()
 	}
-	organizations, ids := split(keys)
-	holds, err := s.appointmentHolds(ctx, organizations, ids)
-	for _, h := range holds {
-		b := at[authorizationKey{h.OrganizationID, h.AuthorizationID}]
-		b.holds = append(b.holds, h)
-	}
-	return err
+	c.problems = append(c.problems, p)
 }
 
 // promise has the fields on which an appointment and its reservation must agree.
@@ -55,12 +78,12 @@ func (p promise) String() string {
 
 // compareSessions checks that the units of every session equal the units consumed for its
 // appointment.
-func (a *audit) compareSessions() {
-	consumed := make(map[uuid.UUID]int, len(a.reservations))
-	for _, r := range a.reservations {
+func (c *comparison) compareSessions() {
+	consumed := make(map[uuid.UUID]int, len(c.Reservations))
+	for _, r := range c.Reservations {
 		consumed[r.ID] = r.Consumed
 	}
-	for _, h := range a.holds {
+	for _, h := range c.holds {
 		if !h.Settled {
 			continue
 		}
@@ -69,43 +92,41 @@ func (a *audit) compareSessions() {
 			reservation = *h.ReservationID
 		}
 		if used := consumed[reservation]; used != h.Units {
-			a.expect(
-				"session", nil, reservation, fmt.Sprintf("%d units used by the session of appointment %s", h.Units, h.AppointmentID),
-				fmt.Sprint(used),
-			)
+			c.report("session", reservation,
+				fmt.Sprintf("%d units used by the session of appointment %s", h.Units, h.AppointmentID), fmt.Sprint(used))
 		}
 	}
 }
 
 // compareAppointments checks that every open appointment has exactly its reservation, and that no
 // open reservation belongs to an appointment that is not open.
-func (a *audit) compareAppointments() {
+func (c *comparison) compareAppointments() {
 	expected := map[uuid.UUID]promise{}
-	for _, h := range a.holds {
+	for _, h := range c.holds {
 		p := promise{h.AppointmentID, h.Units, h.ServiceDate}
 		switch {
 		case h.Settled:
 		case h.Units == 0:
 		case h.ReservationID == nil:
-			a.expect("appointment", nil, uuid.Nil, p.String(), "no reservation")
+			c.report("appointment", uuid.Nil, p.String(), "no reservation")
 		default:
 			expected[*h.ReservationID] = p
 		}
 	}
-	for _, r := range a.reservations {
-		if r.AppointmentID == nil || !r.hasLeft() {
+	for _, r := range c.Reservations {
+		if r.AppointmentID == nil || r.Left() == 0 {
 			continue
 		}
 		found := promise{*r.AppointmentID, r.Left(), r.ServiceDate}
 		p, ok := expected[r.ID]
 		if !ok {
-			a.expect("appointment", nil, r.ID, "nothing held: the appointment is not open", found.String())
+			c.report("appointment", r.ID, "nothing held: the appointment is not open", found.String())
 			continue
 		}
-		a.expect("appointment", nil, r.ID, p.String(), found.String())
+		c.report("appointment", r.ID, p.String(), found.String())
 		delete(expected, r.ID)
 	}
 	for id, p := range expected {
-		a.expect("appointment", nil, id, p.String(), "no open reservation")
+		c.report("appointment", id, p.String(), "no open reservation")
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (s *Service) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/reports/utilization", Permission: PermissionReport, Limited: owners.Scopes(), Reads: Subject,
 			Name: "reportUtilization", Summary: "Report utilization",
 			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized (`totalUnits`), " +
 				"used, scheduled and available units, the rate of use, and a projection. Sorted by creation unless `sort` is given. " +
@@ -28,7 +28,7 @@ func (s *Service) reportRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/reports/expiring", Permission: PermissionReport, Limited: owners.Scopes(), Reads: Subject,
 			Name: "reportExpiring", Summary: "Report expiring authorizations",
 			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and their " +
 				"renewals. A renewal is another active authorization for the same patient and service that begins no later than the day " +
@@ -36,7 +36,7 @@ func (s *Service) reportRoutes() []httpx.Route {
 			Endpoint: httpx.HandleTable(s.handleExpiring),
 		},
 		{
-			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/reports/at-risk", Permission: PermissionReport, Limited: owners.Scopes(), Reads: Subject,
 			Name: "reportAtRisk", Summary: "Report authorizations at risk",
 			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or scheduled, and the " +
 				"under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. Sorted by end date, earliest " +
