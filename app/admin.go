@@ -9,33 +9,27 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
-)
-
-// Permissions for the operations on the program itself.
-const (
-	permissionMetrics identity.Permission = "admin:metrics"
-	permissionConfig  identity.Permission = "admin:config"
+	"omnirapeutic/platform/permission"
 )
 
 func (a *App) adminRoutes() []httpx.Route {
 	return append(a.verificationRoutes(), []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permissionMetrics,
+			Method: http.MethodGet, Path: "/admin/retry-metrics", Permission: permission.AdminMetrics,
 			Name: "getRetryMetrics", Summary: "Get transaction retry counts",
 			Description: "Counts since the program started, by operation: attempts, retries by SQLSTATE and phase, and " +
 				"operations that used up all attempts.",
 			Endpoint: httpx.Handle(http.StatusOK, a.handleRetryMetrics),
 		},
 		{
-			Method: http.MethodPost, Path: "/admin/no-op", Permission: permissionMetrics, ReadOnly: true,
+			Method: http.MethodPost, Path: "/admin/no-op", Permission: permission.AdminMetrics, ReadOnly: true,
 			Name: "doNothing", Summary: "Measure request overhead",
 			Description: "Accepts and validates the request of a reserve, without further work. Use it to measure the cost of " +
 				"a request before it reaches the database.",
 			Endpoint: httpx.Handle(http.StatusOK, a.handleNoOp),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/config", Permission: permissionConfig,
+			Method: http.MethodGet, Path: "/admin/config", Permission: permission.AdminConfig,
 			Name: "getConfig", Summary: "Get the configuration with secrets hidden",
 			Description: "All effective settings with the source of each value: a default, the file or the environment. Also " +
 				"reports whether row level security applies to the program's database role.",
@@ -45,14 +39,18 @@ func (a *App) adminRoutes() []httpx.Route {
 }
 
 type noOpRequest struct {
-	Units            int           `json:"units" validate:"required,min=1,max=10000000"`
-	Reference        *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
-	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
-	ServiceDate      calendar.Date `json:"serviceDate"`
+	// The number of units that the answer repeats.
+	Units int `json:"units" validate:"required,min=1,max=10000000"`
+	// A text of the client, as in a reservation. It is checked and ignored.
+	Reference *string `json:"reference" validate:"omitempty,min=1,max=200,text"`
+	// The lifetime, as in a reservation. It is checked and ignored.
+	ExpiresInSeconds *int `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
+	// The date of the service, as in a reservation. It is checked and ignored.
+	ServiceDate calendar.Date `json:"serviceDate"`
 }
 
 type noOpAnswer struct {
-	Units int `json:"units"` // as requested
+	Units int `json:"units"` // The number of units in the request.
 }
 
 func (a *App) handleNoOp(_ context.Context, in noOpRequest) (noOpAnswer, error) {
@@ -65,9 +63,9 @@ func (a *App) handleRetryMetrics(context.Context, httpx.None) (db.MetricsSnapsho
 
 // configBody is the effective configuration with secrets hidden.
 type configBody struct {
-	Settings []config.Setting `json:"settings"`
-	// RowSecurityGap says how the program's database role could bypass row level
-	// security; null if it cannot.
+	Settings []config.Setting `json:"settings"` // All configuration keys with their values.
+	// The reason why the program's database role can bypass row level security. Null if it
+	// cannot.
 	RowSecurityGap *string `json:"rowSecurityGap"`
 }
 

@@ -201,7 +201,7 @@ func TestArchitectureRulesFire(t *testing.T) {
 		"modules/rbac/http.go":            "github.com/labstack/echo/v4",
 		"app/app.go":                      "omnirapeutic/modules/rbac",
 		"modules/rbac/service.go":         "omnirapeutic/platform/db",
-		"main.go":                         "omnirapeutic/app/command",
+		"main.go":                         "omnirapeutic/app/cli",
 	} {
 		found, err := violations(map[string]string{file: fmt.Sprintf("package x\nimport _ %q\n", imported)})
 		require.NoError(t, err)

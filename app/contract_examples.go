@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// recordedAt is the time at which TestContract records the examples of the document.
-var recordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
+// RecordedAt is the time at which TestContract records the examples of the document.
+var RecordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 
 // contractAge is how long the document is cached, here and by browsers. It expires
 // because its examples name records that change.
@@ -74,7 +74,7 @@ func (a *App) demoDocument(ctx context.Context, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := exampleWriter{Examples: values, days: int(now.Sub(recordedAt) / (24 * time.Hour))}
+	e := exampleWriter{Examples: values, days: int(now.Sub(RecordedAt) / (24 * time.Hour))}
 	for path, item := range objectIn(document, "paths").All() {
 		for _, operation := range item.(*openapi.Object).All() {
 			e.operation(path, operation.(*openapi.Object))

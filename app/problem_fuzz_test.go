@@ -34,7 +34,7 @@ func FuzzProblem(f *testing.F) {
 		} {
 			r := &http.Request{URL: &url.URL{Path: path, RawPath: value}}
 			r = r.WithContext(telemetry.WithRequestID(t.Context(), "r-1"))
-			status := statusOf(defined)
+			status := StatusOf(defined)
 			document, err := documentOf(r, defined.With(details, "%s", text), status)
 			var members map[string]any
 			require.NoError(t, json.Unmarshal(document, &members), "%s (%v)", document, err)

@@ -119,7 +119,7 @@ func TestProblem(t *testing.T) {
 			for name, value := range c.header {
 				require.Equal(t, value, w.Header().Get(name))
 			}
-			var p problem
+			var p Problem
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p), w.Body.String())
 			f, _ := fault.ByCode(c.code)
 			require.Equal(t, c.code, p.Code)
@@ -160,7 +160,7 @@ func TestProblem(t *testing.T) {
 			require.NotZero(t, statuses[kind], kind)
 		}
 		for _, f := range fault.All() {
-			require.GreaterOrEqual(t, statusOf(f), 400, f.Code())
+			require.GreaterOrEqual(t, StatusOf(f), 400, f.Code())
 		}
 	})
 }
@@ -212,7 +212,7 @@ func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
 	t.Parallel()
 	met := 0
 	for _, f := range fault.All() {
-		if statusOf(f) != http.StatusForbidden {
+		if StatusOf(f) != http.StatusForbidden {
 			continue
 		}
 		met++

@@ -46,7 +46,7 @@ func (s *Server) handleReady(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
-	r, err := s.ready(ctx)
+	r, err := s.options.Ready(ctx)
 	if err != nil || !r.Reads || need == needWrite && !r.writes() {
 		f := errNotReady.With(unreadiness{r.Database}, "%s", errNotReady.Title())
 		if err != nil {

@@ -100,7 +100,7 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, While: whileTest, Trail: &s.trail,
+		Routes: routes, Authenticate: authenticateTest, UntilRevoked: whileTest, Trail: &s.trail,
 		Document: func(context.Context) []byte { return contract },
 		Ready:    func(context.Context) (Readiness, error) { return s.readiness, s.ready },
 		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
@@ -112,7 +112,7 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 func (s *testServer) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	instruments(s.registry, telemetry.NewLogger(s.log, "debug", "json")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
+	metricsHandler(s.registry, telemetry.NewLogger(s.log, "debug", "json")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	return w.Body.String()
 }
@@ -149,7 +149,7 @@ func (s *testServer) events(t testing.TB, event string) []map[string]any {
 
 func codeOf(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
-	var p problem
+	var p Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p), w.Body.String())
 	require.Equal(t, w.Code, p.Status)
 	return p.Code
@@ -367,7 +367,7 @@ func TestShutdown(t *testing.T) {
 		s := newTestServer(t)
 		require.Positive(t, s.http.ReadHeaderTimeout)
 		require.Positive(t, s.http.ReadTimeout)
-		require.Greater(t, s.http.WriteTimeout, s.limits.RequestTimeout)
+		require.Greater(t, s.http.WriteTimeout, s.options.HTTP.RequestTimeout)
 		require.Positive(t, s.http.IdleTimeout)
 	})
 }

@@ -43,7 +43,7 @@ func TestLiveStreams(t *testing.T) {
 	t.Parallel()
 	say := make(chan string)
 	s := newTestServer(t, ticking(say))
-	s.limits.RequestTimeout = 50 * time.Millisecond
+	s.options.HTTP.RequestTimeout = 50 * time.Millisecond
 	s.http.ReadTimeout, s.http.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

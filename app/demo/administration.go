@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // administration creates an administrator's records: an API key, two disabled webhooks,
@@ -21,7 +22,7 @@ func (p Practice) administration(own context.Context, staff map[string]uuid.UUID
 		return err
 	}
 	if _, _, err := p.Access.CreateKey(admin, rbac.NewAPIKey{
-		Name: "Billing system", Permissions: []identity.Permission{authorization.PermissionRead},
+		Name: "Billing system", Permissions: []identity.Permission{permission.AuthorizationRead},
 	}); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // Password is the password of all users of the demo practice.
@@ -167,6 +168,6 @@ func administrator(own context.Context) context.Context {
 	if err != nil {
 		panic(err) // organization has added the caller
 	}
-	caller.Permissions = map[identity.Permission]identity.Scope{authorization.PermissionAdjust: identity.Organization}
+	caller.Permissions = map[identity.Permission]identity.Scope{permission.AuthorizationAdjust: identity.Organization}
 	return identity.With(own, caller)
 }

@@ -185,7 +185,7 @@ func lanesOf(n needs, r request) []uuid.UUID {
 // another transaction held it. The context needs no caller.
 func (s *Service) transact(ctx context.Context, name string, requested db.Batch[request], options ...db.Option) ([]result, error) {
 	var rows []operation.Done // of the latest attempt
-	options = append(append(options, db.WritingLast()), operations.Once(&rows)...)
+	options = append(append(options, db.WritesWithCommit()), operations.Once(&rows)...)
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := requested.All()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
@@ -288,7 +288,7 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	for key := range d.shrunk {
 		shrunk = append(shrunk, d.appointments[key])
 	}
-	return db.Together(ctx, func(ctx context.Context) error {
+	return db.Pipeline(ctx, func(ctx context.Context) error {
 		if err := d.ledger.Write(ctx); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/telemetry"
 	"omnirapeutic/platform/trail"
@@ -93,19 +94,19 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 // is outside the caller's record scope, [identity.ErrBeyondOwn] if the caller may not read its
 // appointments.
 func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
-	managed, err := f.reached(identity.With(ctx, caller.Acts(PermissionCalendars)))
+	managed, err := f.reached(identity.With(ctx, caller.Acts(permission.CalendarManage)))
 	if err != nil {
 		return err
 	}
 	if !managed {
 		return ErrNoOwner
 	}
-	read, err := f.reached(identity.With(ctx, caller.Acts(PermissionRead)))
+	read, err := f.reached(identity.With(ctx, caller.Acts(permission.AppointmentRead)))
 	if err != nil || read {
 		return err
 	}
-	return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: PermissionRead},
-		"The link would show appointments. You need the permission %s for these appointments.", PermissionRead)
+	return identity.ErrBeyondOwn.With(identity.Excess{Exceeds: permission.AppointmentRead},
+		"The link would show appointments. You need the permission %s for these appointments.", permission.AppointmentRead)
 }
 
 // reached reports whether the feed's person is within the caller's record scope.

@@ -13,22 +13,9 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
-)
-
-// The permissions on appointments and sessions.
-const (
-	PermissionRead          identity.Permission = "appointment:read"
-	PermissionBook          identity.Permission = "appointment:book"
-	PermissionReschedule    identity.Permission = "appointment:reschedule"
-	PermissionCancel        identity.Permission = "appointment:cancel"
-	PermissionStart         identity.Permission = "appointment:start"
-	PermissionComplete      identity.Permission = "appointment:complete"
-	PermissionNoShow        identity.Permission = "appointment:no-show"
-	PermissionReadSession   identity.Permission = "session:read"
-	PermissionChangeSession identity.Permission = "session:change"
 )
 
 // Routes returns the operations of this module's API.
@@ -38,7 +25,8 @@ func (s *Service) Routes() []httpx.Route {
 	}, authorization.Refusals()...)
 	return append([]httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/appointments", Permission: PermissionBook, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments",
+			Permission: permission.AppointmentBook, RecordScopes: appointmentOwners.Scopes(),
 			Name: "bookAppointment", Summary: "Book an appointment",
 			Description: "Books a patient with a practitioner for a service, and reserves the units on the authorization, in one " +
 				"transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several practitioners, " +
@@ -51,7 +39,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments", Permission: PermissionRead, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodGet, Path: "/appointments",
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "listAppointments", Summary: "List appointments",
 			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
@@ -59,7 +48,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/appointments/:id", Permission: PermissionRead, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodGet, Path: "/appointments/:id",
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "getAppointment", Summary: "Get an appointment",
 			Description: "Returns one appointment with its participants and the units that it holds.",
@@ -67,7 +57,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodPatch, Path: "/appointments/:id", Permission: PermissionReschedule, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPatch, Path: "/appointments/:id",
+			Permission: permission.AppointmentReschedule, RecordScopes: appointmentOwners.Scopes(),
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
 			Description: "A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a " +
 				"booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment " +
@@ -80,7 +71,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/start", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments/:id/start",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "startAppointment", Summary: "Start an appointment",
 			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the organization's " +
 				"`earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until " +
@@ -89,7 +81,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/reopen", Permission: PermissionStart, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments/:id/reopen",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "reopenAppointment", Summary: "Undo a start",
 			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the " +
 				"appointment and in the audit trail.",
@@ -97,7 +90,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/complete", Permission: PermissionComplete, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments/:id/complete",
+			Permission: permission.AppointmentComplete, RecordScopes: appointmentOwners.Scopes(),
 			Name: "completeAppointment", Summary: "Complete an appointment",
 			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is " +
 				"released. If it was longer, more units are taken as far as available; the others become the session's " +
@@ -110,7 +104,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/cancel", Permission: PermissionCancel, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments/:id/cancel",
+			Permission: permission.AppointmentCancel, RecordScopes: appointmentOwners.Scopes(),
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
 			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and whether the " +
 				"cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all " +
@@ -119,7 +114,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleCancel),
 		},
 		{
-			Method: http.MethodPost, Path: "/appointments/:id/no-show", Permission: PermissionNoShow, Limited: appointmentOwners.Scopes(),
+			Method: http.MethodPost, Path: "/appointments/:id/no-show",
+			Permission: permission.AppointmentNoShow, RecordScopes: appointmentOwners.Scopes(),
 			Name: "noShowAppointment", Summary: "Record a no-show",
 			Description: "Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the " +
 				"organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be " +

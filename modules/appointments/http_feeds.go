@@ -11,10 +11,8 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
-
-// PermissionCalendars allows a caller to create and revoke calendar feeds.
-const PermissionCalendars identity.Permission = "calendar:manage"
 
 // calendarFresh is the max-age of a feed in HTTP caches.
 const calendarFresh = 5 * time.Minute
@@ -25,25 +23,29 @@ func (s *Service) feedRoutes() []httpx.Route {
 		"the user is disabled, or loses the permission or access to the person of the calendar."
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
+			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed",
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPractitionerCalendarFeed", Summary: "Create a calendar link for a practitioner",
 			Description: "Creates a secret link from which calendar programs read the practitioner's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
-			Method: http.MethodPost, Path: "/patients/:id/calendar-feed", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
+			Method: http.MethodPost, Path: "/patients/:id/calendar-feed",
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPatientCalendarFeed", Summary: "Create a calendar link for a patient",
 			Description: "Creates a secret link from which calendar programs read the patient's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
-			Method: http.MethodGet, Path: "/calendar-feeds", Permission: PermissionCalendars, Limited: feedOwners.Scopes(), Reads: subjectFeed,
+			Method: http.MethodGet, Path: "/calendar-feeds",
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(), Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
 			Description: "Returns all calendar feeds of the organization that are not revoked, oldest first, without their links.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),
 		},
 		{
-			Method: http.MethodDelete, Path: "/calendar-feeds/:id", Permission: PermissionCalendars, Limited: feedOwners.Scopes(),
+			Method: http.MethodDelete, Path: "/calendar-feeds/:id",
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "revokeCalendarFeed", Summary: "Revoke a calendar link",
 			Description: "Revokes the link: it stops working immediately. Calendar programs may still show appointments that they have " +
 				"already read.",

@@ -8,16 +8,13 @@ import (
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
-
-// PermissionPreview allows a caller to preview a booking.
-const PermissionPreview identity.Permission = "appointment:preview"
 
 func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
-		Method: http.MethodPost, Path: "/appointments/preview", Permission: PermissionPreview,
-		Limited: appointmentOwners.Scopes(), ReadOnly: true,
+		Method: http.MethodPost, Path: "/appointments/preview", Permission: permission.AppointmentPreview,
+		RecordScopes: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Preview a booking or a new time",
 		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for " +
 			"each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on " +

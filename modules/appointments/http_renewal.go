@@ -12,12 +12,13 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) renewalRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: authorization.PermissionChange,
+			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: permission.AuthorizationChange,
 			Name: "changeAuthorization", Summary: "Change an authorization",
 			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
 				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
@@ -33,8 +34,8 @@ func (s *Service) renewalRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeAuthorization),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: authorization.PermissionRead,
-			Limited: authorization.Scopes(), ReadOnly: true, Reads: authorization.Subject,
+			Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: permission.AuthorizationRead,
+			RecordScopes: authorization.Scopes(), ReadOnly: true, Reads: authorization.Subject,
 			Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
 			Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
 				"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +

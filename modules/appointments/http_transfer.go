@@ -10,12 +10,13 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) transferRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: PermissionReschedule,
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: permission.AppointmentReschedule,
 			Name: "moveBookings", Summary: "Move bookings to another authorization",
 			Description: "For a renewal. Every SCHEDULED appointment on this authorization from the day `from` on (default: today) releases " +
 				"its units here and reserves them on the other authorization of the same patient and service: all in one " +
@@ -27,8 +28,9 @@ func (s *Service) transferRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleMove),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview", Permission: PermissionPreview,
-			ReadOnly: true, Reads: subjectAppointment,
+			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings/preview",
+			Permission: permission.AppointmentPreview,
+			ReadOnly:   true, Reads: subjectAppointment,
 			Name: "previewMoveBookings", Summary: "Preview moving bookings",
 			Description: "Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each booking. " +
 				"Nothing is written or reserved.",

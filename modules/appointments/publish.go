@@ -7,10 +7,11 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
-// The types of the events that this module publishes. Subscribers need [PermissionRead]. The data
+// The types of the events that this module publishes. Subscribers need [permission.AppointmentRead]. The data
 // is an [AppointmentChange].
 const (
 	EventBooked      = "appointment.booked"
@@ -28,7 +29,7 @@ func EventTypes() []outbox.Type {
 	for _, name := range []string{
 		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow, EventReminder,
 	} {
-		all = append(all, outbox.Type{Name: name, Permission: PermissionRead})
+		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
 	}
 	return all
 }
@@ -51,7 +52,8 @@ type AppointmentChange struct {
 
 func messageOf(r request, a Appointment) outbox.Message {
 	return outbox.Message{
-		OrganizationID: a.OrganizationID, Type: eventOf[r.kind], SubjectID: a.ID, Permission: PermissionRead, OccurredAt: a.UpdatedAt,
+		OrganizationID: a.OrganizationID, Type: eventOf[r.kind], SubjectID: a.ID,
+		Permission: permission.AppointmentRead, OccurredAt: a.UpdatedAt,
 		Payload: AppointmentChange{
 			AppointmentID: a.ID, PractitionerIDs: a.Practitioners, Status: a.Status, StartTime: a.Start, EndTime: a.End, Version: a.Version,
 		},

@@ -8,10 +8,11 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/permission"
 )
 
 // EventReminder is the type of the event that an appointment starts soon. Subscribers need
-// [PermissionRead]. The data is an [AppointmentReminder]. Subscribers decide on recipients and
+// [permission.AppointmentRead]. The data is an [AppointmentReminder]. Subscribers decide on recipients and
 // channels.
 const EventReminder = "appointment.reminder"
 
@@ -68,7 +69,8 @@ func (s *Service) remind(ctx context.Context, before time.Duration) (int, error)
 		messages := make([]outbox.Message, len(due))
 		for i, d := range due {
 			messages[i] = outbox.Message{
-				OrganizationID: d.OrganizationID, Type: EventReminder, SubjectID: d.AppointmentID, Permission: PermissionRead, OccurredAt: now,
+				OrganizationID: d.OrganizationID, Type: EventReminder, SubjectID: d.AppointmentID,
+				Permission: permission.AppointmentRead, OccurredAt: now,
 				Payload: AppointmentReminder{d.AppointmentID, d.Start.UTC(), d.End.UTC(), d.Version, d.MinutesBefore},
 			}
 		}

@@ -7,10 +7,10 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
-	"omnirapeutic/platform/recent"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -67,7 +67,7 @@ type Service struct {
 
 	// withAvailability caches the practitioners with availability, so that a booking without
 	// possible warnings needs no query.
-	withAvailability recent.Of[map[uuid.UUID]bool]
+	withAvailability cache.PerOrganization[map[uuid.UUID]bool]
 }
 
 // Dependencies has the dependencies of the service. Tests set the clock and the ids.

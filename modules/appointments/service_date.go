@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // ErrRedate carries [MoveRefusal].
@@ -40,14 +41,14 @@ func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointm
 
 // Redate sets the service dates of the appointments of [Service.Misdated] to those in the
 // organization's new zone, in the transaction of the context. It changes all of them or none, and
-// checks each like a booking on that date. It needs [PermissionReschedule]. The error is
+// checks each like a booking on that date. It needs [permission.AppointmentReschedule]. The error is
 // [ErrRedate].
 func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	if err := caller.RequireWhole(PermissionReschedule); err != nil {
+	if err := caller.RequireWhole(permission.AppointmentReschedule); err != nil {
 		return err
 	}
 	misdated, err := s.Misdated(ctx, zone)

@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -194,7 +195,7 @@ func (s *Service) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]A
 }
 
 // cancelStranded cancels appointments because of a change of their authorization, in the
-// transaction of the context: all of them or none. It needs [PermissionCancel]. Errors: [ErrGroup],
+// transaction of the context: all of them or none. It needs [permission.AppointmentCancel]. Errors: [ErrGroup],
 // [ErrTransition], [ErrNotFound].
 func (s *Service) cancelStranded(ctx context.Context, appointments []uuid.UUID, reason *string) error {
 	r, err := s.request(ctx, cancel, uuid.Nil, "")
@@ -207,18 +208,18 @@ func (s *Service) cancelStranded(ctx context.Context, appointments []uuid.UUID, 
 		part.appointment = id
 		r.parts = append(r.parts, part)
 	}
-	return s.runInTransaction(ctx, PermissionCancel, r)
+	return s.runInTransaction(ctx, permission.AppointmentCancel, r)
 }
 
 // moveStranded moves appointments because of a change of their authorization, like
-// [Service.MoveBookings], in the transaction of the context. It needs [PermissionReschedule].
+// [Service.MoveBookings], in the transaction of the context. It needs [permission.AppointmentReschedule].
 func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
 	r, err := s.transferRequest(ctx, Transfer{From: from, To: to}, reason, "")
 	if err != nil {
 		return err
 	}
 	r.settling = settlingOf(appointments)
-	return s.runInTransaction(ctx, PermissionReschedule, r)
+	return s.runInTransaction(ctx, permission.AppointmentReschedule, r)
 }
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.

@@ -9,9 +9,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // TestPlansWithALimitedRecordScope checks the plans of lists for callers with a limited record
@@ -20,6 +22,7 @@ import (
 func TestPlansWithALimitedRecordScope(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
+	program := database.Open(t).WithLinks(rbac.Links())
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
@@ -54,13 +57,16 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 	for _, scope := range []identity.Scope{identity.Self, identity.Caseload} {
 		t.Run(scope.String(), func(t *testing.T) {
 			caller := identity.Caller{
-				UserID: user, OrganizationID: organization, Acting: PermissionRead,
-				Permissions: map[identity.Permission]identity.Scope{PermissionRead: scope},
+				UserID: user, OrganizationID: organization, Acting: permission.AppointmentRead,
+				Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 			}
-			reach, err := db.ReachOf(identity.With(context.Background(), caller))
+			condition, err := db.Snapshot(identity.With(t.Context(), caller), program, "condition", func(ctx context.Context) (string, error) {
+				scope, err := db.RecordScopeOf(ctx)
+				return scope.Condition(appointmentOwners), err
+			})
 			require.NoError(t, err)
-			within := strings.NewReplacer("@reach_organization", "'"+organization.String()+"'", "@reach_user", "'"+user.String()+"'").
-				Replace(reach.Condition(appointmentOwners))
+			within := strings.NewReplacer("@scope_organization", "'"+organization.String()+"'", "@scope_user", "'"+user.String()+"'").
+				Replace(condition)
 			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
 				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)

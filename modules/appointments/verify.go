@@ -50,14 +50,14 @@ func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books)
 type comparison struct {
 	authorization.Books
 	holds    []Hold
-	problems []authorization.Problem
+	problems []authorization.Discrepancy
 }
 
 func (c *comparison) report(check string, reservation uuid.UUID, expected, found string) {
 	if expected == found {
 		return
 	}
-	p := c.Problem(check, expected, found)
+	p := c.Discrepancy(check, expected, found)
 	if reservation != uuid.Nil {
 		p.ReservationID = reservation.String()
 	}

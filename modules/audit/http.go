@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -19,7 +20,7 @@ const partTimeout = 30 * time.Second
 func (s *Service) Routes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/admin/audit-events", Permission: PermissionRead, Reads: "audit",
+			Method: http.MethodGet, Path: "/admin/audit-events", Permission: permission.AuditRead, Reads: "audit",
 			Name: "listAuditEvents", Summary: "Search the audit trail",
 			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as `authorization.`, " +
 				"matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; " +
@@ -27,14 +28,14 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: PermissionExport, Reads: "audit",
+			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: permission.AuditExport, Reads: "audit",
 			Name: "exportAuditEvents", Summary: "Export the audit trail",
 			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that " +
 				"ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.",
 			Endpoint: httpx.Download(partTimeout, s.handleExport),
 		},
 		{
-			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: PermissionAttempts,
+			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: permission.AnonymousAttemptRead,
 			Name: "listAnonymousAttempts", Summary: "List refused attempts of unknown callers",
 			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown " +
 				"addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for " +
@@ -45,13 +46,17 @@ func (s *Service) Routes() []httpx.Route {
 }
 
 type filterQuery struct {
-	ActorID   uuid.UUID     `query:"actorId"`
-	PatientID uuid.UUID     `query:"patientId"`
-	SubjectID uuid.UUID     `query:"subjectId"`
-	Action    string        `query:"action" validate:"max=100"`
-	Outcome   trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
-	From      time.Time     `query:"from"`
-	To        time.Time     `query:"to" validate:"omitempty,gtefield=From"` // excluded
+	// The user or the API key that acted.
+	ActorID   uuid.UUID `query:"actorId"`
+	PatientID uuid.UUID `query:"patientId"`
+	// The record that the action concerned.
+	SubjectID uuid.UUID `query:"subjectId"`
+	Action    string    `query:"action" validate:"max=100"` // The name of the action.
+	// The outcome of the action.
+	Outcome trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
+	From    time.Time     `query:"from"` // The earliest time.
+	// The end of the period. It is excluded.
+	To time.Time `query:"to" validate:"omitempty,gtefield=From"`
 }
 
 func (q filterQuery) filter() Filter {
@@ -60,21 +65,25 @@ func (q filterQuery) filter() Filter {
 
 // auditEventBody is an event in the API. Its fields are in the order of the hash.
 type auditEventBody struct {
-	Position    *int64          `json:"position"`
-	Sequence    int64           `json:"sequence"`
-	OccurredAt  time.Time       `json:"occurredAt"`
-	ActorID     *uuid.UUID      `json:"actorId"` // null: a caller who was not signed in
-	RequestID   string          `json:"requestId"`
-	Action      string          `json:"action"`
-	Outcome     trail.Outcome   `json:"outcome"`
-	SubjectType string          `json:"subjectType"`
-	SubjectID   *uuid.UUID      `json:"subjectId"`
+	// The position in the organization's hash chain. Null until the event is sealed.
+	Position *int64 `json:"position"`
+	// The sequence number of the event, which grows in the order of recording.
+	Sequence   int64     `json:"sequence"`
+	OccurredAt time.Time `json:"occurredAt"`
+	// The user or the API key that acted. Null for a caller who was not signed in.
+	ActorID     *uuid.UUID      `json:"actorId"`
+	RequestID   string          `json:"requestId"`   // The id of the request.
+	Action      string          `json:"action"`      // The name of the action.
+	Outcome     trail.Outcome   `json:"outcome"`     // Whether the action was done or denied.
+	SubjectType string          `json:"subjectType"` // The type of the record that the action concerned.
+	SubjectID   *uuid.UUID      `json:"subjectId"`   // The record that the action concerned.
 	PatientID   *uuid.UUID      `json:"patientId"`
-	Address     string          `json:"address"`
-	GrantID     *uuid.UUID      `json:"grantId"`
-	Before      json.RawMessage `json:"before" null:"true"`
-	After       json.RawMessage `json:"after" null:"true"`
-	Hash        *string         `json:"hash"`
+	Address     string          `json:"address"`            // The network address of the caller.
+	GrantID     *uuid.UUID      `json:"grantId"`            // The emergency grant that the caller used.
+	Before      json.RawMessage `json:"before" null:"true"` // The values before the change.
+	After       json.RawMessage `json:"after" null:"true"`  // The values after the change.
+	// The hash of the event and of all events before it. Null until the event is sealed.
+	Hash *string `json:"hash"`
 }
 
 func bodyOf(e Entry) auditEventBody {
@@ -130,9 +139,9 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 }
 
 type attemptsRequest struct {
-	From   time.Time `query:"from"`
-	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // excluded
-	Source string    `query:"source" validate:"max=64"`              // as in the answer
+	From   time.Time `query:"from"`                                  // The earliest time.
+	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // The end of the period. It is excluded.
+	Source string    `query:"source" validate:"max=64"`              // The network, as in the response.
 	httpx.PageQuery
 }
 

@@ -11,12 +11,6 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The permissions of this module.
-const (
-	PermissionRead   identity.Permission = "audit:read"
-	PermissionExport identity.Permission = "audit:export"
-)
-
 // Filter narrows a search. Zero values match every event.
 type Filter struct {
 	ActorID, PatientID, SubjectID uuid.UUID

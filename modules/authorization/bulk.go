@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // MaxBulk is the maximum number of operations of one [Service.Bulk] call.
@@ -16,9 +17,9 @@ const MaxBulk = 200
 
 // permissions has the permission for each kind of operation that a bulk can contain.
 var permissions = map[EntryKind]identity.Permission{
-	Reserve: PermissionReserve,
-	Release: PermissionRelease,
-	Consume: PermissionConsume,
+	Reserve: permission.AuthorizationReserve,
+	Release: permission.AuthorizationRelease,
+	Consume: permission.AuthorizationConsume,
 }
 
 // Bulk runs operations on any authorizations of the organization in one transaction. It returns one

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // Change is a change of an authorization's terms. Fields that are not given stay unchanged.
@@ -20,7 +21,7 @@ type Change struct {
 	Match       patch.Match // the versions that the change applies to
 	InsuranceID patch.Clearable[uuid.UUID]
 	AuthNumber  patch.Clearable[string]
-	TotalUnits  patch.Field[int] // needs [PermissionAdjust]; becomes a ledger entry
+	TotalUnits  patch.Field[int] // needs [permission.AuthorizationAdjust]; becomes a ledger entry
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
 	Status      patch.Field[Status]
@@ -183,10 +184,10 @@ func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization
 }
 
 // RequirePermission returns [identity.ErrForbidden] if the caller lacks a permission that this
-// change needs besides [PermissionChange].
+// change needs besides [permission.AuthorizationChange].
 func (c Change) RequirePermission(caller identity.Caller) error {
 	if c.TotalUnits.Given {
-		return caller.RequireWhole(PermissionAdjust)
+		return caller.RequireWhole(permission.AuthorizationAdjust)
 	}
 	return nil
 }

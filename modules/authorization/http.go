@@ -15,23 +15,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
-)
-
-// The permissions on authorizations.
-const (
-	PermissionRead    identity.Permission = "authorization:read"
-	PermissionCreate  identity.Permission = "authorization:create"
-	PermissionChange  identity.Permission = "authorization:change"
-	PermissionAdjust  identity.Permission = "authorization:adjust" // change the total
-	PermissionDelete  identity.Permission = "authorization:delete"
-	PermissionReserve identity.Permission = "authorization:reserve"
-	PermissionRelease identity.Permission = "authorization:release"
-	PermissionConsume identity.Permission = "authorization:consume"
-	PermissionPreview identity.Permission = "authorization:preview"
-	PermissionVerify  identity.Permission = "authorization:verify"
-
-	PermissionReport      identity.Permission = "report:read"
-	PermissionAcknowledge identity.Permission = "alert:acknowledge"
+	"omnirapeutic/platform/permission"
 )
 
 // Scopes returns the scopes, other than the organization's, in which authorizations can be read.
@@ -41,14 +25,14 @@ func Scopes() identity.Scope { return owners.Scopes() }
 func (s *Service) Routes() []httpx.Route {
 	return slices.Concat([]httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/authorizations", Permission: PermissionCreate,
+			Method: http.MethodPost, Path: "/authorizations", Permission: permission.AuthorizationCreate,
 			Name: "createAuthorization", Summary: "Create an authorization",
 			Description: "Records a payer's grant: a number of units of one service for one patient between two dates, both included. Caps " +
 				"can limit the units per day, week or month. Use PENDING until the payer has decided. The default is ACTIVE.",
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations", Permission: PermissionRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations", Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listAuthorizations", Summary: "List authorizations",
 			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is given. The status " +
 				"is computed: an ACTIVE authorization has begun, has not ended and has units left.",
@@ -56,7 +40,8 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id", Permission: PermissionRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations/:id",
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "getAuthorization", Summary: "Get an authorization",
 			Description: "Returns one authorization with its current balance. Units of expired holds count as available.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -64,7 +49,7 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: PermissionDelete,
+			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: permission.AuthorizationDelete,
 			Name: "deleteAuthorization", Summary: "Delete an unused authorization",
 			Description: "Deletes an authorization that was entered by mistake. An authorization with reservations or entries cannot be " +
 				"deleted: cancel it instead.",

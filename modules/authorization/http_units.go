@@ -11,12 +11,14 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/reserve", Permission: PermissionReserve, Limited: owners.Scopes(),
+			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
+			Permission: permission.AuthorizationReserve, RecordScopes: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
 				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
@@ -25,7 +27,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/release", Permission: PermissionRelease, Limited: owners.Scopes(),
+			Method: http.MethodPost, Path: "/authorizations/:id/release",
+			Permission: permission.AuthorizationRelease, RecordScopes: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
 			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units that the " +
 				"reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The " +
@@ -34,7 +37,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/consume", Permission: PermissionConsume, Limited: owners.Scopes(),
+			Method: http.MethodPost, Path: "/authorizations/:id/consume",
+			Permission: permission.AuthorizationConsume, RecordScopes: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
 			Description: "Turns reserved units into used units after a service was rendered. This also works after the authorization has " +
 				"ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units " +
@@ -46,7 +50,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleConsume),
 		},
 		{
-			Method: http.MethodPost, Path: "/authorizations/:id/preview", Permission: PermissionPreview, Limited: owners.Scopes(),
+			Method: http.MethodPost, Path: "/authorizations/:id/preview",
+			Permission: permission.AuthorizationPreview, RecordScopes: owners.Scopes(),
 			Name: "previewOperation", Summary: "Preview an operation on units",
 			Description: "Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing " +
 				"is written or reserved: another operation may come first.",
@@ -56,7 +61,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/available-units", Permission: PermissionRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "getBalance", Summary: "Get an authorization's balance",
 			Description: "Returns only the counters, for screens that refresh them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -64,7 +70,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/reservations", Permission: PermissionRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
 			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -72,7 +79,8 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/entries", Permission: PermissionRead, Limited: owners.Scopes(),
+			Method: http.MethodGet, Path: "/authorizations/:id/entries",
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
 			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash " +
 				"of the previous entry, so changes that bypass the program can be detected.",

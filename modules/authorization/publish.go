@@ -4,15 +4,16 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/permission"
 )
 
 // EventBalance is the type of the event that an authorization's counters have changed. Subscribers
-// need [PermissionRead]. Its data is a [BalanceChange].
+// need [permission.AuthorizationRead]. Its data is a [BalanceChange].
 const EventBalance = "authorization.balance"
 
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []outbox.Type {
-	return []outbox.Type{{Name: EventBalance, Permission: PermissionRead}}
+	return []outbox.Type{{Name: EventBalance, Permission: permission.AuthorizationRead}}
 }
 
 // BalanceChange has an authorization's counters after an operation. It leaves the system, so it
@@ -31,7 +32,8 @@ type BalanceChange struct {
 func balanceMessage(b booking) outbox.Message {
 	a := b.after.Authorization
 	return outbox.Message{
-		OrganizationID: a.OrganizationID, Type: EventBalance, SubjectID: a.ID, Permission: PermissionRead, OccurredAt: a.UpdatedAt,
+		OrganizationID: a.OrganizationID, Type: EventBalance, SubjectID: a.ID,
+		Permission: permission.AuthorizationRead, OccurredAt: a.UpdatedAt,
 		Payload: BalanceChange{
 			AuthorizationID: a.ID, TotalUnits: a.Total, UsedUnits: a.Used, ScheduledUnits: a.Scheduled,
 			AvailableUnits: a.Available(), Version: a.Version, Operation: b.entries[len(b.entries)-1].Kind,

@@ -10,19 +10,21 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Problem is one inconsistency in an authorization's books.
-type Problem struct {
+// Discrepancy is an inconsistency in an authorization's books.
+type Discrepancy struct {
 	OrganizationID  uuid.UUID `json:"organizationId"`
 	AuthorizationID uuid.UUID `json:"authorizationId"`
-	Check           string    `json:"check"`              // the broken rule; see [Service.Verify]
-	Sequence        int64     `json:"sequence,omitempty"` // of the entry, if the problem is about one
-	ReservationID   string    `json:"reservationId,omitempty"`
-	Expected        string    `json:"expected"` // the value that follows from the rest of the books
-	Found           string    `json:"found"`
+	Check           string    `json:"check"` // The broken rule.
+	// The sequence number of the entry, if the discrepancy concerns one.
+	Sequence      int64  `json:"sequence,omitempty"`
+	ReservationID string `json:"reservationId,omitempty"` // The reservation, if the discrepancy concerns one.
+	// The value that follows from the rest of the ledger.
+	Expected string `json:"expected"`
+	Found    string `json:"found"` // The stored value.
 }
 
-// String describes the problem in one line.
-func (p Problem) String() string {
+// String describes the discrepancy in one line.
+func (p Discrepancy) String() string {
 	where := "authorization " + p.AuthorizationID.String()
 	if p.Sequence > 0 {
 		where += fmt.Sprintf(", entry %d", p.Sequence)
@@ -38,14 +40,14 @@ const maxProblems = 100
 
 // Report is the result of a verification.
 type Report struct {
-	OK             bool      `json:"ok"`
-	Authorizations int       `json:"authorizations"`
-	Reservations   int       `json:"reservations"`
-	Entries        int       `json:"entries"`
-	Appointments   int       `json:"appointments"` // open ones, counted once per authorization on which they hold units
-	ProblemCount   int       `json:"problemCount"`
-	Problems       []Problem `json:"problems"` // the first 100
-	CheckedAt      time.Time `json:"checkedAt"`
+	OK             bool          `json:"ok"`
+	Authorizations int           `json:"authorizations"`
+	Reservations   int           `json:"reservations"`
+	Entries        int           `json:"entries"`
+	Appointments   int           `json:"appointments"` // open ones, counted once per authorization on which they hold units
+	ProblemCount   int           `json:"problemCount"`
+	Problems       []Discrepancy `json:"problems"` // The first 100 discrepancies.
+	CheckedAt      time.Time     `json:"checkedAt"`
 }
 
 // Books has all data of one authorization at one moment.
@@ -62,7 +64,7 @@ type Comparison func(ctx context.Context, books []Books) (Compared, error)
 // Compared is the result of a [Comparison].
 type Compared struct {
 	Appointments int // open ones, counted once per authorization on which they hold units
-	Problems     []Problem
+	Problems     []Discrepancy
 }
 
 // verifyBatch is the number of authorizations that are read in one snapshot.
@@ -107,7 +109,7 @@ func (s *Service) Verify(
 	if s.grace > 0 {
 		overdue = now.Add(-s.grace)
 	}
-	report := Report{CheckedAt: now, Problems: []Problem{}}
+	report := Report{CheckedAt: now, Problems: []Discrepancy{}}
 	advance, err := s.advance(ctx, organization, progress)
 	if err != nil {
 		return report, err
@@ -175,7 +177,7 @@ func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress 
 // add adds the problems of the authorizations: for each one those of its ledger, then those that
 // the comparisons found.
 func (r *Report) add(v verified, overdue time.Time) {
-	compared := map[uuid.UUID][]Problem{}
+	compared := map[uuid.UUID][]Discrepancy{}
 	for _, p := range v.compared.Problems {
 		compared[p.AuthorizationID] = append(compared[p.AuthorizationID], p)
 	}
@@ -192,7 +194,7 @@ func (r *Report) add(v verified, overdue time.Time) {
 
 // check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
-func (b Books) check(overdue time.Time) []Problem {
+func (b Books) check(overdue time.Time) []Discrepancy {
 	a := audit{Books: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
 	a.replay()
 	a.compareCounters()
@@ -200,9 +202,9 @@ func (b Books) check(overdue time.Time) []Problem {
 	return a.problems
 }
 
-// Problem returns a problem of the authorization's books.
-func (b Books) Problem(check, expected, found string) Problem {
-	return Problem{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
+// Discrepancy returns a discrepancy in the authorization's books.
+func (b Books) Discrepancy(check, expected, found string) Discrepancy {
+	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
 }
 
 // audit is the check of one authorization's books.
@@ -210,14 +212,14 @@ type audit struct {
 	Books
 	balance  Balance                   // replayed from the entries
 	sums     map[uuid.UUID]Reservation // replayed from the entries
-	problems []Problem
+	problems []Discrepancy
 }
 
 func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
 	if expected == found {
 		return
 	}
-	p := a.Problem(check, fmt.Sprint(expected), fmt.Sprint(found))
+	p := a.Discrepancy(check, fmt.Sprint(expected), fmt.Sprint(found))
 	if entry != nil {
 		p.Sequence = entry.Sequence
 	}

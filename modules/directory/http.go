@@ -12,31 +12,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
-)
-
-// The permissions of this module.
-const (
-	PermissionOrganizationRead identity.Permission = "organization:read"
-	// also other organizations; required in addition to organization:read
-	PermissionOrganizationReadAll identity.Permission = "organization:read-all"
-	PermissionOrganizationCreate  identity.Permission = "organization:create"
-	PermissionOrganizationDisable identity.Permission = "organization:disable" // any but the caller's own
-	PermissionOrganizationChange  identity.Permission = "organization:change"
-	PermissionPatientRead         identity.Permission = "patient:read"
-	PermissionPatientCreate       identity.Permission = "patient:create"
-	PermissionPatientChange       identity.Permission = "patient:change"
-	PermissionPractitionerRead    identity.Permission = "practitioner:read"
-	PermissionPractitionerCreate  identity.Permission = "practitioner:create"
-	PermissionPractitionerChange  identity.Permission = "practitioner:change"
-	PermissionPayerRead           identity.Permission = "payer:read"
-	PermissionPayerCreate         identity.Permission = "payer:create"
-	PermissionPayerChange         identity.Permission = "payer:change"
-	PermissionInsuranceRead       identity.Permission = "insurance:read"
-	PermissionInsuranceCreate     identity.Permission = "insurance:create"
-	PermissionInsuranceChange     identity.Permission = "insurance:change"
-	PermissionServiceCodeRead     identity.Permission = "service-code:read"
-	PermissionServiceCodeCreate   identity.Permission = "service-code:create"
-	PermissionServiceCodeChange   identity.Permission = "service-code:change"
+	"omnirapeutic/platform/permission"
 )
 
 // Routes returns the operations of this module's API.
@@ -54,109 +30,116 @@ func (s *Service) Routes() []httpx.Route {
 		})
 	}
 
-	add("createOrganization", post, "/organizations", PermissionOrganizationCreate, httpx.Handle(created, s.CreateOrganization),
+	add("createOrganization", post, "/organizations", permission.OrganizationCreate,
+		httpx.Handle(created, s.CreateOrganization),
 		"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to others. "+
 			"Its time zone decides when its days begin and end.")
-	add("listOrganizations", get, "/organizations", PermissionOrganizationRead, httpx.Handle(ok, s.handleOrganizations),
+	add("listOrganizations", get, "/organizations", permission.OrganizationRead, httpx.Handle(ok, s.handleOrganizations),
 		"List organizations", "The caller's own organization, or all of them for administrators of the installation.")
-	add("getOrganization", get, "/organizations/:id", PermissionOrganizationRead, read(s.Organization),
+	add("getOrganization", get, "/organizations/:id", permission.OrganizationRead, read(s.Organization),
 		"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
-	add("changeOrganization", change, "/organizations/:id", PermissionOrganizationChange, httpx.Handle(ok, s.ChangeOrganization),
+	add("changeOrganization", change, "/organizations/:id", permission.OrganizationChange,
+		httpx.Handle(ok, s.ChangeOrganization),
 		"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; "+
 			"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their "+
 			"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. "+
 			"Without it the answer is 409 with the list of these appointments.",
 		append(s.zoneRefusals(), ErrOrganizationNotFound)...)
-	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", PermissionOrganizationDisable,
+	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
 		httpx.Handle(ok, s.SwitchOrganization),
 		"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the organization: access tokens, "+
 			"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
 			"Nothing is deleted or changed: `false` restores the access. The caller's own organization cannot be disabled.",
 		ErrOrganizationNotFound, ErrOwnOrganization)
 
-	add("createPatient", post, "/patients", PermissionPatientCreate, httpx.Handle(created, s.CreatePatient),
+	add("createPatient", post, "/patients", permission.PatientCreate, httpx.Handle(created, s.CreatePatient),
 		"Create a patient", "A patient is a person in the organization's care. "+
 			"The medical record number is assigned by the practice and unique.",
 		ErrMedicalRecordNumberTaken)
-	add("listPatients", get, "/patients", PermissionPatientRead, httpx.Handle(ok, s.handlePatients),
+	add("listPatients", get, "/patients", permission.PatientRead, httpx.Handle(ok, s.handlePatients),
 		"List patients", "All patients, in the order of their creation unless `sort` says otherwise. "+
 			"To find a patient by name or number, use `POST /patients/search`.")
 	all[len(all)-1].Reads = "patient"
-	add("searchPatients", post, "/patients/search", PermissionPatientRead, httpx.Handle(ok, s.handlePatientSearch),
+	add("searchPatients", post, "/patients/search", permission.PatientRead, httpx.Handle(ok, s.handlePatientSearch),
 		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
 			"It is a POST because health data does not belong in URLs. It changes nothing.")
 	all[len(all)-1].Reads = "patient"
 	all[len(all)-1].ReadOnly = true
-	add("getPatient", get, "/patients/:id", PermissionPatientRead, read(s.Patient),
+	add("getPatient", get, "/patients/:id", permission.PatientRead, read(s.Patient),
 		"Get a patient", "One patient of the organization.", ErrPatientNotFound)
 	all[len(all)-1].Reads = "patient"
-	add("changePatient", change, "/patients/:id", PermissionPatientChange, httpx.Handle(ok, s.ChangePatient),
+	add("changePatient", change, "/patients/:id", permission.PatientChange, httpx.Handle(ok, s.ChangePatient),
 		"Change a patient", "A merge patch: fields that are not given stay unchanged, and `null` clears optional fields. "+
 			"A patient who has left becomes INACTIVE; nothing is deleted.",
 		ErrPatientNotFound, ErrMedicalRecordNumberTaken)
 
-	add("createPractitioner", post, "/practitioners", PermissionPractitionerCreate, httpx.Handle(created, s.CreatePractitioner),
+	add("createPractitioner", post, "/practitioners", permission.PractitionerCreate,
+		httpx.Handle(created, s.CreatePractitioner),
 		"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. "+
 			"The check digit of the NPI is validated.",
 		ErrNPITaken)
-	add("listPractitioners", get, "/practitioners", PermissionPractitionerRead, httpx.Handle(ok, s.handlePractitioners),
+	add("listPractitioners", get, "/practitioners", permission.PractitionerRead, httpx.Handle(ok, s.handlePractitioners),
 		"List practitioners", "All practitioners, in the order of their creation unless `sort` says otherwise.")
-	add("getPractitioner", get, "/practitioners/:id", PermissionPractitionerRead, read(s.Practitioner),
+	add("getPractitioner", get, "/practitioners/:id", permission.PractitionerRead, read(s.Practitioner),
 		"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound)
-	add("changePractitioner", change, "/practitioners/:id", PermissionPractitionerChange, httpx.Handle(ok, s.ChangePractitioner),
+	add("changePractitioner", change, "/practitioners/:id", permission.PractitionerChange,
+		httpx.Handle(ok, s.ChangePractitioner),
 		"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
 		ErrPractitionerNotFound, ErrNPITaken)
 
-	add("createPayer", post, "/payers", PermissionPayerCreate, httpx.Handle(created, s.CreatePayer),
+	add("createPayer", post, "/payers", permission.PayerCreate, httpx.Handle(created, s.CreatePayer),
 		"Create a payer", "A payer authorizes and pays for services. Its rounding rule converts minutes to units, "+
 			"and it defines the first day of its weeks.")
-	add("listPayers", get, "/payers", PermissionPayerRead, httpx.Handle(ok, s.handlePayers),
+	add("listPayers", get, "/payers", permission.PayerRead, httpx.Handle(ok, s.handlePayers),
 		"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise.")
-	add("getPayer", get, "/payers/:id", PermissionPayerRead, read(s.Payer),
+	add("getPayer", get, "/payers/:id", permission.PayerRead, read(s.Payer),
 		"Get a payer", "One payer with its rules.", ErrPayerNotFound)
-	add("changePayer", change, "/payers/:id", PermissionPayerChange, httpx.Handle(ok, s.ChangePayer),
+	add("changePayer", change, "/payers/:id", permission.PayerChange, httpx.Handle(ok, s.ChangePayer),
 		"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default "+
 			"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.",
 		ErrPayerNotFound)
 
-	add("createInsurance", post, "/insurances", PermissionInsuranceCreate, httpx.Handle(created, s.CreateInsurance),
+	add("createInsurance", post, "/insurances", permission.InsuranceCreate, httpx.Handle(created, s.CreateInsurance),
 		"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
-	add("listInsurances", get, "/insurances", PermissionInsuranceRead, httpx.Handle(ok, s.handleInsurances),
+	add("listInsurances", get, "/insurances", permission.InsuranceRead, httpx.Handle(ok, s.handleInsurances),
 		"List coverages", "All coverages, or those of one patient or one payer.")
 	all[len(all)-1].Reads = "insurance"
-	add("getInsurance", get, "/insurances/:id", PermissionInsuranceRead, read(s.Insurance),
+	add("getInsurance", get, "/insurances/:id", permission.InsuranceRead, read(s.Insurance),
 		"Get a coverage", "One coverage.", ErrInsuranceNotFound)
 	all[len(all)-1].Reads = "insurance"
-	add("changeInsurance", change, "/insurances/:id", PermissionInsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
+	add("changeInsurance", change, "/insurances/:id", permission.InsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
 		"Change a coverage",
 		"A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another coverage instead.",
 		ErrInsuranceNotFound)
 
-	add("createServiceCode", post, "/service-codes", PermissionServiceCodeCreate, httpx.Handle(created, s.CreateServiceCode),
+	add("createServiceCode", post, "/service-codes", permission.ServiceCodeCreate,
+		httpx.Handle(created, s.CreateServiceCode),
 		"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the credentials "+
 			"of which the practitioner needs one.",
 		ErrServiceCodeTaken)
-	add("listServiceCodes", get, "/service-codes", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServiceCodes),
+	add("listServiceCodes", get, "/service-codes", permission.ServiceCodeRead, httpx.Handle(ok, s.handleServiceCodes),
 		"List service codes", "All service codes of the organization, or the one with the given code.")
-	add("getServiceCode", get, "/service-codes/:id", PermissionServiceCodeRead, read(s.ServiceCode),
+	add("getServiceCode", get, "/service-codes/:id", permission.ServiceCodeRead, read(s.ServiceCode),
 		"Get a service code", "One service code.", ErrServiceCodeNotFound)
-	add("changeServiceCode", change, "/service-codes/:id", PermissionServiceCodeChange, httpx.Handle(ok, s.ChangeServiceCode),
+	add("changeServiceCode", change, "/service-codes/:id", permission.ServiceCodeChange,
+		httpx.Handle(ok, s.ChangeServiceCode),
 		"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
 		ErrServiceCodeNotFound, ErrServiceCodeTaken)
 
-	add("getServicePairs", get, "/service-pairs", PermissionServiceCodeRead, httpx.Handle(ok, s.handleServicePairs),
+	add("getServicePairs", get, "/service-pairs", permission.ServiceCodeRead, httpx.Handle(ok, s.handleServicePairs),
 		"List the services that may overlap", "A patient has one appointment at a time in each lane of services. "+
 			"Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair 97153 and 97155.")
-	add("replaceServicePairs", http.MethodPut, "/service-pairs", PermissionServiceCodeChange, httpx.Handle(ok, s.ReplaceServicePairs),
+	add("replaceServicePairs", http.MethodPut, "/service-pairs", permission.ServiceCodeChange,
+		httpx.Handle(ok, s.ReplaceServicePairs),
 		"Replace the services that may overlap", "Replaces the whole list; with an empty list no services may overlap. "+
 			"The order of the two codes makes no difference, and the codes need not exist yet. Booked appointments stay unchanged.")
 	limited := map[identity.Permission]db.Owners{
-		PermissionPatientRead: patients.owners, PermissionPatientChange: patients.owners,
-		PermissionInsuranceRead: insurances.owners, PermissionInsuranceChange: insurances.owners,
-		PermissionPractitionerRead: practitioners.owners,
+		permission.PatientRead: patients.owners, permission.PatientChange: patients.owners,
+		permission.InsuranceRead: insurances.owners, permission.InsuranceChange: insurances.owners,
+		permission.PractitionerRead: practitioners.owners,
 	}
 	for i, r := range all {
-		all[i].Limited = limited[r.Permission].Scopes()
+		all[i].RecordScopes = limited[r.Permission].Scopes()
 	}
 	return all
 }
@@ -246,7 +229,8 @@ func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery
 
 type patientsQuery struct {
 	httpx.PageQuery
-	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The status of the patients.
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
@@ -262,11 +246,13 @@ func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.P
 // logged and stored in browser histories.
 type patientSearch struct {
 	httpx.PageQuery
-	Sort                string        `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
-	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"` // its beginning
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The beginning of the last name.
+	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"`
 	MedicalRecordNumber string        `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	DateOfBirth         calendar.Date `json:"dateOfBirth"`
-	Status              Status        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The status of the patients.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
@@ -281,7 +267,8 @@ func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (ht
 
 type practitionersQuery struct {
 	httpx.PageQuery
-	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The status of the practitioners.
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
@@ -322,6 +309,7 @@ func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (htt
 type serviceCodesQuery struct {
 	httpx.PageQuery
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt code -code"`
+	// The code of the service.
 	Code string `query:"code" validate:"omitempty,max=20"`
 }
 

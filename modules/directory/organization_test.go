@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail/trailtest"
 )
 
@@ -26,7 +27,7 @@ func TestOrganization(t *testing.T) {
 	}()
 	overseer := identity.With(t.Context(), identity.Caller{
 		UserID: newID(), OrganizationID: r.ownID,
-		Permissions: map[identity.Permission]identity.Scope{directory.PermissionOrganizationReadAll: identity.Organization},
+		Permissions: map[identity.Permission]identity.Scope{permission.OrganizationReadAll: identity.Organization},
 	})
 	all := directory.Page{Limit: 10}
 

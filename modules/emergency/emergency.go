@@ -13,7 +13,6 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/trail"
 )
@@ -30,15 +29,6 @@ const (
 const (
 	MinReason = 25
 	MaxReason = 500
-)
-
-// The permissions of this module. With the scope [identity.Self] they apply to the caller's own
-// grants.
-const (
-	PermissionTake   identity.Permission = "emergency:take"
-	PermissionRead   identity.Permission = "emergency:read"
-	PermissionRevoke identity.Permission = "emergency:revoke"
-	PermissionReview identity.Permission = "emergency:review"
 )
 
 // Grant lets its user read the records of one patient. Grants are never deleted.

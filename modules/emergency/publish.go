@@ -8,11 +8,12 @@ import (
 
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
 // The types of the events that this module publishes, and of its entries in the audit trail. They
-// need [PermissionRead] for the organization, which administrators hold, and carry a
+// need [permission.EmergencyRead] for the organization, which administrators hold, and carry a
 // [GrantChange].
 const (
 	EventTaken    = "emergency.taken"
@@ -23,9 +24,9 @@ const (
 // EventTypes returns the types of all events that this module publishes.
 func EventTypes() []outbox.Type {
 	return []outbox.Type{
-		{Name: EventTaken, Permission: PermissionRead},
-		{Name: EventRevoked, Permission: PermissionRead},
-		{Name: EventReviewed, Permission: PermissionRead},
+		{Name: EventTaken, Permission: permission.EmergencyRead},
+		{Name: EventRevoked, Permission: permission.EmergencyRead},
+		{Name: EventReviewed, Permission: permission.EmergencyRead},
 	}
 }
 
@@ -33,10 +34,10 @@ func EventTypes() []outbox.Type {
 // the patient nor the reason: GET /emergency-grants/{id} returns both.
 type GrantChange struct {
 	GrantID   uuid.UUID `json:"grantId"`
-	UserID    uuid.UUID `json:"userId"` // the user who took it
-	ExpiresAt time.Time `json:"expiresAt"`
-	Revoked   bool      `json:"revoked"`
-	Reviewed  bool      `json:"reviewed"`
+	UserID    uuid.UUID `json:"userId"`    // The user who took the grant.
+	ExpiresAt time.Time `json:"expiresAt"` // The time until which the grant applies.
+	Revoked   bool      `json:"revoked"`   // Whether the grant is revoked.
+	Reviewed  bool      `json:"reviewed"`  // Whether the grant is reviewed.
 }
 
 // subject is the subject type of the module's events in the audit trail.
@@ -53,7 +54,7 @@ type recorded struct {
 // publish publishes and records a change of a grant by the caller.
 func (s *Service) publish(ctx context.Context, caller identity.Caller, event string, g Grant, now time.Time) error {
 	err := s.events.Publish(ctx, []outbox.Message{{
-		OrganizationID: g.OrganizationID, Type: event, SubjectID: g.ID, Permission: PermissionRead, OccurredAt: now,
+		OrganizationID: g.OrganizationID, Type: event, SubjectID: g.ID, Permission: permission.EmergencyRead, OccurredAt: now,
 		Payload: GrantChange{g.ID, g.UserID, g.ExpiresAt, g.RevokedAt != nil, g.ReviewedAt != nil},
 	}})
 	if err != nil {

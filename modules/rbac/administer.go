@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // UserFilter narrows a list of users. Zero values match every user.
@@ -72,7 +73,7 @@ func (s *Service) ChangeUser(ctx context.Context, c UserChange) (ChangedUser, er
 			return ChangedUser{}, fault.InvalidFields(fieldErrors...)
 		}
 	}
-	return s.administer(ctx, administration{"user.change", userChange, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
+	return s.administer(ctx, administration{"user.change", permission.UserChange, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
 		c.Name.Apply(&u.Name)
 		c.Disabled.Apply(&u.Disabled)
 		c.PractitionerID.Apply(&u.PractitionerID)
@@ -87,7 +88,7 @@ func (s *Service) SetRoles(ctx context.Context, c RolesChange) (ChangedUser, err
 	if fieldErrors := checkRoles(c.Roles); len(fieldErrors) > 0 {
 		return ChangedUser{}, fault.InvalidFields(fieldErrors...)
 	}
-	return s.administer(ctx, administration{"user.grant", userGrant, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
+	return s.administer(ctx, administration{"user.grant", permission.UserGrant, c.ID, c.Match, c.APIKeyOwnerID}, func(u *User) {
 		u.Roles = inOrder(c.Roles)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // ErrKeyNotFound is returned if the caller's organization has no such API key. It does not reveal
@@ -78,7 +79,7 @@ func (s *Service) CreateKey(ctx context.Context, n NewAPIKey) (APIKey, string, e
 				return struct{}{}, err
 			}
 		}
-		own, err := s.callerHolds(ctx, apiKeyManage)
+		own, err := s.callerHolds(ctx, permission.ApiKeyManage)
 		if err == nil {
 			err = own.covers(key.holds())
 		}

@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -62,7 +63,7 @@ func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (
 		if err != nil {
 			return Assignment{}, err
 		}
-		if err := s.mayOpen(ctx, caseloadChange, users, identity.Caseload); err != nil {
+		if err := s.mayOpen(ctx, permission.CaseloadChange, users, identity.Caseload); err != nil {
 			return Assignment{}, err
 		}
 		existing, err := assignmentOf(ctx, practitioner, patient)
@@ -81,7 +82,7 @@ func (s *Service) Assign(ctx context.Context, practitioner, patient uuid.UUID) (
 // Unassign takes a patient off the caseload of a practitioner. The error is [ErrNotAssigned].
 func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "caseload.unassign", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, caseloadChange); err != nil {
+		if _, err := s.callerHolds(ctx, permission.CaseloadChange); err != nil {
 			return struct{}{}, err
 		}
 		if err := deleteAssignment(ctx, practitioner, patient); err != nil {
@@ -119,7 +120,7 @@ func (h held) coversOpened(theirs held, scopes identity.Scope) error {
 }
 
 // seesAllPatients is what a caller needs to give access to patients' records.
-var seesAllPatients = held{patientRead: identity.Organization}
+var seesAllPatients = held{permission.PatientRead: identity.Organization}
 
 func deref[T any](found *T) T {
 	var none T

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -78,14 +79,14 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 	}
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, "guardian.grant", func(ctx context.Context) (Guardianship, error) {
-		if _, err := s.callerHolds(ctx, guardianChange); err != nil {
+		if _, err := s.callerHolds(ctx, permission.GuardianChange); err != nil {
 			return Guardianship{}, err
 		}
 		who, err := userOf(ctx, user)
 		if err != nil {
 			return Guardianship{}, err
 		}
-		if err := s.mayOpen(ctx, guardianChange, who.Roles, identity.Child); err != nil {
+		if err := s.mayOpen(ctx, permission.GuardianChange, who.Roles, identity.Child); err != nil {
 			return Guardianship{}, err
 		}
 		if !slices.Contains(who.Roles, Patient) {
@@ -112,7 +113,7 @@ func (s *Service) Entrust(ctx context.Context, user, patient uuid.UUID, relation
 // Withhold ends a user's access to the records of a patient. The error is [ErrNotGuardian].
 func (s *Service) Withhold(ctx context.Context, user, patient uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "guardian.revoke", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, guardianChange); err != nil {
+		if _, err := s.callerHolds(ctx, permission.GuardianChange); err != nil {
 			return struct{}{}, err
 		}
 		removed, err := deleteGuardianship(ctx, user, patient)

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 const pathKeys = "/api-keys"
@@ -17,7 +18,7 @@ const pathKeys = "/api-keys"
 func (s *Service) apiKeyRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: pathKeys, Permission: apiKeyManage,
+			Method: http.MethodPost, Path: pathKeys, Permission: permission.ApiKeyManage,
 			Name: "createApiKey", Summary: "Create an API key",
 			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. " +
 				"It holds its permissions for the whole organization; the caller must hold each of them. It expires at " +
@@ -26,20 +27,20 @@ func (s *Service) apiKeyRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateKey),
 		},
 		{
-			Method: http.MethodGet, Path: pathKeys, Permission: apiKeyManage,
+			Method: http.MethodGet, Path: pathKeys, Permission: permission.ApiKeyManage,
 			Name: "listApiKeys", Summary: "List API keys",
 			Description: "All API keys of the organization, the oldest first, without their texts. The list includes revoked and expired " +
 				"keys, because the audit trail names them.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleKeys),
 		},
 		{
-			Method: http.MethodGet, Path: pathKeys + "/:id", Permission: apiKeyManage,
+			Method: http.MethodGet, Path: pathKeys + "/:id", Permission: permission.ApiKeyManage,
 			Name: "getApiKey", Summary: "Get an API key",
 			Description: "One API key, without its text. If `actorId` of an audit event is not a user, it is an API key.",
 			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleKey),
 		},
 		{
-			Method: http.MethodDelete, Path: pathKeys + "/:id", Permission: apiKeyManage,
+			Method: http.MethodDelete, Path: pathKeys + "/:id", Permission: permission.ApiKeyManage,
 			Name: "revokeApiKey", Summary: "Revoke an API key",
 			Description: "All instances refuse the key from now on. The entry stays.",
 			Refusals:    []*fault.Error{ErrKeyNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeKey),

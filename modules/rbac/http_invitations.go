@@ -10,12 +10,13 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) invitationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/users/invitations", Permission: userInvite,
+			Method: http.MethodPost, Path: "/users/invitations", Permission: permission.UserInvite,
 			Name: "inviteUser", Summary: "Invite a user",
 			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a " +
 				"link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation " +
@@ -23,14 +24,14 @@ func (s *Service) invitationRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrBeyondOwn, ErrEmailTaken}, Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
 		},
 		{
-			Method: http.MethodGet, Path: "/users/invitations", Permission: userRead,
+			Method: http.MethodGet, Path: "/users/invitations", Permission: permission.UserRead,
 			Name: "listInvitations", Summary: "List invitations",
 			Description: "All invitations of the organization in the order of their creation, without their tokens, including those that " +
 				"are no longer open.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleInvitations),
 		},
 		{
-			Method: http.MethodDelete, Path: "/users/invitations/:id", Permission: userInvite,
+			Method: http.MethodDelete, Path: "/users/invitations/:id", Permission: permission.UserInvite,
 			Name: "revokeInvitation", Summary: "Revoke an invitation",
 			Description: "Its token becomes invalid immediately. The entry stays. Open invitations are also revoked when the user who " +
 				"created them is disabled or gets other roles.",

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 const (
@@ -60,13 +61,13 @@ func (s *Service) openIDRoutes() []httpx.Route {
 			ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
 		},
 		{
-			Method: http.MethodGet, Path: pathProvider, Permission: identityProviderManage,
+			Method: http.MethodGet, Path: pathProvider, Permission: permission.IdentityProviderManage,
 			Name: "getIdentityProvider", Summary: "Get the identity provider",
 			Description: "The identity provider with which people of the organization can sign in, without the client secret.",
 			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusOK, s.handleProvider),
 		},
 		{
-			Method: http.MethodPut, Path: pathProvider, Permission: identityProviderManage,
+			Method: http.MethodPut, Path: pathProvider, Permission: permission.IdentityProviderManage,
 			Name: "setIdentityProvider", Summary: "Set the identity provider",
 			Description: "The server checks that the provider answers before it saves anything. The client's secret is stored " +
 				"encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this " +
@@ -76,7 +77,7 @@ func (s *Service) openIDRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNoAddress, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
 		},
 		{
-			Method: http.MethodDelete, Path: pathProvider, Permission: identityProviderManage,
+			Method: http.MethodDelete, Path: pathProvider, Permission: permission.IdentityProviderManage,
 			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
 			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider and its " +
 				"sign-ins end.",

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 const pathLinkRequests = pathProvider + "/link-requests"
@@ -16,7 +17,7 @@ const pathLinkRequests = pathProvider + "/link-requests"
 func (s *Service) providerLinkRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: pathLinkRequests, Permission: identityProviderManage,
+			Method: http.MethodGet, Path: pathLinkRequests, Permission: permission.IdentityProviderManage,
 			Name: "listLinkRequests", Summary: "List link requests",
 			Description: "Existing accounts that have signed in through the identity provider for the first time and are not " +
 				"yet confirmed. A request can be confirmed for seven days. Before confirming, ask the account's owner " +
@@ -24,7 +25,7 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleLinkRequests),
 		},
 		{
-			Method: http.MethodPost, Path: pathLinkRequests + "/:id/confirm", Permission: identityProviderManage,
+			Method: http.MethodPost, Path: pathLinkRequests + "/:id/confirm", Permission: permission.IdentityProviderManage,
 			Name: "confirmLinkRequest", Summary: "Confirm a link request",
 			Description: "From now on the identity provider can sign in to this account. Requires an administrator who did not " +
 				"set up the provider, is not the owner of the account, and holds every permission that the account holds.",
@@ -32,14 +33,14 @@ func (s *Service) providerLinkRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
 		},
 		{
-			Method: http.MethodDelete, Path: pathLinkRequests + "/:id", Permission: identityProviderManage,
+			Method: http.MethodDelete, Path: pathLinkRequests + "/:id", Permission: permission.IdentityProviderManage,
 			Name: "declineLinkRequest", Summary: "Decline a link request",
 			Description: "Removes the request. The next sign-in of the same person creates another one.",
 			Refusals:    []*fault.Error{ErrLinkRequestNotFound},
 			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleDeclineLink),
 		},
 		{
-			Method: http.MethodDelete, Path: "/users/:id/provider-link", Permission: userChange,
+			Method: http.MethodDelete, Path: "/users/:id/provider-link", Permission: permission.UserChange,
 			Name: "unlinkUser", Summary: "Unlink a user from the identity provider",
 			Description: "The identity provider can no longer sign in to this account, and its sign-ins end. " +
 				"The next link must be confirmed again.",

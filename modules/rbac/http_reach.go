@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
 )
 
 // The record types of this module in the audit trail's list of reads.
@@ -20,39 +21,39 @@ func (s *Service) reachRoutes() []httpx.Route {
 	const caseload, family = "/practitioners/:id/caseload", "/users/:id/patients"
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: caseload, Permission: caseloadRead, Reads: subjectCaseload,
+			Method: http.MethodGet, Path: caseload, Permission: permission.CaseloadRead, Reads: subjectCaseload,
 			Name: "getCaseload", Summary: "Get a practitioner's caseload",
 			Description: "The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.",
 			Refusals:    []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleCaseload),
 		},
 		{
-			Method: http.MethodPost, Path: caseload, Permission: caseloadChange,
+			Method: http.MethodPost, Path: caseload, Permission: permission.CaseloadChange,
 			Name: "assignPatient", Summary: "Put a patient on a caseload",
 			Description: "From now on the practitioner's user can access the patient's records with the permissions held for the caseload. " +
 				"An existing assignment stays unchanged. Requires the right to read all patients.",
 			Refusals: []*fault.Error{ErrCaseloadOwnerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleAssign),
 		},
 		{
-			Method: http.MethodDelete, Path: caseload + "/:patientId", Permission: caseloadChange,
+			Method: http.MethodDelete, Path: caseload + "/:patientId", Permission: permission.CaseloadChange,
 			Name: "unassignPatient", Summary: "Take a patient off a caseload",
 			Description: "The practitioner's user loses access to the patient's records, unless another permission grants it.",
 			Refusals:    []*fault.Error{ErrNotAssigned}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleUnassign),
 		},
 		{
-			Method: http.MethodGet, Path: family, Permission: guardianRead, Reads: subjectGuardian,
+			Method: http.MethodGet, Path: family, Permission: permission.GuardianRead, Reads: subjectGuardian,
 			Name: "listUserPatients", Summary: "List the patients of a patient or guardian",
 			Description: "The patients whose records the user may see, as the patient or as a guardian.",
 			Refusals:    []*fault.Error{ErrUserNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handlePatientsOf),
 		},
 		{
-			Method: http.MethodPost, Path: family, Permission: guardianChange,
+			Method: http.MethodPost, Path: family, Permission: permission.GuardianChange,
 			Name: "addUserPatient", Summary: "Give a patient or guardian access to a patient's records",
 			Description: "`relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user " +
 				"needs the role PATIENT. Requires the right to read all patients.",
 			Refusals: []*fault.Error{ErrUserNotFound, ErrNotFamily, ErrSelfTaken}, Endpoint: httpx.Handle(http.StatusOK, s.handleEntrust),
 		},
 		{
-			Method: http.MethodDelete, Path: family + "/:patientId", Permission: guardianChange,
+			Method: http.MethodDelete, Path: family + "/:patientId", Permission: permission.GuardianChange,
 			Name: "removeUserPatient", Summary: "Remove a patient or guardian's access to a patient's records",
 			Description: "The user loses access immediately.",
 			Refusals:    []*fault.Error{ErrNotGuardian}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleWithhold),

@@ -14,12 +14,13 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) setRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/permission-sets", Permission: permissionSetRead,
+			Method: http.MethodGet, Path: "/permission-sets", Permission: permission.PermissionSetRead,
 			Name: "listPermissionSets", Summary: "List the permissions of each role",
 			Description: "The permissions of each role in the organization, and for which records: ORGANIZATION (all), CASELOAD (patients " +
 				"on the caseload), SELF (the user's own appointments), CHILD (the family). `shipped` means that the organization " +
@@ -27,7 +28,7 @@ func (s *Service) setRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSets),
 		},
 		{
-			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permissionSetChange,
+			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permission.PermissionSetChange,
 			Name: "changePermissionSet", Summary: "Change the permissions of a role",
 			Description: "Replaces the whole set, for every user with the role, from the next request on. The caller must hold every " +
 				"permission of the set, before and after the change. Administrators keep the permissions needed to undo it. A " +
@@ -36,7 +37,7 @@ func (s *Service) setRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrRoleNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
-			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permissionSetChange,
+			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permission.PermissionSetChange,
 			Name: "restorePermissionSet", Summary: "Restore the default permissions of a role",
 			Description: "From the next request on the role has the default set again, and receives the defaults of later versions. The " +
 				"caller must hold every permission of the set, before and after the change. Administrators can always restore " +

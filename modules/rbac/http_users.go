@@ -12,25 +12,26 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 func (s *Service) userRoutes() []httpx.Route {
 	return append(s.userAccessRoutes(), []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/users", Permission: userRead,
+			Method: http.MethodGet, Path: "/users", Permission: permission.UserRead,
 			Name: "listUsers", Summary: "List users",
 			Description: "The users of the organization, including disabled ones, in the order of their creation unless `sort` says " +
 				"otherwise.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleUsers),
 		},
 		{
-			Method: http.MethodGet, Path: "/users/:id", Permission: userRead,
+			Method: http.MethodGet, Path: "/users/:id", Permission: permission.UserRead,
 			Name: "getUser", Summary: "Get a user",
 			Description: "One user of the organization, with their roles.",
 			Refusals:    []*fault.Error{ErrUserNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleUser),
 		},
 		{
-			Method: http.MethodPatch, Path: "/users/:id", Permission: userChange,
+			Method: http.MethodPatch, Path: "/users/:id", Permission: permission.UserChange,
 			Name: "changeUser", Summary: "Change or disable a user",
 			Description: "A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` " +
 				"and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With " +
@@ -42,7 +43,7 @@ func (s *Service) userRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},
 		{
-			Method: http.MethodPut, Path: "/users/:id/roles", Permission: userGrant,
+			Method: http.MethodPut, Path: "/users/:id/roles", Permission: permission.UserGrant,
 			Name: "setUserRoles", Summary: "Set a user's roles",
 			Description: "Replaces all roles of the user. The caller must hold every permission of each role that they give or take " +
 				"away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, " +
@@ -51,7 +52,7 @@ func (s *Service) userRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},
 		{
-			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: userChange,
+			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: permission.UserChange,
 			Name: "takeSecondFactor", Summary: "Remove a user's second factor",
 			Description: "For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks " +
 				"for it. All of their sign-ins end, and the next one requires only the password. The caller must hold every " +
@@ -60,7 +61,7 @@ func (s *Service) userRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleTakeFactor),
 		},
 		{
-			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: userChange,
+			Method: http.MethodPost, Path: "/users/:id/unlock", Permission: permission.UserChange,
 			Name: "unlockUser", Summary: "Unlock a user's sign-in",
 			Description: "For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no " +
 				"longer count, from any network or device. The password and the second factor do not change. An administrator " +
@@ -74,7 +75,7 @@ func (s *Service) userRoutes() []httpx.Route {
 func (s *Service) userAccessRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: userChange,
+			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: permission.UserChange,
 			Name: "createPasswordReset", Summary: "Create a password reset link",
 			Description: "For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All " +
 				"of their sign-ins end immediately. The user sets a new password with the link, once, until `expiresAt`. The link " +
@@ -85,13 +86,13 @@ func (s *Service) userAccessRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreatePasswordReset),
 		},
 		{
-			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: userChange,
+			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: permission.UserChange,
 			Name: "listUserSessions", Summary: "List a user's sessions",
 			Description: "The user's current sign-ins, the newest first. The caller must hold every permission that the user holds.",
 			Refusals:    []*fault.Error{ErrUserNotFound, ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleUserSessions),
 		},
 		{
-			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: userChange,
+			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: permission.UserChange,
 			Name: "endUserSession", Summary: "End a user's session",
 			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every permission " +
 				"that the user holds.",

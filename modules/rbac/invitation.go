@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 )
 
 // The errors of invitations.
@@ -109,7 +110,7 @@ func (s *Service) Invite(ctx context.Context, n NewInvitation) (Invitation, stri
 				return struct{}{}, err
 			}
 		}
-		mine, err := s.callerHolds(ctx, userInvite)
+		mine, err := s.callerHolds(ctx, permission.UserInvite)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -159,7 +160,7 @@ func (s *Service) Invitations(ctx context.Context, f InvitationFilter) ([]Invita
 // invitation changes nothing. Errors: [ErrInvitationNotFound], [ErrInvitationAccepted].
 func (s *Service) RevokeInvitation(ctx context.Context, id uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "invitation.revoke", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, userInvite); err != nil {
+		if _, err := s.callerHolds(ctx, permission.UserInvite); err != nil {
 			return struct{}{}, err
 		}
 		found, err := takeInvitation(ctx, id)

@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
@@ -37,10 +38,15 @@ type PermissionSetChange struct {
 
 // essential are the permissions that administrators keep for the whole organization. Without
 // them, no user could undo a change.
-var essential = []identity.Permission{userRead, userChange, userGrant, userInvite, permissionSetRead, permissionSetChange}
+var essential = []identity.Permission{
+	permission.UserRead, permission.UserChange, permission.UserGrant, permission.UserInvite,
+	permission.PermissionSetRead, permission.PermissionSetChange,
+}
 
 // across are the permissions beyond an organization, which organizations cannot give.
-var across = []identity.Permission{organizationReadAll, organizationCreate, organizationDisable}
+var across = []identity.Permission{
+	permission.OrganizationReadAll, permission.OrganizationCreate, permission.OrganizationDisable,
+}
 
 // changeable reports whether an organization may change the permissions of the role.
 func (r Role) changeable() bool { return r != SuperAdmin && slices.Contains(roles, r) }
@@ -110,7 +116,7 @@ func (s *Service) replaceSet(
 	}
 	now := s.now()
 	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (PermissionSet, error) {
-		mine, err := s.callerHolds(ctx, permissionSetChange)
+		mine, err := s.callerHolds(ctx, permission.PermissionSetChange)
 		if err != nil {
 			return PermissionSet{}, err
 		}

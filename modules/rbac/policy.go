@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -52,7 +53,7 @@ func (s *Service) SetSignInPolicy(ctx context.Context, c SignInPolicyChange) (Si
 	now := s.now()
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	return db.Serializable(ctx, s.database, action, func(ctx context.Context) (SignInPolicy, error) {
-		if _, err := s.callerHolds(ctx, signInPolicyManage); err != nil {
+		if _, err := s.callerHolds(ctx, permission.SignInPolicyManage); err != nil {
 			return SignInPolicy{}, err
 		}
 		before, err := takePolicy(ctx)

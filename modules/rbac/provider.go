@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 )
 
 // The errors of identity provider settings.
@@ -117,7 +118,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 // mayChooseProvider returns [ErrBeyondOwn] unless the caller holds every permission of every user
 // whom a provider of the organization could recognize, directly or by an open invitation.
 func (s *Service) mayChooseProvider(ctx context.Context) error {
-	mine, err := s.callerHolds(ctx, identityProviderManage)
+	mine, err := s.callerHolds(ctx, permission.IdentityProviderManage)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -131,7 +132,7 @@ func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 	now := s.now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link request.
 	_, err = db.Serializable(ctx, s.database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, identityProviderManage)
+		mine, err := s.callerHolds(ctx, permission.IdentityProviderManage)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -193,7 +194,7 @@ func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Ti
 // DeclineLink removes a link request. The error is [ErrLinkRequestNotFound].
 func (s *Service) DeclineLink(ctx context.Context, id uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.database, "link-request.decline", func(ctx context.Context) (struct{}, error) {
-		if _, err := s.callerHolds(ctx, identityProviderManage); err != nil {
+		if _, err := s.callerHolds(ctx, permission.IdentityProviderManage); err != nil {
 			return struct{}{}, err
 		}
 		request, err := takeLinkRequest(ctx, id)
@@ -223,7 +224,7 @@ func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
 	now := s.now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link.
 	_, err = db.Serializable(ctx, s.database, "user.unlink-provider", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, userChange)
+		mine, err := s.callerHolds(ctx, permission.UserChange)
 		if err != nil {
 			return struct{}{}, err
 		}

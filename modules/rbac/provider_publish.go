@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/permission"
 )
 
 // The event types of this module. They need the permission user:change, which administrators always
@@ -22,10 +23,10 @@ const (
 // [ProviderLinkChange].
 func EventTypes() []outbox.Type {
 	return []outbox.Type{
-		{Name: EventProviderChanged, Permission: userChange},
-		{Name: EventLinkRequested, Permission: userChange},
-		{Name: EventLinked, Permission: userChange},
-		{Name: EventUnlinked, Permission: userChange},
+		{Name: EventProviderChanged, Permission: permission.UserChange},
+		{Name: EventLinkRequested, Permission: permission.UserChange},
+		{Name: EventLinked, Permission: permission.UserChange},
+		{Name: EventUnlinked, Permission: permission.UserChange},
 	}
 }
 
@@ -55,13 +56,13 @@ type Events interface {
 func (s *Service) publishProvider(ctx context.Context, p IdentityProvider, change ProviderChange, at time.Time) error {
 	return s.events.Publish(ctx, []outbox.Message{{
 		OrganizationID: p.OrganizationID, Type: EventProviderChanged, SubjectID: p.OrganizationID,
-		Permission: userChange, OccurredAt: at, Payload: change,
+		Permission: permission.UserChange, OccurredAt: at, Payload: change,
 	}})
 }
 
 func (s *Service) publishLink(ctx context.Context, event string, u User, by *uuid.UUID, at time.Time) error {
 	return s.events.Publish(ctx, []outbox.Message{{
 		OrganizationID: u.OrganizationID, Type: event, SubjectID: u.ID,
-		Permission: userChange, OccurredAt: at, Payload: ProviderLinkChange{u.ID, by},
+		Permission: permission.UserChange, OccurredAt: at, Payload: ProviderLinkChange{u.ID, by},
 	}})
 }

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -35,7 +36,7 @@ func (s *Service) UnlockUser(ctx context.Context, id uuid.UUID) error {
 	const action = "user.unlock"
 	// Without [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 	_, err = db.Serializable(ctx, s.database, action, func(ctx context.Context) (struct{}, error) {
-		mine, err := s.callerHolds(ctx, userChange)
+		mine, err := s.callerHolds(ctx, permission.UserChange)
 		if err != nil {
 			return struct{}{}, err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
 
@@ -14,7 +15,7 @@ import (
 // holds at least the user's permissions. Errors: [ErrUserNotFound], [ErrBeyondOwn], the errors of
 // callerHolds.
 func (s *Service) userInPower(ctx context.Context, id uuid.UUID) (User, error) {
-	mine, err := s.callerHolds(ctx, userChange)
+	mine, err := s.callerHolds(ctx, permission.UserChange)
 	if err != nil {
 		return User{}, err
 	}

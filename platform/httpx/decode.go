@@ -26,10 +26,10 @@ const maxName = 64
 const (
 	wordsBool    = "must be true or false"
 	wordsInt     = "must be a whole number"
-	wordsNumber  = "must be a number"
+	numberText   = "must be a number"
 	wordsText    = "must be text"
 	wordsChars   = "must be text without invalid characters"
-	wordsUUID    = "must be a UUID"
+	uuidText     = "must be a UUID"
 	wordsInstant = "must be a date and time with a time zone (RFC 3339), such as 2026-01-31T14:00:00Z"
 	wordsDate    = string(calendar.ErrDate)
 	wordsObject  = "must be an object"
@@ -38,7 +38,7 @@ const (
 	wordsTwice   = "must be given once"
 	wordsUnknown = "is not a known field"
 	wordsEmpty   = "must not be empty"
-	wordsOther   = "is not valid"
+	otherText    = "is not valid"
 )
 
 // reading collects the invalid fields of a request while it is read. The current path
@@ -195,7 +195,7 @@ func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 			v.SetString(text)
 		}
 	case kindUUID:
-		if text, ok := r.text(raw, wordsUUID); ok {
+		if text, ok := r.text(raw, uuidText); ok {
 			r.uuid(text, v)
 		}
 	case kindInstant:
@@ -229,7 +229,7 @@ func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
 		r.mapping(raw, s, v)
 	default:
 		if json.Unmarshal(raw, v.Addr().Interface()) != nil {
-			r.fail("type", wordsOther)
+			r.fail("type", otherText)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func (r *reading) parseError(err error) {
 	words, ok := errors.AsType[fault.Words](err)
 	switch {
 	case !ok:
-		r.fail("format", wordsOther)
+		r.fail("format", otherText)
 	case words == patch.ErrNull:
 		r.fail("null", words.Error())
 	default:

@@ -19,7 +19,7 @@ func isNumber(raw []byte) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0]
 
 func wordsOf(k kind) string {
 	if k == kindFloat {
-		return wordsNumber
+		return numberText
 	}
 	return wordsInt
 }
@@ -104,7 +104,7 @@ const uuidLength = 36
 func (r *reading) uuid(text string, v reflect.Value) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != uuidLength || id == uuid.Nil {
-		r.fail("format", wordsUUID)
+		r.fail("format", uuidText)
 		return
 	}
 	*v.Addr().Interface().(*uuid.UUID) = id

@@ -4,6 +4,7 @@
 package outbox
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,4 +27,11 @@ type Message struct {
 	Permission     identity.Permission // permission that a reader must hold, as in its [Type]
 	OccurredAt     time.Time
 	Payload        any // encoded as JSON that leaves the system: ids and numbers, no names and no health data
+}
+
+// Publisher publishes events. Every module that has events gets one.
+type Publisher interface {
+	// Publish sends the messages, in order, if, and only if, the transaction of the context commits.
+	// Each reader who holds a message's permission receives it once.
+	Publish(ctx context.Context, messages []Message) error
 }

@@ -51,6 +51,15 @@ type Event struct {
 	GrantID        *uuid.UUID // emergency access grant in use, if any
 }
 
+// Recorder stores audit events. Every module that changes or shows records gets one.
+type Recorder interface {
+	// Record stores the events if, and only if, the transaction of the context commits.
+	Record(ctx context.Context, events []Event) error
+	// Note stores events that change nothing, such as denials. It needs no transaction, and returns
+	// after they are committed. The error is [ErrNotRecorded].
+	Note(ctx context.Context, events []Event) error
+}
+
 // By returns an event with the caller's data. The caller of By sets action, subject and
 // time.
 func By(c identity.Caller) Event {
