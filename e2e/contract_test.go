@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"flag"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -321,6 +323,9 @@ func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 		return
 	}
 	code, _ := a.body["code"].(string)
+	if a.status >= http.StatusBadRequest {
+		requireTextForPeople(t, a.body)
+	}
 	c.mu.Lock()
 	c.seen[o.name+" "+code] = true
 	c.mu.Unlock()
@@ -339,6 +344,21 @@ func (c *contract) keeps(t testing.TB, method, path string, a answer) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, documented[media].Validate(instance), "%s %s answered %s", method, path, a.raw)
+}
+
+// machineText is text that people cannot read: an instant in UTC, or an id.
+var machineText = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// requireTextForPeople checks that the texts of a problem document use local times and names. Exact
+// values belong to its other members.
+func requireTextForPeople(t testing.TB, problem map[string]any) {
+	t.Helper()
+	detail, _ := problem["detail"].(string)
+	require.NotRegexp(t, machineText, detail)
+	reasons, _ := problem["reasons"].([]any)
+	for _, reason := range reasons {
+		require.NotRegexp(t, machineText, reason.(map[string]any)["detail"])
+	}
 }
 
 // keepsEvent checks an event against the contract.

@@ -22,8 +22,7 @@ type loadtestCommand struct {
 	Combine    bool          `default:"true" negatable:"" help:"Private server only: concurrent operations share a transaction; with --no-combine each has its own."`
 	Instances  int           `help:"The number of private servers on the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
 	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile of the whole run to this file, for go tool pprof; with several servers, one file each." type:"path" placeholder:"FILE"`
-	JSON       string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
-	HTML       string        `help:"Write the result to this file as a page with plots." type:"path" placeholder:"FILE"`
+	JSON       string        `help:"Write the result to this file as JSON; go run ./bench/report FILE makes a page with plots of it." type:"path" placeholder:"FILE"`
 }
 
 // Help explains the command.
@@ -194,7 +193,7 @@ func withSuffix(path, suffix string) string {
 func (l loadtestCommand) checkFiles() error {
 	var paths []string
 	for _, name := range l.scenarios() {
-		paths = append(paths, l.fileOf(l.JSON, name), l.fileOf(l.HTML, name))
+		paths = append(paths, l.fileOf(l.JSON, name))
 	}
 	for i := range l.instances() {
 		paths = append(paths, numbered(l.CPUProfile, i, l.instances()))
@@ -214,26 +213,18 @@ func (l loadtestCommand) checkFiles() error {
 	return nil
 }
 
-// write prints the table and writes the files.
+// write prints the table, and writes the file.
 func (l loadtestCommand) write(result loadtest.Result, name string) error {
-	if err := result.WriteTable(os.Stdout); err != nil {
+	if err := result.WriteTable(os.Stdout); err != nil || l.JSON == "" {
 		return err
 	}
-	for path, write := range map[string]func(*os.File) error{
-		l.JSON: func(f *os.File) error { return result.WriteJSON(f) },
-		l.HTML: func(f *os.File) error { return result.WriteHTML(f) },
-	} {
-		if path == "" {
-			continue
-		}
-		f, err := os.Create(l.fileOf(path, name))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
-			return err
-		}
-		fmt.Println("Wrote", f.Name())
+	f, err := os.Create(l.fileOf(l.JSON, name))
+	if err != nil {
+		return err
 	}
+	if err := errors.Join(result.WriteJSON(f), f.Close()); err != nil {
+		return err
+	}
+	fmt.Println("Wrote", f.Name())
 	return nil
 }

@@ -211,7 +211,7 @@ func (r *Result) judge(s Scenario) {
 		})
 	}
 	if s.TargetMemory > 0 && r.ServerPeakMemoryBytes > 0 {
-		limit, peak := megabytes(s.TargetMemory), megabytes(r.ServerPeakMemoryBytes)
+		limit, peak := Megabytes(s.TargetMemory), Megabytes(r.ServerPeakMemoryBytes)
 		r.Targets = append(r.Targets, Target{"the server's peak resident memory at most", limit, peak, "MB", peak <= limit, true})
 	}
 	failures := r.Failed + r.WarmUp.Failed

@@ -188,7 +188,7 @@ func (d *draft) place() error {
 	for i := range d.a.Patients {
 		d.measure(&d.a.Patients[i], service)
 	}
-	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules.Organizations[d.a.OrganizationID])...)
+	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules, d.zone)...)
 	for i := range d.a.Patients {
 		against, err := d.hold(i)
 		if err != nil {
@@ -218,11 +218,11 @@ func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
 	for _, id := range d.a.Practitioners {
 		practitioner := d.rules.Practitioners[d.named(id)]
 		if !practitioner.Active {
-			reasons = append(reasons, ErrPractitionerInactive.With(Practitioner{id}, "The practitioner is not active."))
+			reasons = append(reasons, ErrPractitionerInactive.With(Practitioner{id}, "%s is not active.", practitioner.Name))
 		}
 		if !practitioner.Qualified(service, d.a.ServiceDate) {
 			reasons = append(reasons, ErrCredentialMissing.With(Credentials{id, d.a.ServiceDate, service.RequiredCredentials},
-				"The practitioner has none of the credentials that %s requires on %s.", service.Code, d.a.ServiceDate))
+				"%s has none of the credentials that %s requires on %s.", practitioner.Name, service.Code, d.a.ServiceDate))
 		}
 	}
 	return reasons

@@ -93,9 +93,11 @@ func newStage(method scheduling.Rounding) *stage {
 			of(family):  {Code: "97156", Lane: scheduling.Caregiver, UnitMinutes: 15},
 		},
 		Practitioners: map[scheduling.Key]scheduling.Practitioner{
-			of(jordan):  {Active: true},
-			of(robin):   {Active: true, Credentials: []scheduling.Credential{{Code: "BCBA", ExpiresOn: calendar.NewDate(2026, time.March, 20)}}},
-			of(retired): {},
+			of(jordan): {Name: "Jordan Example", Active: true},
+			of(robin): {Name: "Robin Example", Active: true, Credentials: []scheduling.Credential{
+				{Code: "BCBA", ExpiresOn: calendar.NewDate(2026, time.March, 20)},
+			}},
+			of(retired): {Name: "Retired Example"},
 		},
 		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
 		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
@@ -608,4 +610,46 @@ func TestInvalidSpans(t *testing.T) {
 		require.Contains(t, it, fieldErrors[0].Field)
 	}
 	require.Empty(t, Span{at.Start, at.Start.Add(24 * time.Hour)}.fieldErrors())
+}
+
+func TestRefusalsNamePractitionersAndGiveLocalTimes(t *testing.T) {
+	t.Parallel()
+	one := []uuid.UUID{jordan}
+	s := newStage(scheduling.RoundUp)
+	s.accepted(t, bookingOf(therapy, wall(2, "10:00-11:00"), one, ada))
+	s.accepted(t, bookingOf(therapy, Span{wall(3, "23:30-23:45").Start, wall(4, "00:00-00:30").End}, one, ben))
+	for name, test := range map[string]struct {
+		request request
+		texts   []string
+	}{
+		"practitioner booked with another patient": {
+			bookingOf(therapy, wall(2, "10:30-11:30"), one, ben),
+			[]string{"Jordan Example is booked from 10:00 to 11:00 with another patient."},
+		},
+		"practitioner booked across midnight": {
+			bookingOf(therapy, wall(4, "00:15-00:45"), one, ada),
+			[]string{"Jordan Example is booked from Tuesday, 3 March 2026, 23:30 to Wednesday, 4 March 2026, 00:30 with another patient."},
+		},
+		"both booked": {
+			bookingOf(therapy, wall(2, "10:30-11:30"), one, ada),
+			[]string{
+				"Jordan Example is booked from 10:00 to 11:00 with the same patient.",
+				"The patient is booked for 97153 from 10:00 to 11:00, and 97153 cannot take place at the same time.",
+			},
+		},
+		"practitioner inactive": {
+			bookingOf(therapy, wall(5, "10:00-11:00"), []uuid.UUID{retired}, ada), []string{"Retired Example is not active."},
+		},
+	} {
+		v := s.decides(t, test.request)
+		require.NotNil(t, v.refusal, name)
+		var texts []string
+		for _, reason := range v.refusal.Reasons() {
+			texts = append(texts, reason.Detail)
+		}
+		require.Equal(t, test.texts, texts, name)
+	}
+	early := requestFor(noShow, s.accepted(t, bookingOf(therapy, wall(30, "10:00-10:15"), one, ben)).ID)
+	require.EqualError(t, s.decides(t, early).refusal,
+		"The appointment begins on Monday, 30 March 2026, 10:00, so it cannot be a no-show yet.")
 }

@@ -94,6 +94,7 @@ type ServiceCode struct {
 
 // Practitioner is the data of a practitioner that bookings need.
 type Practitioner struct {
+	Name        string // for error texts
 	Active      bool
 	Credentials []Credential
 }

@@ -1,4 +1,4 @@
-package loadtest
+package plots
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"omnirapeutic/bench/loadtest"
 )
 
 // Placeholder colors that the page replaces by those of its light or dark scheme,
@@ -155,7 +157,7 @@ func plainTicks(unit string) plot.Ticker {
 // tickText formats the number with as few digits as possible.
 func tickText(v float64) string {
 	if math.Abs(v) >= 1000 {
-		return thousands(int64(math.Round(v)))
+		return loadtest.Thousands(int64(math.Round(v)))
 	}
 	return fmt.Sprintf("%.4g", v+0) // adding 0 turns -0 into 0
 }

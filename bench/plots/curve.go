@@ -1,4 +1,4 @@
-package loadtest
+package plots
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 	p.Legend.Top, p.Legend.Left, p.Legend.Padding, p.Legend.XOffs = true, true, vg.Points(4), vg.Points(12)
 	p.Add(grid())
 	if len(c.Curves) > len(curveColors) {
-		return fmt.Errorf("loadtest: no more than %d curves have a color", len(curveColors))
+		return fmt.Errorf("plots: no more than %d curves have a color", len(curveColors))
 	}
 	var lowest, top float64
 	var failed plotter.XYs
@@ -77,7 +77,7 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 		p.Legend.Add(curve.Name, drawn)
 	}
 	if top == 0 {
-		return errors.New("loadtest: there is no point to draw")
+		return errors.New("plots: there is no point to draw")
 	}
 	if len(failed) > 0 {
 		rings := dots(failed, redColor, draw.RingGlyph{}, 5.5)

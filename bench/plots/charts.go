@@ -1,4 +1,4 @@
-package loadtest
+package plots
 
 import (
 	"fmt"
@@ -8,7 +8,12 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+
+	"omnirapeutic/bench/loadtest"
 )
+
+// run is the result whose plots are drawn.
+type run struct{ loadtest.Result }
 
 // chart is one plot of the page.
 type chart struct {
@@ -24,7 +29,7 @@ type legendEntry struct {
 	Class string // CSS class of the color
 }
 
-func (r Result) charts() ([]chart, error) {
+func (r run) charts() ([]chart, error) {
 	var all []chart
 	for _, draw := range []func() (*plot.Plot, chart){r.latencyChart, r.throughputChart, r.tailChart, r.queueChart, r.retryChart} {
 		p, c := draw()
@@ -43,7 +48,7 @@ func (r Result) charts() ([]chart, error) {
 	return all, nil
 }
 
-func (r Result) latencyChart() (*plot.Plot, chart) {
+func (r run) latencyChart() (*plot.Plot, chart) {
 	c := chart{
 		Title: "Latency",
 		Text:  "Share of the answers by latency, from the time a request was due. The axis is logarithmic.",
@@ -68,7 +73,7 @@ func (r Result) latencyChart() (*plot.Plot, chart) {
 	limit := r.latencyLimit()
 	switch {
 	case limit > 4*p.X.Max: // would compress the curve into a corner
-		c.Text += " The target of the 95th percentile, " + decimal(limit) + " ms, is far to the right of it."
+		c.Text += " The target of the 95th percentile, " + loadtest.Decimal(limit) + " ms, is far to the right of it."
 		limit = 0
 	case limit > 0:
 		p.X.Max, p.X.Min = max(p.X.Max, limit), min(p.X.Min, limit/2)
@@ -79,19 +84,19 @@ func (r Result) latencyChart() (*plot.Plot, chart) {
 	p.Y.Tick.Marker = plainTicks(" %")
 	p.Add(grid(), area(outline), line(outline, blueColor, 1.5))
 	if limit > 0 {
-		p.Add(marker{x: limit, text: "p95 target " + decimal(limit) + " ms", row: 0, color: redColor, dashed: true})
+		p.Add(marker{x: limit, text: "p95 target " + loadtest.Decimal(limit) + " ms", row: 0, color: redColor, dashed: true})
 	}
 	for i, q := range []struct {
 		name  string
 		value float64
 	}{{"p50", r.LatencyMs.P50}, {"p95", r.LatencyMs.P95}, {"p99", r.LatencyMs.P99}} {
-		p.Add(marker{x: q.value, text: q.name + " " + decimal(q.value) + " ms", row: i, color: strongColor})
+		p.Add(marker{x: q.value, text: q.name + " " + loadtest.Decimal(q.value) + " ms", row: i, color: strongColor})
 	}
 	return p, c
 }
 
 // latencyLimit returns the target of the 95th percentile, or 0.
-func (r Result) latencyLimit() float64 {
+func (r run) latencyLimit() float64 {
 	for _, t := range r.Targets {
 		if t.Unit == "ms" {
 			return t.Limit
@@ -100,7 +105,7 @@ func (r Result) latencyLimit() float64 {
 	return 0
 }
 
-func (r Result) throughputChart() (*plot.Plot, chart) {
+func (r run) throughputChart() (*plot.Plot, chart) {
 	c := chart{Title: "Throughput", Text: "Answers per second." + r.warmUpText()}
 	points := r.wholePoints()
 	if len(points) == 0 {
@@ -112,13 +117,13 @@ func (r Result) throughputChart() (*plot.Plot, chart) {
 	for _, s := range []struct {
 		name, class string
 		color       color.Color
-		of          func(Point) int64
+		of          func(loadtest.Point) int64
 	}{
-		{"accepted", "blue", blueColor, func(p Point) int64 { return p.Accepted }},
-		{"refused", "amber", amberColor, func(p Point) int64 { return p.Refused }},
-		{"failed", "red", redColor, func(p Point) int64 { return p.Failed }},
+		{"accepted", "blue", blueColor, func(p loadtest.Point) int64 { return p.Accepted }},
+		{"refused", "amber", amberColor, func(p loadtest.Point) int64 { return p.Refused }},
+		{"failed", "red", redColor, func(p loadtest.Point) int64 { return p.Failed }},
 	} {
-		curve, seen := r.curve(points, func(p Point) float64 { return float64(s.of(p)) / r.SeriesSeconds })
+		curve, seen := r.curve(points, func(p loadtest.Point) float64 { return float64(s.of(p)) / r.SeriesSeconds })
 		if !seen && s.name != "accepted" {
 			continue
 		}
@@ -133,10 +138,10 @@ func (r Result) throughputChart() (*plot.Plot, chart) {
 	return p, c
 }
 
-func (r Result) tailChart() (*plot.Plot, chart) {
+func (r run) tailChart() (*plot.Plot, chart) {
 	c := chart{Title: "95th percentile over time", Text: "In milliseconds, of the answers that arrived in each interval." + r.warmUpText()}
 	points := r.wholePoints()
-	curve, seen := r.curve(points, func(p Point) float64 { return p.P95Ms })
+	curve, seen := r.curve(points, func(p loadtest.Point) float64 { return p.P95Ms })
 	if !seen {
 		return nil, chart{}
 	}
@@ -153,13 +158,13 @@ func (r Result) tailChart() (*plot.Plot, chart) {
 	return p, c
 }
 
-func (r Result) queueChart() (*plot.Plot, chart) {
+func (r run) queueChart() (*plot.Plot, chart) {
 	if r.Loop != "open" {
 		return nil, chart{}
 	}
 	c := chart{Title: "Requests waiting to be sent", Text: "Requests that were due while all clients still waited for an answer."}
 	points := r.wholePoints()
-	curve, seen := r.curve(points, func(p Point) float64 { return float64(p.Waiting) })
+	curve, seen := r.curve(points, func(p loadtest.Point) float64 { return float64(p.Waiting) })
 	if !seen {
 		c.Empty = "Every request was sent when it was due."
 		return nil, c
@@ -171,7 +176,7 @@ func (r Result) queueChart() (*plot.Plot, chart) {
 	return p, c
 }
 
-func (r Result) retryChart() (*plot.Plot, chart) {
+func (r run) retryChart() (*plot.Plot, chart) {
 	c := chart{Title: "Retries", Text: "Transaction retries per second, as counted by the server." + r.warmUpText()}
 	switch {
 	case r.Retries.Note != "":
@@ -181,7 +186,7 @@ func (r Result) retryChart() (*plot.Plot, chart) {
 		c.Empty = "No transaction was retried."
 		return nil, c
 	case len(r.RetrySeries) < 2:
-		c.Empty = "The run was too short for a curve: " + r.Retries.sentence() + "."
+		c.Empty = "The run was too short for a curve: " + r.Retries.Sentence() + "."
 		return nil, c
 	}
 	var retries, failures plotter.XYs
@@ -209,7 +214,7 @@ func (r Result) retryChart() (*plot.Plot, chart) {
 	return p, c
 }
 
-func (r Result) warmUpText() string {
+func (r run) warmUpText() string {
 	if r.WarmUp.Seconds > 0 {
 		return " The shaded part is the warm-up."
 	}
@@ -217,7 +222,7 @@ func (r Result) warmUpText() string {
 }
 
 // wholePoints omits a last interval that is shorter than the others.
-func (r Result) wholePoints() []Point {
+func (r run) wholePoints() []loadtest.Point {
 	points := r.Series
 	if n := len(points); n > 1 && points[n-1].T+r.SeriesSeconds > r.Seconds+1e-9 {
 		return points[:n-1]
@@ -227,7 +232,7 @@ func (r Result) wholePoints() []Point {
 
 // curve has one value per interval, at its middle, and extends from the begin of the
 // first interval to the end of the last.
-func (r Result) curve(points []Point, of func(Point) float64) (curve plotter.XYs, seen bool) {
+func (r run) curve(points []loadtest.Point, of func(loadtest.Point) float64) (curve plotter.XYs, seen bool) {
 	for i, p := range points {
 		y := of(p)
 		if i == 0 {
@@ -251,7 +256,7 @@ func highest(curve plotter.XYs) float64 {
 }
 
 // timePlot has a time axis in seconds, with the warm-up shaded.
-func (r Result) timePlot(points []Point) *plot.Plot {
+func (r run) timePlot(points []loadtest.Point) *plot.Plot {
 	p := newPlot()
 	p.X.Min, p.X.Max = -r.WarmUp.Seconds, max(r.Seconds, 0.01)
 	if len(points) > 0 {

@@ -1,4 +1,4 @@
-package loadtest
+package plots_test
 
 import (
 	"encoding/xml"
@@ -8,15 +8,24 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/bench/plots"
 )
+
+func svgOf(t *testing.T, p plots.CurvePlot) string {
+	t.Helper()
+	var text strings.Builder
+	require.NoError(t, p.WriteSVG(&text))
+	return text.String()
+}
 
 func TestCurvePlot(t *testing.T) {
 	t.Parallel()
-	p := CurvePlot{Title: "high-contention: <p99>", Unit: " ms", Log: true, Curves: []Curve{
-		{"combined", []CurvePoint{{1, 2.5, false}, {50, 20, false}, {5000, 900, false}}},
-		{"one transaction per request", []CurvePoint{{1, 2.5, false}, {50, 150, false}, {2000, 0, true}, {5000, 15_000, true}}},
+	p := plots.CurvePlot{Title: "high-contention: <p99>", Unit: " ms", Log: true, Curves: []plots.Curve{
+		{"combined", []plots.CurvePoint{{1, 2.5, false}, {50, 20, false}, {5000, 900, false}}},
+		{"one transaction per request", []plots.CurvePoint{{1, 2.5, false}, {50, 150, false}, {2000, 0, true}, {5000, 15_000, true}}},
 	}}
-	text := write(t, "curve.svg", p.WriteSVG)
+	text := svgOf(t, p)
 
 	t.Run("it is a self-contained file", func(t *testing.T) {
 		t.Parallel()
@@ -50,12 +59,12 @@ func TestCurvePlot(t *testing.T) {
 		}
 		p := p
 		p.Curves = p.Curves[:1]
-		require.NotContains(t, write(t, "curve-well.svg", p.WriteSVG), "with failed requests")
+		require.NotContains(t, svgOf(t, p), "with failed requests")
 	})
 	t.Run("it refuses to draw nothing, or more curves than there are colors", func(t *testing.T) {
 		t.Parallel()
-		require.Error(t, CurvePlot{}.WriteSVG(io.Discard))
-		require.Error(t, CurvePlot{Curves: make([]Curve, 3)}.WriteSVG(io.Discard))
+		require.Error(t, plots.CurvePlot{}.WriteSVG(io.Discard))
+		require.Error(t, plots.CurvePlot{Curves: make([]plots.Curve, 3)}.WriteSVG(io.Discard))
 		require.ErrorIs(t, p.WriteSVG(full{}), errFull)
 	})
 }
