@@ -25,7 +25,7 @@ func (c *clinic) anotherPatient(t testing.TB) string {
 		created(t).String()
 }
 
-func TestCaseloads(t *testing.T) {
+func TestCaseloadOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who, ada, bo := c.employ(t), c.own.patient.String(), c.anotherPatient(t)
@@ -58,7 +58,7 @@ func TestCaseloads(t *testing.T) {
 		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read' ORDER BY sequence`, who, ada))
 }
 
-func TestAssigningAtOnce(t *testing.T) {
+func TestConcurrentAssignmentsToACaseload(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	caseload := "/practitioners/" + c.employ(t).String() + "/caseload"
@@ -72,7 +72,7 @@ func TestAssigningAtOnce(t *testing.T) {
 		texts(t, c.owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
 }
 
-func TestGuardians(t *testing.T) {
+func TestPatientsOfAGuardian(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	ada, bo := c.own.patient.String(), c.anotherPatient(t)

@@ -42,7 +42,7 @@ func (e broken) take(t *testing.T, minutes int) (path string, under caller) {
 	return "/emergency-grants/" + id, e.technician.with("Break-Glass", id)
 }
 
-func TestBreakingTheGlass(t *testing.T) {
+func TestEmergencyAccess(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	patient := "/patients/" + e.patient.String()
@@ -155,7 +155,7 @@ func TestPermissionsForEmergencyAccess(t *testing.T) {
 	require.Len(t, e.admin().all(t, "/emergency-grants?limit=2", nil), 3)
 }
 
-func TestAnEmergencyEnds(t *testing.T) {
+func TestEmergencyGrantsExpire(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	t.Run("when it expires", func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestAnEmergencyEnds(t *testing.T) {
 	})
 }
 
-func TestAnEmergencyIsReviewedBySomebodyElse(t *testing.T) {
+func TestEmergencyGrantIsReviewedByAnotherUser(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	path, _ := e.take(t, 60)

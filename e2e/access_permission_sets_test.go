@@ -38,7 +38,7 @@ func with(set map[string]any, permission string, scopes ...string) body {
 	}
 }
 
-func TestPermissionSetsAreThoseShippedUntilChanged(t *testing.T) {
+func TestPermissionSetsHaveDefaults(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	data := c.admin().get(t, "/permission-sets").ok(t).body["data"].([]any)
@@ -243,8 +243,8 @@ func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	}, soon, time.Millisecond)
 }
 
-// TestSetsChangedAtOnce changes sets concurrently, and no change is lost.
-func TestSetsChangedAtOnce(t *testing.T) {
+// TestConcurrentChangesOfAPermissionSet changes sets concurrently, and no change is lost.
+func TestConcurrentChangesOfAPermissionSet(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	roles := []rbac.Role{rbac.Scheduler, rbac.Practitioner, rbac.Biller, rbac.Auditor}

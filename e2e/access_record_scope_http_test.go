@@ -33,10 +33,10 @@ type shown struct {
 // granted is the configured record scope of each role's permissions.
 type granted map[rbac.Role]map[string]identity.Scope
 
-// TestAListIsWhatSingleReadsAllowOverHTTP is [TestListsMatchSingleReads] over
+// TestListsMatchSingleReadsOverHTTP is [TestListsMatchSingleReads] over
 // HTTP, with users of several roles, whose permission sets, caseloads and children
 // change while their access tokens remain valid.
-func TestAListIsWhatSingleReadsAllowOverHTTP(t *testing.T) {
+func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
 	w := openReached(t)

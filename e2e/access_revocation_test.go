@@ -25,9 +25,9 @@ func (c *clinic) following(t testing.TB) *clinic {
 	return c
 }
 
-// TestASignOutEverywhereIsOneOnEveryInstance ends all sign-ins on one instance, and
+// TestSignOutEverywhereTakesEffectOnEveryInstance ends all sign-ins on one instance, and
 // checks their tokens and streams on another.
-func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
+func TestSignOutEverywhereTakesEffectOnEveryInstance(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)

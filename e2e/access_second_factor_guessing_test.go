@@ -72,7 +72,7 @@ func TestCodesCannotBeGuessedWithThePassword(t *testing.T) {
 	})
 }
 
-func TestASecondFactorIsTurnedOff(t *testing.T) {
+func TestSecondFactorIsDisabled(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])

@@ -16,9 +16,9 @@ import (
 
 const policyPath = "/sign-in-policy"
 
-// TestAnOrganizationAsksForASecondFactor checks that a user without a second factor gets
+// TestOrganizationRequiresASecondFactor checks that a user without a second factor gets
 // a sign-in that only permits setting one up, from the next sign-in or refresh on.
-func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
+func TestOrganizationRequiresASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -124,7 +124,7 @@ func TestProviderSignInNeedsNoSecondFactor(t *testing.T) {
 		"with the password they are")
 }
 
-func TestASecondFactorIsTakenAway(t *testing.T) {
+func TestAdministratorRemovesASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t)).following(t)

@@ -102,7 +102,7 @@ func (c *clinic) login(t testing.TB, role rbac.Role, code string) answer {
 // next moves the clock to the next step of codes.
 func (c *clinic) next() { c.clock.advance(30 * time.Second) }
 
-func TestASecondFactor(t *testing.T) {
+func TestSecondFactorLifecycle(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])
@@ -199,8 +199,8 @@ func TestSecondFactorIsRevealedAfterThePasswordOnly(t *testing.T) {
 		"a user without one needs no code")
 }
 
-// TestACodeIsGoodOnce uses a code concurrently, on two instances.
-func TestACodeIsGoodOnce(t *testing.T) {
+// TestSecondFactorCodeWorksOnce uses a code concurrently, on two instances.
+func TestSecondFactorCodeWorksOnce(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -253,7 +253,7 @@ func TestOneOfManyConfirmationsCounts(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAnEnrolmentIsOnesOwnAndEnds(t *testing.T) {
+func TestEnrolmentBelongsToItsUserAndExpires(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])

@@ -183,9 +183,9 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	c.enter(t, "other-admin@own.test").put(t, last+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
 }
 
-// TestTwoAdministratorsAtOnce lets the last two administrators remove each other and
+// TestConcurrentDemotionsKeepAnAdministrator lets the last two administrators remove each other and
 // themselves concurrently, on two instances: one of them remains.
-func TestTwoAdministratorsAtOnce(t *testing.T) {
+func TestConcurrentDemotionsKeepAnAdministrator(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))

@@ -99,7 +99,7 @@ func (a answer) ok(t testing.TB) answer {
 
 const hour = time.Hour
 
-func TestAppointmentLife(t *testing.T) {
+func TestAppointmentLifecycle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 20)

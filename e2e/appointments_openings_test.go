@@ -30,7 +30,7 @@ func (a answer) openings(t testing.TB) []string {
 	return all
 }
 
-func TestOpenings(t *testing.T) {
+func TestOpeningsOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who := c.employ(t)

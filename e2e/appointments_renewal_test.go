@@ -40,7 +40,7 @@ func (c *clinic) day(t testing.TB, days int) string {
 	return c.hour(t, days, "12:00").Format(time.DateOnly)
 }
 
-func TestRenewal(t *testing.T) {
+func TestRenewalMovesBookings(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	a, b := c.authorize(t, 40), c.authorize(t, 20)

@@ -56,7 +56,7 @@ func (c *clinic) starts(t testing.TB, from time.Time, status string) []string {
 	return starts
 }
 
-func TestSeries(t *testing.T) {
+func TestSeriesIsBooked(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	start, dates := c.atChange(t)
@@ -225,7 +225,7 @@ func TestChangeOfASeries(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestPreview(t *testing.T) {
+func TestPreviewOfABooking(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 4)

@@ -59,7 +59,7 @@ func (a answer) verdicts(t testing.TB) []string {
 	return all
 }
 
-func TestBulkGivesEachOperationItsVerdict(t *testing.T) {
+func TestBulkReportsTheOutcomeOfEachOperation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	one, other, capped := c.authorize(t, 10), c.authorize(t, 5), c.authorize(t, 50, march, body{"caps": caps("DAY", 4)})

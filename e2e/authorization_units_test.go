@@ -12,7 +12,7 @@ import (
 // Unit defects of the system that this program replaces. The numbers refer to the list
 // from its analysis.
 
-func TestFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
+func TestConsumesUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 8)
@@ -150,7 +150,7 @@ func TestDoubleSubmitTakesEffectOnce(t *testing.T) { // 10
 	c.requireClean(t)
 }
 
-func TestWrongUnitsAreRefusedByName(t *testing.T) { // 11
+func TestInvalidUnitsNameTheField(t *testing.T) { // 11
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -250,7 +250,7 @@ func TestSweeperWritesWhatHasExpired(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestConsume(t *testing.T) {
+func TestConsumeOfReservedAndUnreservedUnits(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	t.Run("it reports the missing units of a longer session", func(t *testing.T) {
@@ -303,7 +303,7 @@ func TestPreviewWritesNothing(t *testing.T) {
 	require.Empty(t, c.admin().get(t, path+"/entries").body["data"])
 }
 
-func TestChange(t *testing.T) {
+func TestChangeOfAnAuthorization(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	t.Run("it distinguishes null from absent", func(t *testing.T) {

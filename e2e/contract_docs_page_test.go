@@ -17,8 +17,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestTheAPIsPageNeedsNothingFromElsewhere follows every link of the page.
-func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
+// TestDocumentationPageLoadsNothingFromOtherHosts follows every link of the page.
+func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	get := func(path string) (string, http.Header) {
@@ -59,9 +59,9 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTheAPIsPageCanBeSwitchedOff checks that the OpenAPI document is still served
+// TestDocumentationPageCanBeDisabled checks that the OpenAPI document is still served
 // without the page.
-func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
+func TestDocumentationPageCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_DOCS=false")

@@ -27,7 +27,7 @@ func (c *clinic) patients(t testing.TB) int {
 	return len(c.admin().get(t, "/patients?limit=200").body["data"].([]any))
 }
 
-func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
+func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 
 	t.Run("twenty concurrent requests have one effect and one answer", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 	})
 }
 
-func TestAPostWithAKeyWhoseCommitIsCut(t *testing.T) {
+func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
 		"COMMIT never reached the server":        wireproxy.BeforeServer,

@@ -475,7 +475,7 @@ func TestTooManyStreams(t *testing.T) {
 	require.Equal(t, "ready", c.admin().stream(t, "").next(t).name)
 }
 
-func TestOldEventsAreSwept(t *testing.T) {
+func TestOldEventsAreRemoved(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
 	path := c.authorize(t, 20)

@@ -163,7 +163,7 @@ func TestWebhookIsDelivered(t *testing.T) {
 	})
 }
 
-func TestWebhookIsTriedAgain(t *testing.T) {
+func TestWebhookIsRetried(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t).live(t)
 	r := receive(t)

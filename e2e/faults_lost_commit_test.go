@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// TestCommitOfAReserveIsCut breaks the connection at the COMMIT of a real reserve. The
+// TestReserveTakesEffectOnceWhenItsCommitIsLost breaks the connection at the COMMIT of a real reserve. The
 // client learns the actual outcome, and the units are held exactly once.
-func TestCommitOfAReserveIsCut(t *testing.T) {
+func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it    string

@@ -14,9 +14,9 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestARoleThatPassesRowSecurity starts the program as the owner of the tables, and as
+// TestRoleThatBypassesRowSecurityIsReported starts the program as the owner of the tables, and as
 // a superuser.
-func TestARoleThatPassesRowSecurity(t *testing.T) {
+func TestRoleThatBypassesRowSecurityIsReported(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)

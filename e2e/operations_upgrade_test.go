@@ -208,10 +208,10 @@ func (l *load) requireNoFailure(t *testing.T) {
 	t.Logf("%d requests to %s", l.sent.Load(), l.url)
 }
 
-// TestTheFormerProgramServesOnTheNewSchema upgrades like an operator: the former program serves,
+// TestPreviousProgramServesOnTheNewSchema upgrades like an operator: the former program serves,
 // the schema is migrated under it, and the new program starts next to it. No request to either may
 // fail.
-func TestTheFormerProgramServesOnTheNewSchema(t *testing.T) {
+func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
 	former, present := build(t, compatibleCommit(t)), build(t, "")
 	dir, err := os.MkdirTemp("", "omnirapeutic-upgrade-")
 	require.NoError(t, err)

@@ -44,7 +44,7 @@ func serving(t *testing.T, c *exec.Cmd, until string) (printed, address string) 
 	return printed, found[1]
 }
 
-func TestTheCommandsOfTheGreetingWork(t *testing.T) {
+func TestPrintedCommandsWork(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
