@@ -39,14 +39,18 @@ func (a *App) adminRoutes() []httpx.Route {
 }
 
 type noOpRequest struct {
-	Units            int           `json:"units" validate:"required,min=1,max=10000000"`
-	Reference        *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
-	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
-	ServiceDate      calendar.Date `json:"serviceDate"`
+	// The number of units that the answer repeats.
+	Units int `json:"units" validate:"required,min=1,max=10000000"`
+	// A text of the client, as in a reservation. It is checked and ignored.
+	Reference *string `json:"reference" validate:"omitempty,min=1,max=200,text"`
+	// The lifetime, as in a reservation. It is checked and ignored.
+	ExpiresInSeconds *int `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
+	// The date of the service, as in a reservation. It is checked and ignored.
+	ServiceDate calendar.Date `json:"serviceDate"`
 }
 
 type noOpAnswer struct {
-	Units int `json:"units"` // as requested
+	Units int `json:"units"` // The number of units in the request.
 }
 
 func (a *App) handleNoOp(_ context.Context, in noOpRequest) (noOpAnswer, error) {
@@ -59,9 +63,9 @@ func (a *App) handleRetryMetrics(context.Context, httpx.None) (db.MetricsSnapsho
 
 // configBody is the effective configuration with secrets hidden.
 type configBody struct {
-	Settings []config.Setting `json:"settings"`
-	// RowSecurityGap says how the program's database role could bypass row level
-	// security; null if it cannot.
+	Settings []config.Setting `json:"settings"` // All configuration keys with their values.
+	// The reason why the program's database role can bypass row level security. Null if it
+	// cannot.
 	RowSecurityGap *string `json:"rowSecurityGap"`
 }
 

@@ -44,6 +44,9 @@ type Dependencies struct {
 	// Events are the timings of live events. The zero value has the defaults; tests
 	// change them.
 	Events events.Tuning
+	// EventPoll is the interval of the relay and the webhooks without a signal. Zero means one
+	// second. Tests shorten it.
+	EventPoll time.Duration
 	// VerifyWait is how long a request waits for its verification before the answer is 202. Zero
 	// means two seconds.
 	VerifyWait time.Duration
@@ -67,17 +70,18 @@ type App struct {
 	Emergency      *emergency.Service
 	Verifications  *verification.Service
 
-	books    *bookMetrics
-	clock    func() time.Time
-	served   contractCache
-	config   config.Config
-	database *db.DB
-	jobs     *jobs.Scheduler
-	keys     *idempotency.Keys
-	logger   logrus.FieldLogger
-	registry *prometheus.Registry
-	server   *Server
-	routes   []httpx.Route
+	ledgerMetrics *ledgerMetrics
+	clock         func() time.Time
+	served        contractCache
+	config        config.Config
+	database      *db.DB
+	jobs          *jobs.Scheduler
+	keys          *idempotency.Keys
+	logger        logrus.FieldLogger
+	registry      *prometheus.Registry
+	server        *Server
+	routes        []httpx.Route
+	eventPoll     time.Duration
 	// verifyWait is how long a request waits for its verification.
 	verifyWait time.Duration
 }
@@ -88,11 +92,13 @@ func New(d Dependencies) (*App, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(d.Database.Metrics())
-	books := newBookMetrics(registry)
+	ledgerChecks := newLedgerMetrics(registry)
+	d.Database = d.Database.WithLinks(rbac.Links())
 
 	secrets := d.Config.KeySecrets()
 	a := &App{
-		books: books, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
+		ledgerMetrics: ledgerChecks, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
+		eventPoll:  cmp.Or(d.EventPoll, time.Second),
 		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
 	}
 	var spool *audit.Spool
@@ -127,19 +133,19 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Events.Streams()) }))
 	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
 	a.Verifications = verification.New(verification.Dependencies{
-		Database: d.Database, Check: a.checkBooks, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: books.ended,
+		Database: d.Database, Check: a.checkLedger, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: ledgerChecks.ended,
 	})
-	books.watchRuns(registry, a.Verifications)
+	ledgerChecks.watchRuns(registry, a.Verifications)
 	lanes := new(db.Lanes[uuid.UUID])
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
-		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: books.verified,
-		Lanes: lanes, AppointmentHolds: a.appointmentHolds, Calendar: bookedOn{a},
+		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: ledgerChecks.verified,
+		Lanes: lanes,
 	})
 	bookings := appointments.Dependencies{
-		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit, Callers: a.Access,
-		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
+		Database: d.Database, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events, Audit: a.Audit,
+		Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
 	}
 	a.Appointments = appointments.New(bookings)
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
@@ -152,7 +158,7 @@ func New(d Dependencies) (*App, error) {
 	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
 
 	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
-	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.PeriodicJobs()...)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
 		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
@@ -161,7 +167,7 @@ func New(d Dependencies) (*App, error) {
 	}
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, While: a.Access.While, Glass: a.Emergency, Trail: a.Audit,
+		Routes: a.routes, Authenticate: a.Access.Authenticate, UntilRevoked: a.Access.While, Emergency: a.Emergency, Trail: a.Audit,
 		Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
@@ -176,7 +182,7 @@ func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 	possible := map[identity.Permission]identity.Scope{}
 	for _, r := range routes {
 		for _, p := range append([]identity.Permission{r.Permission}, r.Endpoint.Needs...) {
-			possible[p] |= r.Limited
+			possible[p] |= r.RecordScopes
 		}
 	}
 	return possible
@@ -188,6 +194,6 @@ func (a *App) Routes() []httpx.Route { return a.routes }
 // Handler returns the whole API as a handler, for tests and for Serve.
 func (a *App) Handler() http.Handler { return a.server.Handler() }
 
-// Instruments returns the handler of metrics and profiles. It is for operators and not
+// MetricsHandler returns the handler of metrics and profiles. It is for operators and not
 // served on the API's address.
-func (a *App) Instruments() http.Handler { return instruments(a.registry, a.logger) }
+func (a *App) MetricsHandler() http.Handler { return metricsHandler(a.registry, a.logger) }

@@ -55,12 +55,12 @@ const docsHead = `
 func (s *Server) mountContract() {
 	document := func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age="+strconv.Itoa(int(contractAge.Seconds())))
-		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, s.document(c.Request().Context()))
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, s.options.Document(c.Request().Context()))
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		s.echo.Add(method, pathContract, document)
 	}
-	if s.limits.Docs {
+	if s.options.HTTP.Docs {
 		s.mountDocs()
 	}
 }
@@ -94,9 +94,9 @@ func (s *Server) mountDocs() {
 	}
 }
 
-// faultsOf returns the errors of an operation for the contract: its own, and those that
+// FaultsOf returns the errors of an operation for the contract: its own, and those that
 // any such request can cause.
-func faultsOf(r httpx.Route) []*fault.Error {
+func FaultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
 	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal,
 		errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)

@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// recordedAt is the time at which TestContract records the examples of the document.
-var recordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
+// RecordedAt is the time at which TestContract records the examples of the document.
+var RecordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 
 // contractAge is how long the document is cached, here and by browsers. It expires
 // because its examples name records that change.
@@ -43,7 +43,8 @@ func (a *App) document(ctx context.Context) []byte {
 	if age := now.Sub(a.served.builtAt); a.served.text != nil && age >= 0 && age < contractAge {
 		return a.served.text
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout) // the cached result also serves other requests
+	// The cached result also serves other requests.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout)
 	defer cancel()
 	text, err := a.demoDocument(ctx, now)
 	if err != nil {
@@ -58,8 +59,15 @@ func (a *App) document(ctx context.Context) []byte {
 // demoPractice returns the access that loading and reading the demo practice needs.
 func (a *App) demoPractice(now time.Time) demo.Practice {
 	return demo.Practice{
-		Database: a.database, Directory: a.Directory, Access: a.Access, Events: a.Events, Audit: a.Audit, Appointments: a.AppointmentsAt,
-		NewID: newID, Now: now, Logger: a.logger,
+		Database:     a.database,
+		Directory:    a.Directory,
+		Access:       a.Access,
+		Events:       a.Events,
+		Audit:        a.Audit,
+		Appointments: a.AppointmentsAt,
+		NewID:        newID,
+		Now:          now,
+		Logger:       a.logger,
 	}
 }
 
@@ -74,7 +82,7 @@ func (a *App) demoDocument(ctx context.Context, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := exampleWriter{Examples: values, days: int(now.Sub(recordedAt) / (24 * time.Hour))}
+	e := exampleWriter{Examples: values, days: int(now.Sub(RecordedAt) / (24 * time.Hour))}
 	for path, item := range objectIn(document, "paths").All() {
 		for _, operation := range item.(*openapi.Object).All() {
 			e.operation(path, operation.(*openapi.Object))

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/httpx"
@@ -58,4 +59,34 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCaching(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, route(http.MethodPost, "/things", "thing:read", nothing))
+	s.echo.GET("/api/docs/style.css", func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "public, max-age=3600")
+		return c.String(http.StatusOK, "p {}")
+	})
+	t.Run("it forbids caching of every answer", func(t *testing.T) {
+		t.Parallel()
+		for _, request := range [][3]string{
+			{http.MethodPost, "/api/v1/things", tokenReader},
+			{http.MethodPost, "/api/v1/things", tokenNobody},
+			{http.MethodPost, "/api/v1/things", ""},
+			{http.MethodPut, "/api/v1/things", ""},
+			{http.MethodOptions, "/api/v1/things", ""},
+			{http.MethodGet, "/api/v1/nowhere", ""},
+			{http.MethodGet, "/healthz", ""},
+			{http.MethodGet, "/readyz", ""},
+		} {
+			w := s.do(t, request[0], request[1], "", "Authorization", "Bearer "+request[2])
+			require.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"), request)
+		}
+	})
+	t.Run("it lets a handler override its headers", func(t *testing.T) {
+		t.Parallel()
+		w := s.do(t, http.MethodGet, "/api/docs/style.css", "")
+		require.Equal(t, []string{"public, max-age=3600"}, w.Header().Values("Cache-Control"))
+	})
 }

@@ -8,10 +8,14 @@ import (
 	"omnirapeutic/platform/jobs"
 )
 
-// PeriodicJobs returns all periodic jobs of the program. Work triggered by signals, such as the
-// relay of events, is not included.
-func (a *App) PeriodicJobs() []jobs.Job {
+// sealGather limits the rate of the sealer's commits, and so how often other transactions wait for
+// its flush.
+const sealGather = 250 * time.Millisecond
+
+// BackgroundJobs is the table of all background jobs of the program.
+func (a *App) BackgroundJobs() []jobs.Job {
 	return []jobs.Job{
+		// Once per interval, on any instance.
 		{Name: "release-expired-holds", Every: a.config.SweepInterval, Run: a.Authorizations.SweepHolds},
 		{Name: "publish-reminders", Every: 30 * time.Second, Run: a.remind},
 		{Name: "remove-reminders", Every: time.Hour, Run: a.Appointments.ForgetReminders},
@@ -21,13 +25,55 @@ func (a *App) PeriodicJobs() []jobs.Job {
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.ForgetAttempts},
+
+		// On every instance.
+		{
+			Name:        "relay-events",
+			Every:       a.eventPoll,
+			Run:         a.Events.Relay,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "events could not be moved; they wait in the outbox",
+			Wake:        a.Events.Published(),
+			Gather:      a.Events.Gather,
+		},
+		{
+			Name:        "deliver-webhooks",
+			Every:       a.eventPoll,
+			Run:         a.Events.Deliver,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "the due webhooks could not be loaded; they wait",
+			Wake:        a.Events.Due(),
+		},
+		{
+			Name:        "encrypt-webhook-secrets",
+			Every:       time.Hour,
+			Run:         a.Events.EncryptSecrets,
+			PerInstance: true,
+			Failure:     "secrets of webhooks could not be encrypted with the present key",
+		},
+		{
+			Name:        "seal-audit-events",
+			Every:       time.Second,
+			Run:         a.Audit.EnterAndSeal,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "audit events could not be sealed; they wait",
+			Wake:        a.Audit.Recorded(),
+			Gather:      jobs.Gather(sealGather),
+		},
 		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.KeepAttempts, PerInstance: true, AtStop: true},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.KeepKeyUses, PerInstance: true, AtStop: true},
 	}
 }
 
-// RunJobs runs the periodic jobs when they are due, until the context ends.
-func (a *App) RunJobs(ctx context.Context) { a.jobs.Run(ctx) }
+// RunJobs runs the background jobs when they are due, or only the named ones, until the context ends
+// and their work has stopped.
+func (a *App) RunJobs(ctx context.Context, names ...string) {
+	a.jobs.Run(ctx, names...)
+	a.Events.WaitForDeliveries()
+}
 
 func (a *App) remind(ctx context.Context) (int64, error) {
 	published, err := a.Appointments.Remind(ctx, a.config.Reminders)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -13,19 +14,19 @@ import (
 	"omnirapeutic/modules/verification"
 )
 
-// bookMetrics export the findings of the last verification of each organization's unit
+// ledgerMetrics export the findings of the last verification of each organization's unit
 // ledger. They are absent before the first one, because 0 would mean that no problem
 // was found.
-type bookMetrics struct {
+type ledgerMetrics struct {
 	problems  *prometheus.GaugeVec
 	checkedAt *prometheus.GaugeVec
 	trail     *prometheus.GaugeVec
 	took      *prometheus.HistogramVec
 }
 
-func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
+func newLedgerMetrics(registry prometheus.Registerer) *ledgerMetrics {
 	labels := []string{"organization_id"}
-	m := &bookMetrics{
+	m := &ledgerMetrics{
 		problems: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_verify_problems",
 			Help: "Problems in an organization's unit ledger found by the last verification of this process.",
@@ -48,7 +49,7 @@ func newBookMetrics(registry prometheus.Registerer) *bookMetrics {
 	return m
 }
 
-func (m *bookMetrics) verified(organization uuid.UUID, r authorization.Report) {
+func (m *ledgerMetrics) verified(organization uuid.UUID, r authorization.Report) {
 	if organization == uuid.Nil {
 		return // a verification of all organizations is a command, which ends before a scrape
 	}
@@ -56,19 +57,19 @@ func (m *bookMetrics) verified(organization uuid.UUID, r authorization.Report) {
 	m.checkedAt.WithLabelValues(organization.String()).Set(float64(r.CheckedAt.Unix()))
 }
 
-func (m *bookMetrics) trailVerified(organization uuid.UUID, r audit.Findings) {
+func (m *ledgerMetrics) trailVerified(organization uuid.UUID, r audit.Findings) {
 	if organization != uuid.Nil {
 		m.trail.WithLabelValues(organization.String()).Set(float64(r.ProblemCount))
 	}
 }
 
 // ended counts a verification of this instance.
-func (m *bookMetrics) ended(outcome string, took time.Duration) {
+func (m *ledgerMetrics) ended(outcome string, took time.Duration) {
 	m.took.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
 // watchRuns exports the number of verifications that this instance is running.
-func (m *bookMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
+func (m *ledgerMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "omnirapeutic_verifications_running", Help: "Running verifications on this instance.",
 	}, func() float64 { return float64(runs.Running()) }))
@@ -100,7 +101,8 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 			Help: "Audit events that this process has queued on disk, because the database does not accept them.",
 		}, func() float64 { return float64(kept.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "Age of the oldest audit event without a seal, in seconds.",
+			Name: "omnirapeutic_audit_oldest_unsealed_seconds",
+			Help: "Age of the oldest audit event without a seal, in seconds.",
 		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
 	)
 }
@@ -114,4 +116,33 @@ func (a *App) watchExpiry(l *Listeners) error {
 		Name: "omnirapeutic_tls_certificate_expiry_timestamp_seconds", Help: "Expiry of the certificate for new " +
 			"connections, in seconds since 1970.",
 	}, l.certificate.expires))
+}
+
+// httpMetrics count requests. Labels are route patterns, never values.
+type httpMetrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// newHTTPMetrics returns an error if the registry already has the metrics.
+func newHTTPMetrics(registry prometheus.Registerer) (*httpMetrics, error) {
+	m := &httpMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "omnirapeutic_http_requests_total", Help: "Answered requests.",
+		}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "omnirapeutic_http_request_duration_seconds", Help: "Time from the request to the answer, in seconds.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "omnirapeutic_http_requests_in_flight", Help: "Requests in progress.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register HTTP metrics: %w", err)
+		}
+	}
+	return m, nil
 }

@@ -20,10 +20,10 @@ const (
 	maxKey         = 255
 )
 
-// sealing lets a list encrypt its cursors.
-func (s *Server) sealing(next echo.HandlerFunc) echo.HandlerFunc {
+// withCursorKey lets a list encrypt its cursors.
+func (s *Server) withCursorKey(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.cursors)))
+		c.SetRequest(c.Request().WithContext(httpx.WithCursorKey(c.Request().Context(), s.options.Cursors)))
 		return next(c)
 	}
 }
@@ -51,14 +51,16 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		}
 		if !isOneKey(given) {
 			return fault.InvalidFields(fault.Field{
-				Field: headerKey, Code: "key", Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
+				Field:   headerKey,
+				Code:    "key",
+				Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
 			})
 		}
 		fingerprint, err := fingerprintOf(r, call.Request)
 		if err != nil {
 			return err
 		}
-		answer, replayed, err := s.keys.Once(c.Request().Context(), given[0], fingerprint, func(ctx context.Context) (idempotency.Answer, error) {
+		answer, replayed, err := s.options.Keys.Once(c.Request().Context(), given[0], fingerprint, func(ctx context.Context) (idempotency.Answer, error) {
 			reply, err := call.Run(ctx)
 			return idempotency.Answer{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Kept}, err
 		})

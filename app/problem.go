@@ -55,7 +55,7 @@ var (
 			Advising("Report the `requestId`. To learn the outcome, retry the same request with the same `Idempotency-Key`.")
 )
 
-// statuses maps kinds to HTTP statuses. Exceptions for single codes are in statusOf.
+// statuses maps kinds to HTTP statuses. Exceptions for single codes are in StatusOf.
 var statuses = map[fault.Kind]int{
 	fault.Malformed:       http.StatusBadRequest,
 	fault.Invalid:         http.StatusUnprocessableEntity,
@@ -71,9 +71,9 @@ var statuses = map[fault.Kind]int{
 	fault.Unavailable:     http.StatusServiceUnavailable,
 }
 
-// statusOf returns the status of an error. Wrong methods and bugs have no kind, because
+// StatusOf returns the status of an error. Wrong methods and bugs have no kind, because
 // no module may return them.
-func statusOf(f *fault.Error) int {
+func StatusOf(f *fault.Error) int {
 	switch f.Code() {
 	case errMethodNotAllowed.Code():
 		return http.StatusMethodNotAllowed
@@ -151,20 +151,23 @@ func faultOfEcho(h *echo.HTTPError) *fault.Error {
 	return errInternal.Because(h)
 }
 
-// problem is a problem document (RFC 9457). The members of a fault's details are added
-// to these.
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Instance  string `json:"instance"`
-	Code      string `json:"code"`
+// Problem is the document that describes an error (RFC 9457). The details of a fault are
+// further members.
+type Problem struct {
+	Type string `json:"type"` // A URN that ends with the code.
+	// The text that all errors of this code share.
+	Title  string `json:"title"`
+	Status int    `json:"status"` // The HTTP status of the response.
+	// The text for people about this occurrence.
+	Detail   string `json:"detail"`
+	Instance string `json:"instance"` // The path of the request.
+	Code     string `json:"code"`     // The stable code, for programs.
+	// The id of the request, for support questions.
 	RequestID string `json:"requestId"`
-	// Reasons are all the rules that the request breaks, if several were checked. The
-	// first one belongs to the code.
+	// All rules that the request breaks, if several were checked. The first one belongs to the
+	// code.
 	Reasons []fault.Reason `json:"reasons,omitempty"`
-	// Alternatives are requests that would be accepted: other times, other authorizations.
+	// The requests that would be accepted instead: other times, other authorizations.
 	Alternatives *appointments.Alternatives `json:"alternatives,omitempty"`
 }
 
@@ -176,7 +179,7 @@ const problemType = "urn:omnirapeutic:problem:"
 // errors.
 func (s *Server) answerProblem(err error, c echo.Context) {
 	f := faultOf(err)
-	status := statusOf(f)
+	status := StatusOf(f)
 	s.logProblem(c, f, status, err)
 	if c.Response().Committed {
 		return // the answer has begun and cannot be changed
@@ -215,7 +218,7 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	if offered, ok := f.Alternatives().(appointments.Alternatives); ok {
 		alternatives = &offered
 	}
-	document, err := json.Marshal(problem{
+	document, err := json.Marshal(Problem{
 		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
 		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
 		Reasons: f.Reasons(), Alternatives: alternatives,
@@ -308,5 +311,5 @@ func (s *Server) event(c echo.Context, name string) *logrus.Entry {
 	if caller, err := identity.From(ctx); err == nil {
 		fields["user_id"], fields["organization_id"] = caller.UserID, caller.OrganizationID
 	}
-	return s.logger.WithFields(fields)
+	return s.options.Logger.WithFields(fields)
 }

@@ -15,7 +15,8 @@ import (
 // FuzzProblem writes problem documents with arbitrary text and details. Each must be
 // valid JSON with the seven members, which details cannot change.
 func FuzzProblem(f *testing.F) {
-	for _, seed := range []string{"", "%", "%s%n%!d(MISSING)", "a\x00b", "\xff\xfe", "</script>", "\u2028", `"}`, "{{x}}", "😀\ud7ff"} {
+	for _, seed := range []string{"", "%", "%s%n%!d(MISSING)", "a\x00b", "\xff\xfe", "</script>", "\u2028", `"}`, "{{x}}",
+		"😀\ud7ff"} {
 		f.Add(seed, "/api/v1/patients/"+seed, seed, seed, uint8(len(seed)))
 	}
 	f.Add("text", "/x", "status", `{"status":200}`, uint8(0))
@@ -34,7 +35,7 @@ func FuzzProblem(f *testing.F) {
 		} {
 			r := &http.Request{URL: &url.URL{Path: path, RawPath: value}}
 			r = r.WithContext(telemetry.WithRequestID(t.Context(), "r-1"))
-			status := statusOf(defined)
+			status := StatusOf(defined)
 			document, err := documentOf(r, defined.With(details, "%s", text), status)
 			var members map[string]any
 			require.NoError(t, json.Unmarshal(document, &members), "%s (%v)", document, err)

@@ -42,11 +42,15 @@ const (
 func (s *Server) handleReady(c echo.Context) error {
 	need := c.QueryParam(parameterNeed)
 	if need != "" && need != needWrite {
-		return fault.InvalidFields(fault.Field{Field: parameterNeed, Code: "oneof", Message: "must be " + needWrite + " or omitted"})
+		return fault.InvalidFields(fault.Field{
+			Field:   parameterNeed,
+			Code:    "oneof",
+			Message: "must be " + needWrite + " or omitted",
+		})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
-	r, err := s.ready(ctx)
+	r, err := s.options.Ready(ctx)
 	if err != nil || !r.Reads || need == needWrite && !r.writes() {
 		f := errNotReady.With(unreadiness{r.Database}, "%s", errNotReady.Title())
 		if err != nil {

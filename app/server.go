@@ -3,12 +3,10 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,8 +38,8 @@ const (
 type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
-	While        While
-	Glass        Glass                                        // looks up emergency access grants
+	UntilRevoked UntilRevoked
+	Emergency    EmergencyAccess                              // looks up emergency access grants
 	Ready        func(ctx context.Context) (Readiness, error) // returns an error if the program cannot serve
 	Registry     *prometheus.Registry                         // the server registers its own metrics
 	Trail        Trail                                        // records reads and denials
@@ -56,29 +54,20 @@ type ServerOptions struct {
 // Server is the HTTP server: routes under /api/v1, and /healthz and /readyz. Safe for
 // concurrent use.
 type Server struct {
-	echo     *echo.Echo
-	http     *http.Server
-	cut      context.CancelFunc // cancels the context of every request
-	stopping atomic.Bool
-	patterns map[string]bool // of the served paths
-	streams  map[string]bool // patterns of streaming routes: see httpx.Stream
-	serving  context.Context // ends when shutdown begins, and ends streams
-	endServe context.CancelFunc
-	// operations are the routes of the API, by method and pattern.
-	operations map[string]httpx.Route
-	check      Authenticate
-	while      While
-	glass      Glass
-	trail      Trail
-	clock      func() time.Time
-	document   func(ctx context.Context) []byte
-	keys       *idempotency.Keys
-	cursors    *httpx.CursorKey
-	ready      func(ctx context.Context) (Readiness, error)
-	logger     logrus.FieldLogger
-	metrics    *httpMetrics
-	limits     config.HTTP
-	rates      *rateLimits
+	options ServerOptions
+	echo    *echo.Echo
+	http    *http.Server
+	metrics *httpMetrics
+	rates   *rateLimits
+
+	patterns   map[string]bool        // of all served paths
+	operations map[string]httpx.Route // routes of the API, by method and pattern
+	streams    map[string]bool        // patterns of streaming routes: see httpx.Stream
+
+	stopping       atomic.Bool
+	serving        context.Context    // ends when shutdown begins, and ends streams
+	endServing     context.CancelFunc // ends serving
+	cancelRequests context.CancelFunc // cancels the context of every request
 }
 
 // NewServer mounts the routes. Its error names every invalid route: one without a
@@ -90,45 +79,19 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		check:      o.Authenticate,
-		while:      o.While,
-		glass:      o.Glass,
-		trail:      o.Trail,
-		clock:      o.Clock,
-		document:   o.Document,
-		operations: map[string]httpx.Route{},
-		keys:       o.Keys,
-		cursors:    o.Cursors,
-		ready:      o.Ready,
-		logger:     o.Logger,
+		options:    o,
 		metrics:    metrics,
-		limits:     o.HTTP,
-		echo:       echo.New(),
+		rates:      newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate),
 		patterns:   map[string]bool{},
+		operations: map[string]httpx.Route{},
 		streams:    map[string]bool{},
 	}
-	s.rates = newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate)
-	s.serving, s.endServe = context.WithCancel(context.Background())
-	s.echo.Logger.SetOutput(io.Discard) // the server logs requests itself
-	s.echo.IPExtractor = addressBehind(o.HTTP.TrustedProxies)
-	s.echo.HTTPErrorHandler = s.answerProblem
-	s.echo.Use(s.middleware()...)
-	if err := s.mount(o.Routes); err != nil {
+	s.serving, s.endServing = context.WithCancel(context.Background())
+	if err := s.newRouter(); err != nil {
 		return nil, err
 	}
-	for _, method := range []string{http.MethodGet, http.MethodHead} { // some load balancers probe with HEAD
-		s.echo.Add(method, pathAlive, s.handleAlive)
-		s.echo.Add(method, pathReady, s.handleReady)
-	}
-	s.mountContract()
-	s.mountRenamed()
-
-	for _, r := range s.echo.Routes() {
-		s.patterns[r.Path] = true
-	}
-
-	base, cut := context.WithCancel(context.Background())
-	s.cut = cut
+	requests, cancel := context.WithCancel(context.Background())
+	s.cancelRequests = cancel
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: headerTimeout,
@@ -136,106 +99,32 @@ func NewServer(o ServerOptions) (*Server, error) {
 		WriteTimeout:      lineTimeout + o.HTTP.RequestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return base },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          errorLog(o.Logger),
 	}
 	return s, nil
 }
 
-var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-
-func (s *Server) mount(routes []httpx.Route) error {
-	var problems []error
-	taken := map[string]bool{}
-	for _, r := range routes {
-		problem := problemOf(r)
-		key := r.Method + " " + withoutNames(r.Path)
-		if problem == "" && taken[key] {
-			problem = "is defined twice"
-		}
-		taken[key] = true
-		if problem != "" {
-			problems = append(problems, fmt.Errorf("the route %s %s %s", r.Method, r.Path, problem))
-			continue
-		}
-		chain := []echo.MiddlewareFunc{s.limitAddress}
-		if r.Permission != httpx.Public {
-			chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r), s.breakGlass(r)}
-			if r.Endpoint.Streams {
-				chain = append(chain, s.untilRevoked)
-			}
-		}
-		if r.Endpoint.Takes("cursor") {
-			chain = append(chain, s.sealing)
-		}
-		for _, method := range methodsOf(r) {
-			s.echo.Add(method, basePath+r.Path, s.serve(r), chain...)
-			s.operations[method+" "+basePath+r.Path] = r
-		}
-		if r.Endpoint.Streams {
-			s.streams[basePath+r.Path] = true
-		}
+// newRouter mounts everything that the server serves.
+func (s *Server) newRouter() error {
+	s.echo = echo.New()
+	s.echo.Logger.SetOutput(io.Discard) // the server logs requests itself
+	s.echo.IPExtractor = addressBehind(s.options.HTTP.TrustedProxies)
+	s.echo.HTTPErrorHandler = s.answerProblem
+	s.echo.Use(s.middleware()...)
+	if err := s.mount(s.options.Routes); err != nil {
+		return err
 	}
-	return errors.Join(problems...)
-}
-
-// methodsOf returns the methods of a route. Documents also have HEAD, which calendar
-// programs and link checkers use.
-func methodsOf(r httpx.Route) []string {
-	if r.Method == http.MethodGet && r.Endpoint.Media != "" {
-		return []string{http.MethodGet, http.MethodHead}
+	for _, method := range []string{http.MethodGet, http.MethodHead} { // some load balancers probe with HEAD
+		s.echo.Add(method, pathAlive, s.handleAlive)
+		s.echo.Add(method, pathReady, s.handleReady)
 	}
-	return []string{r.Method}
-}
-
-// problemOf returns why a route cannot be mounted, or "".
-func problemOf(r httpx.Route) string {
-	switch {
-	case r.Permission == "":
-		return "declares no permission"
-	case strings.HasPrefix(string(r.Permission), "*") && r.Permission != httpx.Public && r.Permission != httpx.SignedIn:
-		return "declares an unknown permission: " + string(r.Permission)
-	case r.Endpoint.IsZero():
-		return "has no endpoint"
-	case !slices.Contains(methods, r.Method):
-		return "has an unsupported method"
-	case (r.Method == http.MethodGet || r.ReadOnly) && r.Reads == "" && showsPatients(r.Endpoint.Out):
-		return "answers with a patientId and does not declare the patient data it reads"
-	case r.Reads != "" && r.Permission == httpx.Public:
-		return "shows patient data without authentication"
-	case r.ErrorPage != "" && r.Endpoint.Status != http.StatusFound:
-		return "is not a redirect but has an error page"
-	case r.Endpoint.Streams && r.Method != http.MethodGet:
-		return "is a stream with a method other than GET"
-	case !strings.HasPrefix(r.Path, "/") || strings.HasSuffix(r.Path, "/") || strings.ContainsAny(r.Path, "*{}? "):
-		return "has a path that is not in echo's form, such as /authorizations/:id"
-	case !slices.Equal(paramsOf(r.Path), r.Endpoint.Params):
-		return fmt.Sprintf("has the path parameters %v, but its endpoint reads %v", paramsOf(r.Path), r.Endpoint.Params)
+	s.mountContract()
+	s.mountRedirects()
+	for _, r := range s.echo.Routes() {
+		s.patterns[r.Path] = true
 	}
-	return ""
-}
-
-func paramsOf(path string) []string {
-	var names []string
-	for part := range strings.SplitSeq(path, "/") {
-		if name, ok := strings.CutPrefix(part, ":"); ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// withoutNames replaces parameter names in a path, so that paths that differ only in
-// them are equal.
-func withoutNames(path string) string {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		if strings.HasPrefix(part, ":") {
-			parts[i] = ":"
-		}
-	}
-	return strings.Join(parts, "/")
+	return nil
 }
 
 type stateBody struct {
@@ -263,13 +152,13 @@ func (s *Server) Serve(l net.Listener) error {
 // off, and Shutdown returns the error of ctx. A repeated call also waits.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.endServe() // readers of streams reconnect to another instance, or later
-	defer s.cut()
+	s.endServing() // readers of streams reconnect to another instance, or later
+	defer s.cancelRequests()
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		return nil
 	}
-	s.cut()
+	s.cancelRequests()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTimeout)
 	defer cancel()
 	if s.http.Shutdown(last) != nil {

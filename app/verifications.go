@@ -60,14 +60,15 @@ func (a *App) verificationRoutes() []httpx.Route {
 // VerificationResult is the scope and the findings of a verification, in the unit ledger and in the
 // audit trail.
 type VerificationResult struct {
-	OK             bool                    `json:"ok"` // ledger and trail
-	Authorizations int                     `json:"authorizations"`
-	Reservations   int                     `json:"reservations"`
-	Entries        int                     `json:"entries"`
-	ProblemCount   int                     `json:"problemCount"` // in the ledger
-	Problems       []authorization.Problem `json:"problems"`     // the first 100
-	CheckedAt      time.Time               `json:"checkedAt"`
-	Audit          audit.Findings          `json:"audit"`
+	// Whether the ledger and the audit trail have no problems.
+	OK             bool                        `json:"ok"`
+	Authorizations int                         `json:"authorizations"` // The number of checked authorizations.
+	Reservations   int                         `json:"reservations"`   // The number of checked reservations.
+	Entries        int                         `json:"entries"`        // The number of checked ledger entries.
+	ProblemCount   int                         `json:"problemCount"`   // The number of problems in the ledger.
+	Problems       []authorization.Discrepancy `json:"problems"`       // The first 100 problems in the ledger.
+	CheckedAt      time.Time                   `json:"checkedAt"`      // The time of the check.
+	Audit          audit.Findings              `json:"audit"`          // The result for the audit trail.
 }
 
 // verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of all. It
@@ -75,13 +76,13 @@ type VerificationResult struct {
 func (a *App) verify(
 	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
 ) (VerificationResult, error) {
-	books, err := a.Authorizations.Verify(ctx, organization, authorizations)
+	books, err := a.Authorizations.Verify(ctx, organization, authorizations, a.Appointments.CompareHolds)
 	if err != nil {
 		return VerificationResult{}, err
 	}
 	kept, err := a.Audit.Verify(ctx, organization, organization == uuid.Nil, events)
 	if err == nil {
-		a.books.trailVerified(organization, kept)
+		a.ledgerMetrics.trailVerified(organization, kept)
 	}
 	return VerificationResult{
 		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
@@ -89,46 +90,47 @@ func (a *App) verify(
 	}, err
 }
 
-// checkBooks implements [verification.Check].
-func (a *App) checkBooks(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
+// checkLedger implements [verification.Check].
+func (a *App) checkLedger(ctx context.Context, organization uuid.UUID, progress *verification.Progress) (any, error) {
 	return a.verify(ctx, organization, progress.Authorizations, progress.Events)
 }
 
-// verificationBody is a verification as clients see it.
+// verificationBody is a verification in API responses.
 type verificationBody struct {
 	ID         uuid.UUID            `json:"id"`
-	State      verification.State   `json:"state"`
-	StartedAt  time.Time            `json:"startedAt"`
-	StartedBy  verificationStarter  `json:"startedBy"`
-	FinishedAt *time.Time           `json:"finishedAt"` // null while it runs
-	Progress   verificationProgress `json:"progress"`
-	Failure    *verificationFailure `json:"failure"` // null unless the state is FAILED
-	Result     *VerificationResult  `json:"result"`  // null unless the state is FINISHED
+	State      verification.State   `json:"state"`      // The state of the verification.
+	StartedAt  time.Time            `json:"startedAt"`  // The time of the start.
+	StartedBy  verificationStarter  `json:"startedBy"`  // The user or the API key that started the verification.
+	FinishedAt *time.Time           `json:"finishedAt"` // The time of the end. Null while the verification runs.
+	Progress   verificationProgress `json:"progress"`   // The number of items that have been checked so far.
+	// The reason why there is no result. Null unless the state is `FAILED`.
+	Failure *verificationFailure `json:"failure"`
+	Result  *VerificationResult  `json:"result"` // The result. Null unless the state is `FINISHED`.
 }
 
 // verificationStarter is the user or the API key that started a verification.
 type verificationStarter struct {
 	ID   uuid.UUID `json:"id"`
-	Name string    `json:"name"`
+	Name string    `json:"name"` // The name of the user or of the key.
 }
 
 // verificationProgress is the number of checked items. The ledger is checked first,
 // then the audit trail.
 type verificationProgress struct {
-	Authorizations checkedCount `json:"authorizations"`
-	AuditEvents    checkedCount `json:"auditEvents"`
+	Authorizations checkedCount `json:"authorizations"` // The authorizations of the ledger.
+	AuditEvents    checkedCount `json:"auditEvents"`    // The events of the audit trail.
 }
 
 // checkedCount is a number of checked items.
 type checkedCount struct {
-	Checked int64  `json:"checked"`
-	Total   *int64 `json:"total"` // null until counted
+	Checked int64  `json:"checked"` // The number of items that have been checked.
+	Total   *int64 `json:"total"`   // The number of items to check. Null until they have been counted.
 }
 
 // verificationFailure is the reason why a verification has no result.
 type verificationFailure struct {
-	Code   verification.Failure `json:"code"`
-	Detail string               `json:"detail"` // text for users
+	Code   verification.Failure `json:"code"`   // The stable code of the reason.
+	Detail string               `json:"detail"` // The text for people.
 }
 
 var verificationFailures = map[verification.Failure]string{

@@ -135,9 +135,9 @@ type Rate struct {
 
 // Setting is one key of the effective configuration.
 type Setting struct {
-	Key    string `json:"key"`
-	Value  string `json:"value"` // secrets hidden
-	Source string `json:"source"`
+	Key    string `json:"key"`    // The name of the key.
+	Value  string `json:"value"`  // The effective value. Secrets are hidden.
+	Source string `json:"source"` // The origin of the value: a default, a file, or an environment variable.
 }
 
 // Settings returns the effective configuration with the source of each value,

@@ -2,22 +2,19 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
-	"github.com/knadh/koanf/v2"
-	yamlv3 "go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v3"
 )
 
 const (
@@ -31,11 +28,11 @@ const (
 // empty, then the variables in environ, in the form of os.Environ. An empty variable
 // counts as not set. The error is a *[Problems] with all problems.
 func Load(path string, environ []string) (Config, error) {
-	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
+	l := newLoader(path, environ)
 	layers := []layer{
-		{name: "default", values: l.defaults()},
+		{name: "default", values: defaults()},
 		{name: "file " + path, values: l.file()},
-		{name: "environment", values: l.environment(environ)},
+		{name: "environment", values: l.environment()},
 	}
 	c := Config{Ignored: l.ignored}
 	sources := map[string]string{}
@@ -56,15 +53,12 @@ func Load(path string, environ []string) (Config, error) {
 // LogFormat returns the format of log lines, json or text, even if the configuration is otherwise
 // invalid, because its errors are logged too.
 func LogFormat(path string, environ []string) string {
-	l := &loader{path: path, variables: variablesOf(environ), problems: &Problems{}}
-	file, environment := l.file(), l.environment(environ)
+	l := newLoader(path, environ)
+	file, environment := l.file(), l.environment()
 	value := func(name string) string {
-		for _, values := range []*koanf.Koanf{environment, file} {
-			if text := values.String(name); text != "" {
-				return text
-			}
-		}
-		return ""
+		given, _ := plain(environment[name])
+		written, _ := plain(file[name])
+		return cmp.Or(given, written)
 	}
 	format := value("log.format")
 	if format == "json" || format != "text" && value("profile") == Production {
@@ -92,90 +86,107 @@ type loader struct {
 	ignored     []string // variables of the platform
 }
 
+func newLoader(path string, environ []string) *loader {
+	l := &loader{path: path, variables: map[string]string{}, problems: &Problems{}}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		l.variables[name] = value
+	}
+	return l
+}
+
 // layer is one source of values. Later layers override earlier ones.
 type layer struct {
 	name   string
-	values *koanf.Koanf
+	values map[string]any // by the names of keys, such as log.level
 }
 
-func variablesOf(environ []string) map[string]string {
-	m := make(map[string]string, len(environ))
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		m[name] = value
-	}
-	return m
-}
-
-func (l *loader) defaults() *koanf.Koanf {
+func defaults() map[string]any {
 	values := make(map[string]any, len(keys))
 	for _, k := range keys {
 		values[k.name] = k.preset
 	}
-	k := koanf.New(".")
-	_ = k.Load(confmap.Provider(values, "."), nil) // a map cannot fail to load
-	return k
+	return values
 }
 
 var yamlLine = regexp.MustCompile(`line \d+`)
 
 // file reads the YAML file. Errors do not repeat values of unknown keys or invalid
 // lines, which may be secrets.
-func (l *loader) file() *koanf.Koanf {
-	k := koanf.New(".")
+func (l *loader) file() map[string]any {
+	values := map[string]any{}
 	if l.path == "" {
-		return k
+		return values
 	}
 	source := "file " + l.path
-	err := k.Load(file.Provider(l.path), oneDocument{})
-	if errors.Is(err, errSecondDocument) {
-		l.problems.add("--config", "", source, err.Error())
-		return koanf.New(".")
-	}
+	text, err := os.ReadFile(l.path)
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		l.problems.add("--config", "", source, "cannot be read: "+pathError.Err.Error())
-		return koanf.New(".")
+		return values
 	}
-	if err != nil {
+	var groups map[string]any
+	if err == nil {
+		groups, err = oneDocument(text)
+	}
+	switch {
+	case errors.Is(err, errSecondDocument):
+		l.problems.add("--config", "", source, err.Error())
+		return values
+	case err != nil:
 		l.problems.add("--config", "", source, strings.TrimSpace("is not valid YAML "+yamlLine.FindString(err.Error())))
-		return koanf.New(".")
+		return values
 	}
-	for _, name := range k.Keys() {
+	flatten("", groups, values)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if message := unknownKey(name); message != "" {
 			l.problems.add(name, "", source, message)
 		}
 	}
-	return k
+	return values
 }
-
-// oneDocument parses YAML and rejects a second document, which the parser would ignore.
-type oneDocument struct{ parser yaml.YAML }
 
 var errSecondDocument = errors.New(
 	"holds a second YAML document: remove the line --- and the duplicate settings, so that the file has one document")
 
-// Unmarshal implements koanf.Parser.
-func (d oneDocument) Unmarshal(text []byte) (map[string]any, error) {
-	values, err := d.parser.Unmarshal(text)
-	if err != nil {
+// oneDocument parses YAML, and rejects a second document, which the parser would ignore.
+func oneDocument(text []byte) (values map[string]any, err error) {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&values); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	documents := yamlv3.NewDecoder(bytes.NewReader(text))
-	for n := 0; ; n++ {
-		var document yamlv3.Node
-		switch err := documents.Decode(&document); {
-		case errors.Is(err, io.EOF):
-			return values, nil
-		case err != nil:
-			return nil, err
-		case n > 0:
-			return nil, errSecondDocument
-		}
+	var second yaml.Node
+	switch err := documents.Decode(&second); {
+	case errors.Is(err, io.EOF):
+		return values, nil
+	case err != nil:
+		return nil, err
 	}
+	return nil, errSecondDocument
 }
 
-// Marshal implements koanf.Parser.
-func (d oneDocument) Marshal(values map[string]any) ([]byte, error) { return d.parser.Marshal(values) }
+// flatten writes the values of a group and its subgroups, by their names. An empty group is a value.
+func flatten(group string, from, to map[string]any) {
+	for name, value := range from {
+		if group != "" {
+			name = group + "." + name
+		}
+		switch v := value.(type) {
+		case map[string]any:
+			if len(v) > 0 {
+				flatten(name, v, to)
+				continue
+			}
+		case map[any]any: // not all of its names are texts
+			named := make(map[string]any, len(v))
+			for key, inner := range v {
+				named[fmt.Sprint(key)] = inner
+			}
+			flatten(name, named, to)
+			continue
+		}
+		to[name] = value
+	}
+}
 
 func unknownKey(name string) string {
 	for _, k := range keys {
@@ -210,21 +221,15 @@ func keyOf(variable string) (key, bool) {
 	return keys[i], true
 }
 
-func (l *loader) environment(environ []string) *koanf.Koanf {
-	k := koanf.New(".")
-	_ = k.Load(env.Provider(".", env.Opt{ // the variables are in memory, so it cannot fail
-		Prefix:      envPrefix,
-		EnvironFunc: func() []string { return environ },
-		TransformFunc: func(variable, value string) (string, any) {
-			found, ok := keyOf(variable)
-			if !ok || value == "" || variable != found.env {
-				return "", nil
-			}
-			return found.name, value
-		},
-	}), nil)
-	l.checkVariables(k)
-	return k
+func (l *loader) environment() map[string]any {
+	values := map[string]any{}
+	for _, k := range keys {
+		if value := l.variables[k.env]; value != "" {
+			values[k.name] = value
+		}
+	}
+	l.checkVariables(values)
+	return values
 }
 
 // serviceVariable matches the names of the variables that Kubernetes sets for a service called omni
@@ -244,13 +249,8 @@ func isServiceVariable(name, value string) bool {
 }
 
 // checkVariables reports unknown variables, and reads the files that others name.
-func (l *loader) checkVariables(k *koanf.Koanf) {
-	names := make([]string, 0, len(l.variables))
-	for name := range l.variables {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+func (l *loader) checkVariables(values map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
 		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envTestPrefix) || name == envLoadtest {
 			continue
 		}
@@ -261,12 +261,12 @@ func (l *loader) checkVariables(k *koanf.Koanf) {
 		case !ok:
 			l.problems.add(name, "", "environment", "is not a known variable: see config.example.yaml")
 		case name != found.env && l.variables[name] != "":
-			l.secretFile(k, found, name)
+			l.secretFile(values, found, name)
 		}
 	}
 }
 
-func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
+func (l *loader) secretFile(values map[string]any, k key, variable string) {
 	source := "environment " + variable
 	if l.variables[k.env] != "" {
 		l.problems.add(k.name, "", source, "is set twice: set "+k.env+" or "+variable+", not both")
@@ -280,7 +280,7 @@ func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
 	case secret == "":
 		l.problems.add(k.name, l.variables[variable], source, "names a file that is empty")
 	default:
-		_ = values.Set(k.name, secret)
+		values[k.name] = secret
 		l.secretFiles = append(l.secretFiles, secretFile{k.name, l.variables[variable], source})
 	}
 }
@@ -288,18 +288,17 @@ func (l *loader) secretFile(values *koanf.Koanf, k key, variable string) {
 // apply sets one key from the last layer that has it.
 func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]string) {
 	for _, from := range slices.Backward(layers) {
-		if !from.values.Exists(k.name) {
+		value, given := from.values[k.name]
+		if !given {
 			continue
 		}
 		source := from.name
 		if source == "environment" {
 			source += " " + l.variableOf(k)
 		}
-		text, ok := plain(from.values.Get(k.name))
+		text, ok := plain(value)
 		if !ok {
-			if len(from.values.MapKeys(k.name)) == 0 { // a group is reported elsewhere
-				l.problems.add(k.name, "", source, singleValue(k))
-			}
+			l.problems.add(k.name, "", source, singleValue(k))
 			return
 		}
 		if text == "" && from.name != "default" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"omnirapeutic/bench/loadtest"
+	"omnirapeutic/bench/plots"
 )
 
 // crowds are the numbers of clients with which both modes are measured.
@@ -78,24 +79,24 @@ func curveTable(scenario string, runs [][]loadtest.Result) string {
 func (b *bench) plot(scenario string, runs [][]loadtest.Result) error {
 	for _, p := range []struct {
 		file string
-		plot loadtest.CurvePlot
+		plot plots.CurvePlot
 		of   func(loadtest.Result) float64
 	}{
 		{
 			"accepted",
-			loadtest.CurvePlot{Title: scenario + ": accepted per second"},
+			plots.CurvePlot{Title: scenario + ": accepted per second"},
 			func(r loadtest.Result) float64 { return r.AcceptedPerSecond },
 		},
 		{
 			"p99",
-			loadtest.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true},
+			plots.CurvePlot{Title: scenario + ": 99th percentile of latency", Unit: " ms", Log: true},
 			func(r loadtest.Result) float64 { return r.LatencyMs.P99 },
 		},
 	} {
 		for m, mode := range curveModes {
-			curve := loadtest.Curve{Name: mode.name}
+			curve := plots.Curve{Name: mode.name}
 			for i, r := range runs[m] {
-				curve.Points = append(curve.Points, loadtest.CurvePoint{Clients: crowds[i], Value: p.of(r), Failed: failures(r) > 0})
+				curve.Points = append(curve.Points, plots.CurvePoint{Clients: crowds[i], Value: p.of(r), Failed: failures(r) > 0})
 			}
 			p.plot.Curves = append(p.plot.Curves, curve)
 		}

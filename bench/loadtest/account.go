@@ -80,9 +80,9 @@ type Span struct {
 // String returns the number, or "from MIN to MAX".
 func (s Span) String() string {
 	if s.Min == s.Max {
-		return thousands(s.Min)
+		return Thousands(s.Min)
 	}
-	return fmt.Sprintf("from %s to %s", thousands(s.Min), thousands(s.Max))
+	return fmt.Sprintf("from %s to %s", Thousands(s.Min), Thousands(s.Max))
 }
 
 func (s Span) holds(n int64) bool { return s.Min <= n && n <= s.Max }

@@ -83,11 +83,11 @@ func (l *load) status(now time.Time) string {
 	seconds := now.Sub(l.begin).Seconds()
 	taken := l.live.outcomes[accepted].Load()
 	text := fmt.Sprintf("%5.1f s  %s accepted (%s/s), %s refused, %s failed, p95 %s ms",
-		seconds, thousands(taken), decimal(float64(taken)/max(seconds, 0.001)),
-		thousands(l.live.outcomes[refused].Load()), thousands(l.live.outcomes[failed].Load()),
-		decimal(milliseconds(l.live.latency.quantile(0.95))))
+		seconds, Thousands(taken), Decimal(float64(taken)/max(seconds, 0.001)),
+		Thousands(l.live.outcomes[refused].Load()), Thousands(l.live.outcomes[failed].Load()),
+		Decimal(milliseconds(l.live.latency.quantile(0.95))))
 	if waiting := l.pace.dueBy(now) - l.live.sent.Load(); waiting > 0 {
-		text += fmt.Sprintf(", %s waiting to be sent", thousands(waiting))
+		text += fmt.Sprintf(", %s waiting to be sent", Thousands(waiting))
 	}
 	return text
 }

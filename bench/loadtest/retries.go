@@ -187,8 +187,8 @@ func growth(before, after int64) int64 {
 	return after - before
 }
 
-// attemptsInOrder returns the attempts ordered by number, with invalid ones last.
-func attemptsInOrder(attempts map[string]int64) []string {
+// AttemptsInOrder returns the attempts ordered by number, with invalid ones last.
+func AttemptsInOrder(attempts map[string]int64) []string {
 	return slices.SortedFunc(maps.Keys(attempts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(attemptNumber(a), attemptNumber(b)), cmp.Compare(a, b))
 	})

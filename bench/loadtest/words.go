@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// thousands writes 1234567 as 1,234,567.
-func thousands(n int64) string {
+// Thousands writes 1234567 as 1,234,567.
+func Thousands(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	sign := ""
 	if n < 0 {
@@ -19,13 +19,13 @@ func thousands(n int64) string {
 	return sign + digits
 }
 
-// decimal formats a number with a sensible number of digits.
-func decimal(f float64) string {
+// Decimal formats a number with a sensible number of digits.
+func Decimal(f float64) string {
 	switch {
 	case f != f || f > 1e15 || f < -1e15:
 		return "–"
 	case f == float64(int64(f)) || f >= 1000 || f <= -1000:
-		return thousands(int64(f + 0.5))
+		return Thousands(int64(f + 0.5))
 	case f >= 100 || f <= -100:
 		return strconv.FormatFloat(f, 'f', 0, 64)
 	case f >= 10 || f <= -10:
@@ -40,26 +40,26 @@ func count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return thousands(n) + " " + noun + "s"
+	return Thousands(n) + " " + noun + "s"
 }
 
-// load describes the clients, the loop and the time, in one line.
-func (r Result) load() string {
+// Load describes the clients, the loop and the time, in one line.
+func (r Result) Load() string {
 	parts := []string{count(int64(r.Clients), "client")}
 	if r.Instances > 1 {
 		parts = append(parts, count(int64(r.Instances), "server")+" on one database")
 	}
 	parts = append(parts, count(int64(r.Authorizations), "authorization"))
 	if r.Loop == "open" {
-		parts = append(parts, fmt.Sprintf("open loop, %s requests per second", decimal(r.Rate)))
+		parts = append(parts, fmt.Sprintf("open loop, %s requests per second", Decimal(r.Rate)))
 	} else {
 		parts = append(parts, "closed loop")
 	}
-	return strings.Join(append(parts, decimal(r.Seconds)+" s"), " · ")
+	return strings.Join(append(parts, Decimal(r.Seconds)+" s"), " · ")
 }
 
-// sentence says whether the units are correct.
-func (r Integrity) sentence() string {
+// Sentence says whether the units are correct.
+func (r Integrity) Sentence() string {
 	if r.OK {
 		return "Every unit is accounted for"
 	}
@@ -72,14 +72,14 @@ func (r Integrity) sentence() string {
 	return fmt.Sprintf("Units do not add up on %s", count(int64(r.MismatchCount), "authorization"))
 }
 
-// sentence describes the result of the server's verification.
-func (v Verify) sentence() string {
+// Sentence describes the result of the server's verification.
+func (v Verify) Sentence() string {
 	switch {
 	case v.Error != "":
 		return "no answer: " + v.Error
 	case v.OK:
 		return fmt.Sprintf("ok, %s, %s and %s checked", count(v.Authorizations, "authorization"),
-			count(v.Reservations, "reservation"), thousands(v.Entries)+" entries")
+			count(v.Reservations, "reservation"), Thousands(v.Entries)+" entries")
 	case v.ProblemCount == 0:
 		return "not ok"
 	default:
@@ -87,10 +87,10 @@ func (v Verify) sentence() string {
 	}
 }
 
-// gibibytes formats an amount of memory.
-func gibibytes(bytes int64) string {
-	return decimal(float64(bytes)/(1<<30)) + " GiB"
+// Gibibytes formats an amount of memory.
+func Gibibytes(bytes int64) string {
+	return Decimal(float64(bytes)/(1<<30)) + " GiB"
 }
 
-// megabytes formats an amount in units of a million bytes.
-func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
+// Megabytes converts bytes to millions of bytes.
+func Megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }

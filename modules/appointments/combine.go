@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/operation"
@@ -49,7 +50,7 @@ func (s *Service) run(ctx context.Context, r request) (verdict, error) {
 	}
 	switch {
 	case err != nil:
-		return verdict{}, refusalOfConstraint(s.units.RefusalOf(err))
+		return verdict{}, refusalOfConstraint(authorization.RefusalOf(err))
 	case done.err != nil:
 		return verdict{}, done.err
 	case done.verdict.refusal != nil:
@@ -184,7 +185,7 @@ func lanesOf(n needs, r request) []uuid.UUID {
 // another transaction held it. The context needs no caller.
 func (s *Service) transact(ctx context.Context, name string, requested db.Batch[request], options ...db.Option) ([]result, error) {
 	var rows []operation.Done // of the latest attempt
-	options = append(append(options, db.WritingLast()), operations.Once(&rows)...)
+	options = append(append(options, db.WritesWithCommit()), operations.Once(&rows)...)
 	return db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		requests := requested.All()
 		if err := db.Admit(ctx, organizationsOf(requests)...); err != nil {
@@ -222,7 +223,7 @@ func organizationsOf(requests []request) []uuid.UUID {
 // appointments.
 func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
-		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
+		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
 		inDoubt: db.InDoubt(ctx), done: map[operation.Key]operation.Done{}, written: map[uuid.UUID]Session{},
 		shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
 	}
@@ -234,16 +235,16 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 		return nil, err
 	}
 	n := needsOf(d.requests, d.appointments, d.now)
-	if d.book, err = s.units.Open(ctx, d.now, n.held); err != nil {
+	if d.ledger, err = s.authorizations.OpenLedger(ctx, d.now, n.held); err != nil {
 		return nil, err
 	}
 	if len(n.held) == 0 {
 		return d, nil // nothing to look up
 	}
-	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.book)); err != nil {
+	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.ledger)); err != nil {
 		return nil, err
 	}
-	n.addVisits(d.book, d.rules)
+	n.addVisits(d.ledger, d.rules)
 	d.occupied, err = s.store.slots(ctx, n)
 	return d, err
 }
@@ -287,8 +288,8 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 	for key := range d.shrunk {
 		shrunk = append(shrunk, d.appointments[key])
 	}
-	return db.Together(ctx, func(ctx context.Context) error {
-		if err := d.book.Write(ctx); err != nil {
+	return db.Pipeline(ctx, func(ctx context.Context) error {
+		if err := d.ledger.Write(ctx); err != nil {
 			return err
 		}
 		if err := s.store.insertSeries(ctx, d.series); err != nil {

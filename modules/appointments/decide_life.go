@@ -26,8 +26,8 @@ func (d *draft) move() error {
 		d.refusal = refuseTransition(from, to)
 	case d.kind == noShow && d.now.Before(d.a.Start):
 		d.refusal = ErrNotBegun.With(
-			NotBegun{d.a.Start}, "The appointment begins at %s, so it cannot be a no-show yet.",
-			d.a.Start.UTC().Format(time.RFC3339),
+			NotBegun{d.a.Start}, "The appointment begins on %s, so it cannot be a no-show yet.",
+			localTime(d.a.Start, d.zone),
 		)
 	case d.kind == start:
 		d.refusal = d.refuseStart()
@@ -87,17 +87,17 @@ func (d *draft) refuseStart() *fault.Error {
 		})
 	case at.Before(from):
 		return ErrStartTooEarly.With(TooEarly{d.a.Start, from}, "The appointment is booked for %s. It can be started from %s.",
-			d.local(d.a.Span), d.localTime(from))
+			localSpan(d.a.Span, d.zone), localTime(from, d.zone))
 	case at.Before(d.a.End):
 		return nil
 	case d.started == nil:
 		return ErrStartTooLate.With(TooLate{d.a.End},
 			"The appointment was booked for %s and is over. Send its actual start as `startTime`, or complete it with its times.",
-			d.local(d.a.Span))
+			localSpan(d.a.Span, d.zone))
 	}
 	return ErrStartTooLate.With(TooLate{d.a.End},
 		"The appointment was booked for %s and had ended at %s. Complete it with its times instead, or reschedule it.",
-		d.local(d.a.Span), d.localTime(at))
+		localSpan(d.a.Span, d.zone), localTime(at, d.zone))
 }
 
 // close records the user, the time and the reason of a cancellation or no-show.
@@ -195,24 +195,8 @@ func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 		return nil
 	}
 	return ErrUnconfirmed.With(u, "Booked: %s. Session: %s. That is %s. Send `confirm: true` if that is right.",
-		d.local(d.a.Span), d.local(span), strings.Join(why, ", and "))
+		localSpan(d.a.Span, d.zone), localSpan(span, d.zone), strings.Join(why, ", and "))
 }
-
-// local formats a span in the organization's time zone.
-func (d *draft) local(s Span) string {
-	end := s.End.In(d.zone)
-	if d.dateOf(s.Start) == d.dateOf(s.End) {
-		return d.localTime(s.Start) + " to " + end.Format(wallLayout)
-	}
-	return d.localTime(s.Start) + " to " + d.localTime(s.End)
-}
-
-const (
-	wallLayout  = "15:04"
-	localLayout = "Monday, 2 January 2006, " + wallLayout
-)
-
-func (d *draft) localTime(t time.Time) string { return t.In(d.zone).Format(localLayout) }
 
 // actual returns the session's times, with defaults for those not given.
 func (d *draft) actual() Span {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -21,11 +22,11 @@ import (
 func (s *Service) Routes() []httpx.Route {
 	placing := append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
-	}, s.units.Refusals()...)
+	}, authorization.Refusals()...)
 	return append([]httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments",
-			Permission: permission.AppointmentBook, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentBook, RecordScopes: appointmentOwners.Scopes(),
 			Name: "bookAppointment", Summary: "Book an appointment",
 			Description: "Books a patient with a practitioner for a service, and reserves the units on the authorization, in one " +
 				"transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several practitioners, " +
@@ -39,7 +40,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/appointments",
-			Permission: permission.AppointmentRead, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "listAppointments", Summary: "List appointments",
 			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
@@ -48,7 +49,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/appointments/:id",
-			Permission: permission.AppointmentRead, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "getAppointment", Summary: "Get an appointment",
 			Description: "Returns one appointment with its participants and the units that it holds.",
@@ -57,7 +58,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPatch, Path: "/appointments/:id",
-			Permission: permission.AppointmentReschedule, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentReschedule, RecordScopes: appointmentOwners.Scopes(),
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
 			Description: "A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a " +
 				"booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment " +
@@ -71,7 +72,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/start",
-			Permission: permission.AppointmentStart, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "startAppointment", Summary: "Start an appointment",
 			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the organization's " +
 				"`earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until " +
@@ -81,7 +82,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/reopen",
-			Permission: permission.AppointmentStart, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "reopenAppointment", Summary: "Undo a start",
 			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the " +
 				"appointment and in the audit trail.",
@@ -90,7 +91,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/complete",
-			Permission: permission.AppointmentComplete, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentComplete, RecordScopes: appointmentOwners.Scopes(),
 			Name: "completeAppointment", Summary: "Complete an appointment",
 			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is " +
 				"released. If it was longer, more units are taken as far as available; the others become the session's " +
@@ -104,7 +105,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/cancel",
-			Permission: permission.AppointmentCancel, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentCancel, RecordScopes: appointmentOwners.Scopes(),
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
 			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and whether the " +
 				"cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all " +
@@ -114,7 +115,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/no-show",
-			Permission: permission.AppointmentNoShow, Limited: appointmentOwners.Scopes(),
+			Permission: permission.AppointmentNoShow, RecordScopes: appointmentOwners.Scopes(),
 			Name: "noShowAppointment", Summary: "Record a no-show",
 			Description: "Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the " +
 				"organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be " +
@@ -122,7 +123,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
+	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.renewalRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rounding rule that was used.

@@ -18,7 +18,7 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 	const path = "/practitioners/:id/availability"
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: path, Permission: permission.AvailabilityRead, Limited: identity.Self,
+			Method: http.MethodGet, Path: path, Permission: permission.AvailabilityRead, RecordScopes: identity.Self,
 			Name: "getAvailability", Summary: "Get a practitioner's availability",
 			Description: "Returns the weekly hours, the exceptions for certain dates, and the buffers around appointments, in wall-clock " +
 				"time of the organization's time zone. If no availability has been set, all lists are empty and `version` is 0.",
@@ -26,7 +26,7 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handleAvailability),
 		},
 		{
-			Method: http.MethodPut, Path: path, Permission: permission.AvailabilityChange, Limited: identity.Self,
+			Method: http.MethodPut, Path: path, Permission: permission.AvailabilityChange, RecordScopes: identity.Self,
 			Name: "setAvailability", Summary: "Set a practitioner's availability",
 			Description: "Replaces the practitioner's availability. Hours go from a time of day to a later one; split hours that cross " +
 				"midnight into two days. An exception replaces the weekly hours of its dates by its own hours, or by none. Availability " +
@@ -36,7 +36,7 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/practitioners/:id/openings",
-			Permission: permission.AvailabilityRead, Limited: identity.Self,
+			Permission: permission.AvailabilityRead, RecordScopes: identity.Self,
 			Name: "listOpenings", Summary: "Find free times of a practitioner",
 			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be " +
 				"booked: within their hours, clear of their appointments and buffers, not in the past. They start on these days at " +

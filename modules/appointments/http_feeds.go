@@ -24,28 +24,28 @@ func (s *Service) feedRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed",
-			Permission: permission.CalendarManage, Limited: feedOwners.Scopes(),
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPractitionerCalendarFeed", Summary: "Create a calendar link for a practitioner",
 			Description: "Creates a secret link from which calendar programs read the practitioner's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
 			Method: http.MethodPost, Path: "/patients/:id/calendar-feed",
-			Permission: permission.CalendarManage, Limited: feedOwners.Scopes(),
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPatientCalendarFeed", Summary: "Create a calendar link for a patient",
 			Description: "Creates a secret link from which calendar programs read the patient's appointments as iCalendar." + feedContents,
 			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendar-feeds",
-			Permission: permission.CalendarManage, Limited: feedOwners.Scopes(), Reads: subjectFeed,
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(), Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
 			Description: "Returns all calendar feeds of the organization that are not revoked, oldest first, without their links.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),
 		},
 		{
 			Method: http.MethodDelete, Path: "/calendar-feeds/:id",
-			Permission: permission.CalendarManage, Limited: feedOwners.Scopes(),
+			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "revokeCalendarFeed", Summary: "Revoke a calendar link",
 			Description: "Revokes the link: it stops working immediately. Calendar programs may still show appointments that they have " +
 				"already read.",

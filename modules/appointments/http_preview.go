@@ -14,7 +14,7 @@ import (
 func (s *Service) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
 		Method: http.MethodPost, Path: "/appointments/preview", Permission: permission.AppointmentPreview,
-		Limited: appointmentOwners.Scopes(), ReadOnly: true,
+		RecordScopes: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Preview a booking or a new time",
 		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for " +
 			"each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on " +

@@ -19,7 +19,7 @@ func (s *Service) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/sessions",
-			Permission: permission.SessionRead, Limited: sessionOwners.Scopes(), Reads: subjectSession,
+			Permission: permission.SessionRead, RecordScopes: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
 			Description: "Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that " +
 				"crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the " +
@@ -28,7 +28,7 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/sessions/:id",
-			Permission: permission.SessionRead, Limited: sessionOwners.Scopes(), Reads: subjectSession,
+			Permission: permission.SessionRead, RecordScopes: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "getSession", Summary: "Get a session",
 			Description: "Returns one session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
@@ -36,7 +36,7 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPatch, Path: "/sessions/:id",
-			Permission: permission.SessionChange, Limited: sessionOwners.Scopes(),
+			Permission: permission.SessionChange, RecordScopes: sessionOwners.Scopes(),
 			Name: "changeSession", Summary: "Change a session's narrative",
 			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.",
 			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
@@ -44,7 +44,7 @@ func (s *Service) sessionRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/sessions/:id/addenda",
-			Permission: permission.SessionChange, Limited: sessionOwners.Scopes(),
+			Permission: permission.SessionChange, RecordScopes: sessionOwners.Scopes(),
 			Name: "addAddendum", Summary: "Add a signed addendum to a session",
 			Description: "Adds a text that is signed by the caller and can never be changed. Possible at any time. Its hash is the SHA-256 " +
 				"of the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",

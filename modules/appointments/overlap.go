@@ -84,33 +84,44 @@ func (o occupied) earliest(key scheduling.Key, a Appointment, conflicts func(slo
 
 // overlaps returns an error for each conflicting appointment. A practitioner has one appointment at
 // a time. A patient has one appointment at a time in each lane, and in other lanes those that the
-// organization allows to run together.
-func (o occupied) overlaps(a Appointment, rules scheduling.Organization) []*fault.Error {
+// organization allows to run together. The texts give times in the zone.
+func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Location) []*fault.Error {
 	var reasons []*fault.Error
+	day := calendar.DateIn(a.Start, zone)
 	for _, id := range a.Practitioners {
 		key := scheduling.Key{OrganizationID: a.OrganizationID, ID: id}
 		if s, ok := o.earliest(key, a, func(slot) bool { return true }); ok {
 			reasons = append(reasons, ErrPractitionerOverlap.With(PractitionerOverlap{id, s.conflicting()},
-				"The practitioner has another appointment from %s to %s.", moment(s.Start), moment(s.End)))
+				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.company(a, s)))
 		}
 	}
+	together := rules.Organizations[a.OrganizationID].Together
 	for _, p := range a.Patients {
 		key := scheduling.Key{OrganizationID: a.OrganizationID, ID: p.PatientID}
-		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Lane || !rules.Together(s.code, p.Code) })
+		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Lane || !together(s.code, p.Code) })
 		if ok {
 			reasons = append(reasons, ErrPatientOverlap.With(PatientOverlap{p.PatientID, s.conflicting()},
-				"The patient has an appointment for %s from %s to %s, which cannot run together with %s.",
-				s.code, moment(s.Start), moment(s.End), p.Code))
+				"The patient is booked for %s from %s, and %s cannot take place at the same time.",
+				s.code, localSpanOn(day, s.Span, zone), p.Code))
 		}
 	}
 	return reasons
 }
 
+// company says whether a practitioner's slot is with a patient of the appointment.
+func (o occupied) company(a Appointment, practitioner slot) string {
+	for _, p := range a.Patients {
+		slots := o[scheduling.Key{OrganizationID: a.OrganizationID, ID: p.PatientID}]
+		if slices.ContainsFunc(slots, func(s slot) bool { return s.appointment == practitioner.appointment }) {
+			return "the same patient"
+		}
+	}
+	return "another patient"
+}
+
 func (s slot) conflicting() Conflicting {
 	return Conflicting{AppointmentID: s.appointment, StartTime: s.Start.UTC(), EndTime: s.End.UTC()}
 }
-
-func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // visitBeside returns the rest of the patient's visit: the other appointments on the day with the
 // same leading practitioner.

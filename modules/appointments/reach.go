@@ -17,7 +17,7 @@ import (
 // records.
 type sight struct {
 	everything bool
-	db.Reached
+	db.VisiblePeople
 }
 
 // sees reports whether the caller may see the patient's part in an appointment of the staff.
@@ -61,12 +61,12 @@ func seen[T any](all []T, keep func(T) bool) []T {
 // sightOf returns the caller's access to the people, read in the transaction of the context. It
 // runs no query for callers whose record scope is the organization.
 func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, error) {
-	reach, err := db.ReachOf(ctx)
-	if err != nil || reach.Everything() {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
 		return sight{everything: err == nil}, err
 	}
-	reached, err := reach.Among(ctx, patients, practitioners)
-	return sight{Reached: reached}, err
+	reached, err := reach.Visible(ctx, patients, practitioners)
+	return sight{VisiblePeople: reached}, err
 }
 
 // within returns the appointments as the caller may see them.
@@ -110,8 +110,8 @@ func (s *Service) sessionWithin(ctx context.Context, found Session) (Session, er
 // scope, by the same condition as in lists. It runs no query if the scope is the organization, and
 // does not check that the appointments exist.
 func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
-	reach, err := db.ReachOf(ctx)
-	if err != nil || reach.Everything() {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
 		return err
 	}
 	reached, err := s.store.reachable(ctx, ids)
@@ -125,8 +125,8 @@ func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
 // before the caller waits for a lock. It returns the caller's access to the response. It runs no
 // query for callers whose record scope is the organization.
 func (s *Service) admit(ctx context.Context, r request) (sight, error) {
-	reach, err := db.ReachOf(ctx)
-	if err != nil || reach.Everything() {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
 		return sight{everything: err == nil}, err
 	}
 	return db.Snapshot(ctx, s.database, "appointments.reach", func(ctx context.Context) (sight, error) {

@@ -107,7 +107,12 @@ func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Tim
 	if now.Before(locked) {
 		return nil
 	}
-	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s. Add an addendum instead.", moment(locked))
+	zone, err := s.directory.TimeZone(ctx, found.OrganizationID)
+	if err != nil {
+		return err
+	}
+	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s. Add an addendum instead.",
+		localTime(locked, zone))
 }
 
 // AddAddendum adds a text to a session, signed by the caller. It is possible at any time, and the

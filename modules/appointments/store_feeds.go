@@ -22,7 +22,7 @@ func (store) insertFeed(ctx context.Context, f Feed) error {
 
 // feeds returns the feeds within the caller's record scope.
 func (store) feeds(ctx context.Context) ([]Feed, error) {
-	tx, _, err := db.Reachable(ctx, feedOwners)
+	tx, _, err := db.ScopedTenant(ctx, feedOwners)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (store) feeds(ctx context.Context) ([]Feed, error) {
 }
 
 func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
-	tx, _, err := db.Reachable(ctx, feedOwners)
+	tx, _, err := db.ScopedTenant(ctx, feedOwners)
 	if err != nil {
 		return Feed{}, err
 	}

@@ -42,7 +42,7 @@ func (s Span) narrow(tx *gorm.DB) *gorm.DB {
 // list returns appointments sorted by start. Indexes: appointments_by_start; for one practitioner
 // or patient, theirs by start; for a series, appointments_by_series.
 func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
-	tx, organization, err := db.Reachable(ctx, appointmentOwners)
+	tx, organization, err := db.ScopedTenant(ctx, appointmentOwners)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
@@ -21,6 +22,7 @@ import (
 func TestPlansWithALimitedRecordScope(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
+	program := database.Open(t).WithLinks(rbac.Links())
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
@@ -58,10 +60,13 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 				UserID: user, OrganizationID: organization, Acting: permission.AppointmentRead,
 				Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 			}
-			reach, err := db.ReachOf(identity.With(context.Background(), caller))
+			condition, err := db.Snapshot(identity.With(t.Context(), caller), program, "condition", func(ctx context.Context) (string, error) {
+				scope, err := db.RecordScopeOf(ctx)
+				return scope.Condition(appointmentOwners), err
+			})
 			require.NoError(t, err)
-			within := strings.NewReplacer("@reach_organization", "'"+organization.String()+"'", "@reach_user", "'"+user.String()+"'").
-				Replace(reach.Condition(appointmentOwners))
+			within := strings.NewReplacer("@scope_organization", "'"+organization.String()+"'", "@scope_user", "'"+user.String()+"'").
+				Replace(condition)
 			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
 				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)

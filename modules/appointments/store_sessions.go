@@ -15,7 +15,7 @@ import (
 // session returns a session with its parts, within the caller's record scope. Index: the primary
 // key.
 func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
-	tx, _, err := db.Reachable(ctx, sessionOwners)
+	tx, _, err := db.ScopedTenant(ctx, sessionOwners)
 	if err != nil {
 		return Session{}, err
 	}
@@ -38,7 +38,7 @@ func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
 // one patient session_patients_by_patient, for one practitioner the primary key of
 // appointment_practitioners.
 func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Session, error) {
-	tx, organization, err := db.Reachable(ctx, sessionOwners)
+	tx, organization, err := db.ScopedTenant(ctx, sessionOwners)
 	if err != nil {
 		return nil, err
 	}

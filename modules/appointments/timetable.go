@@ -86,7 +86,7 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "availability.change", "practitioner", practitioner, now
 		e.Before, e.After = before.Availability, after.Availability
-		if err := db.AfterCommit(ctx, func(context.Context) { s.withAvailability.Forget(key.OrganizationID) }); err != nil {
+		if err := db.AfterCommit(ctx, func(context.Context) { s.withAvailability.Invalidate(key.OrganizationID) }); err != nil {
 			return Timetable{}, err
 		}
 		return after, s.audit.Record(ctx, []trail.Event{e})

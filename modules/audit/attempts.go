@@ -16,12 +16,15 @@ import (
 // minute, with the same action and reason. The trail of an organization does not include them, so
 // guesses cannot fill it.
 type Attempts struct {
-	Minute   time.Time `json:"minute"`   // its start
-	Source   string    `json:"source"`   // network address, /64 for IPv6; other: networks beyond the limit of a minute
-	Action   string    `json:"action"`   // as in the audit trail
-	Reason   string    `json:"reason"`   // limited: refused unchecked, after too many others
-	Attempts int64     `json:"attempts"` // number of attempts
-	LastAt   time.Time `json:"lastAt"`
+	Minute time.Time `json:"minute"` // The start of the minute.
+	// The network of the callers, /64 for IPv6. The value `other` is all networks beyond the
+	// limit of a minute.
+	Source string `json:"source"`
+	Action string `json:"action"` // The action that was attempted, as in the audit trail.
+	// The reason of the refusal. `limited` means refused unchecked, after too many others.
+	Reason   string    `json:"reason"`
+	Attempts int64     `json:"attempts"` // The number of attempts.
+	LastAt   time.Time `json:"lastAt"`   // The time of the last attempt.
 }
 
 // Limits of the counts.

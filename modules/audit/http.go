@@ -46,13 +46,17 @@ func (s *Service) Routes() []httpx.Route {
 }
 
 type filterQuery struct {
-	ActorID   uuid.UUID     `query:"actorId"`
-	PatientID uuid.UUID     `query:"patientId"`
-	SubjectID uuid.UUID     `query:"subjectId"`
-	Action    string        `query:"action" validate:"max=100"`
-	Outcome   trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
-	From      time.Time     `query:"from"`
-	To        time.Time     `query:"to" validate:"omitempty,gtefield=From"` // excluded
+	// The user or the API key that acted.
+	ActorID   uuid.UUID `query:"actorId"`
+	PatientID uuid.UUID `query:"patientId"`
+	// The record that the action concerned.
+	SubjectID uuid.UUID `query:"subjectId"`
+	Action    string    `query:"action" validate:"max=100"` // The name of the action.
+	// The outcome of the action.
+	Outcome trail.Outcome `query:"outcome" validate:"omitempty,oneof=done denied"`
+	From    time.Time     `query:"from"` // The earliest time.
+	// The end of the period. It is excluded.
+	To time.Time `query:"to" validate:"omitempty,gtefield=From"`
 }
 
 func (q filterQuery) filter() Filter {
@@ -61,21 +65,25 @@ func (q filterQuery) filter() Filter {
 
 // auditEventBody is an event in the API. Its fields are in the order of the hash.
 type auditEventBody struct {
-	Position    *int64          `json:"position"`
-	Sequence    int64           `json:"sequence"`
-	OccurredAt  time.Time       `json:"occurredAt"`
-	ActorID     *uuid.UUID      `json:"actorId"` // null: a caller who was not signed in
-	RequestID   string          `json:"requestId"`
-	Action      string          `json:"action"`
-	Outcome     trail.Outcome   `json:"outcome"`
-	SubjectType string          `json:"subjectType"`
-	SubjectID   *uuid.UUID      `json:"subjectId"`
+	// The position in the organization's hash chain. Null until the event is sealed.
+	Position *int64 `json:"position"`
+	// The sequence number of the event, which grows in the order of recording.
+	Sequence   int64     `json:"sequence"`
+	OccurredAt time.Time `json:"occurredAt"`
+	// The user or the API key that acted. Null for a caller who was not signed in.
+	ActorID     *uuid.UUID      `json:"actorId"`
+	RequestID   string          `json:"requestId"`   // The id of the request.
+	Action      string          `json:"action"`      // The name of the action.
+	Outcome     trail.Outcome   `json:"outcome"`     // Whether the action was done or denied.
+	SubjectType string          `json:"subjectType"` // The type of the record that the action concerned.
+	SubjectID   *uuid.UUID      `json:"subjectId"`   // The record that the action concerned.
 	PatientID   *uuid.UUID      `json:"patientId"`
-	Address     string          `json:"address"`
-	GrantID     *uuid.UUID      `json:"grantId"`
-	Before      json.RawMessage `json:"before" null:"true"`
-	After       json.RawMessage `json:"after" null:"true"`
-	Hash        *string         `json:"hash"`
+	Address     string          `json:"address"`            // The network address of the caller.
+	GrantID     *uuid.UUID      `json:"grantId"`            // The emergency grant that the caller used.
+	Before      json.RawMessage `json:"before" null:"true"` // The values before the change.
+	After       json.RawMessage `json:"after" null:"true"`  // The values after the change.
+	// The hash of the event and of all events before it. Null until the event is sealed.
+	Hash *string `json:"hash"`
 }
 
 func bodyOf(e Entry) auditEventBody {
@@ -131,9 +139,9 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 }
 
 type attemptsRequest struct {
-	From   time.Time `query:"from"`
-	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // excluded
-	Source string    `query:"source" validate:"max=64"`              // as in the answer
+	From   time.Time `query:"from"`                                  // The earliest time.
+	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // The end of the period. It is excluded.
+	Source string    `query:"source" validate:"max=64"`              // The network, as in the response.
 	httpx.PageQuery
 }
 

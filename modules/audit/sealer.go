@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -17,42 +18,16 @@ const (
 	maxBatch  = 1000 // events of one chain, plus those recorded together with the last one
 )
 
-// Intervals of the sealer.
-const (
-	sealEvery = time.Second
-	// gather is how long it waits for further events after a signal. It limits the rate of its
-	// commits, and so how often other transactions wait for its flush.
-	gather = 250 * time.Millisecond
-)
+// Recorded signals that this process has recorded events, after their commit.
+func (s *Service) Recorded() <-chan struct{} { return s.recorded }
 
-// Run enters queued events from disk and seals recorded events, until the context ends. Any
-// number of instances may run at once. It is signalled by this process after a commit, and polls
-// for the events of killed instances.
-func (s *Service) Run(ctx context.Context) {
-	poll := time.NewTicker(sealEvery)
-	defer poll.Stop()
-	for {
-		if _, err := s.Replay(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "replay_failed", "error": err}).
-				Debug("queued audit events are waiting for the database")
-		}
-		wake := s.recorded
-		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "seal_failed", "error": err}).Warn("audit events could not be sealed; they wait")
-			wake = nil // not before the next poll
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-		case <-wake:
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(gather):
-			}
-		}
-	}
+// EnterAndSeal enters queued events from disk ([Service.Replay]), seals recorded events
+// ([Service.Seal]), and returns the number of both. It includes the events of killed instances. Any
+// number of instances may run it at once.
+func (s *Service) EnterAndSeal(ctx context.Context) (int64, error) {
+	entered, replayErr := s.Replay(ctx)
+	sealed, sealErr := s.Seal(ctx)
+	return int64(entered + sealed), errors.Join(replayErr, sealErr)
 }
 
 // Seal seals all unsealed events of chains that no other instance is working on, and returns their

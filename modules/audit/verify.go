@@ -10,14 +10,15 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Finding is one problem of a trail.
+// Finding is a problem of an audit trail.
 type Finding struct {
 	OrganizationID uuid.UUID `json:"organizationId"`
-	Check          string    `json:"check"`              // the violated rule, see [Service.Verify]
-	Position       int64     `json:"position,omitempty"` // in the chain, if the problem has one
-	Sequence       int64     `json:"sequence,omitempty"` // of the event, if the problem has one
-	Expected       string    `json:"expected"`
-	Found          string    `json:"found"`
+	Check          string    `json:"check"`              // The broken rule.
+	Position       int64     `json:"position,omitempty"` // The position in the chain, if the problem has one.
+	// The sequence number of the event, if the problem has one.
+	Sequence int64  `json:"sequence,omitempty"`
+	Expected string `json:"expected"` // The expected value.
+	Found    string `json:"found"`    // The stored value.
 }
 
 // String returns the problem in one line.
@@ -39,19 +40,20 @@ const maxProblems = 100
 // this hash at this position, it is unchanged up to there.
 type Head struct {
 	OrganizationID uuid.UUID `json:"organizationId"`
-	Position       int64     `json:"position"`
-	Hash           string    `json:"hash"`
+	Position       int64     `json:"position"` // The last position.
+	Hash           string    `json:"hash"`     // The hash at that position.
 }
 
 // Findings is the result of a verification.
 type Findings struct {
-	OK           bool      `json:"ok"`
-	Events       int       `json:"events"`  // number of sealed events
-	Waiting      int       `json:"waiting"` // number of unsealed events
-	Removed      int64     `json:"removed"` // removed old events, up to the newest checkpoints
-	Heads        []Head    `json:"heads"`
-	ProblemCount int       `json:"problemCount"`
-	Problems     []Finding `json:"problems"` // the first 100
+	OK      bool `json:"ok"`      // Whether the trail has no problems.
+	Events  int  `json:"events"`  // The number of sealed events.
+	Waiting int  `json:"waiting"` // The number of unsealed events.
+	// The number of old events that were removed, up to the newest checkpoints.
+	Removed      int64     `json:"removed"`
+	Heads        []Head    `json:"heads"`        // The last position of each chain.
+	ProblemCount int       `json:"problemCount"` // The number of problems.
+	Problems     []Finding `json:"problems"`     // The first 100 problems.
 }
 
 func (r *Findings) add(p Finding) {

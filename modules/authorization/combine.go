@@ -104,7 +104,7 @@ func (s *Service) transact(ctx context.Context, name string, requested db.Batch[
 	var rows []operation.Done // of the latest attempt
 	early := requested.Begun()
 	first := &reading{keys: keysOf(early)}
-	options = append(options, db.WritingLast(), db.ReadingFirst(organizationsOf(early), func() db.Query { return s.store.several(first) }))
+	options = append(options, db.WritesWithCommit(), db.ReadsWithBegin(organizationsOf(early), func() db.Query { return s.store.several(first) }))
 	options = append(options, operations.Once(&rows)...)
 	results, err := db.Serializable(ctx, s.database, name, func(ctx context.Context) ([]result, error) {
 		batches := requested.All()
@@ -249,7 +249,7 @@ func (s *Service) loadWeeks(ctx context.Context, d *desk, requested map[authoriz
 
 // write writes the decisions of the desk in one round trip, with one statement per table.
 func (s *Service) write(ctx context.Context, d *desk) error {
-	return db.Together(ctx, func(ctx context.Context) error {
+	return db.Pipeline(ctx, func(ctx context.Context) error {
 		if changed := d.changed(); len(changed) > 0 {
 			if err := s.store.post(ctx, changed); err != nil {
 				return err

@@ -294,8 +294,7 @@ func (d *draft) named() (*Reservation, *fault.Error) {
 	r := &d.reservations[i]
 	switch {
 	case r.AppointmentID != nil && (d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID):
-		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
-			"The reservation belongs to appointment %s and can only be settled through it.", *r.AppointmentID)
+		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID}, "%s", ErrBelongsToAppointment.Title())
 	case !r.hasLeft() && !d.mayReopen(r):
 		return nil, d.closed(r)
 	}

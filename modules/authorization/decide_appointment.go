@@ -57,8 +57,7 @@ func (d *draft) appointments() (*Reservation, *fault.Error) {
 	}
 	r := &d.reservations[i]
 	if d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID {
-		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID},
-			"The reservation belongs to appointment %s and can only be settled through it.", *r.AppointmentID)
+		return nil, ErrBelongsToAppointment.With(Appointment{*r.AppointmentID}, "%s", ErrBelongsToAppointment.Title())
 	}
 	if r.Consumed > 0 {
 		return nil, d.closed(r)

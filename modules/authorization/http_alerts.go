@@ -16,7 +16,7 @@ import (
 func (s *Service) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, Limited: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "listAlerts", Summary: "List alerts",
 			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of units, or are " +
 				"under-used. An alert is computed: it is open while its condition holds, and closes when a renewal is entered or the " +
@@ -25,7 +25,7 @@ func (s *Service) alertRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/alerts/:id/acknowledge",
-			Permission: permission.AlertAcknowledge, Limited: owners.Scopes(),
+			Permission: permission.AlertAcknowledge, RecordScopes: owners.Scopes(),
 			Name: "acknowledgeAlert", Summary: "Acknowledge an alert",
 			Description: "Records the first user who acknowledges the alert. The alert stays open until its condition no longer holds. The " +
 				"authorization's next alert, such as `expiring-30` after `expiring-60`, is unacknowledged. An alert becomes " +

@@ -18,7 +18,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
-			Permission: permission.AuthorizationReserve, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationReserve, RecordScopes: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
 				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
@@ -28,7 +28,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/release",
-			Permission: permission.AuthorizationRelease, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRelease, RecordScopes: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
 			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units that the " +
 				"reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The " +
@@ -38,7 +38,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/consume",
-			Permission: permission.AuthorizationConsume, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationConsume, RecordScopes: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
 			Description: "Turns reserved units into used units after a service was rendered. This also works after the authorization has " +
 				"ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units " +
@@ -51,7 +51,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/preview",
-			Permission: permission.AuthorizationPreview, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationPreview, RecordScopes: owners.Scopes(),
 			Name: "previewOperation", Summary: "Preview an operation on units",
 			Description: "Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing " +
 				"is written or reserved: another operation may come first.",
@@ -62,7 +62,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "getBalance", Summary: "Get an authorization's balance",
 			Description: "Returns only the counters, for screens that refresh them often.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -71,7 +71,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
 			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
@@ -80,7 +80,7 @@ func (s *Service) unitRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries",
-			Permission: permission.AuthorizationRead, Limited: owners.Scopes(),
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
 			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash " +
 				"of the previous entry, so changes that bypass the program can be detected.",
@@ -170,8 +170,8 @@ func (r reserveRequest) reservation() NewReservation {
 
 type reserveAnswer struct {
 	replayed
-	Reservation   reservationBody   `json:"reservation"`
-	Authorization authorizationBody `json:"authorization"`
+	Reservation   reservationBody `json:"reservation"`
+	Authorization Body            `json:"authorization"`
 }
 
 func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
@@ -180,7 +180,7 @@ func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserve
 		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
 	return reserveAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], bodyOf(outcome.view()),
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], BodyOf(outcome.view()),
 	}, nil
 }
 
@@ -203,7 +203,7 @@ func (r releaseRequest) settlement() Settlement {
 type releaseAnswer struct {
 	replayed
 	Reservations  []reservationBody `json:"reservations"`
-	Authorization authorizationBody `json:"authorization"`
+	Authorization Body              `json:"authorization"`
 }
 
 func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
@@ -211,7 +211,7 @@ func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (release
 	if err != nil {
 		return releaseAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
-	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view())}, nil
+	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view())}, nil
 }
 
 type consumeRequest struct {
@@ -235,7 +235,7 @@ func (r consumeRequest) settlement() Settlement {
 type consumeAnswer struct {
 	replayed
 	Reservations  []reservationBody `json:"reservations"`
-	Authorization authorizationBody `json:"authorization"`
+	Authorization Body              `json:"authorization"`
 	ConsumedUnits int               `json:"consumedUnits"`
 	// Units of worked time that are neither reserved nor available. They are not booked.
 	MissingUnits int `json:"missingUnits"`
@@ -247,7 +247,7 @@ func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consume
 		return consumeAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
 	return consumeAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
 	}, nil
 }
 
@@ -265,9 +265,9 @@ type previewAnswer struct {
 	Allowed bool         `json:"allowed"`
 	Refusal *refusalBody `json:"refusal"`
 	// The authorization after the operation.
-	Authorization authorizationBody `json:"authorization"`
-	ConsumedUnits int               `json:"consumedUnits"`
-	MissingUnits  int               `json:"missingUnits"`
+	Authorization Body `json:"authorization"`
+	ConsumedUnits int  `json:"consumedUnits"`
+	MissingUnits  int  `json:"missingUnits"`
 }
 
 // refusalBody has the error that the operation would return.
@@ -287,7 +287,7 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 		return previewAnswer{}, err
 	}
 	answer := previewAnswer{
-		Allowed: outcome.Refusal == nil, Authorization: bodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
+		Allowed: outcome.Refusal == nil, Authorization: BodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
 		answer.Refusal = refusalBodyOf(r)

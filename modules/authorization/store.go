@@ -54,7 +54,7 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 // get returns the authorization as stored; its scheduled units include expired holds. The error is
 // [ErrNotFound], also outside the caller's record scope.
 func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
-	tx, _, err := db.Reachable(ctx, owners)
+	tx, _, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
 		return Authorization{}, err
 	}
@@ -80,7 +80,7 @@ func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Author
 // primary key, authorizations_by_end, authorizations_by_start; for a limited record scope
 // authorizations_by_patient.
 func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, error) {
-	tx, _, err := db.Reachable(ctx, owners)
+	tx, _, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 // totals returns the sums over the authorizations that match the filter. It ignores the filter's
 // page.
 func (store) totals(ctx context.Context, f Filter, at Moment) (Totals, error) {
-	tx, _, err := db.Reachable(ctx, owners)
+	tx, _, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
 		return Totals{}, err
 	}

@@ -161,7 +161,7 @@ func (store) ask(ctx context.Context, text string, q question, at Moment, found 
 	if err != nil {
 		return err
 	}
-	reach, err := db.ReachOf(ctx)
+	reach, err := db.RecordScopeOf(ctx)
 	if err != nil {
 		return err
 	}

@@ -137,8 +137,8 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 // checked before the caller waits for a lock, and is skipped for callers whose scope is the
 // organization.
 func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
-	reach, err := db.ReachOf(ctx)
-	if err != nil || reach.Everything() {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
 		return err
 	}
 	_, err = db.Snapshot(ctx, s.database, "authorization.reach", func(ctx context.Context) (Authorization, error) {

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/recent"
 )
 
 // Service implements the use cases of the directory. It is safe for concurrent use. Its methods
@@ -27,7 +27,7 @@ type Service struct {
 	calendar Calendar // nil: the program has no appointments
 	clock    func() time.Time
 	newID    func() uuid.UUID
-	zones    recent.Of[*time.Location]
+	zones    cache.PerOrganization[*time.Location]
 }
 
 // Access controls access to organizations.
@@ -51,7 +51,7 @@ func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microse
 type Record struct {
 	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
 	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
-	Version        int       `json:"version"` // counts every change, starting with 1
+	Version        int       `json:"version"`
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
 }
@@ -98,7 +98,7 @@ var (
 
 // Taken are the details of the errors about unique values that another record already has.
 type Taken struct {
-	Field string `json:"field"`
+	Field string `json:"field"` // The member whose value another record has.
 }
 
 // latestToday is the current date in the zone where it is latest on Earth, UTC+14. Any later date

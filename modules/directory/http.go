@@ -139,7 +139,7 @@ func (s *Service) Routes() []httpx.Route {
 		permission.PractitionerRead: practitioners.owners,
 	}
 	for i, r := range all {
-		all[i].Limited = limited[r.Permission].Scopes()
+		all[i].RecordScopes = limited[r.Permission].Scopes()
 	}
 	return all
 }
@@ -229,7 +229,8 @@ func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery
 
 type patientsQuery struct {
 	httpx.PageQuery
-	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The status of the patients.
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
@@ -245,11 +246,13 @@ func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.P
 // logged and stored in browser histories.
 type patientSearch struct {
 	httpx.PageQuery
-	Sort                string        `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
-	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"` // its beginning
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The beginning of the last name.
+	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"`
 	MedicalRecordNumber string        `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	DateOfBirth         calendar.Date `json:"dateOfBirth"`
-	Status              Status        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The status of the patients.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
@@ -264,7 +267,8 @@ func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (ht
 
 type practitionersQuery struct {
 	httpx.PageQuery
-	Sort   string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The status of the practitioners.
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
@@ -305,6 +309,7 @@ func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (htt
 type serviceCodesQuery struct {
 	httpx.PageQuery
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt code -code"`
+	// The code of the service.
 	Code string `query:"code" validate:"omitempty,max=20"`
 }
 

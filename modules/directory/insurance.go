@@ -17,26 +17,30 @@ type Insurance struct {
 	PatientID    uuid.UUID     `json:"patientId"`
 	PayerID      uuid.UUID     `json:"payerId"`
 	MemberNumber string        `json:"memberNumber"`
-	StartsOn     calendar.Date `json:"startsOn"`
-	EndsOn       calendar.Date `json:"endsOn" null:"true"` // the last day; null: no end known
+	StartsOn     calendar.Date `json:"startsOn"`           // The first day of coverage.
+	EndsOn       calendar.Date `json:"endsOn" null:"true"` // The last day of coverage. Null if no end is known.
 }
 
 // NewInsurance is the request for a coverage.
 type NewInsurance struct {
-	PatientID    uuid.UUID     `json:"patientId" validate:"required"`
-	PayerID      uuid.UUID     `json:"payerId" validate:"required"`
-	MemberNumber string        `json:"memberNumber" validate:"required,max=50,text"`
-	StartsOn     calendar.Date `json:"startsOn" validate:"required"`
-	EndsOn       calendar.Date `json:"endsOn"`
+	PatientID    uuid.UUID `json:"patientId" validate:"required"`
+	PayerID      uuid.UUID `json:"payerId" validate:"required"`
+	MemberNumber string    `json:"memberNumber" validate:"required,max=50,text"`
+	// The first day of coverage.
+	StartsOn calendar.Date `json:"startsOn" validate:"required"`
+	// The last day of coverage. Null if no end is known.
+	EndsOn calendar.Date `json:"endsOn"`
 }
 
 // InsuranceChange changes the given fields of a coverage. Patient and payer cannot change.
 type InsuranceChange struct {
-	ID           uuid.UUID                      `param:"id"`
-	Match        patch.Match                    `header:"If-Match"`
-	MemberNumber patch.Field[string]            `json:"memberNumber" validate:"omitempty,max=50,text"`
-	StartsOn     patch.Field[calendar.Date]     `json:"startsOn"`
-	EndsOn       patch.Clearable[calendar.Date] `json:"endsOn"`
+	ID           uuid.UUID           `param:"id"`
+	Match        patch.Match         `header:"If-Match"`
+	MemberNumber patch.Field[string] `json:"memberNumber" validate:"omitempty,max=50,text"`
+	// The first day of coverage.
+	StartsOn patch.Field[calendar.Date] `json:"startsOn"`
+	// The last day of coverage. Null if no end is known.
+	EndsOn patch.Clearable[calendar.Date] `json:"endsOn"`
 }
 
 // InsuranceFilter narrows a list of coverages. Zero values match every coverage.

@@ -19,27 +19,31 @@ import (
 
 // Organization is a practice. All other records belong to one.
 type Organization struct {
-	ID              uuid.UUID `json:"id" gorm:"primaryKey"`
-	Name            string    `json:"name"`
-	TimeZone        string    `json:"timeZone"`        // an IANA name, such as America/New_York
-	LateCancelHours int       `json:"lateCancelHours"` // a cancellation is late if fewer hours are left until the start; 0 to 720
-	NoShowConsumes  bool      `json:"noShowConsumes"`  // whether units stay used after a no-show, for payers that pay for it
-	// hours after its end during which a session can be changed; afterwards only addenda; 0 to 8760
+	ID       uuid.UUID `json:"id" gorm:"primaryKey"`
+	Name     string    `json:"name"` // The name of the practice.
+	TimeZone string    `json:"timeZone"`
+	// The number of hours before the start from which a cancellation is late.
+	LateCancelHours int `json:"lateCancelHours"`
+	// Whether units stay used after a no-show, for payers that pay for it.
+	NoShowConsumes bool `json:"noShowConsumes"`
+	// The number of hours after its end during which a session can be changed. Later, only
+	// addenda are possible.
 	SessionEditHours int `json:"sessionEditHours"`
-	// An appointment can be started at most this many minutes before its booked start; 0 to 1440.
+	// The number of minutes before its booked start from which an appointment can be started.
 	EarlyStartMinutes int `json:"earlyStartMinutes"`
-	// A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100.
-	ConfirmLengthFactor float64   `json:"confirmLengthFactor"`
-	Disabled            bool      `json:"disabled"` // no access for users, keys and links
-	Version             int       `json:"version"`  // counts every change, starting with 1
-	CreatedAt           time.Time `json:"createdAt"`
-	UpdatedAt           time.Time `json:"updatedAt"`
+	// The factor between actual and booked length above which a session must be confirmed.
+	ConfirmLengthFactor float64 `json:"confirmLengthFactor"`
+	// Whether the organization is disabled. If so, its users, keys and links have no access.
+	Disabled  bool      `json:"disabled"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // NewOrganization is the request for an organization. The settings of its appointments and its
 // service pairs start with their defaults.
 type NewOrganization struct {
-	Name     string `json:"name" validate:"required,max=100,text"`
+	Name     string `json:"name" validate:"required,max=100,text"` // The name of the practice.
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
 
@@ -57,18 +61,24 @@ func (o Organization) Revision() int { return o.Version }
 
 // OrganizationChange changes the given fields of an organization.
 type OrganizationChange struct {
-	ID       uuid.UUID           `param:"id"`
-	Match    patch.Match         `header:"If-Match"`
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The name of the practice.
 	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
-	// Decides about the service dates of appointments that start on another date in a new time zone.
-	// MOVE gives them the new date, KEEP leaves them unchanged.
-	ServiceDates     ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
-	LateCancelHours  patch.Field[int]  `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
-	NoShowConsumes   patch.Field[bool] `json:"noShowConsumes"`
-	SessionEditHours patch.Field[int]  `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
+	// The decision about appointments that start on another date in a new time zone. `MOVE`
+	// gives them the new service date, `KEEP` leaves it unchanged.
+	ServiceDates ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
+	// The number of hours before the start from which a cancellation is late.
+	LateCancelHours patch.Field[int] `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
+	// Whether units stay used after a no-show, for payers that pay for it.
+	NoShowConsumes patch.Field[bool] `json:"noShowConsumes"`
+	// The number of hours after its end during which a session can be changed.
+	SessionEditHours patch.Field[int] `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
 
-	EarlyStartMinutes   patch.Field[int]     `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
+	// The number of minutes before its booked start from which an appointment can be started.
+	EarlyStartMinutes patch.Field[int] `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
+	// The factor between actual and booked length above which a session must be confirmed.
 	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
 }
 
@@ -76,7 +86,7 @@ type OrganizationChange struct {
 type OrganizationSwitch struct {
 	ID       uuid.UUID   `param:"id"`
 	Match    patch.Match `header:"If-Match"`
-	Disabled *bool       `json:"disabled" validate:"required"`
+	Disabled *bool       `json:"disabled" validate:"required"` // Whether the organization is disabled.
 }
 
 // CreateOrganization creates an organization. It needs no caller in the context, because the
@@ -213,7 +223,7 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
-		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Forget(c.ID) })
+		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Invalidate(c.ID) })
 	}, options...)
 }
 

@@ -31,15 +31,16 @@ type MisdatedBooking struct {
 	AppointmentID  uuid.UUID     `json:"appointmentId"`
 	StartTime      time.Time     `json:"startTime"`
 	EndTime        time.Time     `json:"endTime"`
-	ServiceDate    calendar.Date `json:"serviceDate"`    // as booked
-	NewServiceDate calendar.Date `json:"newServiceDate"` // of its start in the new time zone
-	Units          int           `json:"units"`          // that it holds for the date
+	ServiceDate    calendar.Date `json:"serviceDate"`    // The service date as booked.
+	NewServiceDate calendar.Date `json:"newServiceDate"` // The date of the start in the new time zone.
+	// The number of units that the booking holds for the date.
+	Units int `json:"units"`
 }
 
 // MisdatedBookings are the details of [ErrServiceDates].
 type MisdatedBookings struct {
-	Bookings []MisdatedBooking `json:"bookings"` // in the order of their times, at most 1000
-	Total    int               `json:"total"`    // number of such appointments
+	Bookings []MisdatedBooking `json:"bookings"` // The first 1,000 appointments, in the order of their times.
+	Total    int               `json:"total"`    // The number of such appointments.
 }
 
 // ErrServiceDates carries [MisdatedBookings].

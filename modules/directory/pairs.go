@@ -15,14 +15,14 @@ import (
 // ServicePair is a pair of services of different lanes that may overlap for one patient. The
 // order of the codes makes no difference.
 type ServicePair struct {
-	Code      string `json:"code" validate:"required"`
-	OtherCode string `json:"otherCode" validate:"required"`
+	Code      string `json:"code" validate:"required"`      // The code of one service.
+	OtherCode string `json:"otherCode" validate:"required"` // The code of the other service.
 }
 
 // ServicePairs are all the pairs of an organization.
 type ServicePairs struct {
-	Pairs   []ServicePair `json:"pairs"`   // sorted by codes
-	Version int           `json:"version"` // counts every change, starting with 1
+	Pairs   []ServicePair `json:"pairs"` // All pairs, sorted by their codes.
+	Version int           `json:"version"`
 }
 
 // Revision returns the version, which the API returns as ETag.
@@ -30,7 +30,8 @@ func (p ServicePairs) Revision() int { return p.Version }
 
 // ServicePairsChange replaces all pairs of an organization.
 type ServicePairsChange struct {
-	Match patch.Match   `header:"If-Match"`
+	Match patch.Match `header:"If-Match"`
+	// All pairs of the organization. Others are removed.
 	Pairs []ServicePair `json:"pairs" validate:"required,max=200,dive"`
 }
 

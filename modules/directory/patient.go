@@ -20,17 +20,19 @@ type Patient struct {
 	FirstName           string        `json:"firstName"`
 	LastName            string        `json:"lastName"`
 	DateOfBirth         calendar.Date `json:"dateOfBirth"`
-	MedicalRecordNumber *string       `json:"medicalRecordNumber"` // unique in the organization
-	Status              Status        `json:"status"`
+	MedicalRecordNumber *string       `json:"medicalRecordNumber"`
+	Status              Status        `json:"status"` // Whether the patient is in care.
 }
 
 // NewPatient is the request for a patient.
 type NewPatient struct {
-	FirstName           string        `json:"firstName" validate:"required,max=100,text"`
-	LastName            string        `json:"lastName" validate:"required,max=100,text"`
-	DateOfBirth         calendar.Date `json:"dateOfBirth" validate:"required"` // 1900-01-01 to today
+	FirstName string `json:"firstName" validate:"required,max=100,text"`
+	LastName  string `json:"lastName" validate:"required,max=100,text"`
+	// The date of birth, from 1900-01-01 to today.
+	DateOfBirth         calendar.Date `json:"dateOfBirth" validate:"required"`
 	MedicalRecordNumber *string       `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
-	Status              Status        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"` // empty: Active
+	// Whether the patient is in care. The default is `ACTIVE`.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 // PatientChange changes the given fields of a patient.
@@ -41,7 +43,8 @@ type PatientChange struct {
 	LastName            patch.Field[string]        `json:"lastName" validate:"omitempty,max=100,text"`
 	DateOfBirth         patch.Field[calendar.Date] `json:"dateOfBirth"`
 	MedicalRecordNumber patch.Clearable[string]    `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
-	Status              patch.Field[Status]        `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// Whether the patient is in care.
+	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 // PatientFilter narrows a list of patients. Zero values match every patient.

@@ -16,34 +16,42 @@ import (
 // Payer pays for services: an insurer, a Medicaid program, a family.
 type Payer struct {
 	Record
-	Name          string                    `json:"name"`
-	PayerCode     *string                   `json:"payerCode"`              // the payer's id in claims
-	Rounding      scheduling.Rounding       `json:"rounding" gorm:"-"`      // today's rule, in the organization's time zone
-	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"` // sorted by first day; each applies until the next one
-	WeekStartsOn  string                    `json:"weekStartsOn"`           // MONDAY to SUNDAY
+	Name      string  `json:"name"` // The name of the payer.
+	PayerCode *string `json:"payerCode"`
+	// The rounding rule of today, in the organization's time zone.
+	Rounding scheduling.Rounding `json:"rounding" gorm:"-"`
+	// The rounding rules, sorted by first day. Each applies until the next one begins.
+	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"`
+	// The day on which the payer's weeks start.
+	WeekStartsOn string `json:"weekStartsOn"`
 }
 
 // NewPayer is the request for a payer.
 type NewPayer struct {
+	// The name of the payer.
 	Name      string  `json:"name" validate:"required,max=100,text"`
 	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
-	// for all days; empty: RoundUp
+	// The rounding rule for all days. The default is `CEIL`.
 	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
-	// empty: SUNDAY
+	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
 // PayerChange changes the given fields of a payer. A new way of rounding applies from today or a
 // later day on. Rules that have begun stay.
 type PayerChange struct {
-	ID        uuid.UUID                        `param:"id"`
-	Match     patch.Match                      `header:"If-Match"`
-	Name      patch.Field[string]              `json:"name" validate:"omitempty,max=100,text"`
-	PayerCode patch.Clearable[string]          `json:"payerCode" validate:"omitempty,max=50,text"`
-	Rounding  patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
-	// the first day of the new rounding; not given: today in the organization's time zone
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The name of the payer.
+	Name      patch.Field[string]     `json:"name" validate:"omitempty,max=100,text"`
+	PayerCode patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
+	// The new rounding rule.
+	Rounding patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// The first day of the new rounding rule. The default is today, in the organization's time
+	// zone.
 	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`
 
+	// The day on which the payer's weeks start.
 	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 

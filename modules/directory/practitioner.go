@@ -24,16 +24,17 @@ type Practitioner struct {
 	FirstName     string       `json:"firstName"`
 	LastName      string       `json:"lastName"`
 	LicenseNumber *string      `json:"licenseNumber"`
-	NPI           *string      `json:"npi" gorm:"column:npi"` // unique in the organization, see [ValidNPI]
-	Credentials   []Credential `json:"credentials" gorm:"-"`  // sorted by code
-	Status        Status       `json:"status"`
+	NPI           *string      `json:"npi" gorm:"column:npi"`
+	Credentials   []Credential `json:"credentials" gorm:"-"` // The qualifications, sorted by code.
+	Status        Status       `json:"status"`               // Whether the practitioner renders services.
 }
 
 // Credential is a qualification of a practitioner. In a request its code alone is accepted: "RBT"
 // is {"code":"RBT"}.
 type Credential struct {
-	Code      string        `json:"code"`                  // BCBA, BCaBA, RBT, …
-	ExpiresOn calendar.Date `json:"expiresOn" null:"true"` // the last valid day; null: no end known
+	// The code of the qualification, such as BCBA, BCaBA or RBT.
+	Code      string        `json:"code"`
+	ExpiresOn calendar.Date `json:"expiresOn" null:"true"` // The last valid day. Null if no end is known.
 }
 
 // SchemaOfRequest returns the JSON Schema of a credential in requests.
@@ -50,21 +51,24 @@ type NewPractitioner struct {
 	LastName      string       `json:"lastName" validate:"required,max=100,text"`
 	LicenseNumber *string      `json:"licenseNumber" validate:"omitempty,max=50,text"`
 	NPI           *string      `json:"npi"`
-	Credentials   []Credential `json:"credentials" validate:"max=20"`
-	Status        Status       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"` // empty: Active
+	Credentials   []Credential `json:"credentials" validate:"max=20"` // The qualifications.
+	// Whether the practitioner renders services. The default is `ACTIVE`.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 // PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a
 // whole.
 type PractitionerChange struct {
-	ID            uuid.UUID                 `param:"id"`
-	Match         patch.Match               `header:"If-Match"`
-	FirstName     patch.Field[string]       `json:"firstName" validate:"omitempty,max=100,text"`
-	LastName      patch.Field[string]       `json:"lastName" validate:"omitempty,max=100,text"`
-	LicenseNumber patch.Clearable[string]   `json:"licenseNumber" validate:"omitempty,max=50,text"`
-	NPI           patch.Clearable[string]   `json:"npi"`
-	Credentials   patch.Field[[]Credential] `json:"credentials" validate:"omitempty,max=20"`
-	Status        patch.Field[Status]       `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	ID            uuid.UUID               `param:"id"`
+	Match         patch.Match             `header:"If-Match"`
+	FirstName     patch.Field[string]     `json:"firstName" validate:"omitempty,max=100,text"`
+	LastName      patch.Field[string]     `json:"lastName" validate:"omitempty,max=100,text"`
+	LicenseNumber patch.Clearable[string] `json:"licenseNumber" validate:"omitempty,max=50,text"`
+	NPI           patch.Clearable[string] `json:"npi"`
+	// The qualifications. They replace the previous ones.
+	Credentials patch.Field[[]Credential] `json:"credentials" validate:"omitempty,max=20"`
+	// Whether the practitioner renders services.
+	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
 // PractitionerFilter narrows a list of practitioners. Zero values match every practitioner.

@@ -129,10 +129,10 @@ func TestSchedulingRules(t *testing.T) {
 			require.Equal(t, scheduling.ServiceCode{
 				Code: "H2019", Lane: scheduling.Direct, UnitMinutes: 60, RequiredCredentials: []string{}, Active: false,
 			}, rules.ServiceCodes[p.retired])
-			require.Equal(t, scheduling.Practitioner{Active: true, Credentials: []scheduling.Credential{
+			require.Equal(t, scheduling.Practitioner{Name: "Grace Example", Active: true, Credentials: []scheduling.Credential{
 				{Code: "BCBA"}, {Code: "RBT", ExpiresOn: p.today},
 			}}, rules.Practitioners[p.practitioner])
-			require.Equal(t, scheduling.Practitioner{Active: false, Credentials: []scheduling.Credential{}}, rules.Practitioners[p.former])
+			require.Equal(t, scheduling.Practitioner{Name: "Mary Example", Active: false, Credentials: []scheduling.Credential{}}, rules.Practitioners[p.former])
 			require.Equal(t, scheduling.Patient{Active: true}, rules.Patients[p.patient])
 			require.Equal(t, scheduling.Patient{Active: false}, rules.Patients[p.inactive])
 		})

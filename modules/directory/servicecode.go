@@ -18,36 +18,54 @@ import (
 // enters those that its payers use.
 type ServiceCode struct {
 	Record
-	Code                string          `json:"code"`                         // unique in the organization
-	Description         string          `json:"description"`                  // a short label of the organization
-	Lane                scheduling.Lane `json:"lane"`                         // a patient has one appointment at a time in each lane
-	UnitMinutes         int             `json:"unitMinutes"`                  // length of a unit, 1 to 1440
-	RequiredCredentials []string        `json:"requiredCredentials" gorm:"-"` // sorted; one of them is enough; none: no credential required
-	Active              bool            `json:"active"`                       // whether it is still in use
+	// The code, such as 97153. The organization uses each code once.
+	Code string `json:"code"`
+	// A short label of the organization.
+	Description string `json:"description"`
+	// The kind of service. A patient has one appointment at a time of each kind.
+	Lane scheduling.Lane `json:"lane"`
+	// The length of a unit in minutes.
+	UnitMinutes int `json:"unitMinutes"`
+	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is
+	// needed.
+	RequiredCredentials []string `json:"requiredCredentials" gorm:"-"`
+	// Whether the code is still in use.
+	Active bool `json:"active"`
 }
 
 // NewServiceCode is the request for a service code.
 type NewServiceCode struct {
-	Code        string `json:"code" validate:"required"`
+	// The code, such as 97153.
+	Code string `json:"code" validate:"required"`
+	// A short label of the organization.
 	Description string `json:"description" validate:"required,max=200,text"`
-	// empty: the lane that payers assign to the code, DIRECT for other codes
-	Lane                scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
-	UnitMinutes         int             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"` // 0: 15
-	RequiredCredentials []string        `json:"requiredCredentials" validate:"max=20"`
-	Active              *bool           `json:"active"` // nil: true
+	// The kind of service. The default is the usual one of the code, or `DIRECT`.
+	Lane scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	// The length of a unit in minutes. The default is 15.
+	UnitMinutes int `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	// The qualifications of which the practitioner needs one.
+	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
+	// Whether the code is in use. The default is true.
+	Active *bool `json:"active"`
 }
 
 // ServiceCodeChange changes the given fields of a service code. Required credentials are replaced
 // as a whole.
 type ServiceCodeChange struct {
-	ID                  uuid.UUID                    `param:"id"`
-	Match               patch.Match                  `header:"If-Match"`
-	Code                patch.Field[string]          `json:"code"`
-	Description         patch.Field[string]          `json:"description" validate:"omitempty,max=200,text"`
-	Lane                patch.Field[scheduling.Lane] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
-	UnitMinutes         patch.Field[int]             `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
-	RequiredCredentials patch.Field[[]string]        `json:"requiredCredentials" validate:"omitempty,max=20"`
-	Active              patch.Field[bool]            `json:"active"`
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The code, such as 97153.
+	Code patch.Field[string] `json:"code"`
+	// A short label of the organization.
+	Description patch.Field[string] `json:"description" validate:"omitempty,max=200,text"`
+	// The kind of service.
+	Lane patch.Field[scheduling.Lane] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	// The length of a unit in minutes.
+	UnitMinutes patch.Field[int] `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	// The qualifications of which the practitioner needs one. They replace the previous ones.
+	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
+	// Whether the code is in use.
+	Active patch.Field[bool] `json:"active"`
 }
 
 // ServiceCodeFilter narrows a list of service codes. Zero values match every service code.

@@ -58,7 +58,7 @@ func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
 // take returns a record within the caller's record scope.
 func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 	var found T
-	tx, _, err := db.Reachable(ctx, of)
+	tx, _, err := db.ScopedTenant(ctx, of)
 	if err != nil {
 		return found, err
 	}
@@ -70,7 +70,7 @@ func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 // an index with the same prefix. Other sort orders read all of the organization's rows:
 // thousands, not millions.
 func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) ([]T, error) {
-	tx, _, err := db.Reachable(ctx, of)
+	tx, _, err := db.ScopedTenant(ctx, of)
 	if err != nil {
 		return nil, err
 	}

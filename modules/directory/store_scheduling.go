@@ -39,7 +39,7 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 		SELECT 'practitioner', k.organization_id, k.id, NULL, f.found
 		FROM unnest($3::uuid[], $4::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT json_build_object('Active', t.status = 'ACTIVE',
+			SELECT json_build_object('Name', t.first_name || ' ' || t.last_name, 'Active', t.status = 'ACTIVE',
 				'Credentials', ARRAY(
 					SELECT json_build_object('Code', c.credential, 'ExpiresOn', c.expires_on) FROM practitioner_credentials c
 					WHERE c.organization_id = k.organization_id AND c.practitioner_id = k.id ORDER BY c.credential COLLATE "C"))::text AS found

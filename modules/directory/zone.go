@@ -32,7 +32,7 @@ func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time
 }
 
 // ForgetTimeZone removes the organization's time zone from the cache, because it has changed.
-func (s *Service) ForgetTimeZone(organizationID uuid.UUID) { s.zones.Forget(organizationID) }
+func (s *Service) ForgetTimeZone(organizationID uuid.UUID) { s.zones.Invalidate(organizationID) }
 
 // today returns the date in the caller's organization.
 func (s *Service) today(ctx context.Context) (calendar.Date, error) {

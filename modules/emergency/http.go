@@ -27,7 +27,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants",
-			Permission: permission.EmergencyRead, Limited: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
 				"still need a review.",
@@ -35,14 +35,14 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
-			Permission: permission.EmergencyRead, Limited: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
 			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke",
-			Permission: permission.EmergencyRevoke, Limited: owners.Scopes(),
+			Permission: permission.EmergencyRevoke, RecordScopes: owners.Scopes(),
 			Name: "revokeEmergencyGrant", Summary: "Revoke an emergency grant",
 			Description: "Ends a grant early, from the next request on. Users can end their own grants.",
 			Refusals:    []*fault.Error{ErrNotFound, ErrOver}, Endpoint: httpx.Handle(http.StatusOK, s.handleRevoke),
@@ -59,18 +59,19 @@ func (s *Service) Routes() []httpx.Route {
 // grantBody is an emergency grant in the API.
 type grantBody struct {
 	ID         uuid.UUID  `json:"id"`
-	UserID     uuid.UUID  `json:"userId"` // the user who took it
+	UserID     uuid.UUID  `json:"userId"` // The user who took the grant.
 	PatientID  uuid.UUID  `json:"patientId"`
-	Reason     string     `json:"reason"`
-	GrantedAt  time.Time  `json:"grantedAt"`
-	ExpiresAt  time.Time  `json:"expiresAt"`
-	Open       bool       `json:"open"` // whether it applies now
-	RevokedAt  *time.Time `json:"revokedAt"`
-	RevokedBy  *uuid.UUID `json:"revokedBy"`
-	ReviewedAt *time.Time `json:"reviewedAt"`
-	ReviewedBy *uuid.UUID `json:"reviewedBy"`
-	Justified  *bool      `json:"justified"` // null: not reviewed
-	ReviewNote *string    `json:"reviewNote"`
+	Reason     string     `json:"reason"`     // The reason why care could not wait.
+	GrantedAt  time.Time  `json:"grantedAt"`  // The time from which the grant applies.
+	ExpiresAt  time.Time  `json:"expiresAt"`  // The time until which the grant applies.
+	Open       bool       `json:"open"`       // Whether the grant applies now.
+	RevokedAt  *time.Time `json:"revokedAt"`  // The time of the revocation. Null if the grant is not revoked.
+	RevokedBy  *uuid.UUID `json:"revokedBy"`  // The user who revoked the grant.
+	ReviewedAt *time.Time `json:"reviewedAt"` // The time of the review. Null if the grant is not reviewed.
+	ReviewedBy *uuid.UUID `json:"reviewedBy"` // The user who reviewed the grant.
+	// Whether the access was justified. Null if the grant is not reviewed.
+	Justified  *bool   `json:"justified"`
+	ReviewNote *string `json:"reviewNote"` // The reviewer's note.
 }
 
 // Location returns the path of the grant.
@@ -96,9 +97,11 @@ type byID struct {
 }
 
 type takeRequest struct {
-	PatientID       uuid.UUID `json:"patientId" validate:"required"`
-	Reason          string    `json:"reason" validate:"required,min=25,max=500,text"`      // why care cannot wait
-	DurationMinutes int       `json:"durationMinutes" validate:"omitempty,min=30,max=480"` // default 60
+	PatientID uuid.UUID `json:"patientId" validate:"required"`
+	// The reason why care cannot wait.
+	Reason string `json:"reason" validate:"required,min=25,max=500,text"`
+	// The duration in minutes. The default is 60.
+	DurationMinutes int `json:"durationMinutes" validate:"omitempty,min=30,max=480"`
 }
 
 func (s *Service) handleTake(ctx context.Context, in takeRequest) (grantBody, error) {
@@ -108,9 +111,9 @@ func (s *Service) handleTake(ctx context.Context, in takeRequest) (grantBody, er
 type listRequest struct {
 	httpx.PageQuery
 	PatientID uuid.UUID `query:"patientId"`
-	UserID    uuid.UUID `query:"userId"`   // the user who took it
-	Reviewed  *bool     `query:"reviewed"` // false: grants that still need a review
-	Open      *bool     `query:"open"`     // true: only open grants; false: only ended grants
+	UserID    uuid.UUID `query:"userId"`   // The user who took the grants.
+	Reviewed  *bool     `query:"reviewed"` // Whether the grants have been reviewed.
+	Open      *bool     `query:"open"`     // Whether the grants apply now.
 }
 
 func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[grantBody], error) {
@@ -133,8 +136,9 @@ func (s *Service) handleRevoke(ctx context.Context, in byID) (grantBody, error) 
 
 type reviewRequest struct {
 	byID
+	// Whether the access was justified.
 	Justified *bool   `json:"justified" validate:"required"`
-	Note      *string `json:"note" validate:"omitempty,min=1,max=1000,text"`
+	Note      *string `json:"note" validate:"omitempty,min=1,max=1000,text"` // The reviewer's note.
 }
 
 func (s *Service) handleReview(ctx context.Context, in reviewRequest) (grantBody, error) {

@@ -34,10 +34,10 @@ func EventTypes() []outbox.Type {
 // the patient nor the reason: GET /emergency-grants/{id} returns both.
 type GrantChange struct {
 	GrantID   uuid.UUID `json:"grantId"`
-	UserID    uuid.UUID `json:"userId"` // the user who took it
-	ExpiresAt time.Time `json:"expiresAt"`
-	Revoked   bool      `json:"revoked"`
-	Reviewed  bool      `json:"reviewed"`
+	UserID    uuid.UUID `json:"userId"`    // The user who took the grant.
+	ExpiresAt time.Time `json:"expiresAt"` // The time until which the grant applies.
+	Revoked   bool      `json:"revoked"`   // Whether the grant is revoked.
+	Reviewed  bool      `json:"reviewed"`  // Whether the grant is reviewed.
 }
 
 // subject is the subject type of the module's events in the audit trail.

@@ -45,7 +45,7 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 // list returns grants within the caller's record scope. Indexes: the primary key,
 // emergency_grants_unreviewed.
 func (store) list(ctx context.Context, f Filter, now time.Time) ([]Grant, error) {
-	tx, _, err := db.Reachable(ctx, owners)
+	tx, _, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (store) list(ctx context.Context, f Filter, now time.Time) ([]Grant, error)
 
 // get returns a grant within the caller's record scope. Index: the primary key.
 func (store) get(ctx context.Context, id uuid.UUID) (Grant, error) {
-	tx, _, err := db.Reachable(ctx, owners)
+	tx, _, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
 		return Grant{}, err
 	}

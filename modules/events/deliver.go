@@ -23,8 +23,8 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Limits of one attempt at a delivery.
@@ -46,12 +46,17 @@ var retries = []time.Duration{
 	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
 }
 
-// deliver sends due events until the context ends.
-func (s *Service) deliver(ctx context.Context) {
-	(&dispatcher{
-		slots: newSlots(sharesOf(s.limits)), due: s.dueWebhooks, serve: s.serve, wake: s.due, poll: s.tuning.Poll, logger: s.logger,
-	}).run(ctx)
-}
+// Due signals that deliveries may be due, or that one has ended.
+func (s *Service) Due() <-chan struct{} { return s.due }
+
+// Deliver starts to send due events to webhooks, and returns the number of webhooks. The sending
+// continues after the return, until the context ends; see [Service.WaitForDeliveries]. Any number
+// of instances may run it at once.
+func (s *Service) Deliver(ctx context.Context) (int64, error) { return s.dispatcher.dispatch(ctx) }
+
+// WaitForDeliveries waits for the end of the sending that [Service.Deliver] has started. Its context
+// must have ended.
+func (s *Service) WaitForDeliveries() { s.dispatcher.work.Wait() }
 
 func (s *Service) dueWebhooks(ctx context.Context) ([]dueWebhook, error) {
 	return db.Snapshot(ctx, s.database, "webhook.due", func(ctx context.Context) ([]dueWebhook, error) {
@@ -234,8 +239,8 @@ func reason(err error, timeout time.Duration) string {
 		return answered.Error()
 	case errors.Is(err, errSecret):
 		return errSecret.Error()
-	case errors.Is(err, outbound.ErrNotPublic):
-		return outbound.ErrNotPublic.Error()
+	case errors.Is(err, safehttp.ErrNotPublic):
+		return safehttp.ErrNotPublic.Error()
 	case errors.As(err, &name):
 		return "the name of the receiver could not be resolved"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

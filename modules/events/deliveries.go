@@ -24,16 +24,18 @@ const (
 
 // Delivery is the delivery of one event to one webhook.
 type Delivery struct {
-	Position      int64         `json:"id"` // of the event
-	Type          string        `json:"type"`
-	SubjectID     uuid.UUID     `json:"subjectId"`
-	OccurredAt    time.Time     `json:"occurredAt"`
-	State         DeliveryState `json:"state"`
-	Attempts      int           `json:"attempts"`
-	NextAttemptAt *time.Time    `json:"nextAttemptAt"` // nil unless pending
-	LastAttemptAt *time.Time    `json:"lastAttemptAt"`
-	LastStatus    *int          `json:"lastStatus"` // of the receiver's last response, if there was one
-	LastError     *string       `json:"lastError"`
+	Position   int64         `json:"id"`        // The id of the event.
+	Type       string        `json:"type"`      // The type of the event.
+	SubjectID  uuid.UUID     `json:"subjectId"` // The changed record.
+	OccurredAt time.Time     `json:"occurredAt"`
+	State      DeliveryState `json:"state"`    // The state of the delivery.
+	Attempts   int           `json:"attempts"` // The number of attempts so far.
+	// The time of the next attempt. Null unless the delivery is pending.
+	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	LastAttemptAt *time.Time `json:"lastAttemptAt"` // The time of the last attempt.
+	// The HTTP status of the receiver's last response. Null if there was none.
+	LastStatus *int    `json:"lastStatus"`
+	LastError  *string `json:"lastError"` // The reason why the last attempt failed.
 }
 
 // Deliveries lists a webhook's deliveries of events that the caller may read, the oldest first,

@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 )
@@ -16,38 +15,27 @@ type dispatcher struct {
 	due func(context.Context) ([]dueWebhook, error)
 	// serve sends due events to a webhook and reports whether the last attempts all failed.
 	serve  func(context.Context, dueWebhook) (failed bool, err error)
-	wake   chan struct{} // something may be due, or a slot is free
-	poll   time.Duration // interval without a wake-up
+	wake   chan struct{} // signals that something may be due, or that a slot is free
 	logger logrus.FieldLogger
 
 	mutex sync.Mutex // guards the slots
 	work  sync.WaitGroup
 }
 
-// run serves webhooks until the context ends, and returns once all have been served.
-func (d *dispatcher) run(ctx context.Context) {
-	poll := time.NewTicker(d.poll)
-	defer poll.Stop()
-	defer d.work.Wait()
-	for {
-		due, err := d.due(ctx)
-		if err != nil && ctx.Err() == nil {
-			d.logger.WithFields(logrus.Fields{"event": "deliver_failed", "error": err}).
-				Warn("cannot load the due webhooks; retrying at the next poll")
-		}
-		d.mutex.Lock()
-		taken := d.slots.take(due)
-		d.mutex.Unlock()
-		for _, w := range taken {
-			d.work.Go(func() { d.serveOne(ctx, w) })
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.wake:
-		case <-poll.C:
-		}
+// dispatch starts to serve due webhooks, as long as there are slots, and returns their number. They
+// are served until the context ends.
+func (d *dispatcher) dispatch(ctx context.Context) (int64, error) {
+	due, err := d.due(ctx)
+	if err != nil {
+		return 0, err
 	}
+	d.mutex.Lock()
+	taken := d.slots.take(due)
+	d.mutex.Unlock()
+	for _, w := range taken {
+		d.work.Go(func() { d.serveOne(ctx, w) })
+	}
+	return int64(len(taken)), nil
 }
 
 // serveOne serves a webhook that has a slot, and returns the slot.

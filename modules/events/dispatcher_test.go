@@ -65,10 +65,23 @@ func (f *traffic) deliverFor(t *testing.T, seconds int) []time.Duration {
 		ctx, stop := context.WithCancel(t.Context())
 		d := dispatcher{
 			slots: newSlots(sharesOf(defaultLimits)), due: f.due, serve: f.serve,
-			wake: make(chan struct{}, 1), poll: defaultPoll, logger: logtest.Logger(),
+			wake: make(chan struct{}, 1), logger: logtest.Logger(),
 		}
 		ended := make(chan struct{})
-		go func() { defer close(ended); d.run(ctx) }()
+		go func() {
+			defer close(ended)
+			defer d.work.Wait()
+			for {
+				_, err := d.dispatch(ctx)
+				require.NoError(t, err)
+				select {
+				case <-ctx.Done():
+					return
+				case <-d.wake:
+				case <-time.After(time.Second):
+				}
+			}
+		}()
 		for range seconds {
 			time.Sleep(time.Second)
 			f.mutex.Lock()

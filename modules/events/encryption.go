@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
 )
@@ -39,11 +38,11 @@ func (s *Service) openSecret(stored secret, organization, webhook uuid.UUID) (pl
 	return secret{opened}, stale, nil
 }
 
-// SealSecrets encrypts the secrets of webhooks that are in plain text or use a former key, and
+// EncryptSecrets encrypts the secrets of webhooks that are in plain text or use a former key, and
 // returns their number. Any number of instances may run it at once.
-func (s *Service) SealSecrets(ctx context.Context) (sealed int, err error) {
-	return db.ReadCommitted(ctx, s.database, "webhook.seal-secrets", func(ctx context.Context) (int, error) {
-		sealed := 0
+func (s *Service) EncryptSecrets(ctx context.Context) (encrypted int64, err error) {
+	return db.ReadCommitted(ctx, s.database, "webhook.seal-secrets", func(ctx context.Context) (int64, error) {
+		encrypted := int64(0)
 		found, err := s.store.webhookSecrets(ctx)
 		for _, w := range found {
 			plain, stale, openErr := s.openSecret(w.Secret, w.OrganizationID, w.ID)
@@ -51,15 +50,8 @@ func (s *Service) SealSecrets(ctx context.Context) (sealed int, err error) {
 				continue
 			}
 			err = s.store.replaceSecret(ctx, w, s.sealSecret(plain, w.OrganizationID, w.ID))
-			sealed++
+			encrypted++
 		}
-		return sealed, err
+		return encrypted, err
 	}, db.AllOrganizations())
-}
-
-func (s *Service) sealSecrets(ctx context.Context) {
-	if _, err := s.SealSecrets(ctx); err != nil && ctx.Err() == nil {
-		s.logger.WithFields(logrus.Fields{"event": "webhook_secrets_not_sealed", "error": err}).
-			Warn("secrets of webhooks could not be encrypted; retrying at the next start")
-	}
 }

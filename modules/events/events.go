@@ -28,18 +28,19 @@ import (
 
 // Event is one event of an organization's stream.
 type Event struct {
-	OrganizationID uuid.UUID           `json:"-"`
-	Position       int64               `json:"id"` // in the organization's stream, from 1 on; 0 for a test event
-	Type           string              `json:"type"`
-	SubjectID      uuid.UUID           `json:"subjectId"` // the changed record
-	Permission     identity.Permission `json:"-"`         // what a reader must hold
-	OccurredAt     time.Time           `json:"occurredAt"`
-	Payload        json.RawMessage     `json:"data"`
+	OrganizationID uuid.UUID `json:"-"`
+	// The position in the organization's stream, from 1 on. A test event has 0.
+	Position   int64               `json:"id"`
+	Type       string              `json:"type"`      // The type of the event.
+	SubjectID  uuid.UUID           `json:"subjectId"` // The changed record.
+	Permission identity.Permission `json:"-"`         // what a reader must hold
+	OccurredAt time.Time           `json:"occurredAt"`
+	Payload    json.RawMessage     `json:"data"` // The data of the event.
 }
 
 // WebhookLimit are the details of [ErrTooManyWebhooks].
 type WebhookLimit struct {
-	Limit int `json:"limit"` // maximum per organization
+	Limit int `json:"limit"` // The maximum number of webhooks of an organization.
 }
 
 // The errors of this module. Invalid fields are [fault.ErrInvalid].

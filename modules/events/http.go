@@ -81,9 +81,12 @@ func (s *Service) Routes() []httpx.Route {
 }
 
 type streamRequest struct {
-	LastEventID *int64   `header:"Last-Event-ID" validate:"omitempty,min=0"`
-	After       *int64   `query:"lastEventId" validate:"omitempty,min=0"` // for a first connect: programs cannot always set headers
-	Types       []string `query:"types" validate:"max=50"`
+	LastEventID *int64 `header:"Last-Event-ID" validate:"omitempty,min=0"`
+	// The id of the last received event, for clients that cannot set headers on the first
+	// connect.
+	After *int64 `query:"lastEventId" validate:"omitempty,min=0"`
+	// The types of the events to stream. The default is all.
+	Types []string `query:"types" validate:"max=50"`
 }
 
 // position returns the header's position if both are given: a reconnecting client sends the
@@ -133,7 +136,8 @@ func (s *Service) handleTestWebhook(ctx context.Context, in struct {
 
 type deliveriesQuery struct {
 	httpx.PageQuery
-	ID    uuid.UUID     `param:"id"`
+	ID uuid.UUID `param:"id"`
+	// The state of the deliveries.
 	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD WITHHELD"`
 }
 
@@ -148,7 +152,7 @@ func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (htt
 
 type redeliverRequest struct {
 	ID         uuid.UUID `param:"id"`
-	DeliveryID int64     `param:"deliveryId"`
+	DeliveryID int64     `param:"deliveryId"` // The id of the delivery.
 }
 
 func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (Delivery, error) {

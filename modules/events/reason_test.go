@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/outbound"
+	"omnirapeutic/platform/safehttp"
 )
 
 // TestLastErrorHoldsNoNamesOrAddresses tries errors of Go's client for unreachable receivers.
@@ -30,7 +30,7 @@ func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 		},
 		"refused":    {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "the receiver refused the connection"},
 		"no route":   {dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "the receiver could not be reached"},
-		"not public": {dial(outbound.ErrNotPublic), outbound.ErrNotPublic.Error()},
+		"not public": {dial(safehttp.ErrNotPublic), safehttp.ErrNotPublic.Error()},
 		"deadline":   {context.DeadlineExceeded, "no answer within 10s"},
 		"answered":   {errAnswered(500), "the receiver answered 500"},
 		"secret":     {errSecret, "the secret of the webhook cannot be decrypted; create a new one (rotate-secret)"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
@@ -21,52 +20,35 @@ const (
 	maxBatch   = 500 // events of one stream
 )
 
-// relay moves published events into the streams until the context ends. It is woken by publishers
-// of its own process after their commit. It also polls, for the events of killed instances and
-// for events that other instances have moved.
-func (s *Service) relay(ctx context.Context) {
-	poll := time.NewTicker(s.tuning.Poll)
-	defer poll.Stop()
-	for {
-		n, err := s.Relay(ctx)
-		if n > 0 {
-			s.pace.moved()
-		}
-		if err == nil {
-			err = s.catchUp(ctx)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			s.logger.WithFields(logrus.Fields{"event": "relay_failed", "error": err}).Warn("events could not be moved; they wait in the outbox")
-		}
-		wake := s.outbox
-		if err != nil {
-			wake = nil // not before the next poll
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-		case <-wake: // later commits join the same transaction
-			if !s.pace.rest(ctx) {
-				return
-			}
-		}
+// Published signals that this process has published events, after their commit.
+func (s *Service) Published() <-chan struct{} { return s.outbox }
+
+// Gather waits after [Service.Published] for more events. It returns false if the context ends.
+func (s *Service) Gather(ctx context.Context) bool { return s.pace.rest(ctx) }
+
+// Relay moves published events into the streams, and returns their number: those of this process,
+// and those of killed instances. It also wakes streams whose events other instances have moved, in
+// case notifications were lost. Any number of instances may run it at once.
+func (s *Service) Relay(ctx context.Context) (int64, error) {
+	events, err := s.move(ctx)
+	if events > 0 {
+		s.pace.moved()
 	}
+	if err != nil {
+		return events, err
+	}
+	return events, s.catchUp(ctx)
 }
 
-// Relay moves all events in the outbox that no other instance is moving, and returns the number
-// of transactions that moved any.
+// move moves all events in the outbox that no other instance is moving, and returns their number.
 //
 // Its transactions are READ COMMITTED: the outbox is a queue that SERIALIZABLE transactions
 // write. The predicate locks of a SERIALIZABLE reader would make them fail. Instances exclude
 // each other by the row of the stream. This transaction notifies the other instances, not the
 // publishing one: a NOTIFY holds a server-wide lock during the COMMIT, and users' transactions
 // would queue behind it.
-func (s *Service) Relay(ctx context.Context) (int, error) {
-	for n := 1; ; n++ {
+func (s *Service) move(ctx context.Context) (events int64, err error) {
+	for {
 		full := false
 		done, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]moved, error) {
 			locked, err := s.store.lockStreams(ctx, maxStreams)
@@ -77,17 +59,18 @@ func (s *Service) Relay(ctx context.Context) (int, error) {
 			return s.store.move(ctx, locked, maxBatch, s.now())
 		}, db.AllOrganizations())
 		if err != nil || len(done) == 0 {
-			return n - 1, err
+			return events, err
 		}
 		for _, m := range done {
 			s.streams.advance(m.head())
+			events += int64(m.Events)
 			full = full || m.Events == maxBatch
 			if m.Deliveries > 0 {
 				signal(s.due)
 			}
 		}
 		if !full {
-			return n, nil // events that arrive meanwhile wake the relay again
+			return events, nil // events that arrive meanwhile wake the relay again
 		}
 	}
 }

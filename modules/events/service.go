@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +14,8 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbound"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/safehttp"
 )
 
 // Callers provides the users of organizations.
@@ -45,11 +44,12 @@ type Service struct {
 	secrets   encryption.Sealer // of webhooks
 	tests     testSlots
 
-	outbox  chan struct{} // wakes the relay after a publication
-	due     chan struct{} // wakes the dispatcher
-	streams hub
-	pace    pace          // of the relay
-	readers chan struct{} // limits concurrent reads of streams
+	outbox     chan struct{} // signals a publication to the relay
+	due        chan struct{} // signals due deliveries to the dispatcher
+	dispatcher *dispatcher
+	streams    hub
+	pace       pace          // of the relay
+	readers    chan struct{} // limits concurrent reads of streams
 }
 
 // Dependencies are the dependencies of the service.
@@ -80,14 +80,12 @@ type Limits struct {
 // Tuning holds the intervals of this module. Zero values are replaced by defaults; tests use
 // shorter ones.
 type Tuning struct {
-	Poll      time.Duration // interval of polling without notifications
 	Heartbeat time.Duration // interval of heartbeats on an idle stream
 	Patience  time.Duration // limit for a reader to accept a write
 }
 
 // Defaults of [Tuning].
 const (
-	defaultPoll      = time.Second
 	defaultHeartbeat = 15 * time.Second
 	defaultPatience  = 5 * time.Second
 )
@@ -102,18 +100,38 @@ func New(d Dependencies) *Service {
 	for _, each := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&t.Poll, defaultPoll}, {&t.Heartbeat, defaultHeartbeat}, {&t.Patience, defaultPatience}} {
+	}{{&t.Heartbeat, defaultHeartbeat}, {&t.Patience, defaultPatience}} {
 		if *each.value == 0 {
 			*each.value = each.standard
 		}
 	}
-	return &Service{
-		database: d.Database, clock: d.Clock, newID: d.NewID, audit: d.Audit, callers: d.Callers, logger: d.Logger, types: d.Types,
-		retention: d.Retention, open: d.AnyAddress, limits: d.Limits, tuning: t, client: outbound.NewClient(attemptTimeout, d.AnyAddress),
-		secrets: encryption.New("secrets of webhooks", d.Secrets...),
-		tests:   testSlots{total: sharesOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
-		outbox:  make(chan struct{}, 1), due: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders),
+	s := &Service{
+		database:  d.Database,
+		clock:     d.Clock,
+		newID:     d.NewID,
+		audit:     d.Audit,
+		callers:   d.Callers,
+		logger:    d.Logger,
+		types:     d.Types,
+		retention: d.Retention,
+		open:      d.AnyAddress,
+		limits:    d.Limits,
+		tuning:    t,
+		client:    safehttp.NewClient(attemptTimeout, d.AnyAddress),
+		secrets:   encryption.New("secrets of webhooks", d.Secrets...),
+		tests:     testSlots{total: sharesOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
+		outbox:    make(chan struct{}, 1),
+		due:       make(chan struct{}, 1),
+		readers:   make(chan struct{}, maxReaders),
 	}
+	s.dispatcher = &dispatcher{
+		slots:  newSlots(sharesOf(d.Limits)),
+		due:    s.dueWebhooks,
+		serve:  s.serve,
+		wake:   s.due,
+		logger: s.logger,
+	}
+	return s
 }
 
 // now returns the time with the precision of the database: whole microseconds.
@@ -151,13 +169,6 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Run does the background work of this module until the context ends: it relays, delivers, and
-// listens to other instances. Any number of instances may run at once.
-func (s *Service) Run(ctx context.Context) {
-	var work sync.WaitGroup
-	work.Go(func() { s.sealSecrets(ctx) })
-	work.Go(func() { s.relay(ctx) })
-	work.Go(func() { s.deliver(ctx) })
-	work.Go(func() { s.database.Listen(ctx, channel, (*listener)(s)) })
-	work.Wait()
-}
+// Listen receives notifications of events that other instances have moved, until the context ends.
+// Without it, their events arrive slightly later.
+func (s *Service) Listen(ctx context.Context) { s.database.Listen(ctx, channel, (*listener)(s)) }

@@ -9,12 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/platform/outbound"
+	"omnirapeutic/platform/safehttp"
 )
 
 func TestReasonsOmitTheURL(t *testing.T) {
 	t.Parallel()
-	err := &url.Error{URL: "https://example.com/?key=theirs", Err: outbound.ErrNotPublic}
+	err := &url.Error{URL: "https://example.com/?key=theirs", Err: safehttp.ErrNotPublic}
 	require.Equal(t, "the address is not public", reason(err, attemptTimeout))
 }
 

@@ -105,8 +105,8 @@ func (s *Service) opening(ctx context.Context, requested *int64) (httpx.Event, e
 
 // StreamOpening is the data of the first event of a stream.
 type StreamOpening struct {
-	ID   int64       `json:"id"` // The position after which the stream continues.
-	Type OpeningType `json:"type"`
+	ID   int64       `json:"id"`   // The position after which the stream continues.
+	Type OpeningType `json:"type"` // The type of the event.
 }
 
 // catchUpReader writes all events after a position that the caller may read, page by page, and

@@ -19,19 +19,24 @@ import (
 // contain it, and no webhook can be limited to it.
 const EventTest = "webhook.test"
 
-// TestEvent is sent when a user tests a webhook. Its `id` is 0, as it is not in the
+// TestEvent is an event sent when a user tests a webhook. Its `id` is 0, as it is not in the
 // organization's stream.
 type TestEvent struct {
-	Active bool `json:"active"` // whether the webhook is active; an inactive webhook receives test events only
+	Active bool `json:"active"` // Whether the webhook is active. An inactive webhook receives test events only.
 }
 
 // TestResult is the outcome of one test event.
 type TestResult struct {
-	MessageID            string  `json:"messageId"` // the header `webhook-id` of the request
-	Delivered            bool    `json:"delivered"` // the receiver answered 2xx
-	Status               *int    `json:"status"`    // of the receiver's answer, if there was one
-	Error                *string `json:"error"`     // why the event was not delivered, in the words of `lastError`
-	DurationMilliseconds int64   `json:"durationMilliseconds"`
+	// The header `webhook-id` of the request.
+	MessageID string `json:"messageId"` // the header `webhook-id`
+	// Whether the receiver answered with a 2xx status.
+	Delivered bool `json:"delivered"`
+	// The HTTP status of the receiver's response. Null if there was none.
+	Status *int `json:"status"`
+	// The reason why the event was not delivered, in the words of `lastError`.
+	Error *string `json:"error"` // why the event was not delivered, in the words of `lastError`
+	// The duration of the request.
+	DurationMilliseconds int64 `json:"durationMilliseconds"`
 }
 
 // TestWebhook sends one signed test event to a webhook, active or not, and returns the

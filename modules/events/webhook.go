@@ -20,16 +20,17 @@ import (
 type Webhook struct {
 	OrganizationID uuid.UUID `json:"organizationId" gorm:"primaryKey"`
 	ID             uuid.UUID `json:"id" gorm:"primaryKey"`
-	URL            string    `json:"url"`
-	Types          textList  `json:"types"`  // event types, sorted; none: all
-	Active         bool      `json:"active"` // inactive: events are neither sent nor stored for later
-	Version        int       `json:"version"`
-	CreatedAt      time.Time `json:"createdAt"`
-	UpdatedAt      time.Time `json:"updatedAt"`
-	// AnsweredBy is the user responsible for the webhook: who created it, or last set its URL or
-	// types or confirmed that it is active. The webhook receives the events that this user may
-	// currently read, as long as the user could create it. null: no responsible user, and nothing is
-	// sent.
+	URL            string    `json:"url"` // The address that receives the events.
+	// The types of the events, sorted. If it is empty, all types are sent.
+	Types textList `json:"types"`
+	// Whether events are sent. An inactive webhook does not store events for later.
+	Active    bool      `json:"active"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	// The user who created the webhook, last set its URL or types, or last confirmed it. The
+	// webhook receives the events that this user may currently read, as long as the user could
+	// create it. Null if there is no such user; then nothing is sent.
 	AnsweredBy *uuid.UUID `json:"answeredBy"`
 	Secret     secret     `json:"-"` // encrypted: see openSecret
 }
@@ -43,25 +44,28 @@ func (w Webhook) Location() string { return "/api/v1/admin/webhooks/" + w.ID.Str
 // WebhookWithSecret is a webhook with its new secret, which is shown only once.
 type WebhookWithSecret struct {
 	Webhook
-	// Revealed is null if the request is repeated with its Idempotency-Key, because the secret is not
-	// stored with the answer; then create another one (rotate-secret).
+	// The secret that signs the requests. Null in the response to a retry with the same
+	// Idempotency-Key, because the secret is not stored. In that case rotate the secret.
 	Revealed httpx.Secret `json:"secret"`
 }
 
 // NewWebhook is the request for a webhook.
 type NewWebhook struct {
-	URL    string   `json:"url" validate:"required,max=2000"`
+	URL string `json:"url" validate:"required,max=2000"` // The address that receives the events.
+	// The types of the events. If it is empty, all types are sent.
 	Types  []string `json:"types" validate:"max=50"`
-	Active *bool    `json:"active"` // nil: true
+	Active *bool    `json:"active"` // Whether events are sent. The default is true.
 }
 
 // WebhookChange changes the given fields of a webhook. Types are replaced as a whole.
 type WebhookChange struct {
-	ID     uuid.UUID             `param:"id"`
-	Match  patch.Match           `header:"If-Match"`
-	URL    patch.Field[string]   `json:"url" validate:"omitempty,max=2000"`
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The address that receives the events.
+	URL patch.Field[string] `json:"url" validate:"omitempty,max=2000"`
+	// The types of the events. They replace the previous ones.
 	Types  patch.Field[[]string] `json:"types" validate:"omitempty,max=50"`
-	Active patch.Field[bool]     `json:"active"`
+	Active patch.Field[bool]     `json:"active"` // Whether events are sent.
 }
 
 // CreateWebhook creates a webhook with a secret. Errors: [fault.ErrInvalid],

@@ -14,11 +14,12 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/lease"
 )
 
 const (
-	// lease is how long a run belongs to its instance without a renewal.
-	lease = 30 * time.Second
+	// leaseTime is how long a run belongs to its instance without a renewal.
+	leaseTime = 30 * time.Second
 	// renewEvery is how often an instance renews the lease and writes the progress.
 	renewEvery = time.Second
 	// pollEvery is how often a caller checks for the end of a run on another instance.
@@ -136,7 +137,7 @@ func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
 		if err := s.store.endExpired(ctx); err != nil {
 			return nil, err
 		}
-		if _, err := s.store.insert(ctx, mine, lease); err != nil {
+		if _, err := s.store.insert(ctx, mine, leaseTime); err != nil {
 			return nil, err
 		}
 		return s.store.running(ctx)
@@ -217,7 +218,11 @@ func (s *Service) execute(ctx context.Context, r Run) {
 	checking, release := context.WithTimeout(checking, longest)
 	defer release()
 	var renewing sync.WaitGroup
-	renewing.Go(func() { s.keepLease(checking, r.ID, &progress, cancel) })
+	renewing.Go(func() {
+		if err := s.lease(r.ID, &progress).Keep(checking); err != nil {
+			cancel(errLeaseLost)
+		}
+	})
 	result, err := s.check(checking, r.OrganizationID, &progress)
 	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // compared by identity
 	cancel(nil)
@@ -273,35 +278,20 @@ func (s *Service) check(ctx context.Context, organization uuid.UUID, progress *P
 	return json.Marshal(found)
 }
 
-// keepLease renews the lease and writes the progress until the context ends, and ends it
-// when the lease is lost.
-func (s *Service) keepLease(ctx context.Context, id uuid.UUID, progress *Progress, cancel context.CancelCauseFunc) {
-	until := time.Now().Add(lease)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(renewEvery):
-		}
-		started := time.Now()
+// lease returns the lease of a run. Each renewal writes the progress.
+func (s *Service) lease(id uuid.UUID, progress *Progress) lease.Lease {
+	return lease.Lease{Duration: leaseTime, Every: renewEvery, Renew: func(ctx context.Context) (bool, error) {
 		authorizations, events := progress.counts()
-		held, err := db.ReadCommitted(ctx, s.Database, "verification.renew", func(ctx context.Context) (bool, error) {
-			return s.store.renew(ctx, id, authorizations, events, lease)
+		return db.ReadCommitted(ctx, s.Database, "verification.renew", func(ctx context.Context) (bool, error) {
+			return s.store.renew(ctx, id, authorizations, events, leaseTime)
 		})
-		switch {
-		case err == nil && held:
-			until = started.Add(lease)
-		case err == nil || started.After(until):
-			cancel(errLeaseLost)
-			return
-		}
-	}
+	}}
 }
 
 // writeEnd writes the end of the run. It retries as long as the lease lasts. When the program
 // stops, it tries once, for a short time.
 func (s *Service) writeEnd(ctx context.Context, r Run) error {
-	for until := time.Now().Add(lease); ; {
+	for until := time.Now().Add(leaseTime); ; {
 		stopping := ctx.Err() != nil
 		err := s.tryEnd(context.WithoutCancel(ctx), r)
 		if err == nil || errors.Is(err, errLeaseLost) || stopping || time.Now().After(until) {

@@ -18,18 +18,19 @@ type attempt struct {
 	number  int             // 1 for the first
 	inDoubt bool            // see [InDoubt]
 	at      phase           // phase reached so far
+	links   Links           // see [DB.WithLinks]
 	caller  context.Context // the caller's context; ends no later than that of the transaction
 
-	connection *sql.Conn // connection of the transaction
-	last       []write   // statements sent with COMMIT; see [WritingLast]
+	connection *sql.Conn        // connection of the transaction
+	deferred   []writeStatement // statements sent with COMMIT; see [WritesWithCommit]
 
-	mu      sync.Mutex
-	tenancy tenancy
-	tx      *gorm.DB // nil before the transaction begins and after it ends
-	over    bool     // the body returned an error: later errors during rollback are not the cause
-	first   error    // the first database error, as the driver saw it
-	lost    bool     // the connection broke
-	after   []func(ctx context.Context)
+	mu             sync.Mutex
+	tenancy        tenancy
+	tx             *gorm.DB // nil before the transaction begins and after it ends
+	failed         bool     // the body returned an error: later errors during rollback are not the cause
+	first          error    // the first database error, as the driver saw it
+	connectionLost bool     // the connection broke
+	after          []func(ctx context.Context)
 }
 
 type attemptKey struct{}
@@ -49,7 +50,7 @@ var ErrTransactionOver = errors.New("db: the transaction in the context has ende
 var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
 
 // join adds further work to the attempt. Its retried constraints apply to the whole
-// attempt. Proof and reach remain those of the outermost unit of work.
+// attempt. Proof and organizations remain those of the outermost unit of work.
 func (a *attempt) join(u unit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,7 +60,7 @@ func (a *attempt) join(u unit) error {
 	if a.unit.readOnly && !u.readOnly || u.isolation > a.unit.isolation {
 		return ErrIsolation
 	}
-	if u.all && !a.tenancy.all {
+	if u.allOrganizations && !a.tenancy.all {
 		return ErrTenancy
 	}
 	a.unit.constraints = append(a.unit.constraints, u.constraints...)
@@ -88,15 +89,15 @@ func retried(ctx context.Context) bool {
 func (a *attempt) observe(err error, closed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.first == nil && !a.over {
-		a.first, a.lost = err, closed
+	if a.first == nil && !a.failed {
+		a.first, a.connectionLost = err, closed
 	}
 }
 
 func (a *attempt) firstError() (error, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.first, a.lost
+	return a.first, a.connectionLost
 }
 
 // start makes the transaction available to [Handle].
@@ -110,7 +111,7 @@ func (a *attempt) start(tx *gorm.DB) {
 func (a *attempt) giveUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.over = true
+	a.failed = true
 }
 
 // end invalidates handles that are kept beyond the attempt.
@@ -121,13 +122,13 @@ func (a *attempt) end() {
 }
 
 // Handle returns the transaction in the context. Errors: [ErrNoTransaction],
-// [ErrTransactionOver], and driver errors from setting the transaction's reach.
+// [ErrTransactionOver], and driver errors from setting the transaction's organizations.
 func Handle(ctx context.Context) (*gorm.DB, error) {
 	tx, err := handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return tx, sendReach(ctx)
+	return tx, sendOrganizations(ctx)
 }
 
 func handle(ctx context.Context) (*gorm.DB, error) {

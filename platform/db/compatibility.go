@@ -6,7 +6,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"omnirapeutic/platform/invoked"
+	"omnirapeutic/platform/programname"
 )
 
 // SchemaError is returned if this program cannot work with the database's schema.
@@ -21,7 +21,7 @@ func (e *SchemaError) Error() string {
 	switch {
 	case e.Have < e.Want:
 		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s",
-			e.Have, e.Want, invoked.As("migrate up"))
+			e.Have, e.Want, programname.Command("migrate up"))
 	case e.Oldest == 0:
 		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
 	}
@@ -49,7 +49,7 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 	}
 	switch {
 	case err != nil:
-		return unavailable("check the schema", err)
+		return newUnavailableError("check the schema", err)
 	case schema.Have == want, schema.Have > want && schema.Oldest > 0 && schema.Oldest <= want:
 		return nil
 	}

@@ -42,8 +42,9 @@ type DB struct {
 	metrics   *Metrics
 	observers observers
 	// unanswered are the connections whose COMMIT the server has not yet answered.
-	unanswered *unanswered
-	renewed    atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
+	unanswered *unansweredCommits
+	renewed    *atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
+	links      Links         // see [DB.WithLinks]
 }
 
 // execModes are the supported ways of sending statements. The simple protocol is
@@ -74,15 +75,15 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
 	metrics := NewMetrics()
-	owed := &unanswered{limit: max(1, c.MaxConns/2), health: metrics.health, lines: map[*line]struct{}{}}
-	pool, err := openPool(ctx, c, mode, owed)
+	unanswered := &unansweredCommits{limit: max(1, c.MaxConns/2), health: metrics.health, conns: map[*serverConn]struct{}{}}
+	pool, err := openPool(ctx, c, mode, unanswered)
 	if err != nil {
 		return nil, err
 	}
 	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
-		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: owed,
+		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
@@ -107,7 +108,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 // connectTimeout limits one attempt to connect, unless the URL sets a limit.
 const connectTimeout = 5 * time.Second
 
-func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unanswered) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, unanswered *unansweredCommits) (*pgxpool.Pool, error) {
 	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
@@ -124,9 +125,9 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 		// table, and transactions on different rows abort each other. Poolers in
 		// transaction mode reject the parameter; there it is set for the role.
 		settings.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
-		// A warning reports a commit that a failover may lose, see [line].
+		// A warning reports a commit that a failover may lose, see [serverConn].
 		settings.ConnConfig.RuntimeParams["client_min_messages"] = "warning"
-		settings.AfterConnect = askToNotice // behind a pooler it would affect the pooler's connection
+		settings.AfterConnect = setKeepAlive // behind a pooler it would affect the pooler's connection
 	}
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
@@ -136,19 +137,19 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, owed *unans
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 		return p.IdleDuration > time.Second || retried(ctx)
 	}
-	settings.AfterRelease = mayWrite
-	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections have lines
+	settings.AfterRelease = isWritable
+	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections use serverConn.dial
 	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		owed.instrument(c)
+		unanswered.instrument(c)
 		return nil
 	}
 	return pgxpool.NewWithConfig(ctx, settings)
 }
 
-// mayWrite reports whether the connection can be kept. A session that began while its
+// isWritable reports whether the connection can be kept. A session that began while its
 // database was read-only remains read-only, so keeping it would fail writes after the
 // database recovers.
-func mayWrite(c *pgx.Conn) bool {
+func isWritable(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
@@ -180,7 +181,7 @@ func (d *DB) Metrics() *Metrics { return d.metrics }
 // Ping checks that the database answers. The error is an *[UnavailableError].
 func (d *DB) Ping(ctx context.Context) error {
 	if err := d.pool.Ping(ctx); err != nil {
-		return unavailable("ping", err)
+		return newUnavailableError("ping", err)
 	}
 	return nil
 }

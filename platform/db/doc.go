@@ -41,7 +41,7 @@
 // have taken effect. With [ProvenBy] the runner finds out: if it did, the caller gets the value; if
 // not, the function is run again. Without a proof, or if the proof cannot be read, the error is an
 // *[AmbiguousCommitError]. It takes precedence over later errors. If writes are sent with COMMIT
-// ([WritingLast]), this applies from the first of them on, unless the server has reported that one
+// ([WritesWithCommit]), this applies from the first of them on, unless the server has reported that one
 // failed.
 //
 // # Time

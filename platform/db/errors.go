@@ -44,7 +44,7 @@ type UnavailableError struct {
 	cause     error
 }
 
-func unavailable(operation string, cause error) *UnavailableError {
+func newUnavailableError(operation string, cause error) *UnavailableError {
 	state, known := stateOf(SQLState(cause))
 	if !known {
 		state = Unreachable

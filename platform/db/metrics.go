@@ -70,34 +70,45 @@ func (m *Metrics) Finished(f Outcome) {
 	}
 }
 
-// MetricsSnapshot holds the counts since the program started.
+// MetricsSnapshot contains the counts since the program started.
 type MetricsSnapshot struct {
-	Retries    int64              `json:"retries"`  // operations that committed after at least one retry
-	Failures   int64              `json:"failures"` // operations that used up all attempts
-	Operations []OperationMetrics `json:"operations"`
+	// The number of operations that committed after at least one retry.
+	Retries    int64              `json:"retries"`
+	Failures   int64              `json:"failures"`   // The number of operations that used up all attempts.
+	Operations []OperationMetrics `json:"operations"` // The counts of each operation.
 }
 
 // OperationMetrics are the counts of one operation.
 type OperationMetrics struct {
-	Operation           string           `json:"operation"`
-	Committed           int64            `json:"committed"`
-	Refused             int64            `json:"refused"`
-	Retries             int64            `json:"retries"`  // committed after at least one retry
-	Failures            int64            `json:"failures"` // all attempts used up
-	Cancelled           int64            `json:"cancelled"`
-	Unavailable         int64            `json:"unavailable"`
-	AmbiguousResolved   int64            `json:"ambiguousResolved"`
-	AmbiguousUnresolved int64            `json:"ambiguousUnresolved"`
-	Attempts            map[string]int64 `json:"attempts"` // number of operations by number of attempts
-	SleptSeconds        float64          `json:"sleptSeconds"`
-	RetriedAttempts     []RetriedAttempt `json:"retriedAttempts"`
+	Operation string `json:"operation"` // The name of the operation.
+	Committed int64  `json:"committed"` // The number of operations that committed.
+	// The number of operations that a rule refused.
+	Refused int64 `json:"refused"`
+	// The number of operations that committed after at least one retry.
+	Retries int64 `json:"retries"`
+	// The number of operations that used up all attempts.
+	Failures int64 `json:"failures"`
+	// The number of operations whose caller gave up.
+	Cancelled int64 `json:"cancelled"`
+	// The number of operations that failed because the database did not answer.
+	Unavailable int64 `json:"unavailable"`
+	// The number of commits without a reply whose outcome was found.
+	AmbiguousResolved int64 `json:"ambiguousResolved"`
+	// The number of commits without a reply whose outcome was not found.
+	AmbiguousUnresolved int64 `json:"ambiguousUnresolved"`
+	// The number of operations by number of attempts.
+	Attempts map[string]int64 `json:"attempts"`
+	// The total time between attempts, in seconds.
+	SleptSeconds float64 `json:"sleptSeconds"`
+	// The failed attempts that were repeated, by cause.
+	RetriedAttempts []RetriedAttempt `json:"retriedAttempts"`
 }
 
-// RetriedAttempt counts attempts that failed for one cause and were repeated.
+// RetriedAttempt is the number of attempts that failed for one cause and were repeated.
 type RetriedAttempt struct {
-	SQLState string `json:"sqlState"` // empty if the connection broke
-	Phase    string `json:"phase"`
-	Count    int64  `json:"count"`
+	SQLState string `json:"sqlState"` // The SQLSTATE of the error. Empty if the connection broke.
+	Phase    string `json:"phase"`    // The part of the transaction that failed.
+	Count    int64  `json:"count"`    // The number of attempts.
 }
 
 // Snapshot returns the current counts, with operations ordered by name.

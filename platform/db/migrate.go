@@ -103,7 +103,7 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	}))
 	defer owner.Close()
 	if err := owner.PingContext(ctx); err != nil {
-		return unavailable("migrate", err)
+		return newUnavailableError("migrate", err)
 	}
 	files := m.FS
 	if files == nil {

@@ -29,8 +29,8 @@ type retrier struct {
 
 // next reports whether the operation has ended, and its error. Otherwise it has slept,
 // and another attempt is due.
-func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
-	if v.ambiguous {
+func (r *retrier) next(ctx context.Context, v classification) (done bool, err error) {
+	if v.commitAmbiguous {
 		r.unknown = v.err
 	}
 	result, err := r.ends(ctx, v)
@@ -54,18 +54,18 @@ func (r *retrier) next(ctx context.Context, v verdict) (done bool, err error) {
 
 // ends returns the result of the operation and its error, which is nil if the operation
 // continues.
-func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
+func (r *retrier) ends(ctx context.Context, v classification) (Result, error) {
 	usedUp := r.attempts-r.free >= r.policy.MaxAttempts
 	switch {
-	case v.taken && r.free == 0:
+	case v.constraintViolated && r.free == 0:
 		return "", nil
-	case v.kind == refused && ctx.Err() != nil:
+	case v.kind == failed && ctx.Err() != nil:
 		return Cancelled, errors.Join(v.err, r.last)
-	case v.kind == refused:
+	case v.kind == failed:
 		return Refused, v.err
-	case v.kind == unable, v.kind == lost && (usedUp || r.losses == maxLost):
-		return Unavailable, unavailable(r.operation, v.err)
-	case v.ambiguous && usedUp:
+	case v.kind == unavailable, v.kind == connectionLost && (usedUp || r.losses == maxLost):
+		return Unavailable, newUnavailableError(r.operation, v.err)
+	case v.commitAmbiguous && usedUp:
 		return Ambiguous, v.err
 	case usedUp:
 		return Exhausted, &ContentionError{
@@ -78,9 +78,9 @@ func (r *retrier) ends(ctx context.Context, v verdict) (Result, error) {
 
 // pause sleeps before the next attempt. It returns an error if the context has ended or
 // would end during the delay.
-func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
+func (r *retrier) pause(ctx context.Context, v classification) (Result, error) {
 	delay := r.policy.Delay(r.attempts-1, r.random)
-	if v.taken && r.free == 0 {
+	if v.constraintViolated && r.free == 0 {
 		delay, r.free = 0, 1
 	}
 	if err := sleep(ctx, delay); err != nil {
@@ -88,7 +88,7 @@ func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
 	}
 	r.slept += delay
 	r.last = v.err
-	if v.kind == lost {
+	if v.kind == connectionLost {
 		r.losses++
 	}
 	r.observer.Retried(Retry{
@@ -97,7 +97,7 @@ func (r *retrier) pause(ctx context.Context, v verdict) (Result, error) {
 	return "", nil
 }
 
-func (r *retrier) finish(result Result, v verdict) {
+func (r *retrier) finish(result Result, v classification) {
 	r.observer.Finished(Outcome{
 		Operation: r.operation, Result: result, Attempts: r.attempts, Elapsed: time.Since(r.started), Slept: r.slept,
 		SQLState: v.sqlState, Ambiguities: r.ambiguities, Err: v.err,

@@ -21,7 +21,7 @@ type script struct {
 func (s *script) Retried(r Retry)    { s.retries = append(s.retries, r) }
 func (s *script) Finished(o Outcome) { s.finished = append(s.finished, o) }
 
-func (s *script) play(ctx context.Context, p Policy, verdicts ...verdict) (attempts int, err error) {
+func (s *script) play(ctx context.Context, p Policy, verdicts ...classification) (attempts int, err error) {
 	r := retrier{policy: p, operation: "played", observer: s, started: time.Now(), random: func() float64 { return 0.5 }}
 	for _, v := range verdicts {
 		r.attempts++
@@ -45,12 +45,12 @@ func (s *script) delays() (delays []time.Duration) {
 
 var (
 	serialization = &pgconn.PgError{Severity: "ERROR", Code: "40001", Message: "could not serialize access"}
-	overtaken     = verdict{kind: again, err: serialization, sqlState: "40001", phase: inBody}
-	brokenLink    = verdict{kind: lost, err: errors.New("conn closed"), phase: inBody}
+	overtaken     = classification{kind: retry, err: serialization, sqlState: "40001", phase: inBody}
+	brokenLink    = classification{kind: connectionLost, err: errors.New("conn closed"), phase: inBody}
 )
 
-func times(n int, v verdict) []verdict {
-	all := make([]verdict, n)
+func times(n int, v classification) []classification {
+	all := make([]classification, n)
 	for i := range all {
 		all[i] = v
 	}
@@ -122,7 +122,7 @@ func TestRetrier(t *testing.T) {
 			require.NoError(t, err)
 			require.False(t, done)
 			<-ctx.Done()
-			_, err = r.next(ctx, verdict{kind: refused, err: ctx.Err(), phase: begin})
+			_, err = r.next(ctx, classification{kind: failed, err: ctx.Err(), phase: begin})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, serialization)
 		})
@@ -141,12 +141,12 @@ func TestRetrier(t *testing.T) {
 
 	t.Run("it never reports that nothing has changed after a COMMIT without a reply", func(t *testing.T) {
 		t.Parallel()
-		unanswered := verdict{kind: again, err: &AmbiguousCommitError{Operation: "played"}, phase: commit, ambiguous: true}
-		refusal := verdict{kind: refused, err: errors.New("refused"), phase: inBody}
-		for _, rest := range [][]verdict{times(5, overtaken), times(5, brokenLink), times(5, unanswered), {refusal}} {
+		unanswered := classification{kind: retry, err: &AmbiguousCommitError{Operation: "played"}, phase: commit, commitAmbiguous: true}
+		refusal := classification{kind: failed, err: errors.New("refused"), phase: inBody}
+		for _, rest := range [][]classification{times(5, overtaken), times(5, brokenLink), times(5, unanswered), {refusal}} {
 			synctest.Test(t, func(t *testing.T) {
 				var s script
-				_, err := s.play(t.Context(), policy, append([]verdict{unanswered}, rest...)...)
+				_, err := s.play(t.Context(), policy, append([]classification{unanswered}, rest...)...)
 				_, ok := errors.AsType[*AmbiguousCommitError](err)
 				require.True(t, ok, "%v", err)
 				require.Equal(t, Ambiguous, s.finished[0].Result)
@@ -158,7 +158,7 @@ func TestRetrier(t *testing.T) {
 		t.Parallel()
 		rapid.Check(t, func(rt *rapid.T) {
 			p := Policy{MaxAttempts: rapid.IntRange(1, 20).Draw(rt, "attempts"), BaseDelay: time.Millisecond, MaxDelay: time.Second}
-			failures := rapid.SliceOfN(rapid.SampledFrom([]verdict{overtaken, brokenLink}), 20, 20).Draw(rt, "failures")
+			failures := rapid.SliceOfN(rapid.SampledFrom([]classification{overtaken, brokenLink}), 20, 20).Draw(rt, "failures")
 			synctest.Test(t, func(t *testing.T) {
 				var s script
 				attempts, err := s.play(t.Context(), p, failures...)

@@ -33,7 +33,7 @@ func (d *DB) CheckRole(ctx context.Context) error {
 		FROM pg_roles me WHERE me.rolname = session_user`).Scan(&e.Role, &super, &bypass, &owner, &other)
 	switch {
 	case err != nil:
-		return unavailable("check the role", err)
+		return newUnavailableError("check the role", err)
 	case super:
 		e.Unbound, e.Why = true, "it is a superuser"
 	case bypass:

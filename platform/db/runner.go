@@ -42,16 +42,16 @@ func ReadCommitted[T any](
 
 // unit describes a unit of work before its first attempt.
 type unit struct {
-	operation   string
-	isolation   sql.IsolationLevel
-	readOnly    bool
-	proof       func(ctx context.Context) (bool, error)
-	constraints []string
-	locks       []string     // tables
-	all         bool         // see [AllOrganizations]
-	writesLast  bool         // see [WritingLast]
-	reach       []uuid.UUID  // see [ReadingFirst]
-	first       func() Query // nil: no query is sent with BEGIN
+	operation        string
+	isolation        sql.IsolationLevel
+	readOnly         bool
+	proof            func(ctx context.Context) (bool, error)
+	constraints      []string
+	locks            []string     // tables
+	allOrganizations bool         // see [AllOrganizations]
+	writesWithCommit bool         // see [WritesWithCommit]
+	organizations    []uuid.UUID  // see [ReadsWithBegin]
+	beginQuery       func() Query // nil: no query is sent with BEGIN
 }
 
 // Option configures a unit of work.
@@ -92,15 +92,15 @@ func Locking(table string) Option {
 	return func(u *unit) { u.locks = append(u.locks, table) }
 }
 
-// ReadingFirst sends a query in the round trip that begins the transaction, after its
+// ReadsWithBegin sends a query in the round trip that begins the transaction, after its
 // locks. It is for work that knows its first query before it has to wait. The query's
-// organizations become part of the transaction's reach, with the same requirements as
+// organizations become part of the transaction's, with the same requirements as
 // for [Admit].
 //
 // The query is built for each attempt, and its rows are read before the body begins. It
 // is not run for work that joins a transaction, whose body must read by itself.
-func ReadingFirst(organizations []uuid.UUID, query func() Query) Option {
-	return func(u *unit) { u.reach, u.first = organizations, query }
+func ReadsWithBegin(organizations []uuid.UUID, query func() Query) Option {
+	return func(u *unit) { u.organizations, u.beginQuery = organizations, query }
 }
 
 func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {
@@ -130,27 +130,27 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	inDoubt := false
 	if !u.readOnly && d.unanswered.tooMany() {
 		err := &UnavailableError{Operation: u.operation, State: Unconfirmed, cause: errUnanswered}
-		r.finish(Unavailable, verdict{kind: unable, err: err})
+		r.finish(Unavailable, classification{kind: unavailable, err: err})
 		return err
 	}
 	for {
 		r.attempts++
 		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
-		verdict := a.judge(ctx, err)
-		if planOutdated(verdict.err) {
+		outcome := a.classify(ctx, err)
+		if planOutdated(outcome.err) {
 			d.forgetPlans()
 		}
-		inDoubt = inDoubt || verdict.kind == ambiguous || verdict.taken
-		if verdict.kind == ambiguous {
+		inDoubt = inDoubt || outcome.kind == ambiguous || outcome.constraintViolated
+		if outcome.kind == ambiguous {
 			r.ambiguities++
-			verdict = d.resolve(ctx, u, verdict)
+			outcome = d.resolve(ctx, u, outcome)
 		}
-		if verdict.kind == committed {
-			r.finish(Committed, verdict)
+		if outcome.kind == committed {
+			r.finish(Committed, outcome)
 			a.runAfterCommit(ctx)
 			return nil
 		}
-		if done, err := r.next(ctx, verdict); done {
+		if done, err := r.next(ctx, outcome); done {
 			return err
 		}
 	}
@@ -163,7 +163,9 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // caller's: database/sql rolls back with the context of BEGIN, and a cancelled context
 // destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
-	a := &attempt{unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, tenancy: tenancyOf(ctx, u)}
+	a := &attempt{
+		unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
+	}
 	if !d.locks {
 		a.unit.locks = nil
 	}
@@ -207,7 +209,7 @@ var errUnanswered = errors.New("db: the server does not answer COMMIT; it may be
 // synchronous_commit promises. COMMIT waits for the standbys up to its own position in the log, and
 // so for everything that was visible before. A COMMIT without a write does not wait.
 func confirm(ctx context.Context) error {
-	return sendNowOrLast(ctx, []write{{anyRows, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil}})
+	return sendOrDefer(ctx, []writeStatement{{anyRowCount, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil}})
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the
@@ -225,23 +227,23 @@ func outlive(ctx context.Context, while time.Duration) (context.Context, context
 }
 
 // resolve determines whether an ambiguous COMMIT took effect.
-func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
+func (d *DB) resolve(ctx context.Context, u unit, v classification) classification {
 	unknown := &AmbiguousCommitError{Operation: u.operation, cause: v.err}
 	if u.proof == nil {
-		return verdict{kind: refused, err: unknown, ambiguous: true}
+		return classification{kind: failed, err: unknown, commitAmbiguous: true}
 	}
 	for n := 0; ; n++ {
 		if err := sleep(ctx, d.policy.Delay(n, rand.Float64)); err != nil {
-			return verdict{kind: refused, err: errors.Join(unknown, err), ambiguous: true}
+			return classification{kind: failed, err: errors.Join(unknown, err), commitAmbiguous: true}
 		}
-		proven, err := d.ask(ctx, u)
+		proven, err := d.runProof(ctx, u)
 		switch {
 		case err == nil && proven:
-			return verdict{kind: committed, ambiguous: true}
+			return classification{kind: committed, commitAmbiguous: true}
 		case err == nil:
-			return verdict{kind: again, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commit, ambiguous: true}
+			return classification{kind: retry, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commit, commitAmbiguous: true}
 		case n+1 >= proofAttempts || ctx.Err() != nil:
-			return verdict{kind: refused, err: errors.Join(unknown, err), ambiguous: true}
+			return classification{kind: failed, err: errors.Join(unknown, err), commitAmbiguous: true}
 		}
 	}
 }
@@ -250,11 +252,11 @@ func (d *DB) resolve(ctx context.Context, u unit, v verdict) verdict {
 // policy they take about six seconds.
 const proofAttempts = 12
 
-// ask runs the proof once. Because it follows a broken connection, it counts as a
+// runProof runs the proof once. Because it follows a broken connection, it counts as a
 // retry. A positive result is confirmed: see confirm.
-func (d *DB) ask(ctx context.Context, u unit) (proven bool, err error) {
-	question := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, all: u.all}
-	_, err = d.attempt(ctx, question, 2, false, func(ctx context.Context) (err error) {
+func (d *DB) runProof(ctx context.Context, u unit) (proven bool, err error) {
+	snapshot := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, allOrganizations: u.allOrganizations}
+	_, err = d.attempt(ctx, snapshot, 2, false, func(ctx context.Context) (err error) {
 		if proven, err = u.proof(ctx); err != nil || !proven {
 			return err
 		}

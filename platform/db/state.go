@@ -54,7 +54,7 @@ func (d *DB) State(ctx context.Context) (State, error) {
 	const question = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
 	var readOnly bool
 	if err := d.pool.QueryRow(ctx, question).Scan(&readOnly); err != nil {
-		return Unreachable, unavailable("ask for the state", err)
+		return Unreachable, newUnavailableError("ask for the state", err)
 	}
 	if readOnly {
 		return ReadOnly, nil

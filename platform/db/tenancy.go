@@ -40,22 +40,22 @@ type tenancy struct {
 // organization of a record. TestTransactionsOfAllOrganizations lists each use with its
 // reason.
 func AllOrganizations() Option {
-	return func(u *unit) { u.all = true }
+	return func(u *unit) { u.allOrganizations = true }
 }
 
 func tenancyOf(ctx context.Context, u unit) tenancy {
-	if u.all {
+	if u.allOrganizations {
 		return tenancy{all: true}
 	}
 	var t tenancy
 	if caller, err := identity.From(ctx); err == nil {
 		t.add(caller.OrganizationID)
 	}
-	t.add(u.reach...)
+	t.add(u.organizations...)
 	return t
 }
 
-// Admit adds organizations to the reach of the transaction in the context: those of a
+// Admit adds organizations to those of the transaction in the context: those of a
 // combined batch, or one that is being created. They must be determined by the program,
 // never taken from a request. They are sent to the database with the next statement. It
 // returns [ErrNoTransaction] if there is no transaction.
@@ -73,32 +73,32 @@ func Admit(ctx context.Context, organizations ...uuid.UUID) error {
 }
 
 // add reports whether any of the organizations is new.
-func (r *tenancy) add(organizations ...uuid.UUID) bool {
-	missing := slices.DeleteFunc(slices.Clone(organizations), r.includes)
+func (t *tenancy) add(organizations ...uuid.UUID) bool {
+	missing := slices.DeleteFunc(slices.Clone(organizations), t.includes)
 	if len(missing) == 0 {
 		return false
 	}
-	all := append(r.organizations, missing...)
+	all := append(t.organizations, missing...)
 	slices.SortFunc(all, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
-	r.organizations = slices.Compact(all)
+	t.organizations = slices.Compact(all)
 	return true
 }
 
-func (r *tenancy) includes(organization uuid.UUID) bool {
-	return r.all || slices.Contains(r.organizations, organization)
+func (t *tenancy) includes(organization uuid.UUID) bool {
+	return t.all || slices.Contains(t.organizations, organization)
 }
 
 // String returns the value with which the tables' policies compare: an array of uuids,
 // an asterisk, or nothing.
-func (r *tenancy) String() string {
+func (t *tenancy) String() string {
 	switch {
-	case r.all:
+	case t.all:
 		return "*"
-	case len(r.organizations) == 0:
+	case len(t.organizations) == 0:
 		return ""
 	}
 	var text strings.Builder
-	for i, id := range r.organizations {
+	for i, id := range t.organizations {
 		text.WriteByte("{,"[min(i, 1)])
 		text.WriteString(id.String())
 	}
@@ -113,21 +113,21 @@ func (a *attempt) admits(organization uuid.UUID) bool {
 	return a.tenancy.includes(organization)
 }
 
-// unsentReach returns the statement that sends the attempt's reach to the database, or
+// unsentOrganizations returns the statement that sends the attempt's organizations to the database, or
 // nothing if the database has it. The caller must send it before any other statement.
-func (a *attempt) unsentReach() (write, bool) {
+func (a *attempt) unsentOrganizations() (writeStatement, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.tenancy.unsent {
-		return write{}, false
+		return writeStatement{}, false
 	}
 	a.tenancy.unsent = false
-	return write{1, setReach, []any{a.tenancy.String()}}, true
+	return writeStatement{1, setOrganizations, []any{a.tenancy.String()}}, true
 }
 
-const setReach = "SELECT set_config('omni.organizations', $1, true)"
+const setOrganizations = "SELECT set_config('omni.organizations', $1, true)"
 
-// connector makes transactions begin with their reach.
+// connector makes transactions begin with their organizations.
 type connector struct {
 	driver.Connector
 	log    queryLog
@@ -141,7 +141,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	stdlibConn := connected.(*stdlib.Conn)
-	return connection{stdlibConn, c.log, c.health, lineOf(stdlibConn.Conn())}, nil
+	return connection{stdlibConn, c.log, c.health, serverConnOf(stdlibConn.Conn())}, nil
 }
 
 // connection is the driver's, with a different begin and end of transactions.
@@ -149,12 +149,12 @@ type connection struct {
 	*stdlib.Conn
 	log    queryLog
 	health *health
-	line   *line
+	server *serverConn
 }
 
 // Close implements driver.Conn: it returns the connection to the pool once no COMMIT is running on
 // it.
-func (c connection) Close() error { return c.line.giveBack(c.Conn.Close) }
+func (c connection) Close() error { return c.server.releaseWhenIdle(c.Conn.Close) }
 
 // errReadOnlySession is the error of the first write in a read-only session. A standby refuses LOCK
 // TABLE and SERIALIZABLE before that, with less specific codes.
@@ -163,10 +163,10 @@ var errReadOnlySession = &pgconn.PgError{
 	Code: pgerrcode.ReadOnlySQLTransaction, Message: "the session is read-only",
 }
 
-// BeginTx sends BEGIN, the locks of [Locking], the reach, the transaction's timeouts and the
-// statements of [ReadingFirst] in one round trip. The reach is set for the transaction only, as a
-// pooler in transaction mode requires. It is set even if it is empty, so that no default of a role
-// can widen it. LOCK TABLE takes no snapshot, so later reads see the state after the wait; neither
+// BeginTx sends BEGIN, the locks of [Locking], the organizations, the transaction's timeouts and the
+// statements of [ReadsWithBegin] in one round trip. The organizations are set for the transaction only, as a
+// pooler in transaction mode requires. They are set even if there are none, so that no default of a role
+// can add any. LOCK TABLE takes no snapshot, so later reads see the state after the wait; neither
 // does SET, which limits the wait.
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
@@ -176,7 +176,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	if !o.ReadOnly && !mayWrite(c.Conn.Conn()) {
+	if !o.ReadOnly && !isWritable(c.Conn.Conn()) {
 		return nil, errReadOnlySession
 	}
 	var batch pgx.Batch
@@ -191,11 +191,11 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	for _, table := range a.unit.locks {
 		batch.Queue(lockOf(table))
 	}
-	statement, arguments := a.bounds(c.Conn.Conn())
+	statement, arguments := a.timeoutSettings(c.Conn.Conn())
 	batch.Queue(statement, arguments...)
 	var first Query
-	if a.unit.first != nil {
-		first = a.unit.first()
+	if a.unit.beginQuery != nil {
+		first = a.unit.beginQuery()
 		batch.Queue(first.Statement, first.Arguments...)
 	}
 	if len(a.unit.locks) > 0 {
@@ -217,11 +217,11 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		}
 	}
 	if err == nil {
-		_, err = results.Exec() // the reach and the timeouts
+		_, err = results.Exec() // the organizations and the timeouts
 	}
-	if err == nil && a.unit.first != nil {
+	if err == nil && a.unit.beginQuery != nil {
 		a.at = inBody
-		err = first.read(ctx, results.Query, c.log.Trace)
+		err = first.readRows(ctx, results.Query, c.log.Trace)
 	}
 	if closed := results.Close(); err == nil {
 		err = closed
@@ -230,7 +230,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
 		return nil, err
 	}
-	return transaction{ctx, results.Tx(), c.log, c.line}, nil
+	return transaction{ctx, results.Tx(), c.log, c.server}, nil
 }
 
 func lockOf(table string) string {
@@ -239,17 +239,17 @@ func lockOf(table string) string {
 
 // transaction is a transaction that ends on the context with which it began.
 type transaction struct {
-	ctx  context.Context
-	tx   pgx.Tx
-	log  queryLog
-	line *line
+	ctx    context.Context
+	tx     pgx.Tx
+	log    queryLog
+	server *serverConn
 }
 
 // Commit implements driver.Tx. If the caller's context ends, Commit returns and the COMMIT
-// continues: see [line.commit].
+// continues: see [serverConn.commit].
 func (t transaction) Commit() error {
 	a := attemptIn(t.ctx)
-	err := t.line.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
+	err := t.server.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
 	if refused, ok := errors.AsType[*refusedWrite](err); ok {
 		a.at = inBody
 		return refused.error
@@ -264,18 +264,18 @@ type refusedWrite struct{ error }
 // commit sends COMMIT together with the deferred statements.
 func (t transaction) commit(ctx context.Context) error {
 	a := attemptIn(ctx)
-	if len(a.last) == 0 {
+	if len(a.deferred) == 0 {
 		return t.tx.Commit(ctx)
 	}
 	if t.tx.Conn().PgConn().TxStatus() == idle {
 		return ErrTransactionOver // as in [attempt.driver]
 	}
-	writes := append(a.last, write{anyRows, "commit", nil})
-	carriedOut, err := pipeline(ctx, t.tx.Conn(), t.log.Trace, writes)
-	if carriedOut < len(writes) {
+	writes := append(a.deferred, writeStatement{anyRowCount, "commit", nil})
+	executed, err := sendBatch(ctx, t.tx.Conn(), t.log.Trace, writes)
+	if executed < len(writes) {
 		_ = t.tx.Rollback(ctx) // a connection that stays in a transaction is not used again
 		var server *pgconn.PgError
-		if carriedOut < len(a.last) && errors.As(err, &server) {
+		if executed < len(a.deferred) && errors.As(err, &server) {
 			return &refusedWrite{err}
 		}
 	}

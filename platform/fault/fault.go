@@ -120,9 +120,9 @@ func (e *Error) With(details any, format string, args ...any) *Error {
 
 // Reason is one of the rules that a refused request breaks.
 type Reason struct {
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-	Details any    `json:"details"` // as in the problem document of that code
+	Code    string `json:"code"`    // The code of the broken rule.
+	Detail  string `json:"detail"`  // The text for people.
+	Details any    `json:"details"` // The members that a problem document of this code adds, or null.
 }
 
 // Among returns a copy of e that lists all rules the request breaks, in display order
@@ -190,9 +190,9 @@ func From(err error) (*Error, bool) {
 
 // Field is one invalid field of a request, identified by its JSON path.
 type Field struct {
-	Field   string `json:"field"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Field   string `json:"field"`   // The path of the field, such as `patients[0].units`.
+	Code    string `json:"code"`    // The broken rule, such as `required`.
+	Message string `json:"message"` // The text for people; it continues a sentence that begins with the field.
 }
 
 // Words is the error of a type that parses itself: it says what the value must be, as
@@ -205,7 +205,7 @@ func (w Words) Error() string { return string(w) }
 
 // Fields are the details of [ErrInvalid]: all invalid fields.
 type Fields struct {
-	Errors []Field `json:"errors"`
+	Errors []Field `json:"errors"` // All invalid fields.
 }
 
 // ErrInvalid is returned for a request with invalid fields.

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []f
 	}
 	for name := range given {
 		if _, ok := b.queries[name]; !ok && !b.anyQuery {
-			unknown = append(unknown, fault.Field{Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown", Message: wordsUnknown})
+			unknown = append(unknown, fault.Field{Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown", Message: unknownText})
 		}
 	}
 	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })
@@ -201,9 +202,9 @@ func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 		}
 		v.Set(list)
 	case len(values) > 1:
-		r.fail("duplicate", wordsTwice)
+		r.fail("duplicate", duplicateText)
 	case m.from == "header" && values[0] == "": // an intermediary dropped the value of a key or condition
-		r.fail("required", wordsEmpty)
+		r.fail("required", emptyText)
 	default:
 		r.word(values[0], m.shape, v)
 	}
@@ -215,7 +216,7 @@ func (r *reading) parameter(m *member, values []string, v reflect.Value) {
 // word reads the text of a parameter.
 func (r *reading) word(text string, s *shape, v reflect.Value) {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		r.fail("characters", wordsChars)
+		r.fail("characters", charactersText)
 		return
 	}
 	switch s.kind {
@@ -226,13 +227,13 @@ func (r *reading) word(text string, s *shape, v reflect.Value) {
 		v.SetString(text)
 	case kindBool:
 		if text != "true" && text != "false" {
-			r.fail("type", wordsBool)
+			r.fail("type", boolText)
 			return
 		}
 		v.SetBool(text == "true")
 	case kindInt, kindUint, kindFloat:
 		if !plainNumber(text) {
-			r.fail("type", wordsOf(s.kind))
+			r.fail("type", textOfNumber(s.kind))
 			return
 		}
 		r.number(text, s, v)
@@ -250,7 +251,7 @@ func (r *reading) word(text string, s *shape, v reflect.Value) {
 // plainNumber reports whether a parameter has the form of a JSON number: no plus sign,
 // hexadecimal digits, underscores or words such as inf.
 func plainNumber(text string) bool {
-	return text != "" && isNumber([]byte(text[:1])) && !strings.ContainsAny(text, "_xXpPnN")
+	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && !strings.ContainsAny(text, "_xXpPnN")
 }
 
 // bindBody reads the JSON object in the body. An absent body counts as an empty object
@@ -265,33 +266,33 @@ func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) er
 		return bodyError(err)
 	}
 	body := buffer.Bytes()
-	start := skipSpace(body, 0)
-	if start == len(body) {
+	trimmed := bytes.Trim(body, whiteSpace)
+	if len(trimmed) == 0 {
 		return b.withoutBody()
 	}
 	if !b.hasBody {
-		return refuseBody(body[start:])
+		return refuseBody(trimmed)
 	}
 	if err := checkMediaType(request.Header); err != nil {
 		return err
 	}
-	if err := checkSyntax(body); err != nil {
+	r.body = borrowTokens(body)
+	defer returnTokens(r.body)
+	if err := r.body.checkSyntax(body); err != nil {
 		return ErrMalformed.With(nil, "%s", err)
 	}
-	if body[start] != '{' {
+	if trimmed[0] != '{' {
 		return ErrMalformed.With(nil, "%s", errObject)
 	}
-	r.object(body[start:], b.shape, v)
+	r.object(b.shape, v)
 	return nil
 }
 
 // refuseBody returns an error for a body of any media type where the endpoint takes
 // none. It accepts an empty object, which some clients send with every POST.
 func refuseBody(body []byte) error {
-	if body[0] == '{' {
-		if end := skipSpace(body, 1); end < len(body) && body[end] == '}' && skipSpace(body, end+1) == len(body) {
-			return nil
-		}
+	if body[0] == '{' && string(bytes.TrimLeft(body[1:], whiteSpace)) == "}" {
+		return nil
 	}
 	return ErrMalformed.With(nil, "This request must not have a body.")
 }

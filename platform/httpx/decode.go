@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
@@ -24,26 +26,27 @@ const maxName = 64
 
 // Messages for invalid values, as a form can show them next to the field.
 const (
-	wordsBool    = "must be true or false"
-	wordsInt     = "must be a whole number"
-	wordsNumber  = "must be a number"
-	wordsText    = "must be text"
-	wordsChars   = "must be text without invalid characters"
-	wordsUUID    = "must be a UUID"
-	wordsInstant = "must be a date and time with a time zone (RFC 3339), such as 2026-01-31T14:00:00Z"
-	wordsDate    = string(calendar.ErrDate)
-	wordsObject  = "must be an object"
-	wordsList    = "must be a list"
-	wordsNull    = "must not be null"
-	wordsTwice   = "must be given once"
-	wordsUnknown = "is not a known field"
-	wordsEmpty   = "must not be empty"
-	wordsOther   = "is not valid"
+	boolText       = "must be true or false"
+	intText        = "must be a whole number"
+	numberText     = "must be a number"
+	stringText     = "must be text"
+	charactersText = "must be text without invalid characters"
+	uuidText       = "must be a UUID"
+	instantText    = "must be a date and time with a time zone (RFC 3339), such as 2026-01-31T14:00:00Z"
+	dateText       = string(calendar.ErrDate)
+	objectText     = "must be an object"
+	listText       = "must be a list"
+	nullText       = "must not be null"
+	duplicateText  = "must be given once"
+	unknownText    = "is not a known field"
+	emptyText      = "must not be empty"
+	otherText      = "is not valid"
 )
 
 // reading collects the invalid fields of a request while it is read. The current path
 // is a stack of bytes, converted to a string only for an error.
 type reading struct {
+	body        *tokens
 	path        []byte
 	fieldErrors []fault.Field
 	rules       *rules
@@ -97,10 +100,16 @@ func shortened(name string) string {
 	return name[:end] + "…"
 }
 
+// refuse records an error for the next value and passes over it.
+func (r *reading) refuse(code, message string) {
+	r.fail(code, message)
+	r.body.skip()
+}
+
 // object reads a JSON object into a struct.
-func (r *reading) object(raw []byte, s *shape, v reflect.Value) {
-	if raw[0] != '{' {
-		r.fail("type", wordsObject)
+func (r *reading) object(s *shape, v reflect.Value) {
+	if r.body.PeekKind() != jsontext.KindBeginObject {
+		r.refuse("type", objectText)
 		return
 	}
 	var few [64]bool
@@ -108,34 +117,35 @@ func (r *reading) object(raw []byte, s *shape, v reflect.Value) {
 	if len(s.members) > len(few) {
 		seen = make([]bool, len(s.members))
 	}
-	eachMember(raw, func(name, value []byte) bool {
+	r.body.within(jsontext.KindEndObject, func() bool {
+		name := r.body.value()
 		i, ok := s.find(name)
 		if !ok {
 			text, _ := textOf(name)
 			outer := r.enter(shortened(text))
-			r.fail("unknown", wordsUnknown)
+			r.refuse("unknown", unknownText)
 			r.leave(outer)
 			return !r.full()
 		}
 		m := &s.members[i]
 		outer := r.enter(m.name)
 		if seen[i] {
-			r.fail("duplicate", wordsTwice)
+			r.refuse("duplicate", duplicateText)
 		} else {
 			seen[i] = true
-			r.member(value, m, v.FieldByIndex(m.index))
+			r.member(m, v.FieldByIndex(m.index))
 		}
 		r.leave(outer)
 		return !r.full()
 	})
 }
 
-// find returns the index of the member with the raw name, which may be written with escapes.
-func (s *shape) find(raw []byte) (int, bool) {
-	if i, ok := s.byName[string(raw[1:len(raw)-1])]; ok {
+// find returns the index of the member with the name, which may be written with escapes.
+func (s *shape) find(name jsontext.Value) (int, bool) {
+	if i, ok := s.byName[string(name[1:len(name)-1])]; ok {
 		return i, true
 	}
-	text, ok := textOf(raw)
+	text, ok := textOf(name)
 	if !ok {
 		return 0, false
 	}
@@ -143,9 +153,9 @@ func (s *shape) find(raw []byte) (int, bool) {
 	return i, ok
 }
 
-func (r *reading) member(raw []byte, m *member, v reflect.Value) {
+func (r *reading) member(m *member, v reflect.Value) {
 	before := len(r.fieldErrors)
-	r.value(raw, m.shape, v)
+	r.value(m.shape, v)
 	if len(r.fieldErrors) == before {
 		r.zero(m, v)
 	}
@@ -163,73 +173,76 @@ func (r *reading) zero(m *member, v reflect.Value) {
 			return
 		}
 		if m.required {
-			r.fail("required", wordsEmpty)
+			r.fail("required", emptyText)
 		}
 	case kindList, kindMap, kindJSON, kindString, kindInstant, kindDate:
 		if m.required {
-			r.fail("required", wordsEmpty)
+			r.fail("required", emptyText)
 		}
 	}
 }
 
 // value reads one JSON value according to its shape.
-func (r *reading) value(raw []byte, s *shape, v reflect.Value) {
-	if raw[0] == 'n' && r.null(s, v) {
+func (r *reading) value(s *shape, v reflect.Value) {
+	given := r.body.PeekKind()
+	if given == jsontext.KindNull && r.null(s, v) {
+		r.body.skip()
 		return
 	}
 	switch s.kind {
 	case kindBool:
-		if raw[0] != 't' && raw[0] != 'f' {
-			r.fail("type", wordsBool)
+		if given != jsontext.KindTrue && given != jsontext.KindFalse {
+			r.refuse("type", boolText)
 			return
 		}
-		v.SetBool(raw[0] == 't')
+		r.body.skip()
+		v.SetBool(given == jsontext.KindTrue)
 	case kindInt, kindUint, kindFloat:
-		if !isNumber(raw) {
-			r.fail("type", wordsOf(s.kind))
+		if given != jsontext.KindNumber {
+			r.refuse("type", textOfNumber(s.kind))
 			return
 		}
-		r.number(string(raw), s, v)
+		r.number(string(r.body.value()), s, v)
 	case kindText:
-		if text, ok := r.text(raw, wordsText); ok {
+		if text, ok := r.text(stringText); ok {
 			v.SetString(text)
 		}
 	case kindUUID:
-		if text, ok := r.text(raw, wordsUUID); ok {
+		if text, ok := r.text(uuidText); ok {
 			r.uuid(text, v)
 		}
 	case kindInstant:
-		if text, ok := r.text(raw, wordsInstant); ok {
+		if text, ok := r.text(instantText); ok {
 			r.instant(text, v)
 		}
 	case kindDate:
-		if text, ok := r.text(raw, wordsDate); ok {
+		if text, ok := r.text(dateText); ok {
 			r.date(text, v)
 		}
 	case kindString:
-		if text, ok := r.text(raw, wordsText); ok {
+		if text, ok := r.text(stringText); ok {
 			r.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 		}
 	case kindJSON:
 		before := len(r.fieldErrors)
-		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw))
+		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(r.body.value()))
 		if len(r.fieldErrors) == before {
 			r.ranges(v)
 		}
 	case kindStruct:
-		r.object(raw, s, v)
+		r.object(s, v)
 	case kindPointer:
 		v.Set(reflect.New(s.typ.Elem()))
-		r.value(raw, s.elem, v.Elem())
+		r.value(s.elem, v.Elem())
 	case kindPatch:
-		r.patch(raw, s, v)
+		r.patch(s, v)
 	case kindList:
-		r.list(raw, s, v)
+		r.list(s, v)
 	case kindMap:
-		r.mapping(raw, s, v)
+		r.mapping(s, v)
 	default:
-		if json.Unmarshal(raw, v.Addr().Interface()) != nil {
-			r.fail("type", wordsOther)
+		if json.Unmarshal(r.body.value(), v.Addr().Interface()) != nil {
+			r.fail("type", otherText)
 		}
 	}
 }
@@ -244,7 +257,7 @@ func (r *reading) null(s *shape, v reflect.Value) bool {
 	case kindPointer, kindDate:
 		v.SetZero() // the zero date is invalid
 	default:
-		r.fail("null", wordsNull)
+		r.fail("null", nullText)
 	}
 	return true
 }
@@ -257,7 +270,7 @@ func (r *reading) parseError(err error) {
 	words, ok := errors.AsType[fault.Words](err)
 	switch {
 	case !ok:
-		r.fail("format", wordsOther)
+		r.fail("format", otherText)
 	case words == patch.ErrNull:
 		r.fail("null", words.Error())
 	default:
@@ -265,70 +278,72 @@ func (r *reading) parseError(err error) {
 	}
 }
 
-func (r *reading) text(raw []byte, words string) (string, bool) {
-	if raw[0] != '"' {
-		r.fail("type", words)
+func (r *reading) text(message string) (string, bool) {
+	if r.body.PeekKind() != jsontext.KindString {
+		r.refuse("type", message)
 		return "", false
 	}
-	text, ok := textOf(raw)
+	text, ok := textOf(r.body.value())
 	if !ok {
-		r.fail("characters", wordsChars)
+		r.fail("characters", charactersText)
 	}
 	return text, ok
 }
 
 // patch reads the value into a patch.Field or patch.Clearable: sets Given and Value.
-func (r *reading) patch(raw []byte, s *shape, v reflect.Value) {
+func (r *reading) patch(s *shape, v reflect.Value) {
 	given, value := v.Field(0), v.Field(1)
 	if value.Kind() == reflect.Pointer {
 		value.Set(reflect.New(value.Type().Elem()))
 		value = value.Elem()
 	}
 	given.SetBool(true)
-	r.value(raw, s.elem, value)
+	r.value(s.elem, value)
 }
 
-func (r *reading) list(raw []byte, s *shape, v reflect.Value) {
-	if raw[0] != '[' {
-		r.fail("type", wordsList)
+func (r *reading) list(s *shape, v reflect.Value) {
+	if r.body.PeekKind() != jsontext.KindBeginArray {
+		r.refuse("type", listText)
 		return
 	}
 	v.Set(reflect.MakeSlice(s.typ, 0, 0))
 	i := 0
-	eachElement(raw, func(value []byte) bool {
-		if i == maxElements {
-			r.fail("max", fmt.Sprintf("must have at most %d entries", maxElements))
-			return false
+	r.body.within(jsontext.KindEndArray, func() bool {
+		if i++; i > maxElements {
+			if i == maxElements+1 {
+				r.fail("max", fmt.Sprintf("must have at most %d entries", maxElements))
+			}
+			r.body.skip()
+			return !r.full()
 		}
 		v.Grow(1) // grown step by step, so a short body cannot allocate much memory
-		v.SetLen(i + 1)
-		outer := r.enterIndex(i)
-		r.value(value, s.elem, v.Index(i))
+		v.SetLen(i)
+		outer := r.enterIndex(i - 1)
+		r.value(s.elem, v.Index(i-1))
 		r.leave(outer)
-		i++
 		return !r.full()
 	})
 }
 
-func (r *reading) mapping(raw []byte, s *shape, v reflect.Value) {
-	if raw[0] != '{' {
-		r.fail("type", wordsObject)
+func (r *reading) mapping(s *shape, v reflect.Value) {
+	if r.body.PeekKind() != jsontext.KindBeginObject {
+		r.refuse("type", objectText)
 		return
 	}
 	m := reflect.MakeMap(s.typ)
-	eachMember(raw, func(name, value []byte) bool {
-		text, ok := textOf(name)
+	r.body.within(jsontext.KindEndObject, func() bool {
+		text, ok := textOf(r.body.value())
 		key := reflect.ValueOf(text).Convert(s.typ.Key())
 		outer := r.enterKey(text)
 		defer r.leave(outer)
 		switch {
 		case !ok:
-			r.fail("characters", wordsChars)
+			r.refuse("characters", charactersText)
 		case m.MapIndex(key).IsValid():
-			r.fail("duplicate", wordsTwice)
+			r.refuse("duplicate", duplicateText)
 		default:
 			element := reflect.New(s.typ.Elem()).Elem()
-			r.value(value, s.elem, element)
+			r.value(s.elem, element)
 			m.SetMapIndex(key, element)
 		}
 		return !r.full()

@@ -38,7 +38,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
 	columns := columnsOf(reflect.TypeFor[Row]())
-	masked, needs := answerMask[[]Row]()
+	masked, needs := redactionOfAnswer[[]Row]()
 	if _, ok := any(*new(In)).(interface{ download() DownloadQuery }); !ok {
 		panic(fmt.Sprintf("httpx: %s does not embed DownloadQuery", in))
 	}

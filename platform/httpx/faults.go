@@ -19,5 +19,5 @@ var (
 // unknownParameters are the details of [ErrMalformed] for a query with unknown
 // parameters.
 type unknownParameters struct {
-	Errors []fault.Field `json:"errors,omitempty"`
+	Errors []fault.Field `json:"errors,omitempty"` // The unknown parameters of the query.
 }

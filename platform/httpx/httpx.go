@@ -62,11 +62,11 @@ type Route struct {
 	// Momentary marks a POST with an effect outside the database and an answer that is only valid
 	// now. The answer is not stored, and an Idempotency-Key makes no difference.
 	Momentary bool
-	// Limited lists the scopes with which a caller may use the route although the
+	// RecordScopes lists the scopes with which a caller may use the route although the
 	// permission covers only some records. The route's queries must then be limited to the
 	// caller's record scope (see package db). If zero, the permission must cover the whole
 	// organization.
-	Limited identity.Scope
+	RecordScopes identity.Scope
 	// Enrolling admits callers who must set up a second factor first.
 	Enrolling bool
 	// Reads names the patient data that the answer shows, such as "authorization". The
@@ -218,7 +218,7 @@ func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, 
 func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	binder, secrets := newBinder(in), secretsOf(out)
-	masked, needs := answerMask[Out]()
+	masked, needs := redactionOfAnswer[Out]()
 	prepare := func(c echo.Context) (Call, error) {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {

@@ -15,8 +15,8 @@ import (
 
 // Page is one page of a list.
 type Page[T any] struct {
-	Data       []T     `json:"data"`
-	NextCursor *string `json:"nextCursor"` // nil on the last page
+	Data       []T     `json:"data"`       // The items of this page.
+	NextCursor *string `json:"nextCursor"` // The cursor of the next page. Null on the last page.
 }
 
 // MarshalJSON writes an empty list as [], never as null.

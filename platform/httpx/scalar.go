@@ -15,13 +15,11 @@ import (
 	"omnirapeutic/platform/calendar"
 )
 
-func isNumber(raw []byte) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
-
-func wordsOf(k kind) string {
+func textOfNumber(k kind) string {
 	if k == kindFloat {
-		return wordsNumber
+		return numberText
 	}
-	return wordsInt
+	return intText
 }
 
 // number parses a number in JSON notation.
@@ -52,7 +50,7 @@ func (r *reading) number(text string, s *shape, v reflect.Value) {
 		}
 	}
 	if !errors.Is(err, strconv.ErrRange) && !(s.kind == kindUint && isWhole(text)) {
-		r.fail("type", wordsOf(s.kind))
+		r.fail("type", textOfNumber(s.kind))
 		return
 	}
 	switch s.kind {
@@ -78,8 +76,11 @@ var decimal = regexp.MustCompile(`^(-?[0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+)
 // too large: it gets as many zeros as needed.
 func wholeNumber(text string) string {
 	const tooLong = 20 // digits; no integer of 64 bits has more than 19
+	if !strings.ContainsAny(text, ".eE") {
+		return text
+	}
 	parts := decimal.FindStringSubmatch(text)
-	if parts == nil || parts[2] == "" && parts[3] == "" {
+	if parts == nil {
 		return text
 	}
 	digits := strings.TrimRight(parts[1]+parts[2], "0")
@@ -104,7 +105,7 @@ const uuidLength = 36
 func (r *reading) uuid(text string, v reflect.Value) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != uuidLength || id == uuid.Nil {
-		r.fail("format", wordsUUID)
+		r.fail("format", uuidText)
 		return
 	}
 	*v.Addr().Interface().(*uuid.UUID) = id
@@ -119,7 +120,7 @@ func (r *reading) instant(text string, v reflect.Value) {
 		_, err = t.MarshalText()
 	}
 	if err != nil {
-		r.fail("format", wordsInstant)
+		r.fail("format", instantText)
 		return
 	}
 	*v.Addr().Interface().(*time.Time) = t
@@ -130,14 +131,14 @@ func (r *reading) instant(text string, v reflect.Value) {
 func (r *reading) date(text string, v reflect.Value) {
 	d, err := calendar.ParseDate(text)
 	if err != nil {
-		r.fail("format", wordsDate)
+		r.fail("format", dateText)
 		return
 	}
 	*v.Addr().Interface().(*calendar.Date) = d
 	r.ranges(v)
 }
 
-var wordsRange = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
+var rangeText = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
 
 // ranges rejects out-of-range dates and times in a value. It checks every date and time of every
 // request, including types that parse themselves.
@@ -145,11 +146,11 @@ func (r *reading) ranges(v reflect.Value) {
 	switch {
 	case v.Type() == typeDate:
 		if d := v.Interface().(calendar.Date); !d.IsZero() && !d.InRange() {
-			r.fail("range", wordsRange)
+			r.fail("range", rangeText)
 		}
 	case v.Type() == typeInstant:
 		if !calendar.InstantInRange(v.Interface().(time.Time)) {
-			r.fail("range", wordsRange)
+			r.fail("range", rangeText)
 		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {

@@ -17,7 +17,7 @@ func TestSyntaxErrorsNameTheirPosition(t *testing.T) {
 	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
 	for body, want := range map[string]string{
 		`{"units": }`:                        "The body is not valid JSON: see line 1, character 11.",
-		`{"units": 1,}`:                      "The body is not valid JSON: see line 1, character 13.",
+		`{"units": 1,}`:                      "The body is not valid JSON: see line 1, character 12.",
 		`{'units': 1}`:                       "The body is not valid JSON: see line 1, character 2.",
 		"{\n  \"note\": \"é\" \"units\": 1}": "The body is not valid JSON: see line 2, character 15.",
 		`{"units": 1} x`:                     "The body is not valid JSON: see line 1, character 14.",

@@ -47,7 +47,7 @@ func HandleTable[In, Row any](fn func(ctx context.Context, in In) (Page[Row], er
 	e := Handle(http.StatusOK, fn)
 	binder := newBinder(e.In)
 	columns := columnsOf(reflect.TypeFor[Row]())
-	masked, _ := answerMask[Page[Row]]()
+	masked, _ := redactionOfAnswer[Page[Row]]()
 	if _, ok := any(new(In)).(interface{ table() *TableQuery }); !ok {
 		panic(fmt.Sprintf("httpx: %s does not embed TableQuery", e.In))
 	}

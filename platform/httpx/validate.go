@@ -146,7 +146,7 @@ func (r *rules) check(d *reading, v reflect.Value) {
 func (r *rules) one(d *reading, tag string, v reflect.Value) bool {
 	found := violations(r.validate.Var(v.Interface(), tag))
 	for _, e := range found {
-		code, message := r.words(e)
+		code, message := r.text(e)
 		d.fail(code, message)
 	}
 	return len(found) > 0
@@ -167,7 +167,7 @@ func (r *rules) report(d *reading, path string, e validator.FieldError) {
 	if d.full() {
 		return
 	}
-	code, message := r.words(e)
+	code, message := r.text(e)
 	d.fieldErrors = append(d.fieldErrors, fault.Field{Field: path, Code: code, Message: message})
 }
 

@@ -71,7 +71,7 @@ var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have t
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {
-	Permission Permission `json:"permission"`
+	Permission Permission `json:"permission"` // The permission that is required.
 }
 
 // Scope returns the record scope for which the caller holds the permission. Zero means the
@@ -87,8 +87,8 @@ func (c Caller) Acts(under Permission) Caller {
 	return c
 }
 
-// Reach returns the record scope of the acting permission. Zero means no records.
-func (c Caller) Reach() Scope {
+// RecordScope returns the record scope of the acting permission. Zero means no records.
+func (c Caller) RecordScope() Scope {
 	if c.Acting == "" {
 		return Organization
 	}
@@ -98,7 +98,7 @@ func (c Caller) Reach() Scope {
 // Shows reports whether the caller may see a field that requires the permission. The
 // permission must cover every record that the current action may concern.
 func (c Caller) Shows(p Permission) bool {
-	return c.Acting == "" || c.Reach() != 0 && c.Scope(p).Covers(c.Reach())
+	return c.Acting == "" || c.RecordScope() != 0 && c.Scope(p).Covers(c.RecordScope())
 }
 
 // RequireWhole returns [ErrForbidden] unless the caller holds the permission for the
@@ -117,6 +117,18 @@ func (c Caller) Require(p Permission) error {
 		return nil
 	}
 	return ErrForbidden.With(Denial{p}, "This requires the permission %s, which none of your roles has.", p)
+}
+
+// ErrBeyondOwn is returned if a caller grants or revokes permissions that the caller
+// does not hold, by a role or a webhook. Its details are [Excess].
+var ErrBeyondOwn = fault.Define(fault.Forbidden, "beyond-own-permissions", "This includes permissions that you do not "+
+	"have yourself.").Carrying(Excess{}).
+	Advising("Do not offer this to the user. `exceeds` names the first missing permission.")
+
+// Excess are the details of [ErrBeyondOwn]: the first permission that the caller does
+// not hold, or holds for fewer records.
+type Excess struct {
+	Exceeds Permission `json:"exceeds"` // The first permission that the caller does not hold, or holds for fewer records.
 }
 
 // ErrEnrolFirst is returned to a user who must set up a second factor first; see

@@ -1,15 +1,20 @@
-// Package jobs runs the periodic work of the program: removing old rows, releasing expired holds,
-// publishing reminders. All jobs are in one list and have the same log line and the same metrics.
+// Package jobs runs the background work of the program. All jobs are rows of one table, and have
+// the same loop, log line and metrics.
 //
-// A job runs on one instance at a time, and once per interval for any number of instances. An
-// instance claims it by a row of the table job_schedule and holds it by a lease. When an instance
-// dies or freezes, its lease expires and another takes over. The claim is an ordinary UPDATE, so it
-// works behind poolers in transaction mode.
+// Most jobs run on one instance at a time, and once per interval for any number of instances. An
+// instance claims such a job by a row of the table job_schedule and holds it by a lease. When an
+// instance dies or freezes, its lease expires and another takes over. The claim is an ordinary
+// UPDATE, so it works behind poolers in transaction mode.
+//
+// Other jobs run on every instance, because they concern the process or because the instances
+// share their work by locks. A signal can wake such a job before its time.
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,27 +23,49 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/lease"
 )
 
-// Job is periodic work. Run must be safe to repeat and to interrupt: an instance that has lost its
-// lease may still finish a statement while another instance begins.
+// Job is background work. Run must be safe to repeat and to interrupt: an instance that has lost
+// its lease may still finish a statement while another instance begins.
 type Job struct {
 	Name  string        // name in the log, the metrics and the table job_schedule
 	Every time.Duration // interval between starts; 0: never
 	// Run does the work and returns the number of processed rows, messages or holds.
 	Run func(ctx context.Context) (int64, error)
-	// PerInstance: every instance runs the job, because it concerns the process.
+	// PerInstance: every instance runs the job.
 	PerInstance bool
 	// AtStop: the job also runs when the program stops.
 	AtStop bool
+	// Quiet: successful runs are logged at debug level only, because they are frequent.
+	Quiet bool
+	// Failure is the message of a failed run, for operators. Empty: a general one.
+	Failure string
+	// Wake starts a PerInstance job before its time, but not after a failed run. It may be nil.
+	Wake <-chan struct{}
+	// Gather waits after a signal for more work, so that one run does it all. It returns false if
+	// the context ends. nil: no wait.
+	Gather func(ctx context.Context) bool
+}
+
+// Gather returns a [Job.Gather] that waits for a fixed time.
+func Gather(d time.Duration) func(ctx context.Context) bool {
+	return func(ctx context.Context) bool {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+			return true
+		}
+	}
 }
 
 // Times of the scheduler.
 const (
-	// lease is how long a claim lasts without a renewal.
-	lease = 30 * time.Second
+	// leaseTime is how long a claim lasts without a renewal.
+	leaseTime = 30 * time.Second
 	// renewEvery allows two failed renewals.
-	renewEvery = lease / 3
+	renewEvery = leaseTime / 3
 	// recheck is the maximum wait before the schedule is read again: another instance may have
 	// claimed the job and died.
 	recheck = time.Minute
@@ -71,110 +98,124 @@ func New(database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registr
 	return &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
 }
 
-// Run runs each job when it is due, until the context ends and the running jobs have stopped.
-func (s *Scheduler) Run(ctx context.Context) {
+// Run runs each job when it is due, or only the named jobs, until the context ends and the running
+// jobs have stopped.
+func (s *Scheduler) Run(ctx context.Context, names ...string) {
 	var work sync.WaitGroup
 	for _, j := range s.jobs {
-		if j.Every > 0 {
+		if j.Every > 0 && (len(names) == 0 || slices.Contains(names, j.Name)) {
 			work.Go(func() { s.repeat(ctx, j) })
 		}
 	}
 	work.Wait()
 }
 
+// repeat runs the job until the context ends.
 func (s *Scheduler) repeat(ctx context.Context, j Job) {
 	for {
-		wait := s.turn(ctx, j)
-		select {
-		case <-ctx.Done():
-			if j.AtStop {
-				ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), atStop)
-				defer cancel()
-				s.run(ending, j)
-			}
-			return
-		case <-time.After(wait):
+		wait, err := s.turn(ctx, j)
+		next := j
+		if err != nil {
+			next.Wake = nil // the cause may last: not before the next interval
 		}
+		if !due(ctx, next, wait) {
+			break
+		}
+	}
+	if j.AtStop {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), atStop)
+		defer cancel()
+		_ = s.run(ctx, j) // logged
 	}
 }
 
-// turn runs the job if this instance can claim it, and returns the time until the next check.
-func (s *Scheduler) turn(ctx context.Context, j Job) time.Duration {
+// due returns true when the job is due, and false when the context ends.
+func due(ctx context.Context, j Job, wait time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	case <-j.Wake:
+		return j.Gather == nil || j.Gather(ctx)
+	}
+}
+
+// turn runs the job if this instance can claim it. It returns the time until the next check, and
+// the error of the run.
+func (s *Scheduler) turn(ctx context.Context, j Job) (time.Duration, error) {
 	if j.PerInstance {
-		s.run(ctx, j)
-		return j.Every
+		return j.Every, s.run(ctx, j)
 	}
 	claimed, wait, err := s.schedule.claim(ctx, j.Name, j.Every)
 	if err != nil {
-		s.fail(ctx, j, err, "a periodic job could not be claimed; it is retried at its next turn")
-		return min(j.Every, recheck)
+		s.fail(ctx, j, err, "a background job could not be claimed; it is retried at its next turn")
+		return min(j.Every, recheck), err
 	}
 	if !claimed {
-		return min(wait, recheck)
+		return min(wait, recheck), nil
 	}
-	s.runHeld(ctx, j)
+	err = s.runHeld(ctx, j)
 	if err := s.schedule.release(context.WithoutCancel(ctx), j.Name); err != nil {
-		s.fail(ctx, j, err, "a periodic job could not be released; its lease expires by itself")
+		s.fail(ctx, j, err, "a background job could not be released; its lease expires by itself")
 	}
-	return min(j.Every, recheck)
+	return min(j.Every, recheck), err
 }
 
 // runHeld runs the job, and ends it when the lease is lost.
-func (s *Scheduler) runHeld(ctx context.Context, j Job) {
+func (s *Scheduler) runHeld(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	held := lease.Lease{
+		Duration: leaseTime,
+		Every:    renewEvery,
+		Renew:    func(ctx context.Context) (bool, error) { return s.schedule.renew(ctx, j.Name) },
+	}
 	var renewing sync.WaitGroup
-	renewing.Go(func() { s.keepLease(ctx, j, cancel) })
-	s.run(ctx, j)
+	renewing.Go(func() {
+		if err := held.Keep(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	err := s.run(ctx, j)
 	cancel(nil)
 	renewing.Wait()
+	return err
 }
 
-// keepLease renews the lease until the context ends, and cancels the job when the lease is lost.
-func (s *Scheduler) keepLease(ctx context.Context, j Job, cancel context.CancelCauseFunc) {
-	until := time.Now().Add(lease)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(renewEvery):
-		}
-		started := time.Now()
-		switch held, err := s.schedule.renew(ctx, j.Name); {
-		case err == nil && !held:
-			cancel(fmt.Errorf("another instance has taken over the job %s", j.Name))
-		case err == nil:
-			until = started.Add(lease)
-		case started.After(until):
-			cancel(fmt.Errorf("the lease of the job %s could not be renewed: %w", j.Name, err))
-		}
-	}
-}
-
-// run runs the job once. A panic ends only the run: if it ended the program, the job would be due
-// again after the next start.
-func (s *Scheduler) run(ctx context.Context, j Job) {
+// run runs the job once, and logs and counts the run. A panic ends only the run: if it ended the
+// program, the job would be due again after the next start.
+func (s *Scheduler) run(ctx context.Context, j Job) error {
 	began := time.Now()
-	rows, err := func() (rows int64, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("panic: %v", p)
-			}
-		}()
-		return j.Run(ctx)
-	}()
+	rows, err := runSafely(ctx, j)
 	took := time.Since(began)
-	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // cancelled by the end of the program
 	s.metrics.ran(j.Name, rows, took, err)
-	log := s.logger.WithFields(logrus.Fields{"event": "job_ran", "operation": j.Name, "rows": rows, "elapsed_ms": took.Milliseconds()})
+	log := s.logger.WithFields(logrus.Fields{
+		"event":      "job_ran",
+		"operation":  j.Name,
+		"rows":       rows,
+		"elapsed_ms": took.Milliseconds(),
+	})
+	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // cancelled by the end of the program
 	switch {
 	case err != nil && stopped:
 	case err != nil:
-		log.WithField("event", "job_failed").WithError(err).Warn("a periodic job did not finish; it continues at its next turn")
-	case rows > 0:
-		log.Info("a periodic job ran")
+		log.WithField("event", "job_failed").WithError(err).
+			Warn(cmp.Or(j.Failure, "a background job did not finish; it continues at its next turn"))
+	case rows > 0 && !j.Quiet:
+		log.Info("a background job ran")
 	default:
-		log.Debug("a periodic job found nothing to do")
+		log.Debug("a background job ran")
 	}
+	return err
+}
+
+func runSafely(ctx context.Context, j Job) (rows int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return j.Run(ctx)
 }
 
 func (s *Scheduler) fail(ctx context.Context, j Job, err error, message string) {

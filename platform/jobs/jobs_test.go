@@ -53,7 +53,7 @@ func (v view) claim(_ context.Context, name string, every time.Duration) (bool, 
 	if wait := time.Until(free); wait > 0 {
 		return false, wait, nil
 	}
-	v.started[name], v.until[name], v.instance[name] = time.Now(), time.Now().Add(lease), v.me
+	v.started[name], v.until[name], v.instance[name] = time.Now(), time.Now().Add(leaseTime), v.me
 	return true, every, nil
 }
 
@@ -66,7 +66,7 @@ func (v view) renew(_ context.Context, name string) (bool, error) {
 	if v.instance[name] != v.me {
 		return false, nil
 	}
-	v.until[name] = time.Now().Add(lease)
+	v.until[name] = time.Now().Add(leaseTime)
 	return true, nil
 }
 
@@ -137,12 +137,12 @@ func TestJobOfADeadInstanceIsTakenOverWhenItsLeaseExpires(t *testing.T) {
 		claimed, _, err := shared.as(9).claim(t.Context(), "sweep", time.Second) // and is never released
 		require.NoError(t, err)
 		require.True(t, claimed)
-		ctx, stop := context.WithTimeout(t.Context(), lease+2*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), leaseTime+2*time.Second)
 		defer stop()
 		began := time.Now()
 		scheduler(shared.as(1), ran.job(1, time.Second, time.Second)).Run(ctx)
 		require.NotEmpty(t, ran.runs)
-		require.GreaterOrEqual(t, time.Since(began), lease)
+		require.GreaterOrEqual(t, time.Since(began), leaseTime)
 	})
 }
 
@@ -160,12 +160,12 @@ func TestARunEndsWhenItsLeaseIsLost(t *testing.T) {
 				defer stop()
 				var instance sync.WaitGroup
 				instance.Go(func() { scheduler(shared.as(1), ran.job(1, time.Hour, time.Hour)).Run(ctx) })
-				time.Sleep(2*lease + time.Second)
+				time.Sleep(2*leaseTime + time.Second)
 				require.Equal(t, 1, ran.underWay(), "the lease is renewed as long as the job runs")
 				shared.mutex.Lock()
 				lose(shared)
 				shared.mutex.Unlock()
-				time.Sleep(lease + 2*renewEvery)
+				time.Sleep(leaseTime + 2*renewEvery)
 				require.Zero(t, ran.underWay())
 				instance.Wait()
 			})
@@ -218,6 +218,35 @@ func TestPerInstanceJobRunsOnEachInstanceAndAtStop(t *testing.T) {
 		}
 		instances.Wait()
 		require.Equal(t, [2]int{4, 4}, runs)
+	})
+}
+
+func TestASignalStartsAJobBeforeItsTimeButNotAfterAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		wake, starts, began := make(chan struct{}, 1), []time.Duration{}, time.Now()
+		var failure error
+		ctx, stop := context.WithTimeout(t.Context(), 150*time.Second)
+		defer stop()
+		var running sync.WaitGroup
+		running.Go(func() {
+			scheduler(newShared().as(1), Job{
+				Name: "relay", Every: time.Minute, PerInstance: true, Wake: wake, Gather: Gather(time.Second),
+				Run: func(context.Context) (int64, error) {
+					starts = append(starts, time.Since(began))
+					return 1, failure
+				},
+			}, Job{Name: "another", Every: time.Minute, Run: func(context.Context) (int64, error) { panic("it is not named") }}).
+				Run(ctx, "relay")
+		})
+		time.Sleep(10 * time.Second)
+		wake <- struct{}{}
+		synctest.Wait()
+		failure = errors.New("no luck")
+		time.Sleep(10 * time.Second)
+		wake <- struct{}{}
+		running.Wait()
+		require.Equal(t, []time.Duration{0, 11 * time.Second, 71 * time.Second, 131 * time.Second}, starts)
 	})
 }
 

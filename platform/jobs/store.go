@@ -39,7 +39,7 @@ func (t table) claim(ctx context.Context, name string, every time.Duration) (cla
 			VALUES ($1, now(), $2, now() + $3 * interval '1 second')
 			ON CONFLICT (name) DO UPDATE SET started_at = now(), instance = $2, held_until = now() + $3 * interval '1 second'
 			WHERE greatest(j.started_at + $4 * interval '1 second', j.held_until) <= now()`,
-			name, t.instance, lease.Seconds(), every.Seconds())
+			name, t.instance, leaseTime.Seconds(), every.Seconds())
 		claimed, wait = result.RowsAffected == 1, every
 		return struct{}{}, result.Error
 	})
@@ -50,7 +50,7 @@ func (t table) claim(ctx context.Context, name string, every time.Duration) (cla
 func (t table) renew(ctx context.Context, name string) (held bool, err error) {
 	return t.update(ctx, "jobs.renew", `
 		UPDATE job_schedule SET held_until = now() + $3 * interval '1 second' WHERE name = $1 AND instance = $2`,
-		name, t.instance, lease.Seconds())
+		name, t.instance, leaseTime.Seconds())
 }
 
 // release implements schedule.

@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -103,41 +102,19 @@ func typeName(t reflect.Type) string {
 	return name
 }
 
-func (s *source) comment(t reflect.Type) string {
-	name := typeName(t)
-	text := clean(s.of(t).types[name])
-	for _, verb := range []string{" is ", " are ", " says "} {
-		if rest, ok := strings.CutPrefix(text, name+verb); ok && verb != " says " {
-			return capital(rest)
-		} else if ok {
-			return "Says " + rest
-		}
-	}
-	return text
-}
+// comment returns the first paragraph of the comment on a type.
+func (s *source) comment(t reflect.Type) string { return firstParagraph(s.of(t).types[typeName(t)]) }
 
+// fieldComment returns the first paragraph of the comment on a field.
 func (s *source) fieldComment(t reflect.Type, f reflect.StructField) string {
-	text := clean(s.of(t).fields[typeName(t)][f.Name])
-	for _, verb := range []string{" is ", " are ", " "} { // "Link is a secret" describes link as "A secret"
-		if rest, ok := strings.CutPrefix(text, f.Name+verb); ok {
-			text = rest
-			break
-		}
-	}
-	if text == "" {
-		return ""
-	}
-	return strings.TrimSuffix(capital(text), ".") + "."
+	return firstParagraph(s.of(t).fields[typeName(t)][f.Name])
 }
 
 func (s *source) values(t reflect.Type) []string { return s.of(t).values[typeName(t)] }
 
-var links = regexp.MustCompile(`\[([\w.]+)\]`)
-
-// clean returns a comment as one line, without Go's links.
-func clean(text string) string {
+func firstParagraph(text string) string {
 	text, _, _ = strings.Cut(text, "\n\n")
-	return links.ReplaceAllString(strings.Join(strings.Fields(text), " "), "$1")
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func capital(text string) string {

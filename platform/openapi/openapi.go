@@ -5,7 +5,6 @@
 package openapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -37,6 +36,11 @@ type Document struct {
 	TestEvents map[string]reflect.Type
 	Event      reflect.Type
 	Opening    reflect.Type
+	// Members describes members and parameters that mean the same in every schema. It is
+	// used for fields without a comment.
+	Members map[string]string
+	// Exempt lists packages whose comments are not checked yet.
+	Exempt []string
 }
 
 // Operation is a route with its errors and examples.
@@ -56,12 +60,14 @@ type Example struct {
 	Response json.RawMessage // nil if there is none
 }
 
-// Build returns the document as indented JSON. It panics on a type that it cannot
-// describe. The result is committed, so a panic is noticed during development.
-func (d Document) Build() []byte {
+// Build returns the document as indented JSON, and an error that names each property
+// whose description is missing or is not a whole sentence. It panics on a type that it
+// cannot describe. The result is committed, so a panic is noticed during development.
+func (d Document) Build() ([]byte, error) {
 	b := &builder{Document: d, schemas: &schemas{
 		source: &source{module: d.Module, root: d.Root, packages: map[string]packageSource{}},
 		types:  map[string]reflect.Type{},
+		checks: &checks{exempt: d.Exempt, members: d.Members, found: map[string]bool{}, unstated: map[string]string{}},
 	}, names: map[string]string{}}
 	paths := Object{}
 	var tags []Object
@@ -100,9 +106,9 @@ func (d Document) Build() []byte {
 	}
 	text, err := document.Indented()
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	return text
+	return text, b.schemas.checks.err(b.schemas.named)
 }
 
 type builder struct {
@@ -166,32 +172,32 @@ func (b *builder) parameters(o Operation) []Object {
 		all = append(all, Object{
 			{"name", "Idempotency-Key"},
 			{"in", "header"},
-			{"description", parameterWords["Idempotency-Key"]},
+			{"description", sharedParameters["Idempotency-Key"]},
 			{"schema", Object{{"type", "string"}, {"maxLength", 255}, {"pattern", `^[\x20-\x7e]*$`}}},
 		})
 	}
-	if o.Limited != 0 && (o.Method == http.MethodGet || o.ReadOnly) {
+	if o.RecordScopes != 0 && (o.Method == http.MethodGet || o.ReadOnly) {
 		all = append(all, Object{
 			{"name", "Break-Glass"},
 			{"in", "header"},
-			{"description", parameterWords["Break-Glass"]},
+			{"description", sharedParameters["Break-Glass"]},
 			{"schema", Object{{"type", "string"}, {"format", "uuid"}}},
 		})
 	}
 	return all
 }
 
-// parameterWords describe the parameters shared by all operations.
-var parameterWords = map[string]string{
-	"Idempotency-Key": "Makes the request safe to retry after any failure. A repeated request with the same key and body " +
-		"gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation.",
+// sharedParameters describe the parameters that many operations have.
+var sharedParameters = map[string]string{
+	"Idempotency-Key": "A key that makes the request safe to retry after any failure. A repeated request with the same key and " +
+		"body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation.",
 	"Break-Glass": "The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may " +
 		"then also read the records of the grant's patient. The access is recorded.",
 	"If-Match": "The `ETag` of the version to change. If the record has changed since, the answer is 412.",
 	"limit":    "The maximum number of items per page. The default is 20.",
 	"cursor":   "The `nextCursor` of the previous page. All filters must be the same.",
 	"sort":     "The sort order; a minus sign reverses it.",
-	"format": "`csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and " +
+	"format": "The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and " +
 		"null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without " +
 		"`limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor.",
 	"Last-Event-ID": "The id of the last received event. The stream continues after it.",
@@ -200,7 +206,7 @@ var parameterWords = map[string]string{
 func (b *builder) parameter(o Operation, f field) Object {
 	in := map[string]string{"param": "path", "query": "query", "header": "header", "cookie": "cookie"}[f.from]
 	schema := b.schemas.member(f, sent)
-	description := cmp.Or(parameterWords[f.name], text(schema.Get("description")))
+	description := text(schema.Get("description"))
 	schema = slices.DeleteFunc(schema, func(m member) bool { return m.name == "description" })
 	p := Object{{"name", f.name}, {"in", in}}
 	if in == "path" || f.required {

@@ -143,7 +143,7 @@ func (b *builder) events() Object {
 		all.Set(kind, Object{{"post", Object{
 			{"operationId", "on" + strings.TrimSuffix(eventName(kind), "Event")},
 			{"summary", eventSummary(kind)},
-			{"description", text(b.schemas.object(data, given).Get("description")) + also},
+			{"description", b.schemas.describe(data) + also},
 			{"security", []Object{}},
 			{"requestBody", Object{{"required", true}, {"content", Object{{"application/json", Object{{"schema", schema}}}}}}},
 			{"responses", Object{{"2XX", Object{{"description", "Delivered. " + after}}}}},
@@ -165,8 +165,13 @@ func (b *builder) event(kind string, data reflect.Type) string {
 func (b *builder) eventSchema(kind string, data Object) Object {
 	schema := b.schemas.object(b.Event, given)
 	properties, _ := schema.Get("properties").(Object)
-	properties.Set("type", Object{{"type", "string"}, {"const", kind}})
-	properties.Set("data", data)
+	for name, narrower := range map[string]Object{"type": {{"type", "string"}, {"const", kind}}, "data": data} {
+		general, _ := properties.Get(name).(Object)
+		if words := text(general.Get("description")); words != "" {
+			narrower = append(narrower, member{"description", words})
+		}
+		properties.Set(name, narrower)
+	}
 	schema.Set("properties", properties)
 	return schema
 }
@@ -222,28 +227,40 @@ func (b *builder) refusal(o Operation, status int, faults []*fault.Error) Object
 	}
 }
 
-// problem is the schema of the problem document of one code, with its details.
+// problem is the schema of the problem document of one code: the members that all
+// problem documents share, and the details of that code.
 func (b *builder) problem(f *fault.Error) string {
 	name := problemName(f.Code())
-	schema := Object{{"type", "object"}, {"description", f.Title()}}
 	b.schemas.types[name] = reflect.TypeFor[fault.Error]()
-	base := b.schemas.object(b.Problem, given)
-	properties, _ := base.Get("properties").(Object)
-	properties.Set("status", Object{{"type", "integer"}, {"const", b.Status(f)}})
-	properties.Set("code", Object{{"type", "string"}, {"const", f.Code()}})
-	required, _ := base.Get("required").([]string)
-	if details := f.Carries(); details != nil {
-		more := b.schemas.object(reflect.TypeOf(details), given)
-		also, _ := more.Get("properties").(Object)
-		properties = append(properties, also...)
-		names, _ := more.Get("required").([]string)
-		required = append(required, names...)
+	own := Object{{"type", "object"}}
+	properties := Object{
+		{"status", Object{{"type", "integer"}, {"const", b.Status(f)}}},
+		{"code", Object{{"type", "string"}, {"const", f.Code()}}},
 	}
-	schema.Set("properties", properties)
-	schema.Set("required", required)
-	schema.Set("additionalProperties", false)
-	b.schemas.named.Set(name, schema)
+	var required []string
+	if details := f.Carries(); details != nil {
+		var also Object
+		also, required = b.schemas.members(reflect.TypeOf(details), given)
+		properties = append(properties, also...)
+	}
+	own.Set("properties", properties)
+	if len(required) > 0 {
+		own.Set("required", required)
+	}
+	b.schemas.named.Set(name, Object{
+		{"description", f.Title()},
+		{"allOf", []Object{{{"$ref", b.base()}}, own}},
+		{"unevaluatedProperties", false},
+	})
 	return "#/components/schemas/" + name
+}
+
+// base is the schema of the members that all problem documents share. Others extend it,
+// so it does not exclude further members.
+func (b *builder) base() string {
+	return b.schemas.name(b.Problem, "", func() any {
+		return slices.DeleteFunc(b.schemas.object(b.Problem, given), func(m member) bool { return m.name == "additionalProperties" })
+	})
 }
 
 func problemName(code string) string { return joined(code, "-") + "Problem" }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -30,6 +31,7 @@ const (
 // collects the named ones.
 type schemas struct {
 	source *source
+	checks *checks
 	named  Object
 	types  map[string]reflect.Type // detects two types that would share a name
 }
@@ -177,12 +179,24 @@ func (s *schemas) structure(t reflect.Type, d direction) string {
 	return s.name(t, suffix, func() any { return s.object(t, d) })
 }
 
-// object is the schema of the JSON members of a struct.
+// object is the schema of a struct with its description.
 func (s *schemas) object(t reflect.Type, d direction) Object {
 	schema := Object{{"type", "object"}}
-	if text := s.source.comment(t); text != "" {
+	if text := s.describe(t); text != "" {
 		schema.Set("description", text)
 	}
+	properties, required := s.members(t, d)
+	schema.Set("properties", properties)
+	if len(required) > 0 {
+		schema.Set("required", required)
+	}
+	schema.Set("additionalProperties", false)
+	return schema
+}
+
+// members returns the schemas of the JSON members of a struct, and the names of the
+// required ones.
+func (s *schemas) members(t reflect.Type, d direction) (Object, []string) {
 	var required []string
 	properties := Object{}
 	for _, f := range fieldsOf(t) {
@@ -194,13 +208,11 @@ func (s *schemas) object(t reflect.Type, d direction) Object {
 			required = append(required, f.name)
 		}
 	}
-	schema.Set("properties", properties)
-	if len(required) > 0 {
-		schema.Set("required", required)
-	}
-	schema.Set("additionalProperties", false)
-	return schema
+	return properties, required
 }
+
+// describe returns the description of the schema of a type.
+func (s *schemas) describe(t reflect.Type) string { return s.checks.ofType(t, s.source.comment(t)) }
 
 // member is the schema of one field, with its rules and its comment.
 func (s *schemas) member(f field, d direction) Object {
@@ -214,7 +226,10 @@ func (s *schemas) member(f field, d direction) Object {
 	if nullable {
 		schema = orNull(schema)
 	}
-	text := s.source.fieldComment(f.owner, f.field)
+	text, ok := sharedParameters[f.name]
+	if !ok || f.from == "json" {
+		text = s.checks.ofField(f, s.source.fieldComment(f.owner, f.field))
+	}
 	if needed := f.field.Tag.Get("needs"); needed != "" && d == given {
 		text = sentences(text, "Null without the permission `"+needed+"` for all records that the answer may concern.")
 	} else if needed != "" {
@@ -309,8 +324,8 @@ func (s *schemas) name(t reflect.Type, suffix string, make func() any) string {
 	return "#/components/schemas/" + name
 }
 
-// publicName is the Go name without the suffix Body, which only distinguishes Go types.
-// The name of a list is derived from its element.
+// publicName is the Go name without the suffix Body, which only distinguishes Go types. A type Body
+// is named after its package. The name of a list is derived from its element.
 func publicName(t reflect.Type) string {
 	name := typeName(t)
 	if name == "" {
@@ -318,6 +333,9 @@ func publicName(t reflect.Type) string {
 	}
 	if list, ok := t.FieldByName("Data"); ok && name == "Page" {
 		return publicName(list.Type.Elem()) + "Page"
+	}
+	if name == "Body" {
+		name = path.Base(t.PkgPath())
 	}
 	return capital(strings.TrimSuffix(name, "Body"))
 }

@@ -50,7 +50,7 @@ func once(t *testing.T, database *db.DB, row operation.Done) (there operation.Do
 		}
 		rows = []operation.Done{row}
 		return row, memory.Write(ctx, rows)
-	}, append(memory.Once(&rows), db.WritingLast())...)
+	}, append(memory.Once(&rows), db.WritesWithCommit())...)
 	require.NoError(t, err)
 	return there, attempts
 }

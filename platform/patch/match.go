@@ -14,7 +14,7 @@ var ErrStale = fault.Define(fault.Stale, "stale-version", "This record was chang
 
 // Current are the details of [ErrStale].
 type Current struct {
-	CurrentVersion int `json:"currentVersion"`
+	CurrentVersion int `json:"currentVersion"` // The version that the record has now.
 }
 
 // Match is the If-Match header of a change (RFC 9110, section 13.1.1): the versions of

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"omnirapeutic/platform/invoked"
+	"omnirapeutic/platform/programname"
 )
 
 // ErrLocked is returned if another program uses the data folder.
@@ -36,7 +36,7 @@ func (e *NoBinaries) Error() string {
 or name the folder of its binaries in OMNI_POSTGRES_BIN,
 or name a running server in OMNI_DATABASE_URL.`)
 	if e.Fetch != nil && !errors.Is(e.Fetch, errFetchForbidden) {
-		b.WriteString("\nTo try the download again: " + invoked.As("postgres fetch"))
+		b.WriteString("\nTo try the download again: " + programname.Command("postgres fetch"))
 	}
 	return b.String()
 }

@@ -33,8 +33,9 @@ const (
 
 // RoundingRule is a rounding rule that applies from a day until the next rule begins.
 type RoundingRule struct {
-	StartsOn calendar.Date `json:"startsOn"` // its first day; 0001-01-01: always
-	Method   Rounding      `json:"method"`
+	// The first day of the rule. 0001-01-01 means that it has always applied.
+	StartsOn calendar.Date `json:"startsOn"`
+	Method   Rounding      `json:"method"` // The way in which minutes are rounded to units.
 }
 
 // Always is the first day of the first rule of every payer.
@@ -93,6 +94,7 @@ type ServiceCode struct {
 
 // Practitioner is the data of a practitioner that bookings need.
 type Practitioner struct {
+	Name        string // for error texts
 	Active      bool
 	Credentials []Credential
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
-	"omnirapeutic/platform/outbound"
+	"omnirapeutic/platform/safehttp"
 )
 
 // The errors of this package. Every error wraps one of them and its cause, which is for logs and
@@ -80,7 +80,7 @@ type Client struct {
 // New returns a client. Without anyAddress, providers must have public addresses and use https,
 // as the specification requires. Tests set anyAddress.
 func New(clock func() time.Time, anyAddress bool) *Client {
-	client := outbound.NewClient(timeout, anyAddress)
+	client := safehttp.NewClient(timeout, anyAddress)
 	client.Transport = bounded{client.Transport}
 	return &Client{http: client, clock: clock, open: anyAddress}
 }

@@ -1,0 +1,56 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// reachesAll lists the files with transactions that may access every organization, with
+// their number and the reason.
+var reachesAll = map[string]struct {
+	count int
+	why   string
+}{
+	"app/demo/demo.go": {1, "one transaction creates the demo's two practices"},
+	"app/operator.go": {1,
+		"an operator creates an organization and its first user, so there is no caller yet"},
+	"modules/appointments/feeds.go":     {1, "a calendar link has no caller: its token identifies the calendar"},
+	"modules/appointments/reminders.go": {1, "reminders are due in all organizations"},
+	"modules/audit/remove.go":           {1, "an operator's retention applies to all trails, one at a time"},
+	"modules/audit/sealer.go":           {3, "one sealer serves all chains; it reports backlog and heads of all"},
+	"modules/audit/verify.go":           {1, "an operator verifies all trails, one at a time"},
+	"modules/authorization/expiry.go": {1,
+		"holds expire, and an operator verifies, in all organizations; a caller only in their own"},
+	"modules/events/deliver.go":    {1, "it finds webhooks with due deliveries, and serves each separately"},
+	"modules/events/encryption.go": {1, "it re-encrypts the secrets of all webhooks with the present key"},
+	"modules/events/relay.go": {2,
+		"one relay moves the events of all organizations, and reports the positions of their streams"},
+	"modules/events/retention.go": {1, "it finds streams with old events, and removes from each separately"},
+	"modules/rbac/apikey_use.go": {2,
+		"a hash identifies an API key's organization; one statement writes the last uses of all keys"},
+	"modules/rbac/follow.go":         {2, "it loads and removes the revocations of all organizations"},
+	"modules/rbac/accept.go":         {1, "an invitation is accepted with its token, before there is a caller"},
+	"modules/rbac/password_reset.go": {2, "a reset link has a token and no organization; an operator names an address"},
+	"modules/rbac/refresh.go":        {1, "a hash identifies a refresh token's organization"},
+	"modules/rbac/signin.go":         {1, "a sign-in has an address and no organization yet"},
+	"modules/rbac/users.go":          {2, "whether any user exists, and whether the demo's addresses can sign in"},
+}
+
+// TestTransactionsOfAllOrganizations allows only these files, each with a reason.
+func TestTransactionsOfAllOrganizations(t *testing.T) {
+	t.Parallel()
+	found := map[string]int{}
+	for file, source := range sources(t) {
+		if n := strings.Count(source, "AllOrganizations()"); n > 0 && !under("platform/db")(file) {
+			found[file] = n
+		}
+	}
+	listed := map[string]int{}
+	for file, place := range reachesAll {
+		listed[file] = place.count
+	}
+	require.Equal(t, listed, found, "a transaction that reaches all organizations is listed in reachesAll, with the "+
+		"reason; db.Admit names single ones")
+}

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"omnirapeutic/modules/emergency"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/trail"
+)
+
+// Trail records reads and denials. If it returns [trail.ErrNotRecorded], the data must
+// not be shown.
+type Trail interface {
+	Note(ctx context.Context, events []trail.Event) error
+}
+
+// denialTimeout limits the recording of a denial. The request may have ended already.
+const denialTimeout = 5 * time.Second
+
+// storeAddress stores the client's address in the context, for inner handlers and the audit
+// trail; see addressBehind.
+func storeAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.SetRequest(c.Request().WithContext(trail.WithAddress(c.Request().Context(), c.RealIP())))
+		return next(c)
+	}
+}
+
+// watching collects the patient records that a request reads.
+func watching(c echo.Context) *trail.Shown {
+	shown := &trail.Shown{}
+	c.SetRequest(c.Request().WithContext(trail.Watching(c.Request().Context(), shown)))
+	return shown
+}
+
+// shownBy are the After of a read.
+type shownBy struct {
+	Operation string `json:"operation"` // the operation id in the contract, which implies the fields that were shown
+}
+
+// recordReads returns the function that must succeed before an answer is sent: it
+// records an event for each patient record shown. An operation that reads patient data
+// but found none also records an event, because the search is an access.
+func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
+	return func(ctx context.Context) error {
+		subjects := shown.Subjects()
+		if len(subjects) == 0 && r.Reads == "" {
+			return nil
+		}
+		caller, err := identity.From(ctx)
+		if err != nil {
+			return err
+		}
+		about := trail.By(caller)
+		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.options.Clock()
+		events := make([]trail.Event, 0, max(1, len(subjects)))
+		for _, each := range subjects {
+			e := about
+			e.Action, e.SubjectType, e.SubjectID, e.PatientID = each.Type+".read", each.Type, each.ID, new(each.PatientID)
+			events = append(events, e)
+		}
+		if len(events) == 0 {
+			events = append(events, about)
+		}
+		return s.options.Trail.Note(ctx, events)
+	}
+}
+
+// denied are the After of a denial.
+type denied struct {
+	Operation  string              `json:"operation,omitempty"`
+	Permission identity.Permission `json:"permission,omitempty"` // the missing permission
+	Code       string              `json:"code"`
+}
+
+// recordDenial records a denial. If that fails, the failure is logged and the denial
+// remains in force: it shows and changes nothing, and needs no database.
+func (s *Server) recordDenial(c echo.Context, err error) {
+	f := faultOf(err)
+	if f.Kind() != fault.Forbidden {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), denialTimeout)
+	defer cancel()
+	caller, callerErr := identity.From(ctx)
+	if callerErr != nil {
+		return
+	}
+	e := trail.By(caller)
+	r := s.operations[c.Request().Method+" "+c.Path()]
+	details, _ := f.Details().(identity.Denial)
+	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.options.Clock()
+	if noun, verb, found := strings.Cut(string(details.Permission), ":"); found {
+		e.Action, e.SubjectType = noun+"."+verb, noun
+		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil &&
+			strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
+			e.SubjectID = id
+		}
+	}
+	// The requested grant of a denied request, only as an id: it may belong to another
+	// organization or not exist.
+	if tried, ok := c.Get(requestedGrant).(uuid.UUID); ok &&
+		(f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
+		e.SubjectType, e.SubjectID = requestedGrant, tried
+	}
+	if noteErr := s.options.Trail.Note(ctx, []trail.Event{e}); noteErr != nil {
+		s.event(c, "denial_not_recorded").WithField("error", cause(faultOf(noteErr), noteErr)).
+			Error("a denial could not be recorded in the audit trail")
+	}
+}
+
+// showsPatients reports whether answers of the type name a patient. Such an operation
+// must declare what it reads.
+func showsPatients(t reflect.Type) bool { return names(t, "patientId", map[reflect.Type]bool{}) }
+
+func names(t reflect.Type, field string, seen map[reflect.Type]bool) bool {
+	switch {
+	case t == nil || seen[t]:
+		return false
+	case t.Kind() == reflect.Pointer, t.Kind() == reflect.Slice, t.Kind() == reflect.Array, t.Kind() == reflect.Map:
+		return names(t.Elem(), field, seen)
+	case t.Kind() != reflect.Struct:
+		return false
+	}
+	seen[t] = true
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == field || name != "-" && names(f.Type, field, seen) {
+			return true
+		}
+	}
+	return false
+}

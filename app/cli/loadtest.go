@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"omnirapeutic/bench/loadtest"
+)
+
+type loadtestCommand struct {
+	Scenario   string        `default:"high-contention" help:"The scenario: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers with one database."`
+	URL        []string      `help:"Measure this running server, or several on one database, separated by commas; default: start a private server on a scratch database." placeholder:"URL"`
+	Email      string        `default:"admin@demo.test" help:"The e-mail address to sign in with."`
+	Password   string        `default:"${demo_password}" help:"The password; for your own server use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
+	Clients    int           `help:"The number of concurrent clients; the default depends on the scenario."`
+	Duration   time.Duration `default:"10s" help:"The measured time."`
+	Rate       float64       `help:"Send this many requests per second, regardless of the answers (open loop); default: each client waits for its answer."`
+	Combine    bool          `default:"true" negatable:"" help:"Private server only: concurrent operations share a transaction; with --no-combine each has its own."`
+	Instances  int           `help:"The number of private servers on the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
+	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile of the whole run to this file, for go tool pprof; with several servers, one file each." type:"path" placeholder:"FILE"`
+	JSON       string        `help:"Write the result to this file as JSON; go run ./bench/report FILE makes a page with plots of it." type:"path" placeholder:"FILE"`
+}
+
+// Help explains the command.
+func (loadtestCommand) Help() string {
+	return `Prints latencies, the numbers of accepted, refused and failed requests, retries, and an integrity check.
+"Not enough units" is a valid answer; a failure is any other answer than acceptance or this refusal.
+Exit code 0: the integrity check passed and no request failed, even if a latency or memory target is MISSED;
+3: units are wrong or requests failed.`
+}
+
+// Validate rejects invalid options before a server is started.
+func (l loadtestCommand) Validate() error {
+	urls := l.URL
+	if len(urls) == 0 {
+		urls = []string{"http://localhost"}
+	}
+	for _, name := range l.scenarios() {
+		if err := l.options(name, urls).Check(); err != nil {
+			return err
+		}
+	}
+	const most = 16
+	if l.Instances < 0 || l.Instances > most {
+		return fmt.Errorf("--instances must be from 1 to %d, not %d", most, l.Instances)
+	}
+	return nil
+}
+
+// onTwo are the scenarios of two-instances.
+var onTwo = []string{"high-contention", "high-throughput", "mixed"}
+
+const twoInstances = "two-instances"
+
+// instances returns the number of private servers to start.
+func (l loadtestCommand) instances() int {
+	if l.Scenario == twoInstances {
+		return max(2, l.Instances)
+	}
+	return max(1, l.Instances)
+}
+
+// checkOwnership rejects options that apply only to private servers, and an invalid
+// pair of servers.
+func (l loadtestCommand) checkOwnership() error {
+	switch {
+	case len(l.URL) == 0:
+		return nil
+	case !l.Combine:
+		return errors.New("--no-combine applies to private servers only: configure other servers with OMNI_COMBINE")
+	case l.Instances != 0:
+		return errors.New("--instances applies to private servers only: name other servers in --url, separated by commas")
+	case l.CPUProfile != "":
+		return errors.New("--cpu-profile applies to private servers only")
+	case l.Scenario == twoInstances && len(l.URL) < 2:
+		return errors.New("two-instances needs two servers on one database: --url A,B")
+	}
+	return nil
+}
+
+// scenarios returns the names of the scenarios to run.
+func (l loadtestCommand) scenarios() []string {
+	switch l.Scenario {
+	case "all":
+	case twoInstances:
+		return onTwo
+	default:
+		return []string{l.Scenario}
+	}
+	var names []string
+	for _, s := range loadtest.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (l loadtestCommand) options(scenario string, urls []string) loadtest.Options {
+	return loadtest.Options{
+		Scenario: scenario, URLs: urls, Email: l.Email, Password: l.Password, Clients: l.Clients,
+		Duration: l.Duration, Rate: l.Rate, Progress: os.Stderr, Mode: l.mode(),
+	}
+}
+
+// mode returns how the private server executes concurrent requests. It is unknown for
+// other servers.
+func (l loadtestCommand) mode() string {
+	switch {
+	case len(l.URL) > 0:
+		return ""
+	case l.Combine:
+		return "combined"
+	default:
+		return "one transaction per request"
+	}
+}
+
+// Run runs the load tests.
+func (l loadtestCommand) Run(e environment) error {
+	for _, check := range []func() error{l.checkOwnership, l.checkFiles} {
+		if err := check(); err != nil {
+			return ending{err, ExitUsage}
+		}
+	}
+	urls := l.URL
+	var processes []int
+	if len(urls) == 0 {
+		c, err := e.settings()
+		if err != nil {
+			return err
+		}
+		l.Combine = l.Combine && c.Combine
+		c.Combine = l.Combine
+		scratch, err := openScratch(e, c, l.instances(), l.CPUProfile)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err := scratch.close(); err != nil {
+				fmt.Fprintln(os.Stderr, "clean up the scratch server:", err)
+			}
+		}()
+		urls, processes = scratch.urls(), scratch.processes()
+	}
+	var bad []string
+	for _, name := range l.scenarios() {
+		options := l.options(name, urls)
+		options.Processes = processes
+		result, err := loadtest.Run(e.context, options)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := l.write(result, name); err != nil {
+			return err
+		}
+		if failed := result.Wrong(); len(failed) > 0 {
+			bad = append(bad, fmt.Sprintf("%s (%s)", name, strings.Join(failed, "; ")))
+		}
+	}
+	if len(bad) > 0 {
+		return ending{errors.New("integrity check or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
+	}
+	return nil
+}
+
+func scenarioNames() string {
+	var names []string
+	for _, s := range loadtest.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// fileOf returns the file for the result of a scenario. With several scenarios, the
+// name contains the scenario's.
+func (l loadtestCommand) fileOf(path, scenario string) string {
+	if path == "" || len(l.scenarios()) == 1 {
+		return path
+	}
+	return withSuffix(path, scenario)
+}
+
+func withSuffix(path, suffix string) string {
+	extension := filepath.Ext(path)
+	return strings.TrimSuffix(path, extension) + "-" + suffix + extension
+}
+
+// checkFiles checks that the results can be written before the measurement starts.
+// Existing content is kept until there is a new result.
+func (l loadtestCommand) checkFiles() error {
+	var paths []string
+	for _, name := range l.scenarios() {
+		paths = append(paths, l.fileOf(l.JSON, name))
+	}
+	for i := range l.instances() {
+		paths = append(paths, numbered(l.CPUProfile, i, l.instances()))
+	}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write prints the table, and writes the file.
+func (l loadtestCommand) write(result loadtest.Result, name string) error {
+	if err := result.WriteTable(os.Stdout); err != nil || l.JSON == "" {
+		return err
+	}
+	f, err := os.Create(l.fileOf(l.JSON, name))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(result.WriteJSON(f), f.Close()); err != nil {
+		return err
+	}
+	fmt.Println("Wrote", f.Name())
+	return nil
+}

@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/app/demo"
+	"omnirapeutic/config"
+	"omnirapeutic/platform/db"
+)
+
+// Program is the [App] with its open storage.
+type Program struct {
+	*App
+	Storage *Storage
+}
+
+// Open opens the storage, migrates or checks the schema as configured, and builds the
+// program. Errors: those of [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
+func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Program, error) {
+	storage, err := OpenStorage(ctx, c, logger)
+	if err != nil {
+		return nil, err
+	}
+	p, err := OpenOn(ctx, storage, c, logger)
+	if err != nil {
+		return nil, errors.Join(err, storage.Close())
+	}
+	return p, nil
+}
+
+// OpenOn is like [Open] with an open storage. It does not close the storage on error.
+func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logrus.FieldLogger) (*Program, error) {
+	migrator := storage.Migrator()
+	if c.Database.AutoMigrate {
+		logger.WithField("event", "schema_checking").Info("migrating the database schema")
+		if err := migrator.Up(ctx); err != nil {
+			return nil, fmt.Errorf("migrate the schema: %w", err)
+		}
+	}
+	database, err := db.Open(ctx, db.Config{
+		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, NoLocks: !c.CombineLock, Retry: c.Retry.Policy(),
+		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := database.CheckSchema(ctx); err != nil {
+		database.Close()
+		return nil, err
+	}
+	if err := warnOfRole(ctx, database, logger); err != nil {
+		database.Close()
+		return nil, err
+	}
+	a, err := New(Dependencies{
+		Config: c, Database: database, Logger: logger, Clock: time.Now, NewID: newID, Ready: database.CheckSchema,
+	})
+	if err != nil {
+		database.Close()
+		return nil, err
+	}
+	return &Program{App: a, Storage: storage}, nil
+}
+
+// warnOfRole logs a warning if row level security does not apply to the program's role.
+// Production refuses to serve in that case; see [Program.CheckServable].
+func warnOfRole(ctx context.Context, database *db.DB, logger logrus.FieldLogger) error {
+	err := database.CheckRole(ctx)
+	if role, ok := errors.AsType[*db.RoleError](err); ok {
+		logger.WithFields(logrus.Fields{"event": "role_passes_row_security", "role": role.Role}).Warn(role.Error())
+		return nil
+	}
+	return err
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// Close releases the resources of [Open].
+func (p *Program) Close() error {
+	p.Verifications.Close()
+	p.Appointments.Close()
+	p.Authorizations.Close()
+	p.Audit.Close()
+	p.database.Close()
+	return p.Storage.Close()
+}
+
+// LoadDemo fills an empty database with the demo practice and reports whether it did.
+func (p *Program) LoadDemo(ctx context.Context) (bool, error) {
+	return demo.Load(ctx, p.demoPractice(time.Now()))
+}
+
+// DemoError is returned if production would serve the demo practice, whose passwords
+// are public.
+type DemoError struct{ Emails []string }
+
+func (e *DemoError) Error() string {
+	return fmt.Sprintf("production does not serve a database with the demo practice, whose passwords are public (%s): "+
+		"name another database with OMNI_DATABASE_URL, or another folder with OMNI_DATA_DIR", strings.Join(e.Emails, ", "))
+}
+
+// CheckServable returns an error for a database that production must not serve: one
+// with the demo practice, or with a role that bypasses row level security. Errors:
+// *[DemoError], *[db.RoleError].
+func (p *Program) CheckServable(ctx context.Context) error {
+	if p.config.Profile != config.Production {
+		return nil
+	}
+	err := p.database.CheckRole(ctx)
+	if role, ok := errors.AsType[*db.RoleError](err); err != nil && (!ok || role.Unbound) {
+		return err
+	}
+	emails, err := p.demoSignIns(ctx)
+	if err == nil && len(emails) > 0 {
+		err = &DemoError{emails}
+	}
+	return err
+}
+
+// demoSignIns returns the addresses of the demo practice's active users.
+func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
+	accounts, err := p.Access.SignIns(ctx, demo.Emails())
+	var emails []string
+	for _, a := range accounts {
+		emails = append(emails, a.Email)
+	}
+	return slices.Compact(emails), err
+}
+
+// Serve serves on the listeners, which it closes, until the context ends. Then it shuts
+// down gracefully: running requests finish within the grace time, and new ones get 503.
+// It returns an error if it stops for another reason.
+func (p *Program) Serve(ctx context.Context, l *Listeners) error {
+	defer l.Close()
+	l.warn(p.config, p.logger)
+	if err := p.watchExpiry(l); err != nil {
+		return err
+	}
+	if err := p.Audit.Prepare(); err != nil {
+		return err
+	}
+	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // during shutdown, the regular path below stops it
+		return fmt.Errorf("load the revoked access tokens: %w", err)
+	}
+	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
+	defer p.work(ctx)()
+	defer p.serveMetrics(l.metrics)()
+
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve(l.api) }()
+	p.logger.WithFields(logrus.Fields{"event": "listening", "address": l.api.Addr().String()}).Info("ready to serve")
+
+	var ended error
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-p.Storage.Ended():
+		ended = fmt.Errorf("the private PostgreSQL has ended: %w", p.Storage.Err())
+	}
+	p.logger.WithField("event", "stopping").Info("finishing running requests")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.HTTP.ShutdownGrace)
+	defer cancel()
+	if err := p.server.Shutdown(grace); err != nil {
+		return errors.Join(ended, fmt.Errorf("stop within %s: %w", p.config.HTTP.ShutdownGrace, err))
+	}
+	return ended
+}
+
+// work starts the background work and returns the function that stops it. The end of
+// ctx does not stop it, because running requests may still need it.
+func (a *App) work(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { a.Events.Listen(ctx) })
+	background.Go(func() { a.Access.Run(ctx) })
+	background.Go(func() { a.RunJobs(ctx) })
+	return func() { cancel(); background.Wait(); a.Verifications.Close() }
+}

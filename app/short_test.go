@@ -1,5 +1,0 @@
-//go:build !long
-
-package app_test
-
-const long = false

@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/identity"
+)
+
+// needNoCaller are the services' methods that work without a caller in their context,
+// with the reason.
+var needNoCaller = map[string]string{
+	"directory.OrganizationsNamed":   "for operators, at the command line",
+	"authorization.SweepHolds":       "internal: holds expire in all organizations",
+	"authorization.ForgetOperations": "internal, for all organizations",
+	"authorization.Verify":           "for the given organization; the caller decides",
+	"authorization.OpenLedger":       "for the given authorizations, here none",
+	"appointments.ForgetOperations":  "internal, for all organizations",
+	"appointments.Remind":            "internal, for all organizations",
+	"appointments.ForgetReminders":   "internal, for all organizations",
+	"audit.Attempts":                 "not organization-specific; the route requires the permission",
+	"audit.KeepAttempts":             "of no organization",
+	"audit.ForgetAttempts":           "of no organization",
+	"events.EncryptSecrets":          "internal, for all organizations",
+	"events.Deliver":                 "internal, for all organizations",
+	"audit.LogHeads":                 "positions and hashes, for the log",
+	"events.Publish":                 "the given values, here none",
+	"events.Relay":                   "internal, for all organizations",
+	"events.Sweep":                   "internal, for all organizations",
+	"audit.Record":                   "the given values, here none",
+	"audit.Note":                     "the given values, here none",
+	"audit.Replay":                   "internal, for all organizations",
+	"audit.Seal":                     "internal, for all organizations",
+	"audit.EnterAndSeal":             "internal, for all organizations",
+	"audit.Backlog":                  "a count, for metrics",
+	"audit.Verify":                   "for the given organization; the caller decides",
+	"verification.Forget":            "internal, for all organizations",
+	"rbac.HasUsers":                  "at startup, before any sign-in",
+	"rbac.Learn":                     "internal, for all organizations",
+	"rbac.Sweep":                     "internal, for all organizations",
+	"rbac.KeepKeyUses":               "internal, for all organizations",
+	"rbac.SignIns":                   "for operators: lists accounts with the demo's public password",
+}
+
+// TestServicesFailClosed calls every service method that takes a context, without a
+// caller and with zero arguments. It must fail, or be listed with a reason. New methods
+// are included automatically.
+func TestServicesFailClosed(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	services := map[string]any{
+		"directory": c.app.Directory, "authorization": c.app.Authorizations, "appointments": c.app.Appointments,
+		"events": c.app.Events, "audit": c.app.Audit, "rbac": c.app.Access,
+		"verification": c.app.Verifications,
+	}
+	asked, refused := map[string]bool{}, map[string]bool{}
+	for name, service := range services {
+		value := reflect.ValueOf(service)
+		for i := range value.NumMethod() {
+			method, signature := name+"."+value.Type().Method(i).Name, value.Method(i).Type()
+			if signature.NumIn() == 0 || signature.In(0) != reflect.TypeFor[context.Context]() || signature.NumOut() == 0 ||
+				signature.Out(signature.NumOut()-1) != reflect.TypeFor[error]() {
+				continue
+			}
+			asked[method] = true
+			if needNoCaller[method] != "" {
+				continue
+			}
+			t.Run(method, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), soon)
+				defer cancel()
+				arguments := []reflect.Value{reflect.ValueOf(ctx)}
+				for i := 1; i < signature.NumIn(); i++ {
+					arguments = append(arguments, reflect.Zero(signature.In(i)))
+				}
+				call := value.Method(i).Call
+				if signature.IsVariadic() {
+					call = value.Method(i).CallSlice
+				}
+				results := call(arguments)
+				err, _ := results[len(results)-1].Interface().(error)
+				require.Error(t, err)
+				refused[method] = errors.Is(err, identity.ErrUnauthenticated)
+			})
+		}
+	}
+	unauthenticated := 0
+	for _, it := range refused {
+		if it {
+			unauthenticated++
+		}
+	}
+	require.Greater(t, unauthenticated, 50, "most of them require the caller first")
+	for method := range needNoCaller {
+		require.True(t, asked[method], "%s is listed but does not exist", method)
+	}
+}

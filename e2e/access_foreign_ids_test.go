@@ -1,0 +1,434 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/uuid"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/openapi"
+)
+
+// TestForeignIDsLookLikeMissingIDs calls every operation of the document with an id of
+// another practice and with an unused id, in every position (path, query, body). After removal of
+// the id and of the caller's own trail numbers, the answers must be equal, and so must the executed
+// statements, which stand in for timing. New operations are included automatically.
+func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
+	t.Parallel()
+	victim := playStory(t)
+	logger, log := logtest.NewNullLogger()
+	stranger := secondInstance(t, victim.c,
+		victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	stranger.own = stranger.found(t, "stranger")
+	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
+	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)
+
+	asked := 0
+	for _, o := range operations(t) {
+		switch o.name {
+		case "switchOrganization":
+			continue // an administrator of all organizations can see others: see TestPermissionToDisableOrganizations
+		case "signIn":
+			continue // the caller is not signed in yet: see TestSignInCostsTheSameForAnyNumberOfAccounts
+		}
+		for _, place := range o.places {
+			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {
+				p.t = t
+				p.probe(o, place, victim.examples[o.name])
+			})
+			asked++
+		}
+	}
+	require.Greater(t, asked, 100, "the document was read")
+	require.Equal(t, trail,
+		victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
+		"nothing has happened in the other practice")
+}
+
+// place is a position at which an operation takes an id.
+type place struct {
+	in    string   // path, query or body
+	steps []string // members; "[]" for the entries of a list
+}
+
+func (p place) String() string { return p.in + ":" + strings.Join(p.steps, ".") }
+
+func (p place) name() string {
+	for _, step := range slices.Backward(p.steps) {
+		if step != "[]" {
+			return step
+		}
+	}
+	return ""
+}
+
+type documented struct {
+	method, path, name string
+	places             []place
+}
+
+// numbered are path parameters that are not ids: they are numbers within their parent,
+// or select a part of it.
+var numbered = []string{"deliveryId", "file", "role"}
+
+// contractDocument is the published document of the API.
+type contractDocument map[string]any
+
+func readDocument(t *testing.T) contractDocument {
+	t.Helper()
+	raw, err := os.ReadFile(contractFile)
+	require.NoError(t, err)
+	var document contractDocument
+	require.NoError(t, json.Unmarshal(raw, &document))
+	return document
+}
+
+// resolve returns the object or the referenced one.
+func (d contractDocument) resolve(at any) map[string]any {
+	object, _ := at.(map[string]any)
+	if ref, ok := object["$ref"].(string); ok {
+		found := any(map[string]any(d))
+		for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+			found = found.(map[string]any)[step]
+		}
+		return d.resolve(found)
+	}
+	return object
+}
+
+// operations reads the operations of the document.
+func operations(t *testing.T) []documented {
+	t.Helper()
+	document := readDocument(t)
+	resolve := document.resolve
+	var places func(in string, schema any, steps []string) []place
+	places = func(in string, schema any, steps []string) (found []place) {
+		s := resolve(schema)
+		if s["format"] == "uuid" {
+			return []place{{in, slices.Clone(steps)}}
+		}
+		members, _ := s["properties"].(map[string]any)
+		for name, member := range members {
+			found = append(found, places(in, member, append(slices.Clone(steps), name))...)
+		}
+		if items := s["items"]; items != nil {
+			found = append(found, places(in, items, append(slices.Clone(steps), "[]"))...)
+		}
+		for _, several := range []string{"oneOf", "anyOf", "allOf"} {
+			options, _ := s[several].([]any)
+			for _, option := range options {
+				found = append(found, places(in, option, steps)...)
+			}
+		}
+		return found
+	}
+	var all []documented
+	for path, methods := range document["paths"].(map[string]any) {
+		for method, o := range methods.(map[string]any) {
+			operation, ok := o.(map[string]any)
+			if !ok || operation["operationId"] == nil {
+				continue
+			}
+			d := documented{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
+			parameters, _ := operation["parameters"].([]any)
+			for _, each := range parameters {
+				parameter := resolve(each)
+				in, name := parameter["in"].(string), parameter["name"].(string)
+				if in == "path" && !slices.Contains(numbered, name) {
+					d.places = append(d.places, place{in, []string{name}})
+				} else if in == "query" {
+					d.places = append(d.places, places(in, parameter["schema"], []string{name})...)
+				}
+			}
+			content, _ := resolve(operation["requestBody"])["content"].(map[string]any)
+			for _, media := range content {
+				for _, found := range places("body", media.(map[string]any)["schema"], nil) {
+					if !slices.ContainsFunc(d.places, func(p place) bool { return p.String() == found.String() }) {
+						d.places = append(d.places, found)
+					}
+				}
+			}
+			all = append(all, d)
+		}
+	}
+	// An export of the trail records its parameters, so it must follow the searches.
+	slices.SortFunc(all, func(x, y documented) int { return strings.Compare(x.path+" "+x.method, y.path+" "+y.method) })
+	return all
+}
+
+// kinds are the kinds of records by the names of id members and parameters.
+var kinds = map[string]string{
+	"patientId":             "patients",
+	"practitionerId":        "practitioners",
+	"practitionerIds":       "practitioners",
+	"authorizationId":       "authorizations",
+	"toAuthorizationId":     "authorizations",
+	"moveToAuthorizationId": "authorizations",
+	"reservationId":         "reservations",
+	"insuranceId":           "insurances",
+	"payerId":               "payers",
+	"serviceCodeId":         "service-codes",
+	"appointmentId":         "appointments",
+	"actorId":               "users",
+	"userId":                "users",
+	"ownedBy":               "users",
+	"apiKeyOwnerId":         "users",
+	"subjectId":             "authorizations",
+	"seriesId":              "series",
+}
+
+// belongings are a practice's records, one of each kind that requests name.
+func (c *clinic) belongings(t *testing.T) map[string]string {
+	t.Helper()
+	admin := c.admin()
+	payer := admin.post(t, "/payers", body{"name": "Example Health"}).created(t).String()
+	who := c.employ(t, "RBT")
+	authorization := c.authorize(t, 100)
+	own := map[string]string{
+		"patients":       c.own.patient.String(),
+		"service-codes":  c.own.serviceCode.String(),
+		"payers":         payer,
+		"practitioners":  who.String(),
+		"authorizations": idOf(authorization),
+		"organizations":  c.own.id.String(),
+		"insurances": admin.post(t, "/insurances", body{
+			"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
+		}).created(t).String(),
+		"reservations": admin.post(t, authorization+"/reserve", body{"units": 1}).reservationID(t),
+		"appointments": idOf(c.book(t, c.booking(authorization, who, c.hour(t, 1, "15:00"), hour))),
+		"users":        idOf(c.userWith(t, admin, rbac.Biller)),
+	}
+	return own
+}
+
+// recordsOf finds a record of each kind in the story's practice.
+func recordsOf(t *testing.T, s *story) map[string]string {
+	t.Helper()
+	owner, err := sql.Open("pgx", s.c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	found := map[string]string{}
+	for kind, table := range map[string]string{
+		"patients":       "patients",
+		"practitioners":  "practitioners",
+		"authorizations": "authorizations",
+		"insurances":     "insurances",
+		"payers":         "payers",
+		"service-codes":  "service_codes",
+		"appointments":   "appointments",
+		"reservations":   "unit_reservations",
+		"users":          "users",
+		"series":         "appointment_series",
+	} {
+		query := "SELECT id::text FROM " + table + " WHERE organization_id = $1 ORDER BY id LIMIT 1"
+		var id string
+		require.NoError(t, owner.QueryRowContext(t.Context(), query, s.c.own.id).Scan(&id))
+		found[kind] = id
+	}
+	return found
+}
+
+var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// anySequence matches event numbers in the caller's own trail, which grows with each request.
+var anySequence = regexp.MustCompile(`"sequence":\d+`)
+
+var anyRequest = regexp.MustCompile(`"requestId":"[^"]*"`)
+
+// prober calls operations as the stranger.
+type prober struct {
+	t       *testing.T
+	c       *clinic
+	log     *logtest.Hook
+	own     map[string]string // by kind
+	victims map[string]string // by kind
+}
+
+// needed are query parameters that an operation requires in addition to its example and
+// the id.
+var needed = map[string]string{
+	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
+	"startProviderSignIn": "?challenge=" + challengeOf(verifier),
+}
+
+// probe calls an operation with a foreign id and an unused id in one position. All
+// other ids are the stranger's own.
+func (p prober) probe(o documented, at place, examples []openapi.Example) {
+	t := p.t
+	e := examples[slices.IndexFunc(examples, func(e openapi.Example) bool { return e.Status < http.StatusBadRequest })]
+	var b any
+	if e.Request != nil {
+		require.NoError(t, json.Unmarshal(e.Request, &b))
+		b = p.mine(b, "")
+		if at.name() == "reservationId" {
+			b = settling(b)
+		}
+	}
+	path := o.path
+	for name, value := range e.Path {
+		if !slices.Contains(at.steps, name) || at.in != "path" {
+			if own, ok := p.own[strings.Split(o.path, "/")[1]]; ok {
+				value = anyID.ReplaceAllString(value, own)
+			}
+			path = strings.Replace(path, "{"+name+"}", value, 1)
+		}
+	}
+	path += needed[o.name]
+	ask := func(kind string) (answer, []string, string) {
+		var id string
+		path, b := path, b
+		switch at.in {
+		case "path":
+			value := e.Path[at.steps[0]]
+			id = anyID.FindString(value)
+			require.NotEmpty(t, id, "the example's path has no id at %s", at)
+			if kind == "nobody's" {
+				id = uuid.NewString()
+				value = anyID.ReplaceAllString(value, id)
+			}
+			path = strings.Replace(path, "{"+at.steps[0]+"}", value, 1)
+		default:
+			require.Contains(t, kinds, at.name(), "add the kind of record that it names")
+			id = p.victims[kinds[at.name()]]
+			if kind == "nobody's" {
+				id = uuid.NewString()
+			}
+			if at.in == "query" {
+				path += "?" + at.steps[0] + "=" + id
+				break
+			}
+			b = p.put(b, at.steps, id)
+		}
+		a, statements := p.send(o.method, path, b)
+		said := anySequence.ReplaceAllString(strings.ReplaceAll(string(a.raw), id, "ID"), `"sequence":0`)
+		return a, statements, anyRequest.ReplaceAllString(said, `"requestId":""`)
+	}
+	ask("nobody's") // fills caches
+	theirs, asked, said := ask("somebody else's")
+	nobodys, askedOfNobodys, saidOfNobodys := ask("nobody's")
+	require.Equal(t, nobodys.status, theirs.status, "%s", theirs.raw)
+	require.Equal(t, saidOfNobodys, said)
+	require.Equal(t, askedOfNobodys, asked, "as much work")
+	switch {
+	case at.in == "path":
+		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)
+	case at.in == "query": // a list of the stranger's own records: empty
+		require.NotContains(t, string(theirs.raw), `"id":`, "%s", theirs.raw)
+	case theirs.status < http.StatusBadRequest: // a preview, or a verdict per item
+		require.Contains(t, said, `-not-found"`)
+	}
+}
+
+// send sends the request in the first role that may.
+func (p prober) send(method, path string, b any) (answer, []string) {
+	var content body
+	if b != nil {
+		content = body(b.(map[string]any))
+	}
+	for _, role := range rbac.Roles() {
+		p.log.Reset()
+		a := p.c.as(p.c.own.tokens[role]).send(p.t, method, path, content)
+		if a.status == http.StatusForbidden {
+			continue
+		}
+		var statements []string
+		for _, entry := range p.log.AllEntries() {
+			if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
+				statements = append(statements, fmt.Sprintf("%s: %v rows", shapeOf(entry.Data["sql"].(string)), entry.Data["rows"]))
+			}
+		}
+		return a, statements
+	}
+	require.Fail(p.t, "no role may", "%s %s", method, path)
+	return answer{}, nil
+}
+
+// shapeOf returns a statement without its values.
+func shapeOf(sql string) string {
+	words := strings.FieldsFunc(anyID.ReplaceAllString(sql, " "),
+		func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
+	return strings.Join(words, " ")
+}
+
+// mine replaces the example's ids by the stranger's own.
+func (p prober) mine(at any, name string) any {
+	switch value := at.(type) {
+	case map[string]any:
+		for member, inner := range value {
+			value[member] = p.mine(inner, member)
+		}
+	case []any:
+		for i, inner := range value {
+			value[i] = p.mine(inner, name)
+		}
+	case string:
+		if own, ok := p.own[kinds[name]]; ok && anyID.MatchString(value) {
+			return own
+		}
+	}
+	return at
+}
+
+// instead lists members that exclude another member.
+var instead = map[string][]string{"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"}}
+
+// settling changes the operation in a body to one that takes a reservation.
+func settling(at any) any {
+	switch value := at.(type) {
+	case map[string]any:
+		if _, ok := value["operation"]; ok {
+			value["operation"], value["units"] = "release", 1
+			delete(value, "serviceDate")
+			delete(value, "reference")
+		}
+		for member, inner := range value {
+			value[member] = settling(inner)
+		}
+	case []any:
+		for i, inner := range value {
+			value[i] = settling(inner)
+		}
+	}
+	return at
+}
+
+// put returns the body with the id in the position, which it creates if necessary.
+func (p prober) put(at any, steps []string, id string) any {
+	if len(steps) == 0 {
+		return id
+	}
+	if steps[0] == "[]" {
+		list, _ := at.([]any)
+		list = slices.Clone(list)
+		if len(list) == 0 {
+			list = []any{nil}
+		}
+		list = list[:1] // other entries would be executed
+		list[0] = p.put(list[0], steps[1:], id)
+		return list
+	}
+	made := map[string]any{}
+	object, there := at.(map[string]any)
+	for member, value := range object {
+		if !slices.Contains(instead[steps[0]], member) {
+			made[member] = value
+		}
+	}
+	if !there && steps[0] != "reservationId" { // an entry of a list that the example does not have
+		made["patientId"], made["authorizationId"] = p.own["patients"], p.own["authorizations"]
+	}
+	made[steps[0]] = p.put(made[steps[0]], steps[1:], id)
+	return made
+}

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
+)
+
+// lookAlikes are addresses that case folding, trimming or Unicode normalization turns into the
+// address.
+func lookAlikes(address string) []string {
+	return []string{
+		" " + address, address + " ", address + "\u00a0", "\u00a0" + address, address + "\n", "\u200b" + address,
+		"adm\u0130n" + address[len("admin"):], "adm\u0131n" + address[len("admin"):], "\uff41dmin" + address[len("admin"):],
+		"ADM\u0130N" + address[len("admin"):],
+	}
+}
+
+// TestALookAlikeOfAnAddressIsNotRecognized has a provider verify look-alikes of a user's address
+// and of an open invitation's address. Only the case of A to Z may differ.
+func TestALookAlikeOfAnAddressIsNotRecognized(t *testing.T) {
+	t.Parallel()
+	const user, invited = "admin@own.test", "admin@invited.test"
+	var known []openidtest.Person
+	for i, email := range append(lookAlikes(user), lookAlikes(invited)...) {
+		known = append(known, openidtest.Person{Subject: strconv.Itoa(i), Email: email, Verified: true})
+	}
+	known = append(known, openidtest.Person{Subject: "upper", Email: "ADMIN@INVITED.TEST", Verified: true})
+	c, p := openWithProvider(t, known...)
+	c.admin().invite(t, invited, "TECHNICIAN")
+	for _, each := range known[:len(known)-1] {
+		c.signInAs(t, p, each.Subject).landed(t, "not-recognized")
+		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
+		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"address"}`, "%q", each.Email)
+	}
+	require.Equal(t, map[string]string{invited: "OPEN"}, c.states(t, ""))
+	require.Zero(t, c.count(t, "SELECT count(*) FROM provider_subjects"))
+
+	signed := c.exchange(t, codeIn(t, c.signInAs(t, p, "upper")), verifier).ok(t)
+	require.Equal(t, invited, signed.body["user"].(map[string]any)["email"])
+	require.Equal(t, http.StatusOK, c.as(c.own.tokens[rbac.Admin]).get(t, provider).status)
+	c.requireClean(t)
+}

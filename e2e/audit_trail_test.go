@@ -1,0 +1,353 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/httpx"
+)
+
+// owner connects to the database as the owner of the tables.
+func (c *clinic) owner(t testing.TB) *sql.DB {
+	t.Helper()
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, owner.Close()) })
+	return owner
+}
+
+// texts returns the only column of a query.
+func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string {
+	t.Helper()
+	rows, err := owner.QueryContext(t.Context(), query, arguments...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	found := []string{}
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		found = append(found, text)
+	}
+	require.NoError(t, rows.Err())
+	return found
+}
+
+// TestEveryOperationIsOnRecord runs all operations of the API with the contract's
+// examples. It fails if an operation changes something without an event, or shows
+// patient data without a read event.
+func TestEveryOperationIsOnRecord(t *testing.T) {
+	t.Parallel()
+	s := playStory(t)
+	owner := s.c.owner(t)
+	people := texts(t, owner,
+		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
+	require.NotEmpty(t, people)
+	met := map[string]bool{}
+	for _, each := range s.told {
+		if each.status >= http.StatusBadRequest {
+			continue
+		}
+		r := each.route
+		met[r.Name] = true
+		recorded := func(condition string) bool {
+			return len(texts(t, owner,
+				`SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
+				each.request)) > 0
+		}
+		if r.Method != http.MethodGet && !r.ReadOnly {
+			require.True(t, recorded(`action NOT LIKE '%.read'`), "%s changes something and records nothing", r.Name)
+			continue
+		}
+		if r.Reads != "" {
+			require.True(t, recorded(`action LIKE '%.read'`), "%s reads patient data and does not record it", r.Name)
+		}
+		if r.Name == "readCalendar" {
+			require.True(t, recorded(`action = 'calendar.read'`), "a calendar link was read without an event")
+		}
+		shows := strings.HasPrefix(r.Path, "/authorizations/:id")
+		for _, person := range people {
+			shows = shows || strings.Contains(string(each.raw), person)
+		}
+		if shows && !strings.HasPrefix(r.Path, "/admin/audit-events") {
+			require.True(t, recorded(`action LIKE '%.read' AND patient_id IS NOT NULL`), "%s shows patient data, and the trail "+
+				"does not name the patient", r.Name)
+		}
+	}
+	for name := range s.routes {
+		require.True(t, met[name], "%s was never called", name)
+	}
+	requireWhole(t, s, owner)
+	require.NotEmpty(t,
+		texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
+	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
+	s.c.requireClean(t)
+}
+
+// requireWhole checks that events have the actor, address and request. Changes must have
+// the values before and after or, for personal data, the names of the changed fields.
+func requireWhole(t *testing.T, s *story, owner *sql.DB) {
+	t.Helper()
+	for _, each := range s.told {
+		lacking := func(condition string) []string {
+			return texts(t, owner,
+				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, each.request)
+		}
+		require.Empty(t,
+			lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+		if each.route.Permission != httpx.Public {
+			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+		}
+		if each.route.Method == http.MethodPatch && each.status < http.StatusBadRequest {
+			require.Empty(t,
+				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), each.route.Name)
+		}
+	}
+}
+
+// TestTrailHasNoPersonalData searches the trail for names, numbers and texts of
+// people after every operation has run.
+func TestTrailHasNoPersonalData(t *testing.T) {
+	t.Parallel()
+	s := playStory(t)
+	admin := s.c.admin()
+	patient := admin.post(t, "/patients", body{
+		"firstName": "Zebulon", "lastName": "Quackenbush", "dateOfBirth": "2017-11-13", "medicalRecordNumber": "MRN-88421",
+	}).created(t).String()
+	admin.patch(t, "/patients/"+patient, body{"lastName": "Quackenbush-Ombler", "medicalRecordNumber": "MRN-88422"})
+	admin.post(t, "/patients/search", body{"lastName": "Quackenbush"})
+	path := s.c.authorize(t, 10,
+		body{"patientId": patient, "authNumber": "AUTHNO-5521", "notes": "narrative about Zebulon"})
+	admin.patch(t, path,
+		body{"notes": "another narrative", "authNumber": "AUTHNO-5522", "totalUnits": 12, "reason": "spoken reason"})
+	id := admin.post(t, path+"/reserve", body{"units": 3, "reference": "reference-of-ours"}).reservationID(t)
+	admin.post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "spoken reason too"})
+	s.c.as("").post(t, "/auth/login", body{"email": "typed-a-password-here", "password": "secret-typed-wrong"})
+
+	owner := s.c.owner(t)
+	secrets := texts(t, owner, `
+		SELECT first_name FROM patients UNION SELECT last_name FROM patients WHERE last_name <> 'Example' -- as the practice is called
+		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
+		UNION SELECT date_of_birth::text FROM patients UNION SELECT member_number FROM insurances
+		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
+		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL
+		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users UNION SELECT url FROM webhooks`)
+	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
+		"typed-a-password", "secret-typed")
+	require.Greater(t, len(secrets), 15)
+	kept := strings.Join(texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
+	require.Contains(t, kept, `medicalRecordNumber`, "the change is recorded")
+	for _, secret := range secrets {
+		// As separate words, because a short name is part of many others.
+		require.NotRegexp(t, `(^|\W)`+regexp.QuoteMeta(secret)+`($|\W)`, kept)
+	}
+}
+
+func TestDenialsAreOnRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	first := c.as(c.own.tokens[rbac.Technician]).with("X-Request-Id", "Ada-Example").post(t, path+"/reserve",
+		body{"units": 1}).refused(t, http.StatusForbidden, "forbidden").request()
+	second := c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events").
+		refused(t, http.StatusForbidden, "forbidden").request()
+	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"})
+	c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": "wrong"})
+
+	found := c.admin().get(t, "/admin/audit-events?outcome=denied")
+	require.Equal(t, http.StatusOK, found.status, "%s", found.raw)
+	data := found.body["data"].([]any)
+	require.Len(t, data, 3, "users of no organization are not in this one's trail")
+	signIn, audit, reserve := data[0].(map[string]any), data[1].(map[string]any), data[2].(map[string]any)
+	require.Equal(t, []any{"user.sign-in", nil, "127.0.0.1", map[string]any{"reason": "password"}},
+		[]any{signIn["action"], signIn["actorId"], signIn["address"], signIn["after"]})
+	require.Equal(t, []any{"audit.read", second}, []any{audit["action"], audit["requestId"]})
+	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]},
+		[]any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
+	require.Equal(t,
+		map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
+	require.Empty(t, texts(t, c.owner(t),
+		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
+		"attempts of no organization are counted separately")
+}
+
+// TestRefreshesAreOnRecord checks that every answer with an access token is recorded,
+// including repeated ones, and every refusal with its reason.
+func TestRefreshesAreOnRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	var asked []string
+	refresh := func(token string) answer {
+		a := c.as("").post(t, "/auth/refresh", body{"refreshToken": token})
+		asked = append(asked, a.request())
+		return a
+	}
+	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).
+		text("refreshToken")
+	second := refresh(first).ok(t).text("refreshToken")
+	require.Equal(t, second, refresh(first).ok(t).text("refreshToken"), "its reply may have been lost")
+	refresh(second).ok(t)
+	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
+	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
+	require.Equal(t, []string{
+		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ",
+		asked[3] + ` denied {"reason":"reused"}`,
+		asked[4] + ` denied {"reason":"revoked"}`,
+	}, texts(t, c.owner(t),
+		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+}
+
+// TestUnrecordedActionsAreRefused makes the database refuse events.
+func TestUnrecordedActionsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	patient := "/patients/" + c.own.patient.String()
+	owner := c.owner(t)
+	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
+	require.NoError(t, err)
+	for _, read := range []string{patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances",
+		"/events"} {
+		a := c.admin().get(t, read).refused(t, http.StatusServiceUnavailable, "not-recorded")
+		require.NotContains(t, string(a.raw), "Ada")
+		require.NotEmpty(t, a.header.Get("Retry-After"))
+	}
+	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).
+		refused(t, http.StatusForbidden, "forbidden")
+	require.Equal(t, http.StatusInternalServerError,
+		c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
+	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).
+		refused(t, http.StatusServiceUnavailable, "not-recorded")
+	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
+	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
+	require.Equal(t, http.StatusOK, c.admin().get(t, "/payers").status, "data of no patient can still be read")
+
+	_, err = owner.ExecContext(t.Context(), `ALTER TABLE audit_events DROP CONSTRAINT full_up`)
+	require.NoError(t, err)
+	require.Equal(t, "Example", c.admin().get(t, patient).text("lastName"), "nothing was changed")
+	c.requireBalance(t, path, 10, 0, 0)
+}
+
+// ids returns the sequence numbers of a page.
+func ids(a answer) (found []float64) {
+	for _, item := range a.body["data"].([]any) {
+		found = append(found, item.(map[string]any)["sequence"].(float64))
+	}
+	return found
+}
+
+func TestAuditSearch(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	id := path[len("/authorizations/"):]
+	for range 5 {
+		c.admin().post(t, path+"/reserve", body{"units": 1})
+	}
+	count := func(query string) int {
+		t.Helper()
+		a := c.admin().get(t, "/admin/audit-events?limit=200&"+query)
+		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+		return len(ids(a))
+	}
+	require.Equal(t, 5, count("action=authorization.reserve"))
+	require.Equal(t, 6, count("subjectId="+id))
+	require.Equal(t, 6, count("action=authorization.&patientId="+c.own.patient.String()))
+	require.Equal(t, 5,
+		count("action=authorization.reserve&outcome=done&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"))
+	require.Zero(t, count("action=authorization.reserve&to=2020-01-01T00:00:00Z"))
+	require.Zero(t, count("action=authorization.reserve&outcome=denied"))
+	require.Zero(t, count("actorId="+id))
+	require.Zero(t, count("patientId="+c.other.patient.String()), "another organization's")
+	require.Equal(t, 8, count("action=audit.read"), "searches are recorded: the earlier ones")
+
+	var walked []float64
+	for next := ""; ; {
+		a := c.admin().get(t, "/admin/audit-events?limit=2&subjectId="+id+"&cursor="+next)
+		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+		walked = append(walked, ids(a)...)
+		if a.body["nextCursor"] == nil {
+			break
+		}
+		next = a.text("nextCursor")
+	}
+	require.Len(t, walked, 6)
+	for i := range walked[1:] {
+		require.Greater(t, walked[i], walked[i+1], "the newest first")
+	}
+	c.requireClean(t)
+	a := c.admin().get(t, "/admin/audit-events?action=authorization.create")
+	require.NotNil(t, a.body["data"].([]any)[0].(map[string]any)["position"], "once sealed")
+}
+
+func TestAuditExport(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 2000)
+	operations := make([]body, 0, 200)
+	for range 200 {
+		operations = append(operations, on(path, "reserve", body{"units": 1}))
+	}
+	for range 4 { // more than one part
+		require.Equal(t, http.StatusOK, c.admin().post(t, "/units/bulk", bulk(operations...)).status)
+	}
+	read := c.admin().get(t, path).request()
+	c.requireClean(t)
+
+	lines := strings.Split(strings.TrimSpace(string(c.admin().text(t, "/admin/audit-events/export"))), "\n")
+	var first, last body
+	require.NoError(t, json.Unmarshal([]byte(lines[0]), &first))
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
+	require.EqualValues(t, 1, first["position"], "the oldest first")
+	require.Equal(t, "audit.export", last["action"], "the export records itself")
+	require.Greater(t, len(lines), 800)
+
+	export := c.admin().text(t, "/admin/audit-events/export?format=csv&action=authorization.")
+	rows, err := csv.NewReader(strings.NewReader(string(export))).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
+	require.Len(t, rows, 1+1+800+1, "names, created, reserved, read")
+	require.Equal(t, read, rows[len(rows)-1][4])
+	require.JSONEq(t, `{"operation":"getAuthorization"}`, rows[len(rows)-1][13])
+
+	empty := c.admin().text(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z")
+	require.Empty(t, empty)
+	c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
+}
+
+// TestTheSearchUsesItsIndexes checks the query plans for a large trail.
+func TestTheSearchUsesItsIndexes(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	owner := c.owner(t)
+	for _, statement := range []string{
+		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, patient_id, address)
+		 SELECT '` + c.own.id.String() +
+			`', now() - n * interval '1 second', gen_random_uuid(), '', 'thing.read', 'done', 'thing', gen_random_uuid(), gen_random_uuid(), ''
+		 FROM generate_series(1, 20000) n`,
+		`ANALYZE audit_events`,
+	} {
+		_, err := owner.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	someone := " = '" + c.own.patient.String() + "'"
+	for condition, index := range map[string]string{
+		"true": "audit_events_pkey", "occurred_at < now() - interval '1 hour'": "audit_events_pkey",
+		"actor_id" + someone: "audit_events_by_actor", "patient_id" + someone: "audit_events_by_patient",
+		"subject_id" + someone: "audit_events_by_subject",
+	} {
+		plan := strings.Join(texts(t, owner,
+			`EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.own.id.String()+`' AND `+condition+`
+			ORDER BY occurred_at DESC, sequence DESC LIMIT 21`), "\n")
+		require.Contains(t, plan, index, "%s", plan)
+		require.NotContains(t, plan, "Sort", "%s", plan)
+	}
+}

@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// history records the requests and answers of clients. porcupine then checks whether
+// there is an order of operations, consistent with their times, in which every answer
+// is correct. A request without an answer stays open until a repetition with the same
+// key gets one.
+type history struct {
+	contended atomic.Int64 // answers that ask for a retry because of contention
+	turned    atomic.Int64 // answers that ask for a retry, or no answer
+
+	mu     sync.Mutex
+	events []porcupine.Operation
+}
+
+// asked is a call: reserve, release, consume, or a read of the balance.
+type asked struct {
+	path, verb  string
+	units       int    // 0: the rest of the reservation
+	reservation string // "": the oldest ones
+}
+
+func (q asked) body() body {
+	b := body{}
+	if q.units > 0 {
+		b["units"] = q.units
+	}
+	if q.reservation != "" {
+		b["reservationId"] = q.reservation
+	}
+	return b
+}
+
+// told is the outcome: a refusal's code, or the balance afterwards.
+type told struct {
+	code            string
+	used, scheduled int
+	available       int    // or the available units in a refusal
+	missing         int    // of a consume
+	reservation     string // of a reserve
+}
+
+// insist repeats a request with one key until it is accepted or refused. pick returns
+// the instance for each attempt.
+func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
+	key, began, unknown := uuid.NewString(), time.Now(), false
+	for n := 0; ; n++ {
+		a, err := at(n).with("Idempotency-Key", key).try(t, q.path+"/"+q.verb, q.body())
+		switch code := a.text("code"); {
+		case err != nil:
+			unknown = true // it may have been executed
+		case a.status < http.StatusInternalServerError:
+			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
+				t.Errorf("it was executed, although the client was told that nothing had changed: %s", a.raw)
+			}
+			h.record(q, toldBy(t, q, a), began)
+			return a
+		case slices.Contains([]string{
+			"contention", "database-unavailable", "database-read-only", "database-full", "database-busy",
+			"outcome-unknown", "queue-full", "shutting-down", "timeout", "token-not-checked",
+		}, code):
+			unknown = unknown || code == "outcome-unknown"
+			if a.header.Get("Retry-After") == "" {
+				t.Errorf("it has no Retry-After: %s", a.raw)
+			}
+			if code == "contention" {
+				h.contended.Add(1)
+			}
+		default:
+			t.Errorf("neither an answer nor a request to retry: %s", a.raw)
+			return a
+		}
+		if time.Since(began) > 2*time.Minute {
+			t.Errorf("no answer to %+v", q)
+			return a
+		}
+		h.turned.Add(1)
+		time.Sleep(20 * time.Millisecond) // a client's delay, not synchronization
+	}
+}
+
+// reserve insists on one instance.
+func (h *history) reserve(t testing.TB, c caller, path string, units int) answer {
+	return h.insist(t, func(int) caller { return c }, asked{path: path, verb: "reserve", units: units})
+}
+
+func toldBy(t testing.TB, q asked, a answer) told {
+	if a.status >= http.StatusBadRequest {
+		r := told{code: a.text("code")}
+		if r.code == "insufficient-units" {
+			r.available = a.number(t, "available")
+		}
+		return r
+	}
+	r := told{
+		used: a.number(t, "authorization", "usedUnits"), scheduled: a.number(t, "authorization", "scheduledUnits"),
+		available: a.number(t, "authorization", "availableUnits"),
+	}
+	switch q.verb {
+	case "reserve":
+		r.reservation = a.reservationID(t)
+	case "consume":
+		r.missing = a.number(t, "missingUnits")
+	}
+	return r
+}
+
+func (h *history) record(q asked, r told, began time.Time) {
+	ended := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, porcupine.Operation{
+		ClientId: len(h.events), Input: q, Call: began.UnixNano(), Output: r, Return: ended.UnixNano(),
+	})
+}
+
+// answered returns the number of answered calls.
+func (h *history) answered() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.events)
+}
+
+// progress waits until more calls have been answered.
+func (h *history) progress(t testing.TB, more int, why ...any) {
+	t.Helper()
+	before := h.answered()
+	require.Eventually(t, func() bool { return h.answered() >= before+more }, 2*time.Minute, time.Millisecond, why...)
+}
+
+// clients send random requests until they are stopped, and then complete the last one.
+func (h *history) clients(t testing.TB, many int, paths []string, at func(client, n int) caller) (stop func()) {
+	var all sync.WaitGroup
+	stopped := make(chan struct{})
+	seed := rand.Uint64()
+	t.Logf("clients use seed %d", seed)
+	for client := range many {
+		random := rand.New(rand.NewPCG(seed, uint64(client)))
+		all.Go(func() {
+			mine := map[string][]string{} // reservations, by path
+			for {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				path := paths[random.IntN(len(paths))]
+				q := draw(random, path, mine[path])
+				a := h.insist(t, func(n int) caller { return at(client, n) }, q)
+				if q.verb == "reserve" && a.status == http.StatusCreated {
+					mine[path] = append(mine[path], a.reservationID(t))
+				}
+			}
+		})
+	}
+	return func() { close(stopped); all.Wait() }
+}
+
+// draw chooses the next request at random. Named reservations may be closed by now.
+func draw(random *rand.Rand, path string, mine []string) asked {
+	q := asked{
+		path:  path,
+		verb:  []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)],
+		units: 1 + random.IntN(3),
+	}
+	if q.verb == "reserve" || random.IntN(4) == 0 {
+		return q
+	}
+	if len(mine) == 0 {
+		q.verb = "reserve"
+		return q
+	}
+	q.reservation, q.units = mine[len(mine)-1-random.IntN(min(3, len(mine)))], random.IntN(4)
+	return q
+}
+
+// requireTrue checks the ledger, that every accepted operation and no other is stored
+// once, and that the answers are linearizable. The totals are those of all used
+// authorizations.
+func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
+	t.Helper()
+	c.requireClean(t)
+	accepted := map[string]int{}
+	for _, e := range h.events {
+		if q, r := e.Input.(asked), e.Output.(told); r.code == "" {
+			accepted[q.path]++
+		}
+	}
+	for path := range totals {
+		require.Equal(t, accepted[path], c.operations(t, path), "operations of %s that took effect", path)
+		a := c.admin().get(t, path)
+		h.record(asked{path: path, verb: "look"}, told{
+			used: a.number(t, "usedUnits"), scheduled: a.number(t, "scheduledUnits"), available: a.number(t, "availableUnits"),
+		}, time.Now())
+	}
+	h.requireLinearizable(t, totals)
+	t.Logf("%d calls answered, %d retries requested", len(h.events), h.turned.Load())
+}
+
+// operations counts the operations in the ledger of an authorization.
+func (c *clinic) operations(t testing.TB, path string) int {
+	t.Helper()
+	return c.count(t,
+		"SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
+}
+
+// try is like post for servers that may be down: it returns an error if there was no
+// answer. It sends the request once, and the transport does not repeat it.
+func (c caller) try(t testing.TB, path string, b body) (answer, error) {
+	written, err := json.Marshal(b)
+	if err != nil {
+		return answer{}, err
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, bytes.NewReader(written))
+	if err != nil {
+		return answer{}, err
+	}
+	request.GetBody = nil
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	for name, value := range c.headers {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, fmt.Errorf("cut off: %w", err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(raw))
+	return c.answered(t, http.MethodPost, path, response), nil
+}

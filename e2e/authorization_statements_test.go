@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/telemetry/logtest"
+)
+
+// TestNumberOfStatementsOfAnOperation counts the statements of an operation while others wait
+// for the same authorization. The first two are sent with BEGIN, and the writes with
+// COMMIT (TestReadsWithBegin and TestWritesWithCommit in platform/db).
+func TestNumberOfStatementsOfAnOperation(t *testing.T) {
+	t.Parallel()
+	logger, log := logtest.Recorder()
+	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
+	// of returns the verbs and tables of a request's statements.
+	of := func(path string, b body, status int) []string {
+		t.Helper()
+		log.Reset()
+		answer := c.admin().post(t, path, b)
+		require.Equal(t, status, answer.status, "%s", answer.raw)
+		return statementsOf(log)
+	}
+	before := []string{}
+	if c.combines {
+		before = []string{"LOCK unit_lane"}
+	}
+	writes := []string{
+		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events",
+		"INSERT unit_operations",
+	}
+	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
+
+	plain := c.authorize(t, 100)
+	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", body{"units": 5}, http.StatusCreated))
+	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"), of(plain+"/consume", body{"units": 1}, http.StatusOK))
+	require.Equal(t, append(before, "SELECT authorizations"), of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
+
+	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are sufficient")
+
+	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "here too")
+	insured := c.authorize(t, 100, body{"caps": caps("WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
+		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
+	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
+		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
+
+	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
+		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
+	), http.StatusOK), "a bulk on one authorization needs no more than a single operation")
+}
+
+// statementsOf returns the verbs and tables of the logged statements.
+func statementsOf(log *test.Hook) (all []string) {
+	for _, entry := range log.AllEntries() {
+		if entry.Data["event"] == "slow_statement" && entry.Data["count"] == nil { // not a summary of repeats
+			all = append(all, shortened(entry))
+		}
+	}
+	return all
+}
+
+// shortened returns a statement's verb and first table.
+func shortened(entry *logrus.Entry) string {
+	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
+	tables := []string{
+		"set_config",
+		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "insurances", "organizations",
+		"appointments", "appointment_patients", "appointment_practitioners", "appointment_operations", "sessions", "session_patients",
+		"service_codes", "audit_events",
+	}
+	i := slices.IndexFunc(words, func(word string) bool { return slices.Contains(tables, word) })
+	if i < 0 {
+		return strings.Join(words, " ")
+	}
+	return words[0] + " " + words[i]
+}

@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestFilteredByStatus compares the two computations of status: the SQL that filters
+// lists, and the Go code for single reads.
+func TestFilteredByStatus(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	day := func(n int) string { return c.clock.now().AddDate(0, 0, n).Format(time.DateOnly) }
+	state := map[string]string{} // status in single reads, by id
+
+	for _, terms := range []body{
+		{},
+		{"status": "PENDING"},
+		{"totalUnits": 0},
+		{"startDate": day(3)},
+		{"startDate": day(-30), "endDate": day(-3)},
+		{"status": "PENDING", "startDate": day(-30), "endDate": day(-3)},
+	} {
+		for _, booking := range []body{
+			nil, {"units": 10}, {"units": 10, "expiresInSeconds": 1}, {"units": 9}, {"units": 4, "expiresInSeconds": 600},
+		} {
+			path := c.authorize(t, 10, terms)
+			if booking != nil {
+				booking["serviceDate"] = c.admin().get(t, path).text("startDate")
+				c.admin().post(t, path+"/reserve", booking)
+			}
+			state[strings.TrimPrefix(path, "/authorizations/")] = ""
+		}
+	}
+	cancelled := c.authorize(t, 10)
+	require.Equal(t, http.StatusOK, c.admin().patch(t, cancelled, body{"status": "CANCELLED"}).status)
+	state[strings.TrimPrefix(cancelled, "/authorizations/")] = ""
+
+	c.clock.set(time.Minute) // the short holds have expired and were not swept
+	seen := map[string]bool{}
+	for id := range state {
+		state[id] = c.admin().get(t, "/authorizations/"+id).text("status")
+		seen[state[id]] = true
+	}
+	require.Len(t, seen, 6, "every state occurs: %v", seen)
+	for status := range seen {
+		t.Run("it finds the ones that are "+status, func(t *testing.T) {
+			want := map[string]string{}
+			for id, s := range state {
+				if s == status {
+					want[id] = s
+				}
+			}
+			got := map[string]string{}
+			for _, item := range c.admin().get(t, "/authorizations?limit=200&status="+status).body["data"].([]any) {
+				found := item.(map[string]any)
+				got[found["id"].(string)] = found["status"].(string)
+			}
+			require.Equal(t, want, got)
+		})
+	}
+}

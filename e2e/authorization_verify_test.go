@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/identity"
+)
+
+// TestVerifyFindsManualChanges removes the database's protections and changes
+// rows as the tables' owner, one at a time.
+func TestVerifyFindsManualChanges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		it, tamper string
+		checks     []string
+	}{
+		{
+			"finds a counter", `UPDATE authorizations SET used_units = used_units + 1 WHERE id = $1`,
+			[]string{"used", "reservations-used"},
+		},
+		{
+			"finds the total", `UPDATE authorizations SET total_units = total_units + 1 WHERE id = $1`,
+			[]string{"total"},
+		},
+		{
+			"finds a total and an initial grant that were raised together",
+			`UPDATE authorizations SET total_units = total_units + 1, initial_units = initial_units + 1 WHERE id = $1`,
+			[]string{"chain"},
+		},
+		{
+			"finds the units of an entry",
+			`UPDATE unit_entries SET units = units + 1 WHERE authorization_id = $1 AND sequence = 1`,
+			[]string{"hash", "balance-after"},
+		},
+		{
+			"finds a changed actor",
+			`UPDATE unit_entries SET actor_id = gen_random_uuid() WHERE authorization_id = $1 AND sequence = 2`,
+			[]string{"hash"},
+		},
+		{
+			"finds a hash", `UPDATE unit_entries SET hash = sha256(hash) WHERE authorization_id = $1 AND sequence = 1`,
+			[]string{"hash", "chain"},
+		},
+		{
+			"finds the last hash", `UPDATE authorizations SET last_hash = sha256(last_hash) WHERE id = $1`,
+			[]string{"head"},
+		},
+		{
+			"finds that the last entry is missing",
+			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries WHERE authorization_id = e.authorization_id)`,
+			[]string{"sequence", "head"},
+		},
+		{
+			"finds a reservation",
+			`UPDATE unit_reservations SET released_units = released_units + 1 WHERE authorization_id = $1 AND open`,
+			[]string{"reservation", "reservations-scheduled"},
+		},
+		{
+			"finds a changed day of a reservation",
+			`UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
+			[]string{"service-date"},
+		},
+		{
+			"finds a changed age of a reservation", `UPDATE unit_reservations SET sequence = 7 WHERE authorization_id = $1`,
+			[]string{"age"},
+		},
+		{
+			"finds a changed count of caps", `UPDATE authorizations SET booked_by_date = '{}' WHERE id = $1`,
+			[]string{"booked-by-date"},
+		},
+	} {
+		t.Run("it "+test.it, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			path := c.authorize(t, 10, body{"caps": caps("DAY", 10)})
+			untouched := c.authorize(t, 10)
+			for _, p := range []string{path, untouched} {
+				id := c.admin().post(t, p+"/reserve", body{"units": 3}).reservationID(t)
+				c.admin().post(t, p+"/consume", body{"reservationId": id, "units": 2, "remainder": "keep"})
+			}
+			c.requireClean(t)
+
+			owner, err := sql.Open("pgx", c.database.OwnerURL)
+			require.NoError(t, err)
+			defer owner.Close()
+			_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries DISABLE TRIGGER USER`)
+			require.NoError(t, err)
+			result, err := owner.ExecContext(t.Context(), test.tamper, path[len("/authorizations/"):])
+			require.NoError(t, err)
+			changed, err := result.RowsAffected()
+			require.NoError(t, err)
+			require.EqualValues(t, 1, changed)
+
+			answer := c.admin().verify(t)
+			require.Equal(t, false, answer.body["ok"])
+			found := map[string]bool{}
+			for _, item := range answer.body["problems"].([]any) {
+				problem := item.(map[string]any)
+				require.Equal(t, path[len("/authorizations/"):], problem["authorizationId"], "it names the authorization")
+				require.NotEmpty(t, problem["expected"])
+				found[problem["check"].(string)] = true
+			}
+			for _, check := range test.checks {
+				require.True(t, found[check], "%s is not in %s", check, answer.raw)
+			}
+		})
+	}
+}
+
+func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	require.NotContains(t, c.metrics(t), "omnirapeutic_verify_problems{", "unknown before the first verification")
+	path := c.authorize(t, 10)
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`,
+		path[len("/authorizations/"):])
+	require.NoError(t, err)
+	require.Equal(t, false, c.admin().verify(t).body["ok"])
+	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).verify(t).body["ok"])
+	metrics := c.metrics(t)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
+}
+
+func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	unswept := *c
+	unswept.settings = []string{"OMNI_SWEEP_INTERVAL=0s"}
+	unswept.listen(t, c.database.Open(t))
+	path := c.authorize(t, 10)
+	hold := func() { c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t) }
+
+	hold()
+	c.clock.advance(5 * time.Minute) // the program was not running meanwhile
+	c.requireClean(t)
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"))
+
+	hold()
+	c.clock.advance(5 * time.Minute)
+	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
+	require.NoError(t, err)
+	require.True(t, report.OK)
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for their own sweep")
+
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	_, err = owner.ExecContext(t.Context(),
+		`ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
+	require.NoError(t, err)
+	unswept.requireClean(t) // without a sweeper, no delay is too long
+	answer := c.admin().verify(t)
+	problems := answer.body["problems"].([]any)
+	require.Len(t, problems, 1)
+	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "a hold that cannot be released is found")
+}
+
+// entriesOf counts the authorization's entries of one kind.
+func (c *clinic) entriesOf(t testing.TB, path, kind string) (n int) {
+	t.Helper()
+	for _, item := range c.admin().get(t, path+"/entries?limit=200").body["data"].([]any) {
+		if item.(map[string]any)["kind"] == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEntriesAreNeverChanged(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	path := c.authorize(t, 10)
+	c.admin().post(t, path+"/reserve", body{"units": 3})
+	for role, url := range map[string]string{"the program": c.database.AppURL, "the owner": c.database.OwnerURL} {
+		connection, err := sql.Open("pgx", url)
+		require.NoError(t, err)
+		defer connection.Close()
+		for _, statement := range []string{
+			`UPDATE unit_entries SET units = 1`, `DELETE FROM unit_entries`, `TRUNCATE unit_entries`,
+		} {
+			_, err := connection.ExecContext(t.Context(), statement)
+			require.Error(t, err, "%s: %s", role, statement)
+		}
+	}
+	c.requireClean(t)
+}

@@ -1,0 +1,825 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/openapi"
+)
+
+// story makes the example requests of the contract, with a frozen clock and sequential
+// ids, so that each run has the same result.
+type story struct {
+	t        *testing.T
+	c        *clinic
+	routes   map[string]httpx.Route
+	examples map[string][]openapi.Example
+	requests []string // actual ids, each followed by the shown one
+	told     []telling
+}
+
+// telling is one request of the story, and its answer.
+type telling struct {
+	route   httpx.Route
+	request string // its X-Request-Id
+	status  int
+	raw     []byte
+}
+
+// counted returns sequential ids in the form of UUIDv7.
+func counted(start time.Time) func() uuid.UUID {
+	n := uint64(0)
+	return func() uuid.UUID {
+		n++
+		var id uuid.UUID
+		binary.BigEndian.PutUint64(id[:], uint64(start.UnixMilli())<<16|0x7000)
+		binary.BigEndian.PutUint64(id[8:], 0x8000000000000000|n)
+		return id
+	}
+}
+
+func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
+	t.Helper()
+	s := playStory(t)
+	return s.examples, s.c.app.Routes()
+}
+
+func playStory(t *testing.T) *story {
+	t.Helper()
+	now := app.RecordedAt
+	database := dbtest.New(t)
+	c := &clinic{
+		database: database, clock: &clock{fixed: now}, newID: counted(now),
+		settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL},
+	}
+	c.listen(t, database.Open(t))
+	c.own = c.found(t, "example")
+	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
+	for _, r := range c.app.Routes() {
+		s.routes[r.Name] = r
+	}
+	s.play()
+	return s
+}
+
+// tell makes a request and stores it with its answer as an example.
+func (s *story) tell(as caller, operation, summary, path string, b body) answer {
+	s.t.Helper()
+	r, ok := s.routes[operation]
+	require.True(s.t, ok, "there is no operation %s", operation)
+	a := as.send(s.t, r.Method, path, b)
+	s.keep(r, a)
+	e := openapi.Example{
+		Name: nameOf(summary), Summary: summary, Status: a.status, Path: map[string]string{},
+	}
+	template, actual := strings.Split(r.Path, "/"), strings.Split(strings.Split(path, "?")[0], "/")
+	require.Len(s.t, actual, len(template), "%s is not at %s", operation, path)
+	for i, part := range template {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			e.Path[name] = actual[i]
+		}
+	}
+	if b != nil {
+		request, err := json.Marshal(asSent(operation, b))
+		require.NoError(s.t, err)
+		e.Request = request
+	}
+	if len(a.raw) > 0 && strings.Contains(a.header.Get("Content-Type"), "json") {
+		e.Response = s.counted(asShown(s.t, operation, a))
+	}
+	s.examples[operation] = append(s.examples[operation], e)
+	return a
+}
+
+// keep stores a request.
+func (s *story) keep(r httpx.Route, a answer) {
+	s.told = append(s.told, telling{r, a.request(), a.status, a.raw})
+	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.told)))
+}
+
+// counted replaces random request ids by sequential ones.
+func (s *story) counted(shown []byte) []byte {
+	return []byte(strings.NewReplacer(s.requests...).Replace(string(shown)))
+}
+
+var notLetters = regexp.MustCompile(`[^a-z0-9]+`)
+
+func nameOf(summary string) string {
+	return strings.Trim(notLetters.ReplaceAllString(strings.ToLower(summary), "-"), "-")
+}
+
+var anyHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
+
+const sampleToken = "kUvWq0…"
+
+const sampleCode = "492039"
+
+const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
+
+// asSent removes values of a request that differ in each run.
+func asSent(operation string, b body) body {
+	b = maps.Clone(b)
+	if b["refreshToken"] != nil {
+		b["refreshToken"] = sampleRefresh
+	}
+	switch operation {
+	case "setIdentityProvider":
+		b["issuer"], b["clientSecret"] = "https://login.example.org", "…"
+	case "acceptInvitation", "resetPassword":
+		b["token"] = sampleToken
+	case "confirmMySecondFactor", "renewMyRecoveryCodes", "turnMySecondFactorOff", "signIn":
+		if b["code"] != nil {
+			b["code"] = sampleCode
+		}
+	case "exchangeSignInCode":
+		b["code"] = "AZdZ1x…"
+	}
+	return b
+}
+
+// asShown removes values of an answer that are secret, or long and uninteresting.
+func asShown(t *testing.T, operation string, a answer) json.RawMessage {
+	t.Helper()
+	a.body = maps.Clone(a.body) // the body is used afterwards
+	switch operation {
+	case "signIn", "refreshSignIn", "exchangeSignInCode":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+			a.body["refreshToken"] = sampleRefresh
+		}
+		if a.body["deviceToken"] != nil {
+			a.body["deviceToken"] = "omd_6sTHunG7U8n58…"
+		}
+	case "getIdentityProvider", "setIdentityProvider":
+		a.body["issuer"] = "https://login.example.org"
+	case "inviteUser", "createPasswordReset":
+		if a.body["token"] != nil {
+			a.body["token"] = sampleToken
+		}
+		if a.body["link"] != nil {
+			a.body["link"] = frontendURL + "#password-reset=" + sampleToken
+		}
+	case "createApiKey":
+		if a.body["key"] != nil {
+			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
+		}
+	case "listApiKeys":
+		for _, each := range a.body["data"].([]any) {
+			each.(map[string]any)["begins"] = "omni_key_7Qx2"
+		}
+	case "getApiKey":
+		a.body["begins"] = "omni_key_7Qx2"
+	case "listPermissionSets":
+		a.body["possible"] = map[string]any{"patient:read": a.body["possible"].(map[string]any)["patient:read"]}
+		for _, each := range a.body["data"].([]any) {
+			set := each.(map[string]any)
+			set["permissions"] = set["permissions"].([]any)[:1]
+		}
+	case "changeMyPassword":
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "beginMySecondFactor":
+		if a.body["secret"] != nil {
+			a.body["secret"] = "GEZDGNBVGY3TQOJQ…"
+			a.body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…&issuer=Omnirapeutic&algorithm=SHA1&digits=6&period=30"
+		}
+	case "confirmMySecondFactor", "renewMyRecoveryCodes":
+		if a.body["recoveryCodes"] != nil {
+			a.body["recoveryCodes"] = []any{"WJ3QKD-7X2ANM-PLQ5RT-VHZC6B", "…"}
+		}
+		if a.body["accessToken"] != nil {
+			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		}
+	case "createWebhook", "rotateWebhookSecret":
+		a.body["secret"] = "whsec_…"
+	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
+		a.body["path"] = "/api/v1/calendars/kUvW….ics"
+	case "getConfig":
+		if all, ok := a.body["settings"].([]any); ok {
+			a.body["settings"] = all[:1]
+		}
+	case "getRetryMetrics":
+		if all, ok := a.body["operations"].([]any); ok {
+			a.body["operations"] = all[:1]
+		}
+	// The hashes include request ids, which are random.
+	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents":
+		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
+	case "listEntries": // likewise, and each includes the previous one
+		for n, each := range a.body["data"].([]any) {
+			entry := each.(map[string]any)
+			entry["hash"] = sampleOf(n)
+			if n > 0 {
+				entry["previousHash"] = sampleOf(n - 1)
+			}
+		}
+	default:
+		if a.body["nextCursor"] == nil {
+			return a.raw
+		}
+	}
+	if a.body["nextCursor"] != nil {
+		a.body["nextCursor"] = "Twhw4k2xzwGLL3WVckW0N-tVFTgZwWz_JptLJAk" // each differs
+	}
+	text, err := json.Marshal(a.body)
+	require.NoError(t, err)
+	return text
+}
+
+// sampleOf returns the hash shown for the entry with the number.
+func sampleOf(n int) string {
+	sum := sha256.Sum256([]byte{byte(n)})
+	return hex.EncodeToString(sum[:])
+}
+
+const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
+
+func (s *story) play() {
+	c := s.c
+	admin, scheduler := c.admin(), c.as(c.own.tokens[rbac.Scheduler])
+	s.tell(c.as(""), "signIn", "Sign in", "/auth/login", body{"email": "SCHEDULER@example.test", "password": password})
+	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login",
+		body{"email": "SCHEDULER@example.test", "password": "wrong"})
+	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
+
+	s.playUsers(admin)
+	s.playInvitations(admin)
+	s.playSets(admin)
+	s.playReach(admin)
+	s.playDirectory(admin)
+	s.playAuthorizations(admin, scheduler)
+	s.playAppointments(admin, scheduler)
+	s.playCalendars(admin, scheduler)
+	s.playEmergency(admin)
+	s.playReports(scheduler)
+	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
+	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
+	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
+	s.playVerifications(admin)
+	s.playAudit(admin)
+	s.playEvents(admin)
+	s.playKeys(admin)
+	s.playProvider(admin)
+	s.playSecondFactor(admin)
+	s.playSignOut()
+	s.playAccounts()
+}
+
+// playVerifications verifies the organization.
+func (s *story) playVerifications(admin caller) {
+	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
+	hasty := impatient(s.t, s.c).admin()
+	release := s.c.hold(s.t, "audit_checkpoints")
+	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", body{})
+	require.Equal(s.t, http.StatusAccepted, running.status, "%s", running.raw)
+	release()
+	admin.awaitState(s.t, "/admin/verifications/"+running.text("id"), "FINISHED")
+	s.tell(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
+	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
+}
+
+// accessToken returns the access token of an answer whose example does not show it.
+func accessToken(t *testing.T, a answer) string {
+	t.Helper()
+	var told struct{ AccessToken string }
+	require.NoError(t, json.Unmarshal(a.raw, &told))
+	return told.AccessToken
+}
+
+// playSignOut is the auditor's last request.
+func (s *story) playSignOut() {
+	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
+	login := body{"email": "AUDITOR@example.test", "password": password}
+	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh",
+		body{"refreshToken": first.text("refreshToken")}).ok(s.t)
+	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
+		body{"refreshToken": "omr_nobody-has-issued-this"})
+	here := s.c.as(accessToken(s.t, refreshed))
+	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
+	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
+	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	const another = "a-meadow-of-red-clover"
+	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password",
+		body{"currentPassword": "wrong", "newPassword": another})
+	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password",
+		body{"currentPassword": password, "newPassword": another}).ok(s.t)
+	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	here = s.c.as(accessToken(s.t, changed))
+	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
+	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).
+		text("accessToken"))
+	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	again.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+}
+
+// playProvider has the scheduler sign in with an identity provider.
+func (s *story) playProvider(admin caller) {
+	c := s.c
+	p := openidtest.Start(s.t, redirectURI,
+		openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true},
+		openidtest.Person{Subject: "b-1", Email: "biller@example.test", Verified: true},
+		openidtest.Person{Subject: "a-1", Email: "auditor@example.test", Verified: true})
+	s.tell(admin, "setIdentityProvider", "An organization with a provider", provider,
+		body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
+	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
+	start := "/auth/oidc/" + c.own.id.String() + "/start"
+	s.tell(c.as(""), "startProviderSignIn", "Redirect to the provider", start+"?challenge="+challengeOf(verifier), nil)
+	j := c.begin(s.t)
+	back := p.SignIn(s.t, j.sentTo, "s-1")
+	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn",
+		"Return from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
+	code := codeIn(s.t, returned)
+	exchange := body{"code": code, "verifier": verifier}
+	s.tell(c.as(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
+		exchange)
+	exchange["password"] = password
+	s.tell(c.as(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
+	s.playProviderLinks(admin, p)
+	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
+}
+
+// playProviderLinks has two more accounts sign in through the provider for the first time: a second
+// administrator confirms one and declines the other.
+func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
+	c := s.c
+	codeIn(s.t, c.signInAs(s.t, p, "b-1"))
+	s.tell(admin, "listLinkRequests", "Open link requests", linkRequests, nil)
+	biller := linkRequests + "/" + c.linkRequest(s.t, admin, "b-1")
+	s.tell(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm", nil)
+	c.hire(s.t, c.own, "second@example.test", rbac.Admin)
+	second := c.enter(s.t, "second@example.test")
+	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
+	codeIn(s.t, c.signInAs(s.t, p, "a-1"))
+	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in",
+		linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
+	s.tell(second, "unlinkUser", "The link was a mistake", c.userWith(s.t, second, rbac.Biller)+"/provider-link", nil)
+}
+
+func (s *story) playKeys(admin caller) {
+	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+		"name":        "Billing system",
+		"permissions": []string{"authorization:read", "session:read"},
+		"expiresAt":   "2027-03-02T00:00:00Z",
+	})
+	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
+		body{"name": "Invitations", "permissions": []string{"user:invite"}})
+	key := "/api-keys/" + made.created(s.t).String()
+	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
+	s.tell(s.c.as(made.text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
+	s.tell(admin, "revokeApiKey", "The key was leaked", key, nil)
+	s.tell(admin, "getApiKey", "It was revoked", key, nil)
+}
+
+// playUsers changes a user's work.
+func (s *story) playUsers(admin caller) {
+	s.tell(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
+	technician := s.c.userWith(s.t, admin, rbac.Technician)
+	s.tell(admin, "getUser", "A user", technician, nil)
+	s.tell(admin, "changeUser", "A new name", technician, body{"name": "Jordan Lee"})
+	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
+	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles",
+		body{"roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
+	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
+	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+}
+
+// playInvitations has one invitation accepted and another one declined.
+func (s *story) playInvitations(admin caller) {
+	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
+		body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
+	s.tell(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
+		body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "inviteUser", "The user exists already", "/users/invitations",
+		body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
+	accept := body{"token": made.text("token"), "password": "an allotment at dusk"}
+	s.tell(s.c.as(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
+	s.tell(s.c.as(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
+	other := admin.post(s.t, "/users/invitations",
+		body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
+	s.tell(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
+	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
+	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
+}
+
+// playSets narrows the permissions of a role, and widens them again.
+func (s *story) playSets(admin caller) {
+	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT", body{"permissions": []any{
+		body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
+	}})
+	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN", body{"permissions": []any{
+		body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
+	}})
+	s.tell(admin, "listPermissionSets", "The permissions of each role", "/permission-sets", nil)
+	s.tell(admin, "restorePermissionSet", "Restore the defaults", "/permission-sets/PATIENT", nil)
+}
+
+// playReach links users to records.
+func (s *story) playReach(admin caller) {
+	c := s.c
+	who := c.employ(s.t, "RBT")
+	caseload := "/practitioners/" + who.String() + "/caseload"
+	s.tell(admin, "assignPatient", "A patient", caseload, body{"patientId": c.own.patient})
+	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
+	s.tell(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.own.patient.String(), nil)
+	family := c.userWith(s.t, admin, rbac.Patient) + "/patients"
+	s.tell(admin, "addUserPatient", "A guardian", family, body{"patientId": c.own.patient, "relation": "GUARDIAN"})
+	s.tell(admin, "listUserPatients", "The patients of a guardian", family, nil)
+	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.own.patient.String(), nil)
+}
+
+func (s *story) playDirectory(admin caller) {
+	id := func(a answer) string { return a.created(s.t).String() }
+	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
+	organization := "/organizations/" + s.c.own.id.String()
+	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations",
+		body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
+	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", body{"disabled": true})
+	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", body{"disabled": true})
+	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
+	s.tell(admin, "getOrganization", "One's own", organization, nil)
+	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization,
+		body{"name": "Example ABA", "lateCancelHours": 48})
+
+	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", body{
+		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
+	}))
+	s.tell(admin, "createPatient", "The number is another patient's", "/patients", body{
+		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
+	})
+	s.tell(admin, "createPatient", "Several invalid fields", "/patients",
+		body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
+	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
+	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", body{"lastName": "riv"})
+	s.tell(admin, "getPatient", "A patient", patient, nil)
+	s.tell(admin, "changePatient", "Clear the number", patient, body{"medicalRecordNumber": nil})
+
+	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners", body{
+		"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
+		"credentials": []any{body{"code": "RBT", "expiresOn": "2027-05-31"}},
+	}))
+	s.tell(admin, "listPractitioners", "All practitioners", "/practitioners?status=ACTIVE", nil)
+	s.tell(admin, "getPractitioner", "A practitioner", practitioner, nil)
+	s.tell(admin, "changePractitioner", "A second credential", practitioner, body{"credentials": []any{"BCBA", "RBT"}})
+
+	payer := id(s.tell(admin, "createPayer", "A payer", "/payers",
+		body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
+	s.tell(admin, "listPayers", "All payers", "/payers", nil)
+	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
+	s.tell(admin, "changePayer", "Another rounding rule from a day on", "/payers/"+payer,
+		body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
+
+	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
+		"patientId":    strings.TrimPrefix(patient, "/patients/"),
+		"payerId":      payer,
+		"memberNumber": "M-55821",
+		"startsOn":     "2026-01-01",
+	}))
+	s.tell(admin, "listInsurances", "Insurances of a patient",
+		"/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
+	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
+	s.tell(admin, "changeInsurance", "It ends", insurance, body{"endsOn": "2026-12-31"})
+
+	code := "/service-codes/" + id(s.tell(admin, "createServiceCode", "A service code", "/service-codes", body{
+		"code": "97155", "description": "Protocol modification", "unitMinutes": 15, "requiredCredentials": []string{"BCBA"},
+	}))
+	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
+	s.tell(admin, "getServiceCode", "A service code", code, nil)
+	s.tell(admin, "changeServiceCode", "No longer in use", code, body{"active": false})
+	s.tell(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
+	s.tell(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs", body{"pairs": []any{
+		body{"code": "97153", "otherCode": "97155"}, body{"code": "97153", "otherCode": "97156"},
+	}})
+}
+
+func (s *story) playAuthorizations(admin, scheduler caller) {
+	c := s.c
+	made := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4711",
+		"totalUnits": 20, "startDate": "2026-01-15", "endDate": "2026-07-14",
+		"caps": []any{body{"period": "WEEK", "units": 12}},
+	}).created(s.t)
+	path := "/authorizations/" + made.String()
+	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5",
+		nil)
+	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
+	s.tell(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
+	s.tell(admin, "changeAuthorization", "The payer grants more", path,
+		body{"totalUnits": 24, "reason": "Letter of 1 March"})
+
+	keyed := scheduler.with("Idempotency-Key", "9d1f5a4e-visit-12")
+	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve",
+		body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).reservationID(s.t)
+	s.tell(scheduler, "reserveUnits", "More than available", path+"/reserve", body{"units": 21})
+	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", body{"units": 2, "expiresInSeconds": 600})
+	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", body{"operation": "reserve", "units": 30})
+	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
+	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume",
+		body{"reservationId": reservation, "units": 3})
+	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", body{"reservationId": reservation})
+	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", body{"units": 2})
+	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
+	s.tell(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
+
+	s.tell(admin.with("Idempotency-Key", "week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", body{"operations": []any{
+		body{
+			"operation":       "reserve",
+			"authorizationId": made,
+			"units":           4,
+			"serviceDate":     "2026-03-09",
+			"reference":       "visit 13",
+		},
+		body{
+			"operation":       "reserve",
+			"authorizationId": made,
+			"units":           40,
+			"serviceDate":     "2026-03-11",
+			"reference":       "visit 14",
+		},
+	}})
+
+	spare := s.c.admin().post(s.t, "/authorizations", body{
+		"patientId":     c.own.patient,
+		"serviceCodeId": c.own.serviceCode,
+		"totalUnits":    8,
+		"startDate":     "2026-01-15",
+		"endDate":       "2026-07-14",
+	}).created(s.t)
+	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
+	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
+	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
+}
+
+// playAppointments books a week and completes it.
+func (s *story) playAppointments(admin, scheduler caller) {
+	c := s.c
+	authorization := admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4712",
+		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).created(s.t)
+	who := c.employ(s.t, "RBT")
+	booking := func(start, end string) body {
+		return body{
+			"patientId":       c.own.patient,
+			"practitionerId":  who,
+			"serviceCodeId":   c.own.serviceCode,
+			"authorizationId": authorization,
+			"startTime":       start,
+			"endTime":         end,
+		}
+	}
+	book := func(summary, start, end string) string {
+		return "/appointments/" +
+			s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
+	}
+	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
+	past := book("A past appointment, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
+	s.tell(scheduler, "bookAppointment", "It breaks three rules", "/appointments",
+		booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
+	s.tell(scheduler, "listAppointments", "A practitioner's week",
+		"/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
+	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
+	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first,
+		body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	c.link(s.t, c.own, who, c.own.patient)
+	technician := c.as(c.own.tokens[rbac.Technician])
+	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
+	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
+	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
+		body{"reason": "The family is not here yet."})
+	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
+		body{"startTime": "2026-03-02T13:45:00Z"})
+	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete",
+		body{"endTime": "2026-03-02T13:46:00Z"})
+	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
+	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment",
+		"A quarter of an hour longer", past+"/complete", body{
+			"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
+		})
+	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
+	renewed := "/authorizations/" + admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4802",
+		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
+	}).created(s.t).String()
+	old := "/authorizations/" + authorization.String()
+	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact",
+		body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old, body{"status": "CANCELLED"})
+	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview",
+		body{"toAuthorizationId": idOf(renewed)})
+	short := admin.post(s.t, "/authorizations", body{
+		"patientId":     c.own.patient,
+		"serviceCodeId": c.own.serviceCode,
+		"totalUnits":    2,
+		"startDate":     "2026-03-05",
+		"endDate":       "2026-09-04",
+	}).created(s.t)
+	s.tell(scheduler, "moveBookings", "Too few units", old+"/move-bookings",
+		body{"toAuthorizationId": short, "from": "2026-03-05"})
+	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
+		body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
+	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
+	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
+	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "Nobody opened the door."})
+
+	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
+	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
+	s.tell(technician, "getSession", "A session", session, nil)
+	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
+	s.tell(admin, "addAddendum", "An addendum", session+"/addenda",
+		body{"text": "The mother was there for the last half hour."})
+}
+
+// playEmergency has a technician read outside the caseload under an emergency access
+// grant, and a reviewer.
+func (s *story) playEmergency(admin caller) {
+	c := s.c
+	technician := c.as(c.own.tokens[rbac.Technician])
+	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).
+		created(s.t)
+	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", body{
+		"patientId":       stranger,
+		"reason":          "The session is about to begin and the assigned technician is ill.",
+		"durationMinutes": 120,
+	})
+	path := "/emergency-grants/" + grant.created(s.t).String()
+	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency access grant",
+		"/patients/"+stranger.String(), nil)
+	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", body{})
+	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
+	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review",
+		body{"justified": true, "note": "The family confirms it."})
+	s.tell(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
+}
+
+// playCalendars has a series, hours and openings, and links for calendar programs.
+func (s *story) playCalendars(admin, scheduler caller) {
+	c := s.c
+	authorization := admin.post(s.t, "/authorizations", body{
+		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4713",
+		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).created(s.t)
+	who := c.employ(s.t, "RBT")
+	booking := body{
+		"patientId":       c.own.patient,
+		"practitionerId":  who,
+		"serviceCodeId":   c.own.serviceCode,
+		"authorizationId": authorization,
+		"startTime":       "2026-03-03T20:00:00Z",
+		"endTime":         "2026-03-03T21:00:00Z",
+		"recurrenceRule":  "FREQ=WEEKLY;COUNT=3",
+	}
+	s.tell(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
+	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
+	s.tell(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
+
+	hours := "/practitioners/" + who.String() + "/availability"
+	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
+		"weekly":              []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
+		"exceptions":          []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}},
+		"bufferBeforeMinutes": 0,
+		"bufferAfterMinutes":  15,
+	})
+	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
+	s.tell(scheduler, "listOpenings", "An hour on Tuesday",
+		"/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
+
+	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
+		"/practitioners/"+who.String()+"/calendar-feed", body{})
+	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient",
+		"/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
+	var made struct{ Path string } // from the raw answer, not the shown one
+	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
+	calendar := c.as("").fetch(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
+	s.keep(s.routes["readCalendar"], calendar)
+	text, err := json.Marshal(string(calendar.raw))
+	require.NoError(s.t, err)
+	s.examples["readCalendar"] = []openapi.Example{{
+		Name:     "a-calendar",
+		Summary:  "A calendar",
+		Status:   http.StatusOK,
+		Path:     map[string]string{"file": "kUvW….ics"},
+		Response: text,
+	}}
+	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.text("id"), nil)
+}
+
+// playAudit searches the trail for refusals, and exports it.
+func (s *story) playAudit(admin caller) {
+	const wrong = "action=user.sign-in&outcome=denied&limit=1"
+	s.c.run(s.t, "INSERT INTO anonymous_attempts "+
+		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
+	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
+		"/admin/anonymous-attempts", nil)
+	s.tell(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+wrong, nil)
+	const path = "/admin/audit-events/export"
+	r := s.routes["exportAuditEvents"]
+	exported := admin.fetch(s.t, path+"?action=user.sign-in&outcome=denied")
+	s.keep(r, exported)
+	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.raw, []byte(`"hash":"`+sampleHash+`"`)))))
+	require.NoError(s.t, err)
+	s.examples[r.Name] = []openapi.Example{{
+		Name:     "refused-sign-ins",
+		Summary:  "Refused sign-ins",
+		Status:   http.StatusOK,
+		Response: text,
+	}}
+}
+
+// playReports reads the reports; one more authorization ends soon.
+func (s *story) playReports(scheduler caller) {
+	ending := s.c.admin().post(s.t, "/authorizations", body{
+		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40,
+		"startDate": "2025-10-01", "endDate": "2026-03-28",
+	}).created(s.t).String()
+	s.c.admin().post(s.t, "/authorizations/"+ending+"/consume", body{"units": 16, "serviceDate": "2026-02-20"})
+	s.tell(scheduler, "reportUtilization", "Authorizations in force, by their last days",
+		"/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
+	s.tell(scheduler, "reportTotals", "Totals of all", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
+	s.tell(scheduler, "reportExpiring", "Within 30 days", "/reports/expiring?withinDays=30", nil)
+	s.tell(scheduler, "reportAtRisk", "Under-used authorizations", "/reports/at-risk?risk=under-used", nil)
+	s.tell(scheduler, "listAlerts", "Alerts that were not acknowledged", "/alerts?acknowledged=false", nil)
+	s.tell(scheduler, "acknowledgeAlert", "Acknowledge an alert", "/alerts/"+ending+".under-used/acknowledge", nil)
+	s.tell(scheduler, "acknowledgeAlert", "It is over", "/alerts/"+ending+".expired/acknowledge", nil)
+}
+
+// playEvents creates webhooks, sends events to one, and reads the first events like a
+// reconnecting frontend.
+func (s *story) playEvents(admin caller) {
+	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", body{
+		"url": "https://hooks.example.org/omnirapeutic", "types": []string{"authorization.balance"}, "active": false,
+	}).created(s.t).String()
+	s.tell(admin, "listWebhooks", "All webhooks", "/admin/webhooks", nil)
+	s.tell(admin, "getWebhook", "A webhook", webhook, nil)
+	s.tell(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
+	s.tell(admin, "changeWebhook", "Another address", webhook, body{"url": "https://hooks.example.org/units"})
+	s.tell(admin, "deleteWebhook", "No longer needed", webhook, nil)
+
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer receiver.Close()
+	webhook = "/admin/webhooks/" + admin.post(s.t, "/admin/webhooks", body{"url": receiver.URL}).created(s.t).String()
+	s.c.live(s.t)
+	delivered := func() bool {
+		return len(admin.get(s.t, webhook+"/deliveries").body["data"].([]any)) > 1 &&
+			len(admin.get(s.t, webhook+"/deliveries?state=PENDING").body["data"].([]any)) == 0
+	}
+	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+	s.tell(admin, "testWebhook", "The receiver answers", webhook+"/test", nil)
+	s.tell(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
+	s.hear(admin)
+	s.tell(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)
+	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+}
+
+// hear listens until two events have arrived.
+func (s *story) hear(admin caller) {
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.url+"/events", nil)
+	require.NoError(s.t, err)
+	request.Header.Set("Authorization", "Bearer "+admin.token)
+	request.Header.Set("Last-Event-ID", "0")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	var text strings.Builder
+	for lines := bufio.NewScanner(response.Body); strings.Count(text.String(), "\n\n") < 2 && lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+	}
+	s.keep(s.routes["listenToEvents"],
+		answer{status: response.StatusCode, header: response.Header, raw: []byte(text.String())})
+	_, events, _ := strings.Cut(text.String(), "\n\n") // the first event is the opening
+	_, data, found := strings.Cut(events, "data: ")
+	require.True(s.t, found, events)
+	s.examples["listenToEvents"] = []openapi.Example{{
+		Name:     "a-balance",
+		Summary:  "The data of an event",
+		Status:   response.StatusCode,
+		Response: json.RawMessage(strings.TrimSpace(data)),
+	}}
+}

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// TestSessionsAreTerminatedUnderLoad ends random sessions of two instances, twenty a
+// second: for two seconds, or for ten in a long run.
+func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := twoPractices.New(t)
+			c := serve(t, database, database.Open(t))
+			paths, totals := c.contested(t)
+			instances := []*instance{c.launch(t, database.AppURL, mode), c.launch(t, database.AppURL, mode)}
+			h := &history{}
+			stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
+			h.progress(t, 20)
+			seconds := 2
+			if long {
+				seconds = 10
+			}
+			ended := terminate(t, database, 20*seconds)
+			h.progress(t, 20, "it goes on")
+			stop()
+			t.Logf("%d sessions ended", ended)
+			require.Greater(t, ended, 10*seconds)
+			h.requireTrue(t, c, totals)
+		})
+	}
+}
+
+// terminate ends a number of the program's sessions, one every 50 ms, and returns how
+// many existed.
+func terminate(t testing.TB, database dbtest.Database, many int) (ended int) {
+	t.Helper()
+	role, err := sql.Open("pgx", database.AppURL) // it may end the program's sessions
+	require.NoError(t, err)
+	defer role.Close()
+	pace := time.NewTicker(time.Second / 20)
+	defer pace.Stop()
+	for range many {
+		<-pace.C
+		var found int
+		require.NoError(t, role.QueryRowContext(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM (
+			SELECT pid FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND query NOT LIKE 'LISTEN %'
+			ORDER BY random() LIMIT 1) one`).Scan(&found))
+		ended += found
+	}
+	return ended
+}

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestOneInstanceReleasesExpiredHoldsAtTheStart runs the background jobs of two
+// instances: each job runs immediately, on one of them.
+func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
+	t.Parallel()
+	first := open(t)
+	second := secondInstance(t, first, first.database.Open(t))
+	path := first.authorize(t, 10)
+	first.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
+	first.clock.set(5 * time.Minute)
+
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for _, instance := range []*clinic{first, second} {
+		running.Go(func() { instance.app.RunJobs(ctx) })
+	}
+	ran := func(job string) (n int) {
+		for _, instance := range []*clinic{first, second} {
+			for line := range strings.Lines(instance.metrics(t)) {
+				var runs int
+				if _, err := fmt.Sscanf(line, `omnirapeutic_job_seconds_count{job="`+job+`",outcome="done"} %d`, &runs); err == nil {
+					n += runs
+				}
+			}
+		}
+		return n
+	}
+	for _, job := range first.app.BackgroundJobs() {
+		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond, "%s runs immediately", job.Name)
+	}
+	stop()
+	running.Wait()
+	require.Equal(t, 1, first.entriesOf(t, path, "expire"))
+	for _, job := range first.app.BackgroundJobs() {
+		if !job.PerInstance && job.Every >= time.Hour {
+			require.Equal(t, 1, ran(job.Name), "%s runs on one instance", job.Name)
+		}
+	}
+}
+
+// fillForRemoval writes 20,000 rows into every table that jobs read, one in forty of them old
+// enough for removal.
+var fillForRemoval = []string{
+	`DO $$ DECLARE c record; BEGIN -- referenced rows do not exist
+		FOR c IN SELECT conrelid::regclass AS name, conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 LOOP
+			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
+		END LOOP; END $$`,
+	`CREATE TEMP TABLE rows AS
+		SELECT n, o.id AS organization_id, md5('x' || n)::uuid AS id,
+			CASE WHEN n % 40 = 0 THEN now() - interval '100 days' - n * interval '1 second' ELSE now() - n * interval '1 millisecond' END AS at
+		FROM generate_series(1, 20000) n CROSS JOIN LATERAL (SELECT id FROM organizations ORDER BY id OFFSET n % 2 LIMIT 1) o`,
+	`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
+		SELECT organization_id, id, 'reserve', '\x00', '{}', at FROM rows`,
+	`INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at)
+		SELECT organization_id, id, 'book', '\x00', '{}', at FROM rows`,
+	`INSERT INTO idempotency_keys (organization_id, user_id, key, call, fingerprint, status, created_at)
+		SELECT organization_id, id, 'k', id, '\x00', 200, at FROM rows`,
+	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at)
+		SELECT organization_id, 'user', id, 1, at FROM rows`,
+	`INSERT INTO second_factors (organization_id, user_id, secret, begun_at, confirmed_at)
+		SELECT organization_id, id, '\x00', at, CASE WHEN n % 40 <> 0 THEN at END FROM rows`,
+	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address, place)
+		SELECT organization_id, id, id, 0, at, at, at + interval '20 days', at + interval '20 days', '', '\x00' FROM rows`,
+	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at)
+		SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,
+	`INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at)
+		SELECT organization_id, id, at, 60, at FROM rows`,
+	`INSERT INTO event_streams (organization_id, last_position)
+		SELECT id, 20000 FROM organizations ON CONFLICT (organization_id) DO UPDATE SET last_position = 20000`,
+	`INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
+		SELECT organization_id, row_number() OVER (PARTITION BY organization_id ORDER BY at), 'x', id, 'x', '{}', at FROM rows`,
+	`INSERT INTO webhook_deliveries (organization_id, webhook_id, position, state, next_attempt_at)
+		SELECT organization_id, organization_id, position, 'DELIVERED', occurred_at FROM events`,
+	`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+			created_by, created_at, updated_at)
+		SELECT organization_id, id, id, 'SCHEDULED', start, start + interval '1 hour', start::date, id, at, at
+		FROM rows CROSS JOIN LATERAL (
+			SELECT date_trunc('minute', at) + CASE WHEN n % 40 = 0 THEN interval '0' ELSE n * interval '1 hour' END AS start) s`,
+	`INSERT INTO unit_reservations (organization_id, authorization_id, id, sequence, units, service_date, expires_at, created_at, updated_at)
+		SELECT organization_id, id, id, 1, 1, at::date, at + interval '300 days', at, at FROM rows`,
+	`INSERT INTO anonymous_attempts (minute, source, action, reason, attempts, last_at) SELECT at, n, 'x', 'x', 1, at FROM rows`,
+	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, held_until, result)
+		SELECT organization_id, id, 'FINISHED', id, at, at, at, '{}' FROM rows`,
+	`ANALYZE`,
+	`SELECT pg_stat_force_next_flush()`, // otherwise the reads of this session are counted later
+}
+
+// rowsRead returns the number of rows and index entries that ended sessions have read in all
+// tables.
+func rowsRead(t *testing.T, owner *sql.DB) (n int64) {
+	t.Helper()
+	require.NoError(t, owner.QueryRowContext(t.Context(), `
+		SELECT (SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables)
+		     + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes)`).Scan(&n))
+	return n
+}
+
+// runCounted runs a job in its own sessions, as the program's role, and returns the numbers of
+// removed and read rows.
+func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, read int64) {
+	t.Helper()
+	before := rowsRead(t, owner)
+	opened := c.database.Open(t)
+	instance := secondInstance(t, c, opened)
+	for _, job := range instance.app.BackgroundJobs() {
+		if job.Name == name {
+			n, err := job.Run(t.Context())
+			require.NoError(t, err)
+			removed = n
+		}
+	}
+	opened.Close() // a session adds what it has read to the statistics when it ends
+	require.Eventually(t, func() bool {
+		var sessions int
+		err := owner.QueryRowContext(t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%'`).Scan(&sessions)
+		return err == nil && sessions == 0
+	}, 20*time.Second, 10*time.Millisecond)
+	return removed, rowsRead(t, owner) - before
+}
+
+// TestPeriodicJobsReadOnlyWhatIsDue fills every table that jobs read with many rows, few
+// of them old, and runs each job twice as the program's role. The first run reads in proportion to
+// the rows that it removes, the second next to nothing.
+func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
+	t.Parallel()
+	database := twoPractices.New(t)
+	opened := database.Open(t)
+	c := serve(t, database, opened)
+	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close()
+	owner.SetMaxOpenConns(1) // the statements share a temporary table
+	for _, statement := range fillForRemoval {
+		_, err := owner.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	opened.Close()
+	const old = 500
+	const few int64 = 2000 // of 20,000 in each table: those of the system's own tables
+	for _, job := range c.app.BackgroundJobs() {
+		if job.PerInstance {
+			continue
+		}
+		removed, read := runCounted(t, c, owner, job.Name)
+		if strings.HasPrefix(job.Name, "remove-") {
+			require.GreaterOrEqual(t, removed, int64(old), job.Name)
+		}
+		require.LessOrEqual(t, read, 10*removed+few, "%s removes %d rows, and reads many more", job.Name, removed)
+		again, read := runCounted(t, c, owner, job.Name)
+		require.LessOrEqual(t, again, int64(2), "%s has finished", job.Name)
+		// PostgreSQL may still read the index entries of the rows that were just removed.
+		require.LessOrEqual(t, read, few+2*removed, "%s has nothing to do, and reads many rows", job.Name)
+	}
+}

@@ -1,0 +1,76 @@
+package db
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Timeouts of a transaction at the server. A process can be suspended, a machine paused or a
+// network cut without ending its session, so the program alone cannot end it.
+const (
+	// idleHolding is how long a transaction that holds a lock of [Locking] may wait for its client.
+	// Other instances wait for the lock meanwhile.
+	idleHolding = 3 * time.Second
+	// idleWriting is the same for any other transaction that may write.
+	idleWriting = 10 * time.Second
+	// lockWait is how long a transaction waits for any lock. It is longer than idleHolding, after
+	// which the server ends a holder that hangs, and well below the timeout of a request.
+	lockWait = 5 * time.Second
+)
+
+// setLockWait returns the statement that limits the wait for the locks of [Locking]: to lockWait,
+// or to four fifths of the caller's time if that is less, so that the caller gets the reason before
+// its deadline. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole
+// lockSteps, because each text is prepared once per connection.
+func (a *attempt) setLockWait() string {
+	wait := lockWait
+	if deadline, hasDeadline := a.caller.Deadline(); hasDeadline {
+		left := max(time.Until(deadline)*4/5, 1)
+		wait = min(wait, (left + lockStep).Truncate(lockStep))
+	}
+	return "SET LOCAL lock_timeout = " + milliseconds(wait)
+}
+
+const lockStep = 20 * time.Millisecond
+
+// timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
+// its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
+// caller's deadline.
+func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []any) {
+	organizations := a.tenancy.String()
+	if a.unit.readOnly {
+		return setOrganizations, []any{organizations}
+	}
+	idle := idleWriting
+	if len(a.unit.locks) > 0 {
+		idle = idleHolding
+	}
+	deadline, hasDeadline := a.caller.Deadline()
+	if !hasDeadline || majorVersion(c) < transactionTimeoutVersion {
+		return setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait)}
+	}
+	whole := max(time.Until(deadline), 0) + rollbackGrace
+	return setAllTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait), milliseconds(whole)}
+}
+
+const (
+	setTimeouts    = setOrganizations + ", set_config('idle_in_transaction_session_timeout', $2, true), set_config('lock_timeout', $3, true)"
+	setAllTimeouts = setTimeouts + ", set_config('transaction_timeout', $4, true)"
+)
+
+// withTransactionTimeout is the version of PostgreSQL that added transaction_timeout.
+const transactionTimeoutVersion = 17
+
+// majorVersion returns the version of the server, 0 if it is unknown.
+func majorVersion(c *pgx.Conn) int {
+	text := c.PgConn().ParameterStatus("server_version")
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	n, _ := strconv.Atoi(text[:digits]) // "" is 0
+	return n
+}
+
+// milliseconds formats the time as a setting's value.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
