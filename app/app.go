@@ -22,7 +22,10 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/oidc"
+	"omnirapeutic/modules/rbac/revocation"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
@@ -60,7 +63,7 @@ type Dependencies struct {
 // App is the assembled program, before it listens.
 type App struct {
 	Directory      *directory.Service
-	Access         *rbac.Service
+	Access         *access.Access
 	Authorizations *authorization.Service
 	Appointments   *appointments.Service
 	// AppointmentsAt returns the service with another current time, for demo histories.
@@ -93,7 +96,7 @@ func New(d Dependencies) (*App, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(d.Database.Metrics())
 	ledgerChecks := newLedgerMetrics(registry)
-	d.Database = d.Database.WithLinks(rbac.Links())
+	d.Database = d.Database.WithLinks(user.Links())
 
 	secrets := d.Config.KeySecrets()
 	a := &App{
@@ -107,8 +110,11 @@ func New(d Dependencies) (*App, error) {
 	}
 	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Spool: spool})
 	watchTrail(registry, a.Audit)
-	a.Access = rbac.New(rbac.Dependencies{
+	revocations := revocation.New(d.Database, d.Clock, d.Logger)
+	a.Directory = directory.New(d.Database, a.Audit, revocations, practiceCalendar{a}, d.Clock, d.NewID)
+	a.Access = access.New(access.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Directory: accessDirectory{a.Directory}, Revocations: revocations,
 		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
 		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
 		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
@@ -117,10 +123,9 @@ func New(d Dependencies) (*App, error) {
 		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
 		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
-	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
+		Database: d.Database, Audit: a.Audit, Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), oidc.EventTypes()),
 		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 		Limits: events.Limits{
 			Webhooks:             d.Config.Webhooks.PerOrganization,
@@ -145,7 +150,7 @@ func New(d Dependencies) (*App, error) {
 	})
 	bookings := appointments.Dependencies{
 		Database: d.Database, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events, Audit: a.Audit,
-		Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
+		Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
 	}
 	a.Appointments = appointments.New(bookings)
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
@@ -165,9 +170,9 @@ func New(d Dependencies) (*App, error) {
 	} {
 		a.routes = append(a.routes, module...)
 	}
-	a.Access.Possible(scopesOf(a.routes))
+	a.Access.PermissionSets.SupportedScopes(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, UntilRevoked: a.Access.While, Emergency: a.Emergency, Trail: a.Audit,
+		Routes: a.routes, Authenticate: a.Access.Authenticate, UntilRevoked: revocations.ContextUntilRevoked, Emergency: a.Emergency, Trail: a.Audit,
 		Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
@@ -179,13 +184,13 @@ func New(d Dependencies) (*App, error) {
 // be granted: those to which an operation with the permission limits its records, or
 // whose fields require it. Permissions that only services check cover the organization.
 func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
-	possible := map[identity.Permission]identity.Scope{}
+	supported := map[identity.Permission]identity.Scope{}
 	for _, r := range routes {
 		for _, p := range append([]identity.Permission{r.Permission}, r.Endpoint.Needs...) {
-			possible[p] |= r.RecordScopes
+			supported[p] |= r.RecordScopes
 		}
 	}
-	return possible
+	return supported
 }
 
 // Routes returns every operation of the API.

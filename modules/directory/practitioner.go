@@ -197,3 +197,9 @@ func checkCodes(codes []string, path string) []fault.Field {
 	}
 	return fieldErrors
 }
+
+// PractitionerExists reports whether the caller's organization has the practitioner, in the
+// transaction of the context.
+func (s *Service) PractitionerExists(ctx context.Context, id uuid.UUID) (bool, error) {
+	return practitionerExists(ctx, id)
+}

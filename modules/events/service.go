@@ -20,9 +20,9 @@ import (
 
 // Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user as a caller with their current permissions, read in the transaction of
+	// CurrentCaller returns a user as a caller with their current permissions, read in the transaction of
 	// the context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
-	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+	CurrentCaller(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
 // Service publishes events and delivers them to streams and webhooks. It is safe for concurrent

@@ -1,4 +1,4 @@
-package rbac_test
+package access_test
 
 import (
 	"context"
@@ -14,7 +14,15 @@ import (
 	"pgregory.net/rapid"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/apikey"
+	"omnirapeutic/modules/rbac/invitation"
+	"omnirapeutic/modules/rbac/mfa"
+	"omnirapeutic/modules/rbac/oidc"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
+	"omnirapeutic/modules/rbac/permissionset"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 )
@@ -25,7 +33,7 @@ type scopesOf = map[identity.Permission]identity.Scope
 // delegation is a practice in which a giver, with the role SCHEDULER, uses powers over a receiver,
 // with the role BILLER. The permissions of both roles are random.
 type delegation struct {
-	desk
+	practice
 	provider              *openidtest.Provider
 	admin                 rbac.User
 	giver                 rbac.User
@@ -62,44 +70,44 @@ var powers = map[string]power{
 	"invite": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, _ scopesOf) error {
 		d.hired++
 		email := fmt.Sprintf("invited-%d@example.test", d.hired)
-		_, _, err := d.Invite(ctx, rbac.NewInvitation{Email: email, Name: "New", Roles: []rbac.Role{rbac.Biller}})
+		_, _, err := d.Invitations.Invite(ctx, invitation.Invitee{Email: email, Name: "New", Roles: []rbac.Role{rbac.Biller}})
 		return err
 	}},
 	"give a role": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		_, err := d.SetRoles(ctx, rbac.RolesChange{ID: d.receiver(t, rbac.Patient).ID, Roles: []rbac.Role{rbac.Biller}})
+		_, err := d.Users.SetRoles(ctx, user.RolesChange{ID: d.receiver(t, rbac.Patient).ID, Roles: []rbac.Role{rbac.Biller}})
 		return err
 	}},
 	"take a role": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		_, err := d.SetRoles(ctx, rbac.RolesChange{ID: d.receiver(t, rbac.Biller).ID, Roles: []rbac.Role{rbac.Patient}})
+		_, err := d.Users.SetRoles(ctx, user.RolesChange{ID: d.receiver(t, rbac.Biller).ID, Roles: []rbac.Role{rbac.Patient}})
 		return err
 	}},
 	"disable a user": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		_, err := d.ChangeUser(ctx, rbac.UserChange{ID: d.receiver(t, rbac.Biller).ID, Disabled: patch.Set(true)})
+		_, err := d.Users.Change(ctx, user.Change{ID: d.receiver(t, rbac.Biller).ID, Disabled: patch.Set(true)})
 		return err
 	}},
 	"take a second factor away": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		return unless(d.TakeSecondFactor(ctx, d.receiver(t, rbac.Biller).ID, ""), rbac.ErrNoSecondFactor)
+		return unless(d.SecondFactors.Remove(ctx, d.receiver(t, rbac.Biller).ID, ""), mfa.ErrNone)
 	}},
 	"create a password reset": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		_, err := d.CreatePasswordReset(ctx, d.receiver(t, rbac.Biller).ID)
+		_, err := d.Passwords.CreateReset(ctx, d.receiver(t, rbac.Biller).ID)
 		return err
 	}},
 	"lift a lock": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		return d.UnlockUser(ctx, d.receiver(t, rbac.Biller).ID)
+		return d.SignIns.Unlock(ctx, d.receiver(t, rbac.Biller).ID)
 	}},
 	"unlink an account": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		return unless(d.Unlink(ctx, d.receiver(t, rbac.Biller).ID), rbac.ErrNotLinked)
+		return unless(d.OpenID.Unlink(ctx, d.receiver(t, rbac.Biller).ID), oidc.ErrNotLinked)
 	}},
 	"confirm a link": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		id, who := newID(), d.receiver(t, rbac.Biller)
-		d.exec(t, `INSERT INTO identity_providers VALUES (?, 'https://x', 'x', 'x', 1, now(), now(), ?)
-			ON CONFLICT (organization_id) DO UPDATE SET set_by = excluded.set_by`, d.organization, d.admin.ID)
-		d.exec(t, "INSERT INTO provider_link_requests VALUES (?, ?, 'https://x', ?, ?, ?, ?)",
-			d.organization, id, id, who.ID, d.clock.now(), d.clock.now().AddDate(0, 0, 1))
-		return d.ConfirmLink(ctx, id)
+		id, who := rbactest.NewID(), d.receiver(t, rbac.Biller)
+		d.Exec(t, `INSERT INTO identity_providers VALUES (?, 'https://x', 'x', 'x', 1, now(), now(), ?)
+			ON CONFLICT (organization_id) DO UPDATE SET set_by = excluded.set_by`, d.Organization, d.admin.ID)
+		d.Exec(t, "INSERT INTO provider_link_requests VALUES (?, ?, 'https://x', ?, ?, ?, ?)",
+			d.Organization, id, id, who.ID, d.Clock.Now(), d.Clock.Now().AddDate(0, 0, 1))
+		return d.OpenID.ConfirmLink(ctx, id)
 	}},
 	"change a permission set": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, gives scopesOf) error {
-		_, err := d.ChangePermissionSet(ctx, rbac.PermissionSetChange{Role: rbac.Auditor, Held: gives})
+		_, err := d.PermissionSets.Change(ctx, permissionset.Change{Role: rbac.Auditor, Held: gives})
 		return err
 	}},
 	"make an API key": {
@@ -115,7 +123,7 @@ var powers = map[string]power{
 			if len(permissions) == 0 {
 				return nil
 			}
-			_, _, err := d.CreateKey(ctx, rbac.NewAPIKey{Name: "x", Permissions: permissions})
+			_, _, err := d.APIKeys.Create(ctx, apikey.NewKey{Name: "x", Permissions: permissions})
 			return err
 		},
 	},
@@ -124,26 +132,26 @@ var powers = map[string]power{
 		gives: func(theirs scopesOf) scopesOf { return union(theirs, shippedTo(rbac.Admin)) },
 		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 			d.receiver(t, rbac.Biller)
-			_, err := d.SetProvider(ctx, rbac.ProviderSettings{Issuer: d.provider.Issuer, ClientID: "x", ClientSecret: "x"})
+			_, err := d.OpenID.SetProvider(ctx, oidc.ProviderSettings{Issuer: d.provider.Issuer, ClientID: "x", ClientSecret: "x"})
 			return err
 		},
 	},
 	"assign to a caseload": {gives: opened(identity.Caseload), use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 		d.become(t, d.receiver(t, rbac.Biller))
-		_, err := d.Assign(ctx, d.practitioner, d.patient)
+		_, err := d.Users.Assign(ctx, d.practitioner, d.patient)
 		return err
 	}},
 	"set the practitioner of a user": {
 		gives: func(theirs scopesOf) scopesOf { return union(theirs, opened(identity.Self|identity.Caseload)(theirs)) },
 		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-			d.exec(t, "UPDATE users SET practitioner_id = NULL")
+			d.Exec(t, "UPDATE users SET practitioner_id = NULL")
 			who := d.receiver(t, rbac.Biller).ID
-			_, err := d.ChangeUser(ctx, rbac.UserChange{ID: who, PractitionerID: patch.SetClearable(d.practitioner)})
+			_, err := d.Users.Change(ctx, user.Change{ID: who, PractitionerID: patch.SetClearable(d.practitioner)})
 			return err
 		},
 	},
 	"entrust a patient": {gives: opened(identity.Child), use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		_, err := d.Entrust(ctx, d.receiver(t, rbac.Biller, rbac.Patient).ID, d.patient, rbac.RelationGuardian)
+		_, err := d.Users.AddPatient(ctx, d.receiver(t, rbac.Biller, rbac.Patient).ID, d.patient, user.RelationGuardian)
 		return err
 	}},
 }
@@ -152,15 +160,15 @@ var powers = map[string]power{
 func (d *delegation) receiver(t testing.TB, roles ...rbac.Role) rbac.User {
 	t.Helper()
 	d.hired++
-	return d.hire(t, fmt.Sprintf("receiver-%d@example.test", d.hired), roles...)
+	return d.AddUser(t, fmt.Sprintf("receiver-%d@example.test", d.hired), roles...)
 }
 
 // become makes a user the practitioner.
 func (d *delegation) become(t testing.TB, u rbac.User) {
 	t.Helper()
-	d.exec(t, "UPDATE users SET practitioner_id = NULL")
-	d.exec(t, "UPDATE users SET practitioner_id = ? WHERE id = ?", d.practitioner, u.ID)
-	d.exec(t, "DELETE FROM caseloads")
+	d.Exec(t, "UPDATE users SET practitioner_id = NULL")
+	d.Exec(t, "UPDATE users SET practitioner_id = ? WHERE id = ?", d.practitioner, u.ID)
+	d.Exec(t, "DELETE FROM caseloads")
 }
 
 // unless returns nil if the refusal only concerns the power's object.
@@ -246,24 +254,24 @@ func drawSet(t *rapid.T, name string) scopesOf {
 // exactly if the giver does not hold the given permissions, for at least the same records.
 func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 	t.Parallel()
-	d := &delegation{desk: open(t), provider: openidtest.Start(t, "https://x.test", openidtest.Person{Subject: "x"})}
-	settings := d.dependencies(d.database)
+	d := &delegation{practice: open(t), provider: openidtest.Start(t, "https://x.test", openidtest.Person{Subject: "x"})}
+	settings := d.Dependencies(d.Database)
 	settings.PublicURL, settings.FrontendURL, settings.AnyAddress = "https://api.x.test", "https://x.test", true
-	d.Service = rbac.New(settings)
-	d.admin = d.hire(t, "admin@example.test", rbac.Admin)
-	d.giver = d.hire(t, "giver@example.test", rbac.Scheduler)
-	d.practitioner, d.patient = newID(), newID()
-	d.exec(t, "INSERT INTO practitioners VALUES (?, ?, 'A', 'B', NULL, NULL, 'ACTIVE', 1, now(), now())", d.organization, d.practitioner)
-	d.exec(t, "INSERT INTO patients VALUES (?, ?, 'A', 'B', '2019-05-04', NULL, 'ACTIVE', 1, now(), now())", d.organization, d.patient)
-	admin := d.as(t, d.admin)
+	d.Access = access.New(settings)
+	d.admin = d.AddUser(t, "admin@example.test", rbac.Admin)
+	d.giver = d.AddUser(t, "giver@example.test", rbac.Scheduler)
+	d.practitioner, d.patient = rbactest.NewID(), rbactest.NewID()
+	d.Exec(t, "INSERT INTO practitioners VALUES (?, ?, 'A', 'B', NULL, NULL, 'ACTIVE', 1, now(), now())", d.Organization, d.practitioner)
+	d.Exec(t, "INSERT INTO patients VALUES (?, ?, 'A', 'B', '2019-05-04', NULL, 'ACTIVE', 1, now(), now())", d.Organization, d.patient)
+	admin := d.As(t, d.admin)
 	set := func(t testing.TB, role rbac.Role, held scopesOf) {
-		_, err := d.ChangePermissionSet(admin, rbac.PermissionSetChange{Role: role, Held: held})
+		_, err := d.PermissionSets.Change(admin, permissionset.Change{Role: role, Held: held})
 		require.NoError(t, err)
 	}
 	for _, role := range []rbac.Role{rbac.Patient, rbac.Auditor} {
 		set(t, role, scopesOf{})
 	}
-	giver := identity.With(t.Context(), identity.Caller{UserID: d.giver.ID, OrganizationID: d.organization})
+	giver := identity.With(t.Context(), identity.Caller{UserID: d.giver.ID, OrganizationID: d.Organization})
 
 	try := func(r rapid.TB, name string, mine, theirs scopesOf) {
 		for _, each := range delegated {
@@ -276,10 +284,10 @@ func TestDelegationNeverExceedsTheGiversPermissions(t *testing.T) {
 		if holds(mine, gives) {
 			require.NoError(r, err, "%s: the giver holds all of %v", name, gives)
 		} else {
-			require.ErrorIs(r, err, rbac.ErrBeyondOwn, "%s: the giver holds %v, and gives %v", name, mine, gives)
+			require.ErrorIs(r, err, identity.ErrBeyondOwn, "%s: the giver holds %v, and gives %v", name, mine, gives)
 		}
-		d.exec(t, "UPDATE invitations SET revoked_at = now() WHERE revoked_at IS NULL")
-		d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email LIKE 'receiver-%'")
+		d.Exec(t, "UPDATE invitations SET revoked_at = now() WHERE revoked_at IS NULL")
+		d.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE email LIKE 'receiver-%'")
 		if name == "change a permission set" {
 			set(t, rbac.Auditor, scopesOf{})
 		}

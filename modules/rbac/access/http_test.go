@@ -1,4 +1,4 @@
-package rbac_test
+package access_test
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/rbactest"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -20,7 +21,7 @@ import (
 type object = map[string]any
 
 // serve returns a function that calls the routes with a token. Package app tests its middleware.
-func (d desk) serve(t testing.TB) func(token, method, path, body string) (int, object) {
+func (d practice) serve(t testing.TB) func(token, method, path, body string) (int, object) {
 	e := echo.New()
 	for _, route := range d.Routes() {
 		e.Add(route.Method, route.Path, func(c echo.Context) error {
@@ -62,14 +63,14 @@ func TestSigningInThroughHTTP(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	call := d.serve(t)
-	u := d.hire(t, "ada@example.test", rbac.Technician)
+	u := d.AddUser(t, "ada@example.test", rbac.Technician)
 
-	status, answer := call("", "POST", "/auth/login", `{"email":"ada@example.test","password":"`+password+`"}`)
+	status, answer := call("", "POST", "/auth/login", `{"email":"ada@example.test","password":"`+rbactest.Password+`"}`)
 	require.Equal(t, http.StatusOK, status, "%v", answer)
 	require.Equal(t, "Bearer", answer["tokenType"])
 	require.EqualValues(t, 900, answer["expiresIn"])
 	user := object{
-		"id": u.ID.String(), "email": "ada@example.test", "name": "Somebody", "organizationId": d.organization.String(),
+		"id": u.ID.String(), "email": "ada@example.test", "name": "Test User", "organizationId": d.Organization.String(),
 		"roles": []any{"TECHNICIAN"}, "enrolOnly": false,
 		"permissions": []any{
 			"organization:read", "patient:read", "practitioner:read", "service-code:read", "authorization:read",
@@ -97,11 +98,11 @@ func TestSigningInThroughHTTP(t *testing.T) {
 	}{
 		`{}`:                           {422, "validation-failed"},
 		`{"email":"ada@example.test"}`: {422, "validation-failed"},
-		`{"email":"ada@example.test","password":7}`:                                    {422, "validation-failed"},
-		`{"email":"ada@example.test","password":"` + strings.Repeat("x", 129) + `"}`:   {422, "validation-failed"},
-		`{"email":"ada@example.test","password":"` + password + `","roles":["ADMIN"]}`: {422, "validation-failed"},
-		`{"email":"ada@example.test","password":"not the password"}`:                   {401, "wrong-credentials"},
-		`{"email":"nobody@example.test","password":"not the password"}`:                {401, "wrong-credentials"},
+		`{"email":"ada@example.test","password":7}`:                                             {422, "validation-failed"},
+		`{"email":"ada@example.test","password":"` + strings.Repeat("x", 129) + `"}`:            {422, "validation-failed"},
+		`{"email":"ada@example.test","password":"` + rbactest.Password + `","roles":["ADMIN"]}`: {422, "validation-failed"},
+		`{"email":"ada@example.test","password":"not the password"}`:                            {401, "wrong-credentials"},
+		`{"email":"nobody@example.test","password":"not the password"}`:                         {401, "wrong-credentials"},
 	} {
 		status, answer := call("", "POST", "/auth/login", body)
 		require.Equal(t, want.status, status, body)

@@ -20,9 +20,8 @@ var ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user",
 	"This practitioner already belongs to another user.").
 	Advising("Remove the practitioner from the other user first.")
 
-// Service reads and writes users. Its methods join the transaction of the context. Unless they say
-// otherwise, they act in the organization of the caller in the context, and fail without one. It is
-// safe for concurrent use.
+// Service reads and writes users. Unless its methods say otherwise, they act in the organization of
+// the caller in the context, and fail without one. It is safe for concurrent use.
 type Service struct {
 	database    *db.DB
 	clock       rbac.Clock
@@ -54,29 +53,33 @@ type Filter struct {
 	PractitionerID uuid.UUID
 }
 
-// User returns a user. The error is [rbac.ErrUserNotFound].
+// Get returns a user. The error is [rbac.ErrUserNotFound].
+func (s *Service) Get(ctx context.Context, id uuid.UUID) (rbac.User, error) {
+	return db.Snapshot(ctx, s.database, "user.get", func(ctx context.Context) (rbac.User, error) { return s.User(ctx, id) })
+}
+
+// User returns a user, read in the transaction of the context. The error is [rbac.ErrUserNotFound].
 func (s *Service) User(ctx context.Context, id uuid.UUID) (rbac.User, error) {
-	return s.one(ctx, func(ctx context.Context) (Account, error) { return s.store.user(ctx, id) })
+	found, err := s.store.user(ctx, id)
+	return s.complete(ctx, found.User, err)
 }
 
-// UserWithEmail returns the user with the address. The error is [rbac.ErrUserNotFound].
+// UserWithEmail returns the user with the address, read in the transaction of the context. The error
+// is [rbac.ErrUserNotFound].
 func (s *Service) UserWithEmail(ctx context.Context, email string) (rbac.User, error) {
-	return s.one(ctx, func(ctx context.Context) (Account, error) { return s.store.userWithEmail(ctx, email) })
+	found, err := s.store.userWithEmail(ctx, email)
+	return s.complete(ctx, found.User, err)
 }
 
-func (s *Service) one(ctx context.Context, take func(ctx context.Context) (Account, error)) (rbac.User, error) {
-	return db.Snapshot(ctx, s.database, "user.get", func(ctx context.Context) (rbac.User, error) {
-		found, err := take(ctx)
-		if db.IsNotFound(err) {
-			return rbac.User{}, rbac.ErrUserNotFound
-		}
-		if err != nil {
-			return rbac.User{}, err
-		}
-		all := []Account{found}
-		err = s.addOrganizations(ctx, all)
-		return all[0].User, err
-	})
+// complete adds the state of the organization to a user that was found.
+func (s *Service) complete(ctx context.Context, u rbac.User, err error) (rbac.User, error) {
+	if db.IsNotFound(err) {
+		return rbac.User{}, rbac.ErrUserNotFound
+	}
+	if err != nil {
+		return rbac.User{}, err
+	}
+	return s.WithOrganization(ctx, u)
 }
 
 // Credentials returns an active user with the password hash. The error is [rbac.ErrUserNotFound].
@@ -118,28 +121,12 @@ func (s *Service) AccountsWithEmail(ctx context.Context, email string) ([]Accoun
 	return all, nil
 }
 
-// WithOrganization returns the user with the state of the organization.
+// WithOrganization returns the user with the state of the organization, read in the transaction of
+// the context. It needs no caller.
 func (s *Service) WithOrganization(ctx context.Context, u rbac.User) (rbac.User, error) {
-	all := []Account{{User: u}}
-	err := s.addOrganizations(ctx, all)
-	return all[0].User, err
-}
-
-// addOrganizations adds names and states of the organizations to the accounts.
-func (s *Service) addOrganizations(ctx context.Context, accounts []Account) error {
-	var ids []uuid.UUID
-	for _, a := range accounts {
-		ids = append(ids, a.User.OrganizationID)
-	}
-	organizations, err := s.directory.Organizations(ctx, ids)
-	for _, o := range organizations {
-		for i := range accounts {
-			if a := &accounts[i]; a.User.OrganizationID == o.ID {
-				a.Organization, a.User.OrganizationDisabled = o.Name, o.Disabled
-			}
-		}
-	}
-	return err
+	disabled, err := s.IsOrganizationDisabled(ctx, u.OrganizationID)
+	u.OrganizationDisabled = disabled
+	return u, err
 }
 
 // List lists a page of users.

@@ -1,13 +1,15 @@
-package rbac
+package apikey
 
 import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail/trailtest"
 )
@@ -19,7 +21,7 @@ func TestAPIKeyFormat(t *testing.T) {
 	for range 1000 {
 		key := newKey()
 		require.Regexp(t, scanner, key)
-		require.True(t, isKey(key))
+		require.True(t, IsKey(key))
 		require.True(t, isWhole(key))
 		require.False(t, seen[key])
 		seen[key] = true
@@ -30,7 +32,7 @@ func TestMalformedAPIKeysAreDetected(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		key := newKey()
-		at := rapid.IntRange(0, len(key)-1).Draw(t, "place")
+		at := rapid.IntRange(0, len(key)-1).Draw(t, "position")
 		letter := base62[rapid.IntRange(0, len(base62)-1).Draw(t, "letter")]
 		garbled := key[:at] + string(letter) + key[at+1:]
 		require.Equal(t, garbled == key, isWhole(garbled))
@@ -47,7 +49,7 @@ func TestMalformedAPIKeysAreDetected(t *testing.T) {
 // TestMalformedAPIKeysNeedNoQuery has no database.
 func TestMalformedAPIKeysNeedNoQuery(t *testing.T) {
 	t.Parallel()
-	s := &Service{failures: noLimit{}, audit: &trailtest.Book{}}
+	s := New(Dependencies{Clock: time.Now, Throttle: throttle.New(throttle.Dependencies{Audit: &trailtest.Book{}})})
 	for _, text := range []string{keyPrefix, keyPrefix + strings.Repeat("0", 49), newKey() + "0", newKey()[:20]} {
 		_, err := s.Authenticate(t.Context(), text)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)

@@ -1,4 +1,4 @@
-package rbac_test
+package apikey_test
 
 import (
 	"context"
@@ -10,6 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/apikey"
+	"omnirapeutic/modules/rbac/permissionset"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -17,78 +22,78 @@ import (
 	"omnirapeutic/platform/trail/trailtest"
 )
 
-// keyed is a desk with a user who owns an API key.
+// keyed is a practice with a user who owns an API key.
 type keyed struct {
-	desk
+	practice
 	admin, owner context.Context
 	boss, maker  rbac.User
-	key          rbac.APIKey
+	key          apikey.Key
 	text         string
 }
 
 func openKeyed(t *testing.T) keyed {
 	t.Helper()
-	k := keyed{desk: open(t)}
-	k.boss = k.hire(t, "boss@example.test", rbac.Admin)
-	k.maker = k.hire(t, "maker@example.test", rbac.Admin)
-	k.admin, k.owner = k.as(t, k.boss), k.as(t, k.maker)
+	k := keyed{practice: open(t)}
+	k.boss = k.AddUser(t, "boss@example.test", rbac.Admin)
+	k.maker = k.AddUser(t, "maker@example.test", rbac.Admin)
+	k.admin, k.owner = k.As(t, k.boss), k.As(t, k.maker)
 	var err error
-	k.key, k.text, err = k.CreateKey(k.owner, rbac.NewAPIKey{Name: "Billing system", Permissions: reads})
+	k.key, k.text, err = k.APIKeys.Create(k.owner, apikey.NewKey{Name: "Billing system", Permissions: reads})
 	require.NoError(t, err)
 	return k
 }
 
 // disable disables the creator of the key.
-func (k keyed) disable(heir *uuid.UUID) (rbac.ChangedUser, error) {
-	return k.ChangeUser(k.admin, rbac.UserChange{ID: k.maker.ID, Disabled: patch.Set(true), APIKeyOwnerID: heir})
+func (k keyed) disable(heir *uuid.UUID) (user.Changed, error) {
+	return k.Users.Change(k.admin, user.Change{ID: k.maker.ID, Disabled: patch.Set(true), APIKeyOwnerID: heir})
 }
 
 func TestAPIKeysEndWhenTheirOwnerIsDisabled(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
-	_, others, err := k.CreateKey(k.admin, rbac.NewAPIKey{Name: "x", Permissions: reads})
+	_, others, err := k.APIKeys.Create(k.admin, apikey.NewKey{Name: "x", Permissions: reads})
 	require.NoError(t, err)
-	revoked, _, err := k.CreateKey(k.owner, rbac.NewAPIKey{Name: "y", Permissions: reads})
+	revoked, _, err := k.APIKeys.Create(k.owner, apikey.NewKey{Name: "y", Permissions: reads})
 	require.NoError(t, err)
-	require.NoError(t, k.RevokeKey(k.owner, revoked.ID))
+	require.NoError(t, k.APIKeys.Revoke(k.owner, revoked.ID))
 
 	changed, err := k.disable(nil)
 	require.NoError(t, err)
 	require.Len(t, changed.APIKeys, 1)
 	require.Equal(t, []any{k.key.ID, k.boss.ID}, []any{changed.APIKeys[0].ID, *changed.APIKeys[0].RevokedBy})
-	k.requireOut(t, k.text)
-	k.requireIn(t, others)
-	_, err = k.ChangeUser(k.admin, rbac.UserChange{ID: k.maker.ID, Disabled: patch.Set(false)})
+	k.RequireInvalid(t, k.text)
+	k.RequireValid(t, others)
+	_, err = k.Users.Change(k.admin, user.Change{ID: k.maker.ID, Disabled: patch.Set(false)})
 	require.NoError(t, err)
-	k.requireOut(t, k.text)
+	k.RequireInvalid(t, k.text)
 }
 
 func TestAPIKeysContinueUnderAnotherOwner(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
-	auditor, technician := k.hire(t, "auditor@example.test", rbac.Auditor), k.hire(t, "technician@example.test", rbac.Technician)
-	gone := k.hire(t, "gone@example.test", rbac.Admin)
-	k.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", gone.ID)
+	auditor, technician := k.AddUser(t, "auditor@example.test", rbac.Auditor), k.AddUser(t, "technician@example.test", rbac.Technician)
+	gone := k.AddUser(t, "gone@example.test", rbac.Admin)
+	k.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", gone.ID)
 	for name, heir := range map[string]uuid.UUID{
-		"a user with fewer permissions": technician.ID, "a disabled user": gone.ID, "an unknown user": newID(),
+		"a user with fewer permissions": technician.ID, "a disabled user": gone.ID, "an unknown user": rbactest.NewID(),
 		"themselves": k.maker.ID,
 	} {
 		_, err := k.disable(&heir)
 		require.ErrorIs(t, err, fault.ErrInvalid, name)
-		require.Equal(t, []string{"apiKeyOwnerId"}, wrongFields(t, err), name)
-		k.requireIn(t, k.text)
+		require.Equal(t, []string{"apiKeyOwnerId"}, rbactest.InvalidFields(t, err), name)
+		k.RequireValid(t, k.text)
 	}
 	changed, err := k.disable(&auditor.ID)
 	require.NoError(t, err)
 	require.Len(t, changed.APIKeys, 1)
 	require.Equal(t, auditor.ID, changed.APIKeys[0].OwnedBy)
 	require.Nil(t, changed.APIKeys[0].RevokedAt)
-	k.requireIn(t, k.text)
-	found, err := k.Keys(k.admin, auditor.ID, uuid.Nil, 10)
+	k.RequireValid(t, k.text)
+	found, err := k.APIKeys.List(k.admin, auditor.ID, uuid.Nil, 10)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, k.maker.ID, found[0].CreatedBy)
-	none, err := k.Keys(k.admin, k.maker.ID, uuid.Nil, 10)
+	none, err := k.APIKeys.List(k.admin, k.maker.ID, uuid.Nil, 10)
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
@@ -96,17 +101,17 @@ func TestAPIKeysContinueUnderAnotherOwner(t *testing.T) {
 func TestAPIKeysThatExceedTheirOwnersPermissionsEnd(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
-	_, payers, err := k.CreateKey(k.owner, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"payer:change"}})
+	_, payers, err := k.APIKeys.Create(k.owner, apikey.NewKey{Name: "x", Permissions: []identity.Permission{"payer:change"}})
 	require.NoError(t, err)
-	changed, err := k.SetRoles(k.admin, rbac.RolesChange{ID: k.maker.ID, Roles: []rbac.Role{rbac.Scheduler}})
+	changed, err := k.Users.SetRoles(k.admin, user.RolesChange{ID: k.maker.ID, Roles: []rbac.Role{rbac.Scheduler}})
 	require.NoError(t, err)
 	require.Len(t, changed.APIKeys, 1)
-	k.requireOut(t, payers)
-	k.requireIn(t, k.text) // a scheduler reads patients and authorizations
-	changed, err = k.SetRoles(k.admin, rbac.RolesChange{ID: k.maker.ID, Roles: []rbac.Role{rbac.Technician}, APIKeyOwnerID: &k.boss.ID})
+	k.RequireInvalid(t, payers)
+	k.RequireValid(t, k.text) // a scheduler reads patients and authorizations
+	changed, err = k.Users.SetRoles(k.admin, user.RolesChange{ID: k.maker.ID, Roles: []rbac.Role{rbac.Technician}, APIKeyOwnerID: &k.boss.ID})
 	require.NoError(t, err)
 	require.Equal(t, k.boss.ID, changed.APIKeys[0].OwnedBy, "a technician may not read all of them")
-	k.requireIn(t, k.text)
+	k.RequireValid(t, k.text)
 }
 
 // TestAPIKeysOfADisabledOwnerAreRefused: even if an earlier version or an SQL statement has
@@ -114,20 +119,20 @@ func TestAPIKeysThatExceedTheirOwnersPermissionsEnd(t *testing.T) {
 func TestAPIKeysOfADisabledOwnerAreRefused(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
-	k.exec(t, "UPDATE api_keys SET owned_by = NULL")
-	k.requireIn(t, k.text)
-	k.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", k.maker.ID)
-	k.requireOut(t, k.text)
+	k.Exec(t, "UPDATE api_keys SET owned_by = NULL")
+	k.RequireValid(t, k.text)
+	k.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", k.maker.ID)
+	k.RequireInvalid(t, k.text)
 	changed, err := k.disable(&k.boss.ID)
 	require.NoError(t, err)
 	require.Len(t, changed.APIKeys, 1)
-	k.requireIn(t, k.text)
+	k.RequireValid(t, k.text)
 }
 
 func TestAPIKeysAreNotTransferredToOwnersWithFewerPermissions(t *testing.T) {
 	t.Parallel()
 	k := openKeyed(t)
-	_, _, err := k.CreateKey(k.owner, rbac.NewAPIKey{Name: "x", Permissions: []identity.Permission{"audit:export"}})
+	_, _, err := k.APIKeys.Create(k.owner, apikey.NewKey{Name: "x", Permissions: []identity.Permission{"audit:export"}})
 	require.NoError(t, err)
 	set := map[identity.Permission]identity.Scope{}
 	for _, p := range rbac.Admin.Permissions() {
@@ -135,10 +140,10 @@ func TestAPIKeysAreNotTransferredToOwnersWithFewerPermissions(t *testing.T) {
 			set[p] = identity.Organization
 		}
 	}
-	_, err = k.ChangePermissionSet(k.admin, rbac.PermissionSetChange{Role: rbac.Admin, Held: set})
+	_, err = k.PermissionSets.Change(k.admin, permissionset.Change{Role: rbac.Admin, Held: set})
 	require.NoError(t, err)
 	_, err = k.disable(&k.boss.ID)
-	require.ErrorIs(t, err, rbac.ErrBeyondOwn)
+	require.ErrorIs(t, err, identity.ErrBeyondOwn)
 	changed, err := k.disable(nil)
 	require.NoError(t, err)
 	require.Len(t, changed.APIKeys, 2, "ending them needs no further permission")
@@ -147,48 +152,48 @@ func TestAPIKeysAreNotTransferredToOwnersWithFewerPermissions(t *testing.T) {
 func TestAPIKeysExpire(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
-	create := func(s *rbac.Service, end *time.Time) (rbac.APIKey, error) {
-		key, _, err := s.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads, ExpiresAt: end})
+	admin := d.As(t, d.AddUser(t, "ada@example.test", rbac.Admin))
+	create := func(s *access.Access, end *time.Time) (apikey.Key, error) {
+		key, _, err := s.APIKeys.Create(admin, apikey.NewKey{Name: "x", Permissions: reads, ExpiresAt: end})
 		return key, err
 	}
 	const day = 24 * time.Hour
-	in := func(days int) *time.Time { return new(d.clock.now().AddDate(0, 0, days)) }
-	usual, err := create(d.Service, nil)
+	in := func(days int) *time.Time { return new(d.Clock.Now().AddDate(0, 0, days)) }
+	usual, err := create(d.Access, nil)
 	require.NoError(t, err)
 	require.WithinDuration(t, *in(365), *usual.ExpiresAt, 0)
-	longest, err := create(d.Service, in(730))
+	longest, err := create(d.Access, in(730))
 	require.NoError(t, err)
 	require.WithinDuration(t, *in(730), *longest.ExpiresAt, 0)
-	_, err = create(d.Service, new(in(730).Add(time.Second)))
-	require.Equal(t, []string{"expiresAt"}, wrongFields(t, err))
+	_, err = create(d.Access, new(in(730).Add(time.Second)))
+	require.Equal(t, []string{"expiresAt"}, rbactest.InvalidFields(t, err))
 
-	configured := d.dependencies(d.database)
+	configured := d.Dependencies(d.Database)
 	configured.UsualKey, configured.LongestKey = 30*day, 10*day
-	short := rbac.New(configured)
+	short := access.New(configured)
 	usual, err = create(short, nil)
 	require.NoError(t, err)
 	require.WithinDuration(t, *in(10), *usual.ExpiresAt, 0, "never past the longest")
 	_, err = create(short, in(11))
-	require.Equal(t, []string{"expiresAt"}, wrongFields(t, err))
+	require.Equal(t, []string{"expiresAt"}, rbactest.InvalidFields(t, err))
 }
 
 func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	book := &trailtest.Book{}
-	settings := d.dependencies(d.database)
+	settings := d.Dependencies(d.Database)
 	settings.Audit = book
-	d.Service = rbac.New(settings)
-	admin := d.as(t, d.hire(t, "ada@example.test", rbac.Admin))
-	key, text, err := d.CreateKey(admin, rbac.NewAPIKey{
+	d.Access = access.New(settings)
+	admin := d.As(t, d.AddUser(t, "ada@example.test", rbac.Admin))
+	key, text, err := d.APIKeys.Create(admin, apikey.NewKey{
 		Name: "x", Permissions: reads, Networks: []string{
 			"203.0.113.7/24", "2001:db8::/32", "198.51.100.9", "203.0.113.0/24",
 			"::ffff:192.0.2.1",
 		},
 	})
 	require.NoError(t, err)
-	stored, err := d.Key(admin, key.ID)
+	stored, err := d.APIKeys.Key(admin, key.ID)
 	require.NoError(t, err)
 	require.Equal(t, key.Networks, stored.Networks)
 	from := func(address string) error {
@@ -202,7 +207,7 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	_, invalid := d.Authenticate(trail.WithAddress(t.Context(), "203.0.114.1"), unknown)
 	denials := func() (n int) {
 		for _, e := range book.Events() {
-			if e.Action == "api-key.use" && e.Outcome == trail.Denied && e.SubjectID == key.ID && e.OrganizationID == d.organization {
+			if e.Action == "api-key.use" && e.Outcome == trail.Denied && e.SubjectID == key.ID && e.OrganizationID == d.Organization {
 				n++
 			}
 		}
@@ -217,7 +222,7 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	require.Equal(t, len(outside), denials())
 	require.Error(t, from(outside[0]))
 	require.Equal(t, len(outside), denials(), "one address is recorded once a minute")
-	d.clock.advance(time.Minute)
+	d.Clock.Advance(time.Minute)
 	require.Error(t, from(outside[0]))
 	require.Equal(t, len(outside)+1, denials())
 
@@ -229,7 +234,7 @@ func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 			"10.0.17.0/24", "10.0.18.0/24", "10.0.19.0/24", "10.0.20.0/24", "10.0.21.0/24",
 		},
 	} {
-		_, _, err := d.CreateKey(admin, rbac.NewAPIKey{Name: "x", Permissions: reads, Networks: networks})
-		require.Equal(t, []string{field}, wrongFields(t, err))
+		_, _, err := d.APIKeys.Create(admin, apikey.NewKey{Name: "x", Permissions: reads, Networks: networks})
+		require.Equal(t, []string{field}, rbactest.InvalidFields(t, err))
 	}
 }

@@ -62,14 +62,14 @@ func (s *Service) accept(ctx context.Context, token, chosen string) (rbac.User, 
 
 // createUser creates the user of an open, locked invitation, in the transaction of the context.
 func (s *Service) createUser(ctx context.Context, invited Invitation, created rbac.User, hash string) error {
+	invited.AcceptedAt, invited.UserID = &created.CreatedAt, &created.ID
+	if err := s.record(ctx, "invitation.accept", invited, created.CreatedAt); err != nil {
+		return err
+	}
 	if err := s.Accounts.Create(ctx, created, hash); err != nil {
 		return err
 	}
-	invited.AcceptedAt, invited.UserID = &created.CreatedAt, &created.ID
-	if err := s.store.accept(ctx, invited); err != nil {
-		return err
-	}
-	return s.record(ctx, "invitation.accept", invited, created.CreatedAt)
+	return s.store.accept(ctx, invited)
 }
 
 // AcceptVerified creates a user with the id from the open invitation to the address, in the

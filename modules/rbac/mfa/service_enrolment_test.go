@@ -1,4 +1,4 @@
-package rbac_test
+package mfa_test
 
 import (
 	"context"
@@ -8,15 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/mfa"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/signin"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 	"omnirapeutic/platform/identity"
 )
 
 // signedIn returns the context of a user who signs in at the service.
-func (d desk) signedIn(t testing.TB, at *rbac.Service, email, code string) context.Context {
+func (d practice) signedIn(t testing.TB, at *access.Access, email, code string) context.Context {
 	t.Helper()
-	signed, err := at.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password, Code: code})
+	signed, err := at.SignIns.SignIn(t.Context(), signin.Request{Email: email, Password: rbactest.Password, Code: code})
 	require.NoError(t, err)
 	caller, err := at.Authenticate(t.Context(), signed.Token)
 	require.NoError(t, err)
@@ -24,14 +28,14 @@ func (d desk) signedIn(t testing.TB, at *rbac.Service, email, code string) conte
 }
 
 // enrol turns a second factor on at the service.
-func (d desk) enrol(t testing.TB, at *rbac.Service, email string) (secret string, codes []string) {
+func (d practice) enrol(t testing.TB, at *access.Access, email string) (secret string, codes []string) {
 	t.Helper()
 	me := d.signedIn(t, at, email, "")
-	begun, err := at.BeginSecondFactor(me, password)
+	begun, err := at.SecondFactors.Start(me, rbactest.Password)
 	require.NoError(t, err)
-	codes, _, err = at.ConfirmSecondFactor(me, rbac.CodeAt(begun.Secret, d.clock.now()))
+	codes, _, err = at.SecondFactors.Confirm(me, mfa.CodeAt(begun.Secret, d.Clock.Now()))
 	require.NoError(t, err)
-	d.clock.advance(30 * time.Second)
+	d.Clock.Advance(30 * time.Second)
 	return begun.Secret, codes
 }
 
@@ -40,26 +44,26 @@ func (d desk) enrol(t testing.TB, at *rbac.Service, email string) (secret string
 func TestSecondFactorsSurviveSecretRotation(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Admin)
-	d.hire(t, "bea@example.test", rbac.Biller)
+	d.AddUser(t, "ada@example.test", rbac.Admin)
+	d.AddUser(t, "bea@example.test", rbac.Biller)
 	next := []byte("another secret of 32 bytes, okay")
-	during, after := d.with(next, secret), d.with(next)
-	ada, _ := d.enrol(t, d.Service, "ada@example.test")
-	bea, codes := d.enrol(t, d.Service, "bea@example.test")
-	d.clock.advance(30 * time.Second)
+	during, after := d.WithSecrets(next, []byte(rbactest.Secret)), d.WithSecrets(next)
+	ada, _ := d.enrol(t, d.Access, "ada@example.test")
+	bea, codes := d.enrol(t, d.Access, "bea@example.test")
+	d.Clock.Advance(30 * time.Second)
 
-	d.signedIn(t, during, "ada@example.test", rbac.CodeAt(ada, d.clock.now()))
-	d.clock.advance(30 * time.Second)
-	d.signedIn(t, after, "ada@example.test", rbac.CodeAt(ada, d.clock.now()))
+	d.signedIn(t, during, "ada@example.test", mfa.CodeAt(ada, d.Clock.Now()))
+	d.Clock.Advance(30 * time.Second)
+	d.signedIn(t, after, "ada@example.test", mfa.CodeAt(ada, d.Clock.Now()))
 
-	_, err := after.SignIn(t.Context(), rbac.SignInRequest{
-		Email: "bea@example.test", Password: password,
-		Code: rbac.CodeAt(bea, d.clock.now()),
+	_, err := after.SignIns.SignIn(t.Context(), signin.Request{
+		Email: "bea@example.test", Password: rbactest.Password,
+		Code: mfa.CodeAt(bea, d.Clock.Now()),
 	})
-	require.ErrorIs(t, err, rbac.ErrRecoveryCodeRequired)
-	require.Contains(t, d.log.String(), "second_factor_sealed")
+	require.ErrorIs(t, err, mfa.ErrRecoveryCodeRequired)
+	require.Contains(t, d.Log.String(), "second_factor_sealed")
 	me := d.signedIn(t, after, "bea@example.test", codes[0])
-	require.NoError(t, after.TurnOffSecondFactor(me, rbac.BothFactors{Password: password, Code: codes[1]}))
+	require.NoError(t, after.SecondFactors.TurnOff(me, rbactest.Password, codes[1]))
 	d.enrol(t, after, "bea@example.test")
 }
 
@@ -73,14 +77,14 @@ func TestAConfirmationWhoseAnswerIsLost(t *testing.T) {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()
 			d := open(t)
-			d.hire(t, "ada@example.test", rbac.Admin)
-			proxy := wireproxy.Start(t, d.place.AppURL)
-			far := d.instance(d.place.Open(t, dbtest.Through(proxy.URL)))
+			d.AddUser(t, "ada@example.test", rbac.Admin)
+			proxy := wireproxy.Start(t, d.Server.AppURL)
+			far := d.Instance(d.Server.Open(t, dbtest.Through(proxy.URL)))
 			me := d.signedIn(t, far, "ada@example.test", "")
-			begun, err := far.BeginSecondFactor(me, password)
+			begun, err := far.SecondFactors.Start(me, rbactest.Password)
 			require.NoError(t, err)
 			cut := proxy.BreakAfter(place, "delete from sign_in_failures", "commit", 1)
-			codes, _, err := far.ConfirmSecondFactor(me, rbac.CodeAt(begun.Secret, d.clock.now()))
+			codes, _, err := far.SecondFactors.Confirm(me, mfa.CodeAt(begun.Secret, d.Clock.Now()))
 			require.NoError(t, err)
 			require.True(t, cut.Spent(), "the COMMIT of the confirmation was interrupted")
 			d.signedIn(t, far, "ada@example.test", codes[0])

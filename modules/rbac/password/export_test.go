@@ -1,9 +1,8 @@
-package rbac
+package password
 
 import (
-	"context"
+	"runtime"
 	"sync/atomic"
-	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -11,25 +10,24 @@ import (
 // CountHashes counts the password hashes that the service computes from now on.
 func CountHashes(s *Service) *atomic.Int64 {
 	var n atomic.Int64
-	compute := s.passwords.compute
-	s.passwords.compute = func(password, salt []byte, p argon2id.Params) []byte {
+	compute := s.hasher.compute
+	s.hasher.compute = func(password, salt []byte, p argon2id.Params) []byte {
 		n.Add(1)
 		return compute(password, salt, p)
 	}
 	return &n
 }
 
-// Revoke exports revoke.
-func Revoke(ctx context.Context, s *Service, u User) error {
-	_, err := s.revoke(ctx, u.OrganizationID, u.ID)
-	return err
-}
-
-// CodeAt returns the code of an authenticator app with the given secret.
-func CodeAt(secret string, at time.Time) string {
-	raw, err := base32Text.DecodeString(secret)
-	if err != nil {
-		panic(err)
+// OccupyThreads takes all threads of the service's hasher. The first result waits until a hash waits
+// for them, the second releases them.
+func OccupyThreads(s *Service) (awaitHash, release func()) {
+	if !s.hasher.threads.TryAcquire(s.hasher.size) {
+		panic("a hash is running")
 	}
-	return totpSecret(raw).code(stepAt(at), codeDigits)
+	awaitHash = func() {
+		for s.hasher.queued.Load() == 0 {
+			runtime.Gosched()
+		}
+	}
+	return awaitHash, func() { s.hasher.threads.Release(s.hasher.size) }
 }

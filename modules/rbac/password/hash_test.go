@@ -1,4 +1,4 @@
-package rbac
+package password
 
 import (
 	"context"
@@ -33,14 +33,14 @@ func TestRulesForNewPasswords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wrong := checkPassword(c.password, "grace@example.test")
+			fieldErrors := Check(c.password, "grace@example.test")
 			if c.code == "" {
-				require.Empty(t, wrong)
+				require.Empty(t, fieldErrors)
 				return
 			}
-			require.Len(t, wrong, 1)
-			require.Equal(t, c.code, wrong[0].Code)
-			require.NotContains(t, wrong[0].Message, c.password)
+			require.Len(t, fieldErrors, 1)
+			require.Equal(t, c.code, fieldErrors[0].Code)
+			require.NotContains(t, fieldErrors[0].Message, c.password)
 		})
 	}
 }
@@ -50,7 +50,7 @@ func TestTheListOfCommonPasswords(t *testing.T) {
 	require.Greater(t, len(isCommon), 100)
 	for password := range isCommon {
 		require.Equal(t, strings.ToLower(password), password)
-		require.GreaterOrEqual(t, utf8.RuneCountInString(password), minPassword, "%q is already refused for its length", password)
+		require.GreaterOrEqual(t, utf8.RuneCountInString(password), minLength, "%q is already refused for its length", password)
 		require.False(t, isRepeated(password), "%q is already refused as a repetition", password)
 	}
 }
@@ -102,7 +102,7 @@ func TestHashing(t *testing.T) {
 		var done sync.WaitGroup
 		for range 20 {
 			done.Go(func() {
-				_ = h.inTurn(t.Context(), h.params, func() error {
+				_ = h.whenFree(t.Context(), h.params, func() error {
 					mutex.Lock()
 					running++
 					most = max(most, running)
@@ -123,7 +123,7 @@ func TestHashing(t *testing.T) {
 		h := newHasher(true)
 		wide := quick
 		wide.Parallelism = 255
-		require.NoError(t, h.inTurn(t.Context(), wide, func() error {
+		require.NoError(t, h.whenFree(t.Context(), wide, func() error {
 			require.False(t, h.threads.TryAcquire(1))
 			return nil
 		}))
@@ -140,11 +140,11 @@ func TestHashing(t *testing.T) {
 	})
 	t.Run("it refuses a queue that is too long", func(t *testing.T) {
 		h := newHasher(true)
-		h.queued.Store(h.longest)
+		h.queued.Store(h.maxQueued)
 		_, err := h.hash(t.Context(), "x", h.newSalt())
-		require.ErrorIs(t, err, ErrSignInBusy)
-		require.Equal(t, h.longest, h.queued.Load())
-		h.queued.Store(h.longest - 1)
+		require.ErrorIs(t, err, ErrBusy)
+		require.Equal(t, h.maxQueued, h.queued.Load())
+		h.queued.Store(h.maxQueued - 1)
 		_, err = h.hash(t.Context(), "x", h.newSalt())
 		require.NoError(t, err)
 	})

@@ -1,4 +1,4 @@
-package rbac_test
+package password_test
 
 import (
 	"testing"
@@ -8,15 +8,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/password"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/identity"
 )
 
 func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 	t.Parallel()
-	first := open(t).run(t)
-	second := first.secondInstance(t).run(t)
-	u := first.hire(t, "ada@example.test", rbac.Scheduler)
-	other, mine := second.enter(t, u.Email), first.enter(t, u.Email)
+	first := open(t).Run(t)
+	second := first.SecondInstance(t).Run(t)
+	u := first.AddUser(t, "ada@example.test", rbac.Scheduler)
+	other, mine := second.SignIn(t, u.Email), first.SignIn(t, u.Email)
 	caller, err := first.Authenticate(t.Context(), mine.Token)
 	require.NoError(t, err)
 	me := identity.With(t.Context(), caller)
@@ -24,35 +29,37 @@ func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 
 	for _, c := range []struct{ current, next, field string }{
 		{"not the password", another, "currentPassword"},
-		{password, "short", "newPassword"},
-		{password, "password12345678", "newPassword"},
+		{rbactest.Password, "short", "newPassword"},
+		{rbactest.Password, "password12345678", "newPassword"},
 	} {
-		_, err := first.ChangePassword(me, rbac.PasswordChange{Current: c.current, New: c.next})
-		require.Equal(t, []string{c.field}, wrongFields(t, err), c.next)
+		_, err := first.Passwords.Change(me, password.Change{Current: c.current, New: c.next})
+		require.Equal(t, []string{c.field}, rbactest.InvalidFields(t, err), c.next)
 	}
-	first.requireIn(t, mine.Token)
+	first.RequireValid(t, mine.Token)
 
-	changed, err := first.ChangePassword(me, rbac.PasswordChange{Current: password, New: another})
+	changed, err := first.Passwords.Change(me, password.Change{Current: rbactest.Password, New: another})
 	require.NoError(t, err)
-	first.requireOut(t, mine.Token)
-	first.requireOut(t, other.Token)
-	first.requireIn(t, changed.Token)
+	first.RequireInvalid(t, mine.Token)
+	first.RequireInvalid(t, other.Token)
+	first.RequireValid(t, changed.Token)
 	require.Eventually(t, func() bool {
 		_, err := second.Authenticate(t.Context(), other.Token)
 		return err != nil
-	}, soon, time.Millisecond)
-	second.requireOut(t, mine.Token)
-	second.requireIn(t, changed.Token)
-	second.requireNoRefresh(t, other.Refresh)
-	next := second.refresh(t, mine.Refresh)
-	second.requireIn(t, next.Token)
-
-	_, err = first.SignIn(t.Context(), rbac.SignInRequest{Email: u.Email, Password: password})
-	require.ErrorIs(t, err, rbac.ErrWrongCredentials)
-	_, err = second.SignIn(t.Context(), rbac.SignInRequest{Email: u.Email, Password: another})
+	}, rbactest.Soon, time.Millisecond)
+	second.RequireInvalid(t, mine.Token)
+	second.RequireValid(t, changed.Token)
+	_, err = second.Sessions.Refresh(t.Context(), other.Refresh)
+	require.ErrorIs(t, err, session.ErrRefreshRefused)
+	next, err := second.Sessions.Refresh(t.Context(), mine.Refresh)
 	require.NoError(t, err)
-	require.NotContains(t, first.log.String(), another)
-	_, err = first.ChangePassword(t.Context(), rbac.PasswordChange{Current: password, New: another})
+	second.RequireValid(t, next.Token)
+
+	_, err = first.SignIns.SignIn(t.Context(), signin.Request{Email: u.Email, Password: rbactest.Password})
+	require.ErrorIs(t, err, signin.ErrWrongCredentials)
+	_, err = second.SignIns.SignIn(t.Context(), signin.Request{Email: u.Email, Password: another})
+	require.NoError(t, err)
+	require.NotContains(t, first.Log.String(), another)
+	_, err = first.Passwords.Change(t.Context(), password.Change{Current: rbactest.Password, New: another})
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
 }
 
@@ -60,20 +67,20 @@ func TestAChangeOfThePasswordEndsAllOtherSignIns(t *testing.T) {
 func TestAStolenTokenCannotGuessThePassword(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
-	caller, err := d.Authenticate(t.Context(), d.signIn(t, u.Email))
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	caller, err := d.Authenticate(t.Context(), d.SignIn(t, u.Email).Token)
 	require.NoError(t, err)
 	me := identity.With(t.Context(), caller)
-	change := rbac.PasswordChange{Current: "a guess", New: "a-meadow-of-red-clover"}
+	change := password.Change{Current: "a guess", New: "a-meadow-of-red-clover"}
 	for range 10 {
-		_, err := d.ChangePassword(me, change)
-		require.Equal(t, []string{"currentPassword"}, wrongFields(t, err))
+		_, err := d.Passwords.Change(me, change)
+		require.Equal(t, []string{"currentPassword"}, rbactest.InvalidFields(t, err))
 	}
-	change.Current = password
-	_, err = d.ChangePassword(me, change)
-	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
-	d.clock.advance(time.Second)
-	_, err = d.ChangePassword(me, change)
+	change.Current = rbactest.Password
+	_, err = d.Passwords.Change(me, change)
+	require.ErrorIs(t, err, throttle.ErrSignInDelayed)
+	d.Clock.Advance(time.Second)
+	_, err = d.Passwords.Change(me, change)
 	require.NoError(t, err)
 }
 
@@ -82,15 +89,15 @@ func TestAStolenTokenCannotGuessThePassword(t *testing.T) {
 func TestShortPasswordsOfEarlierVersionsStillWork(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
 	const old = "twelve chars"
 	hash, err := argon2id.CreateHash(old, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
-	d.exec(t, "UPDATE users SET password_hash = ? WHERE email = 'ada@example.test'", hash)
-	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: old})
+	d.Exec(t, "UPDATE users SET password_hash = ? WHERE email = 'ada@example.test'", hash)
+	signed, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: "ada@example.test", Password: old})
 	require.NoError(t, err)
 	caller, err := d.Authenticate(t.Context(), signed.Token)
 	require.NoError(t, err)
-	_, err = d.ChangePassword(identity.With(t.Context(), caller), rbac.PasswordChange{Current: old, New: "thirteen char"})
-	require.Equal(t, []string{"newPassword"}, wrongFields(t, err))
+	_, err = d.Passwords.Change(identity.With(t.Context(), caller), password.Change{Current: old, New: "thirteen char"})
+	require.Equal(t, []string{"newPassword"}, rbactest.InvalidFields(t, err))
 }

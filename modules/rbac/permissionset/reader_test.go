@@ -1,4 +1,4 @@
-package rbac
+package permissionset
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
 )
 
@@ -13,14 +14,19 @@ func TestRolesCombineTheirPermissions(t *testing.T) {
 	t.Parallel()
 	var g grants
 	rapid.Check(t, func(t *rapid.T) {
-		held := rapid.SliceOfN(rapid.SampledFrom(roles), 0, 4).Draw(t, "roles")
-		may := g.of(combine(names(held)))
-		for _, p := range Permissions() {
+		roles := rapid.SliceOfN(rapid.SampledFrom(rbac.Roles()), 0, 4).Draw(t, "roles")
+		held := g.of(combine(rbac.RoleNames(roles)))
+		for _, p := range rbac.Permissions() {
 			var any identity.Scope
-			for _, r := range held {
+			for _, r := range roles {
 				any |= r.Scope(p)
 			}
-			require.Equal(t, any, may[p], "%s", p)
+			require.Equal(t, any, held[p], "%s", p)
 		}
 	})
+}
+
+func TestUnknownRolesGrantNothing(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, unchanged.of(combine([]string{"OWNER", "admin", ""})))
 }

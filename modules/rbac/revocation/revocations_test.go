@@ -1,4 +1,4 @@
-package rbac
+package revocation
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func holder(epoch int64) identity.Caller {
 
 func TestLevelsOnlyRise(t *testing.T) {
 	t.Parallel()
-	var s standing
+	var s revocations
 	c := holder(3)
 	require.NoError(t, s.check(c), "no changes are known")
 	user := subject{ofUser, c.UserID}
@@ -42,14 +42,14 @@ func TestLevelsOnlyRise(t *testing.T) {
 func TestTokensAreRefusedWhenRevocationsAreOutdated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var s standing
+		var s revocations
 		c := holder(0)
 		time.Sleep(time.Hour)
 		require.NoError(t, s.check(c), "revocations are not being loaded")
-		s.follow(time.Now(), 1)
-		stream, stop := s.while(t.Context(), c)
+		s.loaded(time.Now(), 1)
+		stream, stop := s.contextUntilRevoked(t.Context(), c)
 		defer stop()
-		time.Sleep(maxSilence)
+		time.Sleep(maxLoadAge)
 		require.NoError(t, s.check(c))
 		s.tidy(time.Time{})
 		require.NoError(t, stream.Err())
@@ -57,17 +57,17 @@ func TestTokensAreRefusedWhenRevocationsAreOutdated(t *testing.T) {
 		require.ErrorIs(t, s.check(c), ErrTokenNotChecked)
 		s.tidy(time.Time{})
 		require.ErrorIs(t, stream.Err(), context.Canceled, "its token may be revoked")
-		s.follow(time.Now(), 1)
+		s.loaded(time.Now(), 1)
 		require.NoError(t, s.check(c), "revocations are up to date again")
 	})
 }
 
 func TestStreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
-	var s standing
+	var s revocations
 	signedOut, disabled, other := holder(0), holder(0), holder(0)
 	begin := func(c identity.Caller) context.Context {
-		ctx, stop := s.while(t.Context(), c)
+		ctx, stop := s.contextUntilRevoked(t.Context(), c)
 		t.Cleanup(stop)
 		return ctx
 	}
@@ -80,38 +80,37 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 	require.NoError(t, third.Err())
 	require.Error(t, begin(disabled).Err(), "the token is already revoked")
 
-	ctx, stop := s.while(t.Context(), other)
+	ctx, stop := s.contextUntilRevoked(t.Context(), other)
 	require.Len(t, s.streams, 5)
 	stop()
 	require.Error(t, ctx.Err())
 	require.Len(t, s.streams, 4, "ended streams are removed")
 }
 
-func TestListenersAreCalledForTheirKind(t *testing.T) {
+func TestListenersAreCalledForChangedPermissions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const sets kind = "permission-sets"
-		var s standing
+		var s revocations
 		var notified []uuid.UUID
-		s.on(sets, func(id uuid.UUID) { notified = append(notified, id) })
+		s.listeners = append(s.listeners, func(id uuid.UUID) { notified = append(notified, id) })
 		id := uuid.New()
-		s.apply(change{subject{sets, id}, 1, time.Now()}, change{subject{ofUser, uuid.New()}, 1, time.Now()})
+		s.apply(change{subject{ofPermissions, id}, 1, time.Now()}, change{subject{ofUser, uuid.New()}, 1, time.Now()})
 		require.Equal(t, []uuid.UUID{id}, notified)
-		s.follow(time.Now(), 1)
-		time.Sleep(keepChanges)
-		s.follow(time.Now(), 2)
+		s.loaded(time.Now(), 1)
+		time.Sleep(Keep)
+		s.loaded(time.Now(), 2)
 		require.Len(t, notified, 1)
-		time.Sleep(keepChanges + 1)
-		s.follow(time.Now(), 3)
-		require.Equal(t, []uuid.UUID{id, uuid.Nil}, notified, "any subject may have changed meanwhile")
+		time.Sleep(Keep + 1)
+		s.loaded(time.Now(), 3)
+		require.Equal(t, []uuid.UUID{id, uuid.Nil}, notified, "any organization may have changed meanwhile")
 	})
 }
 
 func TestChangesOlderThanAnyTokenAreRemoved(t *testing.T) {
 	t.Parallel()
-	var s standing
+	var s revocations
 	now := time.Now()
-	s.apply(change{subject{ofUser, uuid.New()}, 1, now.Add(-keepChanges)}, change{subject{ofUser, uuid.New()}, 1, now})
-	s.tidy(now.Add(-keepChanges + 1))
-	require.Len(t, s.least, 1)
+	s.apply(change{subject{ofUser, uuid.New()}, 1, now.Add(-Keep)}, change{subject{ofUser, uuid.New()}, 1, now})
+	s.tidy(now.Add(-Keep + 1))
+	require.Len(t, s.levels, 1)
 }

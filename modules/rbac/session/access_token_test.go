@@ -1,7 +1,6 @@
-package rbac
+package session
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -15,24 +14,26 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
 
 const testSecret = "a secret of exactly 32 bytes, ok"
 
-// turnstile returns tokens and their clock, which tests set.
-func turnstile(secret string) (*tokens, *time.Time) {
+// testTokens returns tokens and their clock, which tests set.
+func testTokens(secret string) (*accessTokens, *time.Time) {
 	now := time.Date(2026, time.March, 2, 15, 0, 0, 500_000_000, time.UTC)
-	return newTokens(newKeyring([]byte(secret)), 15*time.Minute, func() time.Time { return now }, uuid.New), &now
+	return newAccessTokens([][]byte{[]byte(secret)}, 15*time.Minute, func() time.Time { return now }, uuid.New), &now
 }
 
-func testUser(roles ...Role) User {
-	return User{ID: uuid.New(), OrganizationID: uuid.New(), Roles: roles}
+func testUser(roles ...rbac.Role) rbac.User {
+	return rbac.User{ID: uuid.New(), OrganizationID: uuid.New(), Roles: roles}
 }
 
 // claimsOf returns the claims of a valid token, to be altered.
-func claimsOf(u User, now time.Time) jwt.MapClaims {
+func claimsOf(u rbac.User, now time.Time) jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": issuer, "aud": audience, "sub": u.ID.String(), "org": u.OrganizationID.String(), "roles": []string{"ADMIN"},
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(15 * time.Minute).Unix(), "jti": uuid.NewString(),
@@ -49,7 +50,7 @@ func signed(t *testing.T, method jwt.SigningMethod, key any, c jwt.MapClaims, id
 	return text
 }
 
-func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
+func requireRefused(t *testing.T, tokens *accessTokens, token string) *fault.Error {
 	t.Helper()
 	caller, err := tokens.check(token)
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
@@ -65,10 +66,10 @@ func requireRefused(t *testing.T, tokens *tokens, token string) *fault.Error {
 
 func TestTokensIdentifyTheirUser(t *testing.T) {
 	t.Parallel()
-	tokens, _ := turnstile(testSecret)
-	u := testUser(Scheduler, Auditor)
+	tokens, _ := testTokens(testSecret)
+	u := testUser(rbac.Scheduler, rbac.Auditor)
 	u.Email, u.Name = "olu@example.test", "Olu" // no id contains these letters
-	token, err := tokens.issue(u, uuid.Nil)
+	token, err := tokens.issue(u, Session{}, false)
 	require.NoError(t, err)
 	caller, err := tokens.check(token)
 	require.NoError(t, err)
@@ -87,9 +88,9 @@ func TestTokensIdentifyTheirUser(t *testing.T) {
 
 func TestATokenIsValidForItsLifetime(t *testing.T) {
 	t.Parallel()
-	tokens, now := turnstile(testSecret)
+	tokens, now := testTokens(testSecret)
 	issued := *now
-	token, err := tokens.issue(testUser(Admin), uuid.Nil)
+	token, err := tokens.issue(testUser(rbac.Admin), Session{}, false)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		after   time.Duration
@@ -114,8 +115,8 @@ func TestATokenIsValidForItsLifetime(t *testing.T) {
 
 func TestATokenIsRefused(t *testing.T) {
 	t.Parallel()
-	tokens, now := turnstile(testSecret)
-	u := testUser(Admin)
+	tokens, now := testTokens(testSecret)
+	u := testUser(rbac.Admin)
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		c := claimsOf(u, *now)
 		change(c)
@@ -196,22 +197,11 @@ func loosened(token string) string {
 	return token[:len(token)-1] + string(alphabet[last^1])
 }
 
-func TestUnknownRolesGrantNothing(t *testing.T) {
-	t.Parallel()
-	tokens, now := turnstile(testSecret)
-	c := claimsOf(testUser(), *now)
-	c["roles"] = []string{"OWNER", "admin", ""}
-	token := signed(t, jwt.SigningMethodHS256, []byte(testSecret), c, tokens.keys[0].id)
-	caller, err := tokens.check(token)
-	require.NoError(t, err)
-	require.Empty(t, unchanged.of(combine(caller.Roles)))
-}
-
 func FuzzToken(f *testing.F) {
-	tokens, _ := turnstile(testSecret)
+	tokens, _ := testTokens(testSecret)
 	id := uuid.MustParse("01960000-0000-7000-8000-000000000001")
 	tokens.newID = func() uuid.UUID { return id } // all fuzzing processes use the same token
-	good, err := tokens.issue(User{ID: id, OrganizationID: id, Roles: []Role{Admin}}, id)
+	good, err := tokens.issue(rbac.User{ID: id, OrganizationID: id, Roles: []rbac.Role{rbac.Admin}}, Session{ID: id}, false)
 	require.NoError(f, err)
 	f.Add(good)
 	f.Add("..")
@@ -223,30 +213,16 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-func BenchmarkAuthenticate(b *testing.B) {
-	tokens, _ := turnstile(testSecret)
-	s := &Service{tokens: tokens}
-	s.sets.load = func(context.Context, uuid.UUID) (map[Role]held, error) { return nil, nil } // the organization has the default sets
-	token, err := tokens.issue(testUser(Scheduler, Practitioner), uuid.Nil)
-	require.NoError(b, err)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Authenticate(b.Context(), token); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // FuzzAuthenticate alters a valid token. Only the token itself is accepted, and refusals reveal
 // no details.
 func FuzzAuthenticate(f *testing.F) {
-	tokens, now := turnstile(testSecret)
-	u := User{
-		ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), Roles: []Role{Scheduler},
+	tokens, now := testTokens(testSecret)
+	u := rbac.User{
+		ID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), Roles: []rbac.Role{rbac.Scheduler},
 		OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000b"),
 	}
 	tokens.newID = func() uuid.UUID { return u.ID } // the same token in every process
-	good, err := tokens.issue(u, uuid.Nil)
+	good, err := tokens.issue(u, Session{}, true)   // without permissions, which are in the database
 	require.NoError(f, err)
 	header, rest, _ := strings.Cut(good, ".")
 	claims, signature, _ := strings.Cut(rest, ".")
@@ -266,7 +242,7 @@ func FuzzAuthenticate(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
-	service := &Service{tokens: tokens, sets: sets{load: func(context.Context, uuid.UUID) (map[Role]held, error) { return nil, nil }}}
+	service := &Service{tokens: tokens, Dependencies: Dependencies{Revocations: revocation.New(nil, time.Now, nil)}}
 	f.Fuzz(func(t *testing.T, header, claims, signature string) {
 		token := header + "." + claims + "." + signature
 		if token != good {

@@ -1,4 +1,4 @@
-package rbac_test
+package session_test
 
 import (
 	"fmt"
@@ -9,27 +9,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/signin"
 	"omnirapeutic/platform/identity"
 )
 
-func (d desk) enter(t testing.TB, email string) rbac.SignedIn {
+func (d practice) refresh(t testing.TB, token string) session.SignedIn {
 	t.Helper()
-	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: password})
+	signed, err := d.Sessions.Refresh(t.Context(), token)
 	require.NoError(t, err)
 	return signed
 }
 
-func (d desk) refresh(t testing.TB, token string) rbac.SignedIn {
+func (d practice) requireNoRefresh(t testing.TB, token string) {
 	t.Helper()
-	signed, err := d.Refresh(t.Context(), token)
-	require.NoError(t, err)
-	return signed
-}
-
-func (d desk) requireNoRefresh(t testing.TB, token string) {
-	t.Helper()
-	signed, err := d.Refresh(t.Context(), token)
-	require.ErrorIs(t, err, rbac.ErrRefreshRefused)
+	signed, err := d.Sessions.Refresh(t.Context(), token)
+	require.ErrorIs(t, err, session.ErrRefreshRefused)
 	require.Equal(t, "The refresh token is invalid or expired. Sign in again.", err.Error())
 	require.Zero(t, signed)
 }
@@ -37,28 +33,28 @@ func (d desk) requireNoRefresh(t testing.TB, token string) {
 func TestRefreshTokensWorkOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
-	first := d.enter(t, u.Email)
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	first := d.SignIn(t, u.Email)
 	require.Regexp(t, `^omr_[A-Za-z0-9_-]{43}$`, first.Refresh)
 	require.Equal(t, time.Hour, first.RefreshExpires)
-	require.Equal(t, d.clock.now().Add(24*time.Hour), first.Ends)
+	require.Equal(t, d.Clock.Now().Add(24*time.Hour), first.Ends)
 
-	d.clock.advance(20 * time.Minute)
-	d.requireOut(t, first.Token)
+	d.Clock.Advance(20 * time.Minute)
+	d.RequireInvalid(t, first.Token)
 	second := d.refresh(t, first.Refresh)
 	require.NotEqual(t, first.Refresh, second.Refresh)
 	require.Equal(t, u.ID, second.User.ID)
 	require.Equal(t, first.Ends, second.Ends.UTC())
-	d.requireIn(t, second.Token)
-	other := d.enter(t, u.Email)
+	d.RequireValid(t, second.Token)
+	other := d.SignIn(t, u.Email)
 
-	d.clock.advance(time.Minute)
+	d.Clock.Advance(time.Minute)
 	d.requireNoRefresh(t, first.Refresh) // it was used a minute ago, so two clients have it
-	d.requireOut(t, second.Token)
+	d.RequireInvalid(t, second.Token)
 	d.requireNoRefresh(t, second.Refresh)
-	d.requireIn(t, other.Token)
+	d.RequireValid(t, other.Token)
 	d.refresh(t, other.Refresh)
-	require.Contains(t, d.log.String(), "reason=reused")
+	require.Contains(t, d.Log.String(), "reason=reused")
 }
 
 // TestALostAnswerCanBeRequestedAgain repeats a refresh with the used token within the grace
@@ -66,18 +62,18 @@ func TestRefreshTokensWorkOnce(t *testing.T) {
 func TestALostAnswerCanBeRequestedAgain(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
-	first := d.enter(t, u.Email)
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	first := d.SignIn(t, u.Email)
 	second := d.refresh(t, first.Refresh)
-	d.clock.advance(30 * time.Second)
+	d.Clock.Advance(30 * time.Second)
 	again := d.refresh(t, first.Refresh)
 	require.Equal(t, second.Refresh, again.Refresh)
-	d.requireIn(t, again.Token)
+	d.RequireValid(t, again.Token)
 
 	third := d.refresh(t, second.Refresh)
 	d.requireNoRefresh(t, first.Refresh) // its successor was used, so the answer had arrived
 	d.requireNoRefresh(t, third.Refresh)
-	d.requireOut(t, third.Token)
+	d.RequireInvalid(t, third.Token)
 }
 
 // TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly repeats a refresh within the grace
@@ -85,7 +81,7 @@ func TestALostAnswerCanBeRequestedAgain(t *testing.T) {
 func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
 	for _, c := range []struct {
 		first, again string
 		answered     bool
@@ -96,26 +92,25 @@ func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
 		{"192.0.2.1", "", false},
 	} {
-		signed, err := d.SignIn(from(t, c.first), rbac.SignInRequest{Email: u.Email, Password: password})
+		signed, err := d.SignIns.SignIn(rbactest.From(t, c.first), signin.Request{Email: u.Email, Password: rbactest.Password})
 		require.NoError(t, err)
 		caller, err := d.Authenticate(t.Context(), signed.Token)
 		require.NoError(t, err)
-		next, err := d.Refresh(from(t, c.first), signed.Refresh)
+		next, err := d.Sessions.Refresh(rbactest.From(t, c.first), signed.Refresh)
 		require.NoError(t, err)
-		again, err := d.Refresh(from(t, c.again), signed.Refresh)
+		again, err := d.Sessions.Refresh(rbactest.From(t, c.again), signed.Refresh)
 		if !c.answered {
-			require.ErrorIs(t, err, rbac.ErrRefreshRefused, "%s, then %s", c.first, c.again)
+			require.ErrorIs(t, err, session.ErrRefreshRefused, "%s, then %s", c.first, c.again)
 			d.requireNoRefresh(t, next.Refresh) // two networks have the token
-			d.requireOut(t, next.Token)
+			d.RequireInvalid(t, next.Token)
 			continue
 		}
 		require.NoError(t, err, "%s, then %s", c.first, c.again)
 		require.Equal(t, next.Refresh, again.Refresh)
-		sessions, err := d.Sessions(identity.With(t.Context(), caller))
+		sessions, err := d.Sessions.List(identity.With(t.Context(), caller))
 		require.NoError(t, err)
-		require.True(t, sessions[0].Current)
-		require.Equal(t, d.clock.now(), *sessions[0].RepeatedAt, "the list of sessions shows it")
-		d.exec(t, "UPDATE sign_ins SET ended_at = now()")
+		require.Equal(t, d.Clock.Now(), sessions[0].RepeatedAt.UTC(), "the list of sessions shows it")
+		d.Exec(t, "UPDATE sign_ins SET ended_at = now()")
 	}
 }
 
@@ -123,16 +118,16 @@ func TestAUsedRefreshTokenIsAnsweredAgainToTheSameNetworkOnly(t *testing.T) {
 func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	instances := []desk{d, d.secondInstance(t)}
-	first := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	instances := []practice{d, {d.SecondInstance(t)}}
+	first := d.SignIn(t, d.AddUser(t, "ada@example.test", rbac.Scheduler).Email)
 	const n = 10
-	got := make([]rbac.SignedIn, n)
+	got := make([]session.SignedIn, n)
 	errs := make([]error, n)
 	barrier, done := make(chan struct{}), make(chan struct{})
 	for i := range n {
 		go func() {
 			<-barrier
-			got[i], errs[i] = instances[i%2].Refresh(t.Context(), first.Refresh)
+			got[i], errs[i] = instances[i%2].Sessions.Refresh(t.Context(), first.Refresh)
 			done <- struct{}{}
 		}()
 	}
@@ -143,10 +138,10 @@ func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 	for i := range n {
 		require.NoError(t, errs[i])
 		require.Equal(t, got[0].Refresh, got[i].Refresh)
-		d.requireIn(t, got[i].Token)
+		d.RequireValid(t, got[i].Token)
 	}
 	var living int
-	require.NoError(t, d.read(t, &living, "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL"))
+	require.NoError(t, d.Read(t, &living, "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL"))
 	require.Equal(t, 1, living)
 	d.refresh(t, got[0].Refresh)
 }
@@ -154,53 +149,53 @@ func TestManyRefreshesOfOneTokenAtOnce(t *testing.T) {
 func TestSignInsEnd(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
 
 	t.Run("after the idle time", func(t *testing.T) {
-		signed := d.enter(t, u.Email)
-		d.clock.advance(time.Hour - time.Second)
+		signed := d.SignIn(t, u.Email)
+		d.Clock.Advance(time.Hour - time.Second)
 		signed = d.refresh(t, signed.Refresh)
-		d.clock.advance(time.Hour)
+		d.Clock.Advance(time.Hour)
 		d.requireNoRefresh(t, signed.Refresh)
 	})
 	t.Run("after the maximum duration", func(t *testing.T) {
-		signed := d.enter(t, u.Email)
+		signed := d.SignIn(t, u.Email)
 		for range 26 {
-			d.clock.advance(55 * time.Minute)
+			d.Clock.Advance(55 * time.Minute)
 			signed = d.refresh(t, signed.Refresh)
 		}
 		require.Equal(t, 10*time.Minute, signed.RefreshExpires, "not past its latest end")
-		d.clock.advance(10 * time.Minute)
+		d.Clock.Advance(10 * time.Minute)
 		d.requireNoRefresh(t, signed.Refresh)
 	})
 	t.Run("when the user signs out", func(t *testing.T) {
-		signed, other := d.enter(t, u.Email), d.enter(t, u.Email)
+		signed, other := d.SignIn(t, u.Email), d.SignIn(t, u.Email)
 		caller, err := d.Authenticate(t.Context(), signed.Token)
 		require.NoError(t, err)
 		me := identity.With(t.Context(), caller)
-		require.NoError(t, d.SignOut(me))
-		d.requireOut(t, signed.Token)
+		require.NoError(t, d.Sessions.SignOut(me))
+		d.RequireInvalid(t, signed.Token)
 		d.requireNoRefresh(t, signed.Refresh)
-		require.ErrorIs(t, d.SignOut(me), identity.ErrUnauthenticated, "it has already ended")
-		d.requireIn(t, other.Token)
+		require.ErrorIs(t, d.Sessions.SignOut(me), identity.ErrUnauthenticated, "it has already ended")
+		d.RequireValid(t, other.Token)
 		d.refresh(t, other.Refresh)
 	})
 	t.Run("when the user signs out everywhere", func(t *testing.T) {
-		signed, other := d.enter(t, u.Email), d.enter(t, u.Email)
+		signed, other := d.SignIn(t, u.Email), d.SignIn(t, u.Email)
 		caller, err := d.Authenticate(t.Context(), signed.Token)
 		require.NoError(t, err)
-		require.NoError(t, d.SignOutEverywhere(identity.With(t.Context(), caller)))
+		require.NoError(t, d.Sessions.SignOutEverywhere(identity.With(t.Context(), caller)))
 		d.requireNoRefresh(t, signed.Refresh)
 		d.requireNoRefresh(t, other.Refresh)
 	})
 	t.Run("when the user's permissions change", func(t *testing.T) {
-		signed := d.enter(t, u.Email)
-		require.NoError(t, d.change(t, u, "UPDATE user_roles SET role = 'BILLER' WHERE user_id = ?", false))
+		signed := d.SignIn(t, u.Email)
+		require.NoError(t, d.ChangeAndRevoke(t, u, "UPDATE user_roles SET role = 'BILLER' WHERE user_id = ?", false))
 		d.requireNoRefresh(t, signed.Refresh)
 	})
 	t.Run("when the user is disabled", func(t *testing.T) {
-		signed := d.enter(t, u.Email)
-		d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
+		signed := d.SignIn(t, u.Email)
+		d.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
 		d.requireNoRefresh(t, signed.Refresh)
 	})
 }
@@ -208,7 +203,7 @@ func TestSignInsEnd(t *testing.T) {
 func TestInvalidRefreshTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	signed := d.SignIn(t, d.AddUser(t, "ada@example.test", rbac.Scheduler).Email)
 	for _, token := range []string{
 		"", "omr_", "nonsense", signed.Token, signed.Refresh[4:], signed.Refresh + "A", signed.Refresh[:len(signed.Refresh)-1],
 		"omr_" + strings.Repeat("A", 43), strings.ToUpper(signed.Refresh),
@@ -221,61 +216,59 @@ func TestInvalidRefreshTokensAreRefused(t *testing.T) {
 func TestRefreshTokensAreNotStored(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	signed := d.enter(t, d.hire(t, "ada@example.test", rbac.Scheduler).Email)
+	signed := d.SignIn(t, d.AddUser(t, "ada@example.test", rbac.Scheduler).Email)
 	next := d.refresh(t, signed.Refresh)
 	var kept []string
-	require.NoError(t, d.read(t, &kept, "SELECT t::text FROM refresh_tokens t UNION ALL SELECT i::text FROM sign_ins i"))
+	require.NoError(t, d.Read(t, &kept, "SELECT t::text FROM refresh_tokens t UNION ALL SELECT i::text FROM sign_ins i"))
 	require.Len(t, kept, 3)
 	for _, secret := range []string{signed.Refresh[4:], next.Refresh[4:], signed.Token, next.Token} {
 		require.NotContains(t, fmt.Sprint(kept), secret)
-		require.NotContains(t, d.log.String(), secret)
+		require.NotContains(t, d.Log.String(), secret)
 	}
 }
 
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u, other := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "bo@example.test", rbac.Scheduler)
-	gone := d.enter(t, u.Email)
-	d.clock.advance(2 * time.Hour)
-	first := d.enter(t, u.Email)
-	d.clock.advance(time.Minute)
-	second := d.enter(t, u.Email)
-	foreign := d.enter(t, other.Email)
+	u, other := d.AddUser(t, "ada@example.test", rbac.Scheduler), d.AddUser(t, "bo@example.test", rbac.Scheduler)
+	gone := d.SignIn(t, u.Email)
+	d.Clock.Advance(2 * time.Hour)
+	first := d.SignIn(t, u.Email)
+	d.Clock.Advance(time.Minute)
+	second := d.SignIn(t, u.Email)
+	foreign := d.SignIn(t, other.Email)
 	caller, err := d.Authenticate(t.Context(), second.Token)
 	require.NoError(t, err)
 	me := identity.With(t.Context(), caller)
 
-	list, err := d.Sessions(me)
+	list, err := d.Sessions.List(me)
 	require.NoError(t, err)
 	require.Len(t, list, 2)
-	require.True(t, list[0].Current)
 	require.Equal(t, caller.SignInID, list[0].ID)
-	require.False(t, list[1].Current)
-	require.Equal(t, d.clock.now().Add(-time.Minute), list[1].StartedAt.UTC())
+	require.Equal(t, d.Clock.Now().Add(-time.Minute), list[1].StartedAt.UTC())
 
 	foreigner, err := d.Authenticate(t.Context(), foreign.Token)
 	require.NoError(t, err)
-	require.ErrorIs(t, d.EndSession(me, foreigner.SignInID), rbac.ErrSignInNotFound)
-	d.requireIn(t, foreign.Token)
-	require.NoError(t, d.EndSession(me, list[1].ID))
-	d.requireOut(t, first.Token)
+	require.ErrorIs(t, d.Sessions.End(me, foreigner.SignInID), session.ErrNotFound)
+	d.RequireValid(t, foreign.Token)
+	require.NoError(t, d.Sessions.End(me, list[1].ID))
+	d.RequireInvalid(t, first.Token)
 	d.requireNoRefresh(t, first.Refresh)
-	require.ErrorIs(t, d.EndSession(me, list[1].ID), rbac.ErrSignInNotFound)
-	d.requireIn(t, second.Token)
-	list, err = d.Sessions(me)
+	require.ErrorIs(t, d.Sessions.End(me, list[1].ID), session.ErrNotFound)
+	d.RequireValid(t, second.Token)
+	list, err = d.Sessions.List(me)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	d.requireNoRefresh(t, gone.Refresh)
 
 	var n int
-	d.sweep(t)
-	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM refresh_tokens"))
+	d.RunSweep(t)
+	require.NoError(t, d.Read(t, &n, "SELECT count(*) FROM refresh_tokens"))
 	require.Equal(t, 2, n, "of active sign-ins")
 	d.refresh(t, second.Refresh)
-	d.clock.advance(31 * 24 * time.Hour)
-	d.sweep(t)
-	require.NoError(t, d.read(t, &n, "SELECT count(*) FROM sign_ins"))
+	d.Clock.Advance(31 * 24 * time.Hour)
+	d.RunSweep(t)
+	require.NoError(t, d.Read(t, &n, "SELECT count(*) FROM sign_ins"))
 	require.Zero(t, n)
 }
 
@@ -284,17 +277,17 @@ func TestSessions(t *testing.T) {
 func TestSigningKeysRotate(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	email := d.hire(t, "ada@example.test", rbac.Scheduler).Email
-	old := d.enter(t, email)
+	email := d.AddUser(t, "ada@example.test", rbac.Scheduler).Email
+	old := d.SignIn(t, email)
 	next, last := d, d
 	fresh := []byte("the next secret has 32 bytes too")
-	next.Service, last.Service = d.with(fresh, secret), d.with(fresh)
+	next.Access, last.Access = d.WithSecrets(fresh, []byte(rbactest.Secret)), d.WithSecrets(fresh)
 
-	next.requireIn(t, old.Token)
-	last.requireOut(t, old.Token)
+	next.RequireValid(t, old.Token)
+	last.RequireInvalid(t, old.Token)
 	renewed := next.refresh(t, old.Refresh)
-	next.requireIn(t, renewed.Token)
-	last.requireIn(t, renewed.Token)
-	d.requireOut(t, renewed.Token)
+	next.RequireValid(t, renewed.Token)
+	last.RequireValid(t, renewed.Token)
+	d.RequireInvalid(t, renewed.Token)
 	last.refresh(t, renewed.Refresh)
 }

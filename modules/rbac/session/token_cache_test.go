@@ -1,4 +1,4 @@
-package rbac
+package session
 
 import (
 	"crypto/sha256"
@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 )
 
@@ -16,13 +16,13 @@ import (
 // times are.
 func TestCachedTokensAreCheckedForTime(t *testing.T) {
 	t.Parallel()
-	tokens, now := turnstile(testSecret)
+	tokens, now := testTokens(testSecret)
 	issued := *now
-	token, err := tokens.issue(testUser(Scheduler), uuid.Nil)
+	token, err := tokens.issue(testUser(rbac.Scheduler), Session{}, false)
 	require.NoError(t, err)
 	first, err := tokens.check(token)
 	require.NoError(t, err)
-	require.NotNil(t, tokens.known.find(sha256.Sum256([]byte(token))))
+	require.NotNil(t, tokens.cache.Find(sha256.Sum256([]byte(token))))
 	again, err := tokens.check(token)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
@@ -34,23 +34,23 @@ func TestCachedTokensAreCheckedForTime(t *testing.T) {
 
 	spoilt := token[:len(token)-2] + "xx"
 	require.Contains(t, requireRefused(t, tokens, spoilt).Error(), "invalid")
-	require.Nil(t, tokens.known.find(sha256.Sum256([]byte(spoilt))), "only valid tokens are cached")
+	require.Nil(t, tokens.cache.Find(sha256.Sum256([]byte(spoilt))), "only valid tokens are cached")
 }
 
 func TestTokenCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	var m tokenCache
+	var c TokenCache[int]
 	used := db.Hash{}
-	m.keep(used, &verified{})
-	for n := uint64(1); n <= 5*maxVerified; n++ {
+	c.Keep(used, new(int))
+	for n := uint64(1); n <= 5*maxCached; n++ {
 		var d db.Hash
 		binary.BigEndian.PutUint64(d[:], n)
-		m.keep(d, &verified{})
-		require.NotNil(t, m.find(d))
-		require.LessOrEqual(t, len(m.recent)+len(m.old), 2*maxVerified)
-		require.NotNil(t, m.find(used), "tokens in use stay")
+		c.Keep(d, new(int))
+		require.NotNil(t, c.Find(d))
+		require.LessOrEqual(t, len(c.current)+len(c.old), 2*maxCached)
+		require.NotNil(t, c.Find(used), "tokens in use stay")
 	}
 	var forgotten db.Hash
 	binary.BigEndian.PutUint64(forgotten[:], 1)
-	require.Nil(t, m.find(forgotten))
+	require.Nil(t, c.Find(forgotten))
 }

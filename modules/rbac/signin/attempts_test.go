@@ -1,4 +1,4 @@
-package rbac_test
+package signin_test
 
 import (
 	"context"
@@ -13,15 +13,14 @@ import (
 	"pgregory.net/rapid"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/password"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/session"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/trail"
 )
-
-func from(t testing.TB, address string) context.Context {
-	t.Helper()
-	return trail.WithAddress(t.Context(), address)
-}
 
 type deviceKey struct{}
 
@@ -31,24 +30,24 @@ func withDevice(ctx context.Context, token string) context.Context {
 }
 
 // try signs in with the device token of the context.
-func (d desk) try(ctx context.Context, email, secret string) (rbac.SignedIn, error) {
+func (d practice) try(ctx context.Context, email, secret string) (session.SignedIn, error) {
 	token, _ := ctx.Value(deviceKey{}).(string)
-	return d.SignIn(ctx, rbac.SignInRequest{Email: email, Password: secret, DeviceToken: token})
+	return d.SignIns.SignIn(ctx, signin.Request{Email: email, Password: secret, DeviceToken: token})
 }
 
-func (d desk) fail(t testing.TB, ctx context.Context, email string, n int) {
+func (d practice) fail(t testing.TB, ctx context.Context, email string, n int) {
 	t.Helper()
 	for range n {
 		_, err := d.try(ctx, email, "not the password")
-		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+		require.ErrorIs(t, err, signin.ErrWrongCredentials)
 	}
 }
 
 // requireDelayed returns the time until the next attempt is checked.
-func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
+func (d practice) requireDelayed(t testing.TB, ctx context.Context, email, password string) time.Duration {
 	t.Helper()
 	_, err := d.try(ctx, email, password)
-	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
+	require.ErrorIs(t, err, throttle.ErrSignInDelayed)
 	f, ok := fault.From(err)
 	require.True(t, ok)
 	return f.Details().(interface{ RetryAfter() time.Duration }).RetryAfter()
@@ -57,34 +56,34 @@ func (d desk) requireDelayed(t testing.TB, ctx context.Context, email, password 
 func TestFailuresDelayTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
-	away := from(t, "192.0.2.1")
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	away := rbactest.From(t, "192.0.2.1")
 	// Whether the address has an account makes no difference.
 	for _, email := range []string{"ada@example.test", "nobody@example.test"} {
 		d.fail(t, away, email, 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, away, " "+email, password), "the right password is not checked either")
+		require.Equal(t, time.Second, d.requireDelayed(t, away, " "+email, rbactest.Password), "the right password is not checked either")
 	}
-	d.clock.advance(time.Second)
+	d.Clock.Advance(time.Second)
 	for _, email := range []string{"ada@example.test", "nobody@example.test"} {
 		d.fail(t, away, email, 1)
-		require.Equal(t, 2*time.Second, d.requireDelayed(t, away, email, password))
+		require.Equal(t, 2*time.Second, d.requireDelayed(t, away, email, rbactest.Password))
 	}
-	require.Contains(t, d.log.String(), "reason=delayed")
-	d.clock.advance(2 * time.Second)
-	_, err := d.try(away, "ada@example.test", password)
+	require.Contains(t, d.Log.String(), "reason=delayed")
+	d.Clock.Advance(2 * time.Second)
+	_, err := d.try(away, "ada@example.test", rbactest.Password)
 	require.NoError(t, err)
 	d.fail(t, away, "ada@example.test", 10)
 
 	var kept []string
-	require.NoError(t, d.read(t, &kept, "SELECT f::text FROM sign_in_failures f"))
+	require.NoError(t, d.Read(t, &kept, "SELECT f::text FROM sign_in_failures f"))
 	require.NotEmpty(t, kept)
 	for _, row := range kept {
 		require.NotContains(t, row, "example.test")
 	}
-	d.clock.advance(25 * time.Hour)
-	d.sweep(t)
+	d.Clock.Advance(25 * time.Hour)
+	d.RunSweep(t)
 	kept = nil
-	require.NoError(t, d.read(t, &kept, "SELECT f::text FROM sign_in_failures f"))
+	require.NoError(t, d.Read(t, &kept, "SELECT f::text FROM sign_in_failures f"))
 	require.Empty(t, kept)
 }
 
@@ -92,22 +91,22 @@ func TestFailuresDelayTheNextAttempt(t *testing.T) {
 func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
-	d.fail(t, from(t, "192.0.2.1"), "ada@example.test", 10)
-	d.requireDelayed(t, from(t, "192.0.2.1"), "ada@example.test", password)
-	d.fail(t, from(t, "192.0.2.2"), "nobody@example.test", 1)
-	_, err := d.Refresh(from(t, "192.0.2.3"), "omr_nonsense")
-	require.ErrorIs(t, err, rbac.ErrRefreshRefused)
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	d.fail(t, rbactest.From(t, "192.0.2.1"), "ada@example.test", 10)
+	d.requireDelayed(t, rbactest.From(t, "192.0.2.1"), "ada@example.test", rbactest.Password)
+	d.fail(t, rbactest.From(t, "192.0.2.2"), "nobody@example.test", 1)
+	_, err := d.Sessions.Refresh(rbactest.From(t, "192.0.2.3"), "omr_nonsense")
+	require.ErrorIs(t, err, session.ErrRefreshRefused)
 	for _, refused := range []struct{ event, reason, address string }{
 		{"sign_in_refused", "password", "192.0.2.1"},
 		{"sign_in_refused", "delayed", "192.0.2.1"},
 		{"sign_in_refused", "unknown", "192.0.2.2"},
 		{"refresh_refused", "unknown", "192.0.2.3"},
 	} {
-		require.True(t, slices.ContainsFunc(strings.Split(d.log.String(), "\n"), func(line string) bool {
+		require.True(t, slices.ContainsFunc(strings.Split(d.Log.String(), "\n"), func(line string) bool {
 			return strings.Contains(line, refused.event) && strings.Contains(line, "reason="+refused.reason) &&
 				strings.Contains(line, "address="+refused.address)
-		}), "%v in\n%s", refused, d.log)
+		}), "%v in\n%s", refused, d.Log)
 	}
 }
 
@@ -115,17 +114,17 @@ func TestRefusedSignInsAreLoggedWithTheNetworkAddress(t *testing.T) {
 func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
-	stranger := from(t, "2001:db8:1:2::1")
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	stranger := rbactest.From(t, "2001:db8:1:2::1")
 	d.fail(t, stranger, "ada@example.test", 10)
 	for range 20 {
-		wait := d.requireDelayed(t, from(t, "2001:db8:1:2:3::4"), "ada@example.test", password) // the same /64
-		_, err := d.try(from(t, "2001:db8:1:3::1"), "ada@example.test", password)
+		wait := d.requireDelayed(t, rbactest.From(t, "2001:db8:1:2:3::4"), "ada@example.test", rbactest.Password) // the same /64
+		_, err := d.try(rbactest.From(t, "2001:db8:1:3::1"), "ada@example.test", rbactest.Password)
 		require.NoError(t, err, "from an unknown network")
-		d.clock.advance(wait)
+		d.Clock.Advance(wait)
 		d.fail(t, stranger, "ada@example.test", 1)
 	}
-	require.Equal(t, 15*time.Minute, d.requireDelayed(t, stranger, "ada@example.test", password))
+	require.Equal(t, 15*time.Minute, d.requireDelayed(t, stranger, "ada@example.test", rbactest.Password))
 }
 
 // TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork: the attacker is in the same network
@@ -133,45 +132,45 @@ func TestFailuresOfOneNetworkDelayNoOther(t *testing.T) {
 func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
-	d.hire(t, "bea@example.test", rbac.Scheduler)
-	clinic := from(t, "198.51.100.7")
-	signed, err := d.try(clinic, "ada@example.test", password)
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	d.AddUser(t, "bea@example.test", rbac.Scheduler)
+	clinic := rbactest.From(t, "198.51.100.7")
+	signed, err := d.try(clinic, "ada@example.test", rbactest.Password)
 	require.NoError(t, err)
 	device := withDevice(clinic, signed.Device)
-	bea, err := d.try(clinic, "bea@example.test", password)
+	bea, err := d.try(clinic, "bea@example.test", rbactest.Password)
 	require.NoError(t, err)
 
 	d.fail(t, clinic, "ada@example.test", 10)
-	d.requireDelayed(t, clinic, "ada@example.test", password)
-	again, err := d.try(device, "ADA@example.test", password)
+	d.requireDelayed(t, clinic, "ada@example.test", rbactest.Password)
+	again, err := d.try(device, "ADA@example.test", rbactest.Password)
 	require.NoError(t, err)
-	_, err = d.try(withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password)
+	_, err = d.try(withDevice(rbactest.From(t, "203.0.113.5"), again.Device), "ada@example.test", rbactest.Password)
 	require.NoError(t, err, "the device is recognized in any network")
-	d.requireDelayed(t, clinic, "ada@example.test", password)
+	d.requireDelayed(t, clinic, "ada@example.test", rbactest.Password)
 
 	for name, token := range map[string]string{
 		"another user's device": bea.Device, "a forged token": again.Device[:len(again.Device)-2] + "AA", "nonsense": "omd_x",
 		"another token": signed.Refresh,
 	} {
-		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", password)
+		d.requireDelayed(t, withDevice(clinic, token), "ada@example.test", rbactest.Password)
 		require.NotEmpty(t, token, name)
 	}
 	t.Run("it has its own count in every network", func(t *testing.T) {
 		d.fail(t, device, "ada@example.test", 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(from(t, "203.0.113.5"), again.Device), "ada@example.test", password))
-		_, err := d.try(from(t, "203.0.113.5"), "ada@example.test", password)
+		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(rbactest.From(t, "203.0.113.5"), again.Device), "ada@example.test", rbactest.Password))
+		_, err := d.try(rbactest.From(t, "203.0.113.5"), "ada@example.test", rbactest.Password)
 		require.NoError(t, err)
 	})
 	t.Run("it is recognized after a rotation of the secret", func(t *testing.T) {
-		_, err := d.with([]byte("another secret of 32 bytes, yes!"), secret).
-			SignIn(device, rbac.SignInRequest{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
-		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+		_, err := d.WithSecrets([]byte("another secret of 32 bytes, yes!"), []byte(rbactest.Secret)).
+			SignIns.SignIn(device, signin.Request{Email: "ada@example.test", Password: "not the password", DeviceToken: signed.Device})
+		require.ErrorIs(t, err, signin.ErrWrongCredentials)
 	})
 	t.Run("until half a year has passed without a sign-in", func(t *testing.T) {
-		d.clock.advance(180 * 24 * time.Hour)
+		d.Clock.Advance(180 * 24 * time.Hour)
 		d.fail(t, clinic, "ada@example.test", 10)
-		d.requireDelayed(t, device, "ada@example.test", password)
+		d.requireDelayed(t, device, "ada@example.test", rbactest.Password)
 	})
 }
 
@@ -180,25 +179,25 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 func TestAnAdministratorLiftsALock(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	ada, boss := d.hire(t, "ada@example.test", rbac.Scheduler), d.hire(t, "boss@example.test", rbac.Admin)
-	office := from(t, "198.51.100.7")
+	ada, boss := d.AddUser(t, "ada@example.test", rbac.Scheduler), d.AddUser(t, "boss@example.test", rbac.Admin)
+	office := rbactest.From(t, "198.51.100.7")
 	d.fail(t, office, "ada@example.test", 10)
-	d.requireDelayed(t, office, "ada@example.test", password)
+	d.requireDelayed(t, office, "ada@example.test", rbactest.Password)
 	d.fail(t, office, "nobody@example.test", 10)
 
-	require.ErrorIs(t, d.UnlockUser(d.as(t, ada), boss.ID), identity.ErrForbidden)
-	require.ErrorIs(t, d.UnlockUser(d.as(t, boss), newID()), rbac.ErrUserNotFound)
-	elsewhere := identity.With(t.Context(), identity.Caller{UserID: boss.ID, OrganizationID: d.found(t)})
-	require.ErrorIs(t, d.UnlockUser(elsewhere, ada.ID), identity.ErrUnauthenticated)
-	d.requireDelayed(t, office, "ada@example.test", password)
+	require.ErrorIs(t, d.SignIns.Unlock(d.As(t, ada), boss.ID), identity.ErrForbidden)
+	require.ErrorIs(t, d.SignIns.Unlock(d.As(t, boss), rbactest.NewID()), rbac.ErrUserNotFound)
+	elsewhere := identity.With(t.Context(), identity.Caller{UserID: boss.ID, OrganizationID: d.AddOrganization(t)})
+	require.ErrorIs(t, d.SignIns.Unlock(elsewhere, ada.ID), identity.ErrUnauthenticated)
+	d.requireDelayed(t, office, "ada@example.test", rbactest.Password)
 
-	require.NoError(t, d.UnlockUser(d.as(t, boss), ada.ID))
-	d.requireDelayed(t, office, "nobody@example.test", password)
+	require.NoError(t, d.SignIns.Unlock(d.As(t, boss), ada.ID))
+	d.requireDelayed(t, office, "nobody@example.test", rbactest.Password)
 	d.fail(t, office, "ada@example.test", 9)
-	_, err := d.try(office, "ada@example.test", password)
+	_, err := d.try(office, "ada@example.test", rbactest.Password)
 	require.NoError(t, err)
 	d.fail(t, office, "ada@example.test", 10)
-	d.requireDelayed(t, office, "ada@example.test", password)
+	d.requireDelayed(t, office, "ada@example.test", rbactest.Password)
 }
 
 // TestAnswersDoNotRevealWhichAccountsExist makes the same attempts at an address with an account and
@@ -207,15 +206,15 @@ func TestAnAdministratorLiftsALock(t *testing.T) {
 func TestAnswersDoNotRevealWhichAccountsExist(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "known0@example.test", rbac.Scheduler)
-	d.hire(t, "eve@example.test", rbac.Scheduler)
+	d.AddUser(t, "known0@example.test", rbac.Scheduler)
+	d.AddUser(t, "eve@example.test", rbac.Scheduler)
 	evesDevice := d.signed(t, t.Context(), "eve@example.test").Device
 	run := 0
 	rapid.Check(t, func(r *rapid.T) {
 		run++
 		known, unknown := fmt.Sprintf("known%d@example.test", run), fmt.Sprintf("unknown%d@example.test", run)
-		d.hire(t, known, rbac.Scheduler)
-		home := withDevice(from(t, "198.51.100.1"), d.signed(t, from(t, "198.51.100.1"), known).Device)
+		d.AddUser(t, known, rbac.Scheduler)
+		home := withDevice(rbactest.From(t, "198.51.100.1"), d.signed(t, rbactest.From(t, "198.51.100.1"), known).Device)
 		networks := []string{"192.0.2.1", "198.51.100.1", "2001:db8:1:2::1", "2001:db8:1:2::2", ""}
 		devices := []string{"", evesDevice, "omd_AAAA"}
 		answer := func(ctx context.Context, email string) string {
@@ -226,13 +225,13 @@ func TestAnswersDoNotRevealWhichAccountsExist(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 4).Draw(r, "rounds") {
 			network, device := rapid.SampledFrom(networks).Draw(r, "network"), rapid.SampledFrom(devices).Draw(r, "device")
-			ctx := withDevice(from(t, network), device)
+			ctx := withDevice(rbactest.From(t, network), device)
 			for range rapid.SampledFrom([]int{1, 3, 9, 11}).Draw(r, "attempts") {
 				require.Equal(t, answer(ctx, unknown), answer(ctx, known))
 			}
 			switch rapid.IntRange(0, 2).Draw(r, "then") {
 			case 0:
-				d.clock.advance(time.Duration(rapid.IntRange(1, 3000).Draw(r, "milliseconds")) * time.Millisecond)
+				d.Clock.Advance(time.Duration(rapid.IntRange(1, 3000).Draw(r, "milliseconds")) * time.Millisecond)
 			case 1:
 				d.signed(t, home, known)
 			}
@@ -244,15 +243,15 @@ func TestAnswersDoNotRevealWhichAccountsExist(t *testing.T) {
 func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	ada := d.hire(t, "ada@example.test", rbac.Scheduler)
-	stolen, mine := d.as(t, ada), d.as(t, ada)
+	ada := d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	stolen, mine := d.As(t, ada), d.As(t, ada)
 	for range 10 {
-		_, err := d.ChangePassword(stolen, rbac.PasswordChange{Current: "a guess", New: "a-meadow-of-red-clover"})
-		require.Equal(t, []string{"currentPassword"}, wrongFields(t, err))
+		_, err := d.Passwords.Change(stolen, password.Change{Current: "a guess", New: "a-meadow-of-red-clover"})
+		require.Equal(t, []string{"currentPassword"}, rbactest.InvalidFields(t, err))
 	}
-	_, err := d.ChangePassword(stolen, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
-	require.ErrorIs(t, err, rbac.ErrSignInDelayed)
-	_, err = d.ChangePassword(mine, rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	_, err := d.Passwords.Change(stolen, password.Change{Current: rbactest.Password, New: "a-meadow-of-red-clover"})
+	require.ErrorIs(t, err, throttle.ErrSignInDelayed)
+	_, err = d.Passwords.Change(mine, password.Change{Current: rbactest.Password, New: "a-meadow-of-red-clover"})
 	require.NoError(t, err)
 }
 
@@ -260,22 +259,22 @@ func TestGuessesWithAStolenTokenDelayThatSignInAlone(t *testing.T) {
 func TestAnOutdatedHashIsRenewedAtSignIn(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
-	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 32, Iterations: 1, Parallelism: 4, SaltLength: 16, KeyLength: 32})
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	hash, err := argon2id.CreateHash(rbactest.Password, &argon2id.Params{Memory: 32, Iterations: 1, Parallelism: 4, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
-	d.exec(t, "UPDATE users SET password_hash = ?", hash)
+	d.Exec(t, "UPDATE users SET password_hash = ?", hash)
 	for range 2 {
 		d.signed(t, t.Context(), "ada@example.test")
 		var kept []string
-		require.NoError(t, d.read(t, &kept, "SELECT password_hash FROM users"))
+		require.NoError(t, d.Read(t, &kept, "SELECT password_hash FROM users"))
 		require.Contains(t, kept[0], "$m=8,t=1,p=1$")
 	}
 }
 
 // signed signs a user in.
-func (d desk) signed(t testing.TB, ctx context.Context, email string) rbac.SignedIn {
+func (d practice) signed(t testing.TB, ctx context.Context, email string) session.SignedIn {
 	t.Helper()
-	signed, err := d.try(ctx, email, password)
+	signed, err := d.try(ctx, email, rbactest.Password)
 	require.NoError(t, err)
 	return signed
 }
@@ -284,7 +283,7 @@ func (d desk) signed(t testing.TB, ctx context.Context, email string) rbac.Signe
 func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "ada@example.test", rbac.Scheduler)
+	d.AddUser(t, "ada@example.test", rbac.Scheduler)
 	const n = 30
 	errs := make([]error, n)
 	barrier, done := make(chan struct{}), make(chan struct{})
@@ -305,7 +304,7 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 			looked++
 			continue
 		}
-		require.ErrorIs(t, err, rbac.ErrSignInDelayed)
+		require.ErrorIs(t, err, throttle.ErrSignInDelayed)
 	}
 	require.Equal(t, 10, looked)
 }
@@ -315,13 +314,13 @@ func TestManyAttemptsAtOnceAreCounted(t *testing.T) {
 func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Scheduler)
-	d.fail(t, from(t, "192.0.2.1"), u.ID.String(), 10)
-	d.requireDelayed(t, from(t, "192.0.2.1"), u.ID.String(), password)
+	u := d.AddUser(t, "ada@example.test", rbac.Scheduler)
+	d.fail(t, rbactest.From(t, "192.0.2.1"), u.ID.String(), 10)
+	d.requireDelayed(t, rbactest.From(t, "192.0.2.1"), u.ID.String(), rbactest.Password)
 
-	caller, err := d.Authenticate(t.Context(), d.enter(t, u.Email).Token)
+	caller, err := d.Authenticate(t.Context(), d.SignIn(t, u.Email).Token)
 	require.NoError(t, err)
-	_, err = d.ChangePassword(identity.With(t.Context(), caller), rbac.PasswordChange{Current: password, New: "a-meadow-of-red-clover"})
+	_, err = d.Passwords.Change(identity.With(t.Context(), caller), password.Change{Current: rbactest.Password, New: "a-meadow-of-red-clover"})
 	require.NoError(t, err)
 }
 
@@ -330,17 +329,17 @@ func TestSignInsWithAnIDDoNotBlockItsUser(t *testing.T) {
 func TestSignInRefusesLookAlikesOfAnAddress(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.hire(t, "kim@example.test", rbac.Scheduler)
-	away := from(t, "192.0.2.1")
+	d.AddUser(t, "kim@example.test", rbac.Scheduler)
+	away := rbactest.From(t, "192.0.2.1")
 	for _, text := range []string{
 		"\u212aim@example.test", "\u00a0kim@example.test", "kim@example.test\n",
 		"k\u0130m@example.test", "not an address",
 	} {
-		_, err := d.SignIn(away, rbac.SignInRequest{Email: text, Password: password})
-		require.ErrorIs(t, err, rbac.ErrWrongCredentials, "%q", text)
+		_, err := d.SignIns.SignIn(away, signin.Request{Email: text, Password: rbactest.Password})
+		require.ErrorIs(t, err, signin.ErrWrongCredentials, "%q", text)
 		d.fail(t, away, text, 9)
-		require.Equal(t, time.Second, d.requireDelayed(t, away, text, password), "%q", text)
+		require.Equal(t, time.Second, d.requireDelayed(t, away, text, rbactest.Password), "%q", text)
 	}
-	_, err := d.SignIn(away, rbac.SignInRequest{Email: "KIM@example.test ", Password: password})
+	_, err := d.SignIns.SignIn(away, signin.Request{Email: "KIM@example.test ", Password: rbactest.Password})
 	require.NoError(t, err)
 }

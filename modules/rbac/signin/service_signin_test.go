@@ -1,7 +1,6 @@
-package rbac_test
+package signin_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/rbactest"
+	"omnirapeutic/modules/rbac/signin"
+	"omnirapeutic/modules/rbac/throttle"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
@@ -17,19 +20,19 @@ import (
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Practitioner, rbac.Scheduler)
-	d.hire(t, "gone@example.test", rbac.Admin)
-	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'gone@example.test'")
+	u := d.AddUser(t, "ada@example.test", rbac.Practitioner, rbac.Scheduler)
+	d.AddUser(t, "gone@example.test", rbac.Admin)
+	d.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'gone@example.test'")
 
 	t.Run("it returns a token for the user", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: " ADA@example.test", Password: password})
+		signed, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: " ADA@example.test", Password: rbactest.Password})
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, signed.Expires)
 		require.Equal(t, u.ID, signed.User.ID)
 		caller, err := d.Authenticate(t.Context(), signed.Token)
 		require.NoError(t, err)
 		require.Equal(t, u.ID, caller.UserID)
-		require.Equal(t, d.organization, caller.OrganizationID)
+		require.Equal(t, d.Organization, caller.OrganizationID)
 		require.Equal(t, []string{"SCHEDULER", "PRACTITIONER"}, caller.Roles)
 		require.NoError(t, caller.Require("authorization:consume"))
 		require.ErrorIs(t, caller.Require("authorization:verify"), identity.ErrForbidden)
@@ -38,14 +41,14 @@ func TestSignIn(t *testing.T) {
 		var refusals []string
 		for _, c := range []struct{ email, password string }{
 			{"ada@example.test", "not the password"},
-			{"nobody@example.test", password},
-			{"gone@example.test", password},
+			{"nobody@example.test", rbactest.Password},
+			{"gone@example.test", rbactest.Password},
 			{"gone@example.test", "not the password"},
 			{"", ""},
-			{"ada@example.test' OR '1'='1", password},
+			{"ada@example.test' OR '1'='1", rbactest.Password},
 		} {
-			_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: c.email, Password: c.password})
-			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+			_, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: c.email, Password: c.password})
+			require.ErrorIs(t, err, signin.ErrWrongCredentials)
 			f, _ := fault.From(err)
 			require.Nil(t, f.Details())
 			refusals = append(refusals, f.Code()+f.Error())
@@ -55,24 +58,24 @@ func TestSignIn(t *testing.T) {
 		}
 	})
 	t.Run("it refuses passwords of more than 128 bytes", func(t *testing.T) {
-		_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("ä", 65)})
-		require.Equal(t, []string{"password"}, wrongFields(t, err))
-		_, err = d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: strings.Repeat("x", 128)})
-		require.ErrorIs(t, err, rbac.ErrWrongCredentials)
+		_, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: "ada@example.test", Password: strings.Repeat("ä", 65)})
+		require.Equal(t, []string{"password"}, rbactest.InvalidFields(t, err))
+		_, err = d.SignIns.SignIn(t.Context(), signin.Request{Email: "ada@example.test", Password: strings.Repeat("x", 128)})
+		require.ErrorIs(t, err, signin.ErrWrongCredentials)
 	})
 	t.Run("it ends with the lifetime of the token", func(t *testing.T) {
-		signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "ada@example.test", Password: password})
+		signed, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: "ada@example.test", Password: rbactest.Password})
 		require.NoError(t, err)
-		d.clock.advance(16 * time.Minute)
+		d.Clock.Advance(16 * time.Minute)
 		_, err = d.Authenticate(t.Context(), signed.Token)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)
 	})
 	t.Run("it logs events without address and password", func(t *testing.T) {
-		log := d.log.String()
+		log := d.Log.String()
 		for _, event := range []string{"signed_in", "sign_in_refused", "reason=unknown", "reason=password", "reason=disabled", u.ID.String()} {
 			require.Contains(t, log, event)
 		}
-		for _, secret := range []string{password, "not the password", "@example.test", "OR '1'"} {
+		for _, secret := range []string{rbactest.Password, "not the password", "@example.test", "OR '1'"} {
 			require.NotContains(t, log, secret)
 		}
 	})
@@ -81,58 +84,21 @@ func TestSignIn(t *testing.T) {
 func TestMe(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	u := d.hire(t, "ada@example.test", rbac.Biller)
-	me := identity.With(t.Context(), identity.Caller{UserID: u.ID, OrganizationID: d.organization})
+	u := d.AddUser(t, "ada@example.test", rbac.Biller)
+	me := identity.With(t.Context(), identity.Caller{UserID: u.ID, OrganizationID: d.Organization})
 
-	found, err := d.Me(me)
+	found, err := d.Sessions.Me(me)
 	require.NoError(t, err)
 	require.Equal(t, "ada@example.test", found.Email)
 	require.Equal(t, []rbac.Role{rbac.Biller}, found.Roles)
 
-	_, err = d.Me(identity.With(t.Context(), identity.Caller{UserID: u.ID, OrganizationID: d.found(t)}))
+	_, err = d.Sessions.Me(identity.With(t.Context(), identity.Caller{UserID: u.ID, OrganizationID: d.AddOrganization(t)}))
 	require.ErrorIs(t, err, identity.ErrUnauthenticated, "the same id in another organization does not exist")
-	_, err = d.Me(t.Context())
+	_, err = d.Sessions.Me(t.Context())
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
-	d.exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
-	_, err = d.Me(me)
+	d.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE id = ?", u.ID)
+	_, err = d.Sessions.Me(me)
 	require.ErrorIs(t, err, identity.ErrUnauthenticated)
-}
-
-// TestOnePasswordHashIsComputedForAnyNumberOfAccounts counts hash computations, which take nearly
-// all of the time of a sign-in.
-func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	organizations := []uuid.UUID{d.organization, d.found(t), d.found(t)}
-	for n := 1; n <= len(organizations); n++ {
-		email := fmt.Sprintf("in-%d@example.test", n)
-		errs := make(chan error, n)
-		for i := range n { // at once, as when two invitations are accepted in the same moment
-			go func() {
-				_, err := d.CreateUser(t.Context(), organizations[i], rbac.NewUser{
-					Email: email, Name: "Sam Example", Password: fmt.Sprintf("%s of organization %d", password, i), Roles: []rbac.Role{rbac.Biller},
-				})
-				errs <- err
-			}()
-		}
-		for range n {
-			require.NoError(t, <-errs)
-		}
-	}
-	computed := rbac.CountHashes(d.Service)
-	for _, email := range []string{"in-0@example.test", "no address", "in-1@example.test", "in-2@example.test", "in-3@example.test"} {
-		for _, organization := range []*uuid.UUID{nil, &organizations[0], new(newID())} {
-			before := computed.Load()
-			_, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: email, Password: "not the password", OrganizationID: organization})
-			require.ErrorIs(t, err, rbac.ErrWrongCredentials)
-			require.Equal(t, before+1, computed.Load(), "%s in %v", email, organization)
-		}
-	}
-	before := computed.Load()
-	signed, err := d.SignIn(t.Context(), rbac.SignInRequest{Email: "in-3@example.test", Password: password + " of organization 1"})
-	require.NoError(t, err)
-	require.Equal(t, organizations[1], signed.User.OrganizationID)
-	require.Equal(t, before+1, computed.Load())
 }
 
 // TestOwnSignInsDoNotResetGuessesAtAnotherAccount has a person guess the password of another
@@ -142,25 +108,25 @@ func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	const email, own = "ada@example.test", "the-guesser's-own-one"
-	d.hire(t, email, rbac.Admin)
-	elsewhere := d.found(t)
-	_, err := d.CreateUser(t.Context(), elsewhere, rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	d.AddUser(t, email, rbac.Admin)
+	elsewhere := d.AddOrganization(t)
+	_, err := d.Users.Create(t.Context(), elsewhere, user.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
 	require.NoError(t, err)
-	guesser, home := from(t, "192.0.2.1"), from(t, "198.51.100.7")
-	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
+	guesser, home := rbactest.From(t, "192.0.2.1"), rbactest.From(t, "198.51.100.7")
+	_, err = d.SignIns.SignIn(home, signin.Request{Email: email, Password: rbactest.Password})
 	require.NoError(t, err)
 
 	signIn := func(password string) error {
-		_, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: password})
+		_, err := d.SignIns.SignIn(guesser, signin.Request{Email: email, Password: password})
 		return err
 	}
 	for range 10 {
-		require.ErrorIs(t, signIn("not the password"), rbac.ErrWrongCredentials)
+		require.ErrorIs(t, signIn("not the password"), signin.ErrWrongCredentials)
 		require.NoError(t, signIn(own))
 	}
-	require.ErrorIs(t, signIn(password), rbac.ErrWrongCredentials, "the right password is refused with the same answer")
-	require.Contains(t, d.log.String(), "reason=delayed")
-	_, err = d.SignIn(home, rbac.SignInRequest{Email: email, Password: password})
+	require.ErrorIs(t, signIn(rbactest.Password), signin.ErrWrongCredentials, "the right password is refused with the same answer")
+	require.Contains(t, d.Log.String(), "reason=delayed")
+	_, err = d.SignIns.SignIn(home, signin.Request{Email: email, Password: rbactest.Password})
 	require.NoError(t, err, "the user's usual network has its own count")
 }
 
@@ -170,27 +136,27 @@ func TestDeviceTokensOfAnotherAccountDoNotHelpToGuess(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	const email, own = "ada@example.test", "the-guesser's-own-one"
-	d.hire(t, email, rbac.Admin)
-	elsewhere := d.found(t)
-	_, err := d.CreateUser(t.Context(), elsewhere,
-		rbac.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	d.AddUser(t, email, rbac.Admin)
+	elsewhere := d.AddOrganization(t)
+	_, err := d.Users.Create(t.Context(), elsewhere,
+		user.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
 	require.NoError(t, err)
-	guesser := from(t, "192.0.2.1")
+	guesser := rbactest.From(t, "192.0.2.1")
 	guess := func(password string, organization *uuid.UUID) error {
-		signed, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: own, OrganizationID: &elsewhere})
+		signed, err := d.SignIns.SignIn(guesser, signin.Request{Email: email, Password: own, OrganizationID: &elsewhere})
 		require.NoError(t, err)
 		require.NotEmpty(t, signed.Device)
-		_, err = d.SignIn(guesser, rbac.SignInRequest{
+		_, err = d.SignIns.SignIn(guesser, signin.Request{
 			Email: email, Password: password, OrganizationID: organization, DeviceToken: signed.Device,
 		})
 		return err
 	}
 	for range 10 {
-		require.ErrorIs(t, guess("not the password", &d.organization), rbac.ErrWrongCredentials)
+		require.ErrorIs(t, guess("not the password", &d.Organization), signin.ErrWrongCredentials)
 	}
-	require.ErrorIs(t, guess(password, &d.organization), rbac.ErrWrongCredentials, "the right password is refused too")
-	require.ErrorIs(t, guess(password, nil), rbac.ErrWrongCredentials, "also without the organization")
-	require.Contains(t, d.log.String(), "reason=delayed")
+	require.ErrorIs(t, guess(rbactest.Password, &d.Organization), signin.ErrWrongCredentials, "the right password is refused too")
+	require.ErrorIs(t, guess(rbactest.Password, nil), signin.ErrWrongCredentials, "also without the organization")
+	require.Contains(t, d.Log.String(), "reason=delayed")
 }
 
 // TestALiftedLockDoesNotRevealTheOrganization compares the answers with and without an organization
@@ -199,22 +165,22 @@ func TestALiftedLockDoesNotRevealTheOrganization(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	const email = "ada@example.test"
-	ada, boss := d.hire(t, email, rbac.Biller), d.hire(t, "boss@example.test", rbac.Admin)
-	guesser := from(t, "192.0.2.1")
+	ada, boss := d.AddUser(t, email, rbac.Biller), d.AddUser(t, "boss@example.test", rbac.Admin)
+	guesser := rbactest.From(t, "192.0.2.1")
 	guess := func(organization *uuid.UUID) error {
-		_, err := d.SignIn(guesser, rbac.SignInRequest{Email: email, Password: "not the password", OrganizationID: organization})
+		_, err := d.SignIns.SignIn(guesser, signin.Request{Email: email, Password: "not the password", OrganizationID: organization})
 		return err
 	}
 	delayed := func() {
 		for range 10 {
-			require.ErrorIs(t, guess(nil), rbac.ErrWrongCredentials)
+			require.ErrorIs(t, guess(nil), signin.ErrWrongCredentials)
 		}
-		require.ErrorIs(t, guess(nil), rbac.ErrSignInDelayed)
+		require.ErrorIs(t, guess(nil), throttle.ErrSignInDelayed)
 	}
 	delayed()
-	require.NoError(t, d.UnlockUser(d.as(t, boss), ada.ID))
+	require.NoError(t, d.SignIns.Unlock(d.As(t, boss), ada.ID))
 	delayed()
-	for _, organization := range []*uuid.UUID{new(newID()), &d.organization, nil} {
-		require.ErrorIs(t, guess(organization), rbac.ErrSignInDelayed)
+	for _, organization := range []*uuid.UUID{new(rbactest.NewID()), &d.Organization, nil} {
+		require.ErrorIs(t, guess(organization), throttle.ErrSignInDelayed)
 	}
 }

@@ -1,4 +1,4 @@
-package rbac
+package throttle
 
 import (
 	"testing"
@@ -46,30 +46,30 @@ func TestAtMostAHundredAttemptsAreAccepted(t *testing.T) {
 	require.Equal(t, maxAttempts, a.failures)
 	require.Greater(t, now.Sub(start), 20*time.Hour)
 	_, wait := a.try(now)
-	require.Equal(t, forgetAfter, wait)
-	_, wait = a.try(now.Add(forgetAfter - 1))
+	require.Equal(t, ForgetAfter, wait)
+	_, wait = a.try(now.Add(ForgetAfter - 1))
 	require.EqualValues(t, 1, wait)
-	a, wait = a.try(now.Add(forgetAfter))
+	a, wait = a.try(now.Add(ForgetAfter))
 	require.Zero(t, wait)
 	require.Equal(t, 1, a.failures, "forgotten")
 }
 
-func TestThrottleKeysDifferByAddressAndNetwork(t *testing.T) {
+func TestCountersDifferByAddressAndNetwork(t *testing.T) {
 	t.Parallel()
-	k := newSigningKey([]byte(testSecret))
-	at := func(address string) []byte { return k.networkKey("ada@example.test", address) }
+	k := NewCounters([]byte("a secret of exactly 32 bytes, ok"))
+	at := func(address string) []byte { return k.Network("ada@example.test", address) }
 	require.Equal(t, at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"))
 	require.NotEqual(t, at("2001:db8:1:2::1"), at("2001:db8:1:3::1"))
 	require.NotEqual(t, at("192.0.2.1"), at("192.0.2.2"))
 	require.NotEqual(t, at("192.0.2.1"), at(""))
-	require.NotEqual(t, at("192.0.2.1"), k.networkKey("bo@example.test", "192.0.2.1"))
-	require.NotEqual(t, at("192.0.2.1"), newSigningKey([]byte("another secret of 32 bytes, yes!")).networkKey("ada@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), k.Network("bo@example.test", "192.0.2.1"))
+	require.NotEqual(t, at("192.0.2.1"), NewCounters([]byte("another secret of 32 bytes, yes!")).Network("ada@example.test", "192.0.2.1"))
 	require.NotContains(t, string(at("192.0.2.1")), "ada")
 }
 
-func TestThrottleKeysOfDifferentPartsDiffer(t *testing.T) {
+func TestCountersOfDifferentPartsDiffer(t *testing.T) {
 	t.Parallel()
-	k := newSigningKey([]byte(testSecret))
+	k := NewCounters([]byte("a secret of exactly 32 bytes, ok"))
 	seen := map[string]bool{}
 	for _, parts := range [][]string{
 		{"a", "b", "c"},
@@ -80,7 +80,7 @@ func TestThrottleKeysOfDifferentPartsDiffer(t *testing.T) {
 		{"abc"},
 		{"a", "", "bc"},
 	} {
-		seen[string(k.throttleKey(parts[0], parts[1:]...))] = true
+		seen[string(k.keyOf(parts[0], parts[1:]...))] = true
 	}
 	require.Len(t, seen, 7)
 }

@@ -66,7 +66,7 @@ type assignmentBody struct {
 }
 
 func assignmentBodyOf(a Assignment) assignmentBody {
-	return assignmentBody{a.PractitionerID, a.PatientID, a.AssignedAt, a.AssignedBy}
+	return assignmentBody{a.PractitionerID, a.PatientID, a.AssignedAt.UTC(), a.AssignedBy}
 }
 
 // caseloadBody is the caseload of a practitioner.
@@ -112,7 +112,7 @@ type guardianshipBody struct {
 }
 
 func guardianshipBodyOf(g Guardianship) guardianshipBody {
-	return guardianshipBody{g.UserID, g.PatientID, g.Relation, g.GrantedAt, g.GrantedBy}
+	return guardianshipBody{g.UserID, g.PatientID, g.Relation, g.GrantedAt.UTC(), g.GrantedBy}
 }
 
 // familyBody lists the patients of a user.

@@ -109,7 +109,7 @@ func (s *Service) handleUsers(ctx context.Context, in usersQuery) (httpx.Page[ac
 }
 
 func (s *Service) handleUser(ctx context.Context, in byID) (account.AccountBody, error) {
-	u, err := s.Accounts.User(ctx, in.ID)
+	u, err := s.Accounts.Get(ctx, in.ID)
 	return account.Body(u), err
 }
 

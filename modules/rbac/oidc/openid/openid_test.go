@@ -13,8 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/modules/rbac/openid"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/oidc/openid"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 )
 
 const redirect = "https://omni.test/callback"
