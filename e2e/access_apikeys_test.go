@@ -22,7 +22,7 @@ func (c *clinic) key(t testing.TB, permissions ...string) (path, text string) {
 	return path, a.text("key")
 }
 
-func TestAPIKeys(t *testing.T) {
+func TestAPIKeyLifecycle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -75,7 +75,7 @@ func TestAPIKeys(t *testing.T) {
 		require.Equal(t, first.created(t), again.created(t))
 		require.Nil(t, again.body["key"])
 		text := first.text("key")
-		require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys k WHERE position($1::bytea IN k.body) > 0", []byte(text)))
+		require.Zero(t, c.count(t, "SELECT count(*) FROM commands k WHERE position($1 IN k.answer::text) > 0", text))
 		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
 			require.NotContains(t, string(c.admin().get(t, place).ok(t).raw), text)
 		}
@@ -217,8 +217,8 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestEachKeyHasARateOfItsOwn exceeds the rate of one key.
-func TestEachKeyHasARateOfItsOwn(t *testing.T) {
+// TestEachAPIKeyHasItsOwnRateLimit exceeds the rate of one key.
+func TestEachAPIKeyHasItsOwnRateLimit(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_RATE_LIMIT=0.01", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")

@@ -41,12 +41,12 @@ func (c *clinic) states(t testing.TB, query string) map[string]string {
 	return found
 }
 
-func TestAnInvitationMakesOneUser(t *testing.T) {
+func TestInvitationCreatesOneUser(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, token := c.admin().invite(t, " Rosa@Example.test", "TECHNICIAN", "PRACTITIONER")
 	require.GreaterOrEqual(t, len(token), 43, "256 bits")
-	for _, table := range []string{"invitations", "audit_events", "outbox", "idempotency_keys"} {
+	for _, table := range []string{"invitations", "audit_events", "outbox", "commands"} {
 		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token), "only its hash is kept")
 	}
 	require.Equal(t, map[string]string{"rosa@example.test": "OPEN"}, c.states(t, ""))
@@ -88,7 +88,7 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 	})
 }
 
-func TestAnInvitationEnds(t *testing.T) {
+func TestInvitationsExpire(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	refused := func(t *testing.T, token string) {
@@ -163,9 +163,9 @@ func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 }
 
-// TestATokenAcceptedAtOnce accepts with one token several times concurrently, on two
+// TestConcurrentAcceptancesOfOneInvitation accepts with one token several times concurrently, on two
 // instances.
-func TestATokenAcceptedAtOnce(t *testing.T) {
+func TestConcurrentAcceptancesOfOneInvitation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))

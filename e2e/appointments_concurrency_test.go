@@ -39,7 +39,7 @@ func (o *outcomes) add(a answer) {
 	o.answers = append(o.answers, a)
 }
 
-func TestAppointmentTwoBookingsOfTheLastUnits(t *testing.T) { // 1
+func TestTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 4)
@@ -55,7 +55,7 @@ func TestAppointmentTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	c.requireClean(t)
 }
 
-func TestAppointmentFiftyClientsWantOneSlot(t *testing.T) { // 1, 4
+func TestFiftyBookingsOfOneSlot(t *testing.T) { // 1, 4
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 1000)
@@ -82,7 +82,7 @@ func TestAppointmentFiftyClientsWantOneSlot(t *testing.T) { // 1, 4
 	c.requireClean(t)
 }
 
-func TestAppointmentTenCompletionsAtOnce(t *testing.T) { // 2
+func TestTenConcurrentCompletionsOfAnAppointment(t *testing.T) { // 2
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -112,7 +112,7 @@ func TestAppointmentTenCompletionsAtOnce(t *testing.T) { // 2
 	c.requireClean(t)
 }
 
-func TestAppointmentTenCancelsAtOnce(t *testing.T) { // 3
+func TestTenConcurrentCancellationsOfAnAppointment(t *testing.T) { // 3
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -127,7 +127,7 @@ func TestAppointmentTenCancelsAtOnce(t *testing.T) { // 3
 	c.requireClean(t)
 }
 
-func TestAppointmentCancelAgainstCompleteAgainstReschedule(t *testing.T) {
+func TestConcurrentCancelCompleteAndReschedule(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 400)
@@ -159,7 +159,7 @@ func TestAppointmentCancelAgainstCompleteAgainstReschedule(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentConcurrencyFarAboveThePool(t *testing.T) { // 4
+func TestBookingsFarBeyondTheConnectionPool(t *testing.T) { // 4
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(2)))
@@ -191,7 +191,7 @@ func TestAppointmentConcurrencyFarAboveThePool(t *testing.T) { // 4
 	c.requireClean(t)
 }
 
-func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
+func TestBookingIsRepeatedByItsIdempotencyKey(t *testing.T) { // 10
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -224,10 +224,10 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 	c.requireClean(t)
 }
 
-// TestAppointmentCommitIsCut breaks the connection at the COMMIT of each step.
-// TestAppointmentStartIsRepeatedAfterItWasCancelled checks that a repetition gets the
+// TestBookingTakesEffectOnceWhenItsCommitIsLost breaks the connection at the COMMIT of each step.
+// TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation checks that a repetition gets the
 // first answer, which predates the cancellation.
-func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
+func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	booked := c.book(t, c.booking(c.authorize(t, 40), c.employ(t), c.ago(hour/2), hour, body{"notes": "n"}))
@@ -239,7 +239,7 @@ func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
 	require.JSONEq(t, string(cancelled.raw), string(keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).raw))
 }
 
-func TestAppointmentCommitIsCut(t *testing.T) {
+func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
@@ -304,10 +304,10 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	book(0)()
 	alone := statements(func() { book(1)() })
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox",
-		"WITH audit_events", "INSERT appointment_operations",
+		"WITH audit_events", "INSERT commands",
 	}, alone)
 	var calls []func()
 	for i := 2; i < 30; i++ {
@@ -329,11 +329,11 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		})
 	}
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions", "INSERT session_patients",
-		"INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
+		"INSERT outbox", "WITH audit_events", "INSERT commands",
 	}, statements(func() { c.gatheredAppointments(t, calls...) }))
 	c.requireClean(t)
 }
@@ -343,7 +343,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	path := c.authorize(t, 100)
 	one, other := c.employ(t), c.employ(t)
 	at := c.hour(t, 1, "15:00")
@@ -419,12 +419,12 @@ func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
+	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), sharing...)
 	return c, func(run func()) []string {
 		log.Reset()
 		run()
 		all := statementsOf(log)
-		last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
+		last := len(all) - 1 - slices.Index(reversed(all), "LOCK write_lock")
 		return all[last:]
 	}
 }

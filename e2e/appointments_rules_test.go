@@ -34,7 +34,7 @@ func (c *clinic) insuredBy(t testing.TB, rounding string) uuid.UUID {
 	}).created(t)
 }
 
-func TestAppointmentFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
+func TestAppointmentsUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 12)
@@ -422,7 +422,7 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentOnDamagedBooks(t *testing.T) {
+func TestBookingOnADamagedLedgerIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -674,5 +674,5 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	for _, text := range read(`SELECT payload::text FROM outbox`) {
 		require.NotContains(t, text, c.own.patient.String(), "published events do not name the patient")
 	}
-	require.Empty(t, read(`SELECT id::text FROM appointment_operations WHERE outcome::text LIKE '%secret words%'`))
+	require.Empty(t, read(`SELECT id::text FROM commands WHERE answer::text LIKE '%secret words%'`))
 }

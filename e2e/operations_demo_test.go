@@ -41,7 +41,7 @@ func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice)
 	c.listen(t, opened)
 	logger := logtest.Logger()
 	return c, demo.Practice{
-		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit,
+		Database: opened, Commands: c.app.Commands, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit,
 		Appointments: c.app.AppointmentsAt,
 		NewID:        newID, Now: time.Now(), Logger: logger,
 	}
@@ -87,7 +87,8 @@ func TestDemoPractice(t *testing.T) {
 			}
 			user := as(email)
 			require.NotEmpty(t, user.get(t, "/appointments").ok(t).body["data"], email)
-			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers", "/service-codes"} {
+			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers",
+				"/service-codes"} {
 				if a := user.get(t, list); a.status != http.StatusForbidden {
 					require.NotEmpty(t, a.ok(t).body["data"], "%s of %s", list, email)
 				}

@@ -112,7 +112,9 @@ func firstNames(names []string) []string {
 }
 
 // openClinic books the timetable and plays the past weeks.
-func (p Practice) openClinic(own context.Context, staff map[string]uuid.UUID, covered []coverage, codes map[string]uuid.UUID) error {
+func (p Practice) openClinic(
+	own context.Context, staff map[string]uuid.UUID, covered []coverage, codes map[string]uuid.UUID,
+) error {
 	zone, err := time.LoadLocation(practiceZone)
 	if err != nil {
 		return err
@@ -143,7 +145,8 @@ func (c *clinic) hours() error {
 	for _, first := range slices.Sorted(maps.Keys(c.staff)) {
 		var a appointments.Availability
 		for day := appointments.Weekday(1); day <= 5; day++ {
-			a.Weekly = append(a.Weekly, appointments.WeeklyHours{Weekday: day, Hours: appointments.Hours{From: 8 * 60, To: 18 * 60}})
+			a.Weekly = append(a.Weekly,
+				appointments.WeeklyHours{Weekday: day, Hours: appointments.Hours{From: 8 * 60, To: 18 * 60}})
 		}
 		if first == "Hugo" {
 			away := c.monday.AddDays(7 * (pastWeeks + 2))
@@ -166,12 +169,19 @@ func (c *clinic) book(s series) error {
 		if err != nil {
 			return err
 		}
-		b.Patients = append(b.Patients, appointments.BookedPatient{PatientID: c.coverage[patient].patient, AuthorizationID: id})
+		b.Patients = append(b.Patients,
+			appointments.BookedPatient{PatientID: c.coverage[patient].patient, AuthorizationID: id})
 	}
 	first := c.monday.AddDays((int(s.days[0]) + 6) % 7)
 	b.Start = c.at(first, s.hour)
 	b.End = b.Start.Add(time.Duration(s.minutes) * time.Minute)
-	names := map[time.Weekday]string{time.Monday: "MO", time.Tuesday: "TU", time.Wednesday: "WE", time.Thursday: "TH", time.Friday: "FR"}
+	names := map[time.Weekday]string{
+		time.Monday:    "MO",
+		time.Tuesday:   "TU",
+		time.Wednesday: "WE",
+		time.Thursday:  "TH",
+		time.Friday:    "FR",
+	}
 	days := names[s.days[0]]
 	for _, day := range s.days[1:] {
 		days += "," + names[day]

@@ -26,7 +26,8 @@ type moment struct {
 // in progress, and one that its technician forgot to complete. Another past visit
 // remains scheduled.
 func (c *clinic) play() error {
-	slices.SortStableFunc(c.past, func(a, b started) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
+	slices.SortStableFunc(c.past,
+		func(a, b started) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
 	forgotten, untouched := -1, -1
 	for i, v := range c.past {
 		switch over := v.treatment && v.End.Before(c.Now.Add(-time.Hour)); {

@@ -50,7 +50,8 @@ func takePlace(place int, length time.Duration, narrative string) func(*telling,
 		if err != nil {
 			return err
 		}
-		_, err = service.Complete(t.ctx, booked.ID, appointments.Completion{End: new(booked.Start.Add(length)), Narrative: &narrative}, "")
+		_, err = service.Complete(t.ctx, booked.ID,
+			appointments.Completion{End: new(booked.Start.Add(length)), Narrative: &narrative}, "")
 		return err
 	}
 }

@@ -3,17 +3,18 @@ package appointments
 import (
 	"slices"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/fault"
 )
 
 // refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
 // not match.
 func (s *scene) refuseTransfer(r request) *fault.Error {
-	from, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.From)
+	from, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.From)
 	if !ok {
-		return s.notFound
+		return authorization.ErrNotFound
 	}
-	to, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.To)
+	to, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.To)
 	var message string
 	switch {
 	case !ok:
@@ -37,7 +38,7 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 // withoutOvertaken returns the request without the parts whose appointments earlier requests of the
 // batch have started, cancelled or moved. Appointments that these requests have booked are not
 // moved, as if they had been booked later.
-func (d *desk) withoutOvertaken(r request) request {
+func (d *bookingState) withoutOvertaken(r request) request {
 	if r.kind != transfer {
 		return r
 	}

@@ -7,10 +7,11 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 )
 
 type bulkRequest struct {
-	keyed
+	command.Keyed
 	Atomic     bool       `json:"atomic"` // true: all operations take effect, or none
 	Operations []bulkItem `json:"operations" validate:"required,min=1,max=200,dive"`
 }
@@ -43,7 +44,8 @@ func (i bulkItem) operation() NewOperation {
 }
 
 type bulkAnswer struct {
-	replayed
+	command.Replayed `json:"-"`
+
 	bulkBody
 }
 
@@ -57,14 +59,14 @@ type bulkBody struct {
 // bulkResult is the result of one operation. If accepted, it has the fields of the single call's
 // response.
 type bulkResult struct {
-	Index         int                `json:"index"`
-	Status        string             `json:"status"` // accepted or refused
-	Reservation   *reservationBody   `json:"reservation,omitempty"`
-	Reservations  []reservationBody  `json:"reservations,omitempty"`
-	Authorization *authorizationBody `json:"authorization,omitempty"`
-	ConsumedUnits *int               `json:"consumedUnits,omitempty"`
-	MissingUnits  *int               `json:"missingUnits,omitempty"`
-	Refusal       *refusalBody       `json:"refusal,omitempty"`
+	Index         int               `json:"index"`
+	Status        string            `json:"status"` // accepted or refused
+	Reservation   *reservationBody  `json:"reservation,omitempty"`
+	Reservations  []reservationBody `json:"reservations,omitempty"`
+	Authorization *Body             `json:"authorization,omitempty"`
+	ConsumedUnits *int              `json:"consumedUnits,omitempty"`
+	MissingUnits  *int              `json:"missingUnits,omitempty"`
+	Refusal       *refusalBody      `json:"refusal,omitempty"`
 }
 
 func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
@@ -72,11 +74,11 @@ func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, e
 	for i, item := range in.Operations {
 		ops[i] = item.operation()
 	}
-	outcomes, err := s.Bulk(ctx, ops, in.Atomic, Key(in.Key))
+	outcomes, err := s.Bulk(ctx, ops, in.Atomic, in.Key)
 	if len(outcomes) == 0 {
 		return bulkAnswer{}, err
 	}
-	answer := bulkAnswer{replayed: replayed(outcomes[0].Replayed)}
+	answer := bulkAnswer{Replayed: command.Replayed(outcomes[0].Replayed)}
 	answer.Refused = refused(outcomes)
 	answer.Accepted = len(outcomes) - answer.Refused
 	for i, o := range outcomes {
@@ -102,7 +104,7 @@ func verdictOf(i int, o Outcome) bulkResult {
 
 // tell adds the fields of an accepted operation.
 func (r *bulkResult) tell(kind EntryKind, o Outcome) {
-	r.Authorization = new(bodyOf(o.view()))
+	r.Authorization = new(BodyOf(o.view()))
 	if kind == Reserve {
 		r.Reservation = new(reservationBodiesOf(o.Reservations)[0])
 		return

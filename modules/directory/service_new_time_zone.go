@@ -20,8 +20,8 @@ type Calendar interface {
 	// Redate gives those appointments the dates on which they start in the time zone: all of them
 	// or none. The error is a refusal or a missing permission.
 	Redate(ctx context.Context, zone *time.Location) error
-	// WaitForBookings makes a transaction wait for running bookings.
-	WaitForBookings() db.Option
+	// WaitForBookings returns the options of a transaction that waits for running bookings.
+	WaitForBookings() []db.Option
 	// Refusals are the possible refusals of new dates, for documentation.
 	Refusals() []*fault.Error
 }

@@ -109,7 +109,7 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 	}
 	var options []db.Option
 	if c.TimeZone.Given && s.calendar != nil {
-		options = append(options, s.calendar.WaitForBookings())
+		options = append(options, s.calendar.WaitForBookings()...)
 	}
 	now := s.now()
 	return db.Serializable(ctx, s.database, "organization.change", func(ctx context.Context) (Organization, error) {

@@ -1,4 +1,4 @@
-package db_test
+package command_test
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 )
 
-// gate is a combiner function that records batches and waits for permission to
-// continue.
+// gate is the function of a queue. It records batches and waits for permission to continue.
 type gate struct {
 	mu      sync.Mutex
 	batches [][]int
-	begun   [][]int // members of each batch before it was closed
+	first   [][]int // members of each batch before it was closed
 	pass    chan struct{}
 	wrong   func(batch []int) error // nil: no error
 	enter   chan struct{}           // nil: the batch is closed at once
@@ -31,14 +31,14 @@ type gate struct {
 
 func newGate() *gate { return &gate{pass: make(chan struct{})} }
 
-func (g *gate) run(ctx context.Context, asked db.Batch[int]) ([]int, error) {
-	begun := asked.Begun()
+func (g *gate) run(ctx context.Context, asked command.Batch[int]) ([]int, error) {
+	first := asked.First()
 	if g.enter != nil {
 		<-g.enter
 	}
 	batch := asked.All()
 	g.mu.Lock()
-	g.begun = append(g.begun, begun)
+	g.first = append(g.first, first)
 	g.batches = append(g.batches, slices.Clone(batch))
 	g.mu.Unlock()
 	select {
@@ -64,9 +64,9 @@ func (g *gate) seen() [][]int {
 	return slices.Clone(g.batches)
 }
 
-// combiner returns a combiner with one lane and small limits.
-func (g *gate) combiner() *db.Combiner[int, int] {
-	return db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 4, Queue: 8, Timeout: time.Minute}, g.run)
+// queue returns a queue with small limits.
+func (g *gate) queue() *command.Queue[int, int] {
+	return command.NewQueue(command.QueueOptions[int]{Limit: 4, Waiting: 8, Timeout: time.Minute}, g.run)
 }
 
 type answer struct {
@@ -75,7 +75,7 @@ type answer struct {
 }
 
 // ask sends a request in a goroutine, and returns once it is queued.
-func ask(ctx context.Context, c *db.Combiner[int, int], at db.Place, n int) chan answer {
+func ask(ctx context.Context, c *command.Queue[int, int], at command.QueueKey, n int) chan answer {
 	answers := make(chan answer, 1)
 	go func() {
 		verdict, err := c.Do(ctx, at, n)
@@ -85,13 +85,13 @@ func ask(ctx context.Context, c *db.Combiner[int, int], at db.Place, n int) chan
 	return answers
 }
 
-var here db.Place
+var here command.QueueKey
 
-func TestCombiner(t *testing.T) {
+func TestQueue(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(t *testing.T, g *gate){
 		"it combines requests that arrive during the previous batch": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			var asked []chan answer
 			for n := range 4 {
 				asked = append(asked, ask(t.Context(), c, here, n))
@@ -106,14 +106,14 @@ func TestCombiner(t *testing.T) {
 			}
 		},
 		"it respects the limit, and organizations and subjects take turns": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			busy, quiet := uuid.New(), uuid.New()
 			ask(t.Context(), c, here, 0)
 			for n := 1; n <= 5; n++ { // one subject of one organization, five times
-				ask(t.Context(), c, db.Place{Organization: busy, Subject: busy}, n)
+				ask(t.Context(), c, command.QueueKey{Organization: busy, Subject: busy}, n)
 			}
-			ask(t.Context(), c, db.Place{Organization: busy, Subject: quiet}, 6)
-			ask(t.Context(), c, db.Place{Organization: quiet}, 7)
+			ask(t.Context(), c, command.QueueKey{Organization: busy, Subject: quiet}, 6)
+			ask(t.Context(), c, command.QueueKey{Organization: quiet}, 7)
 			for range 3 {
 				g.pass <- struct{}{}
 				synctest.Wait()
@@ -122,9 +122,9 @@ func TestCombiner(t *testing.T) {
 		},
 		"it includes requests that arrive before the batch is closed": func(t *testing.T, g *gate) {
 			g.enter = make(chan struct{})
-			c := g.combiner()
+			c := g.queue()
 			var asked []chan answer
-			for n := range 6 { // the first one finds the lane empty and waits in its batch
+			for n := range 6 { // the first one finds the queue idle and waits in its batch
 				asked = append(asked, ask(t.Context(), c, here, n))
 			}
 			for range 2 {
@@ -133,15 +133,15 @@ func TestCombiner(t *testing.T) {
 				synctest.Wait()
 			}
 			require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5}}, g.seen())
-			require.Equal(t, [][]int{{0}, {4, 5}}, g.begun, "the first members are known before")
-			require.Equal(t, g.seen()[1], db.BatchOf(g.begun[1]...).All())
+			require.Equal(t, [][]int{{0}, {4, 5}}, g.first, "the first members are known before")
+			require.Equal(t, g.seen()[1], command.BatchOf(g.first[1]...).All())
 			for n, each := range asked {
 				require.Equal(t, answer{10 * n, nil}, <-each)
 			}
 		},
 		"it counts the sizes of requests": func(t *testing.T, g *gate) {
-			c := db.NewCombiner(db.CombinerOptions[int]{
-				Name: "test", Limit: 4, Queue: 8, Timeout: time.Minute, Size: func(n int) int { return n },
+			c := command.NewQueue(command.QueueOptions[int]{
+				Limit: 4, Waiting: 8, Timeout: time.Minute, Weight: func(n int) int { return n },
 			}, g.run)
 			for _, n := range []int{9, 3, 1, 2, 9} {
 				ask(t.Context(), c, here, n)
@@ -153,7 +153,7 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, [][]int{{9}, {3, 1}, {2}, {9}}, g.seen(), "a request larger than the limit runs alone")
 		},
 		"it drops requests whose callers have left, and reports the outcome to the others": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			ctx, cancel := context.WithCancel(t.Context())
 			first := ask(ctx, c, here, 0)
 			impatient := ask(ctx, c, here, 1)
@@ -169,7 +169,7 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, answer{20, nil}, <-patient)
 		},
 		"it limits a batch by the last deadline in it, and by its own timeout": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			began := time.Now()
 			soon, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -179,7 +179,7 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, 900*time.Millisecond+time.Minute, time.Since(began))
 		},
 		"it answers each caller by its own deadline, regardless of the batch": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			began := time.Now()
 			first := ask(t.Context(), c, here, 0)
 			sooner, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -196,11 +196,11 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, answer{20, nil}, <-later, "it continues without its leader")
 		},
 		"it refuses at once when the queue is full": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			for n := range 9 {
 				ask(t.Context(), c, here, n)
 			}
-			var full *db.QueueFullError
+			var full *command.QueueFullError
 			require.ErrorAs(t, (<-ask(t.Context(), c, here, 9)).err, &full)
 			require.Equal(t, 8, full.Waiting)
 			for range 3 {
@@ -209,7 +209,7 @@ func TestCombiner(t *testing.T) {
 			}
 		},
 		"it isolates the failing request, and executes the others": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			own := errors.New("its own fault")
 			g.wrong = func(batch []int) error {
 				if slices.Contains(batch, 3) {
@@ -231,7 +231,7 @@ func TestCombiner(t *testing.T) {
 				case 2:
 					require.Equal(t, own, a.err)
 				case 3:
-					var panicked *db.PanicError
+					var panicked *command.PanicError
 					require.ErrorAs(t, a.err, &panicked)
 					require.Equal(t, "cannot decide", panicked.Value)
 				default:
@@ -241,7 +241,7 @@ func TestCombiner(t *testing.T) {
 			require.Equal(t, [][]int{{0}, {1, 2, 3, 4}, {1, 2}, {1}, {2}, {3, 4}, {3}, {4}}, g.seen())
 		},
 		"it returns an error that concerns all to all, without isolating one": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			g.wrong = func([]int) error { return &db.UnavailableError{} }
 			var asked []chan answer
 			for n := range 3 {
@@ -255,12 +255,12 @@ func TestCombiner(t *testing.T) {
 			require.Len(t, g.seen(), 2)
 		},
 		"it runs exclusive work, in turn": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			ask(t.Context(), c, here, 0)
 			alone := make(chan error, 1)
 			inside := make(chan struct{})
 			go func() {
-				alone <- c.Alone(t.Context(), here, func(context.Context) error { <-inside; return context.Canceled })
+				alone <- c.Exclusive(t.Context(), here, func(context.Context) error { <-inside; return context.Canceled })
 			}()
 			synctest.Wait()
 			last := ask(t.Context(), c, here, 1)
@@ -272,13 +272,38 @@ func TestCombiner(t *testing.T) {
 			g.pass <- struct{}{}
 			require.Equal(t, answer{10, nil}, <-last)
 		},
+		"groups take turns, and a batch has one group": func(t *testing.T, g *gate) {
+			c := command.NewQueue(command.QueueOptions[int]{
+				Limit: 2, Waiting: 9, Timeout: time.Minute, Group: func(n int) any { return n % 2 },
+			}, g.run)
+			for n := range 8 {
+				ask(t.Context(), c, here, n)
+			}
+			for range 5 {
+				g.pass <- struct{}{}
+				synctest.Wait()
+			}
+			require.Equal(t, [][]int{{0}, {1, 3}, {2, 4}, {5, 7}, {6}}, g.seen())
+		},
+		"it runs several batches at once": func(t *testing.T, g *gate) {
+			c := command.NewQueue(command.QueueOptions[int]{Limit: 1, AtOnce: 2, Waiting: 9, Timeout: time.Minute}, g.run)
+			for n := range 4 {
+				ask(t.Context(), c, here, n)
+			}
+			require.Equal(t, [][]int{{0}, {1}}, g.seen())
+			for range 4 {
+				g.pass <- struct{}{}
+				synctest.Wait()
+			}
+			require.Equal(t, [][]int{{0}, {1}, {2}, {3}}, g.seen())
+		},
 		"it closes after the admitted requests": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			first, second := ask(t.Context(), c, here, 1), ask(t.Context(), c, here, 2)
 			closed := make(chan struct{})
 			go func() { c.Close(); close(closed) }()
 			synctest.Wait()
-			require.ErrorIs(t, (<-ask(t.Context(), c, here, 3)).err, db.ErrCombinerClosed)
+			require.ErrorIs(t, (<-ask(t.Context(), c, here, 3)).err, command.ErrQueueClosed)
 			require.Equal(t, answer{10, nil}, func() answer { g.pass <- struct{}{}; return <-first }())
 			select {
 			case <-closed:
@@ -290,7 +315,7 @@ func TestCombiner(t *testing.T) {
 			<-closed
 		},
 		"it continues when the goroutine of the leader ends": func(t *testing.T, g *gate) {
-			c := g.combiner()
+			c := g.queue()
 			g.wrong = func(batch []int) error {
 				if batch[0] == 0 {
 					runtime.Goexit()
@@ -311,11 +336,11 @@ func TestCombiner(t *testing.T) {
 	}
 }
 
-func TestCombinerUnderLoad(t *testing.T) {
+func TestQueueUnderLoad(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var inside, sum atomic.Int64
-	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 16, Queue: 1000, Timeout: time.Minute},
-		func(_ context.Context, asked db.Batch[int]) ([]int, error) {
+	c := command.NewQueue(command.QueueOptions[int]{Limit: 16, Waiting: 1000, Timeout: time.Minute},
+		func(_ context.Context, asked command.Batch[int]) ([]int, error) {
 			batch := asked.All()
 			if inside.Add(1) != 1 {
 				t.Error("two batches at once")
@@ -332,7 +357,7 @@ func TestCombinerUnderLoad(t *testing.T) {
 		clients.Go(func() {
 			for n := range 50 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(n)*100*time.Microsecond)
-				verdict, err := c.Do(ctx, db.Place{Subject: uuid.UUID{byte(i)}}, n)
+				verdict, err := c.Do(ctx, command.QueueKey{Subject: uuid.UUID{byte(i)}}, n)
 				cancel()
 				if _, ambiguous := errors.AsType[*db.AmbiguousCommitError](err); ambiguous {
 					unknown.Add(int64(n))
@@ -350,9 +375,9 @@ func TestCombinerUnderLoad(t *testing.T) {
 	require.LessOrEqual(t, sum.Load(), reported.Load()+unknown.Load(), "executed operations were reported, or reported as unknown")
 }
 
-func BenchmarkCombiner(b *testing.B) {
-	c := db.NewCombiner(db.CombinerOptions[int]{Name: "test", Lanes: 1, Limit: 256, Queue: 100_000, Timeout: time.Minute},
-		func(_ context.Context, batch db.Batch[int]) ([]int, error) { return batch.All(), nil })
+func BenchmarkQueue(b *testing.B) {
+	c := command.NewQueue(command.QueueOptions[int]{Limit: 256, Waiting: 100_000, Timeout: time.Minute},
+		func(_ context.Context, batch command.Batch[int]) ([]int, error) { return batch.All(), nil })
 	b.Run("alone", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

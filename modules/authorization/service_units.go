@@ -3,12 +3,12 @@ package authorization
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -16,27 +16,6 @@ import (
 
 // MaxHold is the longest duration of a hold.
 const MaxHold = 30 * 24 * time.Hour
-
-// Key is an idempotency key, with which a client can retry after any failure. Operations of one
-// user with the same key are one operation. The zero value means no key.
-type Key string
-
-// keyNamespace is the namespace of operation ids derived from keys. It must never change.
-var keyNamespace = uuid.MustParse("5b0f6c5e-5c1e-4c60-9d3a-2f6a1f0c7b11")
-
-// operationID returns the id of the operation at index place of a request: derived from the key, or
-// new without a key. A single request uses index 0, so a key cannot be used for both a single
-// request and a bulk.
-func (s *Service) operationID(caller identity.Caller, key Key, place int) uuid.UUID {
-	if key == "" {
-		return s.newID()
-	}
-	name := caller.OrganizationID.String() + "\n" + caller.UserID.String() + "\n" + string(key)
-	if place > 0 {
-		name += "\n" + strconv.Itoa(place)
-	}
-	return uuid.NewSHA1(keyNamespace, []byte(name))
-}
 
 // NewReservation has the fields of a reservation to make.
 type NewReservation struct {
@@ -62,8 +41,8 @@ type Settlement struct {
 
 // Reserve reserves units. It is atomic and takes effect once per key. Errors: [ErrNotFound],
 // [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits], [ErrCapExceeded],
-// [idempotency.ErrReused], [fault.ErrInvalid].
-func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key Key) (Outcome, error) {
+// [command.ErrReused], [fault.ErrInvalid].
+func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
 
@@ -76,9 +55,9 @@ func (n NewReservation) operation(authorization uuid.UUID) Operation {
 
 // Release releases reserved units. The authorization can have any status. It is atomic and takes
 // effect once per key. Errors: [ErrNotFound], [ErrReservationNotFound], [ErrReservationClosed],
-// [ErrBelongsToAppointment], [ErrInsufficientReserved], [idempotency.ErrReused],
+// [ErrBelongsToAppointment], [ErrInsufficientReserved], [command.ErrReused],
 // [fault.ErrInvalid].
-func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key Key) (Outcome, error) {
+func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Release, authorization), key)
 }
 
@@ -87,7 +66,7 @@ func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settle
 // units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
 // effect once per key. Errors: those of [Service.Release], and [ErrOutsideDates], [ErrNotActive]
 // and [ErrInsufficientUnits] if no unit can be consumed.
-func (s *Service) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key Key) (Outcome, error) {
+func (s *Service) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Consume, authorization), key)
 }
 
@@ -111,7 +90,7 @@ func (s *Service) PreviewSettlement(ctx context.Context, kind EntryKind, authori
 }
 
 // perform runs one operation.
-func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, error) {
+func (s *Service) perform(ctx context.Context, op Operation, key command.Key) (Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -122,8 +101,7 @@ func (s *Service) perform(ctx context.Context, op Operation, key Key) (Outcome, 
 	if err := s.reachable(ctx, op.AuthorizationID); err != nil {
 		return Outcome{}, err
 	}
-	op = op.by(caller, s.operationID(caller, key, 0), s.newID(), key)
-	outcomes, err := s.run(ctx, "units."+string(op.Kind), batch{organization: caller.OrganizationID, ops: []Operation{op}})
+	outcomes, err := s.run(ctx, s.newCommand(caller, string(op.Kind), key, op))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -147,13 +125,6 @@ func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// by sets the caller and the ids of the operation.
-func (o Operation) by(caller identity.Caller, id, newID uuid.UUID, key Key) Operation {
-	o.ID, o.NewID, o.Repeatable = id, newID, key != ""
-	o.ActorID, o.RequestID, o.Address, o.GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
-	return o
-}
-
 func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 	if err := op.check(); err != nil {
 		return Outcome{}, err
@@ -162,14 +133,13 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	op.ID, op.NewID = s.newID(), s.newID()
+	c := s.newCommand(caller, string(op.Kind), "", op)
 	return read(ctx, s, "units.preview", func(ctx context.Context, at Moment) (Outcome, error) {
-		b := batch{organization: caller.OrganizationID, ops: []Operation{op}}
-		d, err := s.open(ctx, []batch{b}, &reading{})
+		state, err := s.load(ctx, nil, []unitCommand{c})
 		if err != nil {
 			return Outcome{}, err
 		}
-		current := d.bookings[b.key(op)]
+		current := state.accounts[c.key(op)]
 		if current == nil {
 			return Outcome{}, ErrNotFound
 		}
@@ -177,7 +147,7 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 			return Outcome{}, err
 		}
 		show(ctx, current.before.ID, current.before.PatientID)
-		_, outcome := decide(current.before, op, at)
+		_, outcome := decide(current.before, c.ops[0], at)
 		if outcome.Refusal != nil {
 			err = s.store.freeExpired(ctx, []*Authorization{&outcome.Authorization}, at.Now)
 		}

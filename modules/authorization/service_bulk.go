@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 )
@@ -30,33 +30,30 @@ var permissions = map[EntryKind]identity.Permission{
 // outcomes.
 //
 // A bulk takes effect once per key. Other errors: [identity.ErrForbidden] if the caller lacks the
-// permission for one of the operations, [idempotency.ErrReused], [fault.ErrInvalid].
-func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key Key) ([]Outcome, error) {
+// permission for one of the operations, [command.ErrReused], [fault.ErrInvalid].
+func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key command.Key) ([]Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := batch{organization: caller.OrganizationID, ops: make([]Operation, len(ops)), atomic: atomic}
+	all := make([]Operation, len(ops))
 	for i, n := range ops {
-		b.ops[i] = n.operation().by(caller, s.operationID(caller, key, i), s.newID(), key)
+		all[i] = n.operation()
 	}
-	if err := b.permitted(caller); err != nil {
+	if err := requirePermissions(caller, all); err != nil {
 		return nil, err
 	}
-	if err := b.check(); err != nil {
+	if err := checkAll(all); err != nil {
 		return nil, err
 	}
-	b.bind()
-	outcomes, err := s.run(ctx, "units.bulk", b)
-	switch {
-	case err != nil:
-		return nil, err
-	case outcomes[0].Refusal.Is(idempotency.ErrReused):
-		return nil, idempotency.ErrReused
-	case b.undone(outcomes):
-		return outcomes, ErrBulkRefused
+	c := s.newCommand(caller, "bulk", key, all...)
+	c.atomic = atomic
+	c.Fingerprint = c.bulkFingerprint()
+	outcomes, err := s.run(ctx, c)
+	if err == nil && c.undone(outcomes) {
+		err = ErrBulkRefused
 	}
-	return outcomes, nil
+	return outcomes, err
 }
 
 // NewOperation is one of the operations of a bulk. Only the fields of its kind are used.
@@ -74,10 +71,10 @@ func (n NewOperation) operation() Operation {
 	return n.Settlement.operation(n.Kind, n.Authorization)
 }
 
-// permitted returns an error that names the first operation for which the caller lacks the
+// requirePermissions returns an error that names the first operation for which the caller lacks the
 // permission.
-func (b batch) permitted(caller identity.Caller) error {
-	for i, op := range b.ops {
+func requirePermissions(caller identity.Caller, ops []Operation) error {
+	for i, op := range ops {
 		if needed := permissions[op.Kind]; caller.RequireWhole(needed) != nil {
 			return identity.ErrForbidden.With(identity.Denial{Permission: needed},
 				"operations[%d] requires the permission %s for the whole organization. None of your roles grants it.", i, needed)
@@ -86,16 +83,16 @@ func (b batch) permitted(caller identity.Caller) error {
 	return nil
 }
 
-// check returns all errors that do not depend on stored state.
-func (b batch) check() error {
+// checkAll returns all errors that do not depend on stored state.
+func checkAll(ops []Operation) error {
 	var fieldErrors []fault.Field
-	for i, op := range b.ops {
+	for i, op := range ops {
 		for _, f := range op.fieldErrors() {
 			f.Field = fmt.Sprintf("operations[%d].%s", i, f.Field)
 			fieldErrors = append(fieldErrors, f)
 		}
 	}
-	if len(b.ops) == 0 || len(b.ops) > MaxBulk {
+	if len(ops) == 0 || len(ops) > MaxBulk {
 		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "operations", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxBulk),
 		})

@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -8,23 +9,21 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"omnirapeutic/platform/operation"
 )
 
-// newDesk returns a desk with the accounts.
-func newDesk(accounts map[authorizationKey]account, done map[operation.Key]operation.Done) *desk {
-	d := &desk{now: noon, bookings: map[authorizationKey]*booking{}, done: done}
+// stateOf returns a state with the accounts.
+func stateOf(accounts map[authorizationKey]account) *unitState {
+	state := newUnitState(noon)
 	for key, a := range accounts {
-		d.bookings[key] = &booking{before: a, after: a}
+		state.accounts[key] = &accountChange{before: a, after: a}
 	}
-	return d
+	return state
 }
 
-// TestABatchIsItsOperationsOneByOne settles the same calls on one desk, as in a combined
-// transaction, and each on its own desk, as in separate transactions. The results must be
-// identical.
-func TestABatchIsItsOperationsOneByOne(t *testing.T) {
+// TestABatchIsItsCommandsOneByOne decides the same commands on one state, as in a shared
+// transaction, and each on its own state, as in separate transactions. The results must be
+// identical, and so must be the replayed outcomes.
+func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		accounts := map[authorizationKey]account{}
@@ -43,54 +42,36 @@ func TestABatchIsItsOperationsOneByOne(t *testing.T) {
 			keys = append(keys, a.key())
 		}
 
-		together := newDesk(accounts, map[operation.Key]operation.Done{})
-		single := newDesk(accounts, map[operation.Key]operation.Done{})
-		var calls []batch
+		together, single := stateOf(accounts), stateOf(accounts)
 		entriesOfSingles := map[authorizationKey][]Entry{}
-		var rows []operation.Done
-		for range rapid.IntRange(1, 25).Draw(t, "calls") {
-			var b batch
-			if len(calls) > 0 && rapid.IntRange(0, 4).Draw(t, "repeated") == 0 {
-				b = rapid.SampledFrom(calls).Draw(t, "the same again")
-				if rapid.Bool().Draw(t, "for something else") {
-					b.ops = slices.Clone(b.ops)
-					b.ops[0].Units++
-				}
-			} else {
-				b = drawBatch(t, keys, together)
-			}
-			calls = append(calls, b)
-
-			expected := single.settle(b)
-			require.Equal(t, expected, together.settle(b), "%+v", b)
-			rows = append(rows, single.rows...)
+		for range rapid.IntRange(1, 25).Draw(t, "commands") {
+			c := drawCommand(t, keys, together)
+			expected, expectedChange, err := single.decide(c)
+			require.NoError(t, err)
+			outcomes, changed, err := together.decide(c)
+			require.NoError(t, err)
+			require.Equal(t, expected, outcomes, "%+v", c)
+			require.Equal(t, expectedChange, changed)
+			requireReplayed(t, together, c, outcomes)
 			left := map[authorizationKey]account{}
-			for key, current := range single.bookings {
+			for key, current := range single.accounts {
 				entriesOfSingles[key] = append(entriesOfSingles[key], current.entries...)
 				left[key] = current.after
 			}
-			single = newDesk(left, single.done)
+			single = stateOf(left)
 		}
 
-		require.Equal(t, rows, together.rows)
 		for _, key := range keys {
-			current := together.bookings[key]
+			current := together.accounts[key]
 			require.Len(t, current.entries, len(entriesOfSingles[key]))
 			for i, e := range entriesOfSingles[key] {
 				require.Equal(t, e, current.entries[i])
 			}
-			require.Equal(t, single.bookings[key].before, current.after)
+			require.Equal(t, single.accounts[key].before, current.after)
 			require.Equal(t, accounts[key], current.before, "the accounts that were read are not modified")
-			ledger := books{
-				Authorization: current.after.Authorization, reservations: current.after.reservations,
-				entries: slices.Concat(past[key], current.entries),
-			}
-			for _, r := range ledger.reservations {
-				if r.AppointmentID != nil {
-					ledger.holds = append(ledger.holds, AppointmentHold{
-						AppointmentID: *r.AppointmentID, ReservationID: new(r.ID), Units: r.Left(), ServiceDate: r.ServiceDate,
-					})
-				}
+			ledger := Books{
+				Authorization: current.after.Authorization, Reservations: current.after.reservations,
+				Entries: slices.Concat(past[key], current.entries),
 			}
 			require.Empty(t, ledger.check(beginning), "unaffected holds are not settled")
 		}
@@ -122,29 +103,50 @@ func zoneOf(organization uuid.UUID) *time.Location {
 	return time.FixedZone("far in the east", 14*60*60)
 }
 
-// drawBatch draws a call on authorizations of one organization, existing or not.
-func drawBatch(t *rapid.T, keys []authorizationKey, d *desk) batch {
+// requireReplayed checks that the stored outcomes have the content of a response.
+func requireReplayed(t *rapid.T, state *unitState, c unitCommand, outcomes []Outcome) {
+	answer, err := json.Marshal(storedOutcomesOf(outcomes))
+	require.NoError(t, err)
+	replayed, err := state.replay(c, answer)
+	require.NoError(t, err)
+	for i, o := range outcomes {
+		r := replayed[i]
+		require.Equal(t, o.Authorization.Balance, r.Authorization.Balance)
+		require.Equal(t, o.Authorization.Version, r.Authorization.Version)
+		require.Equal(t, [2]int{o.Consumed, o.Missing}, [2]int{r.Consumed, r.Missing})
+		require.Len(t, r.Reservations, len(o.Reservations))
+		for j := range o.Reservations {
+			require.Equal(t, reservationBodyOf(o.Reservations[j], noon), reservationBodyOf(r.Reservations[j], noon))
+		}
+		if o.Refusal == nil {
+			require.Nil(t, r.Refusal)
+			continue
+		}
+		require.Equal(t, o.Refusal.Code(), r.Refusal.Code())
+		require.Equal(t, o.Refusal.Error(), r.Refusal.Error())
+	}
+}
+
+// drawCommand draws a command on authorizations of one organization, existing or not.
+func drawCommand(t *rapid.T, keys []authorizationKey, state *unitState) unitCommand {
 	first := rapid.SampledFrom(keys).Draw(t, "authorization")
-	b := batch{organization: first.organization, zone: zoneOf(first.organization), atomic: rapid.Bool().Draw(t, "atomic")}
+	c := unitCommand{zone: zoneOf(first.organization), atomic: rapid.Bool().Draw(t, "atomic")}
+	c.OrganizationID = first.organization
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "operations")
-	repeatable := rapid.Bool().Draw(t, "repeatable")
 	for range n {
 		key := first
 		if other := rapid.SampledFrom(keys).Draw(t, "another"); other.organization == first.organization {
 			key = other
 		}
-		op := drawOperation(t, d.bookings[key].after)
+		op := drawOperation(t, state.accounts[key].after)
 		for n > 1 && (op.Kind == Expire || op.Kind == Adjust) { // these are never part of a bulk
-			op = drawOperation(t, d.bookings[key].after)
+			op = drawOperation(t, state.accounts[key].after)
 		}
-		op.AuthorizationID, op.Repeatable = key.id, repeatable
+		op.AuthorizationID = key.id
 		if rapid.IntRange(0, 9).Draw(t, "missing") == 0 {
 			op.AuthorizationID = uuid.New()
 		}
-		b.ops = append(b.ops, op)
+		c.ops = append(c.ops, op)
 	}
-	if n > 1 {
-		b.bind()
-	}
-	return b
+	return c
 }

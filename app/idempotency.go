@@ -9,15 +9,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
-)
-
-const (
-	headerKey      = "Idempotency-Key"
-	headerReplayed = "Idempotency-Replayed"
-	maxKey         = 255
 )
 
 // withCursorKey lets a list encrypt its cursors.
@@ -35,13 +29,13 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		shown := watching(c)
 		return r.Endpoint.ServeAfter(c, s.recordReads(r, shown))
 	}
-	if r.Method != http.MethodPost || r.Endpoint.Takes(headerKey) {
+	if r.Method != http.MethodPost || r.Endpoint.Takes(command.HeaderKey) {
 		return serve
 	}
-	makesNoDifference := r.ReadOnly || r.Momentary || r.Permission == httpx.Public
+	hasNoEffect := r.ReadOnly || r.Momentary || r.Permission == httpx.Public
 	return func(c echo.Context) error {
-		given := c.Request().Header.Values(headerKey)
-		if len(given) == 0 || makesNoDifference && isOneKey(given) {
+		key, valid := command.ParseKey(c.Request().Header)
+		if valid && (key == "" || hasNoEffect) {
 			return serve(c)
 		}
 		shown := watching(c)
@@ -49,44 +43,30 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if !isOneKey(given) {
+		if !valid {
 			return fault.InvalidFields(fault.Field{
-				Field: headerKey, Code: "key", Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
+				Field: command.HeaderKey, Code: "key",
+				Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", command.MaxKey),
 			})
 		}
 		fingerprint, err := fingerprintOf(r, call.Request)
 		if err != nil {
 			return err
 		}
-		answer, replayed, err := s.options.Keys.Once(c.Request().Context(), given[0], fingerprint, func(ctx context.Context) (idempotency.Answer, error) {
-			reply, err := call.Run(ctx)
-			return idempotency.Answer{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Kept}, err
-		})
-		if replayed {
-			c.Response().Header().Set(headerReplayed, "true")
-		}
+		reply, replayed, err := s.options.Commands.Once(
+			c.Request().Context(), key, r.Method+" "+r.Path, fingerprint, func(ctx context.Context) (command.Reply, error) {
+				reply, err := call.Run(ctx)
+				return command.Reply{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Kept}, err
+			})
+		command.Replayed(replayed).Header(c.Response().Header())
 		if err != nil {
 			return err
 		}
 		if err := s.recordReads(r, shown)(c.Request().Context()); err != nil {
 			return err
 		}
-		return httpx.Reply{Status: answer.Status, Header: answer.Headers, Body: answer.Body}.Send(c)
+		return httpx.Reply{Status: reply.Status, Header: reply.Headers, Body: reply.Body}.Send(c)
 	}
-}
-
-func isOneKey(given []string) bool { return len(given) == 1 && isKey(given[0]) }
-
-func isKey(key string) bool {
-	if key == "" || len(key) > maxKey {
-		return false
-	}
-	for _, b := range []byte(key) {
-		if b < ' ' || b > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // fingerprintOf returns a hash that is equal for equivalent requests, regardless of the
