@@ -138,7 +138,7 @@ func TestCommandLine(t *testing.T) {
 		"a profile of another server":         {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"}, "--cpu-profile"},
 		"several instances of another server": {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"}, "--instances"},
 		"the same server twice":               {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"}, "--url A,B"},
-		"a mode for another server":           {nil, []string{"loadtest", "--url", "http://h", "--no-combine"}, "OMNI_COMBINE"},
+		"a mode for another server":           {nil, []string{"loadtest", "--url", "http://h", "--separate"}, "OMNI_COMMAND_BATCH_LIMIT"},
 	} {
 		t.Run("it refuses "+name+" as invalid usage", func(t *testing.T) {
 			t.Parallel()
