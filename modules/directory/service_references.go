@@ -19,7 +19,7 @@ func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid
 	if insurance != nil {
 		insuranceID = *insurance
 	}
-	found, err := lookUp(ctx, patient, serviceCode, insuranceID)
+	found, err := s.store.findReferences(ctx, patient, serviceCode, insuranceID)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid
 // transaction of the context and fails without one; it needs no caller. The error is
 // [ErrInsuranceNotFound] if one of them does not exist.
 func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error) {
-	names, err := weekStarts(ctx, organizations, insurances)
+	names, err := s.store.weekStarts(ctx, organizations, insurances)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uu
 // InsurancesOf returns the ids of a payer's insurances in the caller's organization, none for an
 // unknown payer. It works in the transaction of the context and fails without one.
 func (s *Service) InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
-	return insurancesOf(ctx, payer)
+	return s.store.insurancesOf(ctx, payer)
 }
 
 func weekday(name string) (time.Weekday, bool) {

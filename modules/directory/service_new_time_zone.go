@@ -62,7 +62,7 @@ const (
 	KeepServiceDates ServiceDatePolicy = "KEEP"
 )
 
-const mostMisdatedShown = 1000
+const maxMisdatedShown = 1000
 
 // changeZone applies the policy to the service dates of appointments, after the organization has
 // its new time zone. The error is [ErrServiceDates] if dates change and no policy is given.
@@ -81,7 +81,7 @@ func (s *Service) changeZone(ctx context.Context, name string, policy ServiceDat
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	return ErrServiceDates.With(MisdatedBookings{found[:min(len(found), mostMisdatedShown)], len(found)},
+	return ErrServiceDates.With(MisdatedBookings{found[:min(len(found), maxMisdatedShown)], len(found)},
 		"%d appointments start on another date in %s. Choose whether their service dates change.", len(found), name)
 }
 

@@ -13,14 +13,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit records who did what.
-type Audit interface {
-	// Record stores the events if, and only if, the transaction of the context commits.
-	Record(ctx context.Context, events []trail.Event) error
-}
-
-// recordedFields selects the fields of a noun whose values the audit trail stores.
-type recordedFields struct {
+// auditedFields selects the fields of a noun whose values the audit trail stores.
+type auditedFields struct {
 	// values are the names, as in the API, of the fields whose values are stored. For other fields
 	// the trail stores only that they have changed. So new fields of personal records stay out by
 	// default.
@@ -29,42 +23,42 @@ type recordedFields struct {
 	all bool
 }
 
-// unremarkable are fields that are not reported as changed.
-var unremarkable = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
+// unreportedFields are fields that are not reported as changed.
+var unreportedFields = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
 
 // recordEvent records that a record was created (before is nil) or changed.
-func recordEvent(ctx context.Context, s *Service, t recordedFields, name string, patient *uuid.UUID, before, after any, head Record) error {
-	e := by(ctx, head.OrganizationID)
+func recordEvent(ctx context.Context, s *Service, t auditedFields, name string, patient *uuid.UUID, before, after any, head Record) error {
+	e := eventBy(ctx, head.OrganizationID)
 	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient, head.UpdatedAt
-	was, is := fieldsOf(before), fieldsOf(after)
+	beforeFields, afterFields := fieldsOf(before), fieldsOf(after)
 	if before != nil {
 		e.Action = name + ".change"
-		changed := slices.Sorted(maps.Keys(is))
+		changed := slices.Sorted(maps.Keys(afterFields))
 		changed = slices.DeleteFunc(changed, func(field string) bool {
-			return string(was[field]) == string(is[field]) || slices.Contains(unremarkable, field)
+			return string(beforeFields[field]) == string(afterFields[field]) || slices.Contains(unreportedFields, field)
 		})
-		is["changed"], _ = json.Marshal(changed) // never fails for texts
-		e.Before = t.keep(was, changed)
-		e.After = t.keep(is, append(changed, "changed"))
+		afterFields["changed"], _ = json.Marshal(changed) // never fails for texts
+		e.Before = t.keep(beforeFields, changed)
+		e.After = t.keep(afterFields, append(changed, "changed"))
 	} else {
-		e.After = t.keep(is, slices.Collect(maps.Keys(is)))
+		e.After = t.keep(afterFields, slices.Collect(maps.Keys(afterFields)))
 	}
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
 // keep returns the fields whose values are stored, and the version.
-func (t recordedFields) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
+func (t auditedFields) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
 	kept := map[string]json.RawMessage{"version": fields["version"]}
 	for _, name := range among {
-		if name == "changed" || !slices.Contains(unremarkable, name) && (t.all || slices.Contains(t.values, name)) {
+		if name == "changed" || !slices.Contains(unreportedFields, name) && (t.all || slices.Contains(t.values, name)) {
 			kept[name] = fields[name]
 		}
 	}
 	return kept
 }
 
-// by returns an event in an organization, whose actor is the caller or, without one, the program.
-func by(ctx context.Context, organization uuid.UUID) trail.Event {
+// eventBy returns an event in an organization, whose actor is the caller or, without one, the program.
+func eventBy(ctx context.Context, organization uuid.UUID) trail.Event {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		caller = identity.System(organization)
@@ -92,12 +86,12 @@ func fieldsOf(record any) map[string]json.RawMessage {
 
 // recordOrganization records that an organization was created (before is nil) or changed.
 func (s *Service) recordOrganization(ctx context.Context, before, after *Organization, now time.Time) error {
-	var was any
+	var previous any
 	if before != nil {
-		was = *before
+		previous = *before
 	}
 	head := Record{ID: after.ID, OrganizationID: after.ID, UpdatedAt: now}
-	return recordEvent(ctx, s, recordedFields{all: true}, "organization", nil, was, *after, head)
+	return recordEvent(ctx, s, auditedFields{all: true}, "organization", nil, previous, *after, head)
 }
 
 // recordPairs records the pairs before and after a change.

@@ -27,7 +27,7 @@ type servicePair struct {
 	OtherCode      string    `gorm:"primaryKey"`
 }
 
-func loadRoundingRules(ctx context.Context, found []Payer) error {
+func (store) loadRoundingRules(ctx context.Context, found []Payer) error {
 	ids := make([]uuid.UUID, len(found))
 	for i, p := range found {
 		ids[i] = p.ID
@@ -38,13 +38,13 @@ func loadRoundingRules(ctx context.Context, found []Payer) error {
 		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method})
 	}
 	for i, id := range ids {
-		found[i].RoundingRules = byDay(byID[id])
+		found[i].RoundingRules = sortedByDay(byID[id])
 	}
 	return err
 }
 
 // saveRoundingRules inserts and updates rules; they are never deleted.
-func saveRoundingRules(ctx context.Context, p *Payer) error {
+func (store) saveRoundingRules(ctx context.Context, p *Payer) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -60,14 +60,14 @@ func saveRoundingRules(ctx context.Context, p *Payer) error {
 	}).Create(&rows).Error
 }
 
-func byDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
+func sortedByDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
 	slices.SortFunc(rules, func(a, b scheduling.RoundingRule) int { return a.StartsOn.Time().Compare(b.StartsOn.Time()) })
 	return rules
 }
 
 // findPairs returns the pairs of the caller's organization in their order. Index: the primary
 // key.
-func findPairs(ctx context.Context) (ServicePairs, error) {
+func (store) findPairs(ctx context.Context) (ServicePairs, error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return ServicePairs{}, err
@@ -85,7 +85,7 @@ func findPairs(ctx context.Context) (ServicePairs, error) {
 }
 
 // replacePairs replaces all pairs of the caller's organization.
-func replacePairs(ctx context.Context, all ServicePairs) error {
+func (s store) replacePairs(ctx context.Context, all ServicePairs) error {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func replacePairs(ctx context.Context, all ServicePairs) error {
 	if err := tx.Delete(&servicePair{}).Error; err != nil {
 		return err
 	}
-	if err := insertPairs(ctx, organization, all.Pairs); err != nil {
+	if err := s.insertPairs(ctx, organization, all.Pairs); err != nil {
 		return err
 	}
 	handle, err := db.Handle(ctx)
@@ -103,7 +103,7 @@ func replacePairs(ctx context.Context, all ServicePairs) error {
 	return handle.Model(&Organization{}).Where("id = ?", organization).UpdateColumn("service_pairs_version", all.Version).Error
 }
 
-func insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {
+func (store) insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {
 	tx, err := db.Handle(ctx)
 	if err != nil || len(pairs) == 0 {
 		return err

@@ -12,7 +12,7 @@ import (
 // Organizations are the only table without an organization_id; their id takes its place. Callers
 // of these functions check which organizations the user may see.
 
-func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
+func (store) takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 	var found Organization
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -24,7 +24,7 @@ func takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
 
 // findOrganizations lists a page of organizations, or only the given one unless it is zero.
 // Index: the primary key.
-func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organization, error) {
+func (store) findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organization, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]Organizat
 	return found, err
 }
 
-func organizationsNamed(ctx context.Context, name string) ([]Organization, error) {
+func (store) organizationsNamed(ctx context.Context, name string) ([]Organization, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,15 @@ func organizationsNamed(ctx context.Context, name string) ([]Organization, error
 	return found, err
 }
 
-func updateOrganization(ctx context.Context, o Organization) error {
+func (store) insertOrganization(ctx context.Context, o Organization) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Create(&o).Error
+}
+
+func (store) updateOrganization(ctx context.Context, o Organization) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err

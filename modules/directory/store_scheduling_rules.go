@@ -2,9 +2,13 @@ package directory
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/scheduling"
 )
@@ -12,19 +16,16 @@ import (
 // schedulingRules reads all requested rules in one round trip, because bookings in the queue wait
 // for it. OFFSET 0 forces a separate index look-up for each key. On small tables the planner
 // would prefer a scan, and SSI would lock the whole table. Indexes: the primary keys.
-func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, error) {
+func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	codeOf, codes := split(q.ServiceCodes)
-	practitionerOf, practitioners := split(q.Practitioners)
-	patientOf, patients := split(q.Patients)
+	codeOf, codes := splitKeys(q.ServiceCodes)
+	practitionerOf, practitioners := splitKeys(q.Practitioners)
+	patientOf, patients := splitKeys(q.Patients)
 	coverageOf, insurances, days := splitCoverages(q.Coverages)
-	var organizations []uuid.UUID
-	for _, each := range [][]uuid.UUID{codeOf, practitionerOf, patientOf, coverageOf} {
-		organizations = append(organizations, each...)
-	}
+	organizations := slices.Concat(codeOf, practitionerOf, patientOf, coverageOf)
 	var rows []ruleRow
 	err = tx.Raw(`
 		SELECT 'service code' AS kind, k.organization_id, k.id, NULL::date AS service_date, f.found
@@ -72,11 +73,11 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 					WHERE p.organization_id = k.id ORDER BY p.code, p.other_code))::text AS found
 			FROM organizations t WHERE t.id = k.id OFFSET 0) f`,
 		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf), db.UUIDs(patients),
-		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(once(organizations))).Scan(&rows).Error
+		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(unique(organizations))).Scan(&rows).Error
 	return rows, err
 }
 
-func split(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
+func splitKeys(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
 	for _, k := range keys {
 		organizations, ids = append(organizations, k.OrganizationID), append(ids, k.ID)
 	}
@@ -91,4 +92,68 @@ func splitCoverages(coverages []scheduling.Coverage) (organizations, insurances 
 		days = append(days, c.ServiceDate.String())
 	}
 	return organizations, insurances, days
+}
+
+// The kinds of rows that [schedulingRules] reads.
+const (
+	rowServiceCode  = "service code"
+	rowPractitioner = "practitioner"
+	rowPatient      = "patient"
+	rowCoverage     = "coverage"
+	rowOrganization = "organization"
+)
+
+// ruleRow is one row of the result: the requested key, and a JSON object.
+type ruleRow struct {
+	Kind           string
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	ServiceDate    calendar.Date
+	Found          string
+}
+
+func (r ruleRow) addTo(rules *scheduling.Rules) error {
+	key := scheduling.Key{OrganizationID: r.OrganizationID, ID: r.ID}
+	switch r.Kind {
+	case rowServiceCode:
+		return addRule(r, rules.ServiceCodes, key)
+	case rowPractitioner:
+		return addRule(r, rules.Practitioners, key)
+	case rowPatient:
+		return addRule(r, rules.Patients, key)
+	case rowCoverage:
+		return addRule(r, rules.Rounding, scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
+	case rowOrganization:
+		var o struct {
+			scheduling.Organization
+			Pairs []scheduling.Pair
+		}
+		if err := json.Unmarshal([]byte(r.Found), &o); err != nil {
+			return err
+		}
+		o.Organization.Pairs = make(map[scheduling.Pair]bool, len(o.Pairs))
+		for _, p := range o.Pairs {
+			o.Organization.Pairs[p] = true
+		}
+		rules.Organizations[r.ID] = o.Organization
+		return nil
+	}
+	return fmt.Errorf("directory: rows of kind %q are unknown", r.Kind)
+}
+
+// addRule adds the value of a row to the answers of its kind.
+func addRule[K comparable, V any](r ruleRow, answers map[K]V, key K) error {
+	var answer V
+	err := json.Unmarshal([]byte(r.Found), &answer)
+	answers[key] = answer
+	return err
+}
+
+func unique[T comparable](all []T) []T {
+	seen := make(map[T]bool, len(all))
+	return slices.DeleteFunc(slices.Clone(all), func(value T) bool {
+		duplicate := seen[value]
+		seen[value] = true
+		return duplicate
+	})
 }

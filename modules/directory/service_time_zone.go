@@ -18,7 +18,7 @@ import (
 func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time.Location, error) {
 	return s.zones.Get(organizationID, s.clock(), func() (*time.Location, error) {
 		found, err := db.Snapshot(ctx, s.database, "organization.time-zone", func(ctx context.Context) (Organization, error) {
-			return organization(ctx, organizationID)
+			return s.organization(ctx, organizationID)
 		})
 		if err != nil {
 			return nil, err
