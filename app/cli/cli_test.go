@@ -208,7 +208,13 @@ func TestPasswordPromptCanBeInterrupted(t *testing.T) {
 func TestSecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0", "OMNI_SHUTDOWN_GRACE=10m", "OMNI_DEMO=false"}, "serve")
+	c := program(t, []string{
+		"OMNI_DATABASE_URL=" + database.AppURL,
+		"OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_ADDR=127.0.0.1:0",
+		"OMNI_SHUTDOWN_GRACE=10m",
+		"OMNI_DEMO=false",
+	}, "serve")
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := c.StderrPipe()
