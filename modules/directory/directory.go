@@ -74,6 +74,9 @@ const (
 	Inactive Status = "INACTIVE"
 )
 
+// adviceTaken is the advice on a value that only one record may have.
+const adviceTaken = "Choose another value for `field`, or change the record that has it."
+
 // The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
 	ErrOrganizationNotFound = fault.Define(fault.NotFound, "organization-not-found", "Organization not found.")
@@ -91,9 +94,12 @@ var (
 
 	// These have [Taken] as details.
 	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken",
-		"Another patient has this medical record number.").Carrying(Taken{})
-	ErrNPITaken         = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
-	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken", "Another service code has this code.").Carrying(Taken{})
+		"Another patient has this medical record number.").Carrying(Taken{}).
+		Advising(adviceTaken)
+	ErrNPITaken = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{}).
+			Advising(adviceTaken)
+	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken", "Another service code has this code.").Carrying(Taken{}).
+				Advising(adviceTaken)
 )
 
 // Taken are the details of the errors about unique values that another record already has.

@@ -52,5 +52,6 @@ var (
 	ErrTooManyWebhookTests = fault.Define(fault.TooMany, "too-many-webhook-tests", "Too many webhooks are being tested right now.").
 				Advising("Wait for the result of the other test, at most 10 seconds, and try again.")
 	ErrWebhookNotFound  = fault.Define(fault.NotFound, "webhook-not-found", "Webhook not found.")
-	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "Delivery not found, or its event is no longer kept.")
+	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "Delivery not found, or its event is no longer kept.").
+				Advising("Reload the deliveries.")
 )
