@@ -8,7 +8,7 @@ import (
 )
 
 // key is one configuration key. Values are texts, which the file and the environment
-// have in common. "" stands for a default that depends on other keys.
+// have in common. An empty one means a default that depends on other keys.
 type key struct {
 	name   string // in YAML, joined by dots
 	env    string

@@ -179,7 +179,7 @@ func TestAnEmergencyEnds(t *testing.T) {
 	})
 }
 
-func TestAnEmergencyIsReviewedBySomebodyElse(t *testing.T) {
+func TestEmergencyGrantsAreReviewedByAnotherUser(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	path, _ := e.take(t, 60)

@@ -48,8 +48,8 @@ func (q asked) body() body {
 	return b
 }
 
-// told is the outcome: a refusal's code, or the balance afterwards.
-type told struct {
+// outcome is the outcome: a refusal's code, or the balance afterwards.
+type outcome struct {
 	code            string
 	used, scheduled int
 	available       int    // or the available units in a refusal
@@ -68,9 +68,9 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 			unknown = true // it may have been executed
 		case a.status < http.StatusInternalServerError:
 			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
-				t.Errorf("it was executed, although the client was told that nothing had changed: %s", a.raw)
+				t.Errorf("it was executed, although the answer said that nothing had changed: %s", a.raw)
 			}
-			h.record(q, toldBy(t, q, a), began)
+			h.record(q, outcomeOf(t, q, a), began)
 			return a
 		case slices.Contains([]string{
 			"contention", "database-unavailable", "database-read-only", "database-full", "database-busy",
@@ -101,15 +101,15 @@ func (h *history) reserve(t testing.TB, c caller, path string, units int) answer
 	return h.insist(t, func(int) caller { return c }, asked{path: path, verb: "reserve", units: units})
 }
 
-func toldBy(t testing.TB, q asked, a answer) told {
+func outcomeOf(t testing.TB, q asked, a answer) outcome {
 	if a.status >= http.StatusBadRequest {
-		r := told{code: a.text("code")}
+		r := outcome{code: a.text("code")}
 		if r.code == "insufficient-units" {
 			r.available = a.number(t, "available")
 		}
 		return r
 	}
-	r := told{
+	r := outcome{
 		used: a.number(t, "authorization", "usedUnits"), scheduled: a.number(t, "authorization", "scheduledUnits"),
 		available: a.number(t, "authorization", "availableUnits"),
 	}
@@ -122,7 +122,7 @@ func toldBy(t testing.TB, q asked, a answer) told {
 	return r
 }
 
-func (h *history) record(q asked, r told, began time.Time) {
+func (h *history) record(q asked, r outcome, began time.Time) {
 	ended := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -188,21 +188,21 @@ func draw(random *rand.Rand, path string, mine []string) asked {
 }
 
 // requireTrue checks the ledger, that every accepted operation and no other is stored
-// once, and that the answers are linearizable. The totals are those of all used
+// once, and that the answers are linearizable. The totals belong to all used
 // authorizations.
 func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 	t.Helper()
 	c.requireClean(t)
 	accepted := map[string]int{}
 	for _, e := range h.events {
-		if q, r := e.Input.(asked), e.Output.(told); r.code == "" {
+		if q, r := e.Input.(asked), e.Output.(outcome); r.code == "" {
 			accepted[q.path]++
 		}
 	}
 	for path := range totals {
 		require.Equal(t, accepted[path], c.operations(t, path), "operations of %s that took effect", path)
 		a := c.admin().get(t, path)
-		h.record(asked{path: path, verb: "look"}, told{
+		h.record(asked{path: path, verb: "look"}, outcome{
 			used: a.number(t, "usedUnits"), scheduled: a.number(t, "scheduledUnits"), available: a.number(t, "availableUnits"),
 		}, time.Now())
 	}

@@ -14,7 +14,7 @@ var compared = []struct {
 	ratio    float64
 }{{"high-contention", 15}, {"high-throughput", 5}, {"mixed", 0}}
 
-// modes runs each scenario in both modes, and then those that exist in one mode only.
+// modes runs each scenario in both modes, and then the scenarios that exist in one mode only.
 func (b *bench) modes(ctx context.Context, t *table) error {
 	for _, c := range compared {
 		combined, err := b.load(ctx, c.scenario)

@@ -102,7 +102,7 @@ func (s *Service) Routes() []httpx.Route {
 	add("createInsurance", post, "/insurances", permission.InsuranceCreate, httpx.Handle(created, s.CreateInsurance),
 		"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card.")
 	add("listInsurances", get, "/insurances", permission.InsuranceRead, httpx.Handle(ok, s.handleInsurances),
-		"List coverages", "All coverages, or those of one patient or one payer.")
+		"List coverages", "All coverages, or only the coverages of one patient or one payer.")
 	all[len(all)-1].Reads = "insurance"
 	add("getInsurance", get, "/insurances/:id", permission.InsuranceRead, read(s.Insurance),
 		"Get a coverage", "One coverage.", ErrInsuranceNotFound)

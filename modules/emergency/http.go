@@ -37,7 +37,7 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
 			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
-			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
+			Description: "One emergency grant with its reason, its end and its review. The audit trail lists the reads under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{

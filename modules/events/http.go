@@ -69,7 +69,7 @@ func (s *Service) Routes() []httpx.Route {
 	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
 		"List the deliveries of a webhook",
 		"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
-			"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` those that the responsible user could "+
+			"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible user could "+
 			"not read when they were due.",
 		ErrWebhookNotFound)
 	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),

@@ -131,7 +131,7 @@ func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, typ
 	}
 }
 
-// readable returns the permissions whose events the caller may read: those that they hold for the
+// readable returns the permissions whose events the caller may read. The caller must hold them for the
 // whole organization, because an event does not name its owner. They are sorted, so that
 // statements are the same each time.
 func readable(caller identity.Caller) []identity.Permission {

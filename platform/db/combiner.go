@@ -164,8 +164,8 @@ func (c *Combiner[Request, Verdict]) Do(ctx context.Context, at Place, request R
 }
 
 // Alone queues like a request and then calls fn while nothing else runs in the lane. It
-// is for work that would conflict with the combiner's requests. Errors are those of Do
-// and fn.
+// is for work that would conflict with the combiner's requests. It returns the errors of
+// Do and fn.
 func (c *Combiner[Request, Verdict]) Alone(ctx context.Context, at Place, fn func(ctx context.Context) error) error {
 	if attemptIn(ctx) != nil {
 		return fn(ctx)

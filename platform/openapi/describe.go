@@ -42,7 +42,7 @@ func description(goName, publicName, comment string) (string, error) {
 	return text, nil
 }
 
-// checks collects what is wrong with the descriptions of a document.
+// checks collects the faults in the descriptions of a document.
 type checks struct {
 	exempt   []string          // package paths
 	members  map[string]string // descriptions of members without a comment

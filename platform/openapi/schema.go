@@ -49,7 +49,7 @@ type field struct {
 
 type rule struct{ name, parameter string }
 
-// fieldsOf lists the fields of a struct, including those of embedded structs.
+// fieldsOf lists the fields of a struct, including the fields of embedded structs.
 func fieldsOf(t reflect.Type) []field {
 	var all []field
 	for i := range t.NumField() {

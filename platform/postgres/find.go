@@ -67,8 +67,8 @@ func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch f
 	return f.find(ctx, given, want)
 }
 
-// find returns the binaries in the given folder. Without one, it returns those of the
-// wanted version among all it finds or, if want is 0, the newest. It returns a
+// find returns the binaries in the given folder. Without one, it returns the binaries
+// of the wanted version among all it finds or, if want is 0, the newest. It returns a
 // *[NoBinaries] if there are none.
 func (f finder) find(ctx context.Context, given string, want int) (binaries, error) {
 	folders := f.folders()

@@ -25,7 +25,7 @@ type inOtherWords struct{ cause dbError }
 func (e inOtherWords) Error() string { return "Miller is invalid" }
 func (e inOtherWords) Unwrap() error { return e.cause }
 
-// line logs one event with one field and returns what was written.
+// line logs one event with one field and returns the written fields.
 func line(t *testing.T, name string, value any) map[string]any {
 	t.Helper()
 	var out bytes.Buffer

@@ -82,7 +82,7 @@ func textRows(root string) ([]row, error) {
 	return rows, nil
 }
 
-// lineRows counts the lines of Go: those of the program, of the load tools and of tests,
+// lineRows counts the lines of Go: of the program, of the load tools and of tests,
 // and how many are long. A tab counts as one character.
 func lineRows(root string) ([]row, error) {
 	files, err := goFiles(root)

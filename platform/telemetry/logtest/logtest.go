@@ -147,7 +147,7 @@ func (w *Watch) foundIn(line []byte) string {
 	return ""
 }
 
-// Writer returns a writer that checks what is written and passes it on.
+// Writer returns a writer that checks each line and passes it on.
 func (w *Watch) Writer(source string, to io.Writer) io.Writer { return &writer{w, source, to} }
 
 type writer struct {
