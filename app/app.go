@@ -141,11 +141,11 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: ledgerChecks.verified,
-		Lanes: lanes, AppointmentHolds: a.appointmentHolds, Calendar: bookedOn{a},
+		Lanes: lanes,
 	})
 	bookings := appointments.Dependencies{
-		Database: d.Database, Directory: a.Directory, Units: unitBooks{a.Authorizations}, Events: a.Events, Audit: a.Audit, Callers: a.Access,
-		Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
+		Database: d.Database, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events, Audit: a.Audit,
+		Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
 	}
 	a.Appointments = appointments.New(bookings)
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {

@@ -100,13 +100,15 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.options.Clock()
 	if noun, verb, found := strings.Cut(string(details.Permission), ":"); found {
 		e.Action, e.SubjectType = noun+"."+verb, noun
-		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil && strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
+		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil &&
+			strings.HasPrefix(strings.TrimPrefix(r.Path, "/admin"), "/"+noun) {
 			e.SubjectID = id
 		}
 	}
 	// The requested grant of a denied request, only as an id: it may belong to another
 	// organization or not exist.
-	if tried, ok := c.Get(requestedGrant).(uuid.UUID); ok && (f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
+	if tried, ok := c.Get(requestedGrant).(uuid.UUID); ok &&
+		(f.Code() == emergency.ErrNotOpen.Code() || f.Code() == emergency.ErrReadOnly.Code()) {
 		e.SubjectType, e.SubjectID = requestedGrant, tried
 	}
 	if noteErr := s.options.Trail.Note(ctx, []trail.Event{e}); noteErr != nil {

@@ -80,7 +80,9 @@ func (c *certificate) expires() float64 { return float64(c.shown.Load().Leaf.Not
 
 // watch checks the files at each tick and each SIGHUP until ctx ends. If they hold no
 // valid pair, it keeps the current certificate.
-func (c *certificate) watch(ctx context.Context, ticks <-chan time.Time, hangUps <-chan os.Signal, logger logrus.FieldLogger) {
+func (c *certificate) watch(
+	ctx context.Context, ticks <-chan time.Time, hangUps <-chan os.Signal, logger logrus.FieldLogger,
+) {
 	for {
 		select {
 		case <-ctx.Done():

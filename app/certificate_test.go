@@ -46,7 +46,10 @@ func pair(t testing.TB, serial int64) (chain, key []byte) {
 	require.NoError(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}), pem.EncodeToMemory(&pem.Block{
+		Type:  "PRIVATE KEY",
+		Bytes: secret,
+	})
 }
 
 func newFiles(t testing.TB) config.TLS {
@@ -143,9 +146,12 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	t.Run("it stays if the files hold no valid pair, which is logged once", func(t *testing.T) {
 		t.Parallel()
 		for name, spoil := range map[string]func(files config.TLS) error{
-			"the key of another certificate": func(files config.TLS) error { _, key := pair(t, 3); return os.WriteFile(files.Key, key, 0o600) },
-			"no certificate":                 func(files config.TLS) error { return os.WriteFile(files.Certificate, []byte("half"), 0o600) },
-			"a missing key":                  func(files config.TLS) error { return os.Remove(files.Key) },
+			"the key of another certificate": func(files config.TLS) error {
+				_, key := pair(t, 3)
+				return os.WriteFile(files.Key, key, 0o600)
+			},
+			"no certificate": func(files config.TLS) error { return os.WriteFile(files.Certificate, []byte("half"), 0o600) },
+			"a missing key":  func(files config.TLS) error { return os.Remove(files.Key) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -217,11 +223,16 @@ func TestEncryptionIsModern(t *testing.T) {
 		"it speaks TLS 1.2":  {&tls.Config{MaxVersion: tls.VersionTLS12}, true},
 		"it refuses TLS 1.1": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
 		"it refuses suites without forward secrecy": {
-			&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, false,
+			&tls.Config{
+				MaxVersion:   tls.VersionTLS12,
+				CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA},
+			}, false,
 		},
 		"it refuses suites in CBC mode": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
-			tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
 		}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

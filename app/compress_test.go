@@ -67,7 +67,11 @@ func TestCompress(t *testing.T) {
 	})
 	t.Run("it does not compress problem documents", func(t *testing.T) {
 		t.Parallel()
-		for path, code := range map[string]string{"/failing": "not-ready", "/panicking": "internal", "/nowhere": "route-not-found"} {
+		for path, code := range map[string]string{
+			"/failing":   "not-ready",
+			"/panicking": "internal",
+			"/nowhere":   "route-not-found",
+		} {
 			w := s.do(t, http.MethodGet, "/api/v1"+path, "", "Accept-Encoding", "gzip")
 			require.Empty(t, w.Header().Get("Content-Encoding"))
 			require.Equal(t, code, codeOf(t, w))

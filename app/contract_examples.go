@@ -43,7 +43,8 @@ func (a *App) document(ctx context.Context) []byte {
 	if age := now.Sub(a.served.builtAt); a.served.text != nil && age >= 0 && age < contractAge {
 		return a.served.text
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout) // the cached result also serves other requests
+	// The cached result also serves other requests.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout)
 	defer cancel()
 	text, err := a.demoDocument(ctx, now)
 	if err != nil {
@@ -58,8 +59,15 @@ func (a *App) document(ctx context.Context) []byte {
 // demoPractice returns the access that loading and reading the demo practice needs.
 func (a *App) demoPractice(now time.Time) demo.Practice {
 	return demo.Practice{
-		Database: a.database, Directory: a.Directory, Access: a.Access, Events: a.Events, Audit: a.Audit, Appointments: a.AppointmentsAt,
-		NewID: newID, Now: now, Logger: a.logger,
+		Database:     a.database,
+		Directory:    a.Directory,
+		Access:       a.Access,
+		Events:       a.Events,
+		Audit:        a.Audit,
+		Appointments: a.AppointmentsAt,
+		NewID:        newID,
+		Now:          now,
+		Logger:       a.logger,
 	}
 }
 

@@ -28,7 +28,8 @@ func cors(origins []string) echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool { return isProbe(c.Path()) },
 		// The router adds the methods of the path.
 		AllowHeaders: []string{
-			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID", headerEmergencyGrant, echo.HeaderXRequestID,
+			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID",
+			headerEmergencyGrant, echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
 			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor,

@@ -20,7 +20,8 @@ import (
 // many HTTP clients, and then reads the refusal.
 func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 	t.Parallel()
-	s := newTestServer(t, route(http.MethodPost, "/things", "thing:read", nothing), route(http.MethodPost, "/public", httpx.Public, nothing))
+	s := newTestServer(t, route(http.MethodPost, "/things", "thing:read", nothing),
+		route(http.MethodPost, "/public", httpx.Public, nothing))
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	const large = 5 << 20
@@ -60,7 +61,8 @@ func TestAClientThatWritesFirstReadsTheRefusal(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, connection.SetDeadline(time.Now().Add(time.Minute)))
 		_, err = fmt.Fprintf(connection,
-			"POST /api/v1/public HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", large)
+			"POST /api/v1/public HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: "+
+				"application/json\r\nContent-Length: %d\r\n\r\n", large)
 		require.NoError(t, err)
 		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		require.NoError(t, err)

@@ -31,7 +31,12 @@ type failureLimit struct {
 }
 
 func newFailureLimit(clock func() time.Time, r config.Rate, hold time.Duration) *failureLimit {
-	return &failureLimit{clock: clock, hold: cmp.Or(hold, holdTime), held: make(chan struct{}, maxHeld), failures: newPolicy("failures", r)}
+	return &failureLimit{
+		clock:    clock,
+		hold:     cmp.Or(hold, holdTime),
+		held:     make(chan struct{}, maxHeld),
+		failures: newPolicy("failures", r),
+	}
 }
 
 // Take claims one failure. The error is errRateLimited with the time to wait.

@@ -48,7 +48,8 @@ func Listen(ctx context.Context, c config.Config) (*Listeners, error) {
 		return l, nil
 	}
 	if l.metrics, err = listening.Listen(ctx, "tcp", c.MetricsAddr); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s (choose another address with OMNI_METRICS_ADDR): %w", c.MetricsAddr, err), api.Close())
+		return nil, errors.Join(fmt.Errorf("listen on %s (choose another address with OMNI_METRICS_ADDR): %w", c.MetricsAddr,
+			err), api.Close())
 	}
 	return l, nil
 }
@@ -93,12 +94,14 @@ func (l *Listeners) warn(c config.Config, logger logrus.FieldLogger) {
 		at(l.api, "development_secret").Warn("tokens are signed with a public secret, and other machines can reach this " +
 			"address: set OMNI_TOKEN_SECRET")
 	}
-	if c.Profile == config.Production && l.certificate == nil && len(c.HTTP.TrustedProxies) == 0 && !isLoopback(l.api.Addr()) {
+	if c.Profile == config.Production && l.certificate == nil && len(c.HTTP.TrustedProxies) == 0 &&
+		!isLoopback(l.api.Addr()) {
 		at(l.api, "plain_http").Warn("other machines can reach this address without encryption: set OMNI_TLS_CERTIFICATE " +
 			"and OMNI_TLS_KEY, or OMNI_TRUSTED_PROXIES if a proxy encrypts")
 	}
 	if l.metrics != nil && !isLoopback(l.metrics.Addr()) {
-		at(l.metrics, "metrics_exposed").Warn("other machines can reach metrics and profiles: restrict this address to the metrics collector")
+		at(l.metrics, "metrics_exposed").Warn("other machines can reach metrics and profiles: restrict this address to the " +
+			"metrics collector")
 	}
 }
 

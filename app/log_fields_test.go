@@ -89,7 +89,8 @@ func sourceFiles(t *testing.T) (files []string) {
 	t.Helper()
 	for _, dir := range []string{"app", "config", "modules", "platform"} {
 		require.NoError(t, fs.WalkDir(os.DirFS(".."), dir, func(file string, _ fs.DirEntry, err error) error {
-			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") && !strings.HasPrefix(file, "platform/telemetry/") {
+			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") &&
+				!strings.HasPrefix(file, "platform/telemetry/") {
 				files = append(files, file)
 			}
 			return err

@@ -101,7 +101,8 @@ func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
 			Help: "Audit events that this process has queued on disk, because the database does not accept them.",
 		}, func() float64 { return float64(kept.Queued()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_oldest_unsealed_seconds", Help: "Age of the oldest audit event without a seal, in seconds.",
+			Name: "omnirapeutic_audit_oldest_unsealed_seconds",
+			Help: "Age of the oldest audit event without a seal, in seconds.",
 		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
 	)
 }

@@ -46,15 +46,21 @@ func (a *App) serveMetrics(l net.Listener) (stop func()) {
 	}
 	base, cut := context.WithCancel(context.Background())
 	server := &http.Server{
-		Handler: a.MetricsHandler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: profileTimeout, IdleTimeout: idleTimeout,
-		ReadTimeout:    profileTimeout, // an expired read deadline would look like a closed connection to a long profile
-		MaxHeaderBytes: maxHeader, ErrorLog: errorLog(a.logger), BaseContext: func(net.Listener) context.Context { return base },
+		Handler:           a.MetricsHandler(),
+		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      profileTimeout,
+		IdleTimeout:       idleTimeout,
+		ReadTimeout:       profileTimeout, // an expired read deadline would look like a closed connection to a long profile
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          errorLog(a.logger),
+		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			a.logger.WithFields(logrus.Fields{"event": "metrics_ended", "error": err}).Error("metrics and profiles are no longer served")
+			a.logger.WithFields(logrus.Fields{"event": "metrics_ended", "error": err}).
+				Error("metrics and profiles are no longer served")
 		}
 	}()
 	return func() {

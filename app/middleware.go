@@ -71,7 +71,8 @@ func (s *Server) logAndCount(next echo.HandlerFunc) echo.HandlerFunc {
 			level = logrus.DebugLevel // probed every few seconds
 		}
 		s.event(c, "request").WithFields(logrus.Fields{
-			"status": status, "duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
+			"status":      status,
+			"duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
 		}).Log(level, "request answered")
 		return nil
 	}

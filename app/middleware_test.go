@@ -72,15 +72,16 @@ func TestAccess(t *testing.T) {
 		header []string
 		status int
 	}{
-		"it admits a caller with the permission":      {"/read", []string{"Bearer " + tokenReader}, 200},
-		"it accepts the scheme in any case":           {"/read", []string{"bearer  " + tokenReader}, 200},
-		"it refuses a caller without the permission":  {"/read", []string{"Bearer " + tokenNobody}, 403},
-		"it refuses a caller without a token":         {"/read", nil, 401},
-		"it refuses an invalid token":                 {"/read", []string{"Bearer x"}, 401},
-		"it refuses another scheme":                   {"/read", []string{"Basic " + tokenReader}, 401},
-		"it refuses a token without scheme":           {"/read", []string{tokenReader}, 401},
-		"it refuses an empty token":                   {"/read", []string{"Bearer "}, 401},
-		"it refuses two tokens":                       {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader}, 401},
+		"it admits a caller with the permission":     {"/read", []string{"Bearer " + tokenReader}, 200},
+		"it accepts the scheme in any case":          {"/read", []string{"bearer  " + tokenReader}, 200},
+		"it refuses a caller without the permission": {"/read", []string{"Bearer " + tokenNobody}, 403},
+		"it refuses a caller without a token":        {"/read", nil, 401},
+		"it refuses an invalid token":                {"/read", []string{"Bearer x"}, 401},
+		"it refuses another scheme":                  {"/read", []string{"Basic " + tokenReader}, 401},
+		"it refuses a token without scheme":          {"/read", []string{tokenReader}, 401},
+		"it refuses an empty token":                  {"/read", []string{"Bearer "}, 401},
+		"it refuses two tokens": {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader},
+			401},
 		"it refuses a caller without an organization": {"/read", []string{"Bearer " + tokenNowhere}, 401},
 		"it fails if tokens cannot be checked":        {"/read", []string{"Bearer " + tokenBroken}, 500},
 		"it answers 503 if revocations are unknown":   {"/read", []string{"Bearer " + tokenSilent}, 503},
@@ -194,7 +195,8 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("it accepts a body below the limit", func(t *testing.T) {
 		t.Parallel()
-		require.Equal(t, http.StatusOK, s.do(t, http.MethodPost, "/api/v1/body", `{"name": "`+strings.Repeat("x", 900)+`"}`).Code)
+		require.Equal(t, http.StatusOK,
+			s.do(t, http.MethodPost, "/api/v1/body", `{"name": "`+strings.Repeat("x", 900)+`"}`).Code)
 	})
 	t.Run("it ends a request that takes too long", func(t *testing.T) {
 		t.Parallel()
@@ -253,8 +255,10 @@ func TestObserve(t *testing.T) {
 	t.Run("it counts requests by route, method and status", func(t *testing.T) {
 		t.Parallel()
 		metrics := s.metrics(t)
-		require.Contains(t, metrics, `omnirapeutic_http_requests_total{method="GET",route="/api/v1/things/:id",status="200"} 1`)
-		require.Contains(t, metrics, `omnirapeutic_http_requests_total{method="DELETE",route="/api/v1/things/:id",status="405"} 1`)
+		require.Contains(t, metrics,
+			`omnirapeutic_http_requests_total{method="GET",route="/api/v1/things/:id",status="200"} 1`)
+		require.Contains(t, metrics,
+			`omnirapeutic_http_requests_total{method="DELETE",route="/api/v1/things/:id",status="405"} 1`)
 		require.Contains(t, metrics, `omnirapeutic_http_request_duration_seconds_count{method="GET",route="unmatched"} 1`)
 		require.Contains(t, metrics, `omnirapeutic_http_requests_in_flight 0`)
 		require.NotContains(t, metrics, "Miller")

@@ -51,7 +51,9 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		}
 		if !isOneKey(given) {
 			return fault.InvalidFields(fault.Field{
-				Field: headerKey, Code: "key", Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
+				Field:   headerKey,
+				Code:    "key",
+				Message: fmt.Sprintf("must be given once, as 1 to %d printable ASCII characters", maxKey),
 			})
 		}
 		fingerprint, err := fingerprintOf(r, call.Request)

@@ -24,8 +24,10 @@ func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
 }
 
 // RemoveAudit removes the oldest events of every audit trail, as the owner of the
-// tables. Errors: as for [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
-func RemoveAudit(ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger) ([]audit.Checkpoint, error) {
+// tables. Errors: those of [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
+func RemoveAudit(
+	ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger,
+) ([]audit.Checkpoint, error) {
 	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
 	if err != nil {
 		return nil, err
@@ -51,7 +53,8 @@ func (u FirstUser) Check() error {
 	case err == nil && u.TimeZone != "":
 		return errors.New("--time-zone creates a new organization, which needs a name, not an id")
 	case err != nil && u.TimeZone == "":
-		return fmt.Errorf("%q is not the id of an organization; to create one with this name, add --time-zone", u.Organization)
+		return fmt.Errorf("%q is not the id of an organization; to create one with this name, add --time-zone",
+			u.Organization)
 	}
 	return nil
 }
@@ -75,7 +78,8 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 			return rbac.User{}, fmt.Errorf("the organization %q exists already: for a user in it, give its id, --organization "+
 				"%s, and omit --time-zone", u.Organization, existing[0].ID)
 		}
-		organization, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
+		organization, err := p.Directory.CreateOrganization(ctx,
+			directory.NewOrganization{Name: u.Organization, TimeZone: u.TimeZone})
 		if err != nil {
 			return rbac.User{}, err
 		}

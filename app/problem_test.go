@@ -61,7 +61,8 @@ func TestProblem(t *testing.T) {
 			authorization.ErrInsufficientUnits.Because(hidden)), 409, "insufficient-units", nil},
 		"it answers 413 to a body that is too large":     {httpx.ErrBodyTooLarge, 413, "body-too-large", nil},
 		"it answers 415 to another media type than JSON": {httpx.ErrUnsupported, 415, "unsupported-media-type", nil},
-		"it answers 422 to invalid fields":               {fault.InvalidFields(fault.Field{Field: "units"}), 422, "validation-failed", nil},
+		"it answers 422 to invalid fields": {fault.InvalidFields(fault.Field{Field: "units"}), 422,
+			"validation-failed", nil},
 		"it answers 500 to contention, with Retry-After": {
 			fmt.Errorf("reserve: %w", &db.ContentionError{}), 500, "contention",
 			map[string]string{"Retry-After": "1"},
@@ -91,10 +92,11 @@ func TestProblem(t *testing.T) {
 		"it answers 503 after a timeout": {
 			fmt.Errorf("%w: %w", context.DeadlineExceeded, hidden), 503, "timeout", map[string]string{"Retry-After": "1"},
 		},
-		"it answers 503 if the client has disconnected":         {context.Canceled, 503, "request-cancelled", nil},
-		"it answers 500 to any other error and reveals nothing": {hidden, 500, "internal", map[string]string{"Retry-After": ""}},
-		"it answers 413 to echo's error for it":                 {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
-		"it answers 415 to echo's error for it":                 {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
+		"it answers 503 if the client has disconnected": {context.Canceled, 503, "request-cancelled", nil},
+		"it answers 500 to any other error and reveals nothing": {hidden, 500, "internal",
+			map[string]string{"Retry-After": ""}},
+		"it answers 413 to echo's error for it": {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
+		"it answers 415 to echo's error for it": {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
 		"it answers 400 to echo's error for it": {
 			echo.NewHTTPError(http.StatusBadRequest, secret), 400, "malformed-request", nil,
 		},
@@ -110,7 +112,8 @@ func TestProblem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTestServer(t, public("/fail", func(context.Context, search) (httpx.None, error) { return httpx.None{}, c.err }))
+			s := newTestServer(t,
+				public("/fail", func(context.Context, search) (httpx.None, error) { return httpx.None{}, c.err }))
 			w := s.do(t, http.MethodGet, "/api/v1/fail?q=Miller", "")
 			require.Equal(t, c.status, w.Code)
 			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
@@ -139,7 +142,8 @@ func TestProblem(t *testing.T) {
 		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
 		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units",
 			"title": "The authorization does not have enough units available.", "status": 409,
-			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())
+			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+
+			w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())
 	})
 	t.Run("it lists invalid fields", func(t *testing.T) {
 		t.Parallel()
@@ -169,7 +173,8 @@ func TestProblemLog(t *testing.T) {
 	t.Parallel()
 	log := func(t *testing.T, err error) *testServer {
 		t.Helper()
-		s := newTestServer(t, public("/fail/:id", func(context.Context, searchIn) (httpx.None, error) { return httpx.None{}, err }))
+		s := newTestServer(t,
+			public("/fail/:id", func(context.Context, searchIn) (httpx.None, error) { return httpx.None{}, err }))
 		s.do(t, http.MethodGet, "/api/v1/fail/Miller?q=Miller", `{"name": "Miller"}`)
 		return s
 	}
@@ -185,7 +190,10 @@ func TestProblemLog(t *testing.T) {
 	})
 	t.Run("it logs contention", func(t *testing.T) {
 		t.Parallel()
-		found := log(t, fmt.Errorf("x: %w", &db.ContentionError{Operation: "reserve", Attempts: 5, Elapsed: 2 * time.Second, SQLState: "40001"})).events(t, "request_failed")
+		found := log(t,
+			fmt.Errorf("x: %w",
+				&db.ContentionError{Operation: "reserve", Attempts: 5, Elapsed: 2 * time.Second, SQLState: "40001"})).
+			events(t, "request_failed")
 		require.Len(t, found, 1)
 		require.Equal(t, "reserve", found[0]["operation"])
 		require.InDelta(t, 5, found[0]["attempts"], 0)
@@ -218,7 +226,8 @@ func TestEveryKindOfDenialIsOnRecord(t *testing.T) {
 		met++
 		s := newTestServer(t, route(http.MethodPost, "/read", "thing:read",
 			func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, f }))
-		require.Equal(t, http.StatusForbidden, s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenReader).Code)
+		require.Equal(t, http.StatusForbidden,
+			s.do(t, http.MethodPost, "/api/v1/read", "", "Authorization", "Bearer "+tokenReader).Code)
 		kept := s.trail.Events()
 		require.Len(t, kept, 1, f.Code())
 		require.Equal(t, trail.Denied, kept[0].Outcome, f.Code())

@@ -20,7 +20,8 @@ import (
 
 var errRateLimited = fault.Define(fault.TooMany, "rate-limited", "Too many requests in a short time. This request was "+
 	"not processed; try again in a moment.").Carrying(tooFast{}).
-	Advising("Wait for the time in `Retry-After`, and retry. The `RateLimit` header of earlier answers shows the remaining quota.")
+	Advising("Wait for the time in `Retry-After`, and retry. The `RateLimit` header of earlier answers shows the " +
+		"remaining quota.")
 
 // tooFast are the details of errRateLimited.
 type tooFast struct {
@@ -70,7 +71,13 @@ type bucket struct {
 }
 
 func newPolicy(name string, r config.Rate) policy {
-	return policy{name: name, rate: rate.Limit(r.PerSecond), burst: r.Burst, buckets: map[bucketKey]*list.Element{}, recent: list.New()}
+	return policy{
+		name:    name,
+		rate:    rate.Limit(r.PerSecond),
+		burst:   r.Burst,
+		buckets: map[bucketKey]*list.Element{},
+		recent:  list.New(),
+	}
 }
 
 // bucketOf returns the bucket of the key. A new bucket is full, like a bucket that has

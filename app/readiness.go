@@ -42,7 +42,11 @@ const (
 func (s *Server) handleReady(c echo.Context) error {
 	need := c.QueryParam(parameterNeed)
 	if need != "" && need != needWrite {
-		return fault.InvalidFields(fault.Field{Field: parameterNeed, Code: "oneof", Message: "must be " + needWrite + " or omitted"})
+		return fault.InvalidFields(fault.Field{
+			Field:   parameterNeed,
+			Code:    "oneof",
+			Message: "must be " + needWrite + " or omitted",
+		})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()

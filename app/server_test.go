@@ -39,7 +39,10 @@ const (
 var someOrganization = uuid.MustParse("0198f0de-0000-7000-8000-000000000001")
 
 func authenticateTest(_ context.Context, token string) (identity.Caller, error) {
-	caller := identity.Caller{UserID: uuid.MustParse("0198f0de-0000-7000-8000-000000000002"), OrganizationID: someOrganization}
+	caller := identity.Caller{
+		UserID:         uuid.MustParse("0198f0de-0000-7000-8000-000000000002"),
+		OrganizationID: someOrganization,
+	}
 	switch token {
 	case tokenReader:
 		caller.Permissions = map[identity.Permission]identity.Scope{"thing:read": identity.Organization}
@@ -47,7 +50,10 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 	case tokenNobody:
 		return caller, nil
 	case tokenNowhere:
-		return identity.Caller{UserID: caller.UserID, Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization}}, nil
+		return identity.Caller{
+			UserID:      caller.UserID,
+			Permissions: map[identity.Permission]identity.Scope{"thing:read": identity.Organization},
+		}, nil
 	case tokenBroken:
 		return identity.Caller{}, errors.New("the authentication is unavailable")
 	case tokenSilent:
@@ -100,11 +106,16 @@ func newTestServer(t testing.TB, routes ...httpx.Route) *testServer {
 func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 	s.registry = prometheus.NewRegistry()
 	return ServerOptions{
-		Routes: routes, Authenticate: authenticateTest, UntilRevoked: whileTest, Trail: &s.trail,
-		Document: func(context.Context) []byte { return contract },
-		Ready:    func(context.Context) (Readiness, error) { return s.readiness, s.ready },
-		Registry: s.registry, Logger: telemetry.NewLogger(s.log, "debug", "json"),
-		HTTP: config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true}, Clock: time.Now,
+		Routes:       routes,
+		Authenticate: authenticateTest,
+		UntilRevoked: whileTest,
+		Trail:        &s.trail,
+		Document:     func(context.Context) []byte { return contract },
+		Ready:        func(context.Context) (Readiness, error) { return s.readiness, s.ready },
+		Registry:     s.registry,
+		Logger:       telemetry.NewLogger(s.log, "debug", "json"),
+		HTTP:         config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true},
+		Clock:        time.Now,
 	}
 }
 
@@ -112,7 +123,8 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 func (s *testServer) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metricsHandler(s.registry, telemetry.NewLogger(s.log, "debug", "json")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
+	metricsHandler(s.registry, telemetry.NewLogger(s.log, "debug", "json")).
+		ServeHTTP(w, httptest.NewRequest(http.MethodGet, pathMetrics, nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	return w.Body.String()
 }
@@ -163,8 +175,16 @@ type thing struct {
 	Name string `json:"name"`
 }
 
-func route[In, Out any](method, path string, p identity.Permission, fn func(context.Context, In) (Out, error)) httpx.Route {
-	return httpx.Route{Method: method, Path: path, Permission: p, Summary: "test", Endpoint: httpx.Handle(http.StatusOK, fn)}
+func route[In, Out any](
+	method, path string, p identity.Permission, fn func(context.Context, In) (Out, error),
+) httpx.Route {
+	return httpx.Route{
+		Method:     method,
+		Path:       path,
+		Permission: p,
+		Summary:    "test",
+		Endpoint:   httpx.Handle(http.StatusOK, fn),
+	}
 }
 
 func public[In, Out any](path string, fn func(context.Context, In) (Out, error)) httpx.Route {
@@ -214,15 +234,18 @@ func TestMount(t *testing.T) {
 			}},
 			[]string{"error page"},
 		},
-		"it refuses an unknown method":        {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
-		"it refuses a path without a slash":   {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
-		"it refuses a path in another form":   {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)}, []string{"path"}},
-		"it refuses an unused path parameter": {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)}, []string{"[id]"}},
+		"it refuses an unknown method":      {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
+		"it refuses a path without a slash": {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
+		"it refuses a path in another form": {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)},
+			[]string{"path"}},
+		"it refuses an unused path parameter": {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)},
+			[]string{"[id]"}},
 		"it refuses a missing path parameter": {
 			[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"},
 		},
 		"it names every refused route": {
-			[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)}, []string{"/a", "/b"},
+			[]httpx.Route{route(http.MethodGet, "/a", "", nothing), route(http.MethodGet, "/b", "", nothing)},
+			[]string{"/a", "/b"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +270,8 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
 	require.JSONEq(t, `{"status": "alive"}`, s.do(t, http.MethodGet, "/healthz", "").Body.String())
-	require.JSONEq(t, `{"status": "ready", "database": "read-write"}`, s.do(t, http.MethodGet, "/readyz?need=write", "").Body.String())
+	require.JSONEq(t, `{"status": "ready", "database": "read-write"}`,
+		s.do(t, http.MethodGet, "/readyz?need=write", "").Body.String())
 	for _, path := range []string{"/healthz", "/readyz"} {
 		require.Equal(t, http.StatusOK, s.do(t, http.MethodHead, path, "").Code, "as some load balancers do")
 	}

@@ -51,7 +51,8 @@ func TestLiveStreams(t *testing.T) {
 	go func() { served <- s.Serve(listener) }()
 
 	get := func(query string) *http.Response {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/api/v1/ticks"+query, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			"http://"+listener.Addr().String()+"/api/v1/ticks"+query, nil)
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer "+tokenReader)
 		response, err := http.DefaultClient.Do(request)
@@ -60,7 +61,8 @@ func TestLiveStreams(t *testing.T) {
 		return response
 	}
 	refused := get("?refuse=true")
-	require.Equal(t, http.StatusUnprocessableEntity, refused.StatusCode, "an error before the first event is a problem document")
+	require.Equal(t, http.StatusUnprocessableEntity, refused.StatusCode,
+		"an error before the first event is a problem document")
 	require.Equal(t, "application/problem+json", refused.Header.Get("Content-Type"))
 
 	response := get("")

@@ -120,7 +120,8 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Demo {
 		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
 	}
-	for _, known := range []struct{ key, address string }{{"http.public_url", c.HTTP.PublicURL}, {"http.frontend_url", c.HTTP.FrontendURL}} {
+	for _, known := range []struct{ key, address string }{{"http.public_url", c.HTTP.PublicURL},
+		{"http.frontend_url", c.HTTP.FrontendURL}} {
 		if known.address != "" && !strings.HasPrefix(known.address, "https://") {
 			l.problems.add(known.key, known.address, sources[known.key], "must begin with https:// in production")
 		}
@@ -131,6 +132,7 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	// The private PostgreSQL is durable and good enough for one machine. But a
 	// forgotten URL must not start production on a new, empty database.
 	if c.Database.URL == "" && sources["data_dir"] == "default" {
-		l.problems.add("database.url", "", "default", "must be set in production; to use the private PostgreSQL, set data_dir instead")
+		l.problems.add("database.url", "", "default",
+			"must be set in production; to use the private PostgreSQL, set data_dir instead")
 	}
 }

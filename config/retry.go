@@ -28,6 +28,12 @@ func setPreset(c *Config, name string) error {
 	if !ok {
 		return errors.New("must be one of default, conservative, aggressive")
 	}
-	c.Retry = Retry{Preset: name, MaxAttempts: p.MaxAttempts, BaseDelay: p.BaseDelay, MaxDelay: p.MaxDelay, Jitter: p.Jitter}
+	c.Retry = Retry{
+		Preset:      name,
+		MaxAttempts: p.MaxAttempts,
+		BaseDelay:   p.BaseDelay,
+		MaxDelay:    p.MaxDelay,
+		Jitter:      p.Jitter,
+	}
 	return nil
 }

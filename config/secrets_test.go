@@ -27,14 +27,16 @@ func TestWeakSecretsAreRefusedInProduction(t *testing.T) {
 			t.Parallel()
 			require.Error(t, checkStrength(secret))
 			for _, variable := range []string{"OMNI_TOKEN_SECRET", "OMNI_SECRET_ENCRYPTION", "OMNI_SECRET_TOKENS"} {
-				environ := []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, variable + "=" + secret}
+				environ := []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret,
+					variable + "=" + secret}
 				_, err := load(t, "", environ...)
 				require.ErrorContains(t, err, "openssl rand -base64 48")
 				require.NotContains(t, err.Error(), secret)
 			}
 			_, err := load(t, "", "OMNI_TOKEN_SECRET="+secret)
 			require.NoError(t, err, "development accepts it")
-			_, err = load(t, "", "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET="+someSecret, "OMNI_TOKEN_SECRETS_FORMER="+secret)
+			_, err = load(t, "", "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET="+someSecret,
+				"OMNI_TOKEN_SECRETS_FORMER="+secret)
 			require.NoError(t, err, "data encrypted with a weak secret must be readable until it is encrypted again")
 		})
 	}
@@ -59,7 +61,14 @@ func TestSecretFilesThatOthersCanReadAreRefusedInProduction(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	production := []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d"}
 	require.NoError(t, os.WriteFile(path, []byte(someSecret), 0o600))
-	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o440: false, 0o640: false, 0o644: true, 0o444: true, 0o604: true} {
+	for mode, refused := range map[os.FileMode]bool{
+		0o600: false,
+		0o440: false,
+		0o640: false,
+		0o644: true,
+		0o444: true,
+		0o604: true,
+	} {
 		require.NoError(t, os.Chmod(path, mode))
 		_, err := load(t, "", append(production, "OMNI_TOKEN_SECRET_FILE="+path)...)
 		if !refused {
@@ -73,7 +82,8 @@ func TestSecretFilesThatOthersCanReadAreRefusedInProduction(t *testing.T) {
 	}
 	t.Run("the key of the certificate", func(t *testing.T) {
 		require.NoError(t, os.Chmod(path, 0o644))
-		found := problems(t, "", append(production, "OMNI_TOKEN_SECRET="+someSecret, "OMNI_TLS_CERTIFICATE=/c", "OMNI_TLS_KEY="+path)...)
+		found := problems(t, "",
+			append(production, "OMNI_TOKEN_SECRET="+someSecret, "OMNI_TLS_CERTIFICATE=/c", "OMNI_TLS_KEY="+path)...)
 		require.Equal(t, []string{"http.tls_key"}, keysOf(found))
 	})
 	t.Run("a configuration file with a secret", func(t *testing.T) {
@@ -81,7 +91,8 @@ func TestSecretFilesThatOthersCanReadAreRefusedInProduction(t *testing.T) {
 		for text, refused := range map[string]bool{"token: {secret: " + someSecret + "}": true, "addr: :1": false} {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 			require.NoError(t, os.Chmod(file, 0o644))
-			_, err := Load(file, append(production, "HOME=/h", "OMNI_SECRET_CURSORS="+someSecret, "OMNI_SECRET_TOKENS="+someSecret))
+			_, err := Load(file,
+				append(production, "HOME=/h", "OMNI_SECRET_CURSORS="+someSecret, "OMNI_SECRET_TOKENS="+someSecret))
 			if refused {
 				require.ErrorContains(t, err, "every user of this machine can read")
 			} else {
@@ -109,7 +120,8 @@ func TestEachPurposeHasItsSecrets(t *testing.T) {
 	require.Equal(t, KeySecrets{all, all, all, all, all}, c.KeySecrets())
 
 	c, err = load(t, "", append(shared,
-		"OMNI_SECRET_TOKENS="+secret("tokens"), "OMNI_SECRET_TOKENS_FORMER="+secret("shared"), "OMNI_SECRET_ENCRYPTION="+secret("encryption"),
+		"OMNI_SECRET_TOKENS="+secret("tokens"), "OMNI_SECRET_TOKENS_FORMER="+secret("shared"), "OMNI_SECRET_ENCRYPTION="+
+			secret("encryption"),
 		"OMNI_SECRET_DEVICES="+secret("devices"))...)
 	require.NoError(t, err)
 	require.Equal(t, KeySecrets{

@@ -40,8 +40,10 @@ func setReminders(c *Config, s string) error {
 	}
 	for text := range strings.SplitSeq(s, ",") {
 		d, err := time.ParseDuration(strings.TrimSpace(text))
-		if err != nil || d < time.Minute || d > longest || d%time.Minute != 0 || len(c.Reminders) == most || slices.Contains(c.Reminders, d) {
-			return fmt.Errorf("must be none, or up to %d different durations in whole minutes such as 24h, 1h30m, from 1m to %s", most, longest)
+		if err != nil || d < time.Minute || d > longest || d%time.Minute != 0 || len(c.Reminders) == most ||
+			slices.Contains(c.Reminders, d) {
+			return fmt.Errorf("must be none, or up to %d different durations in whole minutes such as 24h, 1h30m, from 1m to %s",
+				most, longest)
 		}
 		c.Reminders = append(c.Reminders, d)
 	}
@@ -150,7 +152,8 @@ func setOrigins(c *Config, s string) error {
 
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.Contains(u.Host, "*") &&
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		!strings.Contains(u.Host, "*") &&
 		text == u.Scheme+"://"+u.Host && text == strings.ToLower(text) && !strings.HasSuffix(u.Host, ":") &&
 		(u.Scheme != "https" || u.Port() != "443") && (u.Scheme != "http" || u.Port() != "80")
 }
@@ -158,7 +161,8 @@ func isOrigin(text string) bool {
 func setPublicURL(c *Config, s string) error {
 	c.HTTP.PublicURL = s
 	if !isOrigin(s) {
-		return errors.New("must be an origin as browsers send it: https://api.example.org, without path, slash, capitals or the default port")
+		return errors.New("must be an origin as browsers send it: https://api.example.org, without path, slash, capitals " +
+			"or the default port")
 	}
 	return nil
 }
@@ -166,7 +170,8 @@ func setPublicURL(c *Config, s string) error {
 func setFrontendURL(c *Config, s string) error {
 	c.HTTP.FrontendURL = s
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Contains(s, "#") {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
+		strings.Contains(s, "#") {
 		return errors.New("must be the URL of a page, such as https://app.example.org/signed-in, without a fragment")
 	}
 	return nil
@@ -224,7 +229,8 @@ func setProxies(c *Config, s string) error {
 			network, err = address.Prefix(address.BitLen())
 		}
 		if err != nil || network != network.Masked() || network.Bits() == 0 || network.Addr().Is4In6() {
-			return errors.New("must be the networks of proxies, separated by commas, such as 10.0.3.0/24, 192.0.2.7, 2001:db8:7::/48, " +
+			return errors.New("must be the networks of proxies, separated by commas, such as 10.0.3.0/24, 192.0.2.7, " +
+				"2001:db8:7::/48, " +
 				"with no bits beyond the network's, and not the whole address space")
 		}
 		c.HTTP.TrustedProxies = append(c.HTTP.TrustedProxies, network)

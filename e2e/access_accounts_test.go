@@ -78,7 +78,8 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	t.Run("the choice of an organization without such an account is a wrong password", func(t *testing.T) {
 		wrong := c.loginTo(t, email, password, third.id).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		nowhere := c.loginTo(t, email, password, uuid.New()).refused(t, http.StatusUnauthorized, "wrong-credentials")
-		unknown := c.loginTo(t, "nobody@example.test", password, third.id).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		unknown := c.loginTo(t, "nobody@example.test", password, third.id).
+			refused(t, http.StatusUnauthorized, "wrong-credentials")
 		require.Equal(t, wrong.text("detail"), nowhere.text("detail"))
 		require.Equal(t, wrong.text("detail"), unknown.text("detail"))
 	})
@@ -102,7 +103,8 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	t.Run("disabled accounts and organizations are not offered", func(t *testing.T) {
 		require.Len(t, choices(t, c.loginTo(t, email, password, uuid.Nil)), 3)
 		c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = $1 AND organization_id = $2", email, c.own.id)
-		require.Equal(t, []string{choice(c.other, "other"), choice(third, "third")}, choices(t, c.loginTo(t, email, password, uuid.Nil)))
+		require.Equal(t, []string{choice(c.other, "other"), choice(third, "third")},
+			choices(t, c.loginTo(t, email, password, uuid.Nil)))
 		c.run(t, "UPDATE organizations SET disabled = true WHERE id = $1", third.id)
 		requireIn(t, c.other, c.loginTo(t, email, password, uuid.Nil))
 		for _, p := range []practice{c.own, third} {
@@ -120,7 +122,8 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	foreign := c.as(c.other.tokens[rbac.Admin])
 	answers := map[string]string{}
 	for _, email := range []string{"patient@own.test", "hire@own.test", "nobody@own.test"} {
-		invited := foreign.post(t, "/users/invitations", body{"email": email, "name": "Sam Example", "roles": []string{"BILLER"}})
+		invited := foreign.post(t, "/users/invitations",
+			body{"email": email, "name": "Sam Example", "roles": []string{"BILLER"}})
 		invited.created(t)
 		accepted := c.accept(t, invited.text("token"), body{"password": anotherPassword})
 		accepted.created(t)
@@ -169,7 +172,8 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 
 	c.loginTo(t, email, "not the password", uuid.Nil).refused(t, http.StatusUnauthorized, "wrong-credentials")
 	require.Equal(t, []string{"denied password"}, signIns(other), "the attempt may have concerned this account")
-	require.Zero(t, c.count(t, "SELECT count(*) FROM audit_events WHERE subject_id = $1 AND organization_id <> $2", other, c.other.id))
+	require.Zero(t,
+		c.count(t, "SELECT count(*) FROM audit_events WHERE subject_id = $1 AND organization_id <> $2", other, c.other.id))
 }
 
 // TestSignInCostsTheSameForAnyNumberOfAccounts compares the statements of failed sign-ins with an
@@ -185,7 +189,8 @@ func TestSignInCostsTheSameForAnyNumberOfAccounts(t *testing.T) {
 		}
 	}
 	logger, log := logtest.NewNullLogger()
-	c := secondInstance(t, first, first.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	c := secondInstance(t, first,
+		first.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	statements := func(email string, organization uuid.UUID) (shapes []string) {
 		log.Reset()
 		c.loginTo(t, email, "not the password", organization).refused(t, http.StatusUnauthorized, "wrong-credentials")
@@ -198,7 +203,8 @@ func TestSignInCostsTheSameForAnyNumberOfAccounts(t *testing.T) {
 	}
 	of := statements("nobody@example.test", uuid.Nil)
 	require.NotEmpty(t, of)
-	for _, email := range []string{"in-1@example.test", "in-2@example.test", "in-3@example.test", "no address", uuid.NewString()} {
+	for _, email := range []string{"in-1@example.test", "in-2@example.test", "in-3@example.test", "no address",
+		uuid.NewString()} {
 		for _, organization := range []uuid.UUID{uuid.Nil, first.own.id, uuid.New()} {
 			require.Equal(t, of, statements(email, organization), "%s in %s", email, organization)
 		}

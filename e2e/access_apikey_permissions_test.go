@@ -14,34 +14,77 @@ import (
 // fails the test until that is decided: could a stolen key extend its permissions, or
 // keep access after it is revoked? Does the operation represent a personal decision?
 var keysHold = map[identity.Permission]bool{
-	"organization:read": true, "organization:read-all": false, "organization:create": false, "organization:disable": false,
-	"organization:change": false, // rules for all users, such as how long a session can be changed
-	"patient:read":        true, "patient:create": true, "patient:change": true,
-	"practitioner:read": true, "practitioner:create": true, "practitioner:change": true,
-	"payer:read": true, "payer:create": true, "payer:change": true,
-	"insurance:read": true, "insurance:create": true, "insurance:change": true,
-	"service-code:read": true, "service-code:create": true, "service-code:change": true,
-	"authorization:read": true, "authorization:create": true, "authorization:change": true, "authorization:delete": true,
-	"authorization:adjust":  true, // changes reported by a payer's system
-	"authorization:reserve": true, "authorization:release": true, "authorization:consume": true, "authorization:preview": true,
-	"authorization:verify": true, "authorization:read-notes": true,
-	"appointment:read": true, "appointment:book": true, "appointment:preview": true, "appointment:reschedule": true,
-	"appointment:cancel": true,
-	"appointment:start":  true, "appointment:complete": true, "appointment:no-show": true, "appointment:read-notes": true,
-	"availability:read": true, "availability:change": true,
-	"calendar:manage": false, // calendar links work without a key
-	"session:read":    true, "session:change": true, "session:read-narrative": true,
-	"report:read": true, "alert:acknowledge": true,
-	"emergency:take": false, "emergency:review": false, "emergency:read": true,
-	"emergency:revoke": true,  // monitoring systems may end access
-	"webhook:manage":   false, // a webhook sends events to any address
-	"user:read":        true, "user:change": false, "user:grant": false, "user:invite": false,
-	"permission-set:read": true, "permission-set:change": false,
-	"api-key:manage": false, "identity-provider:manage": false, "sign-in-policy:manage": false,
-	"caseload:read": true, "caseload:change": false, "guardian:read": true, "guardian:change": false,
-	"audit:read": true, "audit:export": true, // for external archives of the trail
-	"anonymous-attempt:read": false, // for operators
-	"admin:metrics":          true, "admin:config": true,
+	"organization:read":        true,
+	"organization:read-all":    false,
+	"organization:create":      false,
+	"organization:disable":     false,
+	"organization:change":      false, // rules for all users, such as how long a session can be changed
+	"patient:read":             true,
+	"patient:create":           true,
+	"patient:change":           true,
+	"practitioner:read":        true,
+	"practitioner:create":      true,
+	"practitioner:change":      true,
+	"payer:read":               true,
+	"payer:create":             true,
+	"payer:change":             true,
+	"insurance:read":           true,
+	"insurance:create":         true,
+	"insurance:change":         true,
+	"service-code:read":        true,
+	"service-code:create":      true,
+	"service-code:change":      true,
+	"authorization:read":       true,
+	"authorization:create":     true,
+	"authorization:change":     true,
+	"authorization:delete":     true,
+	"authorization:adjust":     true, // changes reported by a payer's system
+	"authorization:reserve":    true,
+	"authorization:release":    true,
+	"authorization:consume":    true,
+	"authorization:preview":    true,
+	"authorization:verify":     true,
+	"authorization:read-notes": true,
+	"appointment:read":         true,
+	"appointment:book":         true,
+	"appointment:preview":      true,
+	"appointment:reschedule":   true,
+	"appointment:cancel":       true,
+	"appointment:start":        true,
+	"appointment:complete":     true,
+	"appointment:no-show":      true,
+	"appointment:read-notes":   true,
+	"availability:read":        true,
+	"availability:change":      true,
+	"calendar:manage":          false, // calendar links work without a key
+	"session:read":             true,
+	"session:change":           true,
+	"session:read-narrative":   true,
+	"report:read":              true,
+	"alert:acknowledge":        true,
+	"emergency:take":           false,
+	"emergency:review":         false,
+	"emergency:read":           true,
+	"emergency:revoke":         true,  // monitoring systems may end access
+	"webhook:manage":           false, // a webhook sends events to any address
+	"user:read":                true,
+	"user:change":              false,
+	"user:grant":               false,
+	"user:invite":              false,
+	"permission-set:read":      true,
+	"permission-set:change":    false,
+	"api-key:manage":           false,
+	"identity-provider:manage": false,
+	"sign-in-policy:manage":    false,
+	"caseload:read":            true,
+	"caseload:change":          false,
+	"guardian:read":            true,
+	"guardian:change":          false,
+	"audit:read":               true,
+	"audit:export":             true,  // for external archives of the trail
+	"anonymous-attempt:read":   false, // for operators
+	"admin:metrics":            true,
+	"admin:config":             true,
 }
 
 // TestPermissionsOfAPIKeys creates a key with each permission, as a user who holds all
@@ -74,7 +117,8 @@ func TestOlderAPIKeyLosesPermissionsForUsersOnly(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, text := c.key(t, "authorization:read")
-	c.run(t, "UPDATE api_keys SET permissions = '{authorization:read,webhook:manage}' WHERE id = $1", path[len("/api-keys/"):])
+	c.run(t, "UPDATE api_keys SET permissions = '{authorization:read,webhook:manage}' WHERE id = $1",
+		path[len("/api-keys/"):])
 	c.as(text).get(t, "/authorizations").ok(t)
 	c.as(text).get(t, webhooks).refused(t, http.StatusForbidden, "forbidden")
 }

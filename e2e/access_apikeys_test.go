@@ -22,7 +22,7 @@ func (c *clinic) key(t testing.TB, permissions ...string) (path, text string) {
 	return path, a.text("key")
 }
 
-func TestAPIKeys(t *testing.T) {
+func TestAPIKeyLifecycle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -217,8 +217,8 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestEachKeyHasARateOfItsOwn exceeds the rate of one key.
-func TestEachKeyHasARateOfItsOwn(t *testing.T) {
+// TestEachAPIKeyHasItsOwnRateLimit exceeds the rate of one key.
+func TestEachAPIKeyHasItsOwnRateLimit(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_RATE_LIMIT=0.01", "OMNI_RATE_BURST=100", "OMNI_TOKEN_RATE_LIMIT=0")

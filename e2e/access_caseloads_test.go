@@ -21,10 +21,11 @@ func patients(a answer) []string {
 
 func (c *clinic) anotherPatient(t testing.TB) string {
 	t.Helper()
-	return c.admin().post(t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-01-01"}).created(t).String()
+	return c.admin().post(t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-01-01"}).
+		created(t).String()
 }
 
-func TestCaseloads(t *testing.T) {
+func TestCaseloadOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who, ada, bo := c.employ(t), c.own.patient.String(), c.anotherPatient(t)
@@ -36,10 +37,13 @@ func TestCaseloads(t *testing.T) {
 	again := c.admin().post(t, caseload, body{"patientId": ada}).ok(t)
 	require.Equal(t, string(first.raw), string(again.raw), "the patients on it remain")
 	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, caseload).ok(t)))
-	require.Empty(t, patients(c.admin().get(t, "/practitioners/"+c.employ(t).String()+"/caseload").ok(t)), "another's is another")
+	require.Empty(t, patients(c.admin().get(t, "/practitioners/"+c.employ(t).String()+"/caseload").ok(t)),
+		"another's is another")
 
-	c.admin().get(t, "/practitioners/"+uuid.NewString()+"/caseload").refused(t, http.StatusNotFound, "caseload-owner-not-found")
-	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t, http.StatusNotFound,
+	c.admin().get(t, "/practitioners/"+uuid.NewString()+"/caseload").
+		refused(t, http.StatusNotFound, "caseload-owner-not-found")
+	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t,
+		http.StatusNotFound,
 		"caseload-owner-not-found")
 	for _, id := range []any{c.other.patient, uuid.New(), who} {
 		c.admin().post(t, caseload, body{"patientId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -54,7 +58,7 @@ func TestCaseloads(t *testing.T) {
 		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read' ORDER BY sequence`, who, ada))
 }
 
-func TestAssigningAtOnce(t *testing.T) {
+func TestConcurrentAssignmentsToACaseload(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	caseload := "/practitioners/" + c.employ(t).String() + "/caseload"
@@ -64,10 +68,11 @@ func TestAssigningAtOnce(t *testing.T) {
 		require.Equal(t, string(answers[0].raw), string(a.ok(t).raw))
 	}
 	require.Len(t, patients(c.admin().get(t, caseload).ok(t)), 1)
-	require.Equal(t, []string{"1"}, texts(t, c.owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
+	require.Equal(t, []string{"1"},
+		texts(t, c.owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
 }
 
-func TestGuardians(t *testing.T) {
+func TestPatientsOfAGuardian(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	ada, bo := c.own.patient.String(), c.anotherPatient(t)
@@ -75,13 +80,17 @@ func TestGuardians(t *testing.T) {
 	family := parent + "/patients"
 	require.Empty(t, patients(c.admin().get(t, family).ok(t)))
 	given := c.admin().post(t, family, body{"patientId": ada, "relation": "GUARDIAN"}).ok(t)
-	require.Equal(t, []string{idOf(parent), ada, "GUARDIAN"}, []string{given.text("userId"), given.text("patientId"), given.text("relation")})
-	require.Equal(t, string(given.raw), string(c.admin().post(t, family, body{"patientId": ada, "relation": "GUARDIAN"}).ok(t).raw))
+	require.Equal(t, []string{idOf(parent), ada, "GUARDIAN"},
+		[]string{given.text("userId"), given.text("patientId"), given.text("relation")})
+	require.Equal(t, string(given.raw),
+		string(c.admin().post(t, family, body{"patientId": ada, "relation": "GUARDIAN"}).ok(t).raw))
 	c.admin().post(t, family, body{"patientId": bo, "relation": "SELF"}).ok(t)
 	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, family).ok(t)))
 
-	c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).refused(t, http.StatusConflict, "user-is-patient")
-	require.Equal(t, "GUARDIAN", c.admin().post(t, family, body{"patientId": bo, "relation": "GUARDIAN"}).ok(t).text("relation"))
+	c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).
+		refused(t, http.StatusConflict, "user-is-patient")
+	require.Equal(t, "GUARDIAN",
+		c.admin().post(t, family, body{"patientId": bo, "relation": "GUARDIAN"}).ok(t).text("relation"))
 	require.Equal(t, "SELF", c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).ok(t).text("relation"))
 	c.admin().post(t, c.userWith(t, c.admin(), rbac.Biller)+"/patients",
 		body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusConflict, "user-not-family")
@@ -97,7 +106,8 @@ func TestGuardians(t *testing.T) {
 	}
 	nobody := "/users/" + uuid.NewString() + "/patients"
 	c.admin().get(t, nobody).refused(t, http.StatusNotFound, "user-not-found")
-	c.admin().post(t, nobody, body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusNotFound, "user-not-found")
+	c.admin().post(t, nobody, body{"patientId": ada, "relation": "GUARDIAN"}).
+		refused(t, http.StatusNotFound, "user-not-found")
 
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, family+"/"+bo).status)
 	c.admin().delete(t, family+"/"+bo).refused(t, http.StatusNotFound, "guardianship-not-found")
@@ -105,7 +115,8 @@ func TestGuardians(t *testing.T) {
 	require.Equal(t, []string{ada}, patients(c.admin().get(t, family).ok(t)))
 	require.Equal(t, []string{
 		`guardian.grant  {"relation":"GUARDIAN"}`, `guardian.grant {"relation":"GUARDIAN"} {"relation":"SELF"}`,
-	}, texts(t, c.owner(t), `SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%' AND action <> 'guardian.read' ORDER BY sequence`, ada))
+	}, texts(t, c.owner(t),
+		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%' AND action <> 'guardian.read' ORDER BY sequence`, ada))
 	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, texts(t, c.owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action = 'guardian.revoke'`, bo))
 }

@@ -64,7 +64,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 			first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
 			return
 		}
-		a := instances[i%2].as("").post(t, "/auth/login", body{"email": string(rbac.Roles()[i]) + "@own.test", "password": password})
+		a := instances[i%2].as("").post(t, "/auth/login",
+			body{"email": string(rbac.Roles()[i]) + "@own.test", "password": password})
 		meanwhile[i] = entered{a.text("accessToken"), a.text("refreshToken")}
 		if a.status != http.StatusOK {
 			a.refused(t, http.StatusUnauthorized, "wrong-credentials")
@@ -74,7 +75,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	ours.ended(t) // the other instance has received the change
 
 	for _, each := range instances {
-		for _, token := range []string{scheduler, kept.token, key, unused, each.own.tokens[rbac.Admin], each.own.tokens[rbac.SuperAdmin]} {
+		for _, token := range []string{scheduler, kept.token, key, unused, each.own.tokens[rbac.Admin],
+			each.own.tokens[rbac.SuperAdmin]} {
 			each.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
 		for _, m := range slices.Concat(meanwhile, []entered{kept}) {
@@ -84,7 +86,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 			}
 		}
 		wrong := each.as("").post(t, "/auth/login",
-			body{"email": "scheduler@own.test", "password": "not the password"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+			body{"email": "scheduler@own.test", "password": "not the password"}).
+			refused(t, http.StatusUnauthorized, "wrong-credentials")
 		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
 			refused(t, http.StatusUnauthorized, "wrong-credentials")
 		require.Equal(t, wrong.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
@@ -103,7 +106,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	back := second.as(scheduler)
 	second.root().put(t, first.switchPath(), body{"disabled": false}).ok(t)
 	back.get(t, authorization).ok(t)
-	require.Eventually(t, func() bool { return first.as(scheduler).get(t, authorization).status == http.StatusOK }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return first.as(scheduler).get(t, authorization).status == http.StatusOK }, soon,
+		time.Millisecond)
 	for _, each := range instances {
 		for _, token := range []string{kept.token, key, unused} {
 			each.as(token).get(t, authorization).ok(t)
@@ -150,7 +154,8 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 		}
 	}
 	c.as("").put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as(c.own.tokens[rbac.SuperAdmin]).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusConflict, "own-organization")
+	c.as(c.own.tokens[rbac.SuperAdmin]).put(t, c.switchPath(), body{"disabled": true}).
+		refused(t, http.StatusConflict, "own-organization")
 	c.root().put(t, "/organizations/"+uuid.NewString()+"/disabled", body{"disabled": true}).refused(t, http.StatusNotFound,
 		"organization-not-found")
 	c.root().put(t, c.switchPath(), body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -158,10 +163,12 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.admin().get(t, "/auth/me").ok(t)
 
-	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	off := c.root().with("If-Match", `"1"`).put(t, c.switchPath(), body{"disabled": true}).ok(t)
 	require.Equal(t, 2, off.number(t, "version"))
-	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"), "an unchanged value has no effect")
+	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"),
+		"an unchanged value has no effect")
 	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
 		refused(t, http.StatusUnauthorized, "wrong-credentials")
 	require.Equal(t, false, c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t).body["disabled"])
@@ -169,8 +176,10 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 	trail := c.admin().get(t, "/admin/audit-events?action=organization.change").ok(t)
 	found := trail.body["data"].([]any)
 	require.Len(t, found, 2, "%s", trail.raw)
-	require.Contains(t, string(trail.raw), `"before":{"disabled":false,"version":1},"after":{"changed":["disabled"],"disabled":true,"version":2}`)
-	require.Contains(t, string(trail.raw), `"before":{"disabled":true,"version":2},"after":{"changed":["disabled"],"disabled":false,"version":3}`)
+	require.Contains(t, string(trail.raw),
+		`"before":{"disabled":false,"version":1},"after":{"changed":["disabled"],"disabled":true,"version":2}`)
+	require.Contains(t, string(trail.raw),
+		`"before":{"disabled":true,"version":2},"after":{"changed":["disabled"],"disabled":false,"version":3}`)
 	refused := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied").ok(t)
 	require.Contains(t, string(refused.raw), `"reason":"organization-disabled"`)
 }
@@ -207,9 +216,14 @@ func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))
 	other := receive(t)
-	c.as(c.other.tokens[rbac.Admin]).post(t, webhooks, body{"url": other.URL, "types": []string{"authorization.balance"}}).created(t)
+	c.as(c.other.tokens[rbac.Admin]).post(t, webhooks, body{"url": other.URL, "types": []string{"authorization.balance"}}).
+		created(t)
 	theirs := c.as(c.other.tokens[rbac.Admin]).post(t, "/authorizations", body{
-		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "totalUnits": 4, "startDate": "2026-01-01", "endDate": "2026-12-31",
+		"patientId":     c.other.patient,
+		"serviceCodeId": c.other.serviceCode,
+		"totalUnits":    4,
+		"startDate":     "2026-01-01",
+		"endDate":       "2026-12-31",
 	}).created(t).String()
 	c.as(c.other.tokens[rbac.Admin]).post(t, "/authorizations/"+theirs+"/reserve", body{"units": 1}).reservationID(t)
 	other.await(t, 1) // a round of deliveries has run

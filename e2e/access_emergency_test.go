@@ -42,7 +42,7 @@ func (e broken) take(t *testing.T, minutes int) (path string, under caller) {
 	return "/emergency-grants/" + id, e.technician.with("Break-Glass", id)
 }
 
-func TestBreakingTheGlass(t *testing.T) {
+func TestEmergencyAccess(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	patient := "/patients/" + e.patient.String()
@@ -71,7 +71,8 @@ func TestBreakingTheGlass(t *testing.T) {
 		under.get(t, appointment).ok(t)
 		require.Nil(t, under.get(t, e.authorization).ok(t).body["notes"], "and no other records")
 		e.technician.get(t, patient).refused(t, http.StatusNotFound, "patient-not-found")
-		another := e.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).created(t)
+		another := e.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).
+			created(t)
 		under.get(t, "/patients/"+another.String()).refused(t, http.StatusNotFound, "patient-not-found")
 		under.get(t, "/insurances").refused(t, http.StatusForbidden, "forbidden")
 	})
@@ -88,7 +89,8 @@ func TestBreakingTheGlass(t *testing.T) {
 		require.Equal(t, 6, reads, "one per record and answer")
 	})
 	t.Run("it is read-only", func(t *testing.T) {
-		for _, write := range []string{appointment + "/start", appointment + "/complete", appointment + "/no-show", "/emergency-grants"} {
+		for _, write := range []string{appointment + "/start", appointment + "/complete", appointment + "/no-show",
+			"/emergency-grants"} {
 			under.post(t, write, body{}).refused(t, http.StatusForbidden, "emergency-read-only")
 		}
 		e.technician.post(t, appointment+"/start", body{}).refused(t, http.StatusNotFound, "appointment-not-found")
@@ -100,7 +102,8 @@ func TestBreakingTheGlass(t *testing.T) {
 			from.with("Break-Glass", id).get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
 		for _, made := range []string{uuid.NewString(), "none"} {
-			e.technician.with("Break-Glass", made).get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
+			e.technician.with("Break-Glass", made).get(t, "/patients").
+				refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
 	})
 }
@@ -141,7 +144,8 @@ func TestPermissionsForEmergencyAccess(t *testing.T) {
 		e.as(e.own.tokens[role]).post(t, "/emergency-grants", whole).refused(t, http.StatusForbidden, "forbidden")
 	}
 	foreign := "/emergency-grants/" + taken.text("id")
-	for _, from := range []caller{e.as(e.other.tokens[rbac.Admin]), e.as(e.own.tokens[rbac.Practitioner])} { // users see their own grants
+	// Users see their own grants.
+	for _, from := range []caller{e.as(e.other.tokens[rbac.Admin]), e.as(e.own.tokens[rbac.Practitioner])} {
 		from.get(t, foreign).refused(t, http.StatusNotFound, "emergency-grant-not-found")
 		from.post(t, foreign+"/revoke", body{}).refused(t, http.StatusNotFound, "emergency-grant-not-found")
 		require.Empty(t, from.get(t, "/emergency-grants").ok(t).body["data"])
@@ -151,7 +155,7 @@ func TestPermissionsForEmergencyAccess(t *testing.T) {
 	require.Len(t, e.admin().all(t, "/emergency-grants?limit=2", nil), 3)
 }
 
-func TestAnEmergencyEnds(t *testing.T) {
+func TestEmergencyGrantsExpire(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	t.Run("when it expires", func(t *testing.T) {
@@ -179,7 +183,7 @@ func TestAnEmergencyEnds(t *testing.T) {
 	})
 }
 
-func TestEmergencyGrantsAreReviewedByAnotherUser(t *testing.T) {
+func TestEmergencyGrantIsReviewedByAnotherUser(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	path, _ := e.take(t, 60)
@@ -189,7 +193,8 @@ func TestEmergencyGrantsAreReviewedByAnotherUser(t *testing.T) {
 	e.admin().post(t, path+"/revoke", body{}).ok(t)
 	require.Equal(t, false, e.admin().post(t, path+"/review", verdict).ok(t).body["justified"])
 	e.admin().post(t, path+"/review", body{"justified": true}).refused(t, http.StatusConflict, "emergency-grant-reviewed")
-	e.admin().post(t, "/emergency-grants/"+uuid.NewString()+"/review", verdict).refused(t, http.StatusNotFound, "emergency-grant-not-found")
+	e.admin().post(t, "/emergency-grants/"+uuid.NewString()+"/review", verdict).
+		refused(t, http.StatusNotFound, "emergency-grant-not-found")
 
 	e.admin().post(t, "/api-keys", body{"name": "Machine", "permissions": []string{"emergency:take", "emergency:review"}}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed") // emergency access is for users only
@@ -224,7 +229,8 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 	tried := func(as caller) []string {
 		t.Helper()
 		a := as.get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
-		return texts(t, owner, `SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, a.request())
+		return texts(t, owner,
+			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, a.request())
 	}
 	nobodys := uuid.NewString()
 	require.Equal(t, []string{"denied emergency-grant " + idOf(path)},
@@ -242,11 +248,13 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 func TestNothingIsChangedUnderAGrant(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
-	id := e.admin().post(t, "/emergency-grants", body{"patientId": e.patient, "reason": emergencyReason}).created(t).String()
+	id := e.admin().post(t, "/emergency-grants", body{"patientId": e.patient, "reason": emergencyReason}).
+		created(t).String()
 	under, nobodys := e.admin().with("Break-Glass", id), uuid.NewString()
 	tried := 0
 	for _, r := range e.app.Routes() {
-		if r.Method == http.MethodGet || r.ReadOnly || r.Permission == httpx.Public || slices.Contains(beyondOrganizations, r.Permission) {
+		if r.Method == http.MethodGet || r.ReadOnly || r.Permission == httpx.Public ||
+			slices.Contains(beyondOrganizations, r.Permission) {
 			continue
 		}
 		path := anyParameter.ReplaceAllString(r.Path, nobodys)

@@ -77,7 +77,8 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 			}, http.StatusUnauthorized, nil,
 		},
 		"access tokens and API keys": {
-			func(from caller) answer { return caller{from.url, unknownKey, from.headers}.get(t, "/auth/me") }, http.StatusUnauthorized,
+			func(from caller) answer { return caller{from.url, unknownKey, from.headers}.get(t, "/auth/me") },
+			http.StatusUnauthorized,
 			func(from caller) answer {
 				return caller{from.url, key, from.headers}.get(t, "/patients/"+c.own.patient.String())
 			},
@@ -105,7 +106,8 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	t.Run("addresses without an account are refused likewise", func(t *testing.T) {
 		signIn(c.from(hostile, ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 		for range 3 {
-			signIn(c.from("192.0.2.68", ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
+			signIn(c.from("192.0.2.68", ""), "nobody@own.test", password).
+				refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		signIn(c.from("192.0.2.68", ""), "admin@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
@@ -114,7 +116,8 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 			signIn(c.from(address, ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		signIn(c.from("2001:db8::4", ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
-		signIn(c.from("2001:db8:0:1::1", ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		signIn(c.from("2001:db8:0:1::1", ""), "nobody@own.test", password).
+			refused(t, http.StatusUnauthorized, "wrong-credentials")
 	})
 	t.Run("a device that has signed in before is not limited by its network", func(t *testing.T) {
 		device := signIn(c.from(office, ""), "biller@own.test", password).ok(t).text("deviceToken")
@@ -122,11 +125,13 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 		signIn(c.from(hostile, ""), "biller@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
 		c.from(hostile, "").post(t, "/auth/login", known).ok(t)
 		for range 3 {
-			c.from(hostile, "").post(t, "/auth/login", body{"email": "biller@own.test", "password": "wrong", "deviceToken": device}).
+			c.from(hostile, "").post(t, "/auth/login",
+				body{"email": "biller@own.test", "password": "wrong", "deviceToken": device}).
 				refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		c.from(office, "").post(t, "/auth/login", known).refused(t, http.StatusTooManyRequests, "rate-limited")
-		c.from(hostile, "").post(t, "/auth/login", body{"email": "admin@own.test", "password": password, "deviceToken": device}).
+		c.from(hostile, "").post(t, "/auth/login",
+			body{"email": "admin@own.test", "password": password, "deviceToken": device}).
 			refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
 	t.Run("until the time has passed", func(t *testing.T) {
@@ -181,6 +186,7 @@ func TestAnAdministratorUnlocksAUser(t *testing.T) {
 	c.permit(t, rbac.Scheduler, map[string][]string{"payer:change": nil})
 	beyond := c.as(c.signIn(t, "own", rbac.Scheduler)).post(t, c.userWith(t, c.admin(), rbac.Admin)+"/unlock", nil)
 	require.Equal(t, "payer:change", beyond.refused(t, http.StatusForbidden, "beyond-own-permissions").text("exceeds"))
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.unlock").ok(t).raw), strings.TrimPrefix(biller, "/users/"))
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.unlock").ok(t).raw),
+		strings.TrimPrefix(biller, "/users/"))
 	c.requireClean(t)
 }

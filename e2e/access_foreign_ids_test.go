@@ -29,7 +29,8 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	t.Parallel()
 	victim := playStory(t)
 	logger, log := logtest.NewNullLogger()
-	stranger := secondInstance(t, victim.c, victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	stranger := secondInstance(t, victim.c,
+		victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	stranger.own = stranger.found(t, "stranger")
 	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
 	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)
@@ -51,7 +52,8 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 		}
 	}
 	require.Greater(t, asked, 100, "the document was read")
-	require.Equal(t, trail, victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
+	require.Equal(t, trail,
+		victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
 		"nothing has happened in the other practice")
 }
 
@@ -168,10 +170,23 @@ func operations(t *testing.T) []documented {
 
 // kinds are the kinds of records by the names of id members and parameters.
 var kinds = map[string]string{
-	"patientId": "patients", "practitionerId": "practitioners", "practitionerIds": "practitioners", "authorizationId": "authorizations",
-	"toAuthorizationId": "authorizations", "moveToAuthorizationId": "authorizations", "reservationId": "reservations",
-	"insuranceId": "insurances", "payerId": "payers", "serviceCodeId": "service-codes", "appointmentId": "appointments",
-	"actorId": "users", "userId": "users", "ownedBy": "users", "apiKeyOwnerId": "users", "subjectId": "authorizations", "seriesId": "series",
+	"patientId":             "patients",
+	"practitionerId":        "practitioners",
+	"practitionerIds":       "practitioners",
+	"authorizationId":       "authorizations",
+	"toAuthorizationId":     "authorizations",
+	"moveToAuthorizationId": "authorizations",
+	"reservationId":         "reservations",
+	"insuranceId":           "insurances",
+	"payerId":               "payers",
+	"serviceCodeId":         "service-codes",
+	"appointmentId":         "appointments",
+	"actorId":               "users",
+	"userId":                "users",
+	"ownedBy":               "users",
+	"apiKeyOwnerId":         "users",
+	"subjectId":             "authorizations",
+	"seriesId":              "series",
 }
 
 // belongings are a practice's records, one of each kind that requests name.
@@ -182,8 +197,12 @@ func (c *clinic) belongings(t *testing.T) map[string]string {
 	who := c.employ(t, "RBT")
 	authorization := c.authorize(t, 100)
 	own := map[string]string{
-		"patients": c.own.patient.String(), "service-codes": c.own.serviceCode.String(), "payers": payer, "practitioners": who.String(),
-		"authorizations": idOf(authorization), "organizations": c.own.id.String(),
+		"patients":       c.own.patient.String(),
+		"service-codes":  c.own.serviceCode.String(),
+		"payers":         payer,
+		"practitioners":  who.String(),
+		"authorizations": idOf(authorization),
+		"organizations":  c.own.id.String(),
 		"insurances": admin.post(t, "/insurances", body{
 			"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
 		}).created(t).String(),
@@ -202,9 +221,16 @@ func recordsOf(t *testing.T, s *story) map[string]string {
 	defer owner.Close()
 	found := map[string]string{}
 	for kind, table := range map[string]string{
-		"patients": "patients", "practitioners": "practitioners", "authorizations": "authorizations", "insurances": "insurances",
-		"payers": "payers", "service-codes": "service_codes", "appointments": "appointments", "reservations": "unit_reservations",
-		"users": "users", "series": "appointment_series",
+		"patients":       "patients",
+		"practitioners":  "practitioners",
+		"authorizations": "authorizations",
+		"insurances":     "insurances",
+		"payers":         "payers",
+		"service-codes":  "service_codes",
+		"appointments":   "appointments",
+		"reservations":   "unit_reservations",
+		"users":          "users",
+		"series":         "appointment_series",
 	} {
 		query := "SELECT id::text FROM " + table + " WHERE organization_id = $1 ORDER BY id LIMIT 1"
 		var id string
@@ -331,7 +357,8 @@ func (p prober) send(method, path string, b any) (answer, []string) {
 
 // shapeOf returns a statement without its values.
 func shapeOf(sql string) string {
-	words := strings.FieldsFunc(anyID.ReplaceAllString(sql, " "), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
+	words := strings.FieldsFunc(anyID.ReplaceAllString(sql, " "),
+		func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	return strings.Join(words, " ")
 }
 

@@ -39,7 +39,8 @@ func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
 	c.fill(b)
 	const hostile, office = "192.0.2.66", "198.51.100.7"
 	path := "/patients/" + c.own.patient.String()
-	device := c.from(office, "").post(b, "/auth/login", body{"email": "biller@own.test", "password": password}).ok(b).text("deviceToken")
+	device := c.from(office, "").post(b, "/auth/login", body{"email": "biller@own.test", "password": password}).ok(b).
+		text("deviceToken")
 	for b.Loop() {
 		idle := c.readsFor(b, path, 5*time.Second)
 		attack, stop := context.WithCancel(b.Context())

@@ -41,7 +41,7 @@ func (c *clinic) states(t testing.TB, query string) map[string]string {
 	return found
 }
 
-func TestAnInvitationMakesOneUser(t *testing.T) {
+func TestInvitationCreatesOneUser(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path, token := c.admin().invite(t, " Rosa@Example.test", "TECHNICIAN", "PRACTITIONER")
@@ -88,7 +88,7 @@ func TestAnInvitationMakesOneUser(t *testing.T) {
 	})
 }
 
-func TestAnInvitationEnds(t *testing.T) {
+func TestInvitationsExpire(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	refused := func(t *testing.T, token string) {
@@ -163,9 +163,9 @@ func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 }
 
-// TestATokenAcceptedAtOnce accepts with one token several times concurrently, on two
+// TestConcurrentAcceptancesOfOneInvitation accepts with one token several times concurrently, on two
 // instances.
-func TestATokenAcceptedAtOnce(t *testing.T) {
+func TestConcurrentAcceptancesOfOneInvitation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))

@@ -27,9 +27,11 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 		}
 		for _, path := range []string{"/auth/register", "/auth/signup", "/register", "/users"} {
 			a := c.as("").post(t, path, wanted)
-			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized}, a.status, "%s: %s", path, a.raw)
+			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized}, a.status,
+				"%s: %s", path, a.raw)
 		}
-		c.as("").post(t, "/auth/login", body{"email": "eve@own.test", "password": password}).refused(t, http.StatusUnauthorized,
+		c.as("").post(t, "/auth/login", body{"email": "eve@own.test", "password": password}).refused(t,
+			http.StatusUnauthorized,
 			"wrong-credentials")
 	})
 	t.Run("no public operation accepts a role", func(t *testing.T) {
@@ -41,14 +43,16 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 					if r.Path == "/auth/login" && name == "organizationId" {
 						continue // chooses among accounts whose password was given
 					}
-					require.NotContains(t, []string{"role", "roles", "permissions", "organizationId", "scope"}, name, "%s %s", r.Method, r.Path)
+					require.NotContains(t, []string{"role", "roles", "permissions", "organizationId", "scope"}, name, "%s %s",
+						r.Method, r.Path)
 				}
 			}
 		}
 	})
 	t.Run("a sign-in accepts no role", func(t *testing.T) {
 		t.Parallel()
-		a := c.as("").post(t, "/auth/login", body{"email": "TECHNICIAN@own.test", "password": password, "roles": []string{"ADMIN"}})
+		a := c.as("").post(t, "/auth/login",
+			body{"email": "TECHNICIAN@own.test", "password": password, "roles": []string{"ADMIN"}})
 		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s", a.raw)
 	})
 	t.Run("users cannot give themselves a role", func(t *testing.T) {
@@ -86,7 +90,8 @@ func TestReferenceReadingAnothersAppointmentsByPatientID(t *testing.T) {
 func (c *clinic) bookedTomorrow(t *testing.T) (authorization, appointment string) {
 	t.Helper()
 	authorization = c.authorize(t, 20)
-	return authorization, strings.TrimPrefix(c.book(t, c.booking(authorization, c.employ(t), c.hour(t, 1, "10:00"), hour)), "/appointments/")
+	return authorization, strings.TrimPrefix(c.book(t, c.booking(authorization, c.employ(t), c.hour(t, 1, "10:00"), hour)),
+		"/appointments/")
 }
 
 // requireNothingOf checks that an answer contains nothing of the records.
@@ -141,7 +146,8 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 			path := regexp.MustCompile(`:\w+`).ReplaceAllString(r.Path, uuid.NewString())
 			understood := false
 			for _, role := range rbac.Roles() {
-				a := c.as(c.own.tokens[role]).send(t, r.Method, path, body{"organizationId": c.other.id, "organization_id": c.other.id})
+				a := c.as(c.own.tokens[role]).send(t, r.Method, path,
+					body{"organizationId": c.other.id, "organization_id": c.other.id})
 				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusForbidden}, a.status,
 					"%s %s: %s", r.Method, r.Path, a.raw)
 				understood = understood || a.status != http.StatusForbidden
@@ -163,7 +169,8 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 			before := c.admin().get(t, path).ok(t)
 			for _, column := range columns {
 				a := c.admin().patch(t, path, body{column: "COMPLETED"})
-				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s %s: %s", path, column, a.raw)
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s %s: %s", path,
+					column, a.raw)
 			}
 			require.JSONEq(t, string(before.raw), string(c.admin().get(t, path).ok(t).raw))
 		}
@@ -187,7 +194,8 @@ func TestReferenceTokenKeepsARoleThatWasTakenAway(t *testing.T) {
 	after.get(t, "/users").refused(t, http.StatusForbidden, "forbidden")
 	c.admin().patch(t, who, body{"disabled": true}).ok(t)
 	after.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as("").post(t, "/auth/login", body{"email": email, "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	c.as("").post(t, "/auth/login", body{"email": email, "password": password}).
+		refused(t, http.StatusUnauthorized, "wrong-credentials")
 }
 
 // TestReferenceStackOrQueryTextInAnAnswer breaks the database during a request, and
@@ -201,7 +209,8 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 		"/appointments?from=%00", "/authorizations/" + uuid.NewString() + "'", "/authorizations?status=%27",
 	} {
 		a := c.admin().get(t, path)
-		require.Less(t, a.status, http.StatusInternalServerError, "%s: %s", path, a.raw) // every answer is checked for internals
+		// Every answer is checked for internals.
+		require.Less(t, a.status, http.StatusInternalServerError, "%s: %s", path, a.raw)
 	}
 	c.asOwner(t, "ALTER TABLE patients RENAME TO gone")
 	broken := c.admin().get(t, "/patients")
@@ -210,7 +219,16 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 	for name := range broken.body {
 		members[name] = true
 	}
-	require.Equal(t, map[string]bool{"type": true, "title": true, "status": true, "detail": true, "instance": true, "code": true, "requestId": true}, members)
+	require.Equal(t,
+		map[string]bool{
+			"type":      true,
+			"title":     true,
+			"status":    true,
+			"detail":    true,
+			"instance":  true,
+			"code":      true,
+			"requestId": true,
+		}, members)
 }
 
 // TestReferenceSpoofedAddressIsBelieved sends forged addresses and reads the trail; see
@@ -220,7 +238,8 @@ func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	c := open(t)
 	asking := c.as(c.own.tokens[rbac.Biller])
 	for _, header := range []string{
-		"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip",
+		"X-Cluster-Client-Ip",
 	} {
 		asking = asking.with(header, "203.0.113.66")
 	}
@@ -239,11 +258,13 @@ func TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations(t *testing.T) {
 	foreign := body{"patientId": c.other.patient, "reason": emergencyReason}
 	c.admin().post(t, "/emergency-grants", foreign).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
-	id := c.admin().post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": emergencyReason}).created(t).String()
+	id := c.admin().post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": emergencyReason}).
+		created(t).String()
 	under := c.admin().with("Break-Glass", id)
 	under.get(t, "/patients/"+c.other.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
 	c.as(c.other.tokens[rbac.Admin]).with("Break-Glass", id).get(t, "/patients/"+c.own.patient.String()).
 		refused(t, http.StatusForbidden, "emergency-grant-not-open")
 	c.admin().post(t, "/emergency-grants/"+id+"/revoke", body{}).ok(t)
-	c.admin().post(t, "/emergency-grants/"+id+"/review", body{"justified": true}).refused(t, http.StatusForbidden, "emergency-own-review")
+	c.admin().post(t, "/emergency-grants/"+id+"/review", body{"justified": true}).
+		refused(t, http.StatusForbidden, "emergency-own-review")
 }

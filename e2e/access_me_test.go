@@ -32,7 +32,8 @@ func TestMeListsRecordScopes(t *testing.T) {
 		body{"permission": "patient:read", "scopes": []string{"CHILD", "CASELOAD"}},
 	}}).ok(t)
 	want := map[string]any{"patient:read": []any{"CASELOAD", "CHILD"}}
-	require.Equal(t, want, c.as(c.own.tokens[rbac.Technician]).get(t, "/auth/me").ok(t).body["scopes"], "from the next request on")
+	require.Equal(t, want, c.as(c.own.tokens[rbac.Technician]).get(t, "/auth/me").ok(t).body["scopes"],
+		"from the next request on")
 	signed := c.as("").post(t, "/auth/login", body{"email": "technician@own.test", "password": password}).ok(t)
 	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in has the same")
 	both := c.hire(t, c.own, "both@own.test", rbac.Scheduler, rbac.Technician)

@@ -58,7 +58,8 @@ func TestInvitationsThatAProviderCannotAccept(t *testing.T) {
 	person := func(email string, verified bool) openidtest.Person {
 		return openidtest.Person{Subject: email, Email: email, Verified: verified}
 	}
-	c, p := openWithProvider(t, person("unverified@x.test", false), person("elsewhere@x.test", true), person("revoked@x.test", true),
+	c, p := openWithProvider(t, person("unverified@x.test", false), person("elsewhere@x.test", true),
+		person("revoked@x.test", true),
 		person("root@x.test", true), person("late@x.test", true),
 		person("\u212aim@x.test", true), person(" padded@x.test", true), person("adm\u0130n@own.test", true))
 	c.admin().invite(t, "kim@x.test", "ADMIN")
@@ -72,8 +73,13 @@ func TestInvitationsThatAProviderCannotAccept(t *testing.T) {
 	c.admin().invite(t, "late@x.test", "ADMIN")
 	before := c.count(t, "SELECT count(*) FROM users")
 	for email, reason := range map[string]string{
-		"unverified@x.test": "unverified", "elsewhere@x.test": "unknown", "revoked@x.test": "unknown", "root@x.test": "unknown",
-		"\u212aim@x.test": "address", " padded@x.test": "address", "adm\u0130n@own.test": "address",
+		"unverified@x.test":   "unverified",
+		"elsewhere@x.test":    "unknown",
+		"revoked@x.test":      "unknown",
+		"root@x.test":         "unknown",
+		"\u212aim@x.test":     "address",
+		" padded@x.test":      "address",
+		"adm\u0130n@own.test": "address",
 	} {
 		c.signInAs(t, p, email).landed(t, "not-recognized")
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)

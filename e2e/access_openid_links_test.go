@@ -57,7 +57,9 @@ func (c *clinic) permit(t testing.TB, role rbac.Role, changes map[string][]strin
 }
 
 // onlyProviders is a permission set with identity-provider:manage alone.
-var onlyProviders = body{"permissions": []body{{"permission": "identity-provider:manage", "scopes": []string{"ORGANIZATION"}}}}
+var onlyProviders = body{
+	"permissions": []body{{"permission": "identity-provider:manage", "scopes": []string{"ORGANIZATION"}}},
+}
 
 // TestSettingAProviderNeedsThePermissionsOfItsUsers lets a scheduler with
 // identity-provider:manage enter a provider that claims to authenticate the administrator.
@@ -90,7 +92,8 @@ func TestSettingAProviderNeedsThePermissionsOfItsUsers(t *testing.T) {
 	id := c.linkRequest(t, attacker(), "evil")
 	attacker().post(t, linkRequests+"/"+id+"/confirm", nil).refused(t, http.StatusForbidden, "link-needs-another")
 	c.permit(t, rbac.Scheduler, map[string][]string{"api-key:manage": nil})
-	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status, "disabling a provider needs only its permission")
+	require.Equal(t, http.StatusNoContent, attacker().delete(t, provider).status,
+		"disabling a provider needs only its permission")
 	c.requireClean(t)
 }
 
@@ -137,7 +140,8 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByItsOwner(t *testing.T) {
 	require.Equal(t, map[string]any{"userId": user, "changedBy": user}, map[string]any(second.payload(t)))
 	c.exchange(t, codeIn(t, c.signInAs(t, p, scheduler.Subject)), verifier).ok(t) // one confirmation is enough
 	for _, action := range []string{"user.request-provider-link", "user.link-provider"} {
-		require.Len(t, c.admin().get(t, "/admin/audit-events?action="+action+"&subjectId="+user).ok(t).body["data"], 1, action)
+		require.Len(t, c.admin().get(t, "/admin/audit-events?action="+action+"&subjectId="+user).ok(t).body["data"], 1,
+			action)
 	}
 	denied := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=10").ok(t)
 	for _, reason := range []string{"unconfirmed", "password"} {
@@ -161,10 +165,12 @@ func TestTheOwnerConfirmsALinkWithTheSecondFactorToo(t *testing.T) {
 	phone, codes, _ := c.enrol(t, c.as(c.own.tokens[rbac.Scheduler]))
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 	c.confirm(t, code).refused(t, http.StatusUnauthorized, "second-factor-required")
-	c.confirm(t, code, body{"password": "wrong", "secondFactorCode": codes[0]}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+	c.confirm(t, code, body{"password": "wrong", "secondFactorCode": codes[0]}).
+		refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.confirm(t, code, body{"secondFactorCode": phone.wrong()}).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.run(t, "UPDATE second_factors SET wrong_codes = 100")
-	c.confirm(t, code, body{"secondFactorCode": phone.code(0)}).refused(t, http.StatusUnauthorized, "recovery-code-required")
+	c.confirm(t, code, body{"secondFactorCode": phone.code(0)}).
+		refused(t, http.StatusUnauthorized, "recovery-code-required")
 	c.confirm(t, code, body{"secondFactorCode": codes[0]}).ok(t)
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM recovery_codes WHERE used_at IS NOT NULL"))
 	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM provider_subjects"))
@@ -194,7 +200,8 @@ func TestTheFirstLinkOfAnAccountIsConfirmedByASecondAdministrator(t *testing.T) 
 	stranger.post(t, of+"/confirm", nil).refused(t, http.StatusNotFound, "link-request-not-found")
 	stranger.delete(t, of).refused(t, http.StatusNotFound, "link-request-not-found")
 	require.Empty(t, stranger.get(t, linkRequests).ok(t).body["data"])
-	second.post(t, linkRequests+"/"+uuid.NewString()+"/confirm", nil).refused(t, http.StatusNotFound, "link-request-not-found")
+	second.post(t, linkRequests+"/"+uuid.NewString()+"/confirm", nil).
+		refused(t, http.StatusNotFound, "link-request-not-found")
 
 	require.Equal(t, http.StatusNoContent, second.post(t, of+"/confirm", nil).status)
 	signed := c.exchange(t, codeIn(t, c.signInAs(t, p, scheduler.Subject)), verifier).ok(t)
@@ -223,7 +230,8 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	biller := openidtest.Person{Subject: "b-1", Email: "biller@own.test", Verified: true}
 	c, p := openWithProvider(t, scheduler, biller)
 	c.following(t).live(t)
-	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).following(t)
+	second := secondInstance(t, c, c.database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL).
+		following(t)
 	elsewhere := openidtest.Start(t, redirectURI, scheduler)
 	require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM outbox") == 0 },
 		soon, time.Millisecond, "earlier changes are published")
@@ -265,7 +273,8 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 				refused(t, http.StatusUnauthorized, "refresh-refused")
 			second.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 			second.confirm(t, pending).refused(t, http.StatusUnauthorized, "sign-in-code")
-			require.Zero(t, c.count(t, "SELECT (SELECT count(*) FROM provider_subjects) + (SELECT count(*) FROM provider_link_requests)"))
+			require.Zero(t,
+				c.count(t, "SELECT (SELECT count(*) FROM provider_subjects) + (SELECT count(*) FROM provider_link_requests)"))
 			second.as("").post(t, "/auth/refresh", body{"refreshToken": byPassword.text("refreshToken")}).ok(t)
 			change := changes.next(t).payload(t)
 			require.Equal(t, []any{settings[name] == nil, float64(1), float64(1)},
@@ -274,7 +283,8 @@ func TestLinksAndSignInsEndWithTheirProvider(t *testing.T) {
 	}
 	c.admin().put(t, provider, providerSettings(p)).ok(t)
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
-	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "link-confirmation-required") // also after it returns
+	// Also after it returns.
+	c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "link-confirmation-required")
 	c.requireClean(t)
 }
 

@@ -41,7 +41,9 @@ func openWithProvider(t testing.TB, known ...openidtest.Person) (*clinic, *openi
 	return openWithProviderOn(t, twoPractices.New(t), known...)
 }
 
-func openWithProviderOn(t testing.TB, database dbtest.Database, known ...openidtest.Person) (*clinic, *openidtest.Provider) {
+func openWithProviderOn(
+	t testing.TB, database dbtest.Database, known ...openidtest.Person,
+) (*clinic, *openidtest.Provider) {
 	t.Helper()
 	c := serve(t, database, database.Open(t), "OMNI_PUBLIC_URL="+publicURL, "OMNI_FRONTEND_URL="+frontendURL)
 	p := openidtest.Start(t, redirectURI, known...)
@@ -139,7 +141,8 @@ func TestSignInWithAnIdentityProvider(t *testing.T) {
 	code := codeIn(t, c.back(t, j, p.SignIn(t, j.sentTo, scheduler.Subject)))
 	signed := c.confirm(t, code).ok(t)
 	require.Equal(t, "scheduler@own.test", signed.body["user"].(map[string]any)["email"])
-	require.Equal(t, []any{"SCHEDULER"}, signed.body["user"].(map[string]any)["roles"], "roles come from the program, not from the provider")
+	require.Equal(t, []any{"SCHEDULER"}, signed.body["user"].(map[string]any)["roles"],
+		"roles come from the program, not from the provider")
 	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
 	require.NotContains(t, j.sentTo+code, signed.text("accessToken"), "no token is in a URL")
 
@@ -216,7 +219,8 @@ func TestAttacksOnASignIn(t *testing.T) {
 		j := c.begin(t)
 		sent, err := url.Parse(j.sentTo)
 		require.NoError(t, err)
-		no, err := url.Parse(redirectURI + "?error=access_denied&session_state=1&hd=own.test&state=" + sent.Query().Get("state"))
+		no, err := url.Parse(redirectURI + "?error=access_denied&session_state=1&hd=own.test&state=" +
+			sent.Query().Get("state"))
 		require.NoError(t, err)
 		c.back(t, j, no).landed(t, "sign-in-cancelled")
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
@@ -233,10 +237,12 @@ func TestAttacksOnASignIn(t *testing.T) {
 	})
 	t.Run("another page, and too late", func(t *testing.T) {
 		code := codeIn(t, second.back(t, theirs, back)) // any instance can finish it
-		c.exchange(t, code, "what-another-page-of-the-frontend-thinks-it-is").refused(t, http.StatusUnauthorized, "sign-in-code")
+		c.exchange(t, code, "what-another-page-of-the-frontend-thinks-it-is").
+			refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.back(t, theirs, back).landed(t, "not-recognized")
-		for _, made := range []string{"x", strings.Repeat("A", 60), base64.RawURLEncoding.EncodeToString(c.own.id[:]) + "made-up"} {
+		for _, made := range []string{"x", strings.Repeat("A", 60),
+			base64.RawURLEncoding.EncodeToString(c.own.id[:]) + "made-up"} {
 			c.exchange(t, made, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		}
 		late := codeIn(t, c.signInAs(t, p, scheduler.Subject))
@@ -273,7 +279,8 @@ func TestAttacksOnASignIn(t *testing.T) {
 	t.Run("the organization changes its provider meanwhile", func(t *testing.T) {
 		j := c.begin(t)
 		back := p.SignIn(t, j.sentTo, scheduler.Subject)
-		other := openidtest.Start(t, redirectURI, openidtest.Person{Subject: scheduler.Subject, Email: "x@x.test", Verified: true})
+		other := openidtest.Start(t, redirectURI,
+			openidtest.Person{Subject: scheduler.Subject, Email: "x@x.test", Verified: true})
 		c.signedInAdmin(t).send(t, http.MethodPut, provider,
 			body{"issuer": other.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret}).ok(t)
 		c.back(t, j, back).landed(t, "not-recognized")
@@ -314,10 +321,12 @@ func TestInternalErrorsRedirectToTheErrorPage(t *testing.T) {
 	back := p.SignIn(t, j.sentTo, scheduler.Subject)
 
 	odd := c.as("").get(t, "/auth/oidc/callback?state="+strings.Repeat("x", 300))
-	require.Equal(t, []any{http.StatusFound, frontendURL + "#error=validation-failed"}, []any{odd.status, odd.header.Get("Location")})
+	require.Equal(t, []any{http.StatusFound, frontendURL + "#error=validation-failed"},
+		[]any{odd.status, odd.header.Get("Location")})
 	require.Equal(t, "no-store", odd.header.Get("Cache-Control"))
 
-	_, err := c.owner(t).ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
+	_, err := c.owner(t).ExecContext(t.Context(),
+		`ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
 	require.NoError(t, err)
 	cancelled := *back
 	cancelled.RawQuery = strings.Replace(back.RawQuery, "code=", "error=access_denied&was=", 1)
@@ -337,13 +346,15 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	settings := body{"issuer": p.Issuer, "clientId": "other", "clientSecret": "other"}
 	changed := c.admin().with("If-Match", `"1"`).send(t, http.MethodPut, provider, settings).ok(t)
 	require.Equal(t, `"2"`, changed.header.Get("ETag"))
-	c.admin().with("If-Match", `"1"`).send(t, http.MethodPut, provider, settings).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).send(t, http.MethodPut, provider, settings).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	c.admin().with("If-Match", `"1"`).delete(t, provider).refused(t, http.StatusPreconditionFailed, "stale-version")
 
 	for _, role := range rbac.Roles() {
 		if role != rbac.Admin {
-			for _, a := range []answer{c.as(c.own.tokens[role]).get(t, provider), c.as(c.own.tokens[role]).send(t, http.MethodPut,
-				provider, settings), c.as(c.own.tokens[role]).delete(t, provider)} {
+			for _, a := range []answer{c.as(c.own.tokens[role]).get(t, provider),
+				c.as(c.own.tokens[role]).send(t, http.MethodPut,
+					provider, settings), c.as(c.own.tokens[role]).delete(t, provider)} {
 				a.refused(t, http.StatusForbidden, "forbidden")
 			}
 		}
@@ -369,7 +380,8 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 		refused(t, http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, nobody.text("detail"), without.text("detail"), "the answer does not reveal whether it exists")
 	for _, wrong := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
-		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	bare := open(t)
 	bare.as("").get(t, "/auth/oidc/callback?state=x").refused(t, http.StatusUnauthorized, "sign-in-lost")

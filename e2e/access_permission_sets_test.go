@@ -33,17 +33,20 @@ func without(set map[string]any, permission string) body {
 
 // with returns a set's grants and another one.
 func with(set map[string]any, permission string, scopes ...string) body {
-	return body{"permissions": append(slices.Clone(set["permissions"].([]any)), body{"permission": permission, "scopes": scopes})}
+	return body{
+		"permissions": append(slices.Clone(set["permissions"].([]any)), body{"permission": permission, "scopes": scopes}),
+	}
 }
 
-func TestPermissionSetsAreThoseShippedUntilChanged(t *testing.T) {
+func TestPermissionSetsHaveDefaults(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	data := c.admin().get(t, "/permission-sets").ok(t).body["data"].([]any)
 	require.Len(t, data, len(rbac.Roles())-1, "all but the role with permissions beyond the organization")
 	for _, each := range data {
 		set := each.(map[string]any)
-		require.Equal(t, []any{true, 0.0, nil, nil}, []any{set["shipped"], set["version"], set["changedAt"], set["changedBy"]})
+		require.Equal(t, []any{true, 0.0, nil, nil},
+			[]any{set["shipped"], set["version"], set["changedAt"], set["changedBy"]})
 		var names []string
 		for _, g := range set["permissions"].([]any) {
 			names = append(names, g.(map[string]any)["permission"].(string))
@@ -64,7 +67,8 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	reserve().reservationID(t)
 	shipped := c.admin().set(t, rbac.Scheduler)
 
-	changed := c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "authorization:reserve")).ok(t)
+	changed := c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER",
+		without(shipped, "authorization:reserve")).ok(t)
 	require.Equal(t, `"1"`, changed.header.Get("ETag"))
 	require.Equal(t, false, changed.body["shipped"])
 	denied := reserve().refused(t, http.StatusForbidden, "forbidden")
@@ -73,11 +77,13 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	require.NotContains(t, string(me.raw), "authorization:reserve")
 	c.as(c.own.tokens[rbac.Practitioner]).post(t, path+"/reserve", body{"units": 1}).reservationID(t)
 	c.as(c.other.tokens[rbac.Admin]).get(t, "/permission-sets").ok(t)
-	require.Equal(t, true, c.as(c.other.tokens[rbac.Admin]).set(t, rbac.Scheduler)["shipped"], "another organization has its own")
+	require.Equal(t, true, c.as(c.other.tokens[rbac.Admin]).set(t, rbac.Scheduler)["shipped"],
+		"another organization has its own")
 
 	c.admin().with("If-Match", `"0"`).put(t, "/permission-sets/SCHEDULER", without(shipped, "patient:read")).
 		refused(t, http.StatusPreconditionFailed, "stale-version")
-	c.admin().with("If-Match", `"0"`).delete(t, "/permission-sets/SCHEDULER").refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"0"`).delete(t, "/permission-sets/SCHEDULER").
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	require.Equal(t, 1, c.admin().put(t, "/permission-sets/SCHEDULER",
 		without(shipped, "authorization:reserve")).ok(t).number(t, "version"), "an unchanged value has no effect")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/SCHEDULER").status)
@@ -114,7 +120,8 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 	t.Run("administrators keep what they need", func(t *testing.T) {
 		admin := c.admin().set(t, rbac.Admin)
-		for _, p := range []string{"user:read", "user:change", "user:grant", "user:invite", "permission-set:read", "permission-set:change"} {
+		for _, p := range []string{"user:read", "user:change", "user:grant", "user:invite", "permission-set:read",
+			"permission-set:change"} {
 			invalid("ADMIN", without(admin, p))
 			invalid("ADMIN", body{"permissions": append(without(admin, p)["permissions"].([]any),
 				body{"permission": p, "scopes": []string{"CASELOAD"}})})
@@ -122,7 +129,8 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 	t.Run("and unknown roles", func(t *testing.T) {
 		for _, role := range []string{"SUPER_ADMIN", "OWNER", "admin"} {
-			c.admin().put(t, "/permission-sets/"+role, body{"permissions": []any{}}).refused(t, http.StatusNotFound, "role-not-found")
+			c.admin().put(t, "/permission-sets/"+role, body{"permissions": []any{}}).
+				refused(t, http.StatusNotFound, "role-not-found")
 			c.admin().delete(t, "/permission-sets/"+role).refused(t, http.StatusNotFound, "role-not-found")
 		}
 	})
@@ -132,12 +140,15 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "patient:change", beyond.text("exceeds"))
 		c.admin().put(t, "/permission-sets/ADMIN",
-			with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).refused(t, http.StatusForbidden, "beyond-own-permissions")
+			with(c.admin().set(t, rbac.Admin), "patient:change", "ORGANIZATION")).
+			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		user := c.hire(t, c.own, "cy@own.test", rbac.Biller)
-		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).refused(t, http.StatusForbidden, "beyond-own-permissions")
+		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).
+			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		fewer := without(c.admin().set(t, rbac.Scheduler), "calendar:manage")
 		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).refused(t, http.StatusForbidden, "beyond-own-permissions")
-		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status, "the defaults can always be restored")
+		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status,
+			"the defaults can always be restored")
 		c.admin().put(t, "/permission-sets/BILLER", with(biller, "patient:change", "CASELOAD")).ok(t)
 		c.admin().put(t, "/permission-sets/SCHEDULER", fewer).ok(t)
 		c.admin().put(t, user+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
@@ -149,14 +160,16 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 func TestRestoringDefaultsNeedsTheirPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	c.admin().put(t, "/permission-sets/BILLER", with(c.admin().set(t, rbac.Biller), "permission-set:change", "ORGANIZATION")).ok(t)
+	c.admin().put(t, "/permission-sets/BILLER",
+		with(c.admin().set(t, rbac.Biller), "permission-set:change", "ORGANIZATION")).ok(t)
 	c.admin().put(t, "/permission-sets/AUDITOR", without(c.admin().set(t, rbac.Auditor), "audit:export")).ok(t)
 	c.hire(t, c.own, "cy@own.test", rbac.Biller, rbac.Auditor)
 	cy := c.enter(t, "cy@own.test")
 	beyond := cy.delete(t, "/permission-sets/AUDITOR").refused(t, http.StatusForbidden, "beyond-own-permissions")
 	require.Equal(t, "audit:export", beyond.text("exceeds"))
 	cy.get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
-	require.Equal(t, http.StatusNoContent, cy.delete(t, "/permission-sets/BILLER").status, "granting a permission away is not holding it")
+	require.Equal(t, http.StatusNoContent, cy.delete(t, "/permission-sets/BILLER").status,
+		"granting a permission away is not holding it")
 	for _, role := range rbac.Roles() {
 		if role != rbac.SuperAdmin && role != rbac.Admin {
 			c.admin().put(t, "/permission-sets/"+string(role), body{"permissions": []any{}}).ok(t)
@@ -184,7 +197,8 @@ func TestPermissionSetsOfHigherRolesCannotBeChanged(t *testing.T) {
 
 	c.admin().put(t, "/permission-sets/ADMIN", without(admin, "session:read-narrative")).ok(t)
 	beyond(scheduler.delete(t, "/permission-sets/ADMIN"))
-	require.Equal(t, false, c.admin().set(t, rbac.Admin)["shipped"], "other roles cannot restore what administrators have given up")
+	require.Equal(t, false, c.admin().set(t, rbac.Admin)["shipped"],
+		"other roles cannot restore what administrators have given up")
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
 
 	c.admin().put(t, "/permission-sets/AUDITOR",
@@ -192,7 +206,8 @@ func TestPermissionSetsOfHigherRolesCannotBeChanged(t *testing.T) {
 	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).ok(t)
 	beyond(scheduler.delete(t, "/permission-sets/AUDITOR")) // whose default includes more
 	scheduler.put(t, "/permission-sets/SCHEDULER", without(c.admin().set(t, rbac.Scheduler), "permission-set:change")).ok(t)
-	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).refused(t, http.StatusForbidden, "forbidden")
+	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).
+		refused(t, http.StatusForbidden, "forbidden")
 }
 
 // TestAPermissionSetHoldsOnEveryInstance changes a set on one instance, and uses
@@ -228,8 +243,8 @@ func TestAPermissionSetHoldsOnEveryInstance(t *testing.T) {
 	}, soon, time.Millisecond)
 }
 
-// TestSetsChangedAtOnce changes sets concurrently, and no change is lost.
-func TestSetsChangedAtOnce(t *testing.T) {
+// TestConcurrentChangesOfAPermissionSet changes sets concurrently, and no change is lost.
+func TestConcurrentChangesOfAPermissionSet(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	roles := []rbac.Role{rbac.Scheduler, rbac.Practitioner, rbac.Biller, rbac.Auditor}

@@ -22,13 +22,21 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 		return []int{
 			c.count(t, "SELECT count(*) FROM users"), c.count(t, "SELECT count(*) FROM user_roles"),
 			c.count(t, "SELECT count(*) FROM organizations"),
-			c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NULL"), c.count(t, "SELECT count(*) FROM permission_sets"),
+			c.count(t, "SELECT count(*) FROM invitations WHERE accepted_at IS NULL"),
+			c.count(t, "SELECT count(*) FROM permission_sets"),
 		}
 	}
 	wanted := body{
-		"role": "ADMIN", "roles": []string{"ADMIN", "SUPER_ADMIN"}, "organizationId": c.own.id, "status": "ACTIVE", "disabled": false,
-		"permissions": []string{"user:grant"}, "scopes": []string{"ORGANIZATION"}, "practitionerId": uuid.New(), "name": "Eve",
-		"userId": uuid.New(),
+		"role":           "ADMIN",
+		"roles":          []string{"ADMIN", "SUPER_ADMIN"},
+		"organizationId": c.own.id,
+		"status":         "ACTIVE",
+		"disabled":       false,
+		"permissions":    []string{"user:grant"},
+		"scopes":         []string{"ORGANIZATION"},
+		"practitionerId": uuid.New(),
+		"name":           "Eve",
+		"userId":         uuid.New(),
 	}
 	// A valid body for each route, as far as possible without credentials, so that only
 	// the member in question is refused.

@@ -33,10 +33,10 @@ type shown struct {
 // granted is the configured record scope of each role's permissions.
 type granted map[rbac.Role]map[string]identity.Scope
 
-// TestAListIsWhatSingleReadsAllowOverHTTP is [TestListsMatchSingleReads] over
+// TestListsMatchSingleReadsOverHTTP is [TestListsMatchSingleReads] over
 // HTTP, with users of several roles, whose permission sets, caseloads and children
 // change while their access tokens remain valid.
-func TestAListIsWhatSingleReadsAllowOverHTTP(t *testing.T) {
+func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 	t.Parallel()
 	skipUnlessLong(t)
 	w := openReached(t)
@@ -65,7 +65,8 @@ func TestAListIsWhatSingleReadsAllowOverHTTP(t *testing.T) {
 		role := rapid.SampledFrom(who.roles).Draw(r, "changed role")
 		w.regrant(t, sets, role, each.permission, identity.Scope(rapid.IntRange(0, 15).Draw(r, "scope")))
 		asked := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
-		w.requireShown(t, r, who, each, l, sets.of(who, each.permission), asked, rapid.SampledFrom([]int{3, 200}).Draw(r, "limit"))
+		w.requireShown(t, r, who, each, l, sets.of(who, each.permission), asked,
+			rapid.SampledFrom([]int{3, 200}).Draw(r, "limit"))
 	})
 }
 
@@ -75,7 +76,8 @@ func (w *reached) people(t *testing.T) []person {
 	w.users = nil
 	var hired []person
 	for n, roles := range [][]rbac.Role{
-		{rbac.Technician}, {rbac.Patient}, {rbac.Practitioner}, {rbac.Biller}, {rbac.Technician, rbac.Patient}, {rbac.Auditor, rbac.Patient},
+		{rbac.Technician}, {rbac.Patient}, {rbac.Practitioner}, {rbac.Biller}, {rbac.Technician, rbac.Patient},
+		{rbac.Auditor, rbac.Patient},
 	} {
 		email := fmt.Sprintf("person-%d@own.test", n)
 		id := uuid.MustParse(idOf(w.hire(t, w.own, email, roles...)))

@@ -54,7 +54,8 @@ func openReached(t *testing.T) *reached {
 	for n := range 5 {
 		p := w.own.patient
 		if n > 0 {
-			p = admin.post(t, "/patients", body{"firstName": "A", "lastName": fmt.Sprintf("N%d", n), "dateOfBirth": "2019-01-01"}).created(t)
+			p = admin.post(t, "/patients",
+				body{"firstName": "A", "lastName": fmt.Sprintf("N%d", n), "dateOfBirth": "2019-01-01"}).created(t)
 		}
 		w.patients = append(w.patients, p)
 		insurance := admin.post(t, "/insurances",
@@ -128,7 +129,9 @@ func (w *reached) put(t testing.TB, l links) {
 			}
 		}
 	}
-	w.write(t, "DELETE FROM caseloads; DELETE FROM guardians; UPDATE users SET practitioner_id = NULL WHERE practitioner_id IS NOT NULL")
+	w.write(t,
+		"DELETE FROM caseloads; DELETE FROM guardians; UPDATE users SET practitioner_id = NULL WHERE practitioner_id IS "+
+			"NOT NULL")
 	if l.practitioner != uuid.Nil {
 		w.write(t, fmt.Sprintf("UPDATE users SET practitioner_id = '%s' WHERE id = '%s'", l.practitioner, l.user))
 	}
@@ -164,7 +167,8 @@ func (l links) broken() *uuid.UUID {
 }
 
 func (l links) delivers(s identity.Scope, staff []uuid.UUID) bool {
-	return s.Has(identity.Organization) || s.Has(identity.Self) && l.practitioner != uuid.Nil && slices.Contains(staff, l.practitioner)
+	return s.Has(identity.Organization) ||
+		s.Has(identity.Self) && l.practitioner != uuid.Nil && slices.Contains(staff, l.practitioner)
 }
 
 func (l links) sees(s identity.Scope, o owned) bool {
@@ -248,7 +252,8 @@ func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity
 		}
 		require.Equal(r, seen(w.appointments[a.ID]), shown)
 	}
-	sessions, err := w.app.Appointments.Sessions(identity.With(t.Context(), caller), appointments.SessionFilter{Page: page})
+	sessions, err := w.app.Appointments.Sessions(identity.With(t.Context(), caller),
+		appointments.SessionFilter{Page: page})
 	require.NoError(r, err)
 	for _, s := range sessions {
 		var shown []uuid.UUID
@@ -436,8 +441,10 @@ func TestRecordScopesOfRoles(t *testing.T) {
 	t.Run("a record out of reach looks like a missing one", func(t *testing.T) {
 		foreign := someOf(w.authorizations, func(o owned) bool { return o.patients[0] == others })
 		for _, path := range []string{"", "/entries", "/reservations", "/available-units"} {
-			there := family.get(t, "/authorizations/"+foreign.String()+path).refused(t, http.StatusNotFound, "authorization-not-found")
-			nowhere := family.get(t, "/authorizations/"+uuid.NewString()+path).refused(t, http.StatusNotFound, "authorization-not-found")
+			there := family.get(t, "/authorizations/"+foreign.String()+path).
+				refused(t, http.StatusNotFound, "authorization-not-found")
+			nowhere := family.get(t, "/authorizations/"+uuid.NewString()+path).
+				refused(t, http.StatusNotFound, "authorization-not-found")
 			require.Equal(t, nowhere.text("detail"), there.text("detail"))
 			require.Equal(t, slices.Sorted(maps.Keys(nowhere.body)), slices.Sorted(maps.Keys(there.body)))
 		}
@@ -466,7 +473,8 @@ func TestRecordScopesOfRoles(t *testing.T) {
 			technician.post(t, strange+step, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 		}
 		require.Equal(t, string(before), string(w.admin().get(t, strange).raw))
-		session := "/sessions/" + someOf(w.sessions, func(o owned) bool { return !slices.Contains(o.staff, w.staff[0]) }).String()
+		session := "/sessions/" +
+			someOf(w.sessions, func(o owned) bool { return !slices.Contains(o.staff, w.staff[0]) }).String()
 		technician.patch(t, session, body{"narrative": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
 		technician.post(t, session+"/addenda", body{"text": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
 	})

@@ -25,9 +25,9 @@ func (c *clinic) following(t testing.TB) *clinic {
 	return c
 }
 
-// TestASignOutEverywhereIsOneOnEveryInstance ends all sign-ins on one instance, and
+// TestSignOutEverywhereTakesEffectOnEveryInstance ends all sign-ins on one instance, and
 // checks their tokens and streams on another.
-func TestASignOutEverywhereIsOneOnEveryInstance(t *testing.T) {
+func TestSignOutEverywhereTakesEffectOnEveryInstance(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	first := serve(t, database, database.Open(t)).following(t)
@@ -67,7 +67,8 @@ func TestRemovedRoleEndsOnEveryInstance(t *testing.T) {
 	gone := func(token string) {
 		t.Helper()
 		first.as(token).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
-		require.Eventually(t, func() bool { return second.as(token).get(t, path).status == http.StatusUnauthorized }, soon, time.Millisecond)
+		require.Eventually(t, func() bool { return second.as(token).get(t, path).status == http.StatusUnauthorized }, soon,
+			time.Millisecond)
 		second.as(token).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
 	}
 	token := second.own.tokens[rbac.Scheduler]
@@ -94,9 +95,11 @@ func TestTooManyAttempts(t *testing.T) {
 	token := c.own.tokens[rbac.Biller]
 	for range 10 {
 		for _, email := range []string{"SCHEDULER@own.test", "nobody@own.test"} {
-			c.as("").post(t, "/auth/login", body{"email": email, "password": "wrong"}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+			c.as("").post(t, "/auth/login", body{"email": email, "password": "wrong"}).
+				refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
-		c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": "wrong", "newPassword": "a-meadow-of-red-clover"}).
+		c.as(token).send(t, http.MethodPut, "/auth/password",
+			body{"currentPassword": "wrong", "newPassword": "a-meadow-of-red-clover"}).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	known := c.as("").post(t, "/auth/login", body{"email": "SCHEDULER@own.test", "password": password}).
@@ -106,7 +109,8 @@ func TestTooManyAttempts(t *testing.T) {
 	require.Equal(t, "1", known.header.Get("Retry-After"))
 	require.Equal(t, known.header.Get("Retry-After"), unknown.header.Get("Retry-After"))
 	require.Equal(t, known.text("detail"), unknown.text("detail"))
-	c.as(token).send(t, http.MethodPut, "/auth/password", body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).
+	c.as(token).send(t, http.MethodPut, "/auth/password",
+		body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).
 		refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 	c.as(token).delete(t, "/auth/sessions/"+newID().String()).refused(t, http.StatusNotFound, "sign-in-not-found")
 	c.as(token).get(t, "/auth/me").ok(t)

@@ -50,7 +50,8 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range open(t).app.Routes() {
-		if strings.HasPrefix(r.Path, "/users") || strings.HasPrefix(r.Path, "/permission-sets") || strings.Contains(r.Path, "/caseload") {
+		if strings.HasPrefix(r.Path, "/users") || strings.HasPrefix(r.Path, "/permission-sets") ||
+			strings.Contains(r.Path, "/caseload") {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -85,12 +86,14 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 	for _, role := range rbac.Roles() {
 		for i, call := range administrationCalls {
 			t.Run(fmt.Sprintf("%s, %s %s", role, call.method, call.path), func(t *testing.T) {
-				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician, rbac.Patient)
+				user := c.hire(t, c.own, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), rbac.Technician,
+					rbac.Patient)
 				c.admin().post(t, user+"/patients", body{"patientId": patient, "relation": "SELF"}).ok(t)
 				c.admin().post(t, who+"/caseload", body{"patientId": patient}).ok(t)
 				c.loginTo(t, fmt.Sprintf("%s-%d@own.test", strings.ToLower(string(role)), i), password, uuid.Nil).ok(t)
 				session := c.sessionOf(t, user)
-				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())", c.own.id, idOf(user))
+				_, err := owner.ExecContext(t.Context(), "INSERT INTO second_factors VALUES ($1, $2, 'sealed', now(), now())",
+					c.own.id, idOf(user))
 				require.NoError(t, err)
 				_, err = owner.ExecContext(t.Context(),
 					"INSERT INTO provider_subjects VALUES ($1, 'https://login.example.test', $2::text, $2::text::uuid, now())", c.own.id, idOf(user))
@@ -101,7 +104,8 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 				stored := func() string {
 					return string(c.admin().get(t, user).ok(t).raw) +
 						string(c.admin().get(t, user+"/patients").ok(t).raw) + string(c.admin().get(t, who+"/caseload").ok(t).raw) +
-						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) + string(c.admin().get(t, "/permission-sets").ok(t).raw)
+						string(c.admin().get(t, "/users/invitations?limit=200").ok(t).raw) +
+						string(c.admin().get(t, "/permission-sets").ok(t).raw)
 				}
 				path := strings.NewReplacer("/users/:id", user, "/users/invitations/:id", invitation, ":role", "BILLER",
 					"/practitioners/:id", who, ":patientId", patient).Replace(call.path)
@@ -126,10 +130,12 @@ func TestAdministrationEveryRoleOnEveryCall(t *testing.T) {
 					return
 				}
 				nowhere := c.as(c.other.tokens[role]).send(t, call.method,
-					strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role", "BILLER").
+					strings.NewReplacer(":id", uuid.NewString(), ":sessionId", uuid.NewString(), ":patientId", patient, ":role",
+						"BILLER").
 						Replace(call.path), b)
 				require.Equal(t, nowhere.status, foreign.status, "%s", foreign.raw)
-				require.Equal(t, nowhere.text("detail"), foreign.text("detail"), "the answer does not reveal whether it exists elsewhere")
+				require.Equal(t, nowhere.text("detail"), foreign.text("detail"),
+					"the answer does not reveal whether it exists elsewhere")
 				if foreign.status != http.StatusNotFound && call.method == http.MethodGet {
 					require.NotContains(t, string(foreign.ok(t).raw), idOf(user))
 					require.NotContains(t, string(foreign.ok(t).raw), patient)

@@ -50,14 +50,20 @@ func series(c *clinic, s desk) body {
 var deskCalls = []deskCall{
 	{http.MethodGet, "/practitioners/:id/availability", "", deliverers, nil, "availability-practitioner-not-found", nil},
 	{http.MethodPut, "/practitioners/:id/availability", "", bookers, func(*clinic, desk) body {
-		return body{"weekly": everyDay("09:00", "13:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15}
+		return body{
+			"weekly":              everyDay("09:00", "13:00"),
+			"exceptions":          []body{},
+			"bufferBeforeMinutes": 0,
+			"bufferAfterMinutes":  15,
+		}
 	}, "availability-practitioner-not-found", nil},
 	{
 		http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", deliverers, nil,
 		"availability-practitioner-not-found", nil,
 	},
 	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, nothing, "calendar-owner-not-found", nil},
-	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found", []rbac.Role{"TECHNICIAN"}},
+	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found",
+		[]rbac.Role{"TECHNICIAN"}},
 	{http.MethodGet, "/calendar-feeds", "", deliverers, nil, "", nil},
 	{http.MethodDelete, "/calendar-feeds/:id", "", deliverers, nil, "calendar-feed-not-found", nil},
 

@@ -49,25 +49,30 @@ func TestCodesCannotBeGuessedWithThePassword(t *testing.T) {
 				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		for path, b := range map[string]body{
-			factorPath + "/off": {"password": password, "code": codes[1]}, factorPath + "/recovery-codes": {"password": password, "code": codes[1]}, factorPath: {
+			factorPath + "/off":            {"password": password, "code": codes[1]},
+			factorPath + "/recovery-codes": {"password": password, "code": codes[1]},
+			factorPath: {
 				"password": password,
 			},
 		} {
 			in.put(t, path, b).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 		}
 		c.next()
-		require.Equal(t, http.StatusNoContent, in.put(t, factorPath+"/off", body{"password": password, "code": codes[1]}).status)
+		require.Equal(t, http.StatusNoContent,
+			in.put(t, factorPath+"/off", body{"password": password, "code": codes[1]}).status)
 	})
 	t.Run("nor during a setup", func(t *testing.T) {
 		phone := c.scan(t, in.put(t, factorPath, body{"password": password}))
 		for range 10 {
-			in.put(t, factorPath+"/confirmation", body{"code": phone.wrong()}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			in.put(t, factorPath+"/confirmation", body{"code": phone.wrong()}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
-		in.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+		in.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).
+			refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 	})
 }
 
-func TestASecondFactorIsTurnedOff(t *testing.T) {
+func TestSecondFactorIsDisabled(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])
@@ -103,7 +108,8 @@ func TestASecondFactorIsTurnedOff(t *testing.T) {
 	require.Zero(t, c.count(t, "SELECT count(*) FROM recovery_codes"))
 	c.login(t, rbac.Biller, "").ok(t)
 	trail := string(c.admin().get(t, "/admin/audit-events?limit=200").ok(t).raw)
-	for _, event := range []string{"second-factor.turn-off", "second-factor.renew-recovery-codes", "second-factor.use-recovery-code"} {
+	for _, event := range []string{"second-factor.turn-off", "second-factor.renew-recovery-codes",
+		"second-factor.use-recovery-code"} {
 		require.Contains(t, trail, `"action":"`+event+`"`)
 	}
 	c.enrol(t, biller)

@@ -16,16 +16,17 @@ import (
 
 const policyPath = "/sign-in-policy"
 
-// TestAnOrganizationAsksForASecondFactor checks that a user without a second factor gets
+// TestOrganizationRequiresASecondFactor checks that a user without a second factor gets
 // a sign-in that only permits setting one up, from the next sign-in or refresh on.
-func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
+func TestOrganizationRequiresASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t))
 	live := c.login(t, rbac.Biller, "").ok(t)
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	before := c.admin().get(t, policyPath).ok(t)
-	require.Equal(t, []any{false, 0.0, nil}, []any{before.body["secondFactorRequired"], before.body["version"], before.body["updatedAt"]})
+	require.Equal(t, []any{false, 0.0, nil},
+		[]any{before.body["secondFactorRequired"], before.body["version"], before.body["updatedAt"]})
 	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).
 		refused(t, http.StatusPreconditionFailed, "stale-version")
 	c.admin().put(t, policyPath, body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -71,15 +72,17 @@ func TestAnOrganizationAsksForASecondFactor(t *testing.T) {
 	})
 	t.Run("and once it is no longer required", func(t *testing.T) {
 		require.Equal(t, false, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"])
-		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required") // a user with a second factor is not affected
+		// A user with a second factor is not affected.
+		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required")
 	})
-	c.requireNotified(t, "sign-in-policy.set", 2)
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw), `"after":{"enrolOnly":true}`)
+	c.requireTold(t, "sign-in-policy.set", 2)
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw),
+		`"after":{"enrolOnly":true}`)
 	c.requireClean(t)
 }
 
-// requireNotified checks the number of events of the action in the own practice's trail.
-func (c *clinic) requireNotified(t testing.TB, action string, want int) {
+// requireTold checks the number of events of the action in the own practice's trail.
+func (c *clinic) requireTold(t testing.TB, action string, want int) {
 	t.Helper()
 	require.Equal(t, want, c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+
 		"outcome = 'done'", c.own.id, action))
@@ -117,15 +120,17 @@ func TestProviderSignInNeedsNoSecondFactor(t *testing.T) {
 	refreshed := c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
 	require.Equal(t, false, refreshed.body["user"].(map[string]any)["enrolOnly"])
 	c.as(refreshed.text("accessToken")).get(t, "/patients").ok(t)
-	require.Equal(t, true, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"], "with the password they are")
+	require.Equal(t, true, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"],
+		"with the password they are")
 }
 
-func TestASecondFactorIsTakenAway(t *testing.T) {
+func TestAdministratorRemovesASecondFactor(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t)).following(t)
 	admin := c.admin()
-	user, root, self := c.userWith(t, admin, rbac.Biller), c.userWith(t, admin, rbac.SuperAdmin), c.userWith(t, admin, rbac.Admin)
+	user, root, self := c.userWith(t, admin, rbac.Biller), c.userWith(t, admin, rbac.SuperAdmin), c.userWith(t, admin,
+		rbac.Admin)
 	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])
 	admin.delete(t, user+"/second-factor").refused(t, http.StatusNotFound, "no-second-factor")
 	_, codes, biller := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
@@ -159,6 +164,6 @@ func TestASecondFactorIsTakenAway(t *testing.T) {
 	c.next()
 	c.login(t, rbac.Admin, phone.code(0)).ok(t) // another user's is unchanged
 	c.login(t, rbac.Biller, codes[0]).ok(t)     // the code is ignored
-	c.requireNotified(t, "second-factor.take-away", 1)
+	c.requireTold(t, "second-factor.take-away", 1)
 	c.requireClean(t)
 }

@@ -50,7 +50,11 @@ func (a authenticator) wrong() string {
 func openAt(t testing.TB) *clinic {
 	t.Helper()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Now().Truncate(30 * time.Second).Add(10 * time.Second)}, newID: newID}
+	c := &clinic{
+		database: database,
+		clock:    &clock{fixed: time.Now().Truncate(30 * time.Second).Add(10 * time.Second)},
+		newID:    newID,
+	}
 	c.listen(t, database.Open(t))
 	c.own, c.other = c.found(t, "own"), c.found(t, "other")
 	return c
@@ -98,7 +102,7 @@ func (c *clinic) login(t testing.TB, role rbac.Role, code string) answer {
 // next moves the clock to the next step of codes.
 func (c *clinic) next() { c.clock.advance(30 * time.Second) }
 
-func TestASecondFactor(t *testing.T) {
+func TestSecondFactorLifecycle(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])
@@ -122,10 +126,12 @@ func TestASecondFactor(t *testing.T) {
 	state := biller.get(t, factorPath).ok(t).body
 	require.Equal(t, []any{true, 10.0, nil}, []any{state["on"], state["recoveryCodesLeft"], state["confirmUntil"]})
 	biller.put(t, factorPath, body{"password": password}).refused(t, http.StatusConflict, "second-factor-on")
-	biller.put(t, factorPath+"/confirmation", body{"code": phone.code(1)}).refused(t, http.StatusConflict, "second-factor-not-begun")
+	biller.put(t, factorPath+"/confirmation", body{"code": phone.code(1)}).
+		refused(t, http.StatusConflict, "second-factor-not-begun")
 
 	c.login(t, rbac.Biller, "").refused(t, http.StatusUnauthorized, "second-factor-required")
-	c.login(t, rbac.Biller, phone.code(0)).refused(t, http.StatusUnauthorized, "second-factor-wrong") // used up by the confirmation
+	// Used up by the confirmation.
+	c.login(t, rbac.Biller, phone.code(0)).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.login(t, rbac.Biller, phone.wrong()).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	c.next()
 	signed := c.login(t, rbac.Biller, phone.code(0)[:3]+" "+phone.code(0)[3:]).ok(t)
@@ -143,12 +149,15 @@ func TestASecondFactor(t *testing.T) {
 	require.Equal(t, 9, biller.get(t, factorPath).ok(t).number(t, "recoveryCodesLeft"))
 
 	for _, kept := range []string{"secret", begun.text("secret")} {
-		require.Zero(t, c.count(t, "SELECT count(*) FROM second_factors WHERE position(convert_to($1, 'UTF8') IN secret) > 0", kept))
+		require.Zero(t,
+			c.count(t, "SELECT count(*) FROM second_factors WHERE position(convert_to($1, 'UTF8') IN secret) > 0", kept))
 	}
-	require.Zero(t, c.count(t, "SELECT count(*) FROM second_factors WHERE position($1::bytea IN secret) > 0", phone.secret))
+	require.Zero(t,
+		c.count(t, "SELECT count(*) FROM second_factors WHERE position($1::bytea IN secret) > 0", phone.secret))
 	trail := string(c.admin().get(t, "/admin/audit-events?limit=200").ok(t).raw)
 	for _, event := range []string{
-		`"action":"second-factor.begin"`, `"action":"second-factor.turn-on"`, `"action":"second-factor.use-recovery-code"`, `"after":{"left":9}`,
+		`"action":"second-factor.begin"`, `"action":"second-factor.turn-on"`, `"action":"second-factor.use-recovery-code"`,
+		`"after":{"left":9}`,
 		`"after":{"secondFactor":"code"}`, `"after":{"secondFactor":"recovery-code"}`, `"after":{"reason":"code"}`,
 		`"after":{"reason":"code-used"}`,
 	} {
@@ -184,12 +193,14 @@ func TestSecondFactorIsRevealedAfterThePasswordOnly(t *testing.T) {
 		}
 	}
 	require.Len(t, told, 1)
-	require.Equal(t, 10, c.login(t, rbac.Biller, phone.code(0)).ok(t).number(t, "recoveryCodesLeft"), "no code was used up")
-	require.Nil(t, c.login(t, rbac.Scheduler, "000000").ok(t).body["recoveryCodesLeft"], "a user without one needs no code")
+	require.Equal(t, 10, c.login(t, rbac.Biller, phone.code(0)).ok(t).number(t, "recoveryCodesLeft"),
+		"no code was used up")
+	require.Nil(t, c.login(t, rbac.Scheduler, "000000").ok(t).body["recoveryCodesLeft"],
+		"a user without one needs no code")
 }
 
-// TestACodeIsGoodOnce uses a code concurrently, on two instances.
-func TestACodeIsGoodOnce(t *testing.T) {
+// TestSecondFactorCodeWorksOnce uses a code concurrently, on two instances.
+func TestSecondFactorCodeWorksOnce(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -242,22 +253,26 @@ func TestOneOfManyConfirmationsCounts(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAnEnrolmentIsOnesOwnAndEnds(t *testing.T) {
+func TestEnrolmentBelongsToItsUserAndExpires(t *testing.T) {
 	t.Parallel()
 	c := openAt(t)
 	biller := c.as(c.own.tokens[rbac.Biller])
-	biller.put(t, factorPath, body{"password": "not-the-right-one"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	biller.put(t, factorPath, body{"password": "not-the-right-one"}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	biller.put(t, factorPath, body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	biller.put(t, factorPath+"/confirmation", body{"code": "123456"}).refused(t, http.StatusConflict, "second-factor-not-begun")
+	biller.put(t, factorPath+"/confirmation", body{"code": "123456"}).
+		refused(t, http.StatusConflict, "second-factor-not-begun")
 	first := c.scan(t, biller.put(t, factorPath, body{"password": password}))
 	phone := c.scan(t, biller.put(t, factorPath, body{"password": password}))
 	require.NotEqual(t, first.secret, phone.secret)
 	for _, wrong := range []string{first.code(0), phone.code(2), "ABCDEF-ABCDEF-ABCDEF-ABCDEF"} {
-		biller.put(t, factorPath+"/confirmation", body{"code": wrong}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		biller.put(t, factorPath+"/confirmation", body{"code": wrong}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	c.clock.advance(15 * time.Minute)
 	biller = c.as(c.signIn(t, "own", rbac.Biller))
-	biller.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).refused(t, http.StatusConflict, "second-factor-not-begun")
+	biller.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).
+		refused(t, http.StatusConflict, "second-factor-not-begun")
 	c.clock.advance(time.Second)
 	_, err := c.app.Access.Sweep(t.Context())
 	require.NoError(t, err)
@@ -267,7 +282,8 @@ func TestAnEnrolmentIsOnesOwnAndEnds(t *testing.T) {
 	c.clock.advance(-15*time.Minute - time.Second)
 	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
 	for _, a := range []answer{
-		key.get(t, factorPath), key.put(t, factorPath, body{"password": password}), key.put(t, factorPath+"/confirmation", body{"code": "1"}),
+		key.get(t, factorPath), key.put(t, factorPath, body{"password": password}),
+		key.put(t, factorPath+"/confirmation", body{"code": "1"}),
 		key.put(t, factorPath+"/off", body{"password": password, "code": "1"}), key.put(t, factorPath+"/recovery-codes",
 			body{"password": password, "code": "1"}),
 	} {

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-func TestSecretsAreReturnedOnceAndNeverStored(t *testing.T) {
+func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	hook := "/admin/webhooks/" + c.admin().post(t, "/admin/webhooks", body{"url": "https://example.com/other"}).created(t).String()

@@ -32,9 +32,10 @@ type unitCall struct {
 // unitCalls are all calls, with the roles that may make them in their own organization.
 var unitCalls = []unitCall{
 	{http.MethodGet, "/authorizations", nil, family, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
-	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"}, []rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
-		a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	}},
+	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"},
+		[]rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
+			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		}},
 	{http.MethodGet, "/authorizations/:id", nil, family, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"notes": "seen"}, []rbac.Role{"ADMIN", "BILLER"}, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"totalUnits": 1000}, []rbac.Role{"ADMIN"}, nil},
@@ -103,7 +104,8 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 		if strings.Contains(call.path, "/move-bookings") {
 			b = body{"toAuthorizationId": strings.TrimPrefix(renewal, "/authorizations/")}
 		}
-		called := strings.NewReplacer("/authorizations/:id", path, "/verifications/:id", "/verifications/"+verified).Replace(call.path)
+		called := strings.NewReplacer("/authorizations/:id", path, "/verifications/:id", "/verifications/"+verified).
+			Replace(call.path)
 		return from.send(t, call.method, called, b)
 	}
 	stored := func(t *testing.T, path string) string { // everything that a call could change
@@ -138,7 +140,8 @@ func TestEveryRoleOnEveryUnitCall(t *testing.T) {
 				}
 				foreign.refused(t, http.StatusNotFound, "authorization-not-found")
 				nowhere.refused(t, http.StatusNotFound, "authorization-not-found")
-				require.Equal(t, foreign.text("detail"), nowhere.text("detail"), "the answer does not reveal whether it exists elsewhere")
+				require.Equal(t, foreign.text("detail"), nowhere.text("detail"),
+					"the answer does not reveal whether it exists elsewhere")
 			})
 		}
 	}
@@ -163,7 +166,11 @@ func TestOneOrganizationDoesNotReferToAnothersRecords(t *testing.T) {
 		"patientId": c.other.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
 	}).created(t)
 	mine := body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31",
+		"patientId":     c.own.patient,
+		"serviceCodeId": c.own.serviceCode,
+		"totalUnits":    1,
+		"startDate":     "2026-01-01",
+		"endDate":       "2026-12-31",
 	}
 	for field, foreign := range map[string]uuid.UUID{
 		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "insuranceId": insurance,

@@ -68,7 +68,8 @@ func TestUsersAreChanged(t *testing.T) {
 		require.Equal(t, 2, stale.number(t, "currentVersion"))
 		c.admin().with("If-Match", `"1"`).put(t, user+"/roles", body{"roles": []string{"BILLER"}}).
 			refused(t, http.StatusPreconditionFailed, "stale-version")
-		require.Equal(t, 2, c.admin().patch(t, user, body{"name": "Cy Example"}).ok(t).number(t, "version"), "an unchanged value has no effect")
+		require.Equal(t, 2, c.admin().patch(t, user, body{"name": "Cy Example"}).ok(t).number(t, "version"),
+			"an unchanged value has no effect")
 	})
 	t.Run("and only allowed fields", func(t *testing.T) {
 		before := string(c.admin().get(t, user).raw)
@@ -98,16 +99,19 @@ func TestUsersAreChanged(t *testing.T) {
 		require.Equal(t, who.String(), c.admin().patch(t, user, body{"practitionerId": who}).ok(t).text("practitionerId"))
 		another := c.hire(t, c.own, "dee@own.test", rbac.Technician)
 		c.admin().patch(t, another, body{"practitionerId": who}).refused(t, http.StatusConflict, "practitioner-has-user")
-		foreign := c.as(c.other.tokens[rbac.Admin]).post(t, "/practitioners", body{"firstName": "A", "lastName": "B"}).created(t)
+		foreign := c.as(c.other.tokens[rbac.Admin]).post(t, "/practitioners", body{"firstName": "A", "lastName": "B"}).
+			created(t)
 		for _, id := range []uuid.UUID{foreign, uuid.New(), c.own.patient} {
-			c.admin().patch(t, another, body{"practitionerId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			c.admin().patch(t, another, body{"practitionerId": id}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		require.Nil(t, c.admin().patch(t, user, body{"practitionerId": nil}).ok(t).body["practitionerId"])
 		c.admin().patch(t, another, body{"practitionerId": who}).ok(t)
 	})
 	t.Run("whether they can sign in", func(t *testing.T) {
 		c.admin().patch(t, user, body{"disabled": true}).ok(t)
-		c.as("").post(t, "/auth/login", body{"email": email, "password": password}).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		c.as("").post(t, "/auth/login", body{"email": email, "password": password}).
+			refused(t, http.StatusUnauthorized, "wrong-credentials")
 		c.admin().patch(t, user, body{"disabled": false}).ok(t)
 		c.enter(t, email)
 	})
@@ -155,8 +159,10 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 		require.Contains(t, []int{http.StatusForbidden, http.StatusUnauthorized}, a.status, "%s", a.raw)
 		require.Equal(t, []any{"SCHEDULER"}, admin.get(t, second).body["roles"])
 	})
-	refused := texts(t, c.owner(t), `SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied' AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.own.id)
-	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused, "all of it is recorded")
+	refused := texts(t, c.owner(t),
+		`SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied' AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.own.id)
+	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused,
+		"all of it is recorded")
 }
 
 func TestTheLastAdministratorStays(t *testing.T) {
@@ -177,9 +183,9 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	c.enter(t, "other-admin@own.test").put(t, last+"/roles", body{"roles": []string{"SCHEDULER"}}).ok(t)
 }
 
-// TestTwoAdministratorsAtOnce lets the last two administrators remove each other and
+// TestConcurrentDemotionsKeepAnAdministrator lets the last two administrators remove each other and
 // themselves concurrently, on two instances: one of them remains.
-func TestTwoAdministratorsAtOnce(t *testing.T) {
+func TestConcurrentDemotionsKeepAnAdministrator(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))
@@ -201,7 +207,8 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 				answers[i] = from.put(t, targets[i]+"/roles", body{"roles": []string{"SCHEDULER"}})
 			}
 		})
-		left := texts(t, owner, `SELECT u.id::text FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id
+		left := texts(t, owner,
+			`SELECT u.id::text FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id
 			WHERE u.organization_id = $1 AND u.status = 'ACTIVE' AND r.role = 'ADMIN'`, c.own.id)
 		require.Len(t, left, 1, "round %d: %s %s", round, answers[0].raw, answers[1].raw)
 		statuses := []int{answers[0].status, answers[1].status}

@@ -67,7 +67,10 @@ func TestAlternativesToANewTime(t *testing.T) {
 	who := c.employ(t)
 	moved := c.book(t, c.booking(path, who, c.hour(t, 3, "10:00"), hour))
 	c.book(t, c.booking(path, who, c.hour(t, 3, "11:00"), hour))
-	change := body{"startTime": c.hour(t, 3, "11:15").UTC().Format(time.RFC3339), "endTime": c.hour(t, 3, "12:15").UTC().Format(time.RFC3339)}
+	change := body{
+		"startTime": c.hour(t, 3, "11:15").UTC().Format(time.RFC3339),
+		"endTime":   c.hour(t, 3, "12:15").UTC().Format(time.RFC3339),
+	}
 	times, _ := c.admin().patch(t, moved, change).refused(t, http.StatusConflict, "practitioner-overlap").offered(t)
 	day := c.hour(t, 3, "10:00").Format("02 ")
 	require.Equal(t, []string{day + "12:00", day + "12:15", day + "12:30"}, times)
@@ -102,7 +105,8 @@ func TestNoAlternativesForAMissingCredential(t *testing.T) {
 		body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).created(t)
 	path := c.authorize(t, 40, body{"serviceCodeId": code})
 	b := c.booking(path, c.employ(t, "RBT"), c.hour(t, 3, "10:00"), hour, body{"serviceCodeId": code})
-	times, authorizations := c.admin().post(t, "/appointments", b).refused(t, http.StatusConflict, "credential-missing").offered(t)
+	times, authorizations := c.admin().post(t, "/appointments", b).refused(t, http.StatusConflict, "credential-missing").
+		offered(t)
 	require.Empty(t, times)
 	require.Empty(t, authorizations)
 }

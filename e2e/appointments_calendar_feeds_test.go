@@ -72,7 +72,8 @@ func TestCalendarFeeds(t *testing.T) {
 	link := mine.text("path")
 	require.GreaterOrEqual(t, len(link), len("/api/v1/calendars/.ics")+43, "256 bits")
 	token := strings.TrimSuffix(strings.TrimPrefix(link, "/api/v1/calendars/"), ".ics")
-	require.Zero(t, c.count(t, "SELECT count(*) FROM calendar_feeds f WHERE f::text LIKE '%' || $1 || '%'", token), "only its hash is kept")
+	require.Zero(t, c.count(t, "SELECT count(*) FROM calendar_feeds f WHERE f::text LIKE '%' || $1 || '%'", token),
+		"only its hash is kept")
 	list := c.admin().get(t, "/calendar-feeds").ok(t)
 	require.Len(t, list.body["data"], 2)
 	require.NotContains(t, string(list.raw), token)
@@ -126,8 +127,10 @@ func TestCalendarFeeds(t *testing.T) {
 	} {
 		c.as("").get(t, file).refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	}
-	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")
-	c.admin().post(t, "/patients/"+uuid.NewString()+"/calendar-feed", body{}).refused(t, http.StatusNotFound, "calendar-owner-not-found")
+	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/calendar-feed", body{}).
+		refused(t, http.StatusNotFound, "calendar-owner-not-found")
+	c.admin().post(t, "/patients/"+uuid.NewString()+"/calendar-feed", body{}).
+		refused(t, http.StatusNotFound, "calendar-owner-not-found")
 	c.as(c.other.tokens[rbac.Admin]).post(t, "/patients/"+c.own.patient.String()+"/calendar-feed", body{}).
 		refused(t, http.StatusNotFound, "calendar-owner-not-found")
 }
@@ -146,7 +149,8 @@ func TestCalendarLinksEndWithTheirUser(t *testing.T) {
 	}
 	reads()
 	c.admin().patch(t, user, body{"disabled": true}).ok(t)
-	c.as("").get(t, strings.TrimPrefix(ada.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	c.as("").get(t, strings.TrimPrefix(ada.text("path"), "/api/v1")).
+		refused(t, http.StatusNotFound, "calendar-feed-not-found")
 	c.admin().patch(t, user, body{"disabled": false}).ok(t)
 	reads()
 }
@@ -165,7 +169,8 @@ func TestCalendarLinkEndsWithItsCreatorsPermissions(t *testing.T) {
 				require.Equal(t, http.StatusOK, response.StatusCode)
 			}, func() {
 				t.Helper()
-				c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+				c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).
+					refused(t, http.StatusNotFound, "calendar-feed-not-found")
 			}
 	}
 	scheduler := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
@@ -194,11 +199,13 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	owner := c.owner(t)
 	kept := func() []string {
 		t.Helper()
-		return texts(t, owner, `SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id, after->>'createdBy', request_id <> '', address <> '')
+		return texts(t, owner,
+			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id, after->>'createdBy', request_id <> '', address <> '')
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
 	}
 	about := func(outcome string) string {
-		return strings.Join([]string{outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user), "t", "t"}, " ")
+		return strings.Join([]string{outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user),
+			"t", "t"}, " ")
 	}
 	first, _ := c.subscribe(t, ada.text("path"))
 	require.Equal(t, []string{about("done")}, kept())
@@ -245,5 +252,6 @@ func TestCalendarLinkIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	response, _ := c.subscribe(t, link.text("path"))
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	may("SELF")
-	c.as("").get(t, strings.TrimPrefix(link.text("path"), "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+	c.as("").get(t, strings.TrimPrefix(link.text("path"), "/api/v1")).
+		refused(t, http.StatusNotFound, "calendar-feed-not-found")
 }

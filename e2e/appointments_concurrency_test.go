@@ -39,7 +39,7 @@ func (o *outcomes) add(a answer) {
 	o.answers = append(o.answers, a)
 }
 
-func TestAppointmentTwoBookingsOfTheLastUnits(t *testing.T) { // 1
+func TestTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 4)
@@ -55,7 +55,7 @@ func TestAppointmentTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	c.requireClean(t)
 }
 
-func TestAppointmentFiftyClientsWantOneSlot(t *testing.T) { // 1, 4
+func TestFiftyBookingsOfOneSlot(t *testing.T) { // 1, 4
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 1000)
@@ -82,7 +82,7 @@ func TestAppointmentFiftyClientsWantOneSlot(t *testing.T) { // 1, 4
 	c.requireClean(t)
 }
 
-func TestAppointmentTenCompletionsAtOnce(t *testing.T) { // 2
+func TestTenConcurrentCompletionsOfAnAppointment(t *testing.T) { // 2
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -112,7 +112,7 @@ func TestAppointmentTenCompletionsAtOnce(t *testing.T) { // 2
 	c.requireClean(t)
 }
 
-func TestAppointmentTenCancelsAtOnce(t *testing.T) { // 3
+func TestTenConcurrentCancellationsOfAnAppointment(t *testing.T) { // 3
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)
@@ -127,7 +127,7 @@ func TestAppointmentTenCancelsAtOnce(t *testing.T) { // 3
 	c.requireClean(t)
 }
 
-func TestAppointmentCancelAgainstCompleteAgainstReschedule(t *testing.T) {
+func TestConcurrentCancelCompleteAndReschedule(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 400)
@@ -159,7 +159,7 @@ func TestAppointmentCancelAgainstCompleteAgainstReschedule(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentConcurrencyFarAboveThePool(t *testing.T) { // 4
+func TestBookingsFarBeyondTheConnectionPool(t *testing.T) { // 4
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(2)))
@@ -191,7 +191,7 @@ func TestAppointmentConcurrencyFarAboveThePool(t *testing.T) { // 4
 	c.requireClean(t)
 }
 
-func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
+func TestBookingIsRepeatedByItsIdempotencyKey(t *testing.T) { // 10
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -224,10 +224,10 @@ func TestAppointmentIsRepeatedByItsKey(t *testing.T) { // 10
 	c.requireClean(t)
 }
 
-// TestAppointmentCommitIsCut breaks the connection at the COMMIT of each step.
-// TestAppointmentStartIsRepeatedAfterItWasCancelled checks that a repetition gets the
+// TestBookingTakesEffectOnceWhenItsCommitIsLost breaks the connection at the COMMIT of each step.
+// TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation checks that a repetition gets the
 // first answer, which predates the cancellation.
-func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
+func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	booked := c.book(t, c.booking(c.authorize(t, 40), c.employ(t), c.ago(hour/2), hour, body{"notes": "n"}))
@@ -239,7 +239,7 @@ func TestAppointmentStartIsRepeatedAfterItWasCancelled(t *testing.T) {
 	require.JSONEq(t, string(cancelled.raw), string(keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).raw))
 }
 
-func TestAppointmentCommitIsCut(t *testing.T) {
+func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,

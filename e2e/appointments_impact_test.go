@@ -20,7 +20,7 @@ func (a answer) stranded(t testing.TB) []string {
 	return all
 }
 
-func TestImpact(t *testing.T) {
+func TestImpactOfAChange(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)

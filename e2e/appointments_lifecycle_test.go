@@ -47,12 +47,15 @@ func (c *clinic) employ(t testing.TB, credentials ...any) uuid.UUID {
 	if credentials == nil {
 		credentials = []any{}
 	}
-	return c.admin().post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee", "credentials": credentials}).created(t)
+	return c.admin().post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee", "credentials": credentials}).
+		created(t)
 }
 
 // booking is the body of a booking of the clinic's patient, on the authorization at
 // the path.
-func (c *clinic) booking(authorization string, practitioner uuid.UUID, start time.Time, length time.Duration, changes ...body) body {
+func (c *clinic) booking(
+	authorization string, practitioner uuid.UUID, start time.Time, length time.Duration, changes ...body,
+) body {
 	b := body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "practitionerId": practitioner,
 		"authorizationId": strings.TrimPrefix(authorization, "/authorizations/"),
@@ -96,7 +99,7 @@ func (a answer) ok(t testing.TB) answer {
 
 const hour = time.Hour
 
-func TestAppointmentLife(t *testing.T) {
+func TestAppointmentLifecycle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 20)
@@ -135,7 +138,8 @@ func TestAppointmentLife(t *testing.T) {
 	require.Equal(t, session["units"], kept.body["units"])
 	require.Len(t, c.admin().get(t, "/sessions?appointmentId="+id.String()).body["data"], 1)
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
-		refused := c.admin().post(t, "/appointments/"+id.String()+"/"+verb, body{}).refused(t, http.StatusConflict, "appointment-transition")
+		refused := c.admin().post(t, "/appointments/"+id.String()+"/"+verb, body{}).
+			refused(t, http.StatusConflict, "appointment-transition")
 		require.Equal(t, "COMPLETED", refused.text("from"))
 		require.Empty(t, refused.body["allowed"])
 	}

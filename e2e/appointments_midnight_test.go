@@ -71,7 +71,8 @@ func TestPreviewsAndOpeningsConsiderAppointmentsAcrossMidnight(t *testing.T) {
 		return c.admin().get(t, path).openings(t)
 	}
 	require.Equal(t, []string{"00:00", "00:30", "01:00", "22:00"}, ask(3), "the buffer is included")
-	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4), "an opening that starts on the day may end on the next")
+	require.Equal(t, []string{"01:00", "22:00", "22:30", "23:00", "23:30"}, ask(4),
+		"an opening that starts on the day may end on the next")
 
 	taken := c.admin().post(t, "/appointments/preview", c.booking(path, who, c.hour(t, 4, "00:15"), hour)).ok(t)
 	require.Equal(t, []string{"practitioner-overlap", "patient-overlap"}, taken.occurrences(t)[0].reasons(t))
@@ -122,14 +123,16 @@ func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 	longer := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "10:00"), 2*hour), nil)).ok(t)
 	refused := c.admin().patch(t, appointment, body{"endTime": c.hour(t, 3, "12:00").UTC()}).
 		refused(t, http.StatusConflict, "insufficient-units")
-	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t), "a preview gives the same reasons as the change")
+	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t),
+		"a preview gives the same reasons as the change")
 	c.admin().post(t, "/appointments/preview", moves(later, body{"appointmentId": uuid.NewString()})).
 		refused(t, http.StatusNotFound, "appointment-not-found")
 	for field, more := range map[string]body{
 		"patientId": {"patientId": c.anotherPatient(t)}, "serviceCodeId": {"serviceCodeId": c.service(t, "97155")},
 		"recurrenceRule": {"recurrenceRule": "FREQ=DAILY;COUNT=2"},
 	} {
-		wrong := c.admin().post(t, "/appointments/preview", moves(later, more)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		wrong := c.admin().post(t, "/appointments/preview", moves(later, more)).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, field, wrong.body["errors"].([]any)[0].(map[string]any)["field"])
 	}
 	c.requireBalance(t, path, 4, 0, 4)

@@ -30,7 +30,7 @@ func (a answer) openings(t testing.TB) []string {
 	return all
 }
 
-func TestOpenings(t *testing.T) {
+func TestOpeningsOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	who := c.employ(t)
@@ -78,8 +78,10 @@ func TestOpenings(t *testing.T) {
 	require.Empty(t, c.admin().get(t, ask).openings(t))
 
 	wrong := c.admin().send(t, http.MethodPut, hours, body{
-		"weekly": []body{{"weekday": "MONDAY", "from": "22:00", "to": "06:00"}}, "exceptions": []body{}, "bufferBeforeMinutes": 0,
-		"bufferAfterMinutes": 0,
+		"weekly":              []body{{"weekday": "MONDAY", "from": "22:00", "to": "06:00"}},
+		"exceptions":          []body{},
+		"bufferBeforeMinutes": 0,
+		"bufferAfterMinutes":  0,
 	}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, "weekly[0].to", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
 	last := day.AddDate(0, 0, 31).Format(time.DateOnly)
@@ -96,6 +98,7 @@ func TestOpenings(t *testing.T) {
 		"weekly": []body{}, "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 	}).refused(t, http.StatusNotFound, "availability-practitioner-not-found")
 	past := c.clock.now().AddDate(0, 0, -3).In(newYork(t)).Format(time.DateOnly)
-	require.Empty(t, c.admin().get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", who, past, past)).openings(t))
+	require.Empty(t,
+		c.admin().get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", who, past, past)).openings(t))
 	c.requireClean(t)
 }

@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestReminders checks that each reminder is sent once, by two instances that poll
+// TestRemindersAreSentOnce checks that each reminder is sent once, by two instances that poll
 // concurrently, on the program's clock.
-func TestReminders(t *testing.T) {
+func TestRemindersAreSentOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	second := secondInstance(t, c, c.database.Open(t))

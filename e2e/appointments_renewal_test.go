@@ -40,7 +40,7 @@ func (c *clinic) day(t testing.TB, days int) string {
 	return c.hour(t, days, "12:00").Format(time.DateOnly)
 }
 
-func TestRenewal(t *testing.T) {
+func TestRenewalMovesBookings(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	a, b := c.authorize(t, 40), c.authorize(t, 20)
@@ -71,7 +71,8 @@ func TestRenewal(t *testing.T) {
 	again := keyed.post(t, a+"/move-bookings", move(b, body{"reason": "renewed"})).ok(t)
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 	require.JSONEq(t, string(moved.raw), string(again.raw))
-	keyed.post(t, a+"/move-bookings", move(b, body{"from": c.day(t, 2)})).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
+	keyed.post(t, a+"/move-bookings", move(b, body{"from": c.day(t, 2)})).
+		refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 
 	// A moved booking is consumed on the new authorization, others on the old one.
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
@@ -116,8 +117,9 @@ func TestRenewalIsWholeOrNothing(t *testing.T) {
 	}
 
 	pending := c.authorize(t, 40, body{"status": "PENDING"})
-	refused = c.admin().post(t, a+"/move-bookings", move(pending, body{"from": c.day(t, 5)})).refused(t, http.StatusConflict, "move-refused")
-	require.Len(t, refused.occurrences(t), 2, "bookings of that day and later")
+	refused = c.admin().post(t, a+"/move-bookings", move(pending, body{"from": c.day(t, 5)})).
+		refused(t, http.StatusConflict, "move-refused")
+	require.Len(t, refused.occurrences(t), 2, "those of that day and later")
 	require.Equal(t, []string{"authorization-not-active"}, refused.occurrences(t)[0].reasons(t))
 
 	c.admin().patch(t, b, body{"totalUnits": 12, "startDate": c.day(t, 1)}).ok(t)
@@ -131,11 +133,14 @@ func TestRenewalToUnsuitableAuthorization(t *testing.T) {
 	c := open(t)
 	a := c.authorize(t, 40)
 	c.daily(t, a, c.employ(t), 1)
-	patient := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).created(t)
+	patient := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).
+		created(t)
 	service := c.admin().post(t, "/service-codes", body{"code": "97155", "description": "Supervision"}).created(t)
 	for it, to := range map[string]string{
-		"does not exist": uuid.NewString(), "the same": a,
-		"another patient": c.authorize(t, 40, body{"patientId": patient}), "another service": c.authorize(t, 40, body{"serviceCodeId": service}),
+		"does not exist":  uuid.NewString(),
+		"the same":        a,
+		"another patient": c.authorize(t, 40, body{"patientId": patient}),
+		"another service": c.authorize(t, 40, body{"serviceCodeId": service}),
 	} {
 		for _, path := range []string{a + "/move-bookings", a + "/move-bookings/preview"} {
 			wrong := c.admin().post(t, path, move(to)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -152,7 +157,8 @@ func TestRenewalToUnsuitableAuthorization(t *testing.T) {
 func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	other := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).created(t)
+	other := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).
+		created(t)
 	theirs := c.authorize(t, 20, body{"patientId": other})
 	a, b := c.authorize(t, 20), c.authorize(t, 20)
 	group := c.book(t, c.booking(a, c.employ(t), c.hour(t, 1, "09:00"), hour, body{
@@ -161,7 +167,7 @@ func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 		},
 	}))
 	moved := c.admin().post(t, a+"/move-bookings", move(b)).ok(t)
-	require.Equal(t, 4, moved.number(t, "units"), "units of one patient")
+	require.Equal(t, 4, moved.number(t, "units"), "those of one patient")
 	c.requireBalance(t, a, 20, 0, 0)
 	c.requireBalance(t, b, 20, 0, 4)
 	c.requireBalance(t, theirs, 20, 0, 4)
@@ -188,7 +194,8 @@ func TestRenewalRoundsByTheOtherPayer(t *testing.T) {
 	c.admin().post(t, a+"/move-bookings", move(b)).ok(t)
 	c.requireBalance(t, a, 20, 0, 0)
 	c.requireBalance(t, b, 20, 0, 1)
-	require.Nil(t, c.admin().get(t, short).body["patients"].([]any)[0].(map[string]any)["reservationId"], "it is too short for a unit")
+	require.Nil(t, c.admin().get(t, short).body["patients"].([]any)[0].(map[string]any)["reservationId"],
+		"it is too short for a unit")
 	c.requireClean(t)
 	c.admin().post(t, b+"/move-bookings", move(a)).ok(t)
 	c.requireBalance(t, a, 20, 0, 3)

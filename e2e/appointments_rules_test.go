@@ -34,7 +34,7 @@ func (c *clinic) insuredBy(t testing.TB, rounding string) uuid.UUID {
 	}).created(t)
 }
 
-func TestAppointmentFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
+func TestAppointmentsUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 12)
@@ -422,7 +422,7 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestAppointmentOnDamagedBooks(t *testing.T) {
+func TestBookingOnADamagedLedgerIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40)

@@ -16,7 +16,8 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	start, dates := c.atChange(t)
 	path := c.authorize(t, 20, dates)
 	who := c.employ(t)
-	booked := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
+	booked := c.admin().post(t, "/appointments",
+		c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
 	booked.created(t)
 	var all []string
 	for _, o := range booked.occurrences(t) {
@@ -27,10 +28,16 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c.requireBalance(t, path, 20, 0, 14)
 	times := c.starts(t, start, "SCHEDULED")
 	require.Equal(t, []string{"0s 15:00", "168h0m0s 15:00", "384h0m0s 17:00", "504h0m0s 15:00"}, times)
-	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 14), hour)) // at the former time of the third
+	// At the former time of the third.
+	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 14), hour))
 	times = c.starts(t, start, "SCHEDULED")
 
-	unchanged := body{"startTime": start.UTC(), "endTime": start.Add(hour).UTC(), "practitionerId": who, "authorizationId": idOf(path)}
+	unchanged := body{
+		"startTime":       start.UTC(),
+		"endTime":         start.Add(hour).UTC(),
+		"practitionerId":  who,
+		"authorizationId": idOf(path),
+	}
 	with := func(more body) body {
 		b := body{}
 		for _, from := range []body{unchanged, more} {
@@ -100,7 +107,8 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 
 	series := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))
 	series.created(t)
-	moved := c.admin().patch(t, "/appointments/"+series.text("id")+"?scope=all", body{"startTime": at(23, 30), "endTime": at(23, 45)}).
+	moved := c.admin().patch(t, "/appointments/"+series.text("id")+"?scope=all",
+		body{"startTime": at(23, 30), "endTime": at(23, 45)}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, "startTime", moved.body["errors"].([]any)[0].(map[string]any)["field"])
 	require.Contains(t, string(moved.raw), change.Format(time.DateOnly))
@@ -119,7 +127,8 @@ func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 	c.book(t, c.booking(from, available, c.hour(t, 2, "15:00"), hour))
 	c.admin().patch(t, "/practitioners/"+gone.String(), body{"status": "INACTIVE"}).ok(t)
 
-	one := c.admin().patch(t, leaving, body{"authorizationId": idOf(to)}).refused(t, http.StatusConflict, "practitioner-inactive")
+	one := c.admin().patch(t, leaving, body{"authorizationId": idOf(to)}).
+		refused(t, http.StatusConflict, "practitioner-inactive")
 	require.Equal(t, []string{"practitioner-inactive"}, one.reasons(t))
 	moved := c.admin().post(t, from+"/move-bookings", move(to)).refused(t, http.StatusConflict, "move-refused")
 	require.Equal(t, []string{"practitioner-inactive"}, moved.occurrences(t)[0].reasons(t))
@@ -157,7 +166,8 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 			clock := func(t time.Time) string { return t.In(zone).Format("15:04") }
 			first := time.Date(year, month, day-2, 0, 0, 0, 0, zone).Add(usual)
 			path := c.authorize(t, 100, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
-			booked := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+			booked := c.admin().post(t, "/appointments",
+				c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
 			booked.created(t)
 			requireTimes := func(displaced int, length time.Duration) []time.Time {
 				t.Helper()
@@ -189,7 +199,8 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 			c.admin().patch(t, displaced, body{"endTime": starts[2].Add(hour / 2)}).ok(t)
 			requireTimes(2, hour/2)
 			next := first.AddDate(0, 0, 1).UTC()
-			c.admin().patch(t, "/appointments/"+booked.text("id")+"?scope=all", body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
+			c.admin().patch(t, "/appointments/"+booked.text("id")+"?scope=all",
+				body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
 			requireTimes(1, hour/2)
 			c.requireClean(t)
 		})

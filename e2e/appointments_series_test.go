@@ -56,7 +56,7 @@ func (c *clinic) starts(t testing.TB, from time.Time, status string) []string {
 	return starts
 }
 
-func TestSeries(t *testing.T) {
+func TestSeriesIsBooked(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	start, dates := c.atChange(t)
@@ -89,7 +89,8 @@ func TestSeries(t *testing.T) {
 		require.Equal(t, made.occurrences(t)[i].text("appointmentId"), each.(map[string]any)["id"])
 	}
 	require.Len(t, rest.body["data"], 1)
-	require.Empty(t, c.as(c.other.tokens["ADMIN"]).get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"])
+	require.Empty(t,
+		c.as(c.other.tokens["ADMIN"]).get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"])
 	again := c.admin().with("Idempotency-Key", "a series").post(t, "/appointments", b)
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 	require.JSONEq(t, string(made.raw), string(again.raw))
@@ -109,7 +110,8 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	preview := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, hour, series)).ok(t)
 	require.Equal(t, false, preview.body["bookable"])
 	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
-	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"], "a preview has the same result as the booking")
+	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"],
+		"a preview has the same result as the booking")
 	all := refused.occurrences(t)
 	require.Len(t, all, 5)
 	require.Empty(t, all[0].body["reasons"])
@@ -129,7 +131,8 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	require.Equal(t, []string{"insufficient-units"}, all[3].reasons(t))
 	require.Nil(t, all[3].body["appointmentId"])
 	c.requireBalance(t, path, 11, 0, 8)
-	refused = c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
+	refused = c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).
+		refused(t, http.StatusConflict, "series-refused")
 	require.Len(t, refused.occurrences(t), 5, "nothing can be booked")
 	c.requireClean(t)
 }
@@ -149,7 +152,8 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 	made.created(t)
 	require.Equal(t, []string{"outside-authorization-dates"}, made.occurrences(t)[2].reasons(t))
 	c.requireBalance(t, path, 100, 0, 8)
-	for _, rule := range []string{"FREQ=WEEKLY", "FREQ=HOURLY;COUNT=2", "FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day"} {
+	for _, rule := range []string{"FREQ=WEEKLY", "FREQ=HOURLY;COUNT=2",
+		"FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day"} {
 		wrong := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": rule})).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "recurrenceRule", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
@@ -166,7 +170,8 @@ func TestChangeOfASeries(t *testing.T) {
 	start, dates := c.atChange(t)
 	path := c.authorize(t, 100, dates)
 	who := c.employ(t)
-	made := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+	made := c.admin().post(t, "/appointments",
+		c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
 	made.created(t)
 	all := made.occurrences(t)
 	at := func(i int) string { return "/appointments/" + all[i].text("appointmentId") }
@@ -177,7 +182,8 @@ func TestChangeOfASeries(t *testing.T) {
 
 	one := c.admin().patch(t, at(1), move(1, 0, -2*hour, hour)).ok(t)
 	require.Nil(t, one.body["occurrences"])
-	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "48h0m0s 15:00", "72h0m0s 15:00", "96h0m0s 15:00"}, c.starts(t, start, "SCHEDULED"))
+	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "48h0m0s 15:00", "72h0m0s 15:00", "96h0m0s 15:00"},
+		c.starts(t, start, "SCHEDULED"))
 
 	// One day later, to the former time of the next one.
 	following := c.admin().patch(t, at(2)+"?scope=following", move(2, 1, hour/2, 2*hour)).ok(t)
@@ -194,7 +200,8 @@ func TestChangeOfASeries(t *testing.T) {
 
 	// The last one conflicts, so none moves.
 	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 5).Add(4*hour), hour))
-	refused := c.admin().patch(t, at(0)+"?scope=all", move(0, 0, 4*hour, hour)).refused(t, http.StatusConflict, "series-refused")
+	refused := c.admin().patch(t, at(0)+"?scope=all", move(0, 0, 4*hour, hour)).
+		refused(t, http.StatusConflict, "series-refused")
 	require.Equal(t, []string{"patient-overlap"}, refused.occurrences(t)[4].reasons(t))
 	require.Empty(t, refused.occurrences(t)[0].body["reasons"])
 	require.Equal(t, "19:00", refused.occurrences(t)[0].wall(t, "startTime"), "the original time")
@@ -203,7 +210,8 @@ func TestChangeOfASeries(t *testing.T) {
 		refused(t, http.StatusPreconditionFailed, "stale-version")
 
 	c.admin().post(t, at(2)+"/cancel", body{"reason": "on holiday"}).ok(t)
-	cancelled := c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following", body{"reason": "moved away"}).ok(t)
+	cancelled := c.admin().with("Idempotency-Key", "away").
+		post(t, at(3)+"/cancel?scope=following", body{"reason": "moved away"}).ok(t)
 	require.Len(t, cancelled.occurrences(t), 2)
 	require.Equal(t, "moved away", c.admin().get(t, at(4)).text("cancelReason"))
 	require.Equal(t, "true", c.admin().with("Idempotency-Key", "away").post(t, at(3)+"/cancel?scope=following",
@@ -217,7 +225,7 @@ func TestChangeOfASeries(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestPreview(t *testing.T) {
+func TestPreviewOfABooking(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 4)
@@ -231,7 +239,8 @@ func TestPreview(t *testing.T) {
 	c.book(t, b)
 	taken := c.admin().post(t, "/appointments/preview", b).ok(t)
 	require.Equal(t, false, taken.body["bookable"])
-	require.Equal(t, []string{"practitioner-overlap", "patient-overlap", "insufficient-units"}, taken.occurrences(t)[0].reasons(t))
+	require.Equal(t, []string{"practitioner-overlap", "patient-overlap", "insufficient-units"},
+		taken.occurrences(t)[0].reasons(t))
 	b["practitionerId"] = uuid.New()
 	c.admin().post(t, "/appointments/preview", b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.requireBalance(t, path, 4, 0, 4)

@@ -14,8 +14,8 @@ import (
 // practice is the path of the clinic's own organization.
 func (c *clinic) practice() string { return "/organizations/" + c.own.id.String() }
 
-// TestANewTimeZoneAsksAboutServiceDates: 22:00 in New York is the next day in UTC.
-func TestANewTimeZoneAsksAboutServiceDates(t *testing.T) {
+// TestNewTimeZoneRequiresADecisionAboutServiceDates: 22:00 in New York is the next day in UTC.
+func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 40, body{"caps": []body{{"period": "DAY", "units": 4}}})

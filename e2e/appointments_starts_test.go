@@ -25,7 +25,8 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	require.Equal(t, "SCHEDULED", c.admin().get(t, booked).text("status"))
 
 	organization := "/organizations/" + c.own.id.String()
-	c.admin().patch(t, organization, body{"earlyStartMinutes": 1441}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().patch(t, organization, body{"earlyStartMinutes": 1441}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.EqualValues(t, 30, c.admin().get(t, organization).ok(t).body["earlyStartMinutes"], "the default")
 	c.admin().patch(t, organization, body{"earlyStartMinutes": 31}).ok(t)
 	c.admin().post(t, booked+"/start", body{}).ok(t)
@@ -78,7 +79,8 @@ func TestReopenUndoesAStart(t *testing.T) {
 	path, who := c.authorize(t, 20), c.employ(t)
 	at := c.ago(hour / 2)
 	booked := c.book(t, c.booking(path, who, at, hour))
-	notStarted := c.admin().post(t, booked+"/reopen", body{"reason": "x"}).refused(t, http.StatusConflict, "appointment-transition")
+	notStarted := c.admin().post(t, booked+"/reopen", body{"reason": "x"}).
+		refused(t, http.StatusConflict, "appointment-transition")
 	require.Contains(t, notStarted.text("detail"), "IN_PROGRESS")
 	c.admin().post(t, booked+"/start", body{}).ok(t)
 	c.admin().post(t, booked+"/reopen", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -92,7 +94,8 @@ func TestReopenUndoesAStart(t *testing.T) {
 	require.JSONEq(t, string(back.raw), string(c.admin().get(t, booked).raw))
 	require.JSONEq(t, string(back.raw), string(keyed.post(t, booked+"/reopen", body{"reason": "The wrong child."}).raw))
 	c.requireBalance(t, path, 20, 0, 4)
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=appointment.reopen").ok(t).raw), "The wrong child.")
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=appointment.reopen").ok(t).raw),
+		"The wrong child.")
 
 	c.admin().post(t, booked+"/start", body{"startTime": at}).ok(t)
 	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": c.ago(0), "confirm": true}).ok(t)
@@ -138,7 +141,8 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	}
 	t.Run("by the organization's own factor", func(t *testing.T) {
 		organization := "/organizations/" + c.own.id.String()
-		c.admin().patch(t, organization, body{"confirmLengthFactor": 0.5}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().patch(t, organization, body{"confirmLengthFactor": 0.5}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		c.admin().patch(t, organization, body{"confirmLengthFactor": 1.25}).ok(t)
 		at := day.Add(8 * hour)
 		booked := c.book(t, c.booking(path, who, at, hour))
@@ -162,7 +166,8 @@ func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 		wrong := a.body["errors"].([]any)[0].(map[string]any)
 		require.Equal(t, []any{"endTime", "too-short"}, []any{wrong["field"], wrong["code"]})
 		require.Contains(t, wrong["message"], "send the actual startTime and endTime")
-		c.admin().post(t, booked+"/complete", body{"confirm": true}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().post(t, booked+"/complete", body{"confirm": true}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	require.Equal(t, "IN_PROGRESS", c.admin().get(t, booked).text("status"))
 	at := now.Add(-10 * time.Minute)
@@ -185,17 +190,20 @@ func TestACompletedAppointmentOccupiesItsWorkedTime(t *testing.T) {
 	preview := c.admin().post(t, "/appointments/preview", late).ok(t)
 	require.Equal(t, true, preview.body["bookable"], "%s", preview.raw)
 	c.book(t, late)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour/2), hour)).refused(t, http.StatusConflict, "practitioner-overlap")
+	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour/2), hour)).
+		refused(t, http.StatusConflict, "practitioner-overlap")
 
 	moved := c.book(t, c.booking(path, who, at.Add(4*hour), hour))
 	c.admin().post(t, moved+"/complete", body{"startTime": at.Add(6 * hour), "endTime": at.Add(7 * hour)}).ok(t)
 	c.book(t, c.booking(path, who, at.Add(4*hour), hour))
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(6*hour), hour)).refused(t, http.StatusConflict, "practitioner-overlap")
+	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(6*hour), hour)).
+		refused(t, http.StatusConflict, "practitioner-overlap")
 
 	longer := c.book(t, c.booking(path, who, at.Add(8*hour), hour))
 	next := c.book(t, c.booking(path, who, at.Add(9*hour), hour))
 	c.admin().post(t, longer+"/complete", body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
-	c.admin().patch(t, next, body{"endTime": at.Add(9*hour + 45*time.Minute)}).refused(t, http.StatusConflict, "practitioner-overlap")
+	c.admin().patch(t, next, body{"endTime": at.Add(9*hour + 45*time.Minute)}).
+		refused(t, http.StatusConflict, "practitioner-overlap")
 	c.admin().patch(t, next, body{"startTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
 	c.requireClean(t)
 }
@@ -212,7 +220,8 @@ func TestASessionOnAnotherDateStaysInTheListOfItsBookedDay(t *testing.T) {
 		require.Len(t, c.admin().get(t, "/appointments"+day+filter).ok(t).body["data"], 1, filter)
 	}
 	c.book(t, c.booking(path, who, c.hour(t, -5, "09:00"), hour))
-	c.admin().post(t, "/appointments", c.booking(path, who, at, hour)).refused(t, http.StatusConflict, "practitioner-overlap")
+	c.admin().post(t, "/appointments", c.booking(path, who, at, hour)).
+		refused(t, http.StatusConflict, "practitioner-overlap")
 }
 
 func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
@@ -228,7 +237,8 @@ func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 	booked := c.book(t, c.booking(path, who, at, 3*hour))
 	openings := func() []string {
 		day := at.In(newYork(t)).Format(time.DateOnly)
-		return c.admin().get(t, "/practitioners/"+who.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").openings(t)
+		return c.admin().get(t, "/practitioners/"+who.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").
+			openings(t)
 	}
 	require.Equal(t, []string{"12:15"}, openings())
 	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).ok(t)
@@ -252,6 +262,7 @@ func TestADateOfBirthInTheFutureIsRefused(t *testing.T) {
 	child := "/patients/" + c.admin().post(t, "/patients", born(0)).created(t).String()
 	for _, days := range []int{1, 2, 400} {
 		c.admin().post(t, "/patients", born(days)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		c.admin().patch(t, child, body{"dateOfBirth": born(days)["dateOfBirth"]}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().patch(t, child, body{"dateOfBirth": born(days)["dateOfBirth"]}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 }

@@ -50,14 +50,16 @@ func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 		require.Equal(t, http.StatusOK, read.status, "%s: %s", role, read.raw)
 		requests[read.request()] = true
 	}
-	denied := c.as(c.own.tokens[rbac.Biller]).patch(t, patient, body{"firstName": "Ada"}).refused(t, http.StatusForbidden, "forbidden")
+	denied := c.as(c.own.tokens[rbac.Biller]).patch(t, patient, body{"firstName": "Ada"}).
+		refused(t, http.StatusForbidden, "forbidden")
 	requests[denied.request()] = true
 	for name, refused := range map[string]answer{
 		"a booking": c.admin().post(t, path+"/reserve", body{"units": 1}),
 		"a change":  c.admin().patch(t, patient, body{"firstName": "Ada"}),
 		"a sign-in": c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}),
 	} {
-		require.Equal(t, "database-read-only", refused.refused(t, http.StatusServiceUnavailable, "database-read-only").text("code"), name)
+		require.Equal(t, "database-read-only",
+			refused.refused(t, http.StatusServiceUnavailable, "database-read-only").text("code"), name)
 		require.NotEmpty(t, refused.header.Get("Retry-After"), name)
 	}
 	ready := root.get(t, "/readyz")
@@ -125,14 +127,16 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 		requests[read.request()] = true
 	}
 	ended := time.Now().Add(time.Second)
-	reading.clinic.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-read-only")
+	reading.clinic.admin().post(t, path+"/reserve", body{"units": 1}).
+		refused(t, http.StatusServiceUnavailable, "database-read-only")
 	require.Eventually(t, func() bool { // the probe's two seconds may be too short on a busy machine
 		return caller{url: reading.clinic.url}.get(t, "/readyz").text("status") == "degraded"
 	}, time.Minute, 100*time.Millisecond, "reads are served")
 	reading.kill(t)
 
 	s.failOver(t, primary)
-	require.Eventually(t, func() bool { return !ask[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !ask[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute,
+		10*time.Millisecond)
 	again := c.launch(t, standbyURL.String(), spool)
 	require.Eventually(t, func() bool {
 		return ask[int](t, follower, `SELECT count(*) FROM audit_events

@@ -48,7 +48,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	t.Parallel()
 	s := playStory(t)
 	owner := s.c.owner(t)
-	people := texts(t, owner, `SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
+	people := texts(t, owner,
+		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
 	require.NotEmpty(t, people)
 	met := map[string]bool{}
 	for _, each := range s.told {
@@ -58,7 +59,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		r := each.route
 		met[r.Name] = true
 		recorded := func(condition string) bool {
-			return len(texts(t, owner, `SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
+			return len(texts(t, owner,
+				`SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
 				each.request)) > 0
 		}
 		if r.Method != http.MethodGet && !r.ReadOnly {
@@ -84,7 +86,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		require.True(t, met[name], "%s was never called", name)
 	}
 	requireWhole(t, s, owner)
-	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
+	require.NotEmpty(t,
+		texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
 	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
 	s.c.requireClean(t)
 }
@@ -95,14 +98,17 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	t.Helper()
 	for _, each := range s.told {
 		lacking := func(condition string) []string {
-			return texts(t, owner, `SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, each.request)
+			return texts(t, owner,
+				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, each.request)
 		}
-		require.Empty(t, lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+		require.Empty(t,
+			lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
 		if each.route.Permission != httpx.Public {
 			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
 		}
 		if each.route.Method == http.MethodPatch && each.status < http.StatusBadRequest {
-			require.Empty(t, lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), each.route.Name)
+			require.Empty(t,
+				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), each.route.Name)
 		}
 	}
 }
@@ -118,8 +124,10 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 	}).created(t).String()
 	admin.patch(t, "/patients/"+patient, body{"lastName": "Quackenbush-Ombler", "medicalRecordNumber": "MRN-88422"})
 	admin.post(t, "/patients/search", body{"lastName": "Quackenbush"})
-	path := s.c.authorize(t, 10, body{"patientId": patient, "authNumber": "AUTHNO-5521", "notes": "narrative about Zebulon"})
-	admin.patch(t, path, body{"notes": "another narrative", "authNumber": "AUTHNO-5522", "totalUnits": 12, "reason": "spoken reason"})
+	path := s.c.authorize(t, 10,
+		body{"patientId": patient, "authNumber": "AUTHNO-5521", "notes": "narrative about Zebulon"})
+	admin.patch(t, path,
+		body{"notes": "another narrative", "authNumber": "AUTHNO-5522", "totalUnits": 12, "reason": "spoken reason"})
 	id := admin.post(t, path+"/reserve", body{"units": 3, "reference": "reference-of-ours"}).reservationID(t)
 	admin.post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "spoken reason too"})
 	s.c.as("").post(t, "/auth/login", body{"email": "typed-a-password-here", "password": "secret-typed-wrong"})
@@ -149,7 +157,8 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	path := c.authorize(t, 10)
 	first := c.as(c.own.tokens[rbac.Technician]).with("X-Request-Id", "Ada-Example").post(t, path+"/reserve",
 		body{"units": 1}).refused(t, http.StatusForbidden, "forbidden").request()
-	second := c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events").refused(t, http.StatusForbidden, "forbidden").request()
+	second := c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events").
+		refused(t, http.StatusForbidden, "forbidden").request()
 	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"})
 	c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": "wrong"})
 
@@ -163,7 +172,8 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	require.Equal(t, []any{"audit.read", second}, []any{audit["action"], audit["requestId"]})
 	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]},
 		[]any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
-	require.Equal(t, map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
+	require.Equal(t,
+		map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
 	require.Empty(t, texts(t, c.owner(t),
 		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
 		"attempts of no organization are counted separately")
@@ -180,16 +190,19 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 		asked = append(asked, a.request())
 		return a
 	}
-	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).text("refreshToken")
+	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).
+		text("refreshToken")
 	second := refresh(first).ok(t).text("refreshToken")
 	require.Equal(t, second, refresh(first).ok(t).text("refreshToken"), "its reply may have been lost")
 	refresh(second).ok(t)
 	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
 	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
 	require.Equal(t, []string{
-		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ", asked[3] + ` denied {"reason":"reused"}`,
+		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ",
+		asked[3] + ` denied {"reason":"reused"}`,
 		asked[4] + ` denied {"reason":"revoked"}`,
-	}, texts(t, c.owner(t), `SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+	}, texts(t, c.owner(t),
+		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
 }
 
 // TestUnrecordedActionsAreRefused makes the database refuse events.
@@ -201,12 +214,14 @@ func TestUnrecordedActionsAreRefused(t *testing.T) {
 	owner := c.owner(t)
 	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
 	require.NoError(t, err)
-	for _, read := range []string{patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances", "/events"} {
+	for _, read := range []string{patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances",
+		"/events"} {
 		a := c.admin().get(t, read).refused(t, http.StatusServiceUnavailable, "not-recorded")
 		require.NotContains(t, string(a.raw), "Ada")
 		require.NotEmpty(t, a.header.Get("Retry-After"))
 	}
-	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
+	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).
+		refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, http.StatusInternalServerError,
 		c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
 	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).
@@ -246,7 +261,8 @@ func TestAuditSearch(t *testing.T) {
 	require.Equal(t, 5, count("action=authorization.reserve"))
 	require.Equal(t, 6, count("subjectId="+id))
 	require.Equal(t, 6, count("action=authorization.&patientId="+c.own.patient.String()))
-	require.Equal(t, 5, count("action=authorization.reserve&outcome=done&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"))
+	require.Equal(t, 5,
+		count("action=authorization.reserve&outcome=done&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"))
 	require.Zero(t, count("action=authorization.reserve&to=2020-01-01T00:00:00Z"))
 	require.Zero(t, count("action=authorization.reserve&outcome=denied"))
 	require.Zero(t, count("actorId="+id))
@@ -314,7 +330,8 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 	owner := c.owner(t)
 	for _, statement := range []string{
 		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, patient_id, address)
-		 SELECT '` + c.own.id.String() + `', now() - n * interval '1 second', gen_random_uuid(), '', 'thing.read', 'done', 'thing', gen_random_uuid(), gen_random_uuid(), ''
+		 SELECT '` + c.own.id.String() +
+			`', now() - n * interval '1 second', gen_random_uuid(), '', 'thing.read', 'done', 'thing', gen_random_uuid(), gen_random_uuid(), ''
 		 FROM generate_series(1, 20000) n`,
 		`ANALYZE audit_events`,
 	} {
@@ -327,7 +344,8 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 		"actor_id" + someone: "audit_events_by_actor", "patient_id" + someone: "audit_events_by_patient",
 		"subject_id" + someone: "audit_events_by_subject",
 	} {
-		plan := strings.Join(texts(t, owner, `EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.own.id.String()+`' AND `+condition+`
+		plan := strings.Join(texts(t, owner,
+			`EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.own.id.String()+`' AND `+condition+`
 			ORDER BY occurred_at DESC, sequence DESC LIMIT 21`), "\n")
 		require.Contains(t, plan, index, "%s", plan)
 		require.NotContains(t, plan, "Sort", "%s", plan)

@@ -35,7 +35,8 @@ func (a terms) kinds(all []terms, today time.Time) []string {
 	}
 	var kinds []string
 	renewed := slices.ContainsFunc(all, func(b terms) bool {
-		return b.id != a.id && b.patient == a.patient && b.status == "ACTIVE" && b.end.After(a.end) && days(a.end, b.start) <= 1
+		return b.id != a.id && b.patient == a.patient && b.status == "ACTIVE" && b.end.After(a.end) &&
+			days(a.end, b.start) <= 1
 	})
 	switch {
 	case renewed:
@@ -78,7 +79,8 @@ func TestAlertsFollowTheRules(t *testing.T) {
 	c.own = c.found(t, "own")
 	patients := make([]uuid.UUID, 60)
 	for i := range patients {
-		patients[i] = c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).created(t)
+		patients[i] = c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).
+			created(t)
 	}
 	all := c.write(t, 400, patients, today)
 

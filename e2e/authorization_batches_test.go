@@ -210,7 +210,7 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestABulkThatIsUndoneWithinABatch(t *testing.T) {
+func TestRefusedBulkLeavesItsBatchIntact(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)
@@ -263,7 +263,7 @@ func TestTheQueueIsFull(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
+func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
@@ -276,10 +276,10 @@ func TestTimeIsUpWhileAnotherInstanceIsAtWork(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestAdjustingTogether combines changes of the total with reserves. Each is decided on
+// TestConcurrentAdjustmentsShareATransaction combines changes of the total with reserves. Each is decided on
 // the result of the previous ones, and a refusal does not affect others. A change that
 // includes other terms queues and then runs exclusively.
-func TestAdjustingTogether(t *testing.T) {
+func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), combining)

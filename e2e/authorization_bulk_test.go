@@ -59,7 +59,7 @@ func (a answer) verdicts(t testing.TB) []string {
 	return all
 }
 
-func TestBulkGivesEachOperationItsVerdict(t *testing.T) {
+func TestBulkReportsTheOutcomeOfEachOperation(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	one, other, capped := c.authorize(t, 10), c.authorize(t, 5), c.authorize(t, 50, march, body{"caps": caps("DAY", 4)})
@@ -206,7 +206,8 @@ func TestBulkStaysInItsOrganization(t *testing.T) {
 	stranger := c.as(c.other.tokens[rbac.Admin])
 	answer := stranger.post(t, "/units/bulk", bulk(on(own, "reserve", body{"units": 1})))
 	require.Equal(t, []string{"authorization-not-found"}, answer.verdicts(t))
-	stranger.post(t, "/units/bulk", atomically(on(own, "reserve", body{"units": 1}))).refused(t, http.StatusConflict, "bulk-refused")
+	stranger.post(t, "/units/bulk", atomically(on(own, "reserve", body{"units": 1}))).
+		refused(t, http.StatusConflict, "bulk-refused")
 	c.requireBalance(t, own, 10, 0, 0)
 }
 
@@ -218,13 +219,15 @@ func TestBulkNeedsThePermissionOfEachOperation(t *testing.T) {
 	require.Equal(t, http.StatusOK, scheduler.post(t, "/units/bulk", bulk(
 		on(path, "reserve", body{"units": 2}), on(path, "release", body{"units": 1}))).status)
 
-	denied := scheduler.post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}), on(path, "consume", body{"units": 1}))).
+	denied := scheduler.post(t, "/units/bulk",
+		bulk(on(path, "reserve", body{"units": 1}), on(path, "consume", body{"units": 1}))).
 		refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, "authorization:consume", denied.text("permission"))
 	require.Contains(t, denied.text("detail"), "operations[1]")
 	c.as(c.own.tokens["PATIENT"]).post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).
 		refused(t, http.StatusForbidden, "forbidden")
-	c.as("").post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).refused(t, http.StatusUnauthorized, "unauthenticated")
+	c.as("").post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}))).
+		refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.requireBalance(t, path, 10, 0, 1)
 }
 
@@ -237,27 +240,31 @@ func TestBulkIsValidated(t *testing.T) {
 		item  body
 		field string
 	}{
-		"no units":                           {on(path, "reserve", nil), "units"},
-		"units that are zero":                {on(path, "release", body{"units": 0}), "units"},
-		"half a unit":                        {on(path, "reserve", body{"units": 1.5}), "units"},
-		"neither units nor reservation":      {on(path, "consume", nil), "units"},
-		"no authorization":                   {body{"operation": "reserve", "units": 1}, "authorizationId"},
-		"no operation":                       {body{"authorizationId": id, "units": 1}, "operation"},
-		"an operation of another kind":       {on(path, "adjust", body{"units": 1}), "operation"},
-		"a reserve on a reservation":         {on(path, "reserve", body{"units": 1, "reservationId": id}), "reservationId"},
-		"a reserve with a reason":            {on(path, "reserve", body{"units": 1, "reason": "why"}), "reason"},
-		"a release with a date":              {on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}), "serviceDate"},
-		"a release with a reference":         {on(path, "release", body{"units": 1, "reference": "x"}), "reference"},
-		"a release with a remainder":         {on(path, "release", body{"units": 1, "remainder": "keep"}), "remainder"},
-		"a consume that expires":             {on(path, "consume", body{"units": 1, "expiresInSeconds": 5}), "expiresInSeconds"},
+		"no units":                      {on(path, "reserve", nil), "units"},
+		"units that are zero":           {on(path, "release", body{"units": 0}), "units"},
+		"half a unit":                   {on(path, "reserve", body{"units": 1.5}), "units"},
+		"neither units nor reservation": {on(path, "consume", nil), "units"},
+		"no authorization":              {body{"operation": "reserve", "units": 1}, "authorizationId"},
+		"no operation":                  {body{"authorizationId": id, "units": 1}, "operation"},
+		"an operation of another kind":  {on(path, "adjust", body{"units": 1}), "operation"},
+		"a reserve on a reservation":    {on(path, "reserve", body{"units": 1, "reservationId": id}), "reservationId"},
+		"a reserve with a reason":       {on(path, "reserve", body{"units": 1, "reason": "why"}), "reason"},
+		"a release with a date": {on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}),
+			"serviceDate"},
+		"a release with a reference": {on(path, "release", body{"units": 1, "reference": "x"}), "reference"},
+		"a release with a remainder": {on(path, "release", body{"units": 1, "remainder": "keep"}), "remainder"},
+		"a consume that expires": {on(path, "consume", body{"units": 1, "expiresInSeconds": 5}),
+			"expiresInSeconds"},
 		"a remainder without consumed units": {on(path, "consume", body{"units": 1, "remainder": "lose"}), "remainder"},
-		"a hold without length":              {on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}), "expiresInSeconds"},
-		"an unknown field":                   {on(path, "reserve", body{"units": 1, "force": true}), "force"},
+		"a hold without length": {on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}),
+			"expiresInSeconds"},
+		"an unknown field": {on(path, "reserve", body{"units": 1, "force": true}), "force"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
 			answer := c.admin().post(t, "/units/bulk", bulk(on(path, "reserve", body{"units": 1}), test.item)).
 				refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			require.Equal(t, "operations[1]."+test.field, answer.body["errors"].([]any)[0].(map[string]any)["field"], "%s", answer.raw)
+			require.Equal(t, "operations[1]."+test.field, answer.body["errors"].([]any)[0].(map[string]any)["field"], "%s",
+				answer.raw)
 		})
 	}
 	many := func(n int) body {

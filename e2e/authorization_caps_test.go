@@ -53,7 +53,8 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 		answer := c.admin().patch(t, path, body{"caps": caps("WEEK", 4, "MONTH", 8)})
 		require.Equal(t, is("WEEK", 4, "MONTH", 8), answer.body["caps"], "%s", answer.raw)
 		require.Equal(t, 3, answer.number(t, "version"))
-		require.Equal(t, 3, c.admin().patch(t, path, body{"caps": caps("MONTH", 8, "WEEK", 4)}).number(t, "version"), "no change")
+		require.Equal(t, 3, c.admin().patch(t, path, body{"caps": caps("MONTH", 8, "WEEK", 4)}).number(t, "version"),
+			"no change")
 	})
 	t.Run("it clears them with null or an empty list", func(t *testing.T) {
 		for _, none := range []any{nil, []body{}} {
@@ -78,7 +79,8 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 		"no list":                {7, "caps"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
-			answer := c.admin().patch(t, path, body{"caps": test.caps}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			answer := c.admin().patch(t, path, body{"caps": test.caps}).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Equal(t, test.field, answer.body["errors"].([]any)[0].(map[string]any)["field"], "%s", answer.raw)
 		})
 	}
@@ -103,7 +105,8 @@ func TestCapRefusalReportsMissingUnits(t *testing.T) {
 	for member, want := range map[string]int{"limit": 10, "booked": 9, "requested": 3, "missing": 2} {
 		require.Equal(t, want, refused.number(t, member), member)
 	}
-	require.Equal(t, "The authorization allows 10 units in the week from 2026-03-09 to 2026-03-15. Booked: 9, Requested: 3, Missing: 2",
+	require.Equal(t,
+		"The authorization allows 10 units in the week from 2026-03-09 to 2026-03-15. Booked: 9, Requested: 3, Missing: 2",
 		refused.text("detail"))
 	reserve(10, "2026-03-16").reservationID(t)
 	reserve(10, "2026-03-08").reservationID(t)
@@ -115,7 +118,8 @@ func TestCapRefusalReportsMissingUnits(t *testing.T) {
 		require.Equal(t, "cap-exceeded", refusal["code"])
 		require.Equal(t, refused.text("detail"), refusal["detail"])
 		require.EqualValues(t, 2, refusal["details"].(map[string]any)["missing"])
-		require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 1, "serviceDate": "2026-03-11"}).body["allowed"])
+		require.Equal(t, true,
+			c.admin().post(t, path+"/preview", body{"units": 1, "serviceDate": "2026-03-11"}).body["allowed"])
 	})
 	t.Run("it stores the refusal of a key", func(t *testing.T) {
 		keyed := c.admin().with("Idempotency-Key", "too-many")
@@ -153,9 +157,11 @@ func TestCapsThatAreLowered(t *testing.T) {
 
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": first}).status)
 	one := body{"units": 1, "serviceDate": "2026-03-20"}
-	require.Equal(t, 16, c.admin().post(t, path+"/reserve", one).refused(t, http.StatusConflict, "cap-exceeded").number(t, "missing"))
+	require.Equal(t, 16,
+		c.admin().post(t, path+"/reserve", one).refused(t, http.StatusConflict, "cap-exceeded").number(t, "missing"))
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": second}).status)
-	require.Equal(t, 10, c.admin().post(t, path+"/reserve", one).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
+	require.Equal(t, 10,
+		c.admin().post(t, path+"/reserve", one).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"caps": caps("MONTH", 11)}).status)
 	c.admin().post(t, path+"/reserve", one).reservationID(t)
 	c.requireClean(t)
@@ -174,14 +180,16 @@ func TestCapsThatComeLater(t *testing.T) {
 	c.admin().post(t, path+"/reserve", on("11", 5)).reservationID(t)
 
 	c.admin().patch(t, path, body{"caps": caps("DAY", 6), "totalUnits": 90})
-	require.Equal(t, 5, c.admin().post(t, path+"/reserve", on("10", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
+	require.Equal(t, 5,
+		c.admin().post(t, path+"/reserve", on("10", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	c.admin().post(t, path+"/reserve", on("10", 1)).reservationID(t)
 	c.requireClean(t)
 
 	c.admin().patch(t, path, body{"caps": nil})
 	c.admin().post(t, path+"/reserve", on("10", 4)).reservationID(t)
 	c.admin().patch(t, path, body{"caps": caps("MONTH", 16)})
-	require.Equal(t, 15, c.admin().post(t, path+"/reserve", on("31", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
+	require.Equal(t, 15,
+		c.admin().post(t, path+"/reserve", on("31", 2)).refused(t, http.StatusConflict, "cap-exceeded").number(t, "booked"))
 	c.requireClean(t)
 }
 

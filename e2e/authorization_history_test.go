@@ -175,7 +175,11 @@ func (h *history) clients(t testing.TB, many int, paths []string, at func(client
 
 // draw chooses the next request at random. Named reservations may be closed by now.
 func draw(random *rand.Rand, path string, mine []string) asked {
-	q := asked{path: path, verb: []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)], units: 1 + random.IntN(3)}
+	q := asked{
+		path:  path,
+		verb:  []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)],
+		units: 1 + random.IntN(3),
+	}
 	if q.verb == "reserve" || random.IntN(4) == 0 {
 		return q
 	}
@@ -213,7 +217,8 @@ func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 // operations counts the operations in the ledger of an authorization.
 func (c *clinic) operations(t testing.TB, path string) int {
 	t.Helper()
-	return c.count(t, "SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
+	return c.count(t,
+		"SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
 }
 
 // try is like post for servers that may be down: it returns an error if there was no

@@ -52,7 +52,13 @@ func (l ledger) after(q asked, made string) (ledger, told) {
 		return l, told{code: code}
 	}
 	next.open = slices.DeleteFunc(next.open, func(o claim) bool { return o.left == 0 })
-	return next, told{used: next.used, scheduled: next.scheduled(), available: next.available, missing: missing, reservation: made}
+	return next, told{
+		used:        next.used,
+		scheduled:   next.scheduled(),
+		available:   next.available,
+		missing:     missing,
+		reservation: made,
+	}
 }
 
 // settle releases or consumes units of one reservation. Consumption beyond it uses
@@ -126,8 +132,10 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 				return a.available == b.available && a.used == b.used && slices.Equal(a.open, b.open)
 			},
 		}
-		events := slices.DeleteFunc(slices.Clone(h.events), func(e porcupine.Operation) bool { return e.Input.(asked).path != path })
-		require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, events, time.Minute), "the answers on %s", path)
+		events := slices.DeleteFunc(slices.Clone(h.events),
+			func(e porcupine.Operation) bool { return e.Input.(asked).path != path })
+		require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, events, time.Minute), "the answers on %s",
+			path)
 	}
 }
 
@@ -150,10 +158,12 @@ func TestTheModelOfHistories(t *testing.T) {
 	require.True(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 2})))
 	require.True(t, check(first, call(0, 3, asked{path: path, verb: "look"}, told{available: 5})), "they overlap")
 	require.False(t, check(first, call(2, 3, asked{path: path, verb: "look"}, told{available: 5})), "it is out of date")
-	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})), "no units are left")
+	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})),
+		"no units are left")
 	require.False(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 1})), "there are two")
 	require.True(t, check(first, call(2, 3, release, told{available: 5})))
-	require.True(t, check(first, call(2, 3, release, told{available: 5}), call(4, 5, release, told{code: "reservation-closed"})))
+	require.True(t,
+		check(first, call(2, 3, release, told{available: 5}), call(4, 5, release, told{code: "reservation-closed"})))
 	require.False(t, check(first, call(2, 3, release, told{code: "reservation-closed"})), "it was not closed")
 }
 

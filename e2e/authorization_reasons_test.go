@@ -69,12 +69,14 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 		"moveBookings": func(t *testing.T, reason string) string {
 			from, to := c.authorize(t, 20), c.authorize(t, 20)
 			booked(from)
-			c.admin().post(t, from+"/move-bookings", body{"toAuthorizationId": idOf(to), "from": c.day(t, -25), "reason": reason}).ok(t)
+			c.admin().post(t, from+"/move-bookings",
+				body{"toAuthorizationId": idOf(to), "from": c.day(t, -25), "reason": reason}).ok(t)
 			require.Contains(t, string(c.admin().get(t, to+"/entries").ok(t).raw), reason)
 			return trail("appointment.transfer")
 		},
 		"takeEmergencyGrant": func(t *testing.T, reason string) string {
-			return string(c.as(c.own.tokens[rbac.Technician]).post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": reason}).raw)
+			return string(c.as(c.own.tokens[rbac.Technician]).
+				post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": reason}).raw)
 		},
 	}
 	operations, schemas := readOperations(t)
@@ -111,7 +113,8 @@ func TestEveryChangedTermKeepsItsReason(t *testing.T) {
 		found := string(c.admin().get(t, "/admin/audit-events?limit=200&action=authorization.change").ok(t).raw)
 		require.Contains(t, found, reason)
 	}
-	wrong := c.admin().patch(t, path, body{"reason": "for nothing"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	wrong := c.admin().patch(t, path, body{"reason": "for nothing"}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Contains(t, string(wrong.raw), `"field":"reason"`)
 	path = c.authorize(t, 20)
 	c.admin().patch(t, path, body{"totalUnits": 30, "reason": "more were granted"}).ok(t)

@@ -28,7 +28,11 @@ type reporting struct {
 func openReporting(t *testing.T) *reporting {
 	t.Helper()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)}, newID: newID}
+	c := &clinic{
+		database: database,
+		clock:    &clock{fixed: time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)},
+		newID:    newID,
+	}
 	c.listen(t, database.Open(t))
 	c.own, c.other = c.found(t, "own"), c.found(t, "other")
 	r := &reporting{clinic: c, t: t, paths: map[string]string{}}
@@ -42,7 +46,8 @@ func openReporting(t *testing.T) *reporting {
 		{"E", "2025-08-01", "2026-02-10", 50, nil},
 		{"B", "2025-09-22", "2026-03-20", 100, body{"authNumber": "=B-1"}},
 		{"C", "2026-02-16", "2026-03-29", 24, nil},
-		{"I", "2026-03-01", "2026-04-30", 40, body{"caps": []any{body{"period": "WEEK", "units": 20}, body{"period": "MONTH", "units": 8}}}},
+		{"I", "2026-03-01", "2026-04-30", 40,
+			body{"caps": []any{body{"period": "WEEK", "units": 20}, body{"period": "MONTH", "units": 8}}}},
 		{"F", "2026-03-01", "2026-05-31", 40, body{"status": "PENDING"}},
 		{"H", "2026-03-01", "2026-06-30", 8, nil},
 		{"A", "2026-01-05", "2026-07-04", 480, body{"authNumber": "AUTH-1, A"}},
@@ -50,7 +55,8 @@ func openReporting(t *testing.T) *reporting {
 	} {
 		b := body{"totalUnits": a.total, "startDate": a.start, "endDate": a.end, "serviceCodeId": c.own.serviceCode}
 		if a.more["patient"] == nil {
-			patient := c.admin().post(t, "/patients", body{"firstName": "P", "lastName": a.name, "dateOfBirth": "2019-05-04"}).created(t)
+			patient := c.admin().post(t, "/patients", body{"firstName": "P", "lastName": a.name, "dateOfBirth": "2019-05-04"}).
+				created(t)
 			insurance := c.admin().post(t, "/insurances",
 				body{"patientId": patient, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
 			ids = append(ids, patient.String(), "patient "+a.name, insurance.String(), "insurance "+a.name)
@@ -83,7 +89,8 @@ func openReporting(t *testing.T) *reporting {
 	r.used("A", 20, "2026-03-02") // their last, today
 	r.booked("A", 16, "2026-03-05")
 	r.booked("A", 24, "2026-03-16")
-	c.admin().post(t, r.paths["A"]+"/reserve", body{"units": 10, "serviceDate": "2026-06-01", "expiresInSeconds": 1}).reservationID(t)
+	c.admin().post(t, r.paths["A"]+"/reserve", body{"units": 10, "serviceDate": "2026-06-01", "expiresInSeconds": 1}).
+		reservationID(t)
 	c.clock.advance(2 * time.Second) // the hold has expired and was not swept
 	return r
 }
@@ -259,8 +266,9 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		rows, order := r.named(t, "/reports/expiring?limit=1")
 		require.Equal(t, []string{"B", "C", "I"}, order)
 		requireFigures(t, "B", rows["B"], figures{"daysLeft": 18.0, "band": 30.0, "renewalId": nil})
-		requireFigures(t, "C", rows["C"], figures{"daysLeft": 27.0, "band": 30.0, "renewalId": strings.TrimPrefix(r.paths["D"],
-			"/authorizations/")})
+		requireFigures(t, "C", rows["C"], figures{"daysLeft": 27.0, "band": 30.0,
+			"renewalId": strings.TrimPrefix(r.paths["D"],
+				"/authorizations/")})
 		requireFigures(t, "I", rows["I"], figures{"daysLeft": 59.0, "band": 60.0, "renewalId": nil})
 		for filter, want := range map[string]string{
 			"withinDays=17": "", "withinDays=18": "B", "withinDays=365": "BCIHA", "renewed=true": "C", "renewed=false": "BI",
@@ -277,7 +285,11 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		requireFigures(t, "B", rows["B"], figures{"usageBand": nil, "underUsed": true})
 		requireFigures(t, "C", rows["C"], figures{"usageBand": 100.0, "underUsed": false})
 		requireFigures(t, "H", rows["H"], figures{"usageBand": 100.0, "underUsed": false})
-		for filter, want := range map[string]string{"risk=under-used": "B", "risk=used-100": "CH", "risk=used-80&risk=used-90": ""} {
+		for filter, want := range map[string]string{
+			"risk=under-used":           "B",
+			"risk=used-100":             "CH",
+			"risk=used-80&risk=used-90": "",
+		} {
 			_, order := r.named(t, "/reports/at-risk?"+filter)
 			require.Equal(t, want, strings.Join(order, ""), filter)
 		}
@@ -357,7 +369,8 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		} {
 			r.admin().post(t, none+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")
 		}
-		r.as(r.other.tokens[rbac.Admin]).post(t, r.alert("E", "expired")+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")
+		r.as(r.other.tokens[rbac.Admin]).post(t, r.alert("E", "expired")+"/acknowledge", nil).
+			refused(t, http.StatusNotFound, "alert-not-found")
 		require.Empty(t, r.as(r.other.tokens[rbac.Admin]).get(t, "/alerts").body["data"])
 	})
 	t.Run("the next alert has no note", func(t *testing.T) {
@@ -376,8 +389,12 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 	t.Run("an approved renewal closes it if it follows without a gap and lasts longer", func(t *testing.T) {
 		b := r.admin().get(t, r.paths["B"])
 		renewal := body{
-			"patientId": b.body["patientId"], "serviceCodeId": b.body["serviceCodeId"], "totalUnits": 10, "startDate": "2026-03-22",
-			"endDate": "2026-09-20", "status": "PENDING",
+			"patientId":     b.body["patientId"],
+			"serviceCodeId": b.body["serviceCodeId"],
+			"totalUnits":    10,
+			"startDate":     "2026-03-22",
+			"endDate":       "2026-09-20",
+			"status":        "PENDING",
 		}
 		path := "/authorizations/" + r.admin().post(t, "/authorizations", renewal).created(t).String()
 		for _, step := range []struct {

@@ -15,10 +15,10 @@ import (
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// TestStatementsOfAnOperation counts the statements of an operation while others wait
+// TestNumberOfStatementsOfAnOperation counts the statements of an operation while others wait
 // for the same authorization. The first two are sent with BEGIN, and the writes with
 // COMMIT (TestReadsWithBegin and TestWritesWithCommit in platform/db).
-func TestStatementsOfAnOperation(t *testing.T) {
+func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()
 	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })

@@ -12,7 +12,7 @@ import (
 // Unit defects of the system that this program replaces. The numbers refer to the list
 // from its analysis.
 
-func TestFullyBookedAuthorizationIsWorkedOff(t *testing.T) { // 5
+func TestConsumesUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 8)
@@ -150,7 +150,7 @@ func TestDoubleSubmitTakesEffectOnce(t *testing.T) { // 10
 	c.requireClean(t)
 }
 
-func TestWrongUnitsAreRefusedByName(t *testing.T) { // 11
+func TestInvalidUnitsNameTheField(t *testing.T) { // 11
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -183,7 +183,11 @@ func TestWrongUnitsAreRefusedByName(t *testing.T) { // 11
 		})
 	}
 	for name, content := range map[string]string{
-		"no JSON": `units=1`, "half of it": `{"units": 1`, "nothing at all": ``, "a list": `[1]`, "two documents": `{"units":1}{}`,
+		"no JSON":        `units=1`,
+		"half of it":     `{"units": 1`,
+		"nothing at all": ``,
+		"a list":         `[1]`,
+		"two documents":  `{"units":1}{}`,
 	} {
 		t.Run("it cannot read "+name, func(t *testing.T) {
 			answer := c.admin().sendRaw(t, http.MethodPost, path+"/reserve", strings.NewReader(content))
@@ -209,7 +213,8 @@ func TestHoldsExpire(t *testing.T) {
 		require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 10}).body["allowed"])
 	})
 	t.Run("it can no longer be consumed", func(t *testing.T) {
-		answer := c.admin().post(t, path+"/consume", body{"reservationId": held}).refused(t, http.StatusConflict, "reservation-closed")
+		answer := c.admin().post(t, path+"/consume", body{"reservationId": held}).
+			refused(t, http.StatusConflict, "reservation-closed")
 		require.Equal(t, true, answer.body["expired"])
 	})
 	t.Run("a reserve that needs its units takes them", func(t *testing.T) {
@@ -245,7 +250,7 @@ func TestSweeperRecordsExpiredReservations(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestConsume(t *testing.T) {
+func TestConsumeOfReservedAndUnreservedUnits(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	t.Run("it reports the missing units of a longer session", func(t *testing.T) {
@@ -269,7 +274,8 @@ func TestConsume(t *testing.T) {
 		path := c.authorize(t, 10, body{
 			"startDate": today.AddDate(0, -2, 0).Format(time.DateOnly), "endDate": today.AddDate(0, -1, 0).Format(time.DateOnly),
 		})
-		id := c.admin().post(t, path+"/reserve", body{"units": 4, "serviceDate": today.AddDate(0, -1, -3).Format(time.DateOnly)}).reservationID(t)
+		id := c.admin().post(t, path+"/reserve",
+			body{"units": 4, "serviceDate": today.AddDate(0, -1, -3).Format(time.DateOnly)}).reservationID(t)
 		require.Equal(t, "EXPIRED", c.admin().get(t, path).text("status"))
 		require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": id}).status)
 		c.requireBalance(t, path, 10, 4, 0)
@@ -297,7 +303,7 @@ func TestPreviewWritesNothing(t *testing.T) {
 	require.Empty(t, c.admin().get(t, path+"/entries").body["data"])
 }
 
-func TestChange(t *testing.T) {
+func TestChangeOfAnAuthorization(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	t.Run("it distinguishes null from absent", func(t *testing.T) {
@@ -318,19 +324,22 @@ func TestChange(t *testing.T) {
 	t.Run("it does not strand open reservations", func(t *testing.T) {
 		path := c.authorize(t, 10, body{"startDate": "2026-03-01", "endDate": "2026-03-31"})
 		c.admin().post(t, path+"/reserve", body{"units": 4, "serviceDate": "2026-03-20"})
-		answer := c.admin().patch(t, path, body{"endDate": "2026-03-19"}).refused(t, http.StatusConflict, "reservations-outside-dates")
+		answer := c.admin().patch(t, path, body{"endDate": "2026-03-19"}).
+			refused(t, http.StatusConflict, "reservations-outside-dates")
 		require.Equal(t, 4, answer.number(t, "units"))
 		require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"endDate": "2026-03-20"}).status)
 	})
 	t.Run("it changes all of it or nothing", func(t *testing.T) {
 		path := c.authorize(t, 10)
 		c.admin().post(t, path+"/reserve", body{"units": 4})
-		c.admin().patch(t, path, body{"notes": "changed", "totalUnits": 3}).refused(t, http.StatusConflict, "total-below-booked")
+		c.admin().patch(t, path, body{"notes": "changed", "totalUnits": 3}).
+			refused(t, http.StatusConflict, "total-below-booked")
 		require.Nil(t, c.admin().get(t, path).body["notes"])
 	})
 	t.Run("it refuses dates in the wrong order and unknown fields", func(t *testing.T) {
 		path := c.authorize(t, 10)
-		c.admin().patch(t, path, body{"endDate": "2000-01-01"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().patch(t, path, body{"endDate": "2000-01-01"}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		for _, column := range []string{"organizationId", "usedUnits", "scheduledUnits", "version", "id", "patientId"} {
 			c.admin().patch(t, path, body{column: 0}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
@@ -356,8 +365,10 @@ func TestListsArePaged(t *testing.T) {
 		}
 	}
 	require.Equal(t, made, seen)
-	for _, query := range []string{"?limit=0", "?limit=201", "?cursor=nonsense", "?nonsense=1", "?patientId=7", "?status=OPEN"} {
+	for _, query := range []string{"?limit=0", "?limit=201", "?cursor=nonsense", "?nonsense=1", "?patientId=7",
+		"?status=OPEN"} {
 		answer := c.admin().get(t, "/authorizations"+query)
-		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, answer.status, "%s: %s", query, answer.raw)
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, answer.status, "%s: %s", query,
+			answer.raw)
 	}
 }

@@ -107,14 +107,16 @@ func TestALongVerificationContinuesAfterTheAnswer(t *testing.T) {
 		a := c.admin().get(t, path).ok(t)
 		require.Equal(t, "RUNNING", a.text("state"))
 		require.Nil(t, a.body["progress"].(map[string]any)["auditEvents"].(map[string]any)["total"])
-		return a.number(t, "progress", "authorizations", "checked") == 2 && a.number(t, "progress", "authorizations", "total") == 2
+		return a.number(t, "progress", "authorizations", "checked") == 2 &&
+			a.number(t, "progress", "authorizations", "total") == 2
 	}, soon, 10*time.Millisecond, "the progress is stored while it runs")
 	require.Equal(t, path, c.admin().started(t), "the running verification is returned")
 
 	release()
 	a := c.admin().awaitState(t, path, "FINISHED")
 	require.Equal(t, true, a.body["result"].(map[string]any)["ok"])
-	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"), "the next verification is a new one")
+	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"),
+		"the next verification is a new one")
 }
 
 func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
@@ -199,7 +201,8 @@ func TestAVerificationIsInterruptedWhenItsProgramStops(t *testing.T) {
 func TestVerificationsAreListedNewestFirst(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	machine := c.as(c.admin().post(t, "/api-keys", body{"name": "Night check", "permissions": []any{"authorization:verify"}}).text("key"))
+	machine := c.as(c.admin().post(t, "/api-keys",
+		body{"name": "Night check", "permissions": []any{"authorization:verify"}}).text("key"))
 	var want []string
 	for _, from := range []caller{c.admin(), machine, c.as(c.own.tokens[rbac.Auditor])} {
 		want = append([]string{from.post(t, "/admin/verify", body{}).ok(t).text("id")}, want...)
@@ -232,5 +235,6 @@ func TestAVerificationIsRefusedWhileTheDatabaseIsReadOnly(t *testing.T) {
 		return strings.Contains(a.text("code"), "read-only") // initially a session may have ended
 	}, soon, 10*time.Millisecond)
 	c.setReadOnly(t, false)
-	require.Eventually(t, func() bool { return c.admin().post(t, "/admin/verify", body{}).status == http.StatusOK }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return c.admin().post(t, "/admin/verify", body{}).status == http.StatusOK }, soon,
+		10*time.Millisecond)
 }

@@ -33,7 +33,8 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 			[]string{"chain"},
 		},
 		{
-			"finds the units of an entry", `UPDATE unit_entries SET units = units + 1 WHERE authorization_id = $1 AND sequence = 1`,
+			"finds the units of an entry",
+			`UPDATE unit_entries SET units = units + 1 WHERE authorization_id = $1 AND sequence = 1`,
 			[]string{"hash", "balance-after"},
 		},
 		{
@@ -55,11 +56,13 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 			[]string{"sequence", "head"},
 		},
 		{
-			"finds a reservation", `UPDATE unit_reservations SET released_units = released_units + 1 WHERE authorization_id = $1 AND open`,
+			"finds a reservation",
+			`UPDATE unit_reservations SET released_units = released_units + 1 WHERE authorization_id = $1 AND open`,
 			[]string{"reservation", "reservations-scheduled"},
 		},
 		{
-			"finds a changed day of a reservation", `UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
+			"finds a changed day of a reservation",
+			`UPDATE unit_reservations SET service_date = service_date + 1 WHERE authorization_id = $1`,
 			[]string{"service-date"},
 		},
 		{
@@ -117,7 +120,8 @@ func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
-	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`, path[len("/authorizations/"):])
+	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`,
+		path[len("/authorizations/"):])
 	require.NoError(t, err)
 	require.Equal(t, false, c.admin().verify(t).body["ok"])
 	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).verify(t).body["ok"])
@@ -150,7 +154,8 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
-	_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
+	_, err = owner.ExecContext(t.Context(),
+		`ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
 	require.NoError(t, err)
 	unswept.requireClean(t) // without a sweeper, no delay is too long
 	answer := c.admin().verify(t)

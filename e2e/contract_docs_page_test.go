@@ -17,8 +17,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// TestTheAPIsPageNeedsNothingFromElsewhere follows every link of the page.
-func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
+// TestDocumentationPageLoadsNothingFromOtherHosts follows every link of the page.
+func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	get := func(path string) (string, http.Header) {
@@ -59,9 +59,9 @@ func TestTheAPIsPageNeedsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTheAPIsPageCanBeSwitchedOff checks that the OpenAPI document is still served
+// TestDocumentationPageCanBeDisabled checks that the OpenAPI document is still served
 // without the page.
-func TestTheAPIsPageCanBeSwitchedOff(t *testing.T) {
+func TestDocumentationPageCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t), "OMNI_DOCS=false")
@@ -98,7 +98,8 @@ func TestEveryEventIsInTheDocs(t *testing.T) {
 	_, table, found := strings.Cut(string(conventions), "\n## Live events\n")
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()) {
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(),
+		rbac.EventTypes()) {
 		require.Contains(t, table, "`"+kind.Name+"`")
 		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
 	}

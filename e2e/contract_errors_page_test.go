@@ -31,7 +31,8 @@ var advice = map[fault.Kind]string{
 	fault.Conflict:        "Show the text and the current state. The request is refused until the state changes.",
 	fault.TooLarge:        "Send less.",
 	fault.Unsupported:     "Send JSON with `Content-Type: application/json`.",
-	fault.Unavailable:     "Wait for the time in `Retry-After`, and retry the same request with the same `Idempotency-Key`.",
+	fault.Unavailable: "Wait for the time in `Retry-After`, and retry the same request with the same " +
+		"`Idempotency-Key`.",
 }
 
 func errorsPage() string {
@@ -45,7 +46,8 @@ func errorsPage() string {
 	all := fault.All()
 	slices.SortStableFunc(all, func(a, b *fault.Error) int { return cmp.Compare(app.StatusOf(a), app.StatusOf(b)) })
 	for _, f := range all {
-		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", app.StatusOf(f), f.Code(), f.Title(), cmp.Or(f.Advice(), advice[f.Kind()]))
+		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", app.StatusOf(f), f.Code(), f.Title(),
+			cmp.Or(f.Advice(), advice[f.Kind()]))
 	}
 	return b.String()
 }

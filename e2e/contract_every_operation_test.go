@@ -78,7 +78,9 @@ func TestEveryOperation(t *testing.T) {
 					return
 				}
 				require.NotContains(t, []int{400, 413, 415}, a.status, "it refuses a request that the contract allows: %s", about)
-				require.True(t, a.status != http.StatusUnauthorized || slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
+				require.True(t,
+					a.status != http.StatusUnauthorized ||
+						slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
 				if a.status < 300 {
 					succeeded[op.name] = true
 					w.learn(op, a)
@@ -130,7 +132,8 @@ func notesOf(op operation, a answer) []string {
 }
 
 func withoutIndexes(field any) string {
-	parts := strings.FieldsFunc(fmt.Sprint(field), func(c rune) bool { return c == '[' || c == ']' || c >= '0' && c <= '9' })
+	parts := strings.FieldsFunc(fmt.Sprint(field),
+		func(c rune) bool { return c == '[' || c == ']' || c >= '0' && c <= '9' })
 	return strings.Join(parts, "")
 }
 
@@ -144,14 +147,25 @@ type propertyWorld struct {
 func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
 	database := twoPractices.New(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
-	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond })) // logs every statement for inspection
+	c := &clinic{
+		database: database,
+		clock:    &clock{},
+		newID:    newID,
+		settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)},
+	}
+	// Logs every statement for inspection.
+	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
 	c.fill(t)
-	w := &propertyWorld{clinic: c, known: known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}}}
+	w := &propertyWorld{
+		clinic: c,
+		known:  known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}},
+	}
 	for _, role := range rbac.Roles() {
 		w.known.emails = append(w.known.emails, string(role)+"@own.test")
 	}
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
 	t.Cleanup(receiver.Close)
 	for _, p := range []practice{c.own, c.own, c.other} { // most requests concern the own organization
 		w.furnish(t, p, receiver.URL)
@@ -171,7 +185,8 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 	w.is("organizations", p.id)
 	w.is("patients", p.patient)
 	w.is("service-codes", p.serviceCode)
-	who := w.is("practitioners", admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
+	who := w.is("practitioners",
+		admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
 	payer := w.is("payers", admin.post(t, "/payers", body{"name": "State Medicaid"}).created(t))
 	w.is("insurances", admin.post(t, "/insurances",
 		body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
@@ -185,11 +200,16 @@ func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
 		{"1900-01-01", "2199-12-31"},
 	} {
 		authorization := w.is("authorizations", admin.post(t, "/authorizations", body{
-			"patientId": p.patient, "serviceCodeId": p.serviceCode, "totalUnits": 10_000_000, "startDate": dates[0], "endDate": dates[1],
-			"caps": []any{body{"period": "WEEK", "units": 1_000_000}, body{"period": "MONTH", "units": 5_000_000}},
+			"patientId":     p.patient,
+			"serviceCodeId": p.serviceCode,
+			"totalUnits":    10_000_000,
+			"startDate":     dates[0],
+			"endDate":       dates[1],
+			"caps":          []any{body{"period": "WEEK", "units": 1_000_000}, body{"period": "MONTH", "units": 5_000_000}},
 		}).created(t))
 		for range 3 {
-			reservation, err := uuid.Parse(admin.post(t, "/authorizations/"+authorization.String()+"/reserve", body{"units": 4}).reservationID(t))
+			reservation, err := uuid.Parse(admin.post(t, "/authorizations/"+authorization.String()+"/reserve", body{"units": 4}).
+				reservationID(t))
 			require.NoError(t, err)
 			w.is("reservations", reservation)
 		}
@@ -219,8 +239,12 @@ func (w *propertyWorld) soonToStart(t *testing.T, p practice, practitioner, auth
 	for i := range 12 {
 		at := w.ago(time.Duration(-i) * length)
 		booked := w.is("appointments", admin.post(t, "/appointments", body{
-			"patientId": p.patient, "practitionerId": practitioner, "serviceCodeId": p.serviceCode, "authorizationId": authorization,
-			"startTime": at, "endTime": at.Add(length),
+			"patientId":       p.patient,
+			"practitionerId":  practitioner,
+			"serviceCodeId":   p.serviceCode,
+			"authorizationId": authorization,
+			"startTime":       at,
+			"endTime":         at.Add(length),
 		}).created(t))
 		if i%2 == 1 {
 			admin.post(t, "/appointments/"+booked.String()+"/start", body{}).ok(t)
@@ -318,7 +342,8 @@ func (w *propertyWorld) learn(op operation, a answer) {
 	if reservation, ok := a.body["reservation"].(map[string]any); ok {
 		w.known.ids["reservations"] = append(w.known.ids["reservations"], fmt.Sprint(reservation["id"]))
 	}
-	if kind := strings.TrimPrefix(strings.TrimPrefix(op.path, "/admin"), "/"); a.status == http.StatusCreated && a.text("id") != "" {
+	if kind := strings.TrimPrefix(strings.TrimPrefix(op.path, "/admin"), "/"); a.status == http.StatusCreated &&
+		a.text("id") != "" {
 		w.known.ids[kind] = append(w.known.ids[kind], a.text("id"))
 		w.known.made[kind] = append(w.known.made[kind], a.text("id"))
 	}

@@ -176,7 +176,8 @@ func (c *clinic) executeReads(t *testing.T) {
 		}
 		a := admin.execute(t, r)
 		_, refused := refusedInTheDemo[r.operation]
-		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s answers %d: %s", r.operation, r.path, a.status, a.raw)
+		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s answers %d: %s", r.operation, r.path,
+			a.status, a.raw)
 		if r.operation == "listOpenings" {
 			require.NotEmpty(t, a.body["data"])
 		}
@@ -199,7 +200,8 @@ func (c *clinic) executeWrites(t *testing.T) {
 		}
 		a := c.signedIn(t, requests).execute(t, r)
 		_, refused := refusedInTheDemo[r.operation]
-		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s %s answers %d: %s", r.operation, r.path, r.body, a.status, a.raw)
+		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s %s answers %d: %s", r.operation, r.path,
+			r.body, a.status, a.raw)
 	}
 }
 
@@ -216,7 +218,8 @@ func TestExamplesOfTheDemoFollowTheDate(t *testing.T) {
 	require.NotEqual(t, before["listOpenings"].path, after["listOpenings"].path)
 	require.Equal(t, before["getPatient"].path, after["getPatient"].path)
 	admin := c.signedIn(t, requests)
-	for _, operation := range []string{"listOpenings", "previewAppointment", "bookAppointment", "changeAppointment", "reserveUnits"} {
+	for _, operation := range []string{"listOpenings", "previewAppointment", "bookAppointment", "changeAppointment",
+		"reserveUnits"} {
 		a := admin.execute(t, after[operation])
 		require.Less(t, a.status, http.StatusMultipleChoices, "%s %s: %s", operation, after[operation].body, a.raw)
 		if operation == "previewAppointment" {

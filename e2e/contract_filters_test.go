@@ -101,7 +101,8 @@ func (c *clinic) renewedAndNot(t *testing.T) string {
 	day := func(n int) string { return today.AddDate(0, 0, n).Format(time.DateOnly) }
 	c.authorize(t, 10, body{"startDate": day(-30), "endDate": day(20)})
 	c.authorize(t, 10, body{"startDate": day(21), "endDate": day(90)})
-	other := c.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).created(t)
+	other := c.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).
+		created(t)
 	c.authorize(t, 10, body{"patientId": other, "startDate": day(-30), "endDate": day(20)})
 	return "/reports/expiring"
 }

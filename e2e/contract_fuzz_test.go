@@ -31,7 +31,13 @@ import (
 func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
 		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
-		rbac.New(rbac.Dependencies{Clock: time.Now, NewID: uuid.New, Secret: []byte("a secret of exactly 32 bytes, ok"), Lifetime: time.Minute, Quick: true}).Routes(),
+		rbac.New(rbac.Dependencies{
+			Clock:    time.Now,
+			NewID:    uuid.New,
+			Secret:   []byte("a secret of exactly 32 bytes, ok"),
+			Lifetime: time.Minute,
+			Quick:    true,
+		}).Routes(),
 		authorization.New(authorization.Dependencies{Clock: time.Now, NewID: uuid.New}).Routes(),
 		events.New(events.Dependencies{Clock: time.Now, NewID: uuid.New, Types: authorization.EventTypes()}).Routes(),
 	)
@@ -44,10 +50,12 @@ func FuzzRequests(f *testing.F) {
 	routes := routesWithoutDatabase()
 	const id = "0198f0de-0000-7000-8000-00000000000a"
 	for i := range routes {
-		f.Add(uint8(i), id, "limit=5&cursor=e30&status=ACTIVE&open=true", "k", []byte(`{"units":4,"serviceDate":"2026-03-01","reference":null}`))
+		f.Add(uint8(i), id, "limit=5&cursor=e30&status=ACTIVE&open=true", "k",
+			[]byte(`{"units":4,"serviceDate":"2026-03-01","reference":null}`))
 	}
 	for _, body := range []string{
-		`{"firstName":"A","lastName":"B","dateOfBirth":"0001-01-01","medicalRecordNumber":null}`, `{"name":"A","timeZone":"UTC"}`,
+		`{"firstName":"A","lastName":"B","dateOfBirth":"0001-01-01","medicalRecordNumber":null}`,
+		`{"name":"A","timeZone":"UTC"}`,
 		`{"credentials":["RBT",{"code":"BCBA","expiresOn":"2026-01-31"}],"npi":"1234567893"}`,
 		`{"caps":[{"period":"WEEK","units":12}],"totalUnits":1}`,
 		`{"atomic":true,"operations":[{"operation":"reserve","authorizationId":"` + id + `","units":4}]}`,
@@ -90,7 +98,12 @@ func asJSON(t *testing.T, request any) string {
 func readAs(r httpx.Route, param, query, header string, body []byte) (any, error) {
 	request := &http.Request{
 		Method: r.Method, URL: &url.URL{Path: r.Path, RawQuery: query}, Body: io.NopCloser(bytes.NewReader(body)),
-		Header: http.Header{"Content-Type": {"application/json"}, "If-Match": {header}, "Idempotency-Key": {header}, "Last-Event-Id": {header}},
+		Header: http.Header{
+			"Content-Type":    {"application/json"},
+			"If-Match":        {header},
+			"Idempotency-Key": {header},
+			"Last-Event-Id":   {header},
+		},
 	}
 	c := echo.New().NewContext(request.WithContext(context.Background()), httptest.NewRecorder())
 	c.SetParamNames(r.Endpoint.Params...)
@@ -113,7 +126,8 @@ func requireClientsMistake(t *testing.T, err error) {
 	t.Helper()
 	refusal, ok := fault.From(err)
 	require.True(t, ok, "%v", err)
-	require.Contains(t, []fault.Kind{fault.Malformed, fault.Invalid, fault.TooLarge, fault.Unsupported}, refusal.Kind(), "%v", err)
+	require.Contains(t, []fault.Kind{fault.Malformed, fault.Invalid, fault.TooLarge, fault.Unsupported}, refusal.Kind(),
+		"%v", err)
 	text, err := json.Marshal(refusal.Details())
 	require.NoError(t, err)
 	require.True(t, json.Valid(text))

@@ -14,7 +14,12 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-var somebody = body{"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1"}
+var somebody = body{
+	"firstName":           "Maya",
+	"lastName":            "Rivera",
+	"dateOfBirth":         "2020-06-14",
+	"medicalRecordNumber": "MR-1",
+}
 
 // patients returns the number of patients.
 func (c *clinic) patients(t testing.TB) int {
@@ -22,7 +27,7 @@ func (c *clinic) patients(t testing.TB) int {
 	return len(c.admin().get(t, "/patients?limit=200").body["data"].([]any))
 }
 
-func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
+func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 
 	t.Run("twenty concurrent requests have one effect and one answer", func(t *testing.T) {
@@ -66,8 +71,10 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		one := c.admin().with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).created(t)
-		another := c.as(c.own.tokens[rbac.Biller]).with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).created(t)
-		theirs := c.as(c.other.tokens[rbac.Admin]).with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).created(t)
+		another := c.as(c.own.tokens[rbac.Biller]).with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).
+			created(t)
+		theirs := c.as(c.other.tokens[rbac.Admin]).with("Idempotency-Key", "k").post(t, "/payers", body{"name": "A"}).
+			created(t)
 		require.Len(t, map[uuid.UUID]bool{one: true, another: true, theirs: true}, 3)
 	})
 	t.Run("a refusal that depends on the state is repeated, also after the state has changed", func(t *testing.T) {
@@ -125,10 +132,11 @@ func TestAPostWithAKeyIsDoneOnce(t *testing.T) {
 	})
 }
 
-func TestAPostWithAKeyWhoseCommitIsCut(t *testing.T) {
+func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Place{
-		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
+		"COMMIT never reached the server":        wireproxy.BeforeServer,
+		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
 		t.Run("it takes effect once when "+it, func(t *testing.T) {
 			t.Parallel()

@@ -67,9 +67,11 @@ func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 			before := v.by.get(t, v.record).ok(t)
 			tag := cmp.Or(v.tag, before.header.Get("ETag"))
 			require.NotEmpty(t, tag)
-			v.by.with("If-Match", `"999999"`).send(t, op.method, v.path, v.body).refused(t, http.StatusPreconditionFailed, "stale-version")
+			v.by.with("If-Match", `"999999"`).send(t, op.method, v.path, v.body).
+				refused(t, http.StatusPreconditionFailed, "stale-version")
 			require.JSONEq(t, string(before.raw), string(v.by.get(t, v.record).ok(t).raw))
-			v.by.with("If-Match", "").send(t, op.method, v.path, v.body).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			v.by.with("If-Match", "").send(t, op.method, v.path, v.body).
+				refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Less(t, v.by.with("If-Match", tag).send(t, op.method, v.path, v.body).status, 300)
 		})
 	}
@@ -98,7 +100,13 @@ func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t
 	setOf := func(t *testing.T, role rbac.Role, change body) versioned {
 		t.Helper()
 		tag := fmt.Sprintf(`"%v"`, admin.set(t, role)["version"])
-		return versioned{by: admin, record: "/permission-sets", path: "/permission-sets/" + string(role), body: change, tag: tag}
+		return versioned{
+			by:     admin,
+			record: "/permission-sets",
+			path:   "/permission-sets/" + string(role),
+			body:   change,
+			tag:    tag,
+		}
 	}
 	return map[string]func(t *testing.T) versioned{
 		"changeOrganization":  at(organization, body{"lateCancelHours": 12}),
@@ -120,11 +128,21 @@ func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t
 		"deleteWebhook":       at(create("/admin/webhooks", body{"url": "https://hooks.example.org/y"}), nil),
 		"deleteAuthorization": at(c.authorize(t, 5), nil),
 		"setUserRoles": func(*testing.T) versioned {
-			return versioned{by: admin, record: user, path: user + "/roles", body: body{"roles": []string{"BILLER", "SCHEDULER"}}}
+			return versioned{
+				by:     admin,
+				record: user,
+				path:   user + "/roles",
+				body:   body{"roles": []string{"BILLER", "SCHEDULER"}},
+			}
 		},
 		"switchOrganization": func(*testing.T) versioned {
 			other := "/organizations/" + c.other.id.String()
-			return versioned{by: c.as(c.own.tokens[rbac.SuperAdmin]), record: other, path: other + "/disabled", body: body{"disabled": true}}
+			return versioned{
+				by:     c.as(c.own.tokens[rbac.SuperAdmin]),
+				record: other,
+				path:   other + "/disabled",
+				body:   body{"disabled": true},
+			}
 		},
 		"takeSecondFactor": func(t *testing.T) versioned {
 			who := c.userWith(t, admin, rbac.Technician)

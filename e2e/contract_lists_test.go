@@ -133,7 +133,8 @@ func TestInvalidRangesOfListsAreRefused(t *testing.T) {
 		"/admin/audit-events":        {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
 		"/admin/audit-events/export": {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
 	} {
-		wrong := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		wrong := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "to must not be before from.", wrong.body["detail"], path)
 		for _, query := range []string{
 			"?from=" + ends[1] + "&to=" + ends[0], "?from=" + ends[0] + "&to=" + ends[0], "?from=" + ends[0], "?to=" + ends[0],

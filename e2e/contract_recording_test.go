@@ -258,7 +258,8 @@ func (s *story) play() {
 	c := s.c
 	admin, scheduler := c.admin(), c.as(c.own.tokens[rbac.Scheduler])
 	s.tell(c.as(""), "signIn", "Sign in", "/auth/login", body{"email": "SCHEDULER@example.test", "password": password})
-	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login", body{"email": "SCHEDULER@example.test", "password": "wrong"})
+	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login",
+		body{"email": "SCHEDULER@example.test", "password": "wrong"})
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
@@ -310,22 +311,26 @@ func (s *story) playSignOut() {
 	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
 	login := body{"email": "AUDITOR@example.test", "password": password}
 	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
-	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh", body{"refreshToken": first.text("refreshToken")}).ok(s.t)
-	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh", body{"refreshToken": "omr_nobody-has-issued-this"})
+	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh",
+		body{"refreshToken": first.text("refreshToken")}).ok(s.t)
+	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
+		body{"refreshToken": "omr_nobody-has-issued-this"})
 	here := s.c.as(accessToken(s.t, refreshed))
 	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
 	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
 	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
 	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	const another = "a-meadow-of-red-clover"
-	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password", body{"currentPassword": "wrong", "newPassword": another})
+	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password",
+		body{"currentPassword": "wrong", "newPassword": another})
 	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password",
 		body{"currentPassword": password, "newPassword": another}).ok(s.t)
 	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	here = s.c.as(accessToken(s.t, changed))
 	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
 	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
-	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).text("accessToken"))
+	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).
+		text("accessToken"))
 	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	again.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
@@ -348,7 +353,8 @@ func (s *story) playProvider(admin caller) {
 		"Return from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
 	code := codeIn(s.t, returned)
 	exchange := body{"code": code, "verifier": verifier}
-	s.tell(c.as(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token", exchange)
+	s.tell(c.as(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
+		exchange)
 	exchange["password"] = password
 	s.tell(c.as(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
 	s.playProviderLinks(admin, p)
@@ -367,13 +373,16 @@ func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
 	second := c.enter(s.t, "second@example.test")
 	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
 	codeIn(s.t, c.signInAs(s.t, p, "a-1"))
-	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in", linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
+	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in",
+		linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
 	s.tell(second, "unlinkUser", "The link was a mistake", c.userWith(s.t, second, rbac.Biller)+"/provider-link", nil)
 }
 
 func (s *story) playKeys(admin caller) {
 	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
-		"name": "Billing system", "permissions": []string{"authorization:read", "session:read"}, "expiresAt": "2027-03-02T00:00:00Z",
+		"name":        "Billing system",
+		"permissions": []string{"authorization:read", "session:read"},
+		"expiresAt":   "2027-03-02T00:00:00Z",
 	})
 	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
 		body{"name": "Invitations", "permissions": []string{"user:invite"}})
@@ -391,7 +400,8 @@ func (s *story) playUsers(admin caller) {
 	s.tell(admin, "getUser", "A user", technician, nil)
 	s.tell(admin, "changeUser", "A new name", technician, body{"name": "Jordan Lee"})
 	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
-	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles", body{"roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles",
+		body{"roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
 	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
 	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
@@ -460,7 +470,8 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(admin, "createPatient", "The number is another patient's", "/patients", body{
 		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
 	})
-	s.tell(admin, "createPatient", "Several invalid fields", "/patients", body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
+	s.tell(admin, "createPatient", "Several invalid fields", "/patients",
+		body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
 	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
 	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", body{"lastName": "riv"})
 	s.tell(admin, "getPatient", "A patient", patient, nil)
@@ -482,9 +493,13 @@ func (s *story) playDirectory(admin caller) {
 		body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
 
 	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
-		"patientId": strings.TrimPrefix(patient, "/patients/"), "payerId": payer, "memberNumber": "M-55821", "startsOn": "2026-01-01",
+		"patientId":    strings.TrimPrefix(patient, "/patients/"),
+		"payerId":      payer,
+		"memberNumber": "M-55821",
+		"startsOn":     "2026-01-01",
 	}))
-	s.tell(admin, "listInsurances", "Insurances of a patient", "/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
+	s.tell(admin, "listInsurances", "Insurances of a patient",
+		"/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
 	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
 	s.tell(admin, "changeInsurance", "It ends", insurance, body{"endsOn": "2026-12-31"})
 
@@ -508,10 +523,12 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 		"caps": []any{body{"period": "WEEK", "units": 12}},
 	}).created(s.t)
 	path := "/authorizations/" + made.String()
-	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5", nil)
+	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5",
+		nil)
 	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
 	s.tell(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
-	s.tell(admin, "changeAuthorization", "The payer grants more", path, body{"totalUnits": 24, "reason": "Letter of 1 March"})
+	s.tell(admin, "changeAuthorization", "The payer grants more", path,
+		body{"totalUnits": 24, "reason": "Letter of 1 March"})
 
 	keyed := scheduler.with("Idempotency-Key", "9d1f5a4e-visit-12")
 	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve",
@@ -520,19 +537,36 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", body{"units": 2, "expiresInSeconds": 600})
 	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", body{"operation": "reserve", "units": 30})
 	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
-	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume", body{"reservationId": reservation, "units": 3})
+	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume",
+		body{"reservationId": reservation, "units": 3})
 	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", body{"reservationId": reservation})
 	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", body{"units": 2})
 	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
 	s.tell(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
 
 	s.tell(admin.with("Idempotency-Key", "week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", body{"operations": []any{
-		body{"operation": "reserve", "authorizationId": made, "units": 4, "serviceDate": "2026-03-09", "reference": "visit 13"},
-		body{"operation": "reserve", "authorizationId": made, "units": 40, "serviceDate": "2026-03-11", "reference": "visit 14"},
+		body{
+			"operation":       "reserve",
+			"authorizationId": made,
+			"units":           4,
+			"serviceDate":     "2026-03-09",
+			"reference":       "visit 13",
+		},
+		body{
+			"operation":       "reserve",
+			"authorizationId": made,
+			"units":           40,
+			"serviceDate":     "2026-03-11",
+			"reference":       "visit 14",
+		},
 	}})
 
 	spare := s.c.admin().post(s.t, "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 8, "startDate": "2026-01-15", "endDate": "2026-07-14",
+		"patientId":     c.own.patient,
+		"serviceCodeId": c.own.serviceCode,
+		"totalUnits":    8,
+		"startDate":     "2026-01-15",
+		"endDate":       "2026-07-14",
 	}).created(s.t)
 	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
 	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
@@ -549,16 +583,22 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	who := c.employ(s.t, "RBT")
 	booking := func(start, end string) body {
 		return body{
-			"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
-			"startTime": start, "endTime": end,
+			"patientId":       c.own.patient,
+			"practitionerId":  who,
+			"serviceCodeId":   c.own.serviceCode,
+			"authorizationId": authorization,
+			"startTime":       start,
+			"endTime":         end,
 		}
 	}
 	book := func(summary, start, end string) string {
-		return "/appointments/" + s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
+		return "/appointments/" +
+			s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
 	}
 	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
 	past := book("A past appointment, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
-	s.tell(scheduler, "bookAppointment", "It breaks three rules", "/appointments", booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
+	s.tell(scheduler, "bookAppointment", "It breaks three rules", "/appointments",
+		booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
 	s.tell(scheduler, "listAppointments", "A practitioner's week",
 		"/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
 	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
@@ -568,9 +608,12 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	technician := c.as(c.own.tokens[rbac.Technician])
 	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
 	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
-	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen", body{"reason": "The family is not here yet."})
-	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start", body{"startTime": "2026-03-02T13:45:00Z"})
-	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete", body{"endTime": "2026-03-02T13:46:00Z"})
+	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
+		body{"reason": "The family is not here yet."})
+	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
+		body{"startTime": "2026-03-02T13:45:00Z"})
+	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete",
+		body{"endTime": "2026-03-02T13:46:00Z"})
 	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
 	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment",
 		"A quarter of an hour longer", past+"/complete", body{
@@ -582,15 +625,23 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
 	}).created(s.t).String()
 	old := "/authorizations/" + authorization.String()
-	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact", body{"endDate": "2026-03-04"})
+	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact",
+		body{"endDate": "2026-03-04"})
 	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
 	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old, body{"status": "CANCELLED"})
-	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview", body{"toAuthorizationId": idOf(renewed)})
+	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview",
+		body{"toAuthorizationId": idOf(renewed)})
 	short := admin.post(s.t, "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "totalUnits": 2, "startDate": "2026-03-05", "endDate": "2026-09-04",
+		"patientId":     c.own.patient,
+		"serviceCodeId": c.own.serviceCode,
+		"totalUnits":    2,
+		"startDate":     "2026-03-05",
+		"endDate":       "2026-09-04",
 	}).created(s.t)
-	s.tell(scheduler, "moveBookings", "Too few units", old+"/move-bookings", body{"toAuthorizationId": short, "from": "2026-03-05"})
-	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings", body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
+	s.tell(scheduler, "moveBookings", "Too few units", old+"/move-bookings",
+		body{"toAuthorizationId": short, "from": "2026-03-05"})
+	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
+		body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
 	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "The family did not open the door."})
@@ -599,7 +650,8 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
 	s.tell(technician, "getSession", "A session", session, nil)
 	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
-	s.tell(admin, "addAddendum", "An addendum", session+"/addenda", body{"text": "The mother was there for the last half hour."})
+	s.tell(admin, "addAddendum", "An addendum", session+"/addenda",
+		body{"text": "The mother was there for the last half hour."})
 }
 
 // playEmergency has a technician read outside the caseload under an emergency access
@@ -607,15 +659,20 @@ func (s *story) playAppointments(admin, scheduler caller) {
 func (s *story) playEmergency(admin caller) {
 	c := s.c
 	technician := c.as(c.own.tokens[rbac.Technician])
-	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).created(s.t)
+	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).
+		created(s.t)
 	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", body{
-		"patientId": stranger, "reason": "The session is about to begin and the assigned technician is ill.", "durationMinutes": 120,
+		"patientId":       stranger,
+		"reason":          "The session is about to begin and the assigned technician is ill.",
+		"durationMinutes": 120,
 	})
 	path := "/emergency-grants/" + grant.created(s.t).String()
-	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency access grant", "/patients/"+stranger.String(), nil)
+	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency access grant",
+		"/patients/"+stranger.String(), nil)
 	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", body{})
 	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
-	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review", body{"justified": true, "note": "The family confirms it."})
+	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review",
+		body{"justified": true, "note": "The family confirms it."})
 	s.tell(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
 }
 
@@ -628,8 +685,13 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	}).created(s.t)
 	who := c.employ(s.t, "RBT")
 	booking := body{
-		"patientId": c.own.patient, "practitionerId": who, "serviceCodeId": c.own.serviceCode, "authorizationId": authorization,
-		"startTime": "2026-03-03T20:00:00Z", "endTime": "2026-03-03T21:00:00Z", "recurrenceRule": "FREQ=WEEKLY;COUNT=3",
+		"patientId":       c.own.patient,
+		"practitionerId":  who,
+		"serviceCodeId":   c.own.serviceCode,
+		"authorizationId": authorization,
+		"startTime":       "2026-03-03T20:00:00Z",
+		"endTime":         "2026-03-03T21:00:00Z",
+		"recurrenceRule":  "FREQ=WEEKLY;COUNT=3",
 	}
 	s.tell(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
 	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
@@ -637,9 +699,10 @@ func (s *story) playCalendars(admin, scheduler caller) {
 
 	hours := "/practitioners/" + who.String() + "/availability"
 	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
-		"weekly":     []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
-		"exceptions": []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}}, "bufferBeforeMinutes": 0,
-		"bufferAfterMinutes": 15,
+		"weekly":              []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
+		"exceptions":          []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}},
+		"bufferBeforeMinutes": 0,
+		"bufferAfterMinutes":  15,
 	})
 	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
 	s.tell(scheduler, "listOpenings", "An hour on Tuesday",
@@ -647,7 +710,8 @@ func (s *story) playCalendars(admin, scheduler caller) {
 
 	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
 		"/practitioners/"+who.String()+"/calendar-feed", body{})
-	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient", "/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient",
+		"/patients/"+c.own.patient.String()+"/calendar-feed", body{})
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
 	var made struct{ Path string } // from the raw answer, not the shown one
 	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
@@ -656,7 +720,11 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	text, err := json.Marshal(string(calendar.raw))
 	require.NoError(s.t, err)
 	s.examples["readCalendar"] = []openapi.Example{{
-		Name: "a-calendar", Summary: "A calendar", Status: http.StatusOK, Path: map[string]string{"file": "kUvW….ics"}, Response: text,
+		Name:     "a-calendar",
+		Summary:  "A calendar",
+		Status:   http.StatusOK,
+		Path:     map[string]string{"file": "kUvW….ics"},
+		Response: text,
 	}}
 	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.text("id"), nil)
 }
@@ -666,7 +734,8 @@ func (s *story) playAudit(admin caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
 	s.c.run(s.t, "INSERT INTO anonymous_attempts "+
 		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
-	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses", "/admin/anonymous-attempts", nil)
+	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
+		"/admin/anonymous-attempts", nil)
 	s.tell(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
@@ -674,7 +743,12 @@ func (s *story) playAudit(admin caller) {
 	s.keep(r, exported)
 	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.raw, []byte(`"hash":"`+sampleHash+`"`)))))
 	require.NoError(s.t, err)
-	s.examples[r.Name] = []openapi.Example{{Name: "refused-sign-ins", Summary: "Refused sign-ins", Status: http.StatusOK, Response: text}}
+	s.examples[r.Name] = []openapi.Example{{
+		Name:     "refused-sign-ins",
+		Summary:  "Refused sign-ins",
+		Status:   http.StatusOK,
+		Response: text,
+	}}
 }
 
 // playReports reads the reports; one more authorization ends soon.
@@ -706,7 +780,9 @@ func (s *story) playEvents(admin caller) {
 	s.tell(admin, "changeWebhook", "Another address", webhook, body{"url": "https://hooks.example.org/units"})
 	s.tell(admin, "deleteWebhook", "No longer needed", webhook, nil)
 
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
 	defer receiver.Close()
 	webhook = "/admin/webhooks/" + admin.post(s.t, "/admin/webhooks", body{"url": receiver.URL}).created(s.t).String()
 	s.c.live(s.t)
@@ -735,11 +811,15 @@ func (s *story) hear(admin caller) {
 	for lines := bufio.NewScanner(response.Body); strings.Count(text.String(), "\n\n") < 2 && lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
 	}
-	s.keep(s.routes["listenToEvents"], answer{status: response.StatusCode, header: response.Header, raw: []byte(text.String())})
+	s.keep(s.routes["listenToEvents"],
+		answer{status: response.StatusCode, header: response.Header, raw: []byte(text.String())})
 	_, events, _ := strings.Cut(text.String(), "\n\n") // the first event is the opening
 	_, data, found := strings.Cut(events, "data: ")
 	require.True(s.t, found, events)
 	s.examples["listenToEvents"] = []openapi.Example{{
-		Name: "a-balance", Summary: "The data of an event", Status: response.StatusCode, Response: json.RawMessage(strings.TrimSpace(data)),
+		Name:     "a-balance",
+		Summary:  "The data of an event",
+		Status:   response.StatusCode,
+		Response: json.RawMessage(strings.TrimSpace(data)),
 	}}
 }

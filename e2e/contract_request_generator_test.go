@@ -79,13 +79,15 @@ func readOperations(t testing.TB) ([]operation, map[string]schema) {
 					op.media, op.body = append(op.media, media), content.Schema
 				}
 				slices.Sort(op.media)
-				op.accepts, err = compiler.Compile("contract#/paths/" + pointer(path) + "/" + method + "/requestBody/content/application~1json/schema")
+				op.accepts, err = compiler.Compile("contract#/paths/" + pointer(path) + "/" + method +
+					"/requestBody/content/application~1json/schema")
 				require.NoError(t, err)
 			}
 			all = append(all, op)
 		}
 	}
-	slices.SortFunc(all, func(a, b operation) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method)) })
+	slices.SortFunc(all,
+		func(a, b operation) int { return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method)) })
 	return all, contract.Components.Schemas
 }
 
@@ -334,7 +336,8 @@ func (m maker) text(s schema, name string) string {
 				quarters += 1 + m.IntN(40)
 			}
 			const quarter = 15 * time.Minute
-			return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -12).Add(time.Duration(quarters) * quarter).Format(time.RFC3339)
+			return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -12).Add(time.Duration(quarters) * quarter).
+				Format(time.RFC3339)
 		}
 		return pick(m, time.Now().UTC().Format(time.RFC3339), "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999-23:59")
 	case "email":
@@ -389,7 +392,8 @@ var hints = map[string][]string{
 
 // letters are characters that need special treatment somewhere.
 var letters = []string{
-	"%", "_", `\`, "'", `"`, "<", "&", "\t", "\n", " ", "\u00a0", "\u200b", "\u2028", "\u202e", "\ufeff", "\ufffd", "\U0010ffff",
+	"%", "_", `\`, "'", `"`, "<", "&", "\t", "\n", " ", "\u00a0", "\u200b", "\u2028", "\u202e", "\ufeff", "\ufffd",
+	"\U0010ffff",
 	"e\u0301", "ß", "İ", "日", "👩\u200d👧", "\u007f", "\u0001", ";", "$1", "--", "${x}", "{{x}}", "\u0130",
 }
 
@@ -401,7 +405,8 @@ func (m maker) date(name string) string {
 	case m.chance(12) && strings.HasPrefix(name, "end"):
 		return "2199-12-31"
 	case m.chance(12):
-		return pick(m, "0001-01-01", "1900-01-01", "9999-12-31", "2199-12-31", "1970-01-01", "2024-02-29", "1582-10-10", "0000-02-29")
+		return pick(m, "0001-01-01", "1900-01-01", "9999-12-31", "2199-12-31", "1970-01-01", "2024-02-29", "1582-10-10",
+			"0000-02-29")
 	case name == "dateOfBirth":
 		return now.AddDate(-1-m.IntN(90), 0, -m.IntN(300)).Format(time.DateOnly)
 	case strings.HasPrefix(name, "start"):
@@ -456,7 +461,8 @@ var spoiled = map[string][]string{
 		"%7B0198f0de-0000-7000-8000-00000000000a%7D", "urn:uuid:0198f0de-0000-7000-8000-00000000000a",
 		"0198f0de-0000-7000-8000-00000000000g", "0198f0de-0000-7000-8000-00000000000a%0a", "'%3B--",
 	},
-	"integer": {"x", "1.5", "1e-3", "0x1", "%2B1", "99999999999999999999999", "1_000", "%00", "NaN", "--1", "%D9%A1", "1%20", "-"},
+	"integer": {"x", "1.5", "1e-3", "0x1", "%2B1", "99999999999999999999999", "1_000", "%00", "NaN", "--1", "%D9%A1",
+		"1%20", "-"},
 	"boolean": {"1", "0", "TRUE", "yes", "null", "t", "%00", "true%20"},
 	"enum":    {"active", "NONE", "ACTIVE,INACTIVE", "ACTIVE%00", "%ff", "0", "ACTIVE%20"},
 	"string":  {"%00", "%ff", "%C3%28", "%ED%A0%80", "a%00b"},
@@ -486,8 +492,9 @@ func (m maker) spoilQuery(t *trial) bool {
 	p, ok := m.one(t, "query")
 	ignores := t.op.name == "finishProviderSignIn" // identity providers may add parameters
 	if !ok || m.chance(25) && !ignores {
-		t.query = append(t.query, pick(m, "nothing=1", "x", "%00=1", "Limit=5", "limit[]=5", "=", strings.Repeat("y", 300)+"=1",
-			"a=%zz", "limit%00=1", "%", "a;b=1", "%ff"))
+		t.query = append(t.query,
+			pick(m, "nothing=1", "x", "%00=1", "Limit=5", "limit[]=5", "=", strings.Repeat("y", 300)+"=1",
+				"a=%zz", "limit%00=1", "%", "a;b=1", "%ff"))
 		t.wrong = "an unknown or badly encoded query parameter"
 		return true
 	}
@@ -528,7 +535,8 @@ func (m maker) spoilHeader(t *trial) bool {
 		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`}, []string{"1"},
 			[]string{""}, []string{strings.Repeat(`"x",`, 5000)})
 	case "Break-Glass":
-		t.header[p.name] = pick(m, []string{"x"}, []string{"00000000"}, []string{"é"}, []string{"a", "b"}, []string{strings.Repeat("0", 5000)})
+		t.header[p.name] = pick(m, []string{"x"}, []string{"00000000"}, []string{"é"}, []string{"a", "b"},
+			[]string{strings.Repeat("0", 5000)})
 	default:
 		text, err := url.PathUnescape(pick(m, spoiled[kindOf(p.schema)]...))
 		if err != nil || strings.ContainsAny(text, "\x00 ") { // a header cannot have these, at least not at its ends
@@ -572,13 +580,17 @@ func (m maker) spoilText(t *trial) bool {
 	}
 	t.wrong = "the syntax of the body"
 	broken := []string{
-		written[:len(written)-1], written + "}", written + written, "[" + written + "]", "\ufeff" + written, "// \n" + written,
+		written[:len(written)-1], written + "}", written + written, "[" + written + "]", "\ufeff" + written,
+		"// \n" + written,
 		"null", "1", `"x"`, "[]", "tru", "'x'", `{"a":}`, "\xff" + written, written + "\x00", `{"a" "b"}`, inside + ",}",
-		inside + comma + `"a\u0000b":1}`, inside + comma + `"\ud800":1}`, inside + comma + "\"\xc3\x28\":1}", inside + comma + "\"a\x01\":1}",
+		inside + comma + `"a\u0000b":1}`, inside + comma + `"\ud800":1}`, inside + comma + "\"\xc3\x28\":1}",
+		inside + comma + "\"a\x01\":1}",
 		inside + comma + `"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "}",
 		inside + comma + `"x":` + strings.Repeat(`{"x":`, 33) + "1" + strings.Repeat("}", 33) + "}",
-		inside + comma + `"x":1e999999999}`, inside + comma + `"x":` + strings.Repeat("9", 40_000) + "}", inside + comma + `"":null}`,
-		strings.Repeat("[", 60_000), strings.Repeat(`{"":`, 15_000), strings.Repeat(" ", bodyLimit+1), written + strings.Repeat(" ", bodyLimit),
+		inside + comma + `"x":1e999999999}`, inside + comma + `"x":` + strings.Repeat("9", 40_000) + "}",
+		inside + comma + `"":null}`,
+		strings.Repeat("[", 60_000), strings.Repeat(`{"":`, 15_000), strings.Repeat(" ", bodyLimit+1),
+		written + strings.Repeat(" ", bodyLimit),
 	}
 	if object, ok := t.value.(map[string]any); ok {
 		for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -586,7 +598,8 @@ func (m maker) spoilText(t *trial) bool {
 			broken = append(broken, inside+`,"`+name+`":`+string(again)+"}",
 				inside+`,"\u00`+strconv.FormatInt(int64(name[0]), 16)+name[1:]+`":`+string(again)+"}")
 			if _, isText := object[name].(string); isText {
-				for _, text := range []string{`"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\x00\"", "\"\t\n\"", `"\x41"`, `"\u12"`} {
+				for _, text := range []string{`"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\x00\"", "\"\t\n\"",
+					`"\x41"`, `"\u12"`} {
 					broken = append(broken, strings.Replace(written, `"`+name+`":`+string(again), `"`+name+`":`+text, 1))
 				}
 			}
@@ -615,7 +628,10 @@ func (m maker) spoilValue(t *trial) bool {
 			s.set(pick[any](m, nil, true, false, 0, -1, 1.5, json.Number("1e400"), json.Number("99999999999999999999"), json.Number("-0"), json.Number("10000001"), 2147483648,
 				"", " ", "x", "\u200b", strings.Repeat("x", 5000),
 				strings.Repeat("😀", 501), "2026-02-30", "10000-01-01", "2026-1-1", "2026-03-01T00:00:00Z",
-				"{0198f0de-0000-7000-8000-00000000000a}", "ACTIVE ", "active", "1", []any{}, []any{nil}, []any{"x", "x"}, map[string]any{}, map[string]any{"code": "RBT", "x": 1}))
+				"{0198f0de-0000-7000-8000-00000000000a}", "ACTIVE ", "active", "1", []any{}, []any{nil}, []any{"x", "x"}, map[string]any{}, map[string]any{
+					"code": "RBT",
+					"x":    1,
+				}))
 		}
 	}
 	t.write(object)

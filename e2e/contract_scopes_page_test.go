@@ -47,7 +47,8 @@ func TestUnsupportedScopesAreRefused(t *testing.T) {
 		for _, scope := range identity.Scopes() {
 			// The first entry is valid, so that the error names the second.
 			b := body{"permissions": []any{
-				body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}}, body{"permission": p, "scopes": []string{scope.String()}},
+				body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}},
+				body{"permission": p, "scopes": []string{scope.String()}},
 			}}
 			a := c.admin().put(t, "/permission-sets/BILLER", b)
 			if slices.Contains(possible[string(p)], scope.String()) {
@@ -57,7 +58,8 @@ func TestUnsupportedScopesAreRefused(t *testing.T) {
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			wrong := a.body["errors"].([]any)[0].(map[string]any)
 			require.Equal(t, "permissions[1].scopes[0]", wrong["field"])
-			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission", wrong["message"], p)
+			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission", wrong["message"],
+				p)
 		}
 	}
 }
@@ -71,9 +73,12 @@ func TestScopesPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Scopes of permissions\n\n" +
 		"Each organization decides with which record scopes a [role](roles.md) holds a permission. A scope is possible if an " +
-		"operation with the permission limits its records to it, or shows fields by it. `PUT /permission-sets/{role}` refuses " +
-		"other scopes (422), and `possible` in `GET /permission-sets` lists the possible ones. An [API key](api.md#api-keys) " +
-		"holds its permissions for the whole organization; permissions without ● in its column are for users only. Generated " +
+		"operation with the permission limits its records to it, or shows fields by it. `PUT /permission-sets/{role}` " +
+		"refuses " +
+		"other scopes (422), and `possible` in `GET /permission-sets` lists the possible ones. An [API " +
+		"key](api.md#api-keys) " +
+		"holds its permissions for the whole organization; permissions without ● in its column are for users only. " +
+		"Generated " +
 		"from the routes by `go test ./e2e -run TestScopesPage -update`; a test fails if the page is out of date.\n" + `
 | permission | ORGANIZATION | CASELOAD | SELF | CHILD | API key |
 | --- | :-: | :-: | :-: | :-: | :-: |

@@ -134,12 +134,15 @@ func TestContract(t *testing.T) {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)
 		require.Contains(t, document.Tags, strings.Split(r.Path, "/")[1], "%s %s has an undescribed tag", r.Method, r.Path)
-		require.True(t, slices.ContainsFunc(examples[r.Name], func(e openapi.Example) bool { return e.Status == r.Endpoint.Status }),
+		require.True(t,
+			slices.ContainsFunc(examples[r.Name], func(e openapi.Example) bool { return e.Status == r.Endpoint.Status }),
 			"%s has no example of a success", r.Name)
-		document.Operations = append(document.Operations, openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
+		document.Operations = append(document.Operations,
+			openapi.Operation{Route: r, Faults: app.FaultsOf(r), Examples: examples[r.Name]})
 	}
 	var published []string
-	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()) {
+	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(),
+		rbac.EventTypes()) {
 		published = append(published, kind.Name)
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
@@ -153,7 +156,8 @@ func TestContract(t *testing.T) {
 	if !bytes.Equal(want, have) {
 		now, before := strings.Split(string(want), "\n"), strings.Split(string(have), "\n")
 		for i := range min(len(now), len(before)) {
-			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./e2e -run TestContract -update", i+1, contractFile)
+			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./e2e -run TestContract -update", i+1,
+				contractFile)
 		}
 		t.Fatalf("%s is out of date: go test ./e2e -run TestContract -update", contractFile)
 	}

@@ -66,5 +66,6 @@ func (d contractDocument) isText(at any) bool {
 		return d.isText(items)
 	}
 	kinds, _ := schema["type"].([]any)
-	return (schema["type"] == "string" || slices.Contains(kinds, any("string"))) && schema["enum"] == nil && schema["format"] == nil
+	return (schema["type"] == "string" || slices.Contains(kinds, any("string"))) && schema["enum"] == nil &&
+		schema["format"] == nil
 }

@@ -33,7 +33,8 @@ func TestChangesAreTiedToVersions(t *testing.T) {
 			stale.refused(t, http.StatusPreconditionFailed, "stale-version")
 			require.Equal(t, 2, stale.number(t, "currentVersion"))
 
-			require.Equal(t, http.StatusOK, c.admin().with("If-Match", `"1", "2"`).patch(t, path, change).status, "any of several")
+			require.Equal(t, http.StatusOK, c.admin().with("If-Match", `"1", "2"`).patch(t, path, change).status,
+				"any of several")
 			require.Equal(t, http.StatusOK, c.admin().patch(t, path, change).status, "without the header any version is changed")
 		})
 	}

@@ -207,8 +207,13 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 		_, err := time.Parse(time.RFC3339Nano, h.data["occurredAt"].(string))
 		require.NoError(t, err)
 		require.Equal(t, body{
-			"authorizationId": id, "totalUnits": float64(total), "usedUnits": float64(used), "scheduledUnits": float64(scheduled),
-			"availableUnits": float64(total - used - scheduled), "version": float64(version), "operation": operation,
+			"authorizationId": id,
+			"totalUnits":      float64(total),
+			"usedUnits":       float64(used),
+			"scheduledUnits":  float64(scheduled),
+			"availableUnits":  float64(total - used - scheduled),
+			"version":         float64(version),
+			"operation":       operation,
 		}, h.payload(t))
 	}
 	keyed := c.admin().with("Idempotency-Key", "one-booking")
@@ -217,7 +222,8 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 
 	require.Equal(t, http.StatusCreated, keyed.post(t, path+"/reserve", body{"units": 6}).status)
 	c.admin().post(t, path+"/reserve", body{"units": 100}).refused(t, http.StatusConflict, "insufficient-units")
-	c.admin().with("Idempotency-Key", "refused").post(t, path+"/reserve", body{"units": 100}).refused(t, http.StatusConflict,
+	c.admin().with("Idempotency-Key", "refused").post(t, path+"/reserve", body{"units": 100}).refused(t,
+		http.StatusConflict,
 		"insufficient-units")
 	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/preview", body{"units": 1}).status)
 	require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"notes": "seen"}).status)
@@ -226,7 +232,8 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 	expect(2, "consume", 20, 2, 4, 4)
 	c.admin().post(t, path+"/release", body{"units": 1})
 	expect(3, "release", 20, 2, 3, 5)
-	require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"totalUnits": 30, "notes": "more", "reason": "granted"}).status)
+	require.Equal(t, http.StatusOK,
+		c.admin().patch(t, path, body{"totalUnits": 30, "notes": "more", "reason": "granted"}).status)
 	h := s.next(t)
 	require.EqualValues(t, 4, h.id)
 	require.Equal(t, "adjust", h.payload(t)["operation"])
@@ -297,7 +304,8 @@ func TestEventsUnderLoad(t *testing.T) {
 	}
 	together(20, func(i int) {
 		for n := range 10 {
-			answer := instances[(i+n)%2].admin().with("Idempotency-Key", uuid.NewString()).post(t, paths[(i+n)%3]+"/reserve", body{"units": 1})
+			answer := instances[(i+n)%2].admin().with("Idempotency-Key", uuid.NewString()).
+				post(t, paths[(i+n)%3]+"/reserve", body{"units": 1})
 			switch answer.status {
 			case http.StatusCreated:
 				booked.Add(1)
@@ -378,7 +386,8 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	s := second.admin().stream(t, "")
 	require.Equal(t, "ready", s.next(t).name)
 	for i := range 5 {
-		first.run(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`)
+		first.run(t,
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`)
 		first.admin().post(t, path+"/reserve", body{"units": 1})
 		require.EqualValues(t, i+1, s.next(t).id)
 	}
@@ -401,7 +410,8 @@ func TestEventsOfAmbiguousCommits(t *testing.T) {
 
 		proxy.Break(place, "commit", 1) // of the relay
 		c.admin().post(t, path+"/release", body{"units": 1})
-		require.Eventually(t, func() bool { _, err := c.app.Events.Relay(t.Context()); return err == nil }, soon, time.Millisecond)
+		require.Eventually(t, func() bool { _, err := c.app.Events.Relay(t.Context()); return err == nil }, soon,
+			time.Millisecond)
 		require.Equal(t, 2, c.count(t, "SELECT max(position) FROM events WHERE (SELECT count(*) FROM events) = 2"))
 	}
 }
@@ -465,7 +475,7 @@ func TestTooManyStreams(t *testing.T) {
 	require.Equal(t, "ready", c.admin().stream(t, "").next(t).name)
 }
 
-func TestOldEventsAreSwept(t *testing.T) {
+func TestOldEventsAreRemoved(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
 	path := c.authorize(t, 20)

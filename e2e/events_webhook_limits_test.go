@@ -96,5 +96,6 @@ func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return len(c.admin().get(t, path+"/deliveries?state=DELIVERED").ok(t).body["data"].([]any)) == events
 	}, soon, 5*time.Millisecond)
-	require.Zero(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND state = 'DELIVERED'", c.other.id))
+	require.Zero(t,
+		c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND state = 'DELIVERED'", c.other.id))
 }

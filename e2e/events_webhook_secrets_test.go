@@ -51,5 +51,6 @@ func TestSecretsOfWebhooksAreEncrypted(t *testing.T) {
 	require.NotEqual(t, first, c.storedSecret(t, hook.String()))
 
 	version := created.number(t, "version")
-	require.Equal(t, version, admin.get(t, "/admin/webhooks/"+hook.String()).ok(t).number(t, "version"), "users notice no change")
+	require.Equal(t, version, admin.get(t, "/admin/webhooks/"+hook.String()).ok(t).number(t, "version"),
+		"users notice no change")
 }

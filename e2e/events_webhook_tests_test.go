@@ -61,7 +61,8 @@ func TestAWebhookIsTested(t *testing.T) {
 			[]any{failed.body["delivered"], failed.body["status"], failed.body["error"]})
 	})
 	t.Run("deliveries and streams do not change", func(t *testing.T) {
-		require.Equal(t, before.number(t, "version")+2, c.admin().get(t, path).ok(t).number(t, "version"), "of the two changes above")
+		require.Equal(t, before.number(t, "version")+2, c.admin().get(t, path).ok(t).number(t, "version"),
+			"of the two changes above")
 		for _, table := range []string{"outbox", "events", "webhook_deliveries"} {
 			require.Zero(t, c.count(t, "SELECT count(*) FROM "+table), table)
 		}
@@ -110,7 +111,8 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	go func() { tested <- c.admin().post(t, path+"/test", nil) }() //nolint:testifylint // what fails in it fails here: nothing is received
 	<-arrived
 	own := c.admin().post(t, path+"/test", nil).refused(t, http.StatusTooManyRequests, "too-many-webhook-tests")
-	require.Equal(t, "Your organization is testing a webhook right now. Wait for the result, and then try again.", own.text("detail"))
+	require.Equal(t, "Your organization is testing a webhook right now. Wait for the result, and then try again.",
+		own.text("detail"))
 	all := other.post(t, theirs+"/test", nil).refused(t, http.StatusTooManyRequests, "too-many-webhook-tests")
 	require.Equal(t, "Too many webhooks are being tested right now. Try again in a few seconds.", all.text("detail"))
 	close(release)
@@ -142,10 +144,13 @@ func TestATestIsNotSentWithoutARecord(t *testing.T) {
 
 func TestATestReachesPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
-	c := openPolling(t, "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_RATE_LIMIT=0")
-	c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
+	c := openPolling(t, "OMNI_PROFILE=production", "OMNI_DATA_DIR=/d",
+		"OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_RATE_LIMIT=0")
+	c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).
+		text("accessToken")
 	r := receive(t)
-	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook", "https://[fe80::1]/hook"} {
+	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook",
+		"https://[fe80::1]/hook"} {
 		path, _ := c.hook(t, url)
 		failed := c.admin().post(t, path+"/test", nil).ok(t)
 		require.Equal(t, []any{false, nil, "the address is not public"},

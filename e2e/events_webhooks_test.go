@@ -157,12 +157,13 @@ func TestWebhookIsDelivered(t *testing.T) {
 	t.Run("nothing is sent while it is inactive", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"active": false}).status)
 		c.admin().post(t, authorization+"/release", body{"units": 1})
-		require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM events") == many+2 }, soon, time.Millisecond)
+		require.Eventually(t, func() bool { return c.count(t, "SELECT count(*) FROM events") == many+2 }, soon,
+			time.Millisecond)
 		require.Equal(t, many+1, c.count(t, "SELECT count(*) FROM webhook_deliveries"))
 	})
 }
 
-func TestWebhookIsTriedAgain(t *testing.T) {
+func TestWebhookIsRetried(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t).live(t)
 	r := receive(t)
@@ -180,7 +181,8 @@ func TestWebhookIsTriedAgain(t *testing.T) {
 	} {
 		ahead += delay + delay/4
 		c.clock.set(ahead)
-		c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).text("accessToken")
+		c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).
+			text("accessToken")
 		r.await(t, attempt+2)
 		state := "PENDING"
 		switch attempt {
@@ -248,12 +250,15 @@ func TestWebhooksAreManaged(t *testing.T) {
 		c.admin().post(t, webhooks, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 
-	changed := c.admin().with("If-Match", `"1"`).patch(t, path, body{"types": []string{"authorization.balance"}, "active": false})
+	changed := c.admin().with("If-Match", `"1"`).patch(t, path,
+		body{"types": []string{"authorization.balance"}, "active": false})
 	require.Equal(t, http.StatusOK, changed.status, "%s", changed.raw)
 	require.Equal(t, `"2"`, changed.header.Get("ETag"))
 	require.Equal(t, []any{"authorization.balance"}, changed.body["types"])
-	c.admin().with("If-Match", `"1"`).patch(t, path, body{"active": true}).refused(t, http.StatusPreconditionFailed, "stale-version")
-	c.admin().with("If-Match", `"1"`).post(t, path+"/rotate-secret", nil).refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).patch(t, path, body{"active": true}).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.admin().with("If-Match", `"1"`).post(t, path+"/rotate-secret", nil).
+		refused(t, http.StatusPreconditionFailed, "stale-version")
 	require.EqualValues(t, 2, c.admin().patch(t, path, body{"active": false}).body["version"], "nothing changed")
 
 	for _, role := range rbac.Roles() {
@@ -264,7 +269,8 @@ func TestWebhooksAreManaged(t *testing.T) {
 	other := c.as(c.other.tokens[rbac.Admin])
 	require.Empty(t, other.get(t, webhooks).body["data"])
 	for _, a := range []answer{
-		other.get(t, path), other.patch(t, path, body{"active": true}), other.delete(t, path), other.post(t, path+"/rotate-secret", nil),
+		other.get(t, path), other.patch(t, path, body{"active": true}), other.delete(t, path),
+		other.post(t, path+"/rotate-secret", nil),
 		other.get(t, path+"/deliveries"), other.post(t, path+"/deliveries/1/redeliver", nil),
 		other.post(t, path+"/test", nil),
 	} {
@@ -311,7 +317,8 @@ func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, scheduler.delete(t, whole).status)
 
 	t.Run("a permission for some records only is not enough", func(t *testing.T) {
-		c.admin().put(t, "/permission-sets/PRACTITIONER", with(c.admin().set(t, rbac.Practitioner), "webhook:manage", "ORGANIZATION")).ok(t)
+		c.admin().put(t, "/permission-sets/PRACTITIONER",
+			with(c.admin().set(t, rbac.Practitioner), "webhook:manage", "ORGANIZATION")).ok(t)
 		beyond(c.as(c.own.tokens[rbac.Practitioner]).post(t, webhooks, body{"url": url, "types": []string{"emergency.taken"}}))
 	})
 }
@@ -349,7 +356,8 @@ func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	c.deliveries(t, path, "DELIVERED", "WITHHELD")
 	require.Len(t, r.messages(), 1)
 	withheld := c.admin().get(t, path+"/deliveries?state=WITHHELD").ok(t).body["data"].([]any)[0].(map[string]any)
-	require.Equal(t, []any{0.0, nil, nil, "the user responsible for the webhook can no longer read this event or manage webhooks"},
+	require.Equal(t, []any{0.0, nil, nil,
+		"the user responsible for the webhook can no longer read this event or manage webhooks"},
 		[]any{withheld["attempts"], withheld["nextAttemptAt"], withheld["lastStatus"], withheld["lastError"]})
 
 	c.admin().patch(t, user, body{"disabled": false}).ok(t)
@@ -370,8 +378,10 @@ func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	require.NotEqual(t, idOf(user), taken.text("answeredBy"))
 	require.Equal(t, version+1, taken.number(t, "version"))
 	c.deliveries(t, path, "DELIVERED", "DELIVERED", "DELIVERED", "DELIVERED")
-	require.Equal(t, version+1, c.admin().patch(t, path, body{"active": true}).ok(t).number(t, "version"), "an unchanged value has no effect")
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=webhook.change&limit=1").ok(t).raw), `"changed":["answeredBy"]`)
+	require.Equal(t, version+1, c.admin().patch(t, path, body{"active": true}).ok(t).number(t, "version"),
+		"an unchanged value has no effect")
+	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=webhook.change&limit=1").ok(t).raw),
+		`"changed":["answeredBy"]`)
 	require.Len(t, r.await(t, 4), 4)
 	c.requireClean(t)
 }

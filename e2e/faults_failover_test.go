@@ -29,7 +29,8 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
-	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s") // COMMITs keep their connections
+	// COMMITs keep their connections.
+	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s")
 	path := c.authorize(t, 100)
 	s := startStandby(t, primary)
 	superuser := openSQL(t, dbtest.Superuser(t, primary))
@@ -57,7 +58,8 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	require.NotEqual(t, http.StatusCreated, reserve("first").status, "the outcome is still unknown")
 	// An administrator ends the wait: the commit is now visible but not replicated.
 	require.Equal(t, 1, s.cancelWaits(t, superuser))
-	require.Eventually(t, func() bool { return strings.Contains(c.metrics(t), "omnirapeutic_unanswered_commits 0") }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(c.metrics(t), "omnirapeutic_unanswered_commits 0") }, soon,
+		time.Millisecond)
 	require.Equal(t, 1, ask[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
 	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	// The same with a waiting caller: the server answers success with a warning.
@@ -70,7 +72,8 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 
 	s.resume(t)
 	for _, key := range []string{"first", "warned"} {
-		require.Eventually(t, func() bool { return reserve(key).status == http.StatusCreated }, time.Minute, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return reserve(key).status == http.StatusCreated }, time.Minute,
+			10*time.Millisecond)
 	}
 
 	s.suspend(t)
@@ -79,12 +82,14 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	}
 	s.failOver(t, primary)
 	promoted := openSQL(t, s.url)
-	require.Eventually(t, func() bool { return !ask[bool](t, promoted, "SELECT pg_is_in_recovery()") }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !ask[bool](t, promoted, "SELECT pg_is_in_recovery()") }, time.Minute,
+		10*time.Millisecond)
 	for key := range promised {
 		require.Equal(t, 1, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations WHERE reference = $1", key), key)
 	}
 	require.Len(t, promised, 3)
-	require.Equal(t, 3, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations"), "the other two are lost, and were not confirmed")
+	require.Equal(t, 3, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations"),
+		"the other two are lost, and were not confirmed")
 }
 
 // standby is a server that replicates another one.
@@ -188,7 +193,8 @@ func (s *standby) resume(t *testing.T) {
 // cancelWaits ends all waits for the standby, as an administrator can, and returns their number.
 func (s *standby) cancelWaits(t *testing.T, superuser *sql.DB) int {
 	t.Helper()
-	return ask[int](t, superuser, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	return ask[int](t, superuser,
+		`SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 }
 
 // failOver kills the primary and promotes the standby. It also kills a suspended receiver, so the

@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// TestCommitOfAReserveIsCut breaks the connection at the COMMIT of a real reserve. The
+// TestReserveTakesEffectOnceWhenItsCommitIsLost breaks the connection at the COMMIT of a real reserve. The
 // client learns the actual outcome, and the units are held exactly once.
-func TestCommitOfAReserveIsCut(t *testing.T) {
+func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it    string
@@ -63,7 +63,8 @@ func TestCommitOfAReserveIsCut(t *testing.T) {
 			one, other := c.authorize(t, 10), c.authorize(t, 10)
 			proxy.Break(place, "commit", 1)
 			answer := c.admin().post(t, "/units/bulk", bulk(
-				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve", body{"units": 3}),
+				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve",
+					body{"units": 3}),
 			))
 			require.Equal(t, []string{"", "insufficient-units", ""}, answer.verdicts(t))
 			c.requireBalance(t, one, 10, 0, 4)

@@ -23,7 +23,8 @@ func TestAMissingTableOrColumnIsUnavailableNotAnError(t *testing.T) {
 			func() answer { return c.admin().get(t, "/service-codes") },
 		},
 		"a record with a missing column": {
-			"ALTER TABLE patients RENAME COLUMN first_name TO given_name", "ALTER TABLE patients RENAME COLUMN given_name TO first_name",
+			"ALTER TABLE patients RENAME COLUMN first_name TO given_name",
+			"ALTER TABLE patients RENAME COLUMN given_name TO first_name",
 			func() answer { return c.admin().patch(t, patient, body{"firstName": "Ada"}) },
 		},
 		"a booking with a missing column": {

@@ -37,14 +37,20 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &instance{clinic: *c, process: exec.CommandContext(t.Context(), self), out: &printed{}, name: "omnirapeutic-" + uuid.NewString()}
+	p := &instance{
+		clinic:  *c,
+		process: exec.CommandContext(t.Context(), self),
+		out:     &printed{},
+		name:    "omnirapeutic-" + uuid.NewString(),
+	}
 	address, err := url.Parse(databaseURL)
 	require.NoError(t, err)
 	query := address.Query()
 	query.Set("application_name", p.name)
 	address.RawQuery = query.Encode()
 	p.process.Env = append([]string{
-		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0", "OMNI_METRICS_ADDR=127.0.0.1:0",
+		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0",
+		"OMNI_METRICS_ADDR=127.0.0.1:0",
 		"OMNI_DATABASE_URL=" + address.String(),
 		"OMNI_DB_AUTO_MIGRATE=false", "OMNI_DEMO=false", "OMNI_LOG_LEVEL=warn",
 		"OMNI_DB_MAX_CONNS=" + cmp.Or(os.Getenv("OMNI_TEST_MAX_CONNS"), "10"),

@@ -54,7 +54,8 @@ func (c *clinic) fill(t testing.TB) {
 func (c *clinic) found(t testing.TB, name string) practice {
 	t.Helper()
 	ctx := t.Context()
-	organization, err := c.app.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: "America/New_York"})
+	organization, err := c.app.Directory.CreateOrganization(ctx,
+		directory.NewOrganization{Name: name, TimeZone: "America/New_York"})
 	require.NoError(t, err)
 	p := practice{id: organization.ID, tokens: map[rbac.Role]string{}}
 	system := identity.With(ctx, identity.System(organization.ID))
@@ -67,7 +68,8 @@ func (c *clinic) found(t testing.TB, name string) practice {
 		p.tokens[role] = c.signIn(t, name, role)
 	}
 	admin := c.as(p.tokens[rbac.Admin])
-	p.patient = admin.post(t, "/patients", body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
+	p.patient = admin.post(t, "/patients", body{"firstName": "Ada", "lastName": "Example", "dateOfBirth": "2019-05-04"}).
+		created(t)
 	p.serviceCode = admin.post(t, "/service-codes", body{
 		"code": "97153", "description": "Treatment by protocol", "unitMinutes": 15,
 	}).created(t)

@@ -14,16 +14,17 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// TestARoleThatPassesRowSecurity starts the program as the owner of the tables, and as
+// TestRoleThatBypassesRowSecurityIsReported starts the program as the owner of the tables, and as
 // a superuser.
-func TestARoleThatPassesRowSecurity(t *testing.T) {
+func TestRoleThatBypassesRowSecurityIsReported(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)
 	start := func(t *testing.T, url string) (*app.Program, *logtest.Hook) {
 		t.Helper()
 		settings, err := config.Load("", []string{
-			"HOME=/nowhere", "OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU", "OMNI_DATABASE_URL=" + url,
+			"HOME=/nowhere", "OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU",
+			"OMNI_DATABASE_URL=" + url,
 		})
 		require.NoError(t, err)
 		logger, log := logtest.NewNullLogger()

@@ -87,7 +87,8 @@ func TestDemoPractice(t *testing.T) {
 			}
 			user := as(email)
 			require.NotEmpty(t, user.get(t, "/appointments").ok(t).body["data"], email)
-			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers", "/service-codes"} {
+			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers",
+				"/service-codes"} {
 				if a := user.get(t, list); a.status != http.StatusForbidden {
 					require.NotEmpty(t, a.ok(t).body["data"], "%s of %s", list, email)
 				}

@@ -22,7 +22,10 @@ func TestNoPersonalDataIsPrinted(t *testing.T) {
 	before := logtest.Looked()
 	admin := c.admin()
 	child := body{
-		"firstName": "Marigold", "lastName": "Fenwick-Abernathy", "dateOfBirth": "2017-02-13", "medicalRecordNumber": "MRN-5550199",
+		"firstName":           "Marigold",
+		"lastName":            "Fenwick-Abernathy",
+		"dateOfBirth":         "2017-02-13",
+		"medicalRecordNumber": "MRN-5550199",
 	}
 	path := "/patients/" + admin.post(t, "/patients", child).created(t).String()
 	admin.post(t, "/patients", child).refused(t, http.StatusConflict, "medical-record-number-taken")
@@ -44,7 +47,9 @@ func TestNoPersonalDataIsPrinted(t *testing.T) {
 	c.as(c.own.tokens[rbac.Admin][:40]).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	admin.post(t, "/admin/webhooks", body{"url": "https://hooks.example.test/Marigold"})
 	c.asOwner(t, "ALTER TABLE patients ADD CONSTRAINT short CHECK (length(last_name) < 20)")
-	admin.post(t, "/patients", body{"firstName": "Marigold", "lastName": "Fenwick-Abernathy-Winterbottom", "dateOfBirth": "2017-02-13"}).refused(t, http.StatusInternalServerError, "internal")
+	admin.post(t, "/patients",
+		body{"firstName": "Marigold", "lastName": "Fenwick-Abernathy-Winterbottom", "dateOfBirth": "2017-02-13"}).
+		refused(t, http.StatusInternalServerError, "internal")
 	logtest.Look("metrics", []byte(c.metrics(t)))
 	require.Greater(t, logtest.Looked()-before, 100, "statements and requests were logged")
 	require.NoError(t, logtest.Err())

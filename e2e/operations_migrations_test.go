@@ -33,7 +33,8 @@ func TestAnIncompatibleSchemaIsUnavailable(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.asOwner(t, "ALTER TABLE webhooks RENAME COLUMN url TO address")
-	c.admin().post(t, "/admin/webhooks", body{"url": "https://a.test/"}).refused(t, http.StatusServiceUnavailable, "schema-mismatch")
+	c.admin().post(t, "/admin/webhooks", body{"url": "https://a.test/"}).
+		refused(t, http.StatusServiceUnavailable, "schema-mismatch")
 	c.asOwner(t, "DROP TABLE webhooks CASCADE")
 	c.admin().get(t, "/admin/webhooks").refused(t, http.StatusServiceUnavailable, "schema-mismatch")
 }

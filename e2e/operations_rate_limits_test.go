@@ -86,6 +86,7 @@ func TestCompressedVersions(t *testing.T) {
 		require.Equal(t, "gzip", response.Header.Get("Content-Encoding"))
 		etag := response.Header.Get("ETag")
 		require.Equal(t, http.StatusOK, c.admin().with("If-Match", etag).patch(t, path, body{"notes": "x"}).status)
-		c.admin().with("If-Match", etag).patch(t, path, body{"notes": "y"}).refused(t, http.StatusPreconditionFailed, "stale-version")
+		c.admin().with("If-Match", etag).patch(t, path, body{"notes": "y"}).
+			refused(t, http.StatusPreconditionFailed, "stale-version")
 	})
 }

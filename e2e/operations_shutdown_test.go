@@ -68,9 +68,9 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	c.requireClean(t)
 }
 
-// TestServersTakeTurnsUnderLoad stops one server after the other with SIGTERM during
+// TestRollingRestartUnderLoad stops one server after the other with SIGTERM during
 // load, like a rolling update.
-func TestServersTakeTurnsUnderLoad(t *testing.T) {
+func TestRollingRestartUnderLoad(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, mode string, faults int) {
 		database := twoPractices.New(t)

@@ -188,8 +188,10 @@ func (l *load) run(t *testing.T, authorization string) (stop func()) {
 				default:
 				}
 				check(http.MethodGet, l.paths[i%len(l.paths)], "", http.StatusOK)
-				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/reserve", `{"units":1}`, http.StatusCreated, http.StatusConflict)
-				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/release", `{"units":1}`, http.StatusOK, http.StatusConflict)
+				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/reserve", `{"units":1}`, http.StatusCreated,
+					http.StatusConflict)
+				check(http.MethodPost, "/api/v1/authorizations/"+authorization+"/release", `{"units":1}`, http.StatusOK,
+					http.StatusConflict)
 			}
 		})
 	}
@@ -206,10 +208,10 @@ func (l *load) requireNoFailure(t *testing.T) {
 	t.Logf("%d requests to %s", l.sent.Load(), l.url)
 }
 
-// TestTheFormerProgramServesOnTheNewSchema upgrades like an operator: the former program serves,
+// TestPreviousProgramServesOnTheNewSchema upgrades like an operator: the former program serves,
 // the schema is migrated under it, and the new program starts next to it. No request to either may
 // fail.
-func TestTheFormerProgramServesOnTheNewSchema(t *testing.T) {
+func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
 	former, present := build(t, compatibleCommit(t)), build(t, "")
 	dir, err := os.MkdirTemp("", "omnirapeutic-upgrade-")
 	require.NoError(t, err)

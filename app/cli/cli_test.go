@@ -175,7 +175,7 @@ func TestInvalidOptionsAreReportedBeforeADatabaseIsStarted(t *testing.T) {
 	require.Empty(t, left, "loadtest cleans up after a failed start: %s", errors)
 }
 
-func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
+func TestExitCodeOfAChildProcessIsNotReturned(t *testing.T) {
 	t.Parallel()
 	bin, err := os.MkdirTemp("", "omnirapeutic-bin-") // another user must be able to enter
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestTheExitCodeOfAChildIsNotOurs(t *testing.T) {
 	require.Contains(t, errors, "exit status 3")
 }
 
-func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
+func TestPasswordPromptCanBeInterrupted(t *testing.T) {
 	dir := t.TempDir() + "/data"
 	t.Setenv("OMNI_DATA_DIR", dir)
 	silent, typing, err := os.Pipe() // no input arrives
@@ -205,7 +205,7 @@ func TestTheQuestionForAPasswordCanBeInterrupted(t *testing.T) {
 	require.NoDirExists(t, dir, "nothing was started for it")
 }
 
-func TestASecondSignalEndsAtOnce(t *testing.T) {
+func TestSecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0", "OMNI_SHUTDOWN_GRACE=10m", "OMNI_DEMO=false"}, "serve")

@@ -27,7 +27,8 @@ import (
 func onDatabase(t *testing.T, more ...string) []string {
 	t.Helper()
 	database := dbtest.New(t)
-	return append([]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0"}, more...)
+	return append([]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_ADDR=127.0.0.1:0"}, more...)
 }
 
 // serving starts a serving program and returns its output so far.
@@ -43,7 +44,7 @@ func serving(t *testing.T, c *exec.Cmd, until string) (printed, address string) 
 	return printed, found[1]
 }
 
-func TestTheCommandsOfTheGreetingWork(t *testing.T) {
+func TestPrintedCommandsWork(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -121,7 +122,8 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		code                   int
 		says                   string
 	}{
-		"a wrong setting":    {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, cli.ExitUsage, "OMNI_ADDR"},
+		"a wrong setting": {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, cli.ExitUsage,
+			"OMNI_ADDR"},
 		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, cli.ExitUsage, "token.secret"},
 		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, cli.ExitUsage, "fly"},
 		"an unreachable database": {
@@ -178,8 +180,9 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	require.NoError(t, err)
 	defer connection.Close()
 	const body = `{"email":"nobody@example.org","password":"not the right one"}`
-	_, err = io.WriteString(connection, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
-		"Content-Length: 61\r\nExpect: 100-continue\r\n\r\n")
+	_, err = io.WriteString(connection,
+		"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+			"Content-Length: 61\r\nExpect: 100-continue\r\n\r\n")
 	require.NoError(t, err)
 	require.Len(t, body, 61)
 	answers := bufio.NewReader(connection)
@@ -202,8 +205,9 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 
 func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {
 	t.Parallel()
-	code, _, errors := runProgram(t, nil, "", append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
-		"--role", "ADMIN")...)
+	code, _, errors := runProgram(t, nil, "",
+		append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
+			"--role", "ADMIN")...)
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "no password was given")
 	require.Contains(t, errors, "user create … < password.txt")
@@ -220,7 +224,8 @@ func TestAnOperatorResetsAForgottenPassword(t *testing.T) {
 	code, _, errors = runProgram(t, environment, "short", reset...)
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "at least 15 characters")
-	code, _, errors = runProgram(t, environment, "a-field-of-blue-flax", "user", "reset-password", "--email", "eve@example.org")
+	code, _, errors = runProgram(t, environment, "a-field-of-blue-flax", "user", "reset-password", "--email",
+		"eve@example.org")
 	require.Equal(t, cli.ExitFailed, code)
 	require.Contains(t, errors, "User not found")
 	code, out, errors := runProgram(t, environment, "a-field-of-blue-flax", reset...)

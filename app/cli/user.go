@@ -175,7 +175,8 @@ func readLine(input io.Reader) (string, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil // the last line may end without a line break
 		if line == "" {
-			return "", errors.New("no password was given: type it at the prompt of a terminal, or write it to standard input, as in: " +
+			return "", errors.New("no password was given: type it at the prompt of a terminal, or write it to standard input, " +
+				"as in: " +
 				programname.Command("user create … < password.txt"))
 		}
 	}

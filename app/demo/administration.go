@@ -56,7 +56,9 @@ func (p Practice) emergencies(own context.Context, patient uuid.UUID) error {
 			Database: p.Database, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Clock: func() time.Time { return at },
 		})
 		if _, err := service.Take(technician, emergency.NewGrant{
-			PatientID: patient, Reason: "The technician who treats Casey is ill, and the visit is about to begin.", Duration: emergency.MaxDuration,
+			PatientID: patient,
+			Reason:    "The technician who treats Casey is ill, and the visit is about to begin.",
+			Duration:  emergency.MaxDuration,
 		}); err != nil {
 			return err
 		}

@@ -126,14 +126,30 @@ func (p Practice) organization(ctx context.Context, name, zone string, users []r
 // descriptors belong to the AMA. Any of the credentials may render the service.
 var serviceCodes = []directory.NewServiceCode{
 	{Code: "97151", Description: "Behavior identification assessment", RequiredCredentials: []string{"BCBA", "BCaBA"}},
-	{Code: "97152", Description: "Supporting assessment by a technician", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
-	{Code: "97153", Description: "Treatment by protocol, one patient", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
+	{
+		Code:                "97152",
+		Description:         "Supporting assessment by a technician",
+		RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"},
+	},
+	{
+		Code:                "97153",
+		Description:         "Treatment by protocol, one patient",
+		RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"},
+	},
 	{Code: "97154", Description: "Treatment by protocol, group", RequiredCredentials: []string{"RBT", "BCaBA", "BCBA"}},
 	{Code: "97155", Description: "Treatment with protocol modification", RequiredCredentials: []string{"BCBA", "BCaBA"}},
 	{Code: "97156", Description: "Family guidance, one family", RequiredCredentials: []string{"BCBA", "BCaBA"}},
 	{Code: "97157", Description: "Family guidance, several families", RequiredCredentials: []string{"BCBA", "BCaBA"}},
-	{Code: "97158", Description: "Group treatment with protocol modification", RequiredCredentials: []string{"BCBA", "BCaBA"}},
-	{Code: "0362T", Description: "Supporting assessment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
+	{
+		Code:                "97158",
+		Description:         "Group treatment with protocol modification",
+		RequiredCredentials: []string{"BCBA", "BCaBA"},
+	},
+	{
+		Code:                "0362T",
+		Description:         "Supporting assessment, severe behavior, several technicians",
+		RequiredCredentials: []string{"BCBA"},
+	},
 	{Code: "0373T", Description: "Treatment, severe behavior, several technicians", RequiredCredentials: []string{"BCBA"}},
 }
 
@@ -151,7 +167,8 @@ func (p Practice) ledger(at time.Time) *authorization.Service {
 
 // codes returns the ids of the organization's service codes.
 func (p Practice) codes(own context.Context) (map[string]uuid.UUID, error) {
-	found, err := p.Directory.ServiceCodes(own, directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
+	found, err := p.Directory.ServiceCodes(own,
+		directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
 	byCode := make(map[string]uuid.UUID, len(found))
 	for _, c := range found {
 		byCode[c.Code] = c.ID

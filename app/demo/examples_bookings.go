@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// renewedPatient is the index, in the stories, of the patient with a renewal.
+// renewedPatient is the index, in the scenarios, of the patient with a renewal.
 const renewedPatient = 2
 
 // enoughUnits is the minimum number of units left on the example's authorization.
@@ -69,7 +69,8 @@ func (f *finder) findReservation(service *authorization.Service, id uuid.UUID) e
 	}
 	for _, r := range reservations {
 		if r.AppointmentID == nil {
-			f.body("consumeUnits", map[string]any{"reservationId": r.ID.String(), "units": min(3, r.Units-r.Consumed-r.Released)})
+			f.body("consumeUnits",
+				map[string]any{"reservationId": r.ID.String(), "units": min(3, r.Units-r.Consumed-r.Released)})
 			break
 		}
 	}
@@ -152,7 +153,8 @@ func (f *finder) appointments(
 }
 
 func (f *finder) findSessions() error {
-	sessions, err := f.Appointments(f.Now).Sessions(f.ctx, appointments.SessionFilter{Page: db.Keyset{Limit: 1, Descending: true}})
+	sessions, err := f.Appointments(f.Now).Sessions(f.ctx,
+		appointments.SessionFilter{Page: db.Keyset{Limit: 1, Descending: true}})
 	for _, s := range sessions {
 		f.id("/sessions", "", s.ID)
 	}
@@ -170,7 +172,13 @@ func (f *finder) findOpenings() error {
 		return nil
 	}
 	f.booking.Practitioners, f.booking.ServiceCodeID = []uuid.UUID{f.practitioner}, f.code
-	query := appointments.OpeningsQuery{PractitionerID: f.practitioner, First: from, Last: to, Length: time.Hour, Step: time.Hour}
+	query := appointments.OpeningsQuery{
+		PractitionerID: f.practitioner,
+		First:          from,
+		Last:           to,
+		Length:         time.Hour,
+		Step:           time.Hour,
+	}
 	span, err := f.opening(query, appointments.Proposal{Booking: f.booking, Rule: new(exampleSeries)})
 	if err != nil || span.Start.IsZero() {
 		return err
@@ -186,10 +194,12 @@ func (f *finder) findOpenings() error {
 	query.First, query.Last = booked.AddDays(1), booked.AddDays(6) // free even after the series is booked
 	query.AppointmentID, query.Length = moved.ID, moved.End.Sub(moved.Start)
 	change := appointments.Proposal{
-		Booking: appointments.Booking{Practitioners: moved.Practitioners, ServiceCodeID: moved.ServiceCodeID}, Moves: &moved.ID,
+		Booking: appointments.Booking{Practitioners: moved.Practitioners, ServiceCodeID: moved.ServiceCodeID},
+		Moves:   &moved.ID,
 	}
 	for _, part := range moved.Patients {
-		change.Patients = append(change.Patients, appointments.BookedPatient{PatientID: part.PatientID, AuthorizationID: part.AuthorizationID})
+		change.Patients = append(change.Patients,
+			appointments.BookedPatient{PatientID: part.PatientID, AuthorizationID: part.AuthorizationID})
 	}
 	if span, err = f.opening(query, change); err == nil && !span.Start.IsZero() {
 		f.body("changeAppointment", map[string]any{"startTime": span.Start, "endTime": span.End})

@@ -26,14 +26,16 @@ func (f *finder) findDirectory() (err error) {
 	for _, payer := range payers {
 		f.id("/payers", "payerId", payer.ID)
 	}
-	insurances, err := f.Directory.Insurances(f.ctx, directory.InsuranceFilter{Page: directory.Page{Limit: 1}, PatientID: patient})
+	insurances, err := f.Directory.Insurances(f.ctx,
+		directory.InsuranceFilter{Page: directory.Page{Limit: 1}, PatientID: patient})
 	if err != nil {
 		return err
 	}
 	for _, insurance := range insurances {
 		f.id("/insurances", "insuranceId", insurance.ID)
 	}
-	codes, err := f.Directory.ServiceCodes(f.ctx, directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
+	codes, err := f.Directory.ServiceCodes(f.ctx,
+		directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,8 @@ func (f *finder) findAdministration() error {
 		f.id("/admin/webhooks", "", webhooks[0].ID)
 		f.parameter("deleteWebhook", "id", webhook.ID.String()) // the last one
 	}
-	invitations, err := f.Access.Invitations(f.ctx, rbac.InvitationFilter{Keyset: db.Keyset{Limit: 1}, State: rbac.InvitationOpen})
+	invitations, err := f.Access.Invitations(f.ctx,
+		rbac.InvitationFilter{Keyset: db.Keyset{Limit: 1}, State: rbac.InvitationOpen})
 	if err != nil {
 		return err
 	}
@@ -178,7 +181,8 @@ func (f *finder) findGrants() error {
 		}
 		for _, grant := range grants {
 			f.id("/emergency-grants", "", grant.ID)
-			f.parameter(map[bool]string{true: "revokeEmergencyGrant", false: "reviewEmergencyGrant"}[open], "id", grant.ID.String())
+			f.parameter(map[bool]string{true: "revokeEmergencyGrant", false: "reviewEmergencyGrant"}[open], "id",
+				grant.ID.String())
 		}
 	}
 	return nil

@@ -34,7 +34,8 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 	}
 	defer server.stop()
 	const limit = 300 * time.Millisecond
-	t.target("start to ready, database present", "≤ 300 ms", fmt.Sprintf("%d ms", server.took.Milliseconds()), server.took <= limit)
+	t.target("start to ready, database present", "≤ 300 ms", fmt.Sprintf("%d ms", server.took.Milliseconds()),
+		server.took <= limit)
 	if err := server.prepare(ctx); err != nil {
 		return err
 	}
@@ -94,17 +95,21 @@ var (
 	meanLine   = regexp.MustCompile(`(?m)^latency average = ([\d.]+)`)
 )
 
-func (b *bench) pgbench(ctx context.Context, s *server, rows int) (perSecond float64, failed int64, mean float64, err error) {
+func (b *bench) pgbench(
+	ctx context.Context, s *server, rows int,
+) (perSecond float64, failed int64, mean float64, err error) {
 	script := filepath.Join(b.dir, "reserve.sql")
 	if err := os.WriteFile(script, []byte(reserveScript), 0o644); err != nil { //nolint:gosec // nothing secret
 		return 0, 0, 0, err
 	}
 	b.say("measuring pgbench on %d rows", rows)
-	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file", script, //nolint:gosec // PostgreSQL's own
+	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file",
+		script, //nolint:gosec // PostgreSQL's own
 		"--define", "rows="+strconv.Itoa(rows),
 		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
 		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
-	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole], "PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")
+	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole],
+		"PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")
 	out, err := command.CombinedOutput()
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("pgbench: %w\n%s", err, out)

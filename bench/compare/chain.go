@@ -18,7 +18,8 @@ import (
 type hash = [sha256.Size]byte
 
 func genesis(organization, authorization uuid.UUID, initialUnits int) hash {
-	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic unit ledger\n%s\n%s\n%d\n", organization, authorization, initialUnits))
+	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic unit ledger\n%s\n%s\n%d\n", organization, authorization,
+		initialUnits))
 }
 
 // entry is one line of the ledger.

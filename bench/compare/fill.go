@@ -88,8 +88,15 @@ func (c *contract) make(number int, today time.Time) {
 			total += s.units
 		}
 		e := entry{
-			authorization: authorization, operation: id('P', number*entriesEach+i), sequence: int64(i + 1), kind: s.kind, units: s.units,
-			total: total, used: used, scheduled: scheduled, at: c.start.Add(time.Duration(i+1) * 37 * time.Hour),
+			authorization: authorization,
+			operation:     id('P', number*entriesEach+i),
+			sequence:      int64(i + 1),
+			kind:          s.kind,
+			units:         s.units,
+			total:         total,
+			used:          used,
+			scheduled:     scheduled,
+			at:            c.start.Add(time.Duration(i+1) * 37 * time.Hour),
 		}
 		if s.reservation >= 0 {
 			e.reservation, e.date = c.reservation(s.reservation), c.day(s.reservation)
@@ -112,7 +119,8 @@ const authorizationColumns = `organization_id, id, patient_id, insurance_id, ser
 func (c *contract) writeAuthorization(r *rows) {
 	e := c.last()
 	r.row(17)
-	r.id(organization, e.authorization, id('T', c.number%largePatients), id('I', c.number%largePatients), id('C', c.number%largeCodes))
+	r.id(organization, e.authorization, id('T', c.number%largePatients), id('I', c.number%largePatients),
+		id('C', c.number%largeCodes))
 	r.text(fmt.Sprintf("L-%07d", c.number))
 	r.int4(c.initial, e.total, e.used, e.scheduled)
 	r.date(c.start)
@@ -225,7 +233,9 @@ func (l *ledger) Read(p []byte) (int, error) {
 
 // fillLedger copies authorizations, reservations and entries, each on a connection of
 // its own.
-func fillLedger(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int, today time.Time) error {
+func fillLedger(
+	ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int, today time.Time,
+) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, table := range []struct {
 		name, columns string

@@ -25,7 +25,8 @@ func TestFill(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close(context.WithoutCancel(t.Context()))
 	foreignKeys := func() (n int) {
-		require.NoError(t, c.QueryRow(t.Context(), "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated").Scan(&n))
+		require.NoError(t,
+			c.QueryRow(t.Context(), "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated").Scan(&n))
 		return n
 	}
 	before := foreignKeys()
@@ -34,7 +35,9 @@ func TestFill(t *testing.T) {
 	require.NoError(t, fill(t.Context(), owner, authorizations))
 	require.Equal(t, before, foreignKeys(), "all walls are restored and checked")
 
-	settings, err := config.Load("", []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_DATA_DIR=" + t.TempDir()})
+	settings, err := config.Load("",
+		[]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+			"OMNI_DATA_DIR=" + t.TempDir()})
 	require.NoError(t, err)
 	quiet := logrus.New()
 	quiet.SetLevel(logrus.ErrorLevel)
@@ -52,7 +55,8 @@ func TestFill(t *testing.T) {
 	require.Equal(t, authorizations*entriesEach, entries)
 	require.Zero(t, problems)
 
-	_, err = c.Exec(t.Context(), "UPDATE authorizations SET initial_units = initial_units + 1 WHERE auth_number = 'L-0000044'")
+	_, err = c.Exec(t.Context(),
+		"UPDATE authorizations SET initial_units = initial_units + 1 WHERE auth_number = 'L-0000044'")
 	require.NoError(t, err)
 	_, problems = verify()
 	require.Positive(t, problems, "the hashes are checked")

@@ -81,7 +81,8 @@ func (b *bench) makeLarge(ctx context.Context, t *table, data string) error {
 	b.say("verifying all of them")
 	began = time.Now()
 	verify := exec.CommandContext(ctx, b.program, "verify") //nolint:gosec // our own program
-	verify.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false", "OMNI_LOG_LEVEL=error")
+	verify.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false",
+		"OMNI_LOG_LEVEL=error")
 	out, err := verify.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("verify the large database: %w\n%s", err, out)
@@ -99,7 +100,8 @@ func (s *server) isFull(ctx context.Context) (full bool, err error) {
 	}
 	defer c.Close(ctx)
 	var started bool
-	err = c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM users WHERE email = $1), EXISTS (SELECT FROM organizations WHERE id = $2)",
+	err = c.QueryRow(ctx,
+		"SELECT EXISTS (SELECT FROM users WHERE email = $1), EXISTS (SELECT FROM organizations WHERE id = $2)",
 		largeEmail, organization).Scan(&full, &started)
 	if err == nil && started && !full {
 		err = errors.New("an earlier run was interrupted while filling " + s.data + ": remove it")
@@ -109,9 +111,11 @@ func (s *server) isFull(ctx context.Context) (full bool, err error) {
 
 // makeUser creates a user of the large practice.
 func (b *bench) makeUser(ctx context.Context, s *server) error {
-	create := exec.CommandContext(ctx, b.program, "user", "create", "--email", largeEmail, "--name", "Large", //nolint:gosec // our own program
+	create := exec.CommandContext(ctx, b.program, "user", "create", "--email", largeEmail, "--name",
+		"Large", //nolint:gosec // our own program
 		"--organization", organization.String(), "--role", "ADMIN")
-	create.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false", "OMNI_LOG_LEVEL=error")
+	create.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false",
+		"OMNI_LOG_LEVEL=error")
 	create.Stdin = strings.NewReader(adminPassword + "\n")
 	if out, err := create.CombinedOutput(); err != nil {
 		return fmt.Errorf("create the large practice's administrator: %w\n%s", err, out)
@@ -153,17 +157,21 @@ func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
 		return fmt.Sprintf("('019caed9-43%02x-7000-8000-0000' || lpad(to_hex(n), 8, '0'))::uuid", kind)
 	}
 	for _, statement := range []string{
-		"INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES ($1::uuid, 'Large', 'UTC', $2::timestamptz, $2)",
+		"INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES ($1::uuid, 'Large', 'UTC', " +
+			"$2::timestamptz, $2)",
 		`INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, medical_record_number, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('T') + fmt.Sprintf(`, 'Given ' || n, 'Family ' || n %% 5000, date '2012-01-01' + n %% 3000, 'L-' || n, $2::timestamptz, $2
+			SELECT $1::uuid, ` + numbered('T') +
+			fmt.Sprintf(`, 'Given ' || n, 'Family ' || n %% 5000, date '2012-01-01' + n %% 3000, 'L-' || n, $2::timestamptz, $2
 			FROM generate_series(0, %d) n`, largePatients-1),
 		`INSERT INTO payers (organization_id, id, name, created_at, updated_at)
 			SELECT $1::uuid, ` + numbered('Y') + `, 'Payer ' || n, $2::timestamptz, $2 FROM generate_series(0, 5) n`,
 		`INSERT INTO insurances (organization_id, id, patient_id, payer_id, member_number, starts_on, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('I') + ", " + numbered('T') + ", " + strings.ReplaceAll(numbered('Y'), "(n)", "(n % 6)") +
+			SELECT $1::uuid, ` + numbered('I') + ", " + numbered('T') + ", " +
+			strings.ReplaceAll(numbered('Y'), "(n)", "(n % 6)") +
 			fmt.Sprintf(", 'M-' || n, date '2015-01-01', $2::timestamptz, $2 FROM generate_series(0, %d) n", largePatients-1),
 		`INSERT INTO service_codes (organization_id, id, code, description, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('C') + fmt.Sprintf(`, (97151 + n)::text, 'Service ' || n, $2::timestamptz, $2 FROM generate_series(0, %d) n`, largeCodes-1),
+			SELECT $1::uuid, ` + numbered('C') +
+			fmt.Sprintf(`, (97151 + n)::text, 'Service ' || n, $2::timestamptz, $2 FROM generate_series(0, %d) n`, largeCodes-1),
 	} {
 		if _, err := c.Exec(ctx, statement, organization, today); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

@@ -90,7 +90,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		selected bool
 		measure  func(context.Context, *table) error
-	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside}, {b.curve, b.clients}} {
+	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside},
+		{b.curve, b.clients}} {
 		if !part.selected {
 			continue
 		}
@@ -106,7 +107,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 // means that there is no result, or that units are wrong.
 func (b *bench) load(ctx context.Context, scenario string, more ...string) (loadtest.Result, error) {
 	file := filepath.Join(b.dir, "figures.json")
-	arguments := append([]string{"loadtest", "--scenario", scenario, "--duration", b.duration.String(), "--json", file}, more...)
+	arguments := append([]string{"loadtest", "--scenario", scenario, "--duration", b.duration.String(), "--json", file},
+		more...)
 	command := exec.CommandContext(ctx, b.program, arguments...) //nolint:gosec // our own program
 	command.Env = append(os.Environ(), "OMNI_DATA_DIR="+filepath.Join(b.dir, "data"))
 	b.say("measuring %s", strings.Join(append([]string{scenario}, more...), " "))

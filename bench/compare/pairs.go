@@ -72,7 +72,8 @@ func (b *bench) apart(ctx context.Context, t *table) error {
 func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r loadtest.Result, err error) {
 	data := filepath.Join(b.dir, "apart")
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
-	const connections = "OMNI_DB_MAX_CONNS=7" // two servers, with their LISTEN connections, fit the connection limit of one
+	// Two servers, with their LISTEN connections, fit the connection limit of one.
+	const connections = "OMNI_DB_MAX_CONNS=7"
 	first, err := b.serve(ctx, data, connections)
 	if err != nil {
 		return r, err
@@ -123,7 +124,8 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 	t.load(what+", combined, one of them", middle(runs[1]))
 	slices.Sort(ratios)
 	t.atLeast(
-		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0], ratios[rounds-1]),
+		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0],
+			ratios[rounds-1]),
 		ratios[rounds/2], 1)
 	t.note("%s, %s against one, each round: %s. Failed requests, of all rounds: %d.", what, two,
 		strings.Trim(fmt.Sprintf("%.2f", ratios), "[]"), failed)

@@ -115,7 +115,12 @@ func (s *server) stop() {
 // databaseURL returns a role's URL of its PostgreSQL.
 func (s *server) databaseURL(role string) string {
 	query := url.Values{"host": {s.socket()}, "port": {"5432"}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, s.secrets[role]), Path: "/omnirapeutic", RawQuery: query.Encode()}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(role, s.secrets[role]),
+		Path:     "/omnirapeutic",
+		RawQuery: query.Encode(),
+	}
 	return u.String()
 }
 
@@ -178,6 +183,7 @@ func (s *server) signIn(ctx context.Context) (string, error) {
 	var answer struct {
 		AccessToken string `json:"accessToken"`
 	}
-	err := s.call(ctx, "", http.MethodPost, "/auth/login", map[string]string{"email": adminEmail, "password": adminPassword}, &answer)
+	err := s.call(ctx, "", http.MethodPost, "/auth/login",
+		map[string]string{"email": adminEmail, "password": adminPassword}, &answer)
 	return answer.AccessToken, err
 }

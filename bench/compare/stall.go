@@ -52,7 +52,8 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 	var promised int64
 	for round := range stallRounds {
 		b.say("killing an instance, %d of %d", round+1, stallRounds)
-		victim, err := b.start(ctx, "OMNI_DATABASE_URL="+survivor.databaseURL(programRole), "OMNI_DB_MAX_CONNS=5", "OMNI_DB_AUTO_MIGRATE=false")
+		victim, err := b.start(ctx, "OMNI_DATABASE_URL="+survivor.databaseURL(programRole), "OMNI_DB_MAX_CONNS=5",
+			"OMNI_DB_AUTO_MIGRATE=false")
 		if err != nil {
 			return err
 		}
@@ -74,9 +75,11 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 		return err
 	}
 	slices.Sort(waits)
-	t.untargeted(fmt.Sprintf("two servers, one killed in mid-transaction: until the other answers, longest of %d (median)", stallRounds),
+	t.untargeted(fmt.Sprintf("two servers, one killed in mid-transaction: until the other answers, longest of %d (median)",
+		stallRounds),
 		fmt.Sprintf("%.0f ms (%.0f)", ms(waits[len(waits)-1]), ms(waits[len(waits)/2])))
-	t.note("Killed in mid-transaction: the ledger is correct afterwards, and all %d confirmed reservations exist.", promised)
+	t.note("Killed in mid-transaction: the ledger is correct afterwards, and all %d confirmed reservations exist.",
+		promised)
 	return nil
 }
 
@@ -134,7 +137,8 @@ func (r *reservers) start(ctx context.Context) {
 }
 
 func (r *reservers) reserve(ctx context.Context, transport http.RoundTripper) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/api/v1/authorizations/"+r.authorization+"/reserve",
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		r.url+"/api/v1/authorizations/"+r.authorization+"/reserve",
 		bytes.NewReader([]byte(`{"units":1}`)))
 	if err != nil {
 		return err

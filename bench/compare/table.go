@@ -58,7 +58,8 @@ func failures(r loadtest.Result) int64 {
 }
 
 func (t *table) bare(name string, clients int, perSecond float64, failed int64, mean float64) {
-	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | mean %.1f | | | |", name, clients, perSecond, failed, mean))
+	t.rows = append(t.rows,
+		fmt.Sprintf("| %s | %d | %.0f | %d | mean %.1f | | | |", name, clients, perSecond, failed, mean))
 }
 
 // atLeast records a ratio and its minimum; 0: no target.

@@ -15,8 +15,13 @@ func TestTable(t *testing.T) {
 	t.Parallel()
 	var b table
 	r := loadtest.Result{
-		Clients: 5000, AcceptedPerSecond: 6348.4, Failed: 1, WarmUp: loadtest.WarmUpCount{Failed: 2}, LastUnits: &loadtest.LastUnits{Failed: 4},
-		LatencyMs: loadtest.Latency{P50: 1.25, P95: 2, P99: 3}, ServerPeakMemoryBytes: 251_000_000,
+		Clients:               5000,
+		AcceptedPerSecond:     6348.4,
+		Failed:                1,
+		WarmUp:                loadtest.WarmUpCount{Failed: 2},
+		LastUnits:             &loadtest.LastUnits{Failed: 4},
+		LatencyMs:             loadtest.Latency{P50: 1.25, P95: 2, P99: 3},
+		ServerPeakMemoryBytes: 251_000_000,
 		Targets: []loadtest.Target{
 			{What: "memory at most", Limit: 250, Measured: 251, Unit: "MB"},
 			{What: "failures", Limit: 0, Measured: 7},

@@ -41,8 +41,10 @@ type visits struct {
 func (v *visits) next() []byte {
 	quarter := (v.taken.Add(1)-1)*v.turns + v.place
 	start := v.from.Add(time.Duration(quarter) * visitLength)
-	return fmt.Appendf(make([]byte, 0, 384), `{"patientId":%q,"practitionerId":%q,"serviceCodeId":%q,"authorizationId":%q,"startTime":%q,"endTime":%q}`,
-		v.patient, v.practitioner, v.code, v.authorization, start.Format(time.RFC3339), start.Add(visitLength).Format(time.RFC3339))
+	return fmt.Appendf(make([]byte, 0, 384),
+		`{"patientId":%q,"practitionerId":%q,"serviceCodeId":%q,"authorizationId":%q,"startTime":%q,"endTime":%q}`,
+		v.patient, v.practitioner, v.code, v.authorization, start.Format(time.RFC3339), start.Add(visitLength).
+			Format(time.RFC3339))
 }
 
 // prepareVisits creates the practitioners and a patient for each authorization, because

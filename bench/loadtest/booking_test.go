@@ -81,7 +81,8 @@ func (f *fake) keepCalendar(w http.ResponseWriter, r *http.Request, path string,
 		account := f.calendar[parts[2]]
 		f.mutex.Unlock()
 		one["reservationId"] = parts[2]
-		f.operate(w, r, "/authorizations/"+account+"/"+map[string]string{"cancel": "release", "complete": "consume"}[parts[3]], one)
+		f.operate(w, r,
+			"/authorizations/"+account+"/"+map[string]string{"cancel": "release", "complete": "consume"}[parts[3]], one)
 		return
 	}
 	slot := fmt.Sprint(body["practitionerId"], body["startTime"])

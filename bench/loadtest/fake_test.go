@@ -214,7 +214,8 @@ func (f *fake) operate(w http.ResponseWriter, r *http.Request, path string, body
 		made := uuid.NewString()
 		a.scheduled += effect
 		a.reservations[made] = true
-		reply(w, http.StatusCreated, map[string]any{"reservation": map[string]any{"id": made, "units": 1}, "authorization": a.balance()})
+		reply(w, http.StatusCreated,
+			map[string]any{"reservation": map[string]any{"id": made, "units": 1}, "authorization": a.balance()})
 	case !a.reservations[reservation]:
 		refuse(w, http.StatusConflict, "reservation-closed")
 	default:

@@ -91,7 +91,8 @@ func TestServerMemory(t *testing.T) {
 	})
 	t.Run("it is reported, and compared with the target of a stampede", func(t *testing.T) {
 		virtual(t, "in virtual time", func(t *testing.T) {
-			r := runOn(t, newFake(), Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{os.Getpid()}})
+			r := runOn(t, newFake(),
+				Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{os.Getpid()}})
 			require.Greater(t, r.ServerPeakMemoryBytes, int64(1<<20))
 			require.Equal(t, "MB", r.Targets[0].Unit)
 			require.Equal(t, r.ServerPeakMemoryBytes <= 250_000_000, r.Targets[0].Met)
@@ -104,7 +105,8 @@ func TestServerMemory(t *testing.T) {
 	})
 	t.Run("a process that does not exist has no figures, and no target is judged", func(t *testing.T) {
 		virtual(t, "in virtual time", func(t *testing.T) {
-			r := runOn(t, newFake(), Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{1 << 30}})
+			r := runOn(t, newFake(),
+				Options{Scenario: "stampede", Clients: 20, Duration: time.Second, Processes: []int{1 << 30}})
 			require.Zero(t, r.ServerPeakMemoryBytes)
 			require.Empty(t, missed(r))
 			require.NotContains(t, write(t, "no-memory.json", r.WriteJSON), "serverPeakMemoryBytes")

@@ -167,7 +167,8 @@ func (o Options) resolve() (Options, Scenario, error) {
 		problems = append(problems, fmt.Errorf("rate must be between 0 and 1,000,000 per second, not %v", o.Rate))
 	}
 	if least, most := s.authorizationRange(); o.Authorizations < least || o.Authorizations > most {
-		problems = append(problems, fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
+		problems = append(problems,
+			fmt.Errorf("the scenario %s needs %d to %d authorizations, not %d", s.Name, least, most, o.Authorizations))
 	}
 	if len(o.URLs) == 0 {
 		problems = append(problems, errors.New("no server is given"))

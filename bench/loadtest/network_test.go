@@ -30,7 +30,13 @@ func TestNetwork(t *testing.T) {
 		}
 		server.Start()
 		t.Cleanup(server.Close)
-		return Options{Scenario: "nearly-full", URLs: []string{server.URL}, Email: "admin@demo.test", Password: "secret", Clients: 20}, connections
+		return Options{
+			Scenario: "nearly-full",
+			URLs:     []string{server.URL},
+			Email:    "admin@demo.test",
+			Password: "secret",
+			Clients:  20,
+		}, connections
 	}
 
 	t.Run("it keeps its connections", func(t *testing.T) {

@@ -91,7 +91,9 @@ func findServiceCode(ctx context.Context, a *api) (id string, err error) {
 // monthAgo is how many days ago authorizations begin.
 const monthAgo = 30
 
-func makeAuthorization(ctx context.Context, a *api, patient, code, number string, units int64, daysAgo int) (id string, err error) {
+func makeAuthorization(
+	ctx context.Context, a *api, patient, code, number string, units int64, daysAgo int,
+) (id string, err error) {
 	// Far enough from today to be valid in every time zone.
 	today := time.Now().UTC()
 	authorization := map[string]any{

@@ -59,7 +59,8 @@ func busy(t *testing.T) Result {
 			return 0, ""
 		}
 		f.loses = every(3001)
-		return runOn(t, f, Options{Scenario: "mixed", Rate: 1050, Mode: `<script>alert("no-combine")</script>`, Duration: 8 * time.Second})
+		return runOn(t, f,
+			Options{Scenario: "mixed", Rate: 1050, Mode: `<script>alert("no-combine")</script>`, Duration: 8 * time.Second})
 	})
 }
 
@@ -110,7 +111,8 @@ func TestReportJSON(t *testing.T) {
 	t.Run("it has the documented names", func(t *testing.T) {
 		t.Parallel()
 		for _, key := range []string{
-			"scenario", "clients", "seconds", "accepted", "refused", "failed", "acceptedPerSecond", "latencyMs", "retries", "integrity", "machine",
+			"scenario", "clients", "seconds", "accepted", "refused", "failed", "acceptedPerSecond", "latencyMs", "retries",
+			"integrity", "machine",
 			"mode", "targets", "failures", "series",
 		} {
 			require.Contains(t, found, key)
@@ -142,7 +144,8 @@ func TestReportTable(t *testing.T) {
 	t.Run("it summarizes a successful run", func(t *testing.T) {
 		t.Parallel()
 		require.Contains(t, good, "high-contention (combined)\n50 clients · 1 authorization · closed loop · 5 s\n")
-		require.Regexp(t, `(?m)^integrity   ok: [\d,]+ scheduled \(expected [\d,]+\), 0 used \(expected 0\), on 1 authorization$`, good)
+		require.Regexp(t,
+			`(?m)^integrity   ok: [\d,]+ scheduled \(expected [\d,]+\), 0 used \(expected 0\), on 1 authorization$`, good)
 		require.Contains(t, good, "last units  50 left, 100 requests sent: 50 accepted, 50 refused, 0 failed\n")
 		require.Contains(t, good, "verify      ok, 12 authorizations, 3,400 reservations and 5,600 entries checked\n")
 		require.NotContains(t, good, "MISSED")
@@ -167,7 +170,14 @@ func TestWords(t *testing.T) {
 	})
 	t.Run("it writes a sensible number of digits", func(t *testing.T) {
 		t.Parallel()
-		for f, want := range map[float64]string{0: "0", 0.126: "0.13", 12.34: "12.3", 123.4: "123", 1234.6: "1,235", 200: "200"} {
+		for f, want := range map[float64]string{
+			0:      "0",
+			0.126:  "0.13",
+			12.34:  "12.3",
+			123.4:  "123",
+			1234.6: "1,235",
+			200:    "200",
+		} {
 			require.Equal(t, want, Decimal(f))
 		}
 	})

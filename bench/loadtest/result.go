@@ -212,7 +212,8 @@ func (r *Result) judge(s Scenario) {
 	}
 	if s.TargetMemory > 0 && r.ServerPeakMemoryBytes > 0 {
 		limit, peak := Megabytes(s.TargetMemory), Megabytes(r.ServerPeakMemoryBytes)
-		r.Targets = append(r.Targets, Target{"the server's peak resident memory at most", limit, peak, "MB", peak <= limit, true})
+		r.Targets = append(r.Targets,
+			Target{"the server's peak resident memory at most", limit, peak, "MB", peak <= limit, true})
 	}
 	failures := r.Failed + r.WarmUp.Failed
 	if r.LastUnits != nil {
@@ -244,8 +245,9 @@ func (r *Result) exactly(what string, limit, measured int64) {
 func notes(r *Result) []string {
 	var notes []string
 	if r.WarmUp.Seconds > 0 {
-		notes = append(notes, "One second of warm-up before the measured time is not included; its units are checked, and its "+
-			"failures count against the target.")
+		notes = append(notes,
+			"One second of warm-up before the measured time is not included; its units are checked, and its "+
+				"failures count against the target.")
 	} else {
 		notes = append(notes, "A fixed number of requests: all are measured, without warm-up.")
 	}
@@ -253,7 +255,8 @@ func notes(r *Result) []string {
 		notes = append(notes, "Open loop: requests are due on a fixed schedule. Latency counts from the time a request was "+
 			"due, so waiting for a free client is part of it.")
 	} else {
-		notes = append(notes, "Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
+		notes = append(notes,
+			"Closed loop: each client sends its next request when the last one was answered, and latency counts from sending.")
 	}
 	return append(notes,
 		"Quantiles are exact, over all answered requests. Refusals are answers, failures are not.",

@@ -34,7 +34,8 @@ func TestRun(t *testing.T) {
 		virtual(t, "confirms a correct server in "+s.Name, func(t *testing.T) {
 			f := newFake()
 			s.Clients = min(s.Clients, most)
-			r := runOn(t, f, Options{Scenario: s.Name, Clients: s.Clients, Duration: 2 * time.Second, Authorizations: min(s.Authorizations, 40)})
+			r := runOn(t, f,
+				Options{Scenario: s.Name, Clients: s.Clients, Duration: 2 * time.Second, Authorizations: min(s.Authorizations, 40)})
 
 			require.Empty(t, missed(r))
 			require.True(t, r.Passed())
@@ -91,7 +92,8 @@ func TestRun(t *testing.T) {
 		for _, n := range f.booked["reserve"] {
 			most = max(most, n)
 		}
-		require.InDelta(t, 0.2, float64(most)/float64(f.units("reserve")), 0.005, "a fifth of the clients work on one authorization")
+		require.InDelta(t, 0.2, float64(most)/float64(f.units("reserve")), 0.005,
+			"a fifth of the clients work on one authorization")
 	})
 
 	virtual(t, "finds units that a server loses", func(t *testing.T) {
@@ -299,7 +301,8 @@ func TestRun(t *testing.T) {
 	virtual(t, "gives up on a server that does not answer, and reports the unsent requests", func(t *testing.T) {
 		f := newFake()
 		f.takes = func(int64) time.Duration { return time.Hour }
-		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 3, Authorizations: 2, Duration: 2 * time.Second, Rate: 10})
+		r := runOn(t, f,
+			Options{Scenario: "high-throughput", Clients: 3, Authorizations: 2, Duration: 2 * time.Second, Rate: 10})
 		require.Zero(t, r.Accepted)
 		require.Equal(t, []Failure{
 			{Code: "not sent", Count: 27, Example: r.Failures[0].Example},
@@ -312,7 +315,14 @@ func TestRun(t *testing.T) {
 
 	virtual(t, "writes a line of progress every second", func(t *testing.T) {
 		var written lines
-		runOn(t, newFake(), Options{Scenario: "high-throughput", Clients: 10, Authorizations: 5, Duration: 2500 * time.Millisecond, Progress: &written})
+		runOn(t, newFake(),
+			Options{
+				Scenario:       "high-throughput",
+				Clients:        10,
+				Authorizations: 5,
+				Duration:       2500 * time.Millisecond,
+				Progress:       &written,
+			})
 		text := written.String()
 		require.Contains(t, text, "Creating 5 authorizations …\n")
 		require.Equal(t, 4, strings.Count(text, "accepted ("), text) // after 1, 2 and 3 s, and at the end
@@ -346,7 +356,8 @@ func TestOpenLoop(t *testing.T) {
 	virtual(t, "counts latency from the time a request was due", func(t *testing.T) {
 		f := newFake()
 		f.takes = stall
-		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 1, Authorizations: 1, Duration: 4 * time.Second, Rate: 100})
+		r := runOn(t, f,
+			Options{Scenario: "high-throughput", Clients: 1, Authorizations: 1, Duration: 4 * time.Second, Rate: 100})
 		require.Equal(t, int64(400), r.Accepted)
 		// Requests due in that second waited 1 s, 0.99 s, … 0.01 s.
 		require.InDelta(t, 1000, r.LatencyMs.Max, 0.01)
@@ -376,7 +387,8 @@ func TestOpenLoop(t *testing.T) {
 	virtual(t, "lets the queue of a slow server grow, and drops nothing", func(t *testing.T) {
 		f := newFake()
 		f.serial = make(chan struct{}, 1) // 100 per second at most
-		r := runOn(t, f, Options{Scenario: "high-throughput", Clients: 5, Authorizations: 3, Duration: 9 * time.Second, Rate: 200})
+		r := runOn(t, f,
+			Options{Scenario: "high-throughput", Clients: 5, Authorizations: 3, Duration: 9 * time.Second, Rate: 200})
 		require.Equal(t, int64(9*200), r.Accepted)
 		require.Zero(t, r.Failed)
 		require.InDelta(t, 100, r.AcceptedPerSecond, 1)

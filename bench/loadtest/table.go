@@ -19,7 +19,8 @@ func (r Result) WriteTable(w io.Writer) error {
 
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "accepted\taccepted/s\trefused\tfailed\t")
-	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n\n", Thousands(r.Accepted), Decimal(r.AcceptedPerSecond), Thousands(r.Refused), Thousands(r.Failed))
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n\n", Thousands(r.Accepted), Decimal(r.AcceptedPerSecond), Thousands(r.Refused),
+		Thousands(r.Failed))
 	fmt.Fprintln(table, "latency in ms\tp50\tp95\tp99\tmax\t")
 	row := func(name string, l Latency) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t\n", name, Decimal(l.P50), Decimal(l.P95), Decimal(l.P99), Decimal(l.Max))
@@ -39,7 +40,8 @@ func (r Result) WriteTable(w io.Writer) error {
 
 	fmt.Fprintf(&text, "\nretries     %s\n", r.Retries.Sentence())
 	if r.ServerPeakMemoryBytes > 0 {
-		fmt.Fprintf(&text, "memory      %s MB peak resident memory of the server\n", Decimal(Megabytes(r.ServerPeakMemoryBytes)))
+		fmt.Fprintf(&text, "memory      %s MB peak resident memory of the server\n",
+			Decimal(Megabytes(r.ServerPeakMemoryBytes)))
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&text, "failure     %s × %s", Thousands(f.Count), f.Code)
@@ -51,7 +53,8 @@ func (r Result) WriteTable(w io.Writer) error {
 	if r.LastUnits != nil {
 		fmt.Fprintf(&text, "last units  %s\n", r.LastUnits.Sentence())
 	}
-	fmt.Fprintf(&text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[r.Integrity.OK], r.Integrity.Figures())
+	fmt.Fprintf(&text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[r.Integrity.OK],
+		r.Integrity.Figures())
 	for _, m := range r.Integrity.Mismatches {
 		fmt.Fprintf(&text, "            %s\n", m)
 	}

@@ -31,7 +31,8 @@ type legendEntry struct {
 
 func (r run) charts() ([]chart, error) {
 	var all []chart
-	for _, draw := range []func() (*plot.Plot, chart){r.latencyChart, r.throughputChart, r.tailChart, r.queueChart, r.retryChart} {
+	for _, draw := range []func() (*plot.Plot, chart){r.latencyChart, r.throughputChart, r.tailChart, r.queueChart,
+		r.retryChart} {
 		p, c := draw()
 		if c.Title == "" {
 			continue
@@ -139,7 +140,10 @@ func (r run) throughputChart() (*plot.Plot, chart) {
 }
 
 func (r run) tailChart() (*plot.Plot, chart) {
-	c := chart{Title: "95th percentile over time", Text: "In milliseconds, of the answers that arrived in each interval." + r.warmUpText()}
+	c := chart{
+		Title: "95th percentile over time",
+		Text:  "In milliseconds, of the answers that arrived in each interval." + r.warmUpText(),
+	}
 	points := r.wholePoints()
 	curve, seen := r.curve(points, func(p loadtest.Point) float64 { return p.P95Ms })
 	if !seen {
@@ -162,7 +166,10 @@ func (r run) queueChart() (*plot.Plot, chart) {
 	if r.Loop != "open" {
 		return nil, chart{}
 	}
-	c := chart{Title: "Requests waiting to be sent", Text: "Requests that were due while all clients still waited for an answer."}
+	c := chart{
+		Title: "Requests waiting to be sent",
+		Text:  "Requests that were due while all clients still waited for an answer.",
+	}
 	points := r.wholePoints()
 	curve, seen := r.curve(points, func(p loadtest.Point) float64 { return float64(p.Waiting) })
 	if !seen {

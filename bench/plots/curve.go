@@ -84,7 +84,9 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 		p.Add(rings)
 		p.Legend.Add("with failed requests", rings)
 	}
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(func(low, high float64) []plot.Tick { return logTicksIn("", low, high) })
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(func(low, high float64) []plot.Tick {
+		return logTicksIn("", low, high)
+	})
 	p.Y.Min, p.Y.Max, p.Y.Tick.Marker = 0, 1.15*top, plainTicks(c.Unit)
 	if c.Log {
 		p.Y.Min, p.Y.Max = lowest/1.3, 1.6*top

@@ -168,7 +168,8 @@ func render(p *plot.Plot, title string) (template.HTML, error) {
 	if err != nil {
 		return "", err
 	}
-	head := fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(title))
+	head := fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight,
+		template.HTMLEscapeString(title))
 	// Safe as HTML: numbers, and texts that vgsvg escapes.
 	return template.HTML(head + body), nil //nolint:gosec // see above
 }

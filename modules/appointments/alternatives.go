@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -115,7 +116,7 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 	if others && len(v.requested.Patients) == 1 {
 		p := v.requested.Patients[0]
 		day := calendar.DateIn(v.requested.Start, r.zone)
-		if v.others, err = s.units.Others(ctx, p.PatientID, v.requested.ServiceCodeID, day, p.AuthorizationID); err != nil {
+		if v.others, err = s.otherAuthorizations(ctx, p.PatientID, v.requested.ServiceCodeID, day, p.AuthorizationID); err != nil {
 			return nil, err
 		}
 		for _, id := range v.others {
@@ -126,13 +127,13 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 			})
 		}
 	}
-	if v.book, err = s.units.Open(ctx, v.now, n.held); err != nil {
+	if v.ledger, err = s.authorizations.OpenLedger(ctx, v.now, n.held); err != nil {
 		return nil, err
 	}
-	if v.rules, err = s.directory.SchedulingRules(ctx, n.ask(v.book)); err != nil {
+	if v.rules, err = s.directory.SchedulingRules(ctx, n.ask(v.ledger)); err != nil {
 		return nil, err
 	}
-	n.addVisits(v.book, v.rules)
+	n.addVisits(v.ledger, v.rules)
 	if v.occupied, err = s.store.slots(ctx, n); err != nil {
 		return nil, err
 	}
@@ -147,6 +148,23 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 		}
 	}
 	return v, err
+}
+
+// otherAuthorizations returns the patient's other granted authorizations for the service whose dates
+// include the day, sorted by end date.
+func (s *Service) otherAuthorizations(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error) {
+	const most = 20
+	found, err := s.authorizations.List(ctx, authorization.Filter{
+		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,
+		Page: db.Keyset{Column: "end_date", Expression: "CAST(%s AS date)", Limit: most},
+	})
+	var others []uuid.UUID
+	for _, a := range found {
+		if a.ID != but && a.Decision == authorization.Active {
+			others = append(others, a.ID)
+		}
+	}
+	return others, err
 }
 
 // wanted returns the requested appointment.
@@ -252,7 +270,7 @@ func (v *view) awake(span Span) bool {
 
 // accepts reports whether the request would be accepted. It changes nothing.
 func (s *scene) accepts(r request) (bool, error) {
-	d := draft{scene: s, request: r, sheet: s.book.Sheet()}
+	d := draft{scene: s, request: r, sheet: s.ledger.Sheet()}
 	before := s.appointments[r.key()]
 	d.a = before.clone()
 	if r.kind == book {

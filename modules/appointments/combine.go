@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/operation"
@@ -49,7 +50,7 @@ func (s *Service) run(ctx context.Context, r request) (verdict, error) {
 	}
 	switch {
 	case err != nil:
-		return verdict{}, refusalOfConstraint(s.units.RefusalOf(err))
+		return verdict{}, refusalOfConstraint(authorization.RefusalOf(err))
 	case done.err != nil:
 		return verdict{}, done.err
 	case done.verdict.refusal != nil:
@@ -222,7 +223,7 @@ func organizationsOf(requests []request) []uuid.UUID {
 // appointments.
 func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 	d := &desk{
-		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, notFound: s.units.NotFound()},
+		scene:   scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
 		inDoubt: db.InDoubt(ctx), done: map[operation.Key]operation.Done{}, written: map[uuid.UUID]Session{},
 		shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
 	}
@@ -234,16 +235,16 @@ func (s *Service) open(ctx context.Context, requests []request) (*desk, error) {
 		return nil, err
 	}
 	n := needsOf(d.requests, d.appointments, d.now)
-	if d.book, err = s.units.Open(ctx, d.now, n.held); err != nil {
+	if d.ledger, err = s.authorizations.OpenLedger(ctx, d.now, n.held); err != nil {
 		return nil, err
 	}
 	if len(n.held) == 0 {
 		return d, nil // nothing to look up
 	}
-	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.book)); err != nil {
+	if d.rules, err = s.directory.SchedulingRules(ctx, n.ask(d.ledger)); err != nil {
 		return nil, err
 	}
-	n.addVisits(d.book, d.rules)
+	n.addVisits(d.ledger, d.rules)
 	d.occupied, err = s.store.slots(ctx, n)
 	return d, err
 }
@@ -288,7 +289,7 @@ func (s *Service) write(ctx context.Context, d *desk) error {
 		shrunk = append(shrunk, d.appointments[key])
 	}
 	return db.Pipeline(ctx, func(ctx context.Context) error {
-		if err := d.book.Write(ctx); err != nil {
+		if err := d.ledger.Write(ctx); err != nil {
 			return err
 		}
 		if err := s.store.insertSeries(ctx, d.series); err != nil {

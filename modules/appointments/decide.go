@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
@@ -18,8 +19,7 @@ type scene struct {
 	appointments map[scheduling.Key]Appointment // named by the requests
 	rules        scheduling.Rules
 	occupied     occupied
-	book         Book
-	notFound     *fault.Error // the book's error for an unknown authorization
+	ledger       *authorization.Ledger
 }
 
 // verdict is the decision on a request.
@@ -42,8 +42,8 @@ func (v verdict) changed() bool {
 }
 
 // decide judges one request. It is the only function that changes appointments. An accepted request
-// changes the units in the scene's book and the scene's slots; a refused one changes nothing. An
-// error is not caused by the request: see [Sheet].
+// changes the units in the scene's ledger and the scene's slots; a refused one changes nothing. An
+// error is not caused by the request: see [authorization.Sheet].
 func (s *scene) decide(r request) (verdict, error) {
 	if r.kind == transfer {
 		if refusal := s.refuseTransfer(r); refusal != nil {
@@ -53,7 +53,7 @@ func (s *scene) decide(r request) (verdict, error) {
 	if r.parts != nil {
 		return s.decideParts(r)
 	}
-	sheet := s.book.Sheet()
+	sheet := s.ledger.Sheet()
 	v, err := s.decideOn(sheet, r)
 	if err == nil && v.changed() {
 		sheet.Keep()
@@ -62,7 +62,7 @@ func (s *scene) decide(r request) (verdict, error) {
 }
 
 // decideOn is decide for a request whose claims are added to the sheet. The caller keeps the sheet.
-func (s *scene) decideOn(sheet Sheet, r request) (verdict, error) {
+func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error) {
 	d := draft{scene: s, request: r, sheet: sheet}
 	before, known := s.appointments[r.key()]
 	d.a = before.clone()
@@ -102,7 +102,7 @@ func (a Appointment) clone() Appointment {
 type draft struct {
 	*scene
 	request
-	sheet   Sheet
+	sheet   *authorization.Sheet
 	a       Appointment
 	session *Session
 	refusal *fault.Error
@@ -166,16 +166,16 @@ func (d *draft) mismatches(place int, field func(place int, name string) string)
 	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
 		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "patientId"), Code: "reference", Message: "does not exist"})
 	}
-	terms, ok := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
+	a, ok := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
 	refers := func(message string) {
 		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "authorizationId"), Code: "reference", Message: message})
 	}
 	switch {
 	case !ok:
 		refers("does not exist")
-	case terms.PatientID != p.PatientID:
+	case a.PatientID != p.PatientID:
 		refers("belongs to another patient")
-	case terms.ServiceCodeID != d.a.ServiceCodeID:
+	case a.ServiceCodeID != d.a.ServiceCodeID:
 		refers("is for another service")
 	}
 	return fieldErrors
@@ -238,25 +238,25 @@ func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
 
 // ruleOn returns the rounding rule of the patient's payer on the day.
 func (d *draft) ruleOn(p Participant, day calendar.Date) scheduling.RoundingRule {
-	terms, _ := d.book.Terms(d.caller.OrganizationID, p.AuthorizationID)
-	if rule, ok := d.rules.Rounding[coverageOf(d.caller.OrganizationID, terms, day)]; ok {
+	a, _ := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
+	if rule, ok := d.rules.Rounding[coverageOf(d.caller.OrganizationID, a.InsuranceID, day)]; ok {
 		return rule
 	}
 	return scheduling.Unruled
 }
 
-func coverageOf(organization uuid.UUID, terms Terms, day calendar.Date) scheduling.Coverage {
+func coverageOf(organization uuid.UUID, insurance *uuid.UUID, day calendar.Date) scheduling.Coverage {
 	c := scheduling.Coverage{OrganizationID: organization, ServiceDate: day}
-	if terms.InsuranceID != nil {
-		c.InsuranceID = *terms.InsuranceID
+	if insurance != nil {
+		c.InsuranceID = *insurance
 	}
 	return c
 }
 
 // claim returns the request's claim for the patient with that index.
-func (d *draft) claim(place, units int, day calendar.Date) Claim {
+func (d *draft) claim(place, units int, day calendar.Date) authorization.Claim {
 	p := d.a.Patients[place]
-	c := Claim{
+	c := authorization.Claim{
 		OrganizationID: d.a.OrganizationID, AuthorizationID: p.AuthorizationID, AppointmentID: d.a.ID,
 		ReservationID: d.reservations[place], Units: units, ServiceDate: day,
 		OperationID: d.operation, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/fault"
 )
 
@@ -15,11 +16,11 @@ import (
 // each other's old times: these are freed before the first is placed. If units or caps run out on
 // the way, the units of all of them are released first.
 func (s *scene) decideParts(r request) (verdict, error) {
-	v, err := s.decideInTurn(r, s.book.Sheet())
+	v, err := s.decideInTurn(r, s.ledger.Sheet())
 	if err != nil || r.kind != reschedule || v.refusal == nil || v.refusal.Kind() != fault.Conflict {
 		return v, err
 	}
-	sheet := s.book.Sheet()
+	sheet := s.ledger.Sheet()
 	if err := s.giveBack(sheet, r.parts); err != nil {
 		return verdict{}, err
 	}
@@ -29,7 +30,7 @@ func (s *scene) decideParts(r request) (verdict, error) {
 	return v, nil
 }
 
-func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
+func (s *scene) decideInTurn(r request, sheet *authorization.Sheet) (verdict, error) {
 	v := verdict{parts: make([]verdict, 0, len(r.parts))}
 	moving := s.moving(r.parts)
 	for _, a := range moving {
@@ -37,7 +38,7 @@ func (s *scene) decideInTurn(r request, sheet Sheet) (verdict, error) {
 	}
 	for _, part := range r.parts {
 		if r.partial {
-			sheet = s.book.Sheet()
+			sheet = s.ledger.Sheet()
 		}
 		decided, err := s.decideOn(sheet, part)
 		if err != nil {
@@ -82,7 +83,7 @@ func (s *scene) moving(parts []request) []Appointment {
 
 // giveBack marks the units of the moving appointments as released. Each keeps its reservation for
 // its new units.
-func (s *scene) giveBack(sheet Sheet, parts []request) error {
+func (s *scene) giveBack(sheet *authorization.Sheet, parts []request) error {
 	for _, part := range parts {
 		a := s.appointments[part.key()]
 		if len(s.moving([]request{part})) == 0 {

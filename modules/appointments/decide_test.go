@@ -1,14 +1,16 @@
 package appointments
 
 import (
-	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -28,9 +30,6 @@ var (
 	family  = uuid.New() // 97156, caregiver
 	zone    = must(time.LoadLocation("America/New_York"))
 	noon    = time.Date(2026, time.March, 10, 12, 0, 0, 0, zone)
-
-	errTooFew  = fault.Define(fault.Conflict, "insufficient-units", "too few")
-	errOutside = fault.Define(fault.Conflict, "outside-authorization-dates", "outside")
 )
 
 func must[T any](v T, err error) T {
@@ -42,81 +41,51 @@ func must[T any](v T, err error) T {
 
 func of(id uuid.UUID) scheduling.Key { return scheduling.Key{OrganizationID: clinic, ID: id} }
 
-// fakeBook is a book with only numbers of units, to check the claims of appointments.
-type fakeBook struct {
-	terms     map[uuid.UUID]Terms
-	available map[uuid.UUID]int
-	held      map[uuid.UUID]int // by reservation
-	last      calendar.Date
-}
-
-func (b *fakeBook) Terms(_, id uuid.UUID) (Terms, bool) { t, ok := b.terms[id]; return t, ok }
-
-func (b *fakeBook) Write(context.Context) error { return nil }
-
-func (b *fakeBook) Sheet() Sheet {
-	copied := &fakeBook{terms: b.terms, available: map[uuid.UUID]int{}, held: map[uuid.UUID]int{}, last: b.last}
-	for k, v := range b.available {
-		copied.available[k] = v
-	}
-	for k, v := range b.held {
-		copied.held[k] = v
-	}
-	return &fakeSheet{copied, b}
-}
-
-type fakeSheet struct {
-	*fakeBook
-	of *fakeBook
-}
-
-func (s *fakeSheet) Keep() { s.of.available, s.of.held = s.available, s.held }
-
-func (s *fakeSheet) Hold(c Claim) ([]*fault.Error, error) {
-	var reasons []*fault.Error
-	if c.ServiceDate.After(s.last) {
-		reasons = append(reasons, errOutside)
-	}
-	free := s.available[c.AuthorizationID] + s.held[c.ReservationID]
-	if c.Units > free {
-		return append(reasons, errTooFew.With(nil, "%d of %d", free, c.Units)), nil
-	}
-	s.available[c.AuthorizationID], s.held[c.ReservationID] = free-c.Units, c.Units
-	return reasons, nil
-}
-
-func (s *fakeSheet) Release(c Claim) error {
-	s.available[c.AuthorizationID] += s.held[c.ReservationID]
-	delete(s.held, c.ReservationID)
-	return nil
-}
-
-func (s *fakeSheet) Settle(c Claim) (int, int, error) {
-	free := s.available[c.AuthorizationID] + s.held[c.ReservationID]
-	consumed := min(c.Units, free)
-	s.available[c.AuthorizationID] = free - consumed
-	delete(s.held, c.ReservationID)
-	return consumed, c.Units - consumed, nil
-}
-
 // stage is a clinic before the first booking. Both patients have authorizations for all services,
 // with 8 units each.
 type stage struct {
 	*scene
-	book *fakeBook
+	authorizations map[uuid.UUID]authorization.Authorization // before the first booking
 }
+
+// grant changes an authorization, and discards all reservations.
+func (s *stage) grant(id uuid.UUID, units int, last calendar.Date) {
+	a := s.authorizations[id]
+	a.Total, a.EndDate = units, last
+	s.authorizations[id] = a
+	s.ledger = authorization.NewLedger(s.now, slices.Collect(maps.Values(s.authorizations))...)
+}
+
+// available returns the units of an authorization that can be reserved.
+func (s *stage) available(id uuid.UUID) int {
+	a, _ := s.ledger.Authorization(clinic, id)
+	return a.Available()
+}
+
+// held returns the reserved units of every authorization that has any.
+func (s *stage) held() map[uuid.UUID]int {
+	held := map[uuid.UUID]int{}
+	for id := range s.authorizations {
+		if a, _ := s.ledger.Authorization(clinic, id); a.Scheduled > 0 {
+			held[id] = a.Scheduled
+		}
+	}
+	return held
+}
+
+// monthEnd is the last day of all authorizations.
+var monthEnd = calendar.NewDate(2026, time.March, 31)
 
 func auth(patient, service uuid.UUID) uuid.UUID {
 	return uuid.NewSHA1(patient, service[:])
 }
 
 func newStage(method scheduling.Rounding) *stage {
-	b := &fakeBook{
-		terms: map[uuid.UUID]Terms{}, available: map[uuid.UUID]int{}, held: map[uuid.UUID]int{},
-		last: calendar.NewDate(2026, time.March, 31),
-	}
 	insurance := uuid.New()
-	s := &scene{now: noon, appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}, book: b}
+	s := &stage{
+		&scene{now: noon, appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
+		map[uuid.UUID]authorization.Authorization{},
+	}
 	s.rules = scheduling.Rules{
 		ServiceCodes: map[scheduling.Key]scheduling.ServiceCode{
 			of(therapy): {Code: "97153", Lane: scheduling.Direct, UnitMinutes: 15},
@@ -142,8 +111,11 @@ func newStage(method scheduling.Rounding) *stage {
 	for _, patient := range []uuid.UUID{ada, ben} {
 		for _, service := range []uuid.UUID{therapy, advice, family} {
 			id := auth(patient, service)
-			b.terms[id] = Terms{PatientID: patient, ServiceCodeID: service, InsuranceID: &insurance}
-			b.available[id] = 8
+			s.authorizations[id] = authorization.Authorization{
+				OrganizationID: clinic, ID: id, PatientID: patient, ServiceCodeID: service, InsuranceID: &insurance,
+				StartDate: calendar.NewDate(2026, time.January, 1), Decision: authorization.Active,
+			}
+			s.grant(id, 8, monthEnd)
 		}
 	}
 	for day := 1; day <= 31; day++ {
@@ -152,7 +124,7 @@ func newStage(method scheduling.Rounding) *stage {
 			StartsOn: scheduling.Always, Method: method,
 		}
 	}
-	return &stage{s, b}
+	return s
 }
 
 // wall returns a span on a day of March 2026, written as 15:00-16:00.
@@ -307,17 +279,21 @@ func TestBooking(t *testing.T) {
 				s.accepted(t, r)
 				s.rules.Practitioners[of(robin)] = newStage(scheduling.RoundUp).rules.Practitioners[of(robin)]
 			}
-			booked := len(s.book.held)
+			held := s.held()
 			v := s.decides(t, test.booking)
 			if test.reasons == nil {
 				require.Nil(t, v.refusal)
-				require.Len(t, s.book.held, booked+len(test.booking.booking.Patients), "each patient's units are reserved")
+				for _, p := range v.appointment.Patients {
+					require.Positive(t, p.Units)
+					held[p.AuthorizationID] += p.Units
+				}
+				require.Equal(t, held, s.held(), "each patient's units are reserved")
 				return
 			}
 			require.NotNil(t, v.refusal, "must be refused")
 			require.Equal(t, test.reasons, codesOf(v.refusal))
 			require.Equal(t, test.reasons[0], v.refusal.Code(), "the first reason is the refusal")
-			require.Len(t, s.book.held, booked, "a refused booking reserves nothing")
+			require.Equal(t, held, s.held(), "a refused booking reserves nothing")
 			require.NotContains(t, s.appointments, test.booking.key())
 		})
 	}
@@ -415,10 +391,10 @@ func TestReschedule(t *testing.T) {
 		}{{wall(12, "15:00-17:00"), 8}, {wall(12, "15:30-16:00"), 2}, {wall(13, "09:00-10:00"), 4}} {
 			a = s.accepted(t, change(a, step.to))
 			require.Equal(t, step.units, a.Patients[0].Units)
-			require.Equal(t, 8-step.units, s.book.available[auth(ada, therapy)])
+			require.Equal(t, 8-step.units, s.available(auth(ada, therapy)))
 		}
 		s.accepted(t, requestFor(cancel, a.ID))
-		require.Equal(t, 8, s.book.available[auth(ada, therapy)], "the cancellation releases exactly the held units")
+		require.Equal(t, 8, s.available(auth(ada, therapy)), "the cancellation releases exactly the held units")
 	})
 	t.Run("does not conflict with itself, but with others", func(t *testing.T) {
 		t.Parallel()
@@ -483,8 +459,8 @@ func TestNoShowReleasesUnlessTheOrganizationConsumes(t *testing.T) {
 		s.rules.Organizations[clinic] = scheduling.Organization{NoShowConsumes: consumes}
 		a := s.accepted(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ada))
 		s.accepted(t, requestFor(noShow, a.ID))
-		require.Equal(t, left, s.book.available[auth(ada, therapy)])
-		require.Empty(t, s.book.held)
+		require.Equal(t, left, s.available(auth(ada, therapy)))
+		require.Empty(t, s.held())
 		s.accepted(t, bookingOf(therapy, wall(10, "09:00-10:00"), []uuid.UUID{jordan}, ben))
 	}
 }
@@ -501,7 +477,7 @@ func TestNoShowIsRefusedBeforeTheStart(t *testing.T) {
 			require.ErrorIs(t, refusal, ErrNotBegun)
 			require.Equal(t, NotBegun{a.Start}, refusal.Details())
 			require.Equal(t, a, s.appointments[of(a.ID)], "the appointment is unchanged")
-			require.Equal(t, 4, s.book.available[auth(ada, therapy)], "its units are unchanged")
+			require.Equal(t, 4, s.available(auth(ada, therapy)), "its units are unchanged")
 		}
 		s.now = a.Start
 		require.Equal(t, NoShow, s.accepted(t, requestFor(noShow, a.ID)).Status)
@@ -548,7 +524,7 @@ func TestComplete(t *testing.T) {
 			require.Equal(t, test.unauthorized, v.session.UnauthorizedUnits)
 			require.Equal(t, Completed, v.appointment.Status)
 			require.Equal(t, v.session.ID, *v.appointment.SessionID)
-			require.Empty(t, s.book.held)
+			require.Empty(t, s.held())
 		})
 	}
 	t.Run("refuses an end in the future", func(t *testing.T) {
@@ -558,12 +534,12 @@ func TestComplete(t *testing.T) {
 		v := s.decides(t, requestFor(complete, a.ID))
 		require.ErrorIs(t, v.refusal, fault.ErrInvalid)
 		require.Equal(t, "endTime", v.refusal.Details().(fault.Fields).Errors[0].Field)
-		require.Equal(t, 3, s.book.held[*a.Patients[0].ReservationID])
+		require.Equal(t, 3, s.held()[auth(ada, therapy)])
 	})
 	t.Run("settles each patient of a group separately", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(scheduling.RoundUp)
-		s.book.available[auth(ben, therapy)] = 4
+		s.grant(auth(ben, therapy), 4, monthEnd)
 		a := s.accepted(t, bookingOf(therapy, wall(10, "10:00-11:00"), []uuid.UUID{jordan}, ada, ben))
 		span := wall(10, "10:00-11:30")
 		r := requestFor(complete, a.ID)
@@ -582,7 +558,7 @@ func TestComplete(t *testing.T) {
 		r := requestFor(complete, a.ID)
 		r.completion = Completion{End: &span.End}
 		require.Equal(t, 2, s.decides(t, r).session.Patients[0].Units)
-		require.Equal(t, 6, s.book.available[auth(ada, therapy)])
+		require.Equal(t, 6, s.available(auth(ada, therapy)))
 	})
 }
 
@@ -612,8 +588,7 @@ func TestClockChanges(t *testing.T) {
 		{"a repeated hour", Span{time.Date(2026, 11, 1, 0, 30, 0, 0, zone), time.Date(2026, 11, 1, 2, 0, 0, 0, zone)}, 10},
 	} {
 		s := newStage(scheduling.RoundUp)
-		s.book.last = calendar.NewDate(2026, time.December, 31)
-		s.book.available[auth(ada, therapy)] = 20
+		s.grant(auth(ada, therapy), 20, calendar.NewDate(2026, time.December, 31))
 		a := s.accepted(t, bookingOf(therapy, test.span, []uuid.UUID{jordan}, ada))
 		require.Equal(t, test.units, a.Patients[0].Units, test.it)
 	}

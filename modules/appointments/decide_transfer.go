@@ -3,17 +3,18 @@ package appointments
 import (
 	"slices"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/fault"
 )
 
 // refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
 // not match.
 func (s *scene) refuseTransfer(r request) *fault.Error {
-	from, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.From)
+	from, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.From)
 	if !ok {
-		return s.notFound
+		return authorization.ErrNotFound
 	}
-	to, ok := s.book.Terms(r.caller.OrganizationID, r.transfer.To)
+	to, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.To)
 	var message string
 	switch {
 	case !ok:

@@ -51,6 +51,16 @@ var (
 		"The patient has another appointment at that time, and the two services cannot run together.",
 	).Carrying(PatientOverlap{}).
 		Advising("Choose a time outside `startTime` to `endTime`. `GET /service-pairs` lists the services that may run together.")
+	// ErrBookingsStranded carries [StrandedBookings].
+	ErrBookingsStranded = fault.Define(fault.Conflict, "bookings-stranded", "Appointments are still booked on the authorization.").
+				Carrying(StrandedBookings{}).
+				Advising("Show `bookings` and ask the user how to handle them. Then set `strandedBookings` to CANCEL, MOVE or KEEP.")
+	// ErrGroup carries [Group].
+	ErrGroup = fault.Define(
+		fault.Conflict, "group-appointment",
+		"The appointment has several patients and cannot be cancelled because of one of them.",
+	).Carrying(Group{}).
+		Advising("Move the bookings instead, or decide on the appointment `appointmentId` first.")
 	// ErrCredentialMissing carries [Credentials].
 	ErrCredentialMissing = fault.Define(
 		fault.Conflict, "credential-missing", "The practitioner has none of the credentials that the service requires.",
@@ -64,6 +74,17 @@ var (
 	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked", "The session can no longer be changed.").Carrying(Locked{}).
 				Advising("Add an addendum: `POST /sessions/{id}/addenda`.")
 )
+
+// StrandedBookings has the details of [ErrBookingsStranded].
+type StrandedBookings struct {
+	Bookings []strandedBookingBody `json:"bookings"` // sorted by start
+	Units    int                   `json:"units"`    // held by these bookings
+}
+
+// Group has the details of [ErrGroup].
+type Group struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+}
 
 // Transition has the details of [ErrTransition].
 type Transition struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -21,7 +22,7 @@ import (
 func (s *Service) Routes() []httpx.Route {
 	placing := append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
-	}, s.units.Refusals()...)
+	}, authorization.Refusals()...)
 	return append([]httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments",
@@ -122,7 +123,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
 		},
-	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
+	}, slices.Concat(s.sessionRoutes(), s.previewRoutes(), s.renewalRoutes(), s.transferRoutes(), s.availabilityRoutes(), s.feedRoutes())...)
 }
 
 // roundingBody is the payer's rounding rule that was used.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -23,7 +24,7 @@ func (s *Service) transferRoutes() []httpx.Route {
 				"state, the units and the caps of the other authorization, its payer's rounding, and the credentials, the state and " +
 				"the other appointments of its participants. Of a group appointment only this patient's part moves. Without " +
 				"appointments to move, nothing changes.",
-			Refusals: []*fault.Error{s.units.NotFound(), ErrMove},
+			Refusals: []*fault.Error{authorization.ErrNotFound, ErrMove},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleMove),
 		},
 		{
@@ -33,7 +34,7 @@ func (s *Service) transferRoutes() []httpx.Route {
 			Name: "previewMoveBookings", Summary: "Preview moving bookings",
 			Description: "Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each booking. " +
 				"Nothing is written or reserved.",
-			Refusals: []*fault.Error{s.units.NotFound()},
+			Refusals: []*fault.Error{authorization.ErrNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreviewMove),
 		},
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/scheduling"
 )
@@ -12,7 +13,7 @@ import (
 // needs are the records that requests may need, in any order and combination, so that a batch is
 // read in one go.
 type needs struct {
-	held      []Held
+	held      []authorization.Held
 	question  scheduling.Question
 	coverages map[authorizationKey]map[calendar.Date]bool // the days whose rounding rules are needed
 	staff     map[scheduling.Key][]Span                   // the times for which practitioners' slots are needed
@@ -50,7 +51,9 @@ func needsOf(requests []request, existing map[scheduling.Key]Appointment, now ti
 	}
 	for _, r := range requests {
 		if r.transfer != nil { // both authorizations are needed, even if nothing moves
-			n.held = append(n.held, Held{r.caller.OrganizationID, r.transfer.From, nil}, Held{r.caller.OrganizationID, r.transfer.To, nil})
+			n.held = append(n.held, authorization.Held{OrganizationID: r.caller.OrganizationID, AuthorizationID: r.transfer.From},
+				authorization.Held{OrganizationID: r.caller.OrganizationID, AuthorizationID: r.transfer.To},
+			)
 		}
 	}
 	subjects := map[scheduling.Key]*subject{}
@@ -155,7 +158,9 @@ func (n *needs) add(s subject) {
 		}
 	}
 	for _, p := range s.patients {
-		n.held = append(n.held, Held{s.organization, p.AuthorizationID, p.ReservationID})
+		n.held = append(n.held, authorization.Held{
+			OrganizationID: s.organization, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID,
+		})
 		n.question.Patients = append(n.question.Patients, key(p.PatientID))
 		if s.placed {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
@@ -175,26 +180,26 @@ func (n *needs) add(s subject) {
 	}
 }
 
-// ask returns the question to the directory. The coverages depend on the insurances, which the book
+// ask returns the question to the directory. The coverages depend on the insurances, which the ledger
 // has.
-func (n *needs) ask(book Book) scheduling.Question {
+func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 	for key, days := range n.coverages {
-		terms, ok := book.Terms(key.OrganizationID, key.ID)
+		a, ok := ledger.Authorization(key.OrganizationID, key.ID)
 		if !ok {
 			continue
 		}
 		for day := range days {
-			n.question.Coverages = append(n.question.Coverages, coverageOf(key.OrganizationID, terms, day))
+			n.question.Coverages = append(n.question.Coverages, coverageOf(key.OrganizationID, a.InsuranceID, day))
 		}
 	}
 	return n.question
 }
 
 // addVisits adds the whole days of patients whose payers round by visit.
-func (n *needs) addVisits(book Book, rules scheduling.Rules) {
+func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) {
 	for _, v := range n.visits {
-		terms, ok := book.Terms(v.authorization.OrganizationID, v.authorization.ID)
-		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, terms, v.day)].Method == scheduling.RoundCMSTotal
+		a, ok := ledger.Authorization(v.authorization.OrganizationID, v.authorization.ID)
+		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
 		if totals {
 			n.patients[v.patient] = append(n.patients[v.patient], dayIn(v.day, v.zone))
 		}

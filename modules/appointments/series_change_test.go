@@ -115,11 +115,11 @@ func TestAppointmentsOfASeriesMakeRoomForEachOther(t *testing.T) {
 	}
 	change(0, wall(11, "15:00-15:15"))
 	change(2, wall(13, "15:00-16:15"))
-	require.Zero(t, s.book.available[auth(ada, therapy)], "1 + 2 + 5 units")
+	require.Zero(t, s.available(auth(ada, therapy)), "1 + 2 + 5 units")
 	r := requestFor(reschedule, all[0].ID)
 	r.change = Change{End: patch.Set(wall(11, "15:00-15:30").End)}
 	require.Nil(t, s.decides(t, scopedTo(s, r, ScopeAll, all)).refusal)
-	require.Equal(t, 2, s.book.available[auth(ada, therapy)])
+	require.Equal(t, 2, s.available(auth(ada, therapy)))
 
 	before := stateOf(s)
 	r.change = Change{End: patch.Set(wall(11, "15:00-16:00").End)}

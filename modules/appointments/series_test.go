@@ -2,7 +2,6 @@ package appointments
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -41,14 +40,12 @@ func stateOf(s *stage) string {
 		}
 		slices.Sort(slots[key.ID.String()])
 	}
-	held := maps.Clone(s.book.held)
-	maps.DeleteFunc(held, func(_ uuid.UUID, units int) bool { return units == 0 })
 	var appointments []string
 	for key, a := range s.appointments {
 		appointments = append(appointments, fmt.Sprint(key, a.Status, a.Version, a.Span, a.SeriesID != nil))
 	}
 	slices.Sort(appointments)
-	return fmt.Sprint(s.book.available, held, slots, appointments)
+	return fmt.Sprint(s.held(), slots, appointments)
 }
 
 // TestASeriesIsItsBookingsOneByOne compares a series with single bookings: its accepted
@@ -172,7 +169,7 @@ func TestScopes(t *testing.T) {
 			r.change = Change{Start: patch.Set(test.to.Start), End: patch.Set(test.to.End)}
 			require.Nil(t, s.decides(t, scopedTo(s, r, test.scope, all)).refusal)
 			require.Equal(t, test.want, s.startsOf(all))
-			require.Zero(t, s.book.available[auth(ada, therapy)])
+			require.Zero(t, s.available(auth(ada, therapy)))
 		})
 	}
 }
@@ -186,7 +183,7 @@ func TestScopesSkipStartedAndEndedAppointments(t *testing.T) {
 	require.Nil(t, v.refusal)
 	require.Len(t, v.occurrences, 2)
 	require.Equal(t, InProgress, s.appointments[keyOf(all[2])].Status)
-	require.Equal(t, 6, s.book.available[auth(ada, therapy)])
+	require.Equal(t, 6, s.available(auth(ada, therapy)))
 }
 
 // TestASeriesKeepsItsTimeOfDayWhenClocksChange: each appointment gets the new time of day on its

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
@@ -53,7 +54,6 @@ type Callers interface {
 type Service struct {
 	database  *db.DB
 	directory Directory
-	units     Units
 	events    Events
 	audit     Audit
 	callers   Callers
@@ -62,6 +62,8 @@ type Service struct {
 	store     store
 	combiner  *db.Combiner[request, result] // nil: every request has its own transaction
 	lanes     *db.Lanes[uuid.UUID]
+
+	authorizations *authorization.Service // its ledger joins this module's transactions
 
 	// withAvailability caches the practitioners with availability, so that a booking without
 	// possible warnings needs no query.
@@ -72,12 +74,13 @@ type Service struct {
 type Dependencies struct {
 	Database  *db.DB
 	Directory Directory
-	Units     Units
-	Events    Events
-	Audit     Audit
-	Callers   Callers
-	Clock     func() time.Time
-	NewID     func() uuid.UUID
+	// Authorizations has the ledger of units, which joins the transactions of appointments.
+	Authorizations *authorization.Service
+	Events         Events
+	Audit          Audit
+	Callers        Callers
+	Clock          func() time.Time
+	NewID          func() uuid.UUID
 	// Combine makes requests that arrive during a transaction share the next one. Otherwise each
 	// has its own transaction.
 	Combine bool
@@ -91,7 +94,7 @@ type Dependencies struct {
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
-		database: d.Database, directory: d.Directory, units: d.Units, events: d.Events, audit: d.Audit, callers: d.Callers,
+		database: d.Database, directory: d.Directory, authorizations: d.Authorizations, events: d.Events, audit: d.Audit, callers: d.Callers,
 		clock: d.Clock, newID: d.NewID, lanes: d.Lanes,
 	}
 	if d.Combine {
@@ -339,11 +342,4 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 // organizations, and returns their number.
 func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
 	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
-}
-
-// Holds returns the units that open appointments hold on the authorizations, and that sessions have
-// used, according to this module. organizations[i] is the organization of authorizations[i]. It
-// runs in the transaction of the context and needs no caller.
-func (s *Service) Holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
-	return s.store.holds(ctx, organizations, authorizations)
 }

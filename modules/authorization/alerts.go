@@ -97,7 +97,7 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 			return Alert{}, err
 		}
 		e := trail.By(caller)
-		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", subject, id, new(a.PatientID), at.Now
+		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", Subject, id, new(a.PatientID), at.Now
 		e.After = acknowledged{kind, a.EndDate, a.Total}
 		return a.alertOn(at.Today), s.audit.Record(ctx, []trail.Event{e})
 	})

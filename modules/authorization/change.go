@@ -27,66 +27,135 @@ type Change struct {
 	Status      patch.Field[Status]
 	Caps        patch.Clearable[[]Cap] // replaces all caps
 	Notes       patch.Clearable[string]
-	Reason      *string // stored in the audit event, the ledger's entries and cancellations
-
-	Stranded Policy     // how to handle appointments that the change would strand; empty: see [Policy]
-	MoveTo   *uuid.UUID // the target of [MoveStranded]
+	Reason      *string // stored in the audit event and in the ledger's entries
 }
 
-// Change changes an authorization in one transaction. Errors: [ErrNotFound], [patch.ErrStale],
-// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates], [ErrBookingsStranded],
-// [fault.ErrInvalid], [identity.ErrForbidden], and those of [Calendar] if appointments are
-// cancelled or moved.
+// Change changes an authorization in its own transaction. A change of only the total is combined
+// with other operations. Errors: [ErrNotFound], [patch.ErrStale], [ErrTotalBelowBooked],
+// [ErrTransition], [ErrReservationsOutsideDates], [fault.ErrInvalid], [identity.ErrForbidden].
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
-	caller, err := identity.From(ctx)
+	p, err := s.PrepareChange(ctx, id, c)
 	if err != nil {
 		return View{}, err
 	}
-	if c.TotalUnits.Given {
-		if err := caller.RequireWhole(permission.AuthorizationAdjust); err != nil {
-			return View{}, err
-		}
+	if c.TotalUnits.Given && !c.givesTerms() {
+		p.batch.ops[0].Match = c.Match
+		return s.adjustTotal(ctx, p.batch)
 	}
-	if err := c.check(); err != nil {
-		return View{}, err
+	return p.Run(ctx, nil, func(ctx context.Context, _ View) (View, error) { return p.Apply(ctx) })
+}
+
+// PreparedChange is a checked change of an authorization, before its transaction. Another module
+// can change its own records in the same transaction.
+type PreparedChange struct {
+	service *Service
+	change  Change
+	batch   batch            // its only operation is the change of the total
+	rows    []operation.Done // of the latest attempt
+}
+
+// PrepareChange checks the caller's permissions and everything else that does not depend on stored
+// state. Errors: [fault.ErrInvalid], [identity.ErrForbidden].
+func (s *Service) PrepareChange(ctx context.Context, id uuid.UUID, c Change) (*PreparedChange, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.RequirePermission(caller); err != nil {
+		return nil, err
+	}
+	if fieldErrors := c.FieldErrors(); len(fieldErrors) > 0 {
+		return nil, fault.InvalidFields(fieldErrors...)
 	}
 	op := Operation{
 		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
 		ActorID: caller.UserID, RequestID: caller.RequestID, Address: caller.Address, GrantID: caller.GrantID,
 	}
-	if c.onlyTotal() {
-		op.Match = c.Match
-		return s.adjustTotal(ctx, caller.OrganizationID, op)
-	}
+	return &PreparedChange{service: s, change: c, batch: batch{organization: caller.OrganizationID, ops: []Operation{op}}}, nil
+}
+
+// Run runs fn in one SERIALIZABLE transaction, while no other operation runs on the authorization
+// or on the others. fn gets the authorization before the change, and returns the result of
+// [PreparedChange.Apply]. Errors: [ErrNotFound], [patch.ErrStale], and those of fn.
+func (p *PreparedChange) Run(ctx context.Context, others []uuid.UUID, fn func(ctx context.Context, before View) (View, error)) (View, error) {
 	var v View
-	err = s.runExclusive(ctx, caller.OrganizationID, c.lanes(caller.OrganizationID, id), func(ctx context.Context, lane ...db.Option) error {
-		v, err = s.change(ctx, caller.OrganizationID, id, c, op, lane)
+	s, op := p.service, p.batch.ops[0]
+	ids := append([]uuid.UUID{op.AuthorizationID}, others...)
+	err := s.runExclusive(ctx, p.batch.organization, ids, func(ctx context.Context, lane ...db.Option) (err error) {
+		v, err = db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
+			before, err := s.current(ctx, op.AuthorizationID)
+			if err != nil {
+				return View{}, err
+			}
+			if db.InDoubt(ctx) {
+				if done, err := operations.Find(ctx, p.batch.operationKey(op)); err != nil || len(done) > 0 {
+					return before, err
+				}
+			}
+			if err := p.change.Match.Check(before.Version); err != nil {
+				return View{}, err
+			}
+			return fn(ctx, before)
+		}, append(lane, operations.Once(&p.rows)...)...)
 		return err
 	})
 	return v, err
 }
 
-// onlyTotal reports whether the change affects only the total. It can then run combined with other
-// operations, without exclusive access to the terms.
-func (c Change) onlyTotal() bool {
-	return c.TotalUnits.Given && !c.givesTerms() && c.Stranded == ""
+// current returns an authorization in the transaction of the context.
+func (s *Service) current(ctx context.Context, id uuid.UUID) (View, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	at, err := s.moment(ctx, caller.OrganizationID)
+	if err != nil {
+		return View{}, err
+	}
+	a, err := s.store.current(ctx, id, at.Now)
+	return a.viewOn(at.Today), err
 }
 
-// lanes returns the authorizations to lock, the changed one first. If appointments may change too,
-// it includes the organization's own lock.
-func (c Change) lanes(organization, id uuid.UUID) []uuid.UUID {
-	all := []uuid.UUID{id}
-	if c.Stranded != "" || c.Status.Given && c.Status.Value == Cancelled || c.StartDate.Given || c.EndDate.Given {
-		all = append(all, organization)
+// Apply applies the change in the transaction of [PreparedChange.Run]. Errors:
+// [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates], [fault.ErrInvalid].
+func (p *PreparedChange) Apply(ctx context.Context) (View, error) {
+	s, c, op := p.service, p.change, p.batch.ops[0]
+	at, err := s.moment(ctx, p.batch.organization)
+	if err != nil {
+		return View{}, err
 	}
-	if c.MoveTo != nil && *c.MoveTo != id {
-		all = append(all, *c.MoveTo)
+	before, err := s.store.get(ctx, op.AuthorizationID)
+	if err != nil {
+		return View{}, err
 	}
-	return all
+	after, err := s.changeTerms(ctx, before, c, at)
+	if err != nil {
+		return View{}, err
+	}
+	if after.Version > before.Version {
+		if err := s.recordTerms(ctx, "change", &before, &after, c.Reason, at.Now); err != nil {
+			return View{}, err
+		}
+	}
+	if c.TotalUnits.Given {
+		if after, err = s.adjust(ctx, p.batch, at); err != nil {
+			return View{}, err
+		}
+	}
+	row, err := p.batch.done(op, Outcome{Authorization: after}, at.Now)
+	if err != nil {
+		return View{}, err
+	}
+	p.rows = []operation.Done{row}
+	if err := operations.Write(ctx, p.rows); err != nil {
+		return View{}, err
+	}
+	err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
+	return after.viewOn(at.Today), err
 }
 
-func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Operation) (View, error) {
-	outcomes, err := s.run(ctx, "units.adjust", batch{organization: organization, ops: []Operation{op}})
+func (s *Service) adjustTotal(ctx context.Context, b batch) (View, error) {
+	outcomes, err := s.run(ctx, "units.adjust", b)
 	if err != nil {
 		return View{}, err
 	}
@@ -94,60 +163,6 @@ func (s *Service) adjustTotal(ctx context.Context, organization uuid.UUID, op Op
 		return View{}, outcomes[0].Refusal
 	}
 	return outcomes[0].view(), nil
-}
-
-func (s *Service) change(ctx context.Context, organization, id uuid.UUID, c Change, op Operation, lane []db.Option) (View, error) {
-	b := batch{organization: organization, ops: []Operation{op}}
-	var rows []operation.Done
-	return db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
-		at, err := s.moment(ctx, organization)
-		if err != nil {
-			return View{}, err
-		}
-		before, err := s.store.get(ctx, id)
-		if err != nil {
-			return View{}, err
-		}
-		if db.InDoubt(ctx) {
-			done, err := operations.Find(ctx, b.operationKey(op))
-			if err == nil && len(done) > 0 {
-				err = s.store.freeExpired(ctx, []*Authorization{&before}, at.Now)
-			}
-			if err != nil || len(done) > 0 {
-				return before.viewOn(at.Today), err
-			}
-		}
-		if err := c.Match.Check(before.Version); err != nil {
-			return View{}, err
-		}
-		if before, err = s.settleStranded(ctx, before, c, at); err != nil {
-			return View{}, err
-		}
-		after, err := s.changeTerms(ctx, before, c, at)
-		if err != nil {
-			return View{}, err
-		}
-		if after.Version > before.Version {
-			if err := s.recordTerms(ctx, "change", &before, &after, c.Reason, at.Now); err != nil {
-				return View{}, err
-			}
-		}
-		if c.TotalUnits.Given {
-			if after, err = s.adjust(ctx, b, at); err != nil {
-				return View{}, err
-			}
-		}
-		row, err := b.done(op, Outcome{Authorization: after}, at.Now)
-		if err != nil {
-			return View{}, err
-		}
-		rows = []operation.Done{row}
-		if err := operations.Write(ctx, rows); err != nil {
-			return View{}, err
-		}
-		err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
-		return after.viewOn(at.Today), err
-	}, append(lane, operations.Once(&rows)...)...)
 }
 
 // adjust decides and writes a change of the total that comes with new terms, on the authorization
@@ -168,28 +183,26 @@ func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization
 	return outcomes[0].Authorization, s.write(ctx, d)
 }
 
-// check returns the errors that do not depend on stored state.
-func (c Change) check() error {
+// RequirePermission returns [identity.ErrForbidden] if the caller lacks a permission that this
+// change needs besides [permission.AuthorizationChange].
+func (c Change) RequirePermission(caller identity.Caller) error {
+	if c.TotalUnits.Given {
+		return caller.RequireWhole(permission.AuthorizationAdjust)
+	}
+	return nil
+}
+
+// FieldErrors returns the errors that do not depend on stored state.
+func (c Change) FieldErrors() []fault.Field {
 	_, fieldErrors := c.caps()
 	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
 		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
 	}
-	if (c.Stranded == MoveStranded) != (c.MoveTo != nil) {
-		fieldErrors = append(fieldErrors, fault.Field{
-			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given if, and only if, strandedBookings is MOVE",
-		})
-	}
-	if c.Reason != nil && !c.TotalUnits.Given && !c.givesTerms() && c.Stranded == "" {
-		fieldErrors = append(fieldErrors, fault.Field{
-			Field: "reason", Code: "required_with",
-			Message: "requires a change, because it is stored with the changed records",
-		})
-	}
-	if len(fieldErrors) > 0 {
-		return fault.InvalidFields(fieldErrors...)
-	}
-	return nil
+	return fieldErrors
 }
+
+// Empty reports whether the change gives no field.
+func (c Change) Empty() bool { return !c.TotalUnits.Given && !c.givesTerms() }
 
 // givesTerms reports whether the change includes fields that are not in the ledger.
 func (c Change) givesTerms() bool {
@@ -204,21 +217,35 @@ func (c Change) caps() (Caps, []fault.Field) {
 	return capsOf(*c.Caps.Value)
 }
 
+// With returns the authorization with the new dates, the new status and the other new terms. The
+// total stays unchanged. The error is [fault.ErrInvalid] if the dates are in the wrong order.
+func (a Authorization) With(c Change) (Authorization, error) {
+	c.InsuranceID.Apply(&a.InsuranceID)
+	c.AuthNumber.Apply(&a.AuthNumber)
+	c.StartDate.Apply(&a.StartDate)
+	c.EndDate.Apply(&a.EndDate)
+	c.Status.Apply(&a.Decision)
+	c.Notes.Apply(&a.Notes)
+	if c.Caps.Given {
+		a.Caps, _ = c.caps() // its field errors were reported before
+	}
+	if a.EndDate.Before(a.StartDate) {
+		return a, fault.InvalidFields(fieldDatesOrder)
+	}
+	return a, nil
+}
+
+// ReservationsOutside returns the open reservations whose service dates are not between the dates.
+// It runs in the transaction of the context.
+func (s *Service) ReservationsOutside(ctx context.Context, id uuid.UUID, start, end calendar.Date) (Stranded, error) {
+	return s.store.stranded(ctx, id, start, end, s.now())
+}
+
 // changeTerms applies and writes the fields that are not in the ledger.
 func (s *Service) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
-	after := before
-	c.InsuranceID.Apply(&after.InsuranceID)
-	c.AuthNumber.Apply(&after.AuthNumber)
-	c.StartDate.Apply(&after.StartDate)
-	c.EndDate.Apply(&after.EndDate)
-	c.Status.Apply(&after.Decision)
-	c.Notes.Apply(&after.Notes)
-	if c.Caps.Given {
-		after.Caps, _ = c.caps() // its field errors were reported before
-	}
-
-	if after.EndDate.Before(after.StartDate) {
-		return after, fault.InvalidFields(fieldDatesOrder)
+	after, err := before.With(c)
+	if err != nil {
+		return after, err
 	}
 	if allowed := decisions[before.Decision]; !slices.Contains(allowed, after.Decision) {
 		return after, ErrTransition.With(Transition{before.Decision, after.Decision, allowed},

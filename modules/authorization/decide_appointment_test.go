@@ -260,7 +260,7 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	require.NoError(t, err)
 	sheet.Keep()
 	current := l.desk.bookings[c.key()]
-	ledger := books{Authorization: current.after.Authorization, reservations: current.after.reservations, entries: current.entries}
+	ledger := Books{Authorization: current.after.Authorization, Reservations: current.after.reservations, Entries: current.entries}
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}

@@ -79,12 +79,30 @@ func (m *model) box(id uuid.UUID) *box {
 	return &m.held[i]
 }
 
+// appointmentHold is the units that an appointment holds.
+type appointmentHold struct {
+	appointment, reservation uuid.UUID
+	units                    int
+	day                      calendar.Date
+}
+
 // holds returns the units that the appointments hold.
-func (m *model) holds() []AppointmentHold {
-	var all []AppointmentHold
+func (m *model) holds() []appointmentHold {
+	var all []appointmentHold
 	for _, b := range m.held {
 		if b.owner != uuid.Nil && b.stones > 0 {
-			all = append(all, AppointmentHold{AppointmentID: b.owner, ReservationID: new(b.id), Units: b.stones, ServiceDate: b.day})
+			all = append(all, appointmentHold{b.owner, b.id, b.stones, b.day})
+		}
+	}
+	return all
+}
+
+// holdsIn returns the units that the reservations hold for appointments.
+func holdsIn(reservations []Reservation) []appointmentHold {
+	var all []appointmentHold
+	for _, r := range reservations {
+		if r.AppointmentID != nil && r.hasLeft() {
+			all = append(all, appointmentHold{*r.AppointmentID, r.ID, r.Left(), r.ServiceDate})
 		}
 	}
 	return all
@@ -225,7 +243,7 @@ func TestDecideAgainstModel(t *testing.T) {
 		stones := model{available: total, caps: drawCaps(t), weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
 		a.Caps, _ = capsOf(stones.caps)
 		a.Booked, a.weekStart = a.Caps.nothingBooked(), stones.weekStart
-		ledger := books{}
+		ledger := Books{}
 		now := noon
 
 		for range rapid.IntRange(1, 40).Draw(t, "operations") {
@@ -248,8 +266,9 @@ func TestDecideAgainstModel(t *testing.T) {
 			}
 			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
 
-			ledger.entries = append(ledger.entries, outcome.Entries...)
-			ledger.Authorization, ledger.reservations, ledger.holds = a.Authorization, a.reservations, stones.holds()
+			ledger.Entries = append(ledger.Entries, outcome.Entries...)
+			ledger.Authorization, ledger.Reservations = a.Authorization, a.reservations
+			require.ElementsMatch(t, stones.holds(), holdsIn(a.reservations))
 			require.Empty(t, ledger.check(now))
 		}
 	})

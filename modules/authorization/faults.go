@@ -62,10 +62,6 @@ var (
 	).Carrying(Stranded{}).
 		Advising("Settle the reservations between `firstDate` and `lastDate` first. `POST /authorizations/{id}/impact` lists the " +
 			"affected bookings. Set `strandedBookings` to cancel or move them.")
-	// ErrBookingsStranded carries [StrandedBookings].
-	ErrBookingsStranded = fault.Define(fault.Conflict, "bookings-stranded", "Appointments are still booked on the authorization.").
-				Carrying(StrandedBookings{}).
-				Advising("Show `bookings` and ask the user how to handle them. Then set `strandedBookings` to CANCEL, MOVE or KEEP.")
 	// ErrHasHistory is returned for an authorization with reservations or entries: these are kept.
 	ErrHasHistory = fault.Define(
 		fault.Conflict, "authorization-has-history",
@@ -157,12 +153,6 @@ type Transition struct {
 	From    Status   `json:"from"`
 	To      Status   `json:"to"`
 	Allowed []Status `json:"allowed"`
-}
-
-// StrandedBookings has the details of [ErrBookingsStranded].
-type StrandedBookings struct {
-	Bookings []strandedBookingBody `json:"bookings"` // sorted by start
-	Units    int                   `json:"units"`    // held by these bookings
 }
 
 // Stranded has the details of [ErrReservationsOutsideDates].

@@ -13,9 +13,13 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
+
+// Scopes returns the scopes, other than the organization's, in which authorizations can be read.
+func Scopes() identity.Scope { return owners.Scopes() }
 
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
@@ -45,22 +49,6 @@ func (s *Service) Routes() []httpx.Route {
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
-			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: permission.AuthorizationChange,
-			Name: "changeAuthorization", Summary: "Change an authorization",
-			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
-				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
-				"and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` " +
-				"cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs " +
-				"`appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an " +
-				"authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` " +
-				"lists them in advance.",
-			Refusals: append(
-				[]*fault.Error{ErrNotFound, ErrTotalBelowBooked, ErrTransition, ErrReservationsOutsideDates, ErrBookingsStranded},
-				s.strandedRefusals()...,
-			),
-			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
-		},
-		{
 			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: permission.AuthorizationDelete,
 			Name: "deleteAuthorization", Summary: "Delete an unused authorization",
 			Description: "Deletes an authorization that was entered by mistake. An authorization with reservations or entries cannot be " +
@@ -68,11 +56,11 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound, ErrHasHistory},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
-	}, s.unitRoutes(), s.impactRoutes(), s.reportRoutes(), s.alertRoutes())
+	}, s.unitRoutes(), s.reportRoutes(), s.alertRoutes())
 }
 
-// authorizationBody is an authorization in API responses.
-type authorizationBody struct {
+// Body is an authorization in API responses.
+type Body struct {
 	ID             uuid.UUID     `json:"id"`
 	OrganizationID uuid.UUID     `json:"organizationId"`
 	PatientID      uuid.UUID     `json:"patientId"`
@@ -94,13 +82,14 @@ type authorizationBody struct {
 }
 
 // Location returns the path of the authorization.
-func (b authorizationBody) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
+func (b Body) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
 
 // Revision returns the version, which the API sends as the ETag.
-func (b authorizationBody) Revision() int { return b.Version }
+func (b Body) Revision() int { return b.Version }
 
-func bodyOf(v View) authorizationBody {
-	return authorizationBody{
+// BodyOf returns the wire form of an authorization.
+func BodyOf(v View) Body {
+	return Body{
 		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
 		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber,
 		TotalUnits: v.Total, UsedUnits: v.Used, ScheduledUnits: v.Scheduled, AvailableUnits: v.Available(),
@@ -163,12 +152,12 @@ type createAuthorizationRequest struct {
 	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
 }
 
-func (s *Service) handleCreate(ctx context.Context, in createAuthorizationRequest) (authorizationBody, error) {
+func (s *Service) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
 		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(), Notes: in.Notes,
 	})
-	return bodyOf(v), err
+	return BodyOf(v), err
 }
 
 type listRequest struct {
@@ -180,7 +169,7 @@ type listRequest struct {
 	Status        []string  `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
 }
 
-func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[authorizationBody], error) {
+func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[Body], error) {
 	f := Filter{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID,
 	}
@@ -191,11 +180,11 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[au
 		f.Statuses = append(f.Statuses, Status(status))
 	}
 	if err := in.DecodeCursor(&f.Page.After); err != nil {
-		return httpx.Page[authorizationBody]{}, err
+		return httpx.Page[Body]{}, err
 	}
 	views, err := s.List(ctx, f)
-	page := httpx.PageOf(in.PageQuery, views, bodyOf, positionOf)
-	return shown(ctx, page, func(b authorizationBody) (uuid.UUID, uuid.UUID) { return b.ID, b.PatientID }), err
+	page := httpx.PageOf(in.PageQuery, views, BodyOf, positionOf)
+	return shown(ctx, page, func(b Body) (uuid.UUID, uuid.UUID) { return b.ID, b.PatientID }), err
 }
 
 // shown records each authorization of the page as read by the caller, for the audit trail, and
@@ -236,9 +225,9 @@ type byID struct {
 	ID uuid.UUID `param:"id"`
 }
 
-func (s *Service) handleGet(ctx context.Context, in byID) (authorizationBody, error) {
+func (s *Service) handleGet(ctx context.Context, in byID) (Body, error) {
 	v, err := s.Get(ctx, in.ID)
-	return bodyOf(v), err
+	return BodyOf(v), err
 }
 
 // matching is the header that makes a change conditional on a version.
@@ -246,7 +235,8 @@ type matching struct {
 	IfMatch patch.Match `header:"If-Match"`
 }
 
-type changeAuthorizationRequest struct {
+// ChangeRequest is the wire form of a [Change].
+type ChangeRequest struct {
 	byID
 	matching
 	capped
@@ -259,21 +249,14 @@ type changeAuthorizationRequest struct {
 	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
 	// Stored in the audit trail, the ledger's entries and the appointments that the change cancels.
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
-
-	// How to handle bookings that the change would strand. Without it, such a change is refused.
-	StrandedBookings Policy `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"`
-	// The authorization to which MOVE moves the bookings.
-	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
 }
 
-func (s *Service) handleChange(ctx context.Context, in changeAuthorizationRequest) (authorizationBody, error) {
-	v, err := s.Change(ctx, in.ID, Change{
-		Match:       in.IfMatch,
-		InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber, TotalUnits: in.TotalUnits,
-		StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.change(), Notes: in.Notes, Reason: in.Reason,
-		Stranded: in.StrandedBookings, MoveTo: in.MoveToAuthorizationID,
-	})
-	return bodyOf(v), err
+// Change returns the requested change.
+func (r ChangeRequest) Change() Change {
+	return Change{
+		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, TotalUnits: r.TotalUnits,
+		StartDate: r.StartDate, EndDate: r.EndDate, Status: r.Status, Caps: r.change(), Notes: r.Notes, Reason: r.Reason,
+	}
 }
 
 type deleteRequest struct {

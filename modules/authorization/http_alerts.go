@@ -16,7 +16,7 @@ import (
 func (s *Service) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "listAlerts", Summary: "List alerts",
 			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of units, or are " +
 				"under-used. An alert is computed: it is open while its condition holds, and closes when a renewal is entered or the " +

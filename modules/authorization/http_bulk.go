@@ -57,14 +57,14 @@ type bulkBody struct {
 // bulkResult is the result of one operation. If accepted, it has the fields of the single call's
 // response.
 type bulkResult struct {
-	Index         int                `json:"index"`
-	Status        string             `json:"status"` // accepted or refused
-	Reservation   *reservationBody   `json:"reservation,omitempty"`
-	Reservations  []reservationBody  `json:"reservations,omitempty"`
-	Authorization *authorizationBody `json:"authorization,omitempty"`
-	ConsumedUnits *int               `json:"consumedUnits,omitempty"`
-	MissingUnits  *int               `json:"missingUnits,omitempty"`
-	Refusal       *refusalBody       `json:"refusal,omitempty"`
+	Index         int               `json:"index"`
+	Status        string            `json:"status"` // accepted or refused
+	Reservation   *reservationBody  `json:"reservation,omitempty"`
+	Reservations  []reservationBody `json:"reservations,omitempty"`
+	Authorization *Body             `json:"authorization,omitempty"`
+	ConsumedUnits *int              `json:"consumedUnits,omitempty"`
+	MissingUnits  *int              `json:"missingUnits,omitempty"`
+	Refusal       *refusalBody      `json:"refusal,omitempty"`
 }
 
 func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
@@ -102,7 +102,7 @@ func verdictOf(i int, o Outcome) bulkResult {
 
 // tell adds the fields of an accepted operation.
 func (r *bulkResult) tell(kind EntryKind, o Outcome) {
-	r.Authorization = new(bodyOf(o.view()))
+	r.Authorization = new(BodyOf(o.view()))
 	if kind == Reserve {
 		r.Reservation = new(reservationBodiesOf(o.Reservations)[0])
 		return

@@ -15,7 +15,7 @@ func (s *Service) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/reports/utilization",
-			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportUtilization", Summary: "Report utilization",
 			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized (`totalUnits`), " +
 				"used, scheduled and available units, the rate of use, and a projection. Sorted by creation unless `sort` is given. " +
@@ -32,7 +32,7 @@ func (s *Service) reportRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/expiring",
-			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportExpiring", Summary: "Report expiring authorizations",
 			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and their " +
 				"renewals. A renewal is another active authorization for the same patient and service that begins no later than the day " +
@@ -41,7 +41,7 @@ func (s *Service) reportRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/at-risk",
-			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportAtRisk", Summary: "Report authorizations at risk",
 			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or scheduled, and the " +
 				"under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. Sorted by end date, earliest " +

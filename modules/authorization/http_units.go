@@ -170,8 +170,8 @@ func (r reserveRequest) reservation() NewReservation {
 
 type reserveAnswer struct {
 	replayed
-	Reservation   reservationBody   `json:"reservation"`
-	Authorization authorizationBody `json:"authorization"`
+	Reservation   reservationBody `json:"reservation"`
+	Authorization Body            `json:"authorization"`
 }
 
 func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
@@ -180,7 +180,7 @@ func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserve
 		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
 	return reserveAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], bodyOf(outcome.view()),
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], BodyOf(outcome.view()),
 	}, nil
 }
 
@@ -203,7 +203,7 @@ func (r releaseRequest) settlement() Settlement {
 type releaseAnswer struct {
 	replayed
 	Reservations  []reservationBody `json:"reservations"`
-	Authorization authorizationBody `json:"authorization"`
+	Authorization Body              `json:"authorization"`
 }
 
 func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
@@ -211,7 +211,7 @@ func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (release
 	if err != nil {
 		return releaseAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
-	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view())}, nil
+	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view())}, nil
 }
 
 type consumeRequest struct {
@@ -235,7 +235,7 @@ func (r consumeRequest) settlement() Settlement {
 type consumeAnswer struct {
 	replayed
 	Reservations  []reservationBody `json:"reservations"`
-	Authorization authorizationBody `json:"authorization"`
+	Authorization Body              `json:"authorization"`
 	ConsumedUnits int               `json:"consumedUnits"`
 	// Units of worked time that are neither reserved nor available. They are not booked.
 	MissingUnits int `json:"missingUnits"`
@@ -247,7 +247,7 @@ func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consume
 		return consumeAnswer{replayed: replayed(outcome.Replayed)}, err
 	}
 	return consumeAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), bodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
+		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
 	}, nil
 }
 
@@ -265,9 +265,9 @@ type previewAnswer struct {
 	Allowed bool         `json:"allowed"`
 	Refusal *refusalBody `json:"refusal"`
 	// The authorization after the operation.
-	Authorization authorizationBody `json:"authorization"`
-	ConsumedUnits int               `json:"consumedUnits"`
-	MissingUnits  int               `json:"missingUnits"`
+	Authorization Body `json:"authorization"`
+	ConsumedUnits int  `json:"consumedUnits"`
+	MissingUnits  int  `json:"missingUnits"`
 }
 
 // refusalBody has the error that the operation would return.
@@ -287,7 +287,7 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 		return previewAnswer{}, err
 	}
 	answer := previewAnswer{
-		Allowed: outcome.Refusal == nil, Authorization: bodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
+		Allowed: outcome.Refusal == nil, Authorization: BodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
 		answer.Refusal = refusalBodyOf(r)

@@ -49,6 +49,22 @@ func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*
 	return &Ledger{s, d}, nil
 }
 
+// NewLedger returns a ledger of authorizations without reservations, which cannot be written. It is
+// for decisions without a database.
+func NewLedger(now time.Time, authorizations ...Authorization) *Ledger {
+	d := &desk{now: now, bookings: map[authorizationKey]*booking{}}
+	for _, a := range authorizations {
+		state := account{Authorization: a}
+		d.bookings[a.key()] = &booking{before: state, after: state}
+	}
+	return &Ledger{desk: d}
+}
+
+// Refusals returns the rules that a claim can break.
+func Refusals() []*fault.Error {
+	return []*fault.Error{ErrOutsideDates, ErrNotActive, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged}
+}
+
 // Authorization returns the authorization after the claims so far.
 func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool) {
 	current := l.desk.bookings[authorizationKey{organization, id}]

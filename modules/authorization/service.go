@@ -51,10 +51,8 @@ type Service struct {
 	combiner  *db.Combiner[batch, result] // nil: every batch has its own transaction
 	lanes     *db.Lanes[uuid.UUID]        // locks of authorizations, used without a combiner
 
-	grace            time.Duration
-	onVerified       func(organization uuid.UUID, r Report)
-	calendar         Calendar
-	appointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
+	grace      time.Duration
+	onVerified func(organization uuid.UUID, r Report)
 }
 
 // Dependencies has the dependencies of the service. Tests set the clock and the ids.
@@ -77,12 +75,6 @@ type Dependencies struct {
 	// SweeperGrace is the time that the sweeper has to release an expired hold before
 	// [Service.Verify] reports it as overdue. 0: no sweeper runs, and no hold is reported.
 	SweeperGrace time.Duration
-	// AppointmentHolds returns the units that open appointments hold of the authorizations, in the
-	// transaction of the context. organizations[i] is the organization of authorizations[i].
-	// [Service.Verify] compares them with the ledger. Nil: there are no appointments to compare.
-	AppointmentHolds func(ctx context.Context, organizations, authorizations []uuid.UUID) ([]AppointmentHold, error)
-	// Calendar provides the appointments of authorizations. Nil: there are none.
-	Calendar Calendar
 	// OnVerified, if set, is called with the report of every verification. The organization is the
 	// zero id for a verification of all.
 	OnVerified func(organization uuid.UUID, r Report)
@@ -92,7 +84,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, audit: d.Audit, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified, appointmentHolds: d.AppointmentHolds, calendar: d.Calendar,
+		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified,
 	}
 	if s.lanes == nil {
 		s.lanes = new(db.Lanes[uuid.UUID])

@@ -13,7 +13,7 @@ import (
 
 // books reads the next authorizations after the given one, with all reservations and entries, of
 // one organization or, with [uuid.Nil], of all. Indexes: the primary keys.
-func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]books, error) {
+func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]Books, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -30,8 +30,8 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 		return nil, err
 	}
 
-	found := make([]books, len(authorizations))
-	at := make(map[uuid.UUID]*books, len(authorizations))
+	found := make([]Books, len(authorizations))
+	at := make(map[uuid.UUID]*Books, len(authorizations))
 	keys := make([]authorizationKey, len(authorizations))
 	for i, a := range authorizations {
 		found[i].Authorization = a
@@ -46,7 +46,7 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 			&r.ServiceDate, &r.ExpiresAt, &r.AppointmentID, &r.Reference, &r.CreatedAt, &r.UpdatedAt)
 		if err == nil {
 			b := at[r.AuthorizationID]
-			b.reservations = append(b.reservations, r)
+			b.Reservations = append(b.Reservations, r)
 		}
 		return err
 	}))
@@ -61,12 +61,12 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash, &e.Hash)
 		if err == nil {
 			b := at[e.AuthorizationID]
-			b.entries = append(b.entries, e)
+			b.Entries = append(b.Entries, e)
 		}
 		return err
 	}))
 	for i := range found {
-		slices.SortFunc(found[i].entries, func(x, y Entry) int { return cmp.Compare(x.Sequence, y.Sequence) })
+		slices.SortFunc(found[i].Entries, func(x, y Entry) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	}
 	return found, err
 }

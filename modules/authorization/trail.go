@@ -19,12 +19,12 @@ type Audit interface {
 	Record(ctx context.Context, events []trail.Event) error
 }
 
-// subject is the subject of this module's audit events.
-const subject = "authorization"
+// Subject is the subject of this module's audit events.
+const Subject = "authorization"
 
 // show records that an authorization is returned to the caller.
 func show(ctx context.Context, authorization, patient uuid.UUID) {
-	trail.Show(ctx, trail.Subject{Type: subject, ID: authorization, PatientID: patient})
+	trail.Show(ctx, trail.Subject{Type: Subject, ID: authorization, PatientID: patient})
 }
 
 // movement is the audit trail's record of an operation on units. Its ledger entries have more
@@ -52,7 +52,7 @@ func unitEvent(op Operation, o Outcome, now time.Time) trail.Event {
 	}
 	return trail.Event{
 		OrganizationID: a.OrganizationID, ActorID: op.ActorID, RequestID: op.RequestID, Address: op.Address, GrantID: op.GrantID,
-		Action: subject + "." + string(op.Kind), SubjectType: subject, SubjectID: a.ID, PatientID: new(a.PatientID),
+		Action: Subject + "." + string(op.Kind), SubjectType: Subject, SubjectID: a.ID, PatientID: new(a.PatientID),
 		Before: counters(first.before()), After: after, OccurredAt: now,
 	}
 }
@@ -103,7 +103,7 @@ func (s *Service) recordTerms(ctx context.Context, verb string, before, after *A
 		return err
 	}
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.OccurredAt = subject+"."+verb, subject, now
+	e.Action, e.SubjectType, e.OccurredAt = Subject+"."+verb, Subject, now
 	for _, a := range []*Authorization{before, after} {
 		if a != nil {
 			e.SubjectID, e.PatientID = a.ID, new(a.PatientID)

@@ -50,12 +50,21 @@ type Report struct {
 	CheckedAt      time.Time     `json:"checkedAt"`
 }
 
-// books has all data of one authorization at one moment.
-type books struct {
+// Books has all data of one authorization at one moment.
+type Books struct {
 	Authorization
-	reservations []Reservation
-	entries      []Entry // in the order of their sequence numbers
-	holds        []AppointmentHold
+	Reservations []Reservation
+	Entries      []Entry // in the order of their sequence numbers
+}
+
+// Comparison compares books with the records of another module, in the snapshot in which the books
+// were read.
+type Comparison func(ctx context.Context, books []Books) (Compared, error)
+
+// Compared is the result of a [Comparison].
+type Compared struct {
+	Appointments int // open ones, counted once per authorization on which they hold units
+	Problems     []Discrepancy
 }
 
 // verifyBatch is the number of authorizations that are read in one snapshot.
@@ -76,9 +85,6 @@ const verifyBatch = 200
 //   - age: every reservation has the sequence number of its first entry
 //   - service-date: every reservation has the day of its last reserving entry
 //   - next-expiry: NextExpiry is not after the expiry of an open hold
-//   - appointment: every open appointment has exactly its reservation, and no open
-//     reservation names an appointment that is not open
-//   - session: the units of every session equal the units consumed for its appointment
 //   - overdue: no hold stays open past its expiry for longer than the sweeper's grace
 //     period, if a sweeper runs
 //
@@ -90,8 +96,10 @@ const verifyBatch = 200
 // checks no permissions and reads across organizations.
 //
 // After each batch it calls progress, if not nil, with the number of checked authorizations
-// and their total.
-func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (Report, error) {
+// and their total. The report includes the problems that the comparisons find.
+func (s *Service) Verify(
+	ctx context.Context, organization uuid.UUID, progress func(checked, total int64), comparisons ...Comparison,
+) (Report, error) {
 	if _, err := s.sweep(ctx, organization); err != nil {
 		s.logger.WithField("event", "holds_not_swept").WithError(err).
 			Warn("some expired holds could not be released before the verification")
@@ -106,29 +114,48 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, progress f
 	if err != nil {
 		return report, err
 	}
-	var last books
+	var last Books
 	for {
-		batch, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) ([]books, error) {
-			found, err := s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
-			if err != nil {
-				return nil, err
+		found, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) (verified, error) {
+			books, err := s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
+			if err != nil || len(books) == 0 {
+				return verified{}, err
 			}
-			return found, s.addHolds(ctx, found)
+			compared, err := compare(ctx, books, comparisons)
+			return verified{books, compared}, err
 		}, across(organization)...)
 		if err != nil {
 			return report, err
 		}
-		for _, b := range batch {
-			report.add(b, b.check(overdue))
-		}
+		report.add(found, overdue)
 		advance(report.Authorizations)
-		if len(batch) < verifyBatch {
+		if len(found.books) < verifyBatch {
 			report.OK = report.ProblemCount == 0
 			s.onVerified(organization, report)
 			return report, nil
 		}
-		last = batch[len(batch)-1]
+		last = found.books[len(found.books)-1]
 	}
+}
+
+// verified is what one snapshot has of some authorizations.
+type verified struct {
+	books    []Books
+	compared Compared
+}
+
+// compare returns the results of all comparisons.
+func compare(ctx context.Context, books []Books, comparisons []Comparison) (Compared, error) {
+	var all Compared
+	for _, comparison := range comparisons {
+		one, err := comparison(ctx, books)
+		if err != nil {
+			return all, err
+		}
+		all.Appointments += one.Appointments
+		all.Problems = append(all.Problems, one.Problems...)
+	}
+	return all, nil
 }
 
 // advance returns a function that adds to the number of checked authorizations and reports it; it
@@ -147,34 +174,42 @@ func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress 
 	return func(checked int) { progress(int64(checked), max(total, int64(checked))) }, err
 }
 
-func (r *Report) add(b books, problems []Discrepancy) {
-	r.Authorizations++
-	r.Reservations += len(b.reservations)
-	r.Entries += len(b.entries)
-	for _, h := range b.holds {
-		if !h.Settled {
-			r.Appointments++
-		}
+// add adds the problems of the authorizations: for each one those of its ledger, then those that
+// the comparisons found.
+func (r *Report) add(v verified, overdue time.Time) {
+	compared := map[uuid.UUID][]Discrepancy{}
+	for _, p := range v.compared.Problems {
+		compared[p.AuthorizationID] = append(compared[p.AuthorizationID], p)
 	}
-	r.ProblemCount += len(problems)
-	r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
+	r.Authorizations += len(v.books)
+	r.Appointments += v.compared.Appointments
+	for _, b := range v.books {
+		r.Reservations += len(b.Reservations)
+		r.Entries += len(b.Entries)
+		problems := append(b.check(overdue), compared[b.ID]...)
+		r.ProblemCount += len(problems)
+		r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
+	}
 }
 
 // check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
-func (b books) check(overdue time.Time) []Discrepancy {
-	a := audit{books: b, sums: make(map[uuid.UUID]Reservation, len(b.reservations))}
+func (b Books) check(overdue time.Time) []Discrepancy {
+	a := audit{Books: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
 	a.replay()
 	a.compareCounters()
 	a.compareReservations(overdue)
-	a.compareAppointments()
-	a.compareSessions()
 	return a.problems
+}
+
+// Discrepancy returns a discrepancy in the authorization's books.
+func (b Books) Discrepancy(check, expected, found string) Discrepancy {
+	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
 }
 
 // audit is the check of one authorization's books.
 type audit struct {
-	books
+	Books
 	balance  Balance                   // replayed from the entries
 	sums     map[uuid.UUID]Reservation // replayed from the entries
 	problems []Discrepancy
@@ -184,10 +219,7 @@ func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expect
 	if expected == found {
 		return
 	}
-	p := Discrepancy{
-		OrganizationID: a.OrganizationID, AuthorizationID: a.ID, Check: check,
-		Expected: fmt.Sprint(expected), Found: fmt.Sprint(found),
-	}
+	p := a.Discrepancy(check, fmt.Sprint(expected), fmt.Sprint(found))
 	if entry != nil {
 		p.Sequence = entry.Sequence
 	}
@@ -201,8 +233,8 @@ func (a *audit) replay() {
 	a.balance = Balance{Total: a.InitialUnits}
 	previous := genesis(a.OrganizationID, a.ID, a.InitialUnits)
 	var sequence int64
-	for i := range a.entries {
-		e := &a.entries[i]
+	for i := range a.Entries {
+		e := &a.Entries[i]
 		a.expect("sequence", e, uuid.Nil, sequence+1, e.Sequence)
 		a.expect("chain", e, uuid.Nil, previous, e.PreviousHash)
 		a.expect("hash", e, uuid.Nil, e.computeHash(), e.Hash)
@@ -248,13 +280,13 @@ func (a *audit) compareCounters() {
 	a.expect("used", nil, uuid.Nil, a.balance.Used, a.Used)
 	a.expect("scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
 	var used, scheduled int
-	for _, r := range a.reservations {
+	for _, r := range a.Reservations {
 		used += r.Consumed
 		scheduled += r.Left()
 	}
 	if a.Booked != nil {
 		booked := Bookings{}
-		for _, r := range a.reservations {
+		for _, r := range a.Reservations {
 			if units := r.Units - r.Released; units > 0 {
 				booked[r.ServiceDate] += units
 			}
@@ -269,7 +301,7 @@ func (a *audit) compareCounters() {
 type units struct{ Units, Consumed, Released int }
 
 func (a *audit) compareReservations(overdue time.Time) {
-	for _, r := range a.reservations {
+	for _, r := range a.Reservations {
 		sum := a.sums[r.ID]
 		a.expect("reservation", nil, r.ID,
 			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})

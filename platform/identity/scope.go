@@ -6,8 +6,8 @@ import (
 )
 
 // Scope is the set of records for which a permission is held. It is a set because roles
-// add up. The zero value is the empty set: the permission is not held. The package
-// reach maps each member to records.
+// add up. The zero value is the empty set: the permission is not held. A store maps each
+// member to records with a db.RecordScope.
 type Scope uint8
 
 // The members of a [Scope].
@@ -48,9 +48,9 @@ func (s Scope) String() string { return strings.Join(s.Names(), "+") }
 // Names returns the names of the members, widest first, such as ["CASELOAD", "SELF"].
 func (s Scope) Names() []string {
 	var names []string
-	for _, each := range scopeNames {
-		if s.Has(each.scope) {
-			names = append(names, each.name)
+	for _, single := range scopeNames {
+		if s.Has(single.scope) {
+			names = append(names, single.name)
 		}
 	}
 	return names

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -323,8 +324,8 @@ func (s *schemas) name(t reflect.Type, suffix string, make func() any) string {
 	return "#/components/schemas/" + name
 }
 
-// publicName is the Go name without the suffix Body, which only distinguishes Go types.
-// The name of a list is derived from its element.
+// publicName is the Go name without the suffix Body, which only distinguishes Go types. A type Body
+// is named after its package. The name of a list is derived from its element.
 func publicName(t reflect.Type) string {
 	name := typeName(t)
 	if name == "" {
@@ -332,6 +333,9 @@ func publicName(t reflect.Type) string {
 	}
 	if list, ok := t.FieldByName("Data"); ok && name == "Page" {
 		return publicName(list.Type.Elem()) + "Page"
+	}
+	if name == "Body" {
+		name = path.Base(t.PkgPath())
 	}
 	return capital(strings.TrimSuffix(name, "Body"))
 }

@@ -1604,28 +1604,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/authorizations/{id}/impact": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * List the bookings that a change would strand
-         * @description Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, move or keep them.
-         *
-         *     Permission: `authorization:read`.
-         */
-        post: operations["previewAuthorizationChange"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/reports/utilization": {
         parameters: {
             query?: never;
@@ -2012,6 +1990,28 @@ export interface paths {
          *     Permission: `appointment:preview`.
          */
         post: operations["previewAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/authorizations/{id}/impact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the bookings that a change would strand
+         * @description Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, move or keep them.
+         *
+         *     Permission: `authorization:read`.
+         */
+        post: operations["previewAuthorizationChange"];
         delete?: never;
         options?: never;
         head?: never;
@@ -14388,51 +14388,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    previewAuthorizationChange: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
-                "Break-Glass"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000040
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["ImpactRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Impact"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
     reportUtilization: {
         parameters: {
             query?: {
@@ -15432,6 +15387,51 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
             404: components["responses"]["NotFound22"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    previewAuthorizationChange: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000040
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImpactRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Impact"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];

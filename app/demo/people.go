@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The clinic's people who are in no story. All names are invented.
+// The clinic's people beyond those of the scenarios. All names are invented.
 var (
 	analysts = []string{"Dana Rivera", "Elena Novak", "Femi Adeyemi", "Grace Kim"}
 
@@ -21,9 +21,12 @@ var (
 	}
 
 	patientNames = []string{
-		"Quinn Sample", "Riley Archer", "Sage Bennett", "Tatum Clarke", "Emery Diaz", "Finley Ellis", "Gray Foster", "Harley Gomez",
-		"Indigo Hayes", "Jules Irving", "Kai Jensen", "Lane Khan", "Micah Lopez", "Noel Mbeki", "Oakley Nguyen", "Parker Olsen",
-		"Reese Patel", "River Quist", "Rowan Reyes", "Skyler Shah", "Sasha Tanaka", "Teagan Usman", "Toby Vargas", "Val Winter",
+		"Quinn Sample", "Riley Archer", "Sage Bennett", "Tatum Clarke", "Emery Diaz", "Finley Ellis", "Gray Foster",
+		"Harley Gomez",
+		"Indigo Hayes", "Jules Irving", "Kai Jensen", "Lane Khan", "Micah Lopez", "Noel Mbeki", "Oakley Nguyen",
+		"Parker Olsen",
+		"Reese Patel", "River Quist", "Rowan Reyes", "Skyler Shah", "Sasha Tanaka", "Teagan Usman", "Toby Vargas",
+		"Val Winter",
 		"Wren Xu", "Winter Young", "Zion Abara", "Ari Bloom", "Bailey Costa", "Cameron Dube", "Dakota Evans", "Drew Farah",
 		"Eden Gallo", "Ellis Horvat", "Frankie Ito", "Hollis Jain", "Jamie Kovac",
 	}
@@ -42,10 +45,28 @@ var payers = []directory.NewPayer{
 func (p Practice) credentialed() []directory.NewPractitioner {
 	today := calendar.DateIn(p.Now, time.UTC)
 	all := []directory.NewPractitioner{
-		{FirstName: "Bea", LastName: "Analyst", LicenseNumber: new("NY-BCBA-1001"), Credentials: []directory.Credential{{Code: "BCBA"}}},
-		{FirstName: "Carl", LastName: "Assistant", LicenseNumber: new("NY-BCABA-2002"), Credentials: []directory.Credential{{Code: "BCaBA"}}},
-		{FirstName: "Tom", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(200)}}},
-		{FirstName: "Rita", LastName: "Technician", Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(45)}}},
+		{
+			FirstName:     "Bea",
+			LastName:      "Analyst",
+			LicenseNumber: new("NY-BCBA-1001"),
+			Credentials:   []directory.Credential{{Code: "BCBA"}},
+		},
+		{
+			FirstName:     "Carl",
+			LastName:      "Assistant",
+			LicenseNumber: new("NY-BCABA-2002"),
+			Credentials:   []directory.Credential{{Code: "BCaBA"}},
+		},
+		{
+			FirstName:   "Tom",
+			LastName:    "Technician",
+			Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(200)}},
+		},
+		{
+			FirstName:   "Rita",
+			LastName:    "Technician",
+			Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(45)}},
+		},
 	}
 	add := func(code, license string, names []string) {
 		for i, name := range names {
@@ -65,7 +86,7 @@ func (p Practice) credentialed() []directory.NewPractitioner {
 	return all
 }
 
-// children returns the patients to create: three of the stories, then the clinic's.
+// children returns the patients to create: three of the scenarios, then the clinic's.
 func children() []directory.NewPatient {
 	all := []directory.NewPatient{
 		{FirstName: "Avery", LastName: "Sample", DateOfBirth: calendar.NewDate(2019, time.March, 14)},

@@ -1,0 +1,116 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
+)
+
+func (s *Service) renewalRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: permission.AuthorizationChange,
+			Name: "changeAuthorization", Summary: "Change an authorization",
+			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
+				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
+				"and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` " +
+				"cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs " +
+				"`appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an " +
+				"authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` " +
+				"lists them in advance.",
+			Refusals: []*fault.Error{
+				authorization.ErrNotFound, authorization.ErrTotalBelowBooked, authorization.ErrTransition,
+				authorization.ErrReservationsOutsideDates, ErrBookingsStranded, ErrMove, ErrGroup,
+			},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeAuthorization),
+		},
+		{
+			Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: permission.AuthorizationRead,
+			RecordScopes: authorization.Scopes(), ReadOnly: true, Reads: authorization.Subject,
+			Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
+			Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
+				"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +
+				"low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, " +
+				"move or keep them.",
+			Refusals: []*fault.Error{authorization.ErrNotFound},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleImpact),
+		},
+	}
+}
+
+type changeAuthorizationRequest struct {
+	authorization.ChangeRequest
+	// How to handle bookings that the change would strand. Without it, such a change is refused.
+	StrandedBookings Policy `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"`
+	// The authorization to which MOVE moves the bookings.
+	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
+}
+
+func (s *Service) handleChangeAuthorization(ctx context.Context, in changeAuthorizationRequest) (authorization.Body, error) {
+	v, err := s.ChangeAuthorization(ctx, in.ID, AuthorizationChange{
+		Change: in.Change(), Stranded: in.StrandedBookings, MoveTo: in.MoveToAuthorizationID,
+	})
+	return authorization.BodyOf(v), err
+}
+
+type impactRequest struct {
+	byID
+	TotalUnits patch.Field[int]                  `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
+	StartDate  patch.Field[calendar.Date]        `json:"startDate"`
+	EndDate    patch.Field[calendar.Date]        `json:"endDate"`
+	Status     patch.Field[authorization.Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+}
+
+// strandedBookingBody is an appointment that the authorization would no longer cover.
+type strandedBookingBody struct {
+	AppointmentID   uuid.UUID     `json:"appointmentId"`
+	StartTime       time.Time     `json:"startTime"`
+	EndTime         time.Time     `json:"endTime"`
+	ServiceDate     calendar.Date `json:"serviceDate"`
+	Units           int           `json:"units"` // held on the authorization
+	PractitionerIDs []uuid.UUID   `json:"practitionerIds"`
+	Cause           Cause         `json:"cause"` // OUTSIDE_DATES, CANCELLED or UNITS
+}
+
+// impactBody is the effect of a change on booked appointments.
+type impactBody struct {
+	Bookings       []strandedBookingBody `json:"bookings"`       // the stranded bookings, sorted by start
+	Units          int                   `json:"units"`          // held by the stranded bookings
+	TotalUnits     int                   `json:"totalUnits"`     // after the change
+	UsedUnits      int                   `json:"usedUnits"`      // before the change
+	ScheduledUnits int                   `json:"scheduledUnits"` // before the change, including the stranded bookings
+	MissingUnits   int                   `json:"missingUnits"`   // units that the total would lack even without the stranded bookings
+	// Reservations outside the dates without a SCHEDULED appointment; settle these separately.
+	OtherReservations int `json:"otherReservations"`
+}
+
+func (s *Service) handleImpact(ctx context.Context, in impactRequest) (impactBody, error) {
+	i, err := s.Impact(ctx, in.ID, authorization.Change{
+		TotalUnits: in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status,
+	})
+	b := impactBody{
+		Bookings: i.bookings(), Units: i.Units, TotalUnits: i.Total, UsedUnits: i.Used, ScheduledUnits: i.Scheduled,
+		MissingUnits: i.MissingUnits, OtherReservations: i.OtherOutside,
+	}
+	return b, err
+}
+
+func (i Impact) bookings() []strandedBookingBody {
+	all := make([]strandedBookingBody, len(i.Bookings))
+	for n, each := range i.Bookings {
+		all[n] = strandedBookingBody{
+			AppointmentID: each.ID, StartTime: each.Start, EndTime: each.End, ServiceDate: each.ServiceDate, Units: each.Units,
+			PractitionerIDs: each.Practitioners, Cause: each.Cause,
+		}
+	}
+	return all
+}
