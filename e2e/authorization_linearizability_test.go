@@ -29,14 +29,14 @@ func (l ledger) scheduled() int {
 }
 
 // after returns the ledger after a call, and the correct answer.
-func (l ledger) after(q asked, made string) (ledger, told) {
+func (l ledger) after(q asked, made string) (ledger, outcome) {
 	next := ledger{l.available, l.used, slices.Clone(l.open)}
 	code, missing := "", 0
 	switch {
 	case q.verb == "look":
 	case q.verb == "reserve":
 		if q.units > l.available {
-			return l, told{code: "insufficient-units", available: l.available}
+			return l, outcome{code: "insufficient-units", available: l.available}
 		}
 		next.available -= q.units
 		next.open = append(next.open, claim{made, q.units})
@@ -46,13 +46,13 @@ func (l ledger) after(q asked, made string) (ledger, told) {
 		code, missing = next.settleOldest(q)
 	}
 	if code == "insufficient-units" {
-		return l, told{code: code, available: l.available}
+		return l, outcome{code: code, available: l.available}
 	}
 	if code != "" {
-		return l, told{code: code}
+		return l, outcome{code: code}
 	}
 	next.open = slices.DeleteFunc(next.open, func(o claim) bool { return o.left == 0 })
-	return next, told{
+	return next, outcome{
 		used:        next.used,
 		scheduled:   next.scheduled(),
 		available:   next.available,
@@ -123,7 +123,7 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 		model := porcupine.Model{
 			Init: func() any { return ledger{available: total} },
 			Step: func(state, input, output any) (bool, any) {
-				r := output.(told)
+				r := output.(outcome)
 				next, expected := state.(ledger).after(input.(asked), r.reservation)
 				return expected == r, next
 			},
@@ -151,20 +151,20 @@ func TestTheModelOfHistories(t *testing.T) {
 		h.requireLinearizable(inner, map[string]int{path: 5})
 		return !inner.failed
 	}
-	call := func(from, to int64, q asked, r told) porcupine.Operation {
+	call := func(from, to int64, q asked, r outcome) porcupine.Operation {
 		return porcupine.Operation{Input: q, Output: r, Call: from, Return: to}
 	}
-	first := call(0, 1, reserve, told{scheduled: 3, available: 2, reservation: "r"})
-	require.True(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 2})))
-	require.True(t, check(first, call(0, 3, asked{path: path, verb: "look"}, told{available: 5})), "they overlap")
-	require.False(t, check(first, call(2, 3, asked{path: path, verb: "look"}, told{available: 5})), "it is out of date")
-	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})),
+	first := call(0, 1, reserve, outcome{scheduled: 3, available: 2, reservation: "r"})
+	require.True(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 2})))
+	require.True(t, check(first, call(0, 3, asked{path: path, verb: "look"}, outcome{available: 5})), "they overlap")
+	require.False(t, check(first, call(2, 3, asked{path: path, verb: "look"}, outcome{available: 5})), "it is out of date")
+	require.False(t, check(first, call(2, 3, reserve, outcome{scheduled: 6, available: 0, reservation: "s"})),
 		"no units are left")
-	require.False(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 1})), "there are two")
-	require.True(t, check(first, call(2, 3, release, told{available: 5})))
+	require.False(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 1})), "there are two")
+	require.True(t, check(first, call(2, 3, release, outcome{available: 5})))
 	require.True(t,
-		check(first, call(2, 3, release, told{available: 5}), call(4, 5, release, told{code: "reservation-closed"})))
-	require.False(t, check(first, call(2, 3, release, told{code: "reservation-closed"})), "it was not closed")
+		check(first, call(2, 3, release, outcome{available: 5}), call(4, 5, release, outcome{code: "reservation-closed"})))
+	require.False(t, check(first, call(2, 3, release, outcome{code: "reservation-closed"})), "it was not closed")
 }
 
 // recorder records a failure without failing the test.

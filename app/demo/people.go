@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The clinic's people beyond those of the scenarios. All names are invented.
+// The clinic's people who are in no scenario. All names are invented.
 var (
 	analysts = []string{"Dana Rivera", "Elena Novak", "Femi Adeyemi", "Grace Kim"}
 
