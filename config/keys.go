@@ -72,7 +72,8 @@ var keys = []key{
 	},
 	{
 		name: "database.exec_mode", env: "OMNI_DB_EXEC_MODE", preset: "cache_statement",
-		set:  oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe", "describe_exec", "exec"),
+		set: oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe",
+			"describe_exec", "exec"),
 		show: func(c Config) string { return c.Database.ExecMode },
 	},
 	{

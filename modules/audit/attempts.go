@@ -160,7 +160,8 @@ func (s *Service) KeepAttempts(ctx context.Context) (int64, error) {
 // the primary key.
 func (s *Service) ForgetAttempts(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{
-		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute", Before: s.now().Add(-attemptRetention),
+		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute",
+		Before: s.now().Add(-attemptRetention),
 	})
 }
 

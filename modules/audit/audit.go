@@ -115,8 +115,10 @@ var errAction = errors.New("the action does not have the form noun.verb")
 
 func rowOf(e trail.Event) (row, error) {
 	r := row{
-		OrganizationID: e.OrganizationID, OccurredAt: e.OccurredAt.UTC().Truncate(time.Microsecond), ActorID: unlessNil(e.ActorID),
-		RequestID: e.RequestID, Action: e.Action, Outcome: e.Outcome, SubjectType: e.SubjectType, SubjectID: unlessNil(e.SubjectID),
+		OrganizationID: e.OrganizationID, OccurredAt: e.OccurredAt.UTC().Truncate(time.Microsecond),
+		ActorID:   unlessNil(e.ActorID),
+		RequestID: e.RequestID, Action: e.Action, Outcome: e.Outcome, SubjectType: e.SubjectType,
+		SubjectID: unlessNil(e.SubjectID),
 		PatientID: e.PatientID, Address: e.Address, GrantID: e.GrantID,
 	}
 	if r.Outcome == "" {

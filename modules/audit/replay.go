@@ -101,10 +101,14 @@ func (s *Service) enter(ctx context.Context, f *spoolFile) (int, error) {
 		more = done < len(rows)
 	}
 	if damage != nil {
-		s.logger.WithFields(logrus.Fields{"event": "audit_queue_damaged", "file": f.file.Name() + damagedSuffix, "entries": len(rows)}).
+		s.logger.WithFields(logrus.Fields{
+			"event": "audit_queue_damaged", "file": f.file.Name() + damagedSuffix, "entries": len(rows),
+		}).
 			Error("a file of queued audit events is damaged: the events before the damage are entered, and the file is kept")
 	}
-	s.logger.WithFields(logrus.Fields{"event": "audit_replayed", "entries": total}).Info("queued audit events were entered in the trail")
+	s.logger.WithFields(logrus.Fields{
+		"event": "audit_replayed", "entries": total,
+	}).Info("queued audit events were entered in the trail")
 	return total, s.spool.remove(f, damage != nil)
 }
 

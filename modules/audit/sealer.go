@@ -54,7 +54,8 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 				return 0, err
 			}
 			events, rows, missed := whole(waiting)
-			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0 // a signal follows for events that arrive meanwhile
+			// a signal follows for events that arrive meanwhile
+			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0
 			broken = missed
 			seals := extend(heads, events)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, rows, s.now())

@@ -63,7 +63,8 @@ func (s *Spool) Prepare() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the folder for queued audit events cannot be used; set another one, or none, with OMNI_AUDIT_SPOOL: %w", err)
+		return fmt.Errorf("the folder for queued audit events cannot be used; set another one, or none, with "+
+			"OMNI_AUDIT_SPOOL: %w", err)
 	}
 	return nil
 }
@@ -110,7 +111,8 @@ func (s *Spool) append(rows []row) error {
 
 func (s *Spool) create() (*spoolFile, error) {
 	id := uuid.New()
-	f, err := os.OpenFile(filepath.Join(s.dir, spoolPrefix+id.String()+spoolSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.dir, spoolPrefix+id.String()+spoolSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL,
+		0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,9 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 
 // verifyChain checks a chain, part by part in separate snapshots. If old events are removed
 // meanwhile, it continues from the new checkpoint.
-func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64)) error {
+func (s *Service) verifyChain(
+	ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64),
+) error {
 	at := head{organization, 0, genesis(organization)}
 	before := int64(r.Events) // of the other chains
 	for {
@@ -181,12 +183,16 @@ type link struct {
 func (p part) check(at head, r *Findings) head {
 	for _, l := range p.links {
 		if l.Position <= at.Position { // before the checkpoint: not removed with the other seals
-			r.add(Finding{at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position), "a seal"})
+			r.add(Finding{
+				at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position), "a seal",
+			})
 			continue
 		}
 		r.Events++
 		if l.Position != at.Position+1 {
-			r.add(Finding{at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(at.Position + 1), fmt.Sprint(l.Position)})
+			r.add(Finding{
+				at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(at.Position + 1), fmt.Sprint(l.Position),
+			})
 		}
 		if !l.There {
 			r.add(Finding{at.OrganizationID, "event", l.Position, l.SealSequence, "an event", "none"})
@@ -200,7 +206,10 @@ func (p part) check(at head, r *Findings) head {
 
 func (p part) checkHead(at head, r *Findings) {
 	if p.chainHead.Position != at.Position {
-		r.add(Finding{at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position), fmt.Sprint(at.Position)})
+		r.add(Finding{
+			at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position),
+			fmt.Sprint(at.Position),
+		})
 	}
 	if p.chainHead.Hash != at.Hash {
 		r.add(Finding{at.OrganizationID, "head", 0, 0, at.Hash.String(), p.chainHead.Hash.String()})

@@ -40,7 +40,9 @@ type Access interface {
 
 // New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
 // program without appointments.
-func New(database *db.DB, audit Audit, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
+func New(
+	database *db.DB, audit Audit, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID,
+) *Service {
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
 
@@ -98,8 +100,9 @@ var (
 		Advising(adviceTaken)
 	ErrNPITaken = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{}).
 			Advising(adviceTaken)
-	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken", "Another service code has this code.").Carrying(Taken{}).
-				Advising(adviceTaken)
+	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken",
+		"Another service code has this code.").Carrying(Taken{}).
+		Advising(adviceTaken)
 )
 
 // Taken are the details of the errors about unique values that another record already has.

@@ -32,18 +32,18 @@ func (s *Service) Routes() []httpx.Route {
 
 	add("createOrganization", post, "/organizations", permission.OrganizationCreate,
 		httpx.Handle(created, s.CreateOrganization),
-		"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to others. "+
-			"Its time zone decides when its days begin and end.")
+		"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to "+
+			"others. Its time zone decides when its days begin and end.")
 	add("listOrganizations", get, "/organizations", permission.OrganizationRead, httpx.Handle(ok, s.handleOrganizations),
 		"List organizations", "The caller's own organization, or all of them for administrators of the installation.")
 	add("getOrganization", get, "/organizations/:id", permission.OrganizationRead, read(s.Organization),
 		"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound)
 	add("changeOrganization", change, "/organizations/:id", permission.OrganizationChange,
 		httpx.Handle(ok, s.ChangeOrganization),
-		"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; "+
-			"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their "+
-			"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. "+
-			"Without it the answer is 409 with the list of these appointments.",
+		"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from "+
+			"the next request on; stored dates do not change. If SCHEDULED appointments start on another date in it, "+
+			"`serviceDates` decides about their service dates. MOVE: each gets its new date and is checked like a booking; "+
+			"either all move or none. KEEP: they stay. Without it the answer is 409 with the list of these appointments.",
 		append(s.zoneRefusals(), ErrOrganizationNotFound)...)
 	add("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
 		httpx.Handle(ok, s.SwitchOrganization),
@@ -61,8 +61,8 @@ func (s *Service) Routes() []httpx.Route {
 			"To find a patient by name or number, use `POST /patients/search`.")
 	all[len(all)-1].Reads = "patient"
 	add("searchPatients", post, "/patients/search", permission.PatientRead, httpx.Handle(ok, s.handlePatientSearch),
-		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
-			"It is a POST because health data does not belong in URLs. It changes nothing.")
+		"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date "+
+			"of birth. It is a POST because health data does not belong in URLs. It changes nothing.")
 	all[len(all)-1].Reads = "patient"
 	all[len(all)-1].ReadOnly = true
 	add("getPatient", get, "/patients/:id", permission.PatientRead, read(s.Patient),
@@ -75,8 +75,8 @@ func (s *Service) Routes() []httpx.Route {
 
 	add("createPractitioner", post, "/practitioners", permission.PractitionerCreate,
 		httpx.Handle(created, s.CreatePractitioner),
-		"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. "+
-			"The check digit of the NPI is validated.",
+		"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can "+
+			"expire. The check digit of the NPI is validated.",
 		ErrNPITaken)
 	add("listPractitioners", get, "/practitioners", permission.PractitionerRead, httpx.Handle(ok, s.handlePractitioners),
 		"List practitioners", "All practitioners, in the order of their creation unless `sort` says otherwise.")
@@ -84,7 +84,8 @@ func (s *Service) Routes() []httpx.Route {
 		"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound)
 	add("changePractitioner", change, "/practitioners/:id", permission.PractitionerChange,
 		httpx.Handle(ok, s.ChangePractitioner),
-		"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
+		"Change a practitioner",
+		"A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
 		ErrPractitionerNotFound, ErrNPITaken)
 
 	add("createPayer", post, "/payers", permission.PayerCreate, httpx.Handle(created, s.CreatePayer),
@@ -96,7 +97,8 @@ func (s *Service) Routes() []httpx.Route {
 		"Get a payer", "One payer with its rules.", ErrPayerNotFound)
 	add("changePayer", change, "/payers/:id", permission.PayerChange, httpx.Handle(ok, s.ChangePayer),
 		"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default "+
-			"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.",
+			"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed "+
+			"with it.",
 		ErrPayerNotFound)
 
 	add("createInsurance", post, "/insurances", permission.InsuranceCreate, httpx.Handle(created, s.CreateInsurance),
@@ -109,13 +111,14 @@ func (s *Service) Routes() []httpx.Route {
 	all[len(all)-1].Reads = "insurance"
 	add("changeInsurance", change, "/insurances/:id", permission.InsuranceChange, httpx.Handle(ok, s.ChangeInsurance),
 		"Change a coverage",
-		"A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another coverage instead.",
+		"A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another coverage "+
+			"instead.",
 		ErrInsuranceNotFound)
 
 	add("createServiceCode", post, "/service-codes", permission.ServiceCodeCreate,
 		httpx.Handle(created, s.CreateServiceCode),
-		"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the credentials "+
-			"of which the practitioner needs one.",
+		"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the "+
+			"credentials of which the practitioner needs one.",
 		ErrServiceCodeTaken)
 	add("listServiceCodes", get, "/service-codes", permission.ServiceCodeRead, httpx.Handle(ok, s.handleServiceCodes),
 		"List service codes", "All service codes of the organization, or the one with the given code.")
@@ -123,7 +126,8 @@ func (s *Service) Routes() []httpx.Route {
 		"Get a service code", "One service code.", ErrServiceCodeNotFound)
 	add("changeServiceCode", change, "/service-codes/:id", permission.ServiceCodeChange,
 		httpx.Handle(ok, s.ChangeServiceCode),
-		"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
+		"Change a service code",
+		"A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
 		ErrServiceCodeNotFound, ErrServiceCodeTaken)
 
 	add("getServicePairs", get, "/service-pairs", permission.ServiceCodeRead, httpx.Handle(ok, s.handleServicePairs),
@@ -208,9 +212,13 @@ var (
 		"lastName": {"last_name", "lower(%s)", func(p Practitioner) string { return p.LastName }},
 	}
 	payerOrders        = map[string]order[Payer]{"name": {"name", "lower(%s)", func(p Payer) string { return p.Name }}}
-	organizationOrders = map[string]order[Organization]{"name": {"name", "lower(%s)", func(o Organization) string { return o.Name }}}
-	serviceCodeOrders  = map[string]order[ServiceCode]{"code": {"code", "%s", func(c ServiceCode) string { return c.Code }}}
-	insuranceOrders    = map[string]order[Insurance]{
+	organizationOrders = map[string]order[Organization]{"name": {
+		"name", "lower(%s)", func(o Organization) string { return o.Name },
+	}}
+	serviceCodeOrders = map[string]order[ServiceCode]{"code": {
+		"code", "%s", func(c ServiceCode) string { return c.Code },
+	}}
+	insuranceOrders = map[string]order[Insurance]{
 		"startsOn": {"starts_on", "CAST(%s AS date)", func(i Insurance) string { return i.StartsOn.String() }},
 	}
 )
@@ -258,7 +266,8 @@ type patientSearch struct {
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
 	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
 		return s.Patients(ctx, PatientFilter{
-			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber, DateOfBirth: in.DateOfBirth,
+			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber,
+			DateOfBirth: in.DateOfBirth,
 		})
 	})
 	patients.show(ctx, page.Data...)

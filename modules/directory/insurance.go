@@ -51,8 +51,10 @@ type InsuranceFilter struct {
 }
 
 var insurances = kind[Insurance, *Insurance]{
-	name: "insurance", absent: ErrInsuranceNotFound, owners: db.Owners{Patient: "insurances.patient_id IN (%s)"}, refer: referInsurance,
-	recorded: recordedFields{values: []string{"payerId", "startsOn", "endsOn"}}, whose: func(i Insurance) uuid.UUID { return i.PatientID },
+	name: "insurance", absent: ErrInsuranceNotFound, owners: db.Owners{Patient: "insurances.patient_id IN (%s)"},
+	refer:    referInsurance,
+	recorded: recordedFields{values: []string{"payerId", "startsOn", "endsOn"}},
+	whose:    func(i Insurance) uuid.UUID { return i.PatientID },
 }
 
 // CreateInsurance creates a coverage. The error is [fault.ErrInvalid].

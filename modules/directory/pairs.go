@@ -78,7 +78,8 @@ func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange)
 func settlePairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
 	var fieldErrors []fault.Field
 	refuse := func(i int, field, code, message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code, Message: message})
+		fieldErrors = append(fieldErrors,
+			fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code, Message: message})
 	}
 	settled := []ServicePair{}
 	seen := map[scheduling.Pair]bool{}

@@ -57,7 +57,8 @@ type PatientFilter struct {
 }
 
 var patients = kind[Patient, *Patient]{
-	name: "patient", absent: ErrPatientNotFound, owners: db.Owners{Patient: "patients.id IN (%s)"}, blank: Patient{DateOfBirth: earliestBirth},
+	name: "patient", absent: ErrPatientNotFound, owners: db.Owners{Patient: "patients.id IN (%s)"},
+	blank:    Patient{DateOfBirth: earliestBirth},
 	recorded: recordedFields{values: []string{"status"}}, whose: func(p Patient) uuid.UUID { return p.ID },
 }
 
@@ -100,9 +101,11 @@ func (p *Patient) settle(today calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	switch {
 	case p.DateOfBirth.After(today):
-		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "future", Message: "must not be in the future"})
+		fieldErrors = append(fieldErrors,
+			fault.Field{Field: "dateOfBirth", Code: "future", Message: "must not be in the future"})
 	case p.DateOfBirth.Before(earliestBirth):
-		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " + earliestBirth.String()})
+		fieldErrors = append(fieldErrors,
+			fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " + earliestBirth.String()})
 	}
 	if n := p.MedicalRecordNumber; n != nil && strings.TrimSpace(*n) != *n {
 		fieldErrors = append(fieldErrors, fault.Field{

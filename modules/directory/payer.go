@@ -56,7 +56,8 @@ type PayerChange struct {
 }
 
 var payers = kind[Payer, *Payer]{
-	name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules, recorded: recordedFields{all: true},
+	name: "payer", absent: ErrPayerNotFound, load: loadRoundingRules, save: saveRoundingRules,
+	recorded: recordedFields{all: true},
 }
 
 // CreatePayer creates a payer. The error is [fault.ErrInvalid].
@@ -119,7 +120,8 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 		c.PayerCode.Apply(&p.PayerCode)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
 		if c.Rounding.Given {
-			p.RoundingRules = roundedFrom(p.RoundingRules, scheduling.RoundingRule{StartsOn: from, Method: c.Rounding.Value}, today)
+			p.RoundingRules = roundedFrom(p.RoundingRules, scheduling.RoundingRule{StartsOn: from, Method: c.Rounding.Value},
+				today)
 		}
 	})
 	changed.Rounding = scheduling.InForce(changed.RoundingRules, today).Method
@@ -129,7 +131,9 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 // roundedFrom returns a copy of the rules with the added one, unless the rounding is already in
 // force. It replaces a rule of the same day that has not begun. If that rule has begun, both
 // remain and settle refuses them. Rules of later days stay.
-func roundedFrom(rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date) []scheduling.RoundingRule {
+func roundedFrom(
+	rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date,
+) []scheduling.RoundingRule {
 	if len(rules) > 0 && scheduling.InForce(rules, added.StartsOn).Method == added.Method {
 		return rules
 	}

@@ -43,7 +43,8 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 // question returns a [scheduling.Question] without duplicates.
 func question(q scheduling.Question) scheduling.Question {
 	return scheduling.Question{
-		ServiceCodes: once(q.ServiceCodes), Practitioners: once(q.Practitioners), Patients: once(q.Patients), Coverages: once(q.Coverages),
+		ServiceCodes: once(q.ServiceCodes), Practitioners: once(q.Practitioners), Patients: once(q.Patients),
+		Coverages: once(q.Coverages),
 	}
 }
 
@@ -84,7 +85,8 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	case rowPatient:
 		return found(r, rules.Patients, key)
 	case rowCoverage:
-		return found(r, rules.Rounding, scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
+		return found(r, rules.Rounding,
+			scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
 	case rowOrganization:
 		var o struct {
 			scheduling.Organization

@@ -85,7 +85,8 @@ const defaultUnitMinutes = 15
 
 // lanes are the lanes of the CPT codes that are not [scheduling.Direct].
 var lanes = map[string]scheduling.Lane{
-	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver, "97157": scheduling.Caregiver,
+	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver,
+	"97157": scheduling.Caregiver,
 }
 
 // CreateServiceCode creates a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].

@@ -71,7 +71,8 @@ func schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, err
 					SELECT json_build_object('Code', p.code, 'OtherCode', p.other_code) FROM service_pairs p
 					WHERE p.organization_id = k.id ORDER BY p.code, p.other_code))::text AS found
 			FROM organizations t WHERE t.id = k.id OFFSET 0) f`,
-		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf), db.UUIDs(patients),
+		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf),
+		db.UUIDs(patients),
 		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(once(organizations))).Scan(&rows).Error
 	return rows, err
 }

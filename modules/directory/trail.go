@@ -33,7 +33,9 @@ type recordedFields struct {
 var unremarkable = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
 
 // recordEvent records that a record was created (before is nil) or changed.
-func recordEvent(ctx context.Context, s *Service, t recordedFields, name string, patient *uuid.UUID, before, after any, head Record) error {
+func recordEvent(
+	ctx context.Context, s *Service, t recordedFields, name string, patient *uuid.UUID, before, after any, head Record,
+) error {
 	e := by(ctx, head.OrganizationID)
 	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient, head.UpdatedAt
 	was, is := fieldsOf(before), fieldsOf(after)

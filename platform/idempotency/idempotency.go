@@ -18,7 +18,8 @@ import (
 )
 
 // ErrReused is returned if the key was used for a different request.
-var ErrReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
+var ErrReused = fault.Define(fault.Invalid, "idempotency-key-reused",
+	"This Idempotency-Key was used for a different request.").
 	Advising("This is a bug in the client. Use a new key for each new operation.")
 
 // Answer is the stored answer of a request.

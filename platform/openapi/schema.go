@@ -173,7 +173,8 @@ func (s *schemas) plain(t reflect.Type, d direction) Object {
 // structure adds the schema of a struct to the named schemas.
 func (s *schemas) structure(t reflect.Type, d direction) string {
 	suffix := ""
-	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") && !strings.HasSuffix(t.Name(), "Request") {
+	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") &&
+		!strings.HasSuffix(t.Name(), "Request") {
 		suffix = "Input"
 	}
 	return s.name(t, suffix, func() any { return s.object(t, d) })
