@@ -24,9 +24,9 @@ import (
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/verification"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/jobs"
 )
@@ -59,6 +59,7 @@ type Dependencies struct {
 
 // App is the assembled program, before it listens.
 type App struct {
+	Commands       *command.Engine
 	Directory      *directory.Service
 	Access         *rbac.Service
 	Authorizations *authorization.Service
@@ -76,7 +77,6 @@ type App struct {
 	config        config.Config
 	database      *db.DB
 	jobs          *jobs.Scheduler
-	keys          *idempotency.Keys
 	logger        logrus.FieldLogger
 	registry      *prometheus.Registry
 	server        *Server
@@ -92,6 +92,8 @@ func New(d Dependencies) (*App, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(d.Database.Metrics())
+	batches := command.NewMetrics()
+	registry.MustRegister(batches)
 	ledgerChecks := newLedgerMetrics(registry)
 	d.Database = d.Database.WithLinks(rbac.Links())
 
@@ -105,7 +107,7 @@ func New(d Dependencies) (*App, error) {
 	if d.Config.AuditSpool != "" {
 		spool = audit.NewSpool(d.Config.AuditSpool)
 	}
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Spool: spool})
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Metrics: batches, Spool: spool})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -136,28 +138,29 @@ func New(d Dependencies) (*App, error) {
 		Database: d.Database, Check: a.checkLedger, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: ledgerChecks.ended,
 	})
 	ledgerChecks.watchRuns(registry, a.Verifications)
-	lanes := new(db.Lanes[uuid.UUID])
+	a.Commands = command.NewEngine(command.Options{
+		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Metrics: batches,
+		BatchLimit: d.Config.Commands.BatchLimit, BatchesAtOnce: d.Config.Commands.Batches, QueueLimit: d.Config.Commands.QueueLimit,
+		NoLock: !d.Config.Commands.Lock,
+	})
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_combine_waiting", Help: "Requests waiting for their transaction.",
+	}, func() float64 { return float64(a.Commands.Waiting()) }))
 	a.Authorizations = authorization.New(authorization.Dependencies{
-		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
+		Database: d.Database, Engine: a.Commands, Directory: a.Directory, Events: a.Events, Audit: a.Audit,
+		Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: ledgerChecks.verified,
-		Lanes: lanes,
 	})
 	bookings := appointments.Dependencies{
-		Database: d.Database, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events, Audit: a.Audit,
-		Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
+		Database: d.Database, Engine: a.Commands, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events,
+		Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID,
 	}
 	a.Appointments = appointments.New(bookings)
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
 		then := bookings
-		then.Combine, then.Clock = false, func() time.Time { return at }
+		then.Clock = func() time.Time { return at }
 		return appointments.New(then)
 	}
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_combine_waiting", Help: "Requests waiting for their transaction.",
-	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
-
-	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
 	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
@@ -168,7 +171,7 @@ func New(d Dependencies) (*App, error) {
 	a.Access.Possible(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
 		Routes: a.routes, Authenticate: a.Access.Authenticate, UntilRevoked: a.Access.While, Emergency: a.Emergency, Trail: a.Audit,
-		Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
+		Commands: a.Commands, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
 		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
 	})
 	a.server = server

@@ -35,7 +35,7 @@ func (p practiceCalendar) Redate(ctx context.Context, zone *time.Location) error
 }
 
 // WaitForBookings implements directory.Calendar.
-func (p practiceCalendar) WaitForBookings() db.Option { return p.app.Appointments.WaitForBookings() }
+func (p practiceCalendar) WaitForBookings() []db.Option { return p.app.Commands.WaitForBatches() }
 
 // Refusals implements directory.Calendar.
 func (practiceCalendar) Refusals() []*fault.Error { return []*fault.Error{appointments.ErrRedate} }

@@ -11,9 +11,9 @@ import (
 
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/trail"
@@ -128,7 +128,7 @@ func FaultsOf(r httpx.Route) []*fault.Error {
 	}
 	// Keys belong to a caller, which public operations do not have.
 	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public {
-		all = append(all, idempotency.ErrReused)
+		all = append(all, command.ErrReused)
 	}
 	return all
 }

@@ -18,9 +18,9 @@ func TestCORS(t *testing.T) {
 		options := testOptions(s, route(http.MethodPost, "/things", "thing:read", nothing),
 			route(http.MethodGet, "/things", "thing:read", nothing))
 		options.HTTP.CORSOrigins = origins
-		made, err := NewServer(options)
+		created, err := NewServer(options)
 		require.NoError(t, err)
-		s.Server = made
+		s.Server = created
 		return s
 	}
 	preflight := func(t *testing.T, s *testServer, origin string) *httptest.ResponseRecorder {

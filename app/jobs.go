@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"omnirapeutic/platform/jobs"
@@ -82,13 +81,6 @@ func (a *App) remind(ctx context.Context) (int64, error) {
 
 // ForgetRequests removes the stored results of requests that can no longer be repeated, and returns
 // the number of removed rows.
-func (a *App) ForgetRequests(ctx context.Context) (removed int64, err error) {
-	keep := a.config.IdempotencyRetention
-	for _, forget := range []func(context.Context, time.Duration) (int64, error){
-		a.keys.Forget, a.Authorizations.ForgetOperations, a.Appointments.ForgetOperations,
-	} {
-		n, failed := forget(ctx, keep)
-		removed, err = removed+n, errors.Join(err, failed)
-	}
-	return removed, err
+func (a *App) ForgetRequests(ctx context.Context) (int64, error) {
+	return a.Commands.Forget(ctx, a.config.IdempotencyRetention)
 }

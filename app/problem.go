@@ -15,6 +15,7 @@ import (
 
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/verification"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -97,10 +98,10 @@ func faultOf(err error) *fault.Error {
 	if _, ok := errors.AsType[*db.ContentionError](err); ok {
 		return errContention.Because(err)
 	}
-	if _, ok := errors.AsType[*db.QueueFullError](err); ok {
+	if _, ok := errors.AsType[*command.QueueFullError](err); ok {
 		return errQueueFull.Because(err)
 	}
-	if errors.Is(err, db.ErrCombinerClosed) || errors.Is(err, verification.ErrClosed) {
+	if errors.Is(err, command.ErrQueueClosed) || errors.Is(err, verification.ErrClosed) {
 		return errShuttingDown.Because(err)
 	}
 	if f, ok := fault.From(err); ok {
@@ -282,7 +283,7 @@ func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err erro
 		if panicked, ok := errors.AsType[*panicError](err); ok {
 			entry = entry.WithField("stack", string(panicked.stack))
 		}
-		if panicked, ok := errors.AsType[*db.PanicError](err); ok {
+		if panicked, ok := errors.AsType[*command.PanicError](err); ok {
 			entry = entry.WithField("stack", string(panicked.Stack))
 		}
 		entry.Error(f.Title())

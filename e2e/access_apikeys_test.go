@@ -75,7 +75,7 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		require.Equal(t, first.created(t), again.created(t))
 		require.Nil(t, again.body["key"])
 		text := first.text("key")
-		require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys k WHERE position($1::bytea IN k.body) > 0", []byte(text)))
+		require.Zero(t, c.count(t, "SELECT count(*) FROM commands k WHERE position($1 IN k.answer::text) > 0", text))
 		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
 			require.NotContains(t, string(c.admin().get(t, place).ok(t).raw), text)
 		}

@@ -13,8 +13,8 @@ import (
 // patients returns the ids of patients in a list of assignments or guardianships.
 func patients(a answer) []string {
 	found := []string{}
-	for _, each := range a.body["data"].([]any) {
-		found = append(found, each.(map[string]any)["patientId"].(string))
+	for _, item := range a.body["data"].([]any) {
+		found = append(found, item.(map[string]any)["patientId"].(string))
 	}
 	return found
 }

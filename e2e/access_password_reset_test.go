@@ -39,7 +39,7 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 	token := made.text("token")
 	require.Nil(t, made.body["link"], "no page is configured")
 	require.GreaterOrEqual(t, len(token), 43, "256 bits")
-	for _, table := range []string{"password_resets", "audit_events", "outbox", "idempotency_keys"} {
+	for _, table := range []string{"password_resets", "audit_events", "outbox", "commands"} {
 		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token), "only its hash is stored")
 	}
 	t.Run("all sign-ins end at once", func(t *testing.T) {

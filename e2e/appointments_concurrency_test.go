@@ -304,10 +304,10 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	book(0)()
 	alone := statements(func() { book(1)() })
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox",
-		"WITH audit_events", "INSERT appointment_operations",
+		"WITH audit_events", "INSERT commands",
 	}, alone)
 	var calls []func()
 	for i := 2; i < 30; i++ {
@@ -329,11 +329,11 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		})
 	}
 	require.Equal(t, []string{
-		"LOCK unit_lane", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions", "INSERT session_patients",
-		"INSERT outbox", "WITH audit_events", "INSERT appointment_operations",
+		"INSERT outbox", "WITH audit_events", "INSERT commands",
 	}, statements(func() { c.gatheredAppointments(t, calls...) }))
 	c.requireClean(t)
 }
@@ -343,7 +343,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	path := c.authorize(t, 100)
 	one, other := c.employ(t), c.employ(t)
 	at := c.hour(t, 1, "15:00")
@@ -419,12 +419,12 @@ func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), combining)
+	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), sharing...)
 	return c, func(run func()) []string {
 		log.Reset()
 		run()
 		all := statementsOf(log)
-		last := len(all) - 1 - slices.Index(reversed(all), "LOCK unit_lane")
+		last := len(all) - 1 - slices.Index(reversed(all), "LOCK write_lock")
 		return all[last:]
 	}
 }

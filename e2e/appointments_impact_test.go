@@ -152,31 +152,29 @@ func TestImpactOfACancellation(t *testing.T) {
 // during a cancellation.
 func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
 	t.Parallel()
-	bothModes(t, func(t *testing.T, mode string) {
-		database := twoPractices.New(t)
-		c := serve(t, database, database.Open(t), mode)
-		who := c.employ(t)
-		for round := range 5 {
-			path := c.authorize(t, 40)
-			var cancelled, booked answer
-			together(2, func(i int) {
-				if i == 0 {
-					cancelled = c.admin().patch(t, path, body{"status": "CANCELLED"})
-					return
-				}
-				booked = c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 1+round, "15:00"), hour))
-			})
-			if cancelled.status == http.StatusOK {
-				booked.refused(t, http.StatusConflict, "authorization-not-active")
-				c.requireBalance(t, path, 40, 0, 0)
-				continue
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t))
+	who := c.employ(t)
+	for round := range 5 {
+		path := c.authorize(t, 40)
+		var cancelled, booked answer
+		together(2, func(i int) {
+			if i == 0 {
+				cancelled = c.admin().patch(t, path, body{"status": "CANCELLED"})
+				return
 			}
-			cancelled.refused(t, http.StatusConflict, "bookings-stranded")
-			require.Equal(t, []string{booked.created(t).String() + " CANCELLED"}, cancelled.stranded(t))
-			c.requireBalance(t, path, 40, 0, 4)
+			booked = c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 1+round, "15:00"), hour))
+		})
+		if cancelled.status == http.StatusOK {
+			booked.refused(t, http.StatusConflict, "authorization-not-active")
+			c.requireBalance(t, path, 40, 0, 0)
+			continue
 		}
-		c.requireClean(t)
-	})
+		cancelled.refused(t, http.StatusConflict, "bookings-stranded")
+		require.Equal(t, []string{booked.created(t).String() + " CANCELLED"}, cancelled.stranded(t))
+		c.requireBalance(t, path, 40, 0, 4)
+	}
+	c.requireClean(t)
 }
 
 func TestImpactIsMoved(t *testing.T) {

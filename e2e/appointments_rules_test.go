@@ -674,5 +674,5 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	for _, text := range read(`SELECT payload::text FROM outbox`) {
 		require.NotContains(t, text, c.own.patient.String(), "published events do not name the patient")
 	}
-	require.Empty(t, read(`SELECT id::text FROM appointment_operations WHERE outcome::text LIKE '%secret words%'`))
+	require.Empty(t, read(`SELECT id::text FROM commands WHERE answer::text LIKE '%secret words%'`))
 }

@@ -14,7 +14,7 @@ import (
 func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	start := c.hour(t, 1, "09:00")
 	series := func(t *testing.T) (path string, all []string) {
 		t.Helper()

@@ -31,12 +31,12 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 		return statementsOf(log)
 	}
 	before := []string{}
-	if c.combines {
-		before = []string{"LOCK unit_lane"}
+	if c.shares {
+		before = []string{"LOCK write_lock"}
 	}
 	writes := []string{
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events",
-		"INSERT unit_operations",
+		"INSERT commands",
 	}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
@@ -76,8 +76,8 @@ func shortened(entry *logrus.Entry) string {
 	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	tables := []string{
 		"set_config",
-		"authorizations", "unit_reservations", "unit_entries", "unit_operations", "unit_lane", "outbox", "insurances", "organizations",
-		"appointments", "appointment_patients", "appointment_practitioners", "appointment_operations", "sessions", "session_patients",
+		"authorizations", "unit_reservations", "unit_entries", "commands", "write_lock", "outbox", "insurances", "organizations",
+		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients",
 		"service_codes", "audit_events",
 	}
 	i := slices.IndexFunc(words, func(word string) bool { return slices.Contains(tables, word) })

@@ -19,7 +19,7 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
-	frozen, healthy := c.launch(t, database.AppURL, combining), c.launch(t, database.AppURL, combining)
+	frozen, healthy := c.launch(t, database.AppURL, sharing...), c.launch(t, database.AppURL, sharing...)
 	h := &history{}
 	stop := h.clients(t, 12, paths, func(client, _ int) caller { // half of the clients on each instance
 		return []*instance{frozen, healthy}[client%2].clinic.admin()
@@ -53,13 +53,13 @@ func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
-	if !c.combines {
-		t.Skip("without combining instances share no lock")
+	if !c.shares {
+		t.Skip("without the lock")
 	}
 	holder, err := pgx.Connect(t.Context(), c.database.OwnerURL)
 	require.NoError(t, err)
 	defer holder.Close(t.Context())
-	for _, statement := range []string{"BEGIN", "LOCK TABLE unit_lane IN EXCLUSIVE MODE"} {
+	for _, statement := range []string{"BEGIN", "LOCK TABLE write_lock IN EXCLUSIVE MODE"} {
 		_, err := holder.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}

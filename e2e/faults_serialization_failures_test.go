@@ -14,8 +14,8 @@ import (
 func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	tables := []string{
-		"authorizations", "unit_reservations", "unit_entries", "outbox", "audit_events", "audit_unsealed", "unit_operations",
-		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients", "appointment_operations",
+		"authorizations", "unit_reservations", "unit_entries", "outbox", "audit_events", "audit_unsealed", "commands",
+		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients",
 	}
 	for _, state := range []string{"40001", "40P01"} {
 		t.Run(state, func(t *testing.T) {

@@ -41,7 +41,7 @@ func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice)
 	c.listen(t, opened)
 	logger := logtest.Logger()
 	return c, demo.Practice{
-		Database: opened, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit,
+		Database: opened, Commands: c.app.Commands, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit,
 		Appointments: c.app.AppointmentsAt,
 		NewID:        newID, Now: time.Now(), Logger: logger,
 	}

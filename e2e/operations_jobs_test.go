@@ -62,12 +62,8 @@ var fillForRemoval = []string{
 		SELECT n, o.id AS organization_id, md5('x' || n)::uuid AS id,
 			CASE WHEN n % 40 = 0 THEN now() - interval '100 days' - n * interval '1 second' ELSE now() - n * interval '1 millisecond' END AS at
 		FROM generate_series(1, 20000) n CROSS JOIN LATERAL (SELECT id FROM organizations ORDER BY id OFFSET n % 2 LIMIT 1) o`,
-	`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
-		SELECT organization_id, id, 'reserve', '\x00', '{}', at FROM rows`,
-	`INSERT INTO appointment_operations (organization_id, id, kind, fingerprint, outcome, created_at)
-		SELECT organization_id, id, 'book', '\x00', '{}', at FROM rows`,
-	`INSERT INTO idempotency_keys (organization_id, user_id, key, call, fingerprint, status, created_at)
-		SELECT organization_id, id, 'k', id, '\x00', 200, at FROM rows`,
+	`INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
+		SELECT organization_id, id, id, 'reserve', '\x00', '{}', at FROM rows`,
 	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at)
 		SELECT organization_id, 'user', id, 1, at FROM rows`,
 	`INSERT INTO second_factors (organization_id, user_id, secret, begun_at, confirmed_at)

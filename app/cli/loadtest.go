@@ -19,7 +19,7 @@ type loadtestCommand struct {
 	Clients    int           `help:"The number of concurrent clients; the default depends on the scenario."`
 	Duration   time.Duration `default:"10s" help:"The measured time."`
 	Rate       float64       `help:"Send this many requests per second, regardless of the answers (open loop); default: each client waits for its answer."`
-	Combine    bool          `default:"true" negatable:"" help:"Private server only: concurrent operations share a transaction; with --no-combine each has its own."`
+	Separate   bool          `help:"Private servers only: each request has a transaction of its own, without the lock, and several run at once."`
 	Instances  int           `help:"The number of private servers on the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
 	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile of the whole run to this file, for go tool pprof; with several servers, one file each." type:"path" placeholder:"FILE"`
 	JSON       string        `help:"Write the result to this file as JSON; go run ./bench/report FILE makes a page with plots of it." type:"path" placeholder:"FILE"`
@@ -51,6 +51,9 @@ func (l loadtestCommand) Validate() error {
 	return nil
 }
 
+// separateAtOnce is the number of concurrent transactions with --separate.
+const separateAtOnce = 8
+
 // onTwo are the scenarios of two-instances.
 var onTwo = []string{"high-contention", "high-throughput", "mixed"}
 
@@ -70,8 +73,8 @@ func (l loadtestCommand) checkOwnership() error {
 	switch {
 	case len(l.URL) == 0:
 		return nil
-	case !l.Combine:
-		return errors.New("--no-combine applies to private servers only: configure other servers with OMNI_COMBINE")
+	case l.Separate:
+		return errors.New("--separate applies to private servers only: configure other servers with OMNI_COMMAND_BATCH_LIMIT")
 	case l.Instances != 0:
 		return errors.New("--instances applies to private servers only: name other servers in --url, separated by commas")
 	case l.CPUProfile != "":
@@ -111,10 +114,10 @@ func (l loadtestCommand) mode() string {
 	switch {
 	case len(l.URL) > 0:
 		return ""
-	case l.Combine:
-		return "combined"
-	default:
+	case l.Separate:
 		return "one transaction per request"
+	default:
+		return "shared transactions"
 	}
 }
 
@@ -132,8 +135,9 @@ func (l loadtestCommand) Run(e environment) error {
 		if err != nil {
 			return err
 		}
-		l.Combine = l.Combine && c.Combine
-		c.Combine = l.Combine
+		if l.Separate {
+			c.Commands.BatchLimit, c.Commands.Batches, c.Commands.Lock = 1, separateAtOnce, false
+		}
 		scratch, err := openScratch(e, c, l.instances(), l.CPUProfile)
 		if err != nil {
 			return err

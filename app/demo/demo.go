@@ -17,6 +17,7 @@ import (
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
@@ -55,6 +56,7 @@ func Emails() []string {
 // Practice provides the services to load the demo practice.
 type Practice struct {
 	Database  *db.DB
+	Commands  *command.Engine
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    *events.Service
@@ -160,7 +162,7 @@ var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: 
 // ledger returns the authorization service with the given current time.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
+		Database: p.Database, Engine: p.Commands, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
 		Clock: func() time.Time { return at },
 	})
 }

@@ -21,7 +21,7 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 		if err != nil {
 			return err
 		}
-		single, err := b.load(ctx, c.scenario, "--no-combine")
+		single, err := b.load(ctx, c.scenario, "--separate")
 		if err != nil {
 			return err
 		}

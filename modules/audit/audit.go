@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
 )
@@ -29,7 +30,7 @@ type Service struct {
 	clock    func() time.Time
 	logger   logrus.FieldLogger
 	store    store
-	notes    *db.Combiner[[]trail.Event, struct{}]
+	notes    *command.Queue[[]trail.Event, struct{}]
 	recorded chan struct{} // signals the sealer after a commit
 	attempts tally         // of callers without an organization
 	spool    *Spool        // nil: events that the database does not accept are refused
@@ -40,6 +41,7 @@ type Dependencies struct {
 	Database *db.DB
 	Clock    func() time.Time
 	Logger   logrus.FieldLogger
+	Metrics  *command.Metrics // records the batches of [Service.Note]; may be nil
 	// Spool is the queue of [Service.Note] for events that the database does not accept; nil: they
 	// are refused.
 	Spool *Spool
@@ -48,7 +50,7 @@ type Dependencies struct {
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, recorded: make(chan struct{}, 1), spool: d.Spool}
-	s.notes = s.newNotes()
+	s.notes = s.newNotes(d.Metrics)
 	return s
 }
 

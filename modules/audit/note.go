@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
 )
@@ -19,14 +20,13 @@ const (
 	noteTimeout = 10 * time.Second
 )
 
-// newNotes returns the combiner that lets requests share transactions. All organizations share
-// one queue, because their inserts cannot conflict.
-func (s *Service) newNotes() *db.Combiner[[]trail.Event, struct{}] {
-	return db.NewCombiner(db.CombinerOptions[[]trail.Event]{
-		Name: "audit", Limit: maxNoted, Queue: maxWaiting, Timeout: noteTimeout,
-		Size:    func(events []trail.Event) int { return len(events) },
-		Metrics: s.database.Metrics(),
-	}, func(ctx context.Context, batch db.Batch[[]trail.Event]) ([]struct{}, error) {
+// newNotes returns the queue in which requests share transactions.
+func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Event, struct{}] {
+	return command.NewQueue(command.QueueOptions[[]trail.Event]{
+		Limit: maxNoted, Waiting: maxWaiting, Timeout: noteTimeout, Metrics: metrics,
+		Name:   func([]trail.Event) string { return "audit" },
+		Weight: func(events []trail.Event) int { return len(events) },
+	}, func(ctx context.Context, batch command.Batch[[]trail.Event]) ([]struct{}, error) {
 		noted, err := db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
 			requests := batch.All()
 			events := slices.Concat(requests...)
@@ -66,7 +66,7 @@ func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	_, err := s.notes.Do(ctx, db.Place{Organization: events[0].OrganizationID}, events)
+	_, err := s.notes.Do(ctx, command.QueueKey{Organization: events[0].OrganizationID}, events)
 	switch {
 	case err == nil:
 		return nil

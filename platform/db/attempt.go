@@ -40,6 +40,9 @@ func attemptIn(ctx context.Context) *attempt {
 	return a
 }
 
+// InTransaction reports whether work with the context joins a transaction.
+func InTransaction(ctx context.Context) bool { return attemptIn(ctx) != nil }
+
 // ErrNoTransaction is returned if the context has no transaction.
 var ErrNoTransaction = errors.New("db: no transaction in the context")
 

@@ -1,0 +1,95 @@
+package demo
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"omnirapeutic/modules/appointments"
+)
+
+// narratives are what technicians wrote; one in nine sessions has none yet.
+var narratives = []string{
+	"Requests with two words, in play. Four of five trials without help.",
+	"Turn-taking with a puzzle, then with a ball. Needed one reminder.",
+	"Washing hands step by step; the last two steps without help.",
+	"Waiting for two minutes with a timer. The caregiver watched and then tried it.",
+}
+
+// moment is an event of an appointment.
+type moment struct {
+	at   time.Time
+	what func(*appointments.Service) error
+}
+
+// play completes, cancels and misses the past visits in order of time. It starts those
+// in progress, and one that its technician forgot to complete. Another past visit
+// remains scheduled.
+func (c *clinic) play() error {
+	slices.SortStableFunc(c.past,
+		func(a, b started) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
+	forgotten, untouched := -1, -1
+	for i, v := range c.past {
+		switch over := v.treatment && v.End.Before(c.Now.Add(-time.Hour)); {
+		case over && v.lead == "Tom":
+			forgotten = i
+		case over && v.lead == "Rita":
+			untouched = i
+		}
+	}
+	var all []moment
+	for i, v := range c.past {
+		if i != untouched {
+			all = append(all, c.fate(i, v, i == forgotten)...)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
+	for _, m := range all {
+		if err := m.what(c.Appointments(m.at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fate returns the events of the visit with the index i.
+func (c *clinic) fate(i int, v started, forgotten bool) []moment {
+	end, narrative := v.End, &narratives[i%len(narratives)]
+	switch {
+	case i%7 == 3:
+		end = end.Add(-15 * time.Minute)
+	case i%11 == 4 && v.treatment:
+		end = end.Add(15 * time.Minute)
+	}
+	if i%9 == 2 {
+		narrative = nil
+	}
+	begin := moment{v.Start, func(s *appointments.Service) error {
+		_, err := s.Start(c.ctx, v.id, nil, "")
+		return err
+	}}
+	cancel := func(before time.Duration, reason string) []moment {
+		return []moment{{v.Start.Add(-before), func(s *appointments.Service) error {
+			_, err := s.Cancel(c.ctx, v.id, &reason, appointments.ScopeOne, "")
+			return err
+		}}}
+	}
+	done := end.Add(5 * time.Minute)
+	switch {
+	case forgotten || done.After(c.Now):
+		return []moment{begin}
+	case i%13 == 5:
+		return cancel(50*time.Hour, "The family is on vacation.")
+	case i%17 == 9:
+		return cancel(2*time.Hour, "The child has a fever.") // late: with less than 24 hours' notice
+	case i%23 == 11:
+		return []moment{{done, func(s *appointments.Service) error {
+			_, err := s.NoShow(c.ctx, v.id, nil, "")
+			return err
+		}}}
+	}
+	return []moment{{done, func(s *appointments.Service) error {
+		_, err := s.Complete(c.ctx, v.id, appointments.Completion{Start: &v.Start, End: &end, Narrative: narrative}, "")
+		return err
+	}}}
+}
