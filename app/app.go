@@ -103,11 +103,11 @@ func New(d Dependencies) (*App, error) {
 		eventPoll:  cmp.Or(d.EventPoll, time.Second),
 		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
 	}
-	var spool *audit.Spool
+	var spool *audit.DiskQueue
 	if d.Config.AuditSpool != "" {
-		spool = audit.NewSpool(d.Config.AuditSpool)
+		spool = audit.NewDiskQueue(d.Config.AuditSpool)
 	}
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Metrics: batches, Spool: spool})
+	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Metrics: batches, DiskQueue: spool})
 	watchTrail(registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{
 		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
