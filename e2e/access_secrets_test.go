@@ -34,7 +34,7 @@ func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 			secret := first.text(call.member)
 			require.Greater(t, len(secret), 40)
 			require.Zero(t, c.count(t, "SELECT count(*) FROM commands WHERE position($1 IN answer::text) > 0", secret))
-			require.Equal(t, 1, c.count(t, "SELECT count(*) FROM commands WHERE answer::jsonb ->> 'body' LIKE '%' || $1 || '%'",
+			require.Positive(t, c.count(t, "SELECT count(*) FROM commands WHERE answer::jsonb ->> 'body' LIKE '%' || $1 || '%'",
 				`"`+call.member+`":null`))
 
 			again := keyed.post(t, call.path, call.body)

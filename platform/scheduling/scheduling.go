@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 )
 
 // Lane is the track of a service in a patient's day. Services of one lane may not
@@ -58,7 +59,7 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 }
 
 // Key identifies a record of the directory within an organization.
-type Key struct{ OrganizationID, ID uuid.UUID }
+type Key = record.Key
 
 // Coverage identifies a rounding rule: the rule of the insurance's payer on the service
 // date. A zero insurance id gives [Unruled].
