@@ -34,7 +34,8 @@ func TestAttemptsAreCountedBySourceAndMinute(t *testing.T) {
 		o.Count("sign-in.refresh", "unknown", "2001:db8::2")
 	}
 	require.NoError(t, o.Note(t.Context(), []trail.Event{{
-		Action: "sign-in.refresh", Outcome: trail.Denied, Address: "192.0.2.1", After: map[string]string{"reason": "unknown"}, OccurredAt: o.now,
+		Action: "sign-in.refresh", Outcome: trail.Denied, Address: "192.0.2.1", After: map[string]string{"reason": "unknown"},
+		OccurredAt: o.now,
 	}}))
 	o.must(t, o.WriteAttempts)
 	o.must(t, o.WriteAttempts)

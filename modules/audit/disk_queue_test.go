@@ -21,7 +21,8 @@ import (
 // queueing is a trail that queues on disk, because its database accepts no writes.
 func (o *office) queueing(t *testing.T, dir string) *audit.Service {
 	t.Helper()
-	opened := o.place.Open(t, dbtest.Through(func(url string) string { return url + "&options=-c%20default_transaction_read_only%3Don" }))
+	opened := o.place.Open(t,
+		dbtest.Through(func(url string) string { return url + "&options=-c%20default_transaction_read_only%3Don" }))
 	return o.spooling(opened, dir)
 }
 
@@ -90,7 +91,9 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 func TestAReplayThatIsInterruptedEntersNothingTwice(t *testing.T) {
 	t.Parallel()
 	const many = 2500 // three transactions
-	for name, place := range map[string]wireproxy.Place{"before COMMIT": wireproxy.BeforeServer, "after COMMIT": wireproxy.BeforeAnswer} {
+	for name, place := range map[string]wireproxy.Place{
+		"before COMMIT": wireproxy.BeforeServer, "after COMMIT": wireproxy.BeforeAnswer,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o, dir := open(t), t.TempDir()

@@ -59,7 +59,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 // disk. In a transaction of the context it is [Service.Record]. If the database accepts no writes
 // and the service has a folder, the events are queued on disk until [Service.Replay] enters them.
 //
-// The error is [trail.ErrNotRecorded], or that of an ended context: the events may be missing, so
+// The error is [trail.ErrNotRecorded], or the error of an ended context: the events may be missing, so
 // the caller must not show what was read. After a COMMIT without an answer they may be stored
 // nevertheless; they are true in any case.
 func (s *Service) Note(ctx context.Context, events []trail.Event) error {

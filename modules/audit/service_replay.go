@@ -101,7 +101,9 @@ func (s *Service) enterFile(ctx context.Context, f *queueFile) (int, error) {
 		more = done < len(rows)
 	}
 	if damage != nil {
-		s.logger.WithFields(logrus.Fields{"event": "audit_queue_damaged", "file": f.file.Name() + damagedSuffix, "entries": len(rows)}).
+		s.logger.WithFields(logrus.Fields{
+			"event": "audit_queue_damaged", "file": f.file.Name() + damagedSuffix, "entries": len(rows),
+		}).
 			Error("a file of queued audit events is damaged: the events before the damage are entered, and the file is kept")
 	}
 	s.logger.WithFields(logrus.Fields{"event": "audit_replayed", "entries": total}).Info("queued audit events were entered in the trail")

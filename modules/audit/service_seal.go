@@ -32,7 +32,7 @@ func (s *Service) EnterAndSeal(ctx context.Context) (int64, error) {
 // Seal seals all unsealed events of chains that no other instance is working on, and returns their
 // number.
 //
-// Like those of the relay of package events, its transactions are READ COMMITTED: it makes no
+// Like the relay of package events, it uses READ COMMITTED transactions: it makes no
 // decisions, reads rows in the order of their sequence numbers under the lock of the chain, and
 // must not make the transactions that insert them fail.
 func (s *Service) Seal(ctx context.Context) (int, error) { return s.seal(ctx, math.MaxInt) }

@@ -18,7 +18,8 @@ type store struct{}
 func (store) insert(ctx context.Context, rows []eventRow) error {
 	n := len(rows)
 	organizations := make([]uuid.UUID, n)
-	actors, subjects, patients, grants := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
+	actors, subjects, patients, grants := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID,
+		n), make([]*uuid.UUID, n)
 	times := make([]time.Time, n)
 	requests, actions, outcomes := make([]string, n), make([]string, n), make([]string, n)
 	types, addresses := make([]string, n), make([]string, n)

@@ -63,7 +63,8 @@ func (q *DiskQueue) Prepare() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the folder for queued audit events cannot be used; set another one, or none, with OMNI_AUDIT_SPOOL: %w", err)
+		return fmt.Errorf("the folder for queued audit events cannot be used; set another one, or none, with "+
+			"OMNI_AUDIT_SPOOL: %w", err)
 	}
 	return nil
 }
