@@ -138,20 +138,3 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 		return out.Send(rows...)
 	})
 }
-
-type attemptsRequest struct {
-	From   time.Time `query:"from"`                                  // The earliest time.
-	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // The end of the period. It is excluded.
-	Source string    `query:"source" validate:"max=64"`              // The network, as in the response.
-	httpx.PageQuery
-}
-
-func (s *Service) handleAttempts(ctx context.Context, in attemptsRequest) (httpx.Page[Attempts], error) {
-	var after *Attempts
-	if err := in.DecodeCursor(&after); err != nil {
-		return httpx.Page[Attempts]{}, err
-	}
-	found, err := s.Attempts(ctx, AttemptFilter{in.From, in.To, in.Source}, after, in.Size()+1)
-	same := func(a Attempts) Attempts { return a }
-	return httpx.PageOf(in.PageQuery, found, same, func(a Attempts) any { return a }), err
-}

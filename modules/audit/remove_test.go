@@ -111,6 +111,6 @@ func TestNothingIsRemovedFromADamagedTrail(t *testing.T) {
 	_, err = o.owner.ExecContext(t.Context(), `UPDATE audit_events SET address = '' WHERE sequence = 2`)
 	require.NoError(t, err)
 	_, err = o.asOwner(t).Remove(t.Context(), audit.Removal{Before: moment.AddDate(1, 0, 0), By: "operator"})
-	require.ErrorIs(t, err, audit.ErrUnsound)
+	require.ErrorIs(t, err, audit.ErrDamaged)
 	require.Equal(t, 3, o.count(t, `SELECT count(*) FROM audit_events`))
 }

@@ -28,7 +28,7 @@ func (o *office) queueing(t *testing.T, dir string) *audit.Service {
 
 func (o *office) spooling(opened *db.DB, dir string) *audit.Service {
 	return audit.New(audit.Dependencies{
-		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(), Spool: audit.NewSpool(dir),
+		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(), DiskQueue: audit.NewDiskQueue(dir),
 	})
 }
 
@@ -177,7 +177,7 @@ func TestReadsAreRefusedIfTheyCanNeitherBeRecordedNorQueued(t *testing.T) {
 				require.Error(t, s.Prepare())
 			}
 			require.ErrorIs(t, s.Note(t.Context(), []trail.Event{event(uuid.New())}), trail.ErrNotRecorded)
-			require.False(t, s.Queues())
+			require.False(t, s.CanQueue())
 		})
 	}
 	t.Run("a folder without room", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestReadsAreRefusedIfTheyCanNeitherBeRecordedNorQueued(t *testing.T) {
 		}
 		require.ErrorIs(t, err, trail.ErrNotRecorded)
 		require.Positive(t, s.Queued())
-		require.False(t, s.Queues())
+		require.False(t, s.CanQueue())
 	})
 }
 
