@@ -24,7 +24,7 @@ func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 	return nil
 }
 
-// without returns a set's grants without those of a permission.
+// without returns a set's grants except the ones of a permission.
 func without(set map[string]any, permission string) body {
 	return body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(each any) bool {
 		return each.(map[string]any)["permission"] == permission

@@ -548,7 +548,7 @@ func TestAppointmentLists(t *testing.T) {
 	require.Equal(t, all, ids("patientId="+c.own.patient.String()))
 	require.Equal(t, []string{all[0]}, ids("status=COMPLETED"))
 	require.Equal(t, []string{all[1], all[2], all[3]}, ids("status=SCHEDULED"))
-	require.Equal(t, all[2:], ids("from="+today), "days are those of the clinic's time zone")
+	require.Equal(t, all[2:], ids("from="+today), "days are days in the clinic's time zone")
 	require.Equal(t, all[:3], ids("to="+today))
 	require.Equal(t, []string{all[2]}, ids("from="+today+"&to="+today+"&practitionerId="+who.String()))
 	c.admin().get(t, "/appointments?day=1").refused(t, http.StatusBadRequest, "malformed-request")

@@ -150,7 +150,7 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
-	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for their own sweep")
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "reservations of another organization wait for their own sweep")
 
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func TestDemoPractice(t *testing.T) {
 			state := authorization["status"].(string)
 			states[state] = true
 			entries := admin.get(t, "/authorizations/"+authorization["id"].(string)+"/entries?limit=200").body["data"].([]any)
-			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of what is %s", state)
+			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of appointments that are %s", state)
 			before := ""
 			for _, entry := range entries {
 				at := entry.(map[string]any)["occurredAt"].(string)

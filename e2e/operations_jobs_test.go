@@ -132,10 +132,10 @@ func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, r
 	return removed, rowsRead(t, owner) - before
 }
 
-// TestPeriodicJobsReadOnlyWhatIsDue fills every table that jobs read with many rows, few
+// TestPeriodicJobsReadOnlyDueRows fills every table that jobs read with many rows, few
 // of them old, and runs each job twice as the program's role. The first run reads in proportion to
 // the rows that it removes, the second next to nothing.
-func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
+func TestPeriodicJobsReadOnlyDueRows(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	opened := database.Open(t)
@@ -150,7 +150,7 @@ func TestPeriodicJobsReadOnlyWhatIsDue(t *testing.T) {
 	}
 	opened.Close()
 	const old = 500
-	const few int64 = 2000 // of 20,000 in each table: those of the system's own tables
+	const few int64 = 2000 // of 20,000 in each table; it covers reads of the system's own tables
 	for _, job := range c.app.BackgroundJobs() {
 		if job.PerInstance {
 			continue

@@ -25,7 +25,7 @@ import (
 )
 
 // TestMain runs the program itself if a test has requested it, so that exit codes and
-// signals are those of a real process.
+// signals are the ones of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
 		os.Exit(cli.Main())
