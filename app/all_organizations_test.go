@@ -36,7 +36,7 @@ var reachesAll = map[string]struct {
 		"an invitation is accepted with its token, before there is a caller"},
 	"modules/rbac/password/service_reset.go": {2,
 		"a reset link has a token and no organization; an operator names an address"},
-	"modules/rbac/rbactest/rbactest.go":          {2, "tests read and change rows of any organization"},
+	"modules/rbac/rbactest/rbactest.go":          {3, "tests read and change rows of any organization"},
 	"modules/rbac/revocation/revocation_sync.go": {1, "it loads the revocations of all organizations"},
 	"modules/rbac/session/service_refresh.go":    {1, "a hash identifies a refresh token's organization"},
 	"modules/rbac/session/service_sessions.go":   {1, "it removes refresh tokens of all organizations"},

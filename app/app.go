@@ -27,9 +27,9 @@ import (
 	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/modules/verification"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/jobs"
 )
@@ -62,6 +62,7 @@ type Dependencies struct {
 
 // App is the assembled program, before it listens.
 type App struct {
+	Commands       *command.Engine
 	Directory      *directory.Service
 	Access         *access.Access
 	Authorizations *authorization.Service
@@ -79,7 +80,6 @@ type App struct {
 	config        config.Config
 	database      *db.DB
 	jobs          *jobs.Scheduler
-	keys          *idempotency.Keys
 	logger        logrus.FieldLogger
 	registry      *prometheus.Registry
 	server        *Server
@@ -92,36 +92,97 @@ type App struct {
 // New builds the modules and mounts their routes. Its error names a route that cannot
 // be mounted.
 func New(d Dependencies) (*App, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	registry.MustRegister(d.Database.Metrics())
-	ledgerChecks := newLedgerMetrics(registry)
 	d.Database = d.Database.WithLinks(user.Links())
-
+	registry := prometheus.NewRegistry()
+	batches := command.NewMetrics()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		d.Database.Metrics(), batches,
+	)
 	secrets := d.Config.KeySecrets()
 	a := &App{
-		ledgerMetrics: ledgerChecks, clock: d.Clock, config: d.Config, database: d.Database, logger: d.Logger, registry: registry,
-		eventPoll:  cmp.Or(d.EventPoll, time.Second),
-		verifyWait: cmp.Or(d.VerifyWait, defaultVerifyWait),
+		ledgerMetrics: newLedgerMetrics(registry),
+		clock:         d.Clock,
+		config:        d.Config,
+		database:      d.Database,
+		logger:        d.Logger,
+		registry:      registry,
+		eventPoll:     cmp.Or(d.EventPoll, time.Second),
+		verifyWait:    cmp.Or(d.VerifyWait, defaultVerifyWait),
 	}
-	var spool *audit.Spool
+	a.newRecords(d, secrets, batches)
+	a.newBookings(d, batches)
+	a.registerGauges()
+
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
+	for _, module := range [][]httpx.Route{
+		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
+		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
+	} {
+		a.routes = append(a.routes, module...)
+	}
+	a.Access.PermissionSets.SupportedScopes(scopesOf(a.routes))
+	server, err := NewServer(ServerOptions{
+		Routes:       a.routes,
+		Authenticate: a.Access.Authenticate,
+		UntilRevoked: a.Access.Revocations.ContextUntilRevoked,
+		Emergency:    a.Emergency,
+		Ready:        a.ready(d.Ready),
+		Registry:     registry,
+		Trail:        a.Audit,
+		Commands:     a.Commands,
+		Cursors:      httpx.NewCursorKey(secrets.Cursors...),
+		Logger:       d.Logger,
+		HTTP:         d.Config.HTTP,
+		Clock:        d.Clock,
+		Document:     a.document,
+	})
+	a.server = server
+	return a, err
+}
+
+// newRecords builds the modules of people, records and events.
+func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *command.Metrics) {
+	var queue *audit.DiskQueue
 	if d.Config.AuditSpool != "" {
-		spool = audit.NewSpool(d.Config.AuditSpool)
+		queue = audit.NewDiskQueue(d.Config.AuditSpool)
 	}
-	a.Audit = audit.New(audit.Dependencies{Database: d.Database, Clock: d.Clock, Logger: d.Logger, Spool: spool})
-	watchTrail(registry, a.Audit)
+	a.Audit = audit.New(audit.Dependencies{
+		Database:  d.Database,
+		Clock:     d.Clock,
+		Logger:    d.Logger,
+		Metrics:   batches,
+		DiskQueue: queue,
+	})
+	watchTrail(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
 	a.Directory = directory.New(d.Database, a.Audit, revocations, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Access = access.New(access.Dependencies{
-		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Directory: accessDirectory{a.Directory}, Revocations: revocations,
-		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
-		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
-		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
+		Database:       d.Database,
+		Audit:          a.Audit,
+		Events:         publisher{a},
+		Clock:          d.Clock,
+		NewID:          d.NewID,
+		Logger:         d.Logger,
+		Directory:      accessDirectory{a.Directory},
+		Revocations:    revocations,
+		PublicURL:      d.Config.HTTP.PublicURL,
+		FrontendURL:    d.Config.HTTP.FrontendURL,
+		AnyAddress:     d.Config.Profile != config.Production,
+		Secret:         secrets.Tokens[0],
+		Former:         secrets.Tokens[1:],
+		Lifetime:       d.Config.Token.Lifetime,
+		Encryption:     secrets.Encryption,
+		Devices:        secrets.Devices,
+		Throttle:       secrets.Throttle,
+		Idle:           d.Config.Token.SignInIdle,
+		Longest:        d.Config.Token.SignInLifetime,
+		Invitations:    d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
-		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
-		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
+		UsualKey:       d.Config.APIKeyLifetime,
+		LongestKey:     d.Config.APIKeyMaxLifetime,
+		Quick:          d.QuickPasswords,
+		Failures:       newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
 	a.Events = events.New(events.Dependencies{
 		Database: d.Database, Audit: a.Audit, Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
@@ -133,51 +194,80 @@ func New(d Dependencies) (*App, error) {
 			SlotsPerOrganization: d.Config.Webhooks.SlotsPerOrganization,
 		},
 	})
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_event_streams", Help: "Open event streams.",
-	}, func() float64 { return float64(a.Events.Streams()) }))
-	a.Emergency = emergency.New(emergency.Dependencies{Database: d.Database, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID})
-	a.Verifications = verification.New(verification.Dependencies{
-		Database: d.Database, Check: a.checkLedger, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, OnEnded: ledgerChecks.ended,
+	a.Emergency = emergency.New(emergency.Dependencies{
+		Database: d.Database,
+		Events:   a.Events,
+		Audit:    a.Audit,
+		Clock:    d.Clock,
+		NewID:    d.NewID,
 	})
-	ledgerChecks.watchRuns(registry, a.Verifications)
-	lanes := new(db.Lanes[uuid.UUID])
+	a.Verifications = verification.New(verification.Dependencies{
+		Database: d.Database,
+		Check:    a.checkLedger,
+		Clock:    d.Clock,
+		NewID:    d.NewID,
+		Logger:   d.Logger,
+		OnEnded:  a.ledgerMetrics.ended,
+	})
+}
+
+// newBookings builds the command engine and the modules that use it: authorizations and
+// appointments.
+func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
+	a.Commands = command.NewEngine(command.Options{
+		Database:      d.Database,
+		Clock:         d.Clock,
+		NewID:         d.NewID,
+		Metrics:       batches,
+		BatchLimit:    d.Config.Commands.BatchLimit,
+		BatchesAtOnce: d.Config.Commands.Batches,
+		QueueLimit:    d.Config.Commands.QueueLimit,
+		NoLock:        !d.Config.Commands.Lock,
+	})
 	a.Authorizations = authorization.New(authorization.Dependencies{
-		Database: d.Database, Directory: a.Directory, Events: a.Events, Audit: a.Audit, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Combine: d.Config.Combine, Queue: d.Config.CombineQueue,
-		SweeperGrace: 3 * d.Config.SweepInterval, OnVerified: ledgerChecks.verified,
-		Lanes: lanes,
+		Database:     d.Database,
+		Engine:       a.Commands,
+		Directory:    a.Directory,
+		Events:       a.Events,
+		Audit:        a.Audit,
+		Clock:        d.Clock,
+		NewID:        d.NewID,
+		Logger:       d.Logger,
+		SweeperGrace: 3 * d.Config.SweepInterval,
+		OnVerified:   a.ledgerMetrics.verified,
 	})
 	bookings := appointments.Dependencies{
-		Database: d.Database, Directory: a.Directory, Authorizations: a.Authorizations, Events: a.Events, Audit: a.Audit,
-		Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Combine: d.Config.Combine, Lanes: lanes, Queue: d.Config.CombineQueue,
+		Database:       d.Database,
+		Engine:         a.Commands,
+		Directory:      a.Directory,
+		Authorizations: a.Authorizations,
+		Events:         a.Events,
+		Audit:          a.Audit,
+		Callers:        a.Access.Accounts,
+		Clock:          d.Clock,
+		NewID:          d.NewID,
 	}
 	a.Appointments = appointments.New(bookings)
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
 		then := bookings
-		then.Combine, then.Clock = false, func() time.Time { return at }
+		then.Clock = func() time.Time { return at }
 		return appointments.New(then)
 	}
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_combine_waiting", Help: "Requests waiting for their transaction.",
-	}, func() float64 { return float64(a.Authorizations.Waiting() + a.Appointments.Waiting()) }))
+}
 
-	a.keys = idempotency.New(d.Database, d.Clock, d.NewID)
-	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
-	for _, module := range [][]httpx.Route{
-		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
-		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
+// registerGauges exports figures that the modules keep in memory.
+func (a *App) registerGauges() {
+	for _, g := range []struct {
+		name, help string
+		value      func() int
+	}{
+		{"omnirapeutic_event_streams", "Open event streams.", a.Events.Streams},
+		{"omnirapeutic_combine_waiting", "Requests waiting for their transaction.", a.Commands.Waiting},
+		{"omnirapeutic_verifications_running", "Running verifications on this instance.", a.Verifications.Running},
 	} {
-		a.routes = append(a.routes, module...)
+		a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help},
+			func() float64 { return float64(g.value()) }))
 	}
-	a.Access.PermissionSets.SupportedScopes(scopesOf(a.routes))
-	server, err := NewServer(ServerOptions{
-		Routes: a.routes, Authenticate: a.Access.Authenticate, UntilRevoked: revocations.ContextUntilRevoked, Emergency: a.Emergency, Trail: a.Audit,
-		Keys: a.keys, Cursors: httpx.NewCursorKey(secrets.Cursors...), Ready: a.ready(d.Ready),
-		Registry: registry, Logger: d.Logger, HTTP: d.Config.HTTP, Clock: d.Clock, Document: a.document,
-	})
-	a.server = server
-	return a, err
 }
 
 // scopesOf returns the scopes, other than the organization's, in which permissions can

@@ -62,9 +62,9 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 		about := trail.By(caller)
 		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.options.Clock()
 		events := make([]trail.Event, 0, max(1, len(subjects)))
-		for _, each := range subjects {
+		for _, subject := range subjects {
 			e := about
-			e.Action, e.SubjectType, e.SubjectID, e.PatientID = each.Type+".read", each.Type, each.ID, new(each.PatientID)
+			e.Action, e.SubjectType, e.SubjectID, e.PatientID = subject.Type+".read", subject.Type, subject.ID, new(subject.PatientID)
 			events = append(events, e)
 		}
 		if len(events) == 0 {

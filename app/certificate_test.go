@@ -38,7 +38,7 @@ func pair(t testing.TB, serial int64) (chain, key []byte) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	now := time.Now()
-	made, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+	created, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(serial), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{
 			net.IPv4(127, 0, 0, 1),
 		},
@@ -46,7 +46,7 @@ func pair(t testing.TB, serial int64) (chain, key []byte) {
 	require.NoError(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}), pem.EncodeToMemory(&pem.Block{
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: created}), pem.EncodeToMemory(&pem.Block{
 		Type:  "PRIVATE KEY",
 		Bytes: secret,
 	})
@@ -85,7 +85,7 @@ func startEncrypted(t *testing.T) *encrypted {
 }
 
 // look triggers a check of the files, by a tick or by SIGHUP.
-func (e *encrypted) look(asked bool) { e.listeners.certificate.look(asked, e.logger) }
+func (e *encrypted) look(requested bool) { e.listeners.certificate.look(requested, e.logger) }
 
 // events returns the events that the watch has logged.
 func (e *encrypted) events() (names []string) {

@@ -11,9 +11,9 @@ import (
 
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/rbac/revocation"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/trail"
@@ -94,7 +94,7 @@ func (s *Server) mountDocs() {
 	}
 }
 
-// FaultsOf returns the errors of an operation for the contract: its own, and those that
+// FaultsOf returns the errors of an operation for the contract: its own, and all that
 // any such request can cause.
 func FaultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)
@@ -128,7 +128,7 @@ func FaultsOf(r httpx.Route) []*fault.Error {
 	}
 	// Keys belong to a caller, which public operations do not have.
 	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public {
-		all = append(all, idempotency.ErrReused)
+		all = append(all, command.ErrReused)
 	}
 	return all
 }

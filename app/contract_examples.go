@@ -60,6 +60,7 @@ func (a *App) document(ctx context.Context) []byte {
 func (a *App) demoPractice(now time.Time) demo.Practice {
 	return demo.Practice{
 		Database:     a.database,
+		Commands:     a.Commands,
 		Directory:    a.Directory,
 		Access:       a.Access,
 		Events:       a.Events,

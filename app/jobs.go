@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"omnirapeutic/platform/jobs"
@@ -24,7 +23,7 @@ func (a *App) BackgroundJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
-		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.ForgetAttempts},
+		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 
 		// On every instance.
 		{
@@ -63,7 +62,7 @@ func (a *App) BackgroundJobs() []jobs.Job {
 			Wake:        a.Audit.Recorded(),
 			Gather:      jobs.Gather(sealGather),
 		},
-		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.KeepAttempts, PerInstance: true, AtStop: true},
+		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.WriteAttempts, PerInstance: true, AtStop: true},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
 }
@@ -82,13 +81,6 @@ func (a *App) remind(ctx context.Context) (int64, error) {
 
 // ForgetRequests removes the stored results of requests that can no longer be repeated, and returns
 // the number of removed rows.
-func (a *App) ForgetRequests(ctx context.Context) (removed int64, err error) {
-	keep := a.config.IdempotencyRetention
-	for _, forget := range []func(context.Context, time.Duration) (int64, error){
-		a.keys.Forget, a.Authorizations.ForgetOperations, a.Appointments.ForgetOperations,
-	} {
-		n, failed := forget(ctx, keep)
-		removed, err = removed+n, errors.Join(err, failed)
-	}
-	return removed, err
+func (a *App) ForgetRequests(ctx context.Context) (int64, error) {
+	return a.Commands.Forget(ctx, a.config.IdempotencyRetention)
 }

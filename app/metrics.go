@@ -11,7 +11,6 @@ import (
 
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
-	"omnirapeutic/modules/verification"
 )
 
 // ledgerMetrics export the findings of the last verification of each organization's unit
@@ -66,13 +65,6 @@ func (m *ledgerMetrics) trailVerified(organization uuid.UUID, r audit.Findings) 
 // ended counts a verification of this instance.
 func (m *ledgerMetrics) ended(outcome string, took time.Duration) {
 	m.took.WithLabelValues(outcome).Observe(took.Seconds())
-}
-
-// watchRuns exports the number of verifications that this instance is running.
-func (m *ledgerMetrics) watchRuns(registry prometheus.Registerer, runs *verification.Service) {
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "omnirapeutic_verifications_running", Help: "Running verifications on this instance.",
-	}, func() float64 { return float64(runs.Running()) }))
 }
 
 // backlogTimeout is how long a scrape waits for the number of unsealed events.

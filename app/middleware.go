@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/telemetry"
 )
@@ -48,52 +45,6 @@ func assignRequestID(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(c.Request().WithContext(telemetry.WithRequestID(c.Request().Context(), id)))
 		return next(c)
 	}
-}
-
-// logAndCount logs and counts every request once, by route pattern.
-func (s *Server) logAndCount(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		start := time.Now()
-		s.metrics.inFlight.Inc()
-		defer s.metrics.inFlight.Dec()
-		if err := next(c); err != nil {
-			s.recordDenial(c, err)
-			s.answerProblem(err, c)
-		}
-		elapsed := time.Since(start)
-		status := c.Response().Status
-		s.metrics.requests.WithLabelValues(methodOf(c.Request()), s.routeOf(c), strconv.Itoa(status)).Inc()
-		if !s.isStream(c) { // the duration of a stream is not a response time
-			s.metrics.duration.WithLabelValues(methodOf(c.Request()), s.routeOf(c)).Observe(elapsed.Seconds())
-		}
-		level := logrus.InfoLevel
-		if isProbe(c.Path()) {
-			level = logrus.DebugLevel // probed every few seconds
-		}
-		s.event(c, "request").WithFields(logrus.Fields{
-			"status":      status,
-			"duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
-		}).Log(level, "request answered")
-		return nil
-	}
-}
-
-// routeOf returns the route's pattern, never the URL: metrics must not contain ids, and
-// logs must not contain arbitrary client input.
-func (s *Server) routeOf(c echo.Context) string {
-	if path := c.Path(); s.patterns[path] {
-		return path
-	}
-	return "unmatched"
-}
-
-// methodOf limits metric labels to known methods.
-func methodOf(r *http.Request) string {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return r.Method
-	}
-	return "other"
 }
 
 // panicError is a recovered panic with its stack.

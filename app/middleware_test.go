@@ -46,9 +46,9 @@ func TestRequestID(t *testing.T) {
 		require.Len(t, w.Header().Values("X-Request-Id"), 1, name)
 		id := w.Header().Get("X-Request-Id")
 		require.JSONEq(t, `{"name": "`+id+`"}`, w.Body.String(), name)
-		made, err := uuid.Parse(id)
+		created, err := uuid.Parse(id)
 		require.NoError(t, err, name)
-		require.Equal(t, uuid.Version(7), made.Version(), name)
+		require.Equal(t, uuid.Version(7), created.Version(), name)
 		require.NotContains(t, given, id, name)
 		require.False(t, seen[id], name)
 		seen[id] = true

@@ -24,7 +24,7 @@ type Program struct {
 }
 
 // Open opens the storage, migrates or checks the schema as configured, and builds the
-// program. Errors: those of [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
+// program. Errors: as for [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
 func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	storage, err := OpenStorage(ctx, c, logger)
 	if err != nil {
@@ -47,7 +47,7 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		}
 	}
 	database, err := db.Open(ctx, db.Config{
-		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, NoLocks: !c.CombineLock, Retry: c.Retry.Policy(),
+		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
 		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
 	})
 	if err != nil {
@@ -87,8 +87,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // Close releases the resources of [Open].
 func (p *Program) Close() error {
 	p.Verifications.Close()
-	p.Appointments.Close()
-	p.Authorizations.Close()
+	p.Commands.Close()
 	p.Audit.Close()
 	p.database.Close()
 	return p.Storage.Close()

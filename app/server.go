@@ -16,8 +16,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/idempotency"
 )
 
 // basePath is where routes of the API are mounted.
@@ -43,7 +43,7 @@ type ServerOptions struct {
 	Ready        func(ctx context.Context) (Readiness, error) // returns an error if the program cannot serve
 	Registry     *prometheus.Registry                         // the server registers its own metrics
 	Trail        Trail                                        // records reads and denials
-	Keys         *idempotency.Keys                            // stores the answers to requests with an Idempotency-Key
+	Commands     *command.Engine                              // executes requests with an Idempotency-Key once
 	Cursors      *httpx.CursorKey                             // encrypts the cursors of lists
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP

@@ -19,7 +19,9 @@ const (
 
 // DevelopmentSecret signs tokens if no secret is configured. It is public, and
 // production rejects it.
-const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody" //nolint:gosec // published, and refused in production
+//
+//nolint:gosec // published, and refused in production
+const DevelopmentSecret Secret = "omnirapeutic development secret, known to all"
 
 // Config is the complete and valid configuration returned by [Load].
 type Config struct {
@@ -36,9 +38,7 @@ type Config struct {
 	Secrets       Secrets
 	Log           Log
 	HTTP          HTTP
-	Combine       bool          // concurrent operations on units share a transaction
-	CombineLock   bool          // instances on one database wait for each other with a table lock
-	CombineQueue  int           // maximum number of requests waiting for their transaction
+	Commands      Commands
 	SweepInterval time.Duration // interval between releases of expired holds; 0 for never
 	// Reminders are the times before an appointment at which reminders are sent, in
 	// whole minutes each. It may be empty.
@@ -62,6 +62,14 @@ type Config struct {
 	Ignored []string
 
 	settings []Setting
+}
+
+// Commands configures the execution of commands: requests that change units or appointments.
+type Commands struct {
+	BatchLimit int  // maximum number of commands in one transaction; an appointment counts as two
+	Batches    int  // maximum number of transactions at once
+	Lock       bool // transactions, also of other instances, wait for each other with a table lock
+	QueueLimit int  // maximum number of commands waiting for their transaction
 }
 
 // Database configures the PostgreSQL connection.

@@ -140,8 +140,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
 			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true",
 			"OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3",
-			"OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMBINE": "false", "OMNI_COMBINE_LOCK": "false",
-			"OMNI_COMBINE_QUEUE": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m",
+			"OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMMAND_BATCH_LIMIT": "2", "OMNI_COMMAND_BATCHES": "3", "OMNI_COMMAND_LOCK": "false",
+			"OMNI_COMMAND_QUEUE_LIMIT": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m",
 			"OMNI_WEBHOOKS_PER_ORGANIZATION": "5", "OMNI_WEBHOOK_SLOTS": "12", "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
 			"OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
 			"OMNI_PASSWORD_RESET_LIFETIME": "30m", "OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
@@ -186,7 +186,7 @@ func TestLoad(t *testing.T) {
 				FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
-			CombineQueue: 7, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute},
+			Commands: Commands{BatchLimit: 2, Batches: 3, QueueLimit: 7}, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute},
 			Webhooks:       Webhooks{PerOrganization: 5, Slots: 12, SlotsPerOrganization: 4},
 			EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour,
 			PasswordResetLifetime: 30 * time.Minute, APIKeyLifetime: 48 * time.Hour, APIKeyMaxLifetime: 72 * time.Hour, Demo: false,
@@ -455,7 +455,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+7, "and seven groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+8, "and eight groups")
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // key is one configuration key. Values are texts, which the file and the environment
-// have in common. "" stands for a default that depends on other keys.
+// have in common. An empty one means a default that depends on other keys.
 type key struct {
 	name   string // in YAML, joined by dots
 	env    string
@@ -72,7 +72,8 @@ var keys = []key{
 	},
 	{
 		name: "database.exec_mode", env: "OMNI_DB_EXEC_MODE", preset: "cache_statement",
-		set:  oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe", "describe_exec", "exec"),
+		set: oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe",
+			"describe_exec", "exec"),
 		show: func(c Config) string { return c.Database.ExecMode },
 	},
 	{
@@ -230,19 +231,24 @@ var keys = []key{
 		set: setProxies, show: showProxies,
 	},
 	{
-		name: "combine", env: "OMNI_COMBINE", preset: "true",
-		set:  yesNo(func(c *Config) *bool { return &c.Combine }),
-		show: func(c Config) string { return strconv.FormatBool(c.Combine) },
+		name: "commands.batch_limit", env: "OMNI_COMMAND_BATCH_LIMIT", preset: "256",
+		set:  whole(func(c *Config) *int { return &c.Commands.BatchLimit }, 1, 1000),
+		show: func(c Config) string { return strconv.Itoa(c.Commands.BatchLimit) },
 	},
 	{
-		name: "combine_lock", env: "OMNI_COMBINE_LOCK", preset: "true",
-		set:  yesNo(func(c *Config) *bool { return &c.CombineLock }),
-		show: func(c Config) string { return strconv.FormatBool(c.CombineLock) },
+		name: "commands.batches", env: "OMNI_COMMAND_BATCHES", preset: "1",
+		set:  whole(func(c *Config) *int { return &c.Commands.Batches }, 1, 100),
+		show: func(c Config) string { return strconv.Itoa(c.Commands.Batches) },
 	},
 	{
-		name: "combine_queue", env: "OMNI_COMBINE_QUEUE", preset: "10000",
-		set:  whole(func(c *Config) *int { return &c.CombineQueue }, 1, 1_000_000),
-		show: func(c Config) string { return strconv.Itoa(c.CombineQueue) },
+		name: "commands.lock", env: "OMNI_COMMAND_LOCK", preset: "true",
+		set:  yesNo(func(c *Config) *bool { return &c.Commands.Lock }),
+		show: func(c Config) string { return strconv.FormatBool(c.Commands.Lock) },
+	},
+	{
+		name: "commands.queue_limit", env: "OMNI_COMMAND_QUEUE_LIMIT", preset: "10000",
+		set:  whole(func(c *Config) *int { return &c.Commands.QueueLimit }, 1, 1_000_000),
+		show: func(c Config) string { return strconv.Itoa(c.Commands.QueueLimit) },
 	},
 	{
 		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",

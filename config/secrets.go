@@ -52,8 +52,8 @@ func (c Config) KeySecrets() KeySecrets {
 
 func revealed(secrets []Secret) [][]byte {
 	texts := make([][]byte, len(secrets))
-	for i, each := range secrets {
-		texts[i] = []byte(each.Reveal())
+	for i, secret := range secrets {
+		texts[i] = []byte(secret.Reveal())
 	}
 	return texts
 }
@@ -169,7 +169,7 @@ func readableByOthers(path string) bool {
 
 // refuseWeak rejects secrets that are easy to guess or readable by others.
 func (l *loader) refuseWeak(c Config, sources map[string]string) {
-	for _, each := range []struct {
+	for _, item := range []struct {
 		key    string
 		secret Secret
 	}{
@@ -180,12 +180,12 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 		{"secrets.devices", c.Secrets.Devices.Secret},
 		{"secrets.throttle", c.Secrets.Throttle.Secret},
 	} {
-		text := each.secret.Reveal()
-		if len(text) < leastSecret || each.secret == DevelopmentSecret { // already rejected
+		text := item.secret.Reveal()
+		if len(text) < leastSecret || item.secret == DevelopmentSecret { // already rejected
 			continue
 		}
 		if err := checkStrength(text); err != nil {
-			l.problems.add(each.key, hidden, sources[each.key], err.Error())
+			l.problems.add(item.key, hidden, sources[item.key], err.Error())
 		}
 	}
 	files := l.secretFiles

@@ -104,10 +104,10 @@ func TestPermissionsOfAPIKeys(t *testing.T) {
 			continue
 		}
 		a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		wrong := a.body["errors"].([]any)[0].(map[string]any)
-		require.Equal(t, "permissions[0]", wrong["field"])
-		require.Equal(t, "personal", wrong["code"], p)
-		require.Contains(t, wrong["message"], "cannot be held by an API key, because ", p)
+		invalid := a.body["errors"].([]any)[0].(map[string]any)
+		require.Equal(t, "permissions[0]", invalid["field"])
+		require.Equal(t, "personal", invalid["code"], p)
+		require.Contains(t, invalid["message"], "cannot be held by an API key, because ", p)
 	}
 }
 

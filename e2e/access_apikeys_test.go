@@ -75,13 +75,13 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		require.Equal(t, first.created(t), again.created(t))
 		require.Nil(t, again.body["key"])
 		text := first.text("key")
-		require.Zero(t, c.count(t, "SELECT count(*) FROM idempotency_keys k WHERE position($1::bytea IN k.body) > 0", []byte(text)))
+		require.Zero(t, c.count(t, "SELECT count(*) FROM commands k WHERE position($1 IN k.answer::text) > 0", text))
 		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
 			require.NotContains(t, string(c.admin().get(t, place).ok(t).raw), text)
 		}
 		require.Zero(t, c.count(t, "SELECT count(*) FROM api_keys k WHERE k::text LIKE '%' || $1 || '%'", text))
 	})
-	t.Run("administrators manage those of their own organization", func(t *testing.T) {
+	t.Run("administrators manage the keys of their own organization", func(t *testing.T) {
 		path, _ := c.key(t, "authorization:read")
 		for _, role := range rbac.Roles() {
 			if role == rbac.Admin {

@@ -51,8 +51,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	link := first.admin().post(t, "/practitioners/"+first.employ(t).String()+"/calendar-feed", body{}).text("path")
 	_, invitation := first.admin().invite(t, "rosa@example.test", "BILLER")
 	kept := first.enters(t, "scheduler@own.test")
-	for _, each := range instances {
-		each.as(key).get(t, authorization).ok(t)
+	for _, instance := range instances {
+		instance.as(key).get(t, authorization).ok(t)
 	}
 	ours, theirs := second.as(scheduler).stream(t, ""), second.as(other).stream(t, "")
 	require.Equal(t, "ready", ours.next(t).name)
@@ -74,26 +74,26 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	first.as(scheduler).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	ours.ended(t) // the other instance has received the change
 
-	for _, each := range instances {
-		for _, token := range []string{scheduler, kept.token, key, unused, each.own.tokens[rbac.Admin],
-			each.own.tokens[rbac.SuperAdmin]} {
-			each.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
+	for _, item := range instances {
+		for _, token := range []string{scheduler, kept.token, key, unused, item.own.tokens[rbac.Admin],
+			item.own.tokens[rbac.SuperAdmin]} {
+			item.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
 		for _, m := range slices.Concat(meanwhile, []entered{kept}) {
 			if m.token != "" {
-				each.as(m.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-				each.refresh(t, m.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
+				item.as(m.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+				item.refresh(t, m.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
 			}
 		}
-		wrong := each.as("").post(t, "/auth/login",
+		invalid := item.as("").post(t, "/auth/login",
 			body{"email": "scheduler@own.test", "password": "not the password"}).
 			refused(t, http.StatusUnauthorized, "wrong-credentials")
-		right := each.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
+		right := item.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
 			refused(t, http.StatusUnauthorized, "wrong-credentials")
-		require.Equal(t, wrong.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
-		each.accept(t, invitation).refused(t, http.StatusNotFound, "invitation-not-found")
-		each.as("").get(t, strings.TrimPrefix(link, "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
-		each.as(other).get(t, "/auth/me").ok(t)
+		require.Equal(t, invalid.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
+		item.accept(t, invitation).refused(t, http.StatusNotFound, "invitation-not-found")
+		item.as("").get(t, strings.TrimPrefix(link, "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
+		item.as(other).get(t, "/auth/me").ok(t)
 	}
 
 	require.Equal(t, true, second.root().get(t, "/organizations/"+first.own.id.String()).ok(t).body["disabled"],

@@ -55,9 +55,9 @@ func TestEmergencyAccess(t *testing.T) {
 	id := idOf(path)
 
 	t.Run("it is taken by one user at once, and administrators are notified at once", func(t *testing.T) {
-		told := listening.next(t).payload(t)
-		require.Equal(t, id, told["grantId"])
-		require.NotContains(t, told, "patientId", "published events do not name the patient")
+		reported := listening.next(t).payload(t)
+		require.Equal(t, id, reported["grantId"])
+		require.NotContains(t, reported, "patientId", "published events do not name the patient")
 		worklist := e.admin().get(t, "/emergency-grants?reviewed=false&open=true").ok(t).body["data"].([]any)
 		require.Len(t, worklist, 1)
 		require.Equal(t, emergencyReason, worklist[0].(map[string]any)["reason"])
@@ -79,8 +79,8 @@ func TestEmergencyAccess(t *testing.T) {
 	t.Run("every read under it carries its id", func(t *testing.T) {
 		found := e.admin().get(t, "/admin/audit-events?limit=200").ok(t).body["data"].([]any)
 		reads := 0
-		for _, each := range found {
-			event := each.(map[string]any)
+		for _, item := range found {
+			event := item.(map[string]any)
 			if event["grantId"] == id && strings.HasSuffix(event["action"].(string), ".read") && event["patientId"] != nil {
 				require.Equal(t, e.patient.String(), event["patientId"])
 				reads++
@@ -101,8 +101,8 @@ func TestEmergencyAccess(t *testing.T) {
 		} {
 			from.with("Break-Glass", id).get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
-		for _, made := range []string{uuid.NewString(), "none"} {
-			e.technician.with("Break-Glass", made).get(t, "/patients").
+		for _, invented := range []string{uuid.NewString(), "none"} {
+			e.technician.with("Break-Glass", invented).get(t, "/patients").
 				refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		}
 	})
@@ -230,7 +230,8 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 		t.Helper()
 		a := as.get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		return texts(t, owner,
-			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, a.request())
+			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny'
+				AND request_id = $1`, a.request())
 	}
 	nobodys := uuid.NewString()
 	require.Equal(t, []string{"denied emergency-grant " + idOf(path)},

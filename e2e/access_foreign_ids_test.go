@@ -35,7 +35,7 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
 	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)
 
-	asked := 0
+	requested := 0
 	for _, o := range operations(t) {
 		switch o.name {
 		case "switchOrganization":
@@ -48,10 +48,10 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 				p.t = t
 				p.probe(o, place, victim.examples[o.name])
 			})
-			asked++
+			requested++
 		}
 	}
-	require.Greater(t, asked, 100, "the document was read")
+	require.Greater(t, requested, 100, "the document was read")
 	require.Equal(t, trail,
 		victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
 		"nothing has happened in the other practice")
@@ -143,8 +143,8 @@ func operations(t *testing.T) []documented {
 			}
 			d := documented{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
 			parameters, _ := operation["parameters"].([]any)
-			for _, each := range parameters {
-				parameter := resolve(each)
+			for _, item := range parameters {
+				parameter := resolve(item)
 				in, name := parameter["in"].(string), parameter["name"].(string)
 				if in == "path" && !slices.Contains(numbered, name) {
 					d.places = append(d.places, place{in, []string{name}})
@@ -316,11 +316,11 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		return a, statements, anyRequest.ReplaceAllString(said, `"requestId":""`)
 	}
 	ask("nobody's") // fills caches
-	theirs, asked, said := ask("somebody else's")
+	theirs, requested, said := ask("somebody else's")
 	nobodys, askedOfNobodys, saidOfNobodys := ask("nobody's")
 	require.Equal(t, nobodys.status, theirs.status, "%s", theirs.raw)
 	require.Equal(t, saidOfNobodys, said)
-	require.Equal(t, askedOfNobodys, asked, "as much work")
+	require.Equal(t, askedOfNobodys, requested, "as much work")
 	switch {
 	case at.in == "path":
 		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)
@@ -419,16 +419,16 @@ func (p prober) put(at any, steps []string, id string) any {
 		list[0] = p.put(list[0], steps[1:], id)
 		return list
 	}
-	made := map[string]any{}
-	object, there := at.(map[string]any)
+	created := map[string]any{}
+	object, exists := at.(map[string]any)
 	for member, value := range object {
 		if !slices.Contains(instead[steps[0]], member) {
-			made[member] = value
+			created[member] = value
 		}
 	}
-	if !there && steps[0] != "reservationId" { // an entry of a list that the example does not have
-		made["patientId"], made["authorizationId"] = p.own["patients"], p.own["authorizations"]
+	if !exists && steps[0] != "reservationId" { // an entry of a list that the example does not have
+		created["patientId"], created["authorizationId"] = p.own["patients"], p.own["authorizations"]
 	}
-	made[steps[0]] = p.put(made[steps[0]], steps[1:], id)
-	return made
+	created[steps[0]] = p.put(created[steps[0]], steps[1:], id)
+	return created
 }

@@ -116,11 +116,11 @@ func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 	c := open(t)
 	authorization, booked := c.bookedTomorrow(t)
 	patient := c.as(c.own.tokens[rbac.Patient])
-	asked := 0
+	requested := 0
 	for _, r := range c.app.Routes() {
 		if r.Method == http.MethodGet && !strings.Contains(r.Path,
 			":") && !r.Endpoint.Streams && r.Path != "/auth/me" && r.Permission != httpx.Public {
-			asked++
+			requested++
 			a := patient.get(t, r.Path)
 			for _, id := range []string{c.own.patient.String(), booked, idOf(authorization)} {
 				require.NotContains(t, string(a.raw), id, r.Path)
@@ -128,7 +128,7 @@ func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 			require.NotContains(t, string(a.raw), "Example", "%s: no names", r.Path)
 		}
 	}
-	require.Greater(t, asked, 10)
+	require.Greater(t, requested, 10)
 }
 
 // TestReferencePutTakesAnyColumn sends columns that a change may not set.

@@ -61,11 +61,11 @@ func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 			caseload:     some("caseload"), children: some("children"),
 		}
 		w.put(t, l)
-		each := rapid.SampledFrom(all).Draw(r, "records")
+		item := rapid.SampledFrom(all).Draw(r, "records")
 		role := rapid.SampledFrom(who.roles).Draw(r, "changed role")
-		w.regrant(t, sets, role, each.permission, identity.Scope(rapid.IntRange(0, 15).Draw(r, "scope")))
-		asked := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
-		w.requireShown(t, r, who, each, l, sets.of(who, each.permission), asked,
+		w.regrant(t, sets, role, item.permission, identity.Scope(rapid.IntRange(0, 15).Draw(r, "scope")))
+		requested := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
+		w.requireShown(t, r, who, item, l, sets.of(who, item.permission), requested,
 			rapid.SampledFrom([]int{3, 200}).Draw(r, "limit"))
 	})
 }
@@ -135,34 +135,34 @@ func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission st
 }
 
 // requireShown compares the list, page by page, and each record with the model.
-func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, each shown, l links, scope identity.Scope,
-	asked uuid.UUID, limit int,
+func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, item shown, l links, scope identity.Scope,
+	requested uuid.UUID, limit int,
 ) {
 	t.Helper()
-	query := fmt.Sprintf("%s?limit=%d", each.path, limit)
-	if each.filtered && asked != uuid.Nil {
-		query += "&patientId=" + asked.String()
+	query := fmt.Sprintf("%s?limit=%d", item.path, limit)
+	if item.filtered && requested != uuid.Nil {
+		query += "&patientId=" + requested.String()
 	}
 	if scope == 0 {
 		who.get(t, query).refused(t, http.StatusForbidden, "forbidden")
-		for id := range each.records {
-			who.get(t, each.path+"/"+id.String()).refused(t, http.StatusForbidden, "forbidden")
+		for id := range item.records {
+			who.get(t, item.path+"/"+id.String()).refused(t, http.StatusForbidden, "forbidden")
 		}
 		return
 	}
 	var modelled []string
-	for id, whose := range each.records {
+	for id, whose := range item.records {
 		sees := l.sees(scope, whose)
-		if a := who.get(t, each.path+"/"+id.String()); sees {
+		if a := who.get(t, item.path+"/"+id.String()); sees {
 			require.Equal(r, http.StatusOK, a.status, "%s", a.raw)
 		} else {
-			a.refused(t, http.StatusNotFound, each.absent)
+			a.refused(t, http.StatusNotFound, item.absent)
 		}
-		if sees && (!each.filtered || asked == uuid.Nil || slices.Contains(whose.patients, asked)) {
+		if sees && (!item.filtered || requested == uuid.Nil || slices.Contains(whose.patients, requested)) {
 			modelled = append(modelled, id.String())
 		}
 	}
-	require.ElementsMatch(r, modelled, walk(t, who.caller, query), "the list of %s", each.path)
+	require.ElementsMatch(r, modelled, walk(t, who.caller, query), "the list of %s", item.path)
 }
 
 // walk returns the ids of a list, page by page.

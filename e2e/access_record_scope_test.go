@@ -192,39 +192,39 @@ func TestListsMatchSingleReads(t *testing.T) {
 			caseload:     some(r, w.patients, "caseload"), children: some(r, w.patients, "children"),
 		}
 		scope := identity.Scope(rapid.IntRange(0, 15).Draw(r, "scope"))
-		asked := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
+		requested := rapid.SampledFrom(append([]uuid.UUID{uuid.Nil}, w.patients...)).Draw(r, "patientId")
 		l.glass = rapid.SampledFrom([]uuid.UUID{uuid.Nil, uuid.Nil, w.patients[0], w.patients[4]}).Draw(r, "glass")
 		w.put(t, l)
-		for _, each := range w.lists(asked) {
+		for _, item := range w.lists(requested) {
 			ctx := identity.With(t.Context(), identity.Caller{
-				UserID: l.user, OrganizationID: w.own.id, Acting: each.permission, GrantPatientID: l.broken(),
-				Permissions: map[identity.Permission]identity.Scope{each.permission: scope},
+				UserID: l.user, OrganizationID: w.own.id, Acting: item.permission, GrantPatientID: l.broken(),
+				Permissions: map[identity.Permission]identity.Scope{item.permission: scope},
 			})
 			var modelled, alone []uuid.UUID
-			for id, whose := range each.records {
+			for id, whose := range item.records {
 				if l.sees(scope, whose) {
 					modelled = append(modelled, id)
 				}
-				if each.get == nil {
+				if item.get == nil {
 					continue
 				}
-				if there, err := each.get(ctx, id); there {
+				if exists, err := item.get(ctx, id); exists {
 					alone = append(alone, id)
 				} else {
-					require.ErrorIs(r, err, each.absent)
+					require.ErrorIs(r, err, item.absent)
 				}
 			}
-			if each.get != nil {
-				require.ElementsMatch(r, modelled, alone, "%s read singly", each.name)
+			if item.get != nil {
+				require.ElementsMatch(r, modelled, alone, "%s read singly", item.name)
 			}
-			listed, err := each.list(ctx)
+			listed, err := item.list(ctx)
 			require.NoError(r, err)
-			if each.filtered {
+			if item.filtered {
 				modelled = slices.DeleteFunc(modelled, func(id uuid.UUID) bool {
-					return asked != uuid.Nil && !slices.Contains(each.records[id].patients, asked)
+					return requested != uuid.Nil && !slices.Contains(item.records[id].patients, requested)
 				})
 			}
-			require.ElementsMatch(r, modelled, listed, "the list of %s", each.name)
+			require.ElementsMatch(r, modelled, listed, "the list of %s", item.name)
 		}
 		w.requireParts(t, r, l, scope)
 	})
@@ -279,13 +279,13 @@ func found[T any](_ T, err error) (bool, error) { return err == nil, err }
 
 func idsOf[T any](all []T, err error, id func(T) uuid.UUID) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
-	for _, each := range all {
-		ids = append(ids, id(each))
+	for _, item := range all {
+		ids = append(ids, id(item))
 	}
 	return ids, err
 }
 
-func (w *reached) lists(asked uuid.UUID) []listed {
+func (w *reached) lists(requested uuid.UUID) []listed {
 	patients, staff := map[uuid.UUID]owned{}, map[uuid.UUID]owned{}
 	for _, p := range w.patients {
 		patients[p] = owned{patients: []uuid.UUID{p}}
@@ -318,7 +318,7 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 				var open []uuid.UUID
 				for id := range staff {
 					today := appointments.OpeningsQuery{PractitionerID: id, Length: time.Hour, Step: time.Hour}
-					if there, _ := found(a.Openings(ctx, today)); there {
+					if exists, _ := found(a.Openings(ctx, today)); exists {
 						open = append(open, id)
 					}
 				}
@@ -328,21 +328,21 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 			"insurances", permission.InsuranceRead, w.insurances, directory.ErrInsuranceNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(d.Insurance(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := d.Insurances(ctx, directory.InsuranceFilter{Page: page, PatientID: asked})
+				all, err := d.Insurances(ctx, directory.InsuranceFilter{Page: page, PatientID: requested})
 				return idsOf(all, err, func(i directory.Insurance) uuid.UUID { return i.ID })
 			}, true,
 		}, {
 			"authorizations", permission.AuthorizationRead, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(units.Get(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := units.List(ctx, authorization.Filter{Page: page, PatientID: asked})
+				all, err := units.List(ctx, authorization.Filter{Page: page, PatientID: requested})
 				return idsOf(all, err, func(v authorization.View) uuid.UUID { return v.ID })
 			}, true,
 		}, {
 			"ledgers", permission.AuthorizationRead, w.authorizations, authorization.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(units.Entries(ctx, id, 0, 1)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := units.Utilization(ctx, authorization.Filter{Page: page, PatientID: asked})
+				all, err := units.Utilization(ctx, authorization.Filter{Page: page, PatientID: requested})
 				return idsOf(all, err, func(u authorization.Utilization) uuid.UUID { return u.ID })
 			}, true,
 		}, {
@@ -380,14 +380,14 @@ func (w *reached) lists(asked uuid.UUID) []listed {
 			"appointments", permission.AppointmentRead, w.appointments, appointments.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Get(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := a.List(ctx, appointments.Filter{Page: byStart, PatientID: asked})
-				return idsOf(all, err, func(each appointments.Appointment) uuid.UUID { return each.ID })
+				all, err := a.List(ctx, appointments.Filter{Page: byStart, PatientID: requested})
+				return idsOf(all, err, func(item appointments.Appointment) uuid.UUID { return item.ID })
 			}, true,
 		}, {
 			"sessions", permission.SessionRead, w.sessions, appointments.ErrSessionNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Session(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := a.Sessions(ctx, appointments.SessionFilter{Page: byStart, PatientID: asked})
+				all, err := a.Sessions(ctx, appointments.SessionFilter{Page: byStart, PatientID: requested})
 				return idsOf(all, err, func(s appointments.Session) uuid.UUID { return s.ID })
 			}, true,
 		}, {
@@ -441,12 +441,12 @@ func TestRecordScopesOfRoles(t *testing.T) {
 	t.Run("a record out of reach looks like a missing one", func(t *testing.T) {
 		foreign := someOf(w.authorizations, func(o owned) bool { return o.patients[0] == others })
 		for _, path := range []string{"", "/entries", "/reservations", "/available-units"} {
-			there := family.get(t, "/authorizations/"+foreign.String()+path).
+			exists := family.get(t, "/authorizations/"+foreign.String()+path).
 				refused(t, http.StatusNotFound, "authorization-not-found")
 			nowhere := family.get(t, "/authorizations/"+uuid.NewString()+path).
 				refused(t, http.StatusNotFound, "authorization-not-found")
-			require.Equal(t, nowhere.text("detail"), there.text("detail"))
-			require.Equal(t, slices.Sorted(maps.Keys(nowhere.body)), slices.Sorted(maps.Keys(there.body)))
+			require.Equal(t, nowhere.text("detail"), exists.text("detail"))
+			require.Equal(t, slices.Sorted(maps.Keys(nowhere.body)), slices.Sorted(maps.Keys(exists.body)))
 		}
 	})
 	t.Run("a family sees its own part of a group, and the practitioner sees all", func(t *testing.T) {

@@ -47,14 +47,14 @@ func TestTextsNeedTheirOwnPermission(t *testing.T) {
 	for role, texts := range shown {
 		t.Run(string(role), func(t *testing.T) {
 			from := c.as(c.own.tokens[role])
-			for read, there := range reads {
+			for read, exists := range reads {
 				a := from.get(t, read)
 				if a.status == http.StatusForbidden {
 					require.True(t, strings.HasPrefix(read, "/sessions"), "%s", a.raw)
 					continue
 				}
 				a.ok(t)
-				for text := range strings.FieldsSeq(there) {
+				for text := range strings.FieldsSeq(exists) {
 					if strings.Contains(texts, text) {
 						require.Contains(t, string(a.raw), text, read)
 					} else {

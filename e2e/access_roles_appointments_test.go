@@ -69,8 +69,8 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
 	stored := func(paths ...string) string {
 		text := string(c.admin().get(t, path).raw) + string(c.admin().get(t, session).raw)
-		for _, each := range paths {
-			text += string(c.admin().get(t, each).raw)
+		for _, item := range paths {
+			text += string(c.admin().get(t, item).raw)
 		}
 		return text
 	}

@@ -111,11 +111,11 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				}
 				stored := func() string {
 					text := ""
-					for _, each := range []string{
+					for _, item := range []string{
 						path, "/appointments?practitionerId=" + s.practitioner.String(),
 						"/practitioners/" + s.practitioner.String() + "/availability", "/calendar-feeds",
 					} {
-						text += string(c.admin().get(t, each).ok(t).raw)
+						text += string(c.admin().get(t, item).ok(t).raw)
 					}
 					return text
 				}

@@ -61,11 +61,11 @@ func openAt(t testing.TB) *clinic {
 }
 
 // scan returns an app with the secret that a user was shown.
-func (c *clinic) scan(t testing.TB, begun answer) authenticator {
+func (c *clinic) scan(t testing.TB, started answer) authenticator {
 	t.Helper()
-	u, err := url.Parse(begun.ok(t).text("otpauth"))
+	u, err := url.Parse(started.ok(t).text("otpauth"))
 	require.NoError(t, err)
-	require.Equal(t, begun.text("secret"), u.Query().Get("secret"))
+	require.Equal(t, started.text("secret"), u.Query().Get("secret"))
 	secret, err := base32.StdEncoding.DecodeString(u.Query().Get("secret"))
 	require.NoError(t, err)
 	return authenticator{secret, c.clock}
@@ -82,8 +82,8 @@ func (c *clinic) enrol(t testing.TB, as caller) (authenticator, []string, caller
 
 func recoveryCodesIn(t testing.TB, a answer) (codes []string) {
 	t.Helper()
-	for _, each := range a.ok(t).body["recoveryCodes"].([]any) {
-		codes = append(codes, each.(string))
+	for _, item := range a.ok(t).body["recoveryCodes"].([]any) {
+		codes = append(codes, item.(string))
 	}
 	require.Len(t, codes, 10)
 	return codes
@@ -111,8 +111,8 @@ func TestSecondFactorLifecycle(t *testing.T) {
 	require.Equal(t, body{"on": false, "since": nil, "recoveryCodesLeft": 0.0, "confirmUntil": nil, "required": false},
 		biller.get(t, factorPath).ok(t).body)
 
-	begun := biller.put(t, factorPath, body{"password": password})
-	phone := c.scan(t, begun)
+	started := biller.put(t, factorPath, body{"password": password})
+	phone := c.scan(t, started)
 	require.NotNil(t, biller.get(t, factorPath).ok(t).body["confirmUntil"])
 	c.login(t, rbac.Biller, "").ok(t) // no code is required before confirmation
 	confirmed := biller.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).ok(t)
@@ -148,7 +148,7 @@ func TestSecondFactorLifecycle(t *testing.T) {
 	c.login(t, rbac.Biller, codes[3]).refused(t, http.StatusUnauthorized, "second-factor-wrong")
 	require.Equal(t, 9, biller.get(t, factorPath).ok(t).number(t, "recoveryCodesLeft"))
 
-	for _, kept := range []string{"secret", begun.text("secret")} {
+	for _, kept := range []string{"secret", started.text("secret")} {
 		require.Zero(t,
 			c.count(t, "SELECT count(*) FROM second_factors WHERE position(convert_to($1, 'UTF8') IN secret) > 0", kept))
 	}
@@ -163,15 +163,15 @@ func TestSecondFactorLifecycle(t *testing.T) {
 	} {
 		require.Contains(t, trail, event)
 	}
-	asked := c.admin().get(t, "/admin/audit-events?action=second-factor.ask").ok(t).body["data"].([]any)
-	require.Len(t, asked, 1, "only if no code was sent")
-	first := asked[0].(map[string]any)
+	requested := c.admin().get(t, "/admin/audit-events?action=second-factor.ask").ok(t).body["data"].([]any)
+	require.Len(t, requested, 1, "only if no code was sent")
+	first := requested[0].(map[string]any)
 	require.Equal(t, []any{"done", nil, "user", "127.0.0.1", nil},
 		[]any{first["outcome"], first["actorId"], first["subjectType"], first["address"], first["after"]})
-	for _, each := range c.admin().get(t, "/admin/audit-events?outcome=denied&limit=200").ok(t).body["data"].([]any) {
-		require.NotEqual(t, first["requestId"], each.(map[string]any)["requestId"], "it recorded no denial")
+	for _, item := range c.admin().get(t, "/admin/audit-events?outcome=denied&limit=200").ok(t).body["data"].([]any) {
+		require.NotEqual(t, first["requestId"], item.(map[string]any)["requestId"], "it recorded no denial")
 	}
-	for _, secret := range append(codes, begun.text("secret"), phone.wrong(), phone.code(0)) {
+	for _, secret := range append(codes, started.text("secret"), phone.wrong(), phone.code(0)) {
 		require.NotContains(t, trail, `"`+secret)
 	}
 	c.requireClean(t)
@@ -184,15 +184,15 @@ func TestSecondFactorIsRevealedAfterThePasswordOnly(t *testing.T) {
 	c := openAt(t)
 	phone, codes, _ := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
 	c.next()
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, email := range []string{"BILLER@own.test", "SCHEDULER@own.test", "nobody@own.test"} {
 		for _, code := range []string{"", phone.code(0), "000000", codes[0]} {
 			a := c.as("").post(t, "/auth/login", body{"email": email, "password": "not-the-right-one", "code": code})
 			a.refused(t, http.StatusUnauthorized, "wrong-credentials")
-			told[a.text("title")+a.text("detail")+a.header.Get("Retry-After")] = true
+			reported[a.text("title")+a.text("detail")+a.header.Get("Retry-After")] = true
 		}
 	}
-	require.Len(t, told, 1)
+	require.Len(t, reported, 1)
 	require.Equal(t, 10, c.login(t, rbac.Biller, phone.code(0)).ok(t).number(t, "recoveryCodesLeft"),
 		"no code was used up")
 	require.Nil(t, c.login(t, rbac.Scheduler, "000000").ok(t).body["recoveryCodesLeft"],
@@ -238,18 +238,18 @@ func TestOneOfManyConfirmationsCounts(t *testing.T) {
 	together(len(answers), func(i int) {
 		answers[i] = []*clinic{c, second}[i%2].as(token).put(t, factorPath+"/confirmation", body{"code": phone.code(0)})
 	})
-	var told []answer
+	var reported []answer
 	for _, a := range answers {
 		if a.status == http.StatusOK {
-			told = append(told, a)
+			reported = append(reported, a)
 			continue
 		}
 		// Another request confirmed it first, or its token was revoked by the confirmation.
 		require.Contains(t, []string{"second-factor-not-begun", "unauthenticated"}, a.text("code"), "%s", a.raw)
 	}
-	require.Len(t, told, 1)
-	c.as(told[0].text("accessToken")).get(t, "/auth/me").ok(t)
-	require.Equal(t, 9, c.login(t, rbac.Biller, recoveryCodesIn(t, told[0])[9]).ok(t).number(t, "recoveryCodesLeft"))
+	require.Len(t, reported, 1)
+	c.as(reported[0].text("accessToken")).get(t, "/auth/me").ok(t)
+	require.Equal(t, 9, c.login(t, rbac.Biller, recoveryCodesIn(t, reported[0])[9]).ok(t).number(t, "recoveryCodesLeft"))
 	c.requireClean(t)
 }
 
@@ -265,8 +265,8 @@ func TestEnrolmentBelongsToItsUserAndExpires(t *testing.T) {
 	first := c.scan(t, biller.put(t, factorPath, body{"password": password}))
 	phone := c.scan(t, biller.put(t, factorPath, body{"password": password}))
 	require.NotEqual(t, first.secret, phone.secret)
-	for _, wrong := range []string{first.code(0), phone.code(2), "ABCDEF-ABCDEF-ABCDEF-ABCDEF"} {
-		biller.put(t, factorPath+"/confirmation", body{"code": wrong}).
+	for _, invalid := range []string{first.code(0), phone.code(2), "ABCDEF-ABCDEF-ABCDEF-ABCDEF"} {
+		biller.put(t, factorPath+"/confirmation", body{"code": invalid}).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	c.clock.advance(15 * time.Minute)

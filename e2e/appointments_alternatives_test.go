@@ -15,13 +15,13 @@ func (a answer) offered(t testing.TB) (times, authorizations []string) {
 	t.Helper()
 	alternatives, ok := a.body["alternatives"].(map[string]any)
 	require.True(t, ok, "%s", a.raw)
-	for _, each := range alternatives["times"].([]any) {
-		at, err := time.Parse(time.RFC3339, each.(map[string]any)["startTime"].(string))
+	for _, alternative := range alternatives["times"].([]any) {
+		at, err := time.Parse(time.RFC3339, alternative.(map[string]any)["startTime"].(string))
 		require.NoError(t, err)
 		times = append(times, at.In(newYork(t)).Format("02 15:04"))
 	}
-	for _, each := range alternatives["authorizations"].([]any) {
-		authorizations = append(authorizations, "/authorizations/"+each.(map[string]any)["authorizationId"].(string))
+	for _, item := range alternatives["authorizations"].([]any) {
+		authorizations = append(authorizations, "/authorizations/"+item.(map[string]any)["authorizationId"].(string))
 	}
 	return times, authorizations
 }
@@ -37,20 +37,21 @@ func TestAlternativesToAConflictingTime(t *testing.T) {
 	c.book(t, c.booking(path, c.employ(t), c.hour(t, 3, "11:00"), hour)) // the patient, with another practitioner
 	c.book(t, c.booking(path, who, c.hour(t, 3, "12:30"), hour))
 	day := c.hour(t, 3, "10:00").Format("02 ")
-	asked := c.booking(path, who, c.hour(t, 3, "10:30"), hour)
-	refused := c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "practitioner-overlap")
+	requested := c.booking(path, who, c.hour(t, 3, "10:30"), hour)
+	refused := c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap")
 	times, authorizations := refused.offered(t)
 	// 12:00 would overlap 12:30; 09:00 is an hour and a half away, 13:30 three hours.
 	require.Equal(t, []string{day + "09:00", day + "08:45", day + "08:30"}, times)
 	require.Empty(t, authorizations, "another authorization does not add free time")
-	preview := c.admin().post(t, "/appointments/preview", asked).ok(t)
+	preview := c.admin().post(t, "/appointments/preview", requested).ok(t)
 	offered, _ := preview.offered(t)
 	require.Equal(t, times, offered, "a preview has the same alternatives")
 
 	c.admin().send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", body{
 		"weekly": everyDay("10:00", "15:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 	}).ok(t)
-	times, _ = c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "practitioner-overlap").offered(t)
+	times, _ = c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap").
+		offered(t)
 	require.Equal(t, []string{day + "13:30", day + "13:45", day + "14:00"}, times, "within the practitioner's hours")
 	for _, at := range []string{"13:30", "09:00"} {
 		c.book(t, c.booking(path, who, c.hour(t, 3, at), hour)) // offered times can be booked
@@ -86,13 +87,13 @@ func TestAlternativesToAnExhaustedAuthorization(t *testing.T) {
 	c.authorize(t, 2)                                                       // too few units
 	c.authorize(t, 50, body{"status": "PENDING"})                           // not approved
 	c.authorize(t, 50, body{"caps": []body{{"period": "DAY", "units": 1}}}) // fewer units per day
-	asked := c.booking(full, c.employ(t), c.hour(t, 3, "10:00"), hour)
-	refused := c.admin().post(t, "/appointments", asked).refused(t, http.StatusConflict, "insufficient-units")
+	requested := c.booking(full, c.employ(t), c.hour(t, 3, "10:00"), hour)
+	refused := c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "insufficient-units")
 	times, authorizations := refused.offered(t)
 	require.Empty(t, times, "no other time adds units")
 	require.Equal(t, []string{enough}, authorizations)
-	asked["authorizationId"] = strings.TrimPrefix(authorizations[0], "/authorizations/")
-	c.book(t, asked)
+	requested["authorizationId"] = strings.TrimPrefix(authorizations[0], "/authorizations/")
+	c.book(t, requested)
 	c.requireClean(t)
 }
 

@@ -161,15 +161,15 @@ func TestCalendarLinkEndsWithItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	link := func(email, of string) (open, closed func()) {
-		made := c.enter(t, email).post(t, of+"/calendar-feed", body{})
-		made.created(t)
+		result := c.enter(t, email).post(t, of+"/calendar-feed", body{})
+		result.created(t)
 		return func() {
 				t.Helper()
-				response, _ := c.subscribe(t, made.text("path"))
+				response, _ := c.subscribe(t, result.text("path"))
 				require.Equal(t, http.StatusOK, response.StatusCode)
 			}, func() {
 				t.Helper()
-				c.as("").get(t, strings.TrimPrefix(made.text("path"), "/api/v1")).
+				c.as("").get(t, strings.TrimPrefix(result.text("path"), "/api/v1")).
 					refused(t, http.StatusNotFound, "calendar-feed-not-found")
 			}
 	}

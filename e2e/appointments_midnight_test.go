@@ -13,8 +13,8 @@ import (
 func (a answer) ids(t testing.TB) []string {
 	t.Helper()
 	all := []string{}
-	for _, each := range a.ok(t).body["data"].([]any) {
-		all = append(all, each.(map[string]any)["id"].(string))
+	for _, item := range a.ok(t).body["data"].([]any) {
+		all = append(all, item.(map[string]any)["id"].(string))
 	}
 	return all
 }
@@ -131,9 +131,9 @@ func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 		"patientId": {"patientId": c.anotherPatient(t)}, "serviceCodeId": {"serviceCodeId": c.service(t, "97155")},
 		"recurrenceRule": {"recurrenceRule": "FREQ=DAILY;COUNT=2"},
 	} {
-		wrong := c.admin().post(t, "/appointments/preview", moves(later, more)).
+		invalid := c.admin().post(t, "/appointments/preview", moves(later, more)).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		require.Equal(t, field, wrong.body["errors"].([]any)[0].(map[string]any)["field"])
+		require.Equal(t, field, invalid.body["errors"].([]any)[0].(map[string]any)["field"])
 	}
 	c.requireBalance(t, path, 4, 0, 4)
 	require.Equal(t, 1, c.admin().get(t, appointment).number(t, "version"), "nothing is written")

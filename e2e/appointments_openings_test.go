@@ -24,8 +24,8 @@ func everyDay(from, to string) []body {
 func (a answer) openings(t testing.TB) []string {
 	t.Helper()
 	all := []string{}
-	for _, each := range a.ok(t).body["data"].([]any) {
-		all = append(all, answer{body: each.(map[string]any)}.wall(t, "startTime"))
+	for _, item := range a.ok(t).body["data"].([]any) {
+		all = append(all, answer{body: item.(map[string]any)}.wall(t, "startTime"))
 	}
 	return all
 }
@@ -77,13 +77,13 @@ func TestOpeningsOfAPractitioner(t *testing.T) {
 	}).ok(t)
 	require.Empty(t, c.admin().get(t, ask).openings(t))
 
-	wrong := c.admin().send(t, http.MethodPut, hours, body{
+	invalid := c.admin().send(t, http.MethodPut, hours, body{
 		"weekly":              []body{{"weekday": "MONDAY", "from": "22:00", "to": "06:00"}},
 		"exceptions":          []body{},
 		"bufferBeforeMinutes": 0,
 		"bufferAfterMinutes":  0,
 	}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Equal(t, "weekly[0].to", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
+	require.Equal(t, "weekly[0].to", invalid.body["errors"].([]any)[0].(map[string]any)["field"])
 	last := day.AddDate(0, 0, 31).Format(time.DateOnly)
 	c.admin().get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", who, date, last)).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")

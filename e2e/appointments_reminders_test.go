@@ -19,7 +19,7 @@ func TestRemindersAreSentOnce(t *testing.T) {
 	path := c.authorize(t, 100)
 	who := c.employ(t)
 	times := []time.Duration{24 * hour, 2 * hour}
-	remind := func() (told int) {
+	remind := func() (reported int) {
 		instances := []*app.App{c.app, second.app}
 		counts := make([]int, len(instances))
 		together(len(instances), func(i int) {

@@ -143,8 +143,8 @@ func TestRenewalToUnsuitableAuthorization(t *testing.T) {
 		"another service": c.authorize(t, 40, body{"serviceCodeId": service}),
 	} {
 		for _, path := range []string{a + "/move-bookings", a + "/move-bookings/preview"} {
-			wrong := c.admin().post(t, path, move(to)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			require.Equal(t, "toAuthorizationId", wrong.body["errors"].([]any)[0].(map[string]any)["field"], it)
+			invalid := c.admin().post(t, path, move(to)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			require.Equal(t, "toAuthorizationId", invalid.body["errors"].([]any)[0].(map[string]any)["field"], it)
 		}
 	}
 	nobody := "/authorizations/" + uuid.NewString() + "/move-bookings"

@@ -25,8 +25,8 @@ func (a answer) occurrences(t testing.TB) []answer {
 	list, ok := a.body["occurrences"].([]any)
 	require.True(t, ok, "%s", a.raw)
 	all := make([]answer, len(list))
-	for i, each := range list {
-		all[i] = answer{status: a.status, body: each.(map[string]any), raw: a.raw}
+	for i, item := range list {
+		all[i] = answer{status: a.status, body: item.(map[string]any), raw: a.raw}
 	}
 	return all
 }
@@ -45,8 +45,8 @@ func (c *clinic) starts(t testing.TB, from time.Time, status string) []string {
 	t.Helper()
 	found := c.admin().get(t, "/appointments?limit=200&status="+status).ok(t)
 	starts := []string{}
-	for _, each := range found.body["data"].([]any) {
-		at, err := time.Parse(time.RFC3339, each.(map[string]any)["startTime"].(string))
+	for _, item := range found.body["data"].([]any) {
+		at, err := time.Parse(time.RFC3339, item.(map[string]any)["startTime"].(string))
 		require.NoError(t, err)
 		local := at.In(newYork(t))
 		midnight := func(x time.Time) time.Time { return time.Date(x.Year(), x.Month(), x.Day(), 0, 0, 0, 0, time.UTC) }
@@ -62,18 +62,18 @@ func TestSeriesIsBooked(t *testing.T) {
 	start, dates := c.atChange(t)
 	path := c.authorize(t, 20, dates)
 	b := c.booking(path, c.employ(t), start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"})
-	made := c.admin().with("Idempotency-Key", "a series").post(t, "/appointments", b)
-	made.created(t)
-	require.NotEmpty(t, made.text("seriesId"))
-	require.Equal(t, start.UTC().Format(time.RFC3339), made.text("startTime"))
-	require.Len(t, made.occurrences(t), 4)
+	result := c.admin().with("Idempotency-Key", "a series").post(t, "/appointments", b)
+	result.created(t)
+	require.NotEmpty(t, result.text("seriesId"))
+	require.Equal(t, start.UTC().Format(time.RFC3339), result.text("startTime"))
+	require.Len(t, result.occurrences(t), 4)
 	offsets := map[string]bool{}
-	for i, o := range made.occurrences(t) {
+	for i, o := range result.occurrences(t) {
 		require.Equal(t, "15:00", o.wall(t, "startTime"), "clocks change, the time of day does not")
 		require.Equal(t, "16:00", o.wall(t, "endTime"))
 		require.Empty(t, o.body["reasons"])
 		booked := c.admin().get(t, "/appointments/"+o.text("appointmentId")).ok(t)
-		require.Equal(t, made.text("seriesId"), booked.text("seriesId"))
+		require.Equal(t, result.text("seriesId"), booked.text("seriesId"))
 		require.Equal(t, o.text("startTime"), booked.text("startTime"))
 		at, err := time.Parse(time.RFC3339, o.text("startTime"))
 		require.NoError(t, err)
@@ -83,17 +83,18 @@ func TestSeriesIsBooked(t *testing.T) {
 	require.Len(t, offsets, 2, "clocks did change in between")
 	c.requireBalance(t, path, 20, 0, 16)
 	c.book(t, c.booking(path, c.employ(t), start.AddDate(0, 0, 1), hour)) // not in a series
-	listed := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3").ok(t)
-	rest := c.admin().get(t, "/appointments?seriesId="+made.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
-	for i, each := range append(listed.body["data"].([]any), rest.body["data"].([]any)...) {
-		require.Equal(t, made.occurrences(t)[i].text("appointmentId"), each.(map[string]any)["id"])
+	listed := c.admin().get(t, "/appointments?seriesId="+result.text("seriesId")+"&limit=3").ok(t)
+	rest := c.admin().get(t,
+		"/appointments?seriesId="+result.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
+	for i, item := range append(listed.body["data"].([]any), rest.body["data"].([]any)...) {
+		require.Equal(t, result.occurrences(t)[i].text("appointmentId"), item.(map[string]any)["id"])
 	}
 	require.Len(t, rest.body["data"], 1)
 	require.Empty(t,
-		c.as(c.other.tokens["ADMIN"]).get(t, "/appointments?seriesId="+made.text("seriesId")).ok(t).body["data"])
+		c.as(c.other.tokens["ADMIN"]).get(t, "/appointments?seriesId="+result.text("seriesId")).ok(t).body["data"])
 	again := c.admin().with("Idempotency-Key", "a series").post(t, "/appointments", b)
 	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
-	require.JSONEq(t, string(made.raw), string(again.raw))
+	require.JSONEq(t, string(result.raw), string(again.raw))
 	c.requireBalance(t, path, 20, 0, 20)
 	c.requireClean(t)
 }
@@ -122,9 +123,9 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	require.Equal(t, []string{"168h0m0s 15:30"}, c.starts(t, start, "SCHEDULED"))
 
 	series["allowPartial"] = true
-	made := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series))
-	made.created(t)
-	all = made.occurrences(t)
+	result := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series))
+	result.created(t)
+	all = result.occurrences(t)
 	require.NotEmpty(t, all[0].text("appointmentId"))
 	require.Equal(t, []string{"practitioner-overlap", "patient-overlap"}, all[1].reasons(t))
 	require.NotEmpty(t, all[2].text("appointmentId"))
@@ -148,15 +149,15 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 	require.Equal(t, []string{"outside-authorization-dates"}, refused.occurrences(t)[2].reasons(t))
 	c.requireBalance(t, path, 100, 0, 0)
 	series["allowPartial"] = true
-	made := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series))
-	made.created(t)
-	require.Equal(t, []string{"outside-authorization-dates"}, made.occurrences(t)[2].reasons(t))
+	result := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series))
+	result.created(t)
+	require.Equal(t, []string{"outside-authorization-dates"}, result.occurrences(t)[2].reasons(t))
 	c.requireBalance(t, path, 100, 0, 8)
 	for _, rule := range []string{"FREQ=WEEKLY", "FREQ=HOURLY;COUNT=2",
 		"FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day"} {
-		wrong := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": rule})).
+		invalid := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": rule})).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		require.Equal(t, "recurrenceRule", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
+		require.Equal(t, "recurrenceRule", invalid.body["errors"].([]any)[0].(map[string]any)["field"])
 	}
 	unknown := c.booking(path, who, start, hour, series)
 	unknown["practitionerId"] = uuid.New()
@@ -170,10 +171,10 @@ func TestChangeOfASeries(t *testing.T) {
 	start, dates := c.atChange(t)
 	path := c.authorize(t, 100, dates)
 	who := c.employ(t)
-	made := c.admin().post(t, "/appointments",
+	result := c.admin().post(t, "/appointments",
 		c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
-	made.created(t)
-	all := made.occurrences(t)
+	result.created(t)
+	all := result.occurrences(t)
 	at := func(i int) string { return "/appointments/" + all[i].text("appointmentId") }
 	move := func(i, days int, clock time.Duration, length time.Duration) body {
 		moved := start.AddDate(0, 0, i+days).Add(clock)

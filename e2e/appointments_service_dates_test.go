@@ -45,7 +45,8 @@ func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 		require.Equal(t, 4, b.number(t, "units"))
 	}
 	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has had no effect")
+	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"),
+		"the refused change has had no effect")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
@@ -91,9 +92,11 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	c.requireBalance(t, path, 40, 0, 8)
 
 	key := c.as(c.own.tokens[rbac.Scheduler])
-	key.patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).refused(t, http.StatusForbidden, "forbidden")
+	key.patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).
+		refused(t, http.StatusForbidden, "forbidden")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "KEEP"}).ok(t)
-	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).refused(t, http.StatusConflict, "outside-authorization-dates")
+	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).
+		refused(t, http.StatusConflict, "outside-authorization-dates")
 	moved := c.admin().patch(t, first, body{"practitionerId": c.employ(t)}).ok(t)
 	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "rescheduled, it has the date of its start")
 	c.requireClean(t)
@@ -102,79 +105,78 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 // TestAnotherInstanceBooksInTheNewTimeZone: each process caches time zones for a while.
 func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	t.Parallel()
-	bothModes(t, func(t *testing.T, mode string) {
-		database := twoPractices.New(t)
-		c := serve(t, database, database.Open(t), mode)
-		second := secondInstance(t, c, database.Open(t), mode)
-		path, other, who := c.authorize(t, 400), c.authorize(t, 400), c.employ(t)
-		day := func(days int) string { return c.hour(t, days, "22:00").UTC().Format(time.DateOnly) }
-		zones := []string{"America/New_York", "UTC"}
-		book := func(days int, more body) answer {
-			return second.admin().post(t, "/appointments", second.booking(path, who, c.hour(t, days, "22:00"), hour, more))
-		}
-		require.Equal(t, c.day(t, 1), second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t))
+	second := secondInstance(t, c, database.Open(t))
+	path, other, who := c.authorize(t, 400), c.authorize(t, 400), c.employ(t)
+	day := func(days int) string { return c.hour(t, days, "22:00").UTC().Format(time.DateOnly) }
+	zones := []string{"America/New_York", "UTC"}
+	book := func(days int, more body) answer {
+		return second.admin().post(t, "/appointments", second.booking(path, who, c.hour(t, days, "22:00"), hour, more))
+	}
+	require.Equal(t, c.day(t, 1),
+		second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
 			text("serviceDate"))
-		inNewZone := func(i int) {
-			c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
-		}
-		inNewZone(1)
-		single := book(2, nil)
-		single.created(t)
-		require.Equal(t, day(2), single.text("serviceDate"))
+	inNewZone := func(i int) {
+		c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
+	}
+	inNewZone(1)
+	single := book(2, nil)
+	single.created(t)
+	require.Equal(t, day(2), single.text("serviceDate"))
 
-		inNewZone(2)
-		require.Equal(t, c.day(t, 2), c.admin().get(t, "/appointments/"+single.text("id")).text("serviceDate"))
-		series := book(10, body{"recurrenceRule": "FREQ=DAILY;COUNT=2"})
-		series.created(t)
-		require.Equal(t, c.day(t, 10), series.text("serviceDate"))
+	inNewZone(2)
+	require.Equal(t, c.day(t, 2), c.admin().get(t, "/appointments/"+single.text("id")).text("serviceDate"))
+	series := book(10, body{"recurrenceRule": "FREQ=DAILY;COUNT=2"})
+	series.created(t)
+	require.Equal(t, c.day(t, 10), series.text("serviceDate"))
 
-		inNewZone(3)
-		second.admin().post(t, path+"/move-bookings", move(other)).ok(t)
-		inNewZone(4)
-		second.admin().patch(t, other, body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
-		require.Equal(t, c.day(t, 10), c.admin().get(t, "/appointments/"+series.text("id")).text("serviceDate"))
-		c.requireClean(t)
-	})
+	inNewZone(3)
+	second.admin().post(t, path+"/move-bookings", move(other)).ok(t)
+	inNewZone(4)
+	second.admin().patch(t, other,
+		body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
+	require.Equal(t, c.day(t, 10), c.admin().get(t, "/appointments/"+series.text("id")).text("serviceDate"))
+	c.requireClean(t)
 }
 
 // TestBookingsWhileTheTimeZoneChanges: in any order, each appointment ends up with the date of its
 // start in the final time zone, and its units are on that date.
 func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 	t.Parallel()
-	bothModes(t, func(t *testing.T, mode string) {
-		database := twoPractices.New(t)
-		c := serve(t, database, database.Open(t), mode)
-		second := secondInstance(t, c, database.Open(t), mode)
-		path := c.authorize(t, 400, body{"caps": []body{{"period": "DAY", "units": 4}}})
-		zones := []string{"UTC", "America/New_York", "UTC"}
-		const workers = 3
-		staff := make([]uuid.UUID, workers)
-		for i := range staff {
-			staff[i] = c.employ(t)
-		}
-		together(1+workers, func(i int) {
-			if i == 0 {
-				for _, zone := range zones {
-					c.admin().patch(t, c.practice(), body{"timeZone": zone, "serviceDates": "MOVE"})
-				}
-				return
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t))
+	second := secondInstance(t, c, database.Open(t))
+	path := c.authorize(t, 400, body{"caps": []body{{"period": "DAY", "units": 4}}})
+	zones := []string{"UTC", "America/New_York", "UTC"}
+	const workers = 3
+	staff := make([]uuid.UUID, workers)
+	for i := range staff {
+		staff[i] = c.employ(t)
+	}
+	together(1+workers, func(i int) {
+		if i == 0 {
+			for _, zone := range zones {
+				c.admin().patch(t, c.practice(), body{"timeZone": zone, "serviceDates": "MOVE"})
 			}
-			for day := range 4 {
-				instance := []*clinic{c, second}[day%2]
-				instance.admin().post(t, "/appointments", instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
-			}
-		})
-		zone, err := time.LoadLocation(c.admin().get(t, c.practice()).ok(t).text("timeZone"))
-		require.NoError(t, err)
-		found := c.admin().get(t, "/appointments?status=SCHEDULED&limit=200").ok(t).body["data"].([]any)
-		require.Len(t, found, 4*workers)
-		for _, each := range found {
-			a := answer{body: each.(map[string]any)}
-			start, err := time.Parse(time.RFC3339, a.text("startTime"))
-			require.NoError(t, err)
-			require.Equal(t, start.In(zone).Format(time.DateOnly), a.text("serviceDate"))
+			return
 		}
-		c.requireBalance(t, path, 400, 0, 16*workers)
-		c.requireClean(t)
+		for day := range 4 {
+			instance := []*clinic{c, second}[day%2]
+			instance.admin().post(t, "/appointments",
+				instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
+		}
 	})
+	zone, err := time.LoadLocation(c.admin().get(t, c.practice()).ok(t).text("timeZone"))
+	require.NoError(t, err)
+	found := c.admin().get(t, "/appointments?status=SCHEDULED&limit=200").ok(t).body["data"].([]any)
+	require.Len(t, found, 4*workers)
+	for _, each := range found {
+		a := answer{body: each.(map[string]any)}
+		start, err := time.Parse(time.RFC3339, a.text("startTime"))
+		require.NoError(t, err)
+		require.Equal(t, start.In(zone).Format(time.DateOnly), a.text("serviceDate"))
+	}
+	c.requireBalance(t, path, 400, 0, 16*workers)
+	c.requireClean(t)
 }

@@ -163,9 +163,9 @@ func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 	for _, later := range []time.Duration{0, time.Minute} {
 		c.clock.set(later)
 		a := c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		wrong := a.body["errors"].([]any)[0].(map[string]any)
-		require.Equal(t, []any{"endTime", "too-short"}, []any{wrong["field"], wrong["code"]})
-		require.Contains(t, wrong["message"], "send the actual startTime and endTime")
+		invalid := a.body["errors"].([]any)[0].(map[string]any)
+		require.Equal(t, []any{"endTime", "too-short"}, []any{invalid["field"], invalid["code"]})
+		require.Contains(t, invalid["message"], "send the actual startTime and endTime")
 		c.admin().post(t, booked+"/complete", body{"confirm": true}).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}

@@ -52,16 +52,16 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
 	require.NotEmpty(t, people)
 	met := map[string]bool{}
-	for _, each := range s.told {
-		if each.status >= http.StatusBadRequest {
+	for _, item := range s.told {
+		if item.status >= http.StatusBadRequest {
 			continue
 		}
-		r := each.route
+		r := item.route
 		met[r.Name] = true
 		recorded := func(condition string) bool {
 			return len(texts(t, owner,
 				`SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
-				each.request)) > 0
+				item.request)) > 0
 		}
 		if r.Method != http.MethodGet && !r.ReadOnly {
 			require.True(t, recorded(`action NOT LIKE '%.read'`), "%s changes something and records nothing", r.Name)
@@ -75,7 +75,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		}
 		shows := strings.HasPrefix(r.Path, "/authorizations/:id")
 		for _, person := range people {
-			shows = shows || strings.Contains(string(each.raw), person)
+			shows = shows || strings.Contains(string(item.raw), person)
 		}
 		if shows && !strings.HasPrefix(r.Path, "/admin/audit-events") {
 			require.True(t, recorded(`action LIKE '%.read' AND patient_id IS NOT NULL`), "%s shows patient data, and the trail "+
@@ -96,19 +96,22 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 // the values before and after or, for personal data, the names of the changed fields.
 func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	t.Helper()
-	for _, each := range s.told {
+	for _, item := range s.told {
 		lacking := func(condition string) []string {
 			return texts(t, owner,
-				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, each.request)
+				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1
+					AND (`+condition+`)`, item.request)
 		}
 		require.Empty(t,
-			lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
-		if each.route.Permission != httpx.Public {
-			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), each.route.Name)
+			lacking(`address = '' OR outcome = 'done'
+				AND organization_id = '00000000-0000-0000-0000-000000000000'`), item.route.Name)
+		if item.route.Permission != httpx.Public {
+			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), item.route.Name)
 		}
-		if each.route.Method == http.MethodPatch && each.status < http.StatusBadRequest {
+		if item.route.Method == http.MethodPatch && item.status < http.StatusBadRequest {
 			require.Empty(t,
-				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), each.route.Name)
+				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL
+					OR before IS NULL AND after->'changed' IS NULL)`), item.route.Name)
 		}
 	}
 }
@@ -134,12 +137,15 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 
 	owner := s.c.owner(t)
 	secrets := texts(t, owner, `
-		SELECT first_name FROM patients UNION SELECT last_name FROM patients WHERE last_name <> 'Example' -- as the practice is called
+		SELECT first_name FROM patients UNION SELECT last_name FROM patients
+		WHERE last_name <> 'Example' -- as the practice is called
 		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
 		UNION SELECT date_of_birth::text FROM patients UNION SELECT member_number FROM insurances
-		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
+		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations
+		WHERE notes IS NOT NULL
 		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL
-		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users UNION SELECT url FROM webhooks`)
+		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users
+		UNION SELECT url FROM webhooks`)
 	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
 		"typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
@@ -184,10 +190,10 @@ func TestDenialsAreOnRecord(t *testing.T) {
 func TestRefreshesAreOnRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	var asked []string
+	var requested []string
 	refresh := func(token string) answer {
 		a := c.as("").post(t, "/auth/refresh", body{"refreshToken": token})
-		asked = append(asked, a.request())
+		requested = append(requested, a.request())
 		return a
 	}
 	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).
@@ -198,11 +204,12 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
 	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
 	require.Equal(t, []string{
-		asked[0] + " done ", asked[1] + ` done {"repeated":true}`, asked[2] + " done ",
-		asked[3] + ` denied {"reason":"reused"}`,
-		asked[4] + ` denied {"reason":"revoked"}`,
+		requested[0] + " done ", requested[1] + ` done {"repeated":true}`, requested[2] + " done ",
+		requested[3] + ` denied {"reason":"reused"}`,
+		requested[4] + ` denied {"reason":"revoked"}`,
 	}, texts(t, c.owner(t),
-		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1
+			AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
 }
 
 // TestUnrecordedActionsAreRefused makes the database refuse events.

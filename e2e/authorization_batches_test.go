@@ -15,8 +15,6 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-const combining = "OMNI_COMBINE=true"
-
 // heldLane is a clinic in which combined work is blocked until it is released.
 type heldLane struct {
 	clinic  *clinic
@@ -42,13 +40,13 @@ func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
 	l := &heldLane{clinic: c}
 	l.holder, err = other.Begin(t.Context())
 	require.NoError(t, err)
-	_, err = l.holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
+	_, err = l.holder.Exec(t.Context(), "LOCK TABLE write_lock IN EXCLUSIVE MODE")
 	require.NoError(t, err)
 	l.clients.Go(ahead)
 	require.Eventually(t, func() bool { // in this database: its copies have tables with the same OID
 		var waits bool
 		err := other.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks
-			WHERE relation = 'unit_lane'::regclass AND NOT granted
+			WHERE relation = 'write_lock'::regclass AND NOT granted
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
 		return err == nil && waits
 	}, soon, time.Millisecond)
@@ -61,7 +59,7 @@ func (l *heldLane) queue(t *testing.T, call func()) {
 	l.queued++
 	l.clients.Go(call)
 	require.Eventually(t, func() bool {
-		return l.clinic.app.Authorizations.Waiting()+l.clinic.app.Appointments.Waiting() == l.queued
+		return l.clinic.app.Commands.Waiting() == l.queued
 	}, soon, 50*time.Microsecond)
 }
 
@@ -120,17 +118,17 @@ func TestStatementsOfABatch(t *testing.T) {
 	}
 	writes := []string{
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox", "WITH audit_events",
-		"INSERT unit_operations",
+		"INSERT commands",
 	}
 	require.Equal(t, append([]string{
-		"LOCK unit_lane", "SELECT authorizations", // of the first reserve
+		"LOCK write_lock", "SELECT authorizations", // of the first reserve
 		"SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
 	}, writes...), of(func() { c.gathered(t, calls...) }))
 	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`,
 		"20 of each, 50 in total, and one ahead of them")
 
 	reserve := func() { c.admin().post(t, paths[0]+"/reserve", body{"units": 1}) }
-	require.Equal(t, append([]string{"LOCK unit_lane", "SELECT authorizations"}, writes...), of(func() {
+	require.Equal(t, append([]string{"LOCK write_lock", "SELECT authorizations"}, writes...), of(func() {
 		lane := c.holdLaneBehind(t, reserve)
 		for range 30 {
 			lane.queue(t, reserve)
@@ -151,7 +149,7 @@ func reversed(all []string) []string {
 func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	c.asOwner(t, "ALTER TABLE unit_reservations ADD CONSTRAINT poisoned CHECK (reference <> 'poison')")
 	path := c.authorize(t, 100)
 	answers := make([]answer, 9)
@@ -180,7 +178,7 @@ func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 func TestTheSameKeyWithinABatch(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	path, before := c.authorize(t, 100), c.authorize(t, 100)
 	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
 	earlier := keyed("earlier").post(t, before+"/reserve", body{"units": 2})
@@ -213,7 +211,7 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 func TestRefusedBulkLeavesItsBatchIntact(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	one, other := c.authorize(t, 10), c.authorize(t, 10)
 	all := bulk(on(one, "reserve", body{"units": 5}), on(other, "reserve", body{"units": 11}))
 	all["atomic"] = true
@@ -237,7 +235,7 @@ func TestTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
 	const room, more = 5, 40
-	c := serve(t, database, database.Open(t), combining, fmt.Sprint("OMNI_COMBINE_QUEUE=", room))
+	c := serve(t, database, database.Open(t), append(sharing, fmt.Sprint("OMNI_COMMAND_QUEUE_LIMIT=", room))...)
 	path := c.authorize(t, 100)
 	reserve := func(key int) answer {
 		return c.admin().with("Idempotency-Key", fmt.Sprint("client ", key)).post(t, path+"/reserve", body{"units": 1})
@@ -251,7 +249,7 @@ func TestTheQueueIsFull(t *testing.T) {
 		turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
 		require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
 	})
-	require.Equal(t, room, c.app.Authorizations.Waiting(), "no more than the limit")
+	require.Equal(t, room, c.app.Commands.Waiting(), "no more than the limit")
 	lane.letGo(t)
 	c.requireBalance(t, path, 100, 0, room)
 	for i := range more {
@@ -266,8 +264,8 @@ func TestTheQueueIsFull(t *testing.T) {
 func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining, "OMNI_REQUEST_TIMEOUT=1s")
-	patient := secondInstance(t, c, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), append(sharing, "OMNI_REQUEST_TIMEOUT=1s")...)
+	patient := secondInstance(t, c, database.Open(t), sharing...)
 	path := c.authorize(t, 10)
 	lane := patient.holdLane(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
@@ -282,7 +280,7 @@ func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	t.Parallel()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), combining)
+	c := serve(t, database, database.Open(t), sharing...)
 	path := c.authorize(t, 10)
 	answers := make([]answer, 6)
 	patching := func(i int, version string, b body) func() {
@@ -309,8 +307,9 @@ func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	require.Equal(t, http.StatusOK, answers[5].status, "%s", answers[5].raw)
 	c.requireBalance(t, path, 19, 0, 18)
 
-	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
-	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM unit_operations`),
+	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e
+		JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
+	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM commands`),
 		"those that share a transaction, including the first, and the change of terms")
 	c.requireClean(t)
 }

@@ -30,14 +30,14 @@ type history struct {
 	events []porcupine.Operation
 }
 
-// asked is a call: reserve, release, consume, or a read of the balance.
-type asked struct {
+// request is a call: reserve, release, consume, or a read of the balance.
+type request struct {
 	path, verb  string
 	units       int    // 0: the rest of the reservation
 	reservation string // "": the oldest ones
 }
 
-func (q asked) body() body {
+func (q request) body() body {
 	b := body{}
 	if q.units > 0 {
 		b["units"] = q.units
@@ -48,8 +48,8 @@ func (q asked) body() body {
 	return b
 }
 
-// told is the outcome: a refusal's code, or the balance afterwards.
-type told struct {
+// outcome is what a request led to: a refusal's code, or the balance afterwards.
+type outcome struct {
 	code            string
 	used, scheduled int
 	available       int    // or the available units in a refusal
@@ -59,7 +59,7 @@ type told struct {
 
 // insist repeats a request with one key until it is accepted or refused. pick returns
 // the instance for each attempt.
-func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
+func (h *history) insist(t testing.TB, at func(n int) caller, q request) answer {
 	key, began, unknown := uuid.NewString(), time.Now(), false
 	for n := 0; ; n++ {
 		a, err := at(n).with("Idempotency-Key", key).try(t, q.path+"/"+q.verb, q.body())
@@ -70,7 +70,7 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
 				t.Errorf("it was executed, although the client was told that nothing had changed: %s", a.raw)
 			}
-			h.record(q, toldBy(t, q, a), began)
+			h.record(q, outcomeOf(t, q, a), began)
 			return a
 		case slices.Contains([]string{
 			"contention", "database-unavailable", "database-read-only", "database-full", "database-busy",
@@ -98,18 +98,18 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q asked) answer {
 
 // reserve insists on one instance.
 func (h *history) reserve(t testing.TB, c caller, path string, units int) answer {
-	return h.insist(t, func(int) caller { return c }, asked{path: path, verb: "reserve", units: units})
+	return h.insist(t, func(int) caller { return c }, request{path: path, verb: "reserve", units: units})
 }
 
-func toldBy(t testing.TB, q asked, a answer) told {
+func outcomeOf(t testing.TB, q request, a answer) outcome {
 	if a.status >= http.StatusBadRequest {
-		r := told{code: a.text("code")}
+		r := outcome{code: a.text("code")}
 		if r.code == "insufficient-units" {
 			r.available = a.number(t, "available")
 		}
 		return r
 	}
-	r := told{
+	r := outcome{
 		used: a.number(t, "authorization", "usedUnits"), scheduled: a.number(t, "authorization", "scheduledUnits"),
 		available: a.number(t, "authorization", "availableUnits"),
 	}
@@ -122,7 +122,7 @@ func toldBy(t testing.TB, q asked, a answer) told {
 	return r
 }
 
-func (h *history) record(q asked, r told, began time.Time) {
+func (h *history) record(q request, r outcome, began time.Time) {
 	ended := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,8 +174,8 @@ func (h *history) clients(t testing.TB, many int, paths []string, at func(client
 }
 
 // draw chooses the next request at random. Named reservations may be closed by now.
-func draw(random *rand.Rand, path string, mine []string) asked {
-	q := asked{
+func draw(random *rand.Rand, path string, mine []string) request {
+	q := request{
 		path:  path,
 		verb:  []string{"reserve", "reserve", "release", "release", "consume"}[random.IntN(5)],
 		units: 1 + random.IntN(3),
@@ -199,14 +199,14 @@ func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 	c.requireClean(t)
 	accepted := map[string]int{}
 	for _, e := range h.events {
-		if q, r := e.Input.(asked), e.Output.(told); r.code == "" {
+		if q, r := e.Input.(request), e.Output.(outcome); r.code == "" {
 			accepted[q.path]++
 		}
 	}
 	for path := range totals {
 		require.Equal(t, accepted[path], c.operations(t, path), "operations of %s that took effect", path)
 		a := c.admin().get(t, path)
-		h.record(asked{path: path, verb: "look"}, told{
+		h.record(request{path: path, verb: "look"}, outcome{
 			used: a.number(t, "usedUnits"), scheduled: a.number(t, "scheduledUnits"), available: a.number(t, "availableUnits"),
 		}, time.Now())
 	}

@@ -29,41 +29,41 @@ func (l ledger) scheduled() int {
 }
 
 // after returns the ledger after a call, and the correct answer.
-func (l ledger) after(q asked, made string) (ledger, told) {
+func (l ledger) after(q request, created string) (ledger, outcome) {
 	next := ledger{l.available, l.used, slices.Clone(l.open)}
 	code, missing := "", 0
 	switch {
 	case q.verb == "look":
 	case q.verb == "reserve":
 		if q.units > l.available {
-			return l, told{code: "insufficient-units", available: l.available}
+			return l, outcome{code: "insufficient-units", available: l.available}
 		}
 		next.available -= q.units
-		next.open = append(next.open, claim{made, q.units})
+		next.open = append(next.open, claim{created, q.units})
 	case q.reservation != "":
 		code, missing = next.settle(q)
 	default:
 		code, missing = next.settleOldest(q)
 	}
 	if code == "insufficient-units" {
-		return l, told{code: code, available: l.available}
+		return l, outcome{code: code, available: l.available}
 	}
 	if code != "" {
-		return l, told{code: code}
+		return l, outcome{code: code}
 	}
 	next.open = slices.DeleteFunc(next.open, func(o claim) bool { return o.left == 0 })
-	return next, told{
+	return next, outcome{
 		used:        next.used,
 		scheduled:   next.scheduled(),
 		available:   next.available,
 		missing:     missing,
-		reservation: made,
+		reservation: created,
 	}
 }
 
 // settle releases or consumes units of one reservation. Consumption beyond it uses
 // available units, and unconsumed units are returned.
-func (l *ledger) settle(q asked) (code string, missing int) {
+func (l *ledger) settle(q request) (code string, missing int) {
 	i := slices.IndexFunc(l.open, func(o claim) bool { return o.reservation == q.reservation })
 	if i < 0 {
 		return "reservation-closed", 0
@@ -91,7 +91,7 @@ func (l *ledger) settle(q asked) (code string, missing int) {
 }
 
 // settleOldest releases or consumes units of the oldest reservations.
-func (l *ledger) settleOldest(q asked) (code string, missing int) {
+func (l *ledger) settleOldest(q request) (code string, missing int) {
 	left := q.units
 	for i := range l.open {
 		units := min(left, l.open[i].left)
@@ -123,8 +123,8 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 		model := porcupine.Model{
 			Init: func() any { return ledger{available: total} },
 			Step: func(state, input, output any) (bool, any) {
-				r := output.(told)
-				next, expected := state.(ledger).after(input.(asked), r.reservation)
+				r := output.(outcome)
+				next, expected := state.(ledger).after(input.(request), r.reservation)
 				return expected == r, next
 			},
 			Equal: func(x, y any) bool {
@@ -133,7 +133,7 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 			},
 		}
 		events := slices.DeleteFunc(slices.Clone(h.events),
-			func(e porcupine.Operation) bool { return e.Input.(asked).path != path })
+			func(e porcupine.Operation) bool { return e.Input.(request).path != path })
 		require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, events, time.Minute), "the answers on %s",
 			path)
 	}
@@ -143,28 +143,28 @@ func (h *history) requireLinearizable(t testing.TB, totals map[string]int) {
 func TestTheModelOfHistories(t *testing.T) {
 	t.Parallel()
 	const path = "/a"
-	reserve := asked{path: path, verb: "reserve", units: 3}
-	release := asked{path: path, verb: "release", reservation: "r"}
+	reserve := request{path: path, verb: "reserve", units: 3}
+	release := request{path: path, verb: "release", reservation: "r"}
 	check := func(calls ...porcupine.Operation) bool {
 		h := &history{events: calls}
 		inner := &recorder{TB: t}
 		h.requireLinearizable(inner, map[string]int{path: 5})
 		return !inner.failed
 	}
-	call := func(from, to int64, q asked, r told) porcupine.Operation {
+	call := func(from, to int64, q request, r outcome) porcupine.Operation {
 		return porcupine.Operation{Input: q, Output: r, Call: from, Return: to}
 	}
-	first := call(0, 1, reserve, told{scheduled: 3, available: 2, reservation: "r"})
-	require.True(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 2})))
-	require.True(t, check(first, call(0, 3, asked{path: path, verb: "look"}, told{available: 5})), "they overlap")
-	require.False(t, check(first, call(2, 3, asked{path: path, verb: "look"}, told{available: 5})), "it is out of date")
-	require.False(t, check(first, call(2, 3, reserve, told{scheduled: 6, available: 0, reservation: "s"})),
+	first := call(0, 1, reserve, outcome{scheduled: 3, available: 2, reservation: "r"})
+	require.True(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 2})))
+	require.True(t, check(first, call(0, 3, request{path: path, verb: "look"}, outcome{available: 5})), "they overlap")
+	require.False(t, check(first, call(2, 3, request{path: path, verb: "look"}, outcome{available: 5})), "it is out of date")
+	require.False(t, check(first, call(2, 3, reserve, outcome{scheduled: 6, available: 0, reservation: "s"})),
 		"no units are left")
-	require.False(t, check(first, call(2, 3, reserve, told{code: "insufficient-units", available: 1})), "there are two")
-	require.True(t, check(first, call(2, 3, release, told{available: 5})))
+	require.False(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 1})), "there are two")
+	require.True(t, check(first, call(2, 3, release, outcome{available: 5})))
 	require.True(t,
-		check(first, call(2, 3, release, told{available: 5}), call(4, 5, release, told{code: "reservation-closed"})))
-	require.False(t, check(first, call(2, 3, release, told{code: "reservation-closed"})), "it was not closed")
+		check(first, call(2, 3, release, outcome{available: 5}), call(4, 5, release, outcome{code: "reservation-closed"})))
+	require.False(t, check(first, call(2, 3, release, outcome{code: "reservation-closed"})), "it was not closed")
 }
 
 // recorder records a failure without failing the test.

@@ -113,9 +113,9 @@ func TestEveryChangedTermKeepsItsReason(t *testing.T) {
 		found := string(c.admin().get(t, "/admin/audit-events?limit=200&action=authorization.change").ok(t).raw)
 		require.Contains(t, found, reason)
 	}
-	wrong := c.admin().patch(t, path, body{"reason": "for nothing"}).
+	invalid := c.admin().patch(t, path, body{"reason": "for nothing"}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Contains(t, string(wrong.raw), `"field":"reason"`)
+	require.Contains(t, string(invalid.raw), `"field":"reason"`)
 	path = c.authorize(t, 20)
 	c.admin().patch(t, path, body{"totalUnits": 30, "reason": "more were granted"}).ok(t)
 	require.Contains(t, string(c.admin().get(t, path+"/entries").ok(t).raw), "more were granted")

@@ -209,9 +209,9 @@ func TestVerificationsAreListedNewestFirst(t *testing.T) {
 	}
 	c.as(c.other.tokens[rbac.Admin]).verify(t)
 	var ids, names []string
-	for _, each := range c.admin().all(t, "/admin/verifications?limit=2", nil) {
-		ids = append(ids, each["id"].(string))
-		names = append(names, each["startedBy"].(map[string]any)["name"].(string))
+	for _, item := range c.admin().all(t, "/admin/verifications?limit=2", nil) {
+		ids = append(ids, item["id"].(string))
+		names = append(names, item["startedBy"].(map[string]any)["name"].(string))
 	}
 	require.Equal(t, want, ids, "and none of another organization")
 	require.Equal(t, []string{"AUDITOR", "Night check", "ADMIN"}, names)

@@ -117,8 +117,8 @@ func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f re
 	require.Equal(t, http.StatusUnprocessableEntity, a.status, about)
 	errors, _ := a.body["errors"].([]any)
 	require.True(t, slices.ContainsFunc(errors, func(e any) bool {
-		wrong := e.(map[string]any)
-		return wrong["code"] == x.code && strings.Contains(fmt.Sprint(wrong["field"]), f.last())
+		invalid := e.(map[string]any)
+		return invalid["code"] == x.code && strings.Contains(fmt.Sprint(invalid["field"]), f.last())
 	}), about)
 }
 
@@ -169,8 +169,8 @@ func (m maker) members(s schema, path string, seen map[string]bool) []requestFie
 	}
 	var all []requestField
 	if either, ok := s["oneOf"].([]any); ok {
-		for _, each := range either {
-			all = append(all, m.members(each.(map[string]any), path, seen)...)
+		for _, item := range either {
+			all = append(all, m.members(item.(map[string]any), path, seen)...)
 		}
 		return all
 	}

@@ -16,9 +16,9 @@ func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 		c.admin().post(t, "/practitioners", body{"firstName": "Bea", "lastName": "Analyst"}).created(t).String()
 	words := func(a answer) map[string]string {
 		found := map[string]string{}
-		for _, each := range a.refused(t, http.StatusUnprocessableEntity, "validation-failed").body["errors"].([]any) {
-			wrong := each.(map[string]any)
-			found[wrong["field"].(string)] = wrong["message"].(string)
+		for _, item := range a.refused(t, http.StatusUnprocessableEntity, "validation-failed").body["errors"].([]any) {
+			invalid := item.(map[string]any)
+			found[invalid["field"].(string)] = invalid["message"].(string)
 		}
 		return found
 	}

@@ -49,8 +49,8 @@ func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 					separator = "&"
 				}
 				var all []string
-				for _, each := range c.admin().get(t, path+separator+"limit=200"+query).ok(t).body["data"].([]any) {
-					record := each.(map[string]any)
+				for _, item := range c.admin().get(t, path+separator+"limit=200"+query).ok(t).body["data"].([]any) {
+					record := item.(map[string]any)
 					id, _ := record["id"].(string)
 					kind, _ := record["kind"].(string) // of an alert
 					all = append(all, id+kind)

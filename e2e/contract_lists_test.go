@@ -111,9 +111,9 @@ func TestAuthorizationsAreSortedByTheirDates(t *testing.T) {
 	require.Equal(t, []string{"2026-03-31", "2026-06-30", "2026-06-30", "2026-12-31", "2027-01-31"}, ends)
 	slices.Reverse(ends)
 	require.Equal(t, ends, column(c.admin().all(t, "/authorizations?sort=-endDate&limit=1", nil), "endDate"))
-	made := column(c.admin().all(t, "/authorizations?limit=2", nil), "id")
-	slices.Reverse(made)
-	require.Equal(t, made, column(c.admin().all(t, "/authorizations?sort=-createdAt&limit=2", nil), "id"))
+	created := column(c.admin().all(t, "/authorizations?limit=2", nil), "id")
+	slices.Reverse(created)
+	require.Equal(t, created, column(c.admin().all(t, "/authorizations?sort=-createdAt&limit=2", nil), "id"))
 	for _, list := range []string{
 		"/practitioners?sort=-lastName", "/payers?sort=name", "/insurances?sort=startsOn", "/service-codes?sort=-code",
 		"/organizations?sort=name",
@@ -133,9 +133,9 @@ func TestInvalidRangesOfListsAreRefused(t *testing.T) {
 		"/admin/audit-events":        {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
 		"/admin/audit-events/export": {"2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"},
 	} {
-		wrong := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).
+		invalid := c.admin().get(t, path+"?from="+ends[0]+"&to="+ends[1]).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		require.Equal(t, "to must not be before from.", wrong.body["detail"], path)
+		require.Equal(t, "to must not be before from.", invalid.body["detail"], path)
 		for _, query := range []string{
 			"?from=" + ends[1] + "&to=" + ends[0], "?from=" + ends[0] + "&to=" + ends[0], "?from=" + ends[0], "?to=" + ends[0],
 		} {

@@ -188,8 +188,8 @@ func (m maker) word(op operation, p parameter) string {
 	switch p.name {
 	case "id":
 		kind := kindsOfIDs[strings.Join(strings.Split(op.path, "/")[1:3], "/")]
-		if made := m.known.made[kind]; op.method == http.MethodDelete && len(made) > 0 && m.chance(60) {
-			return pick(m, made...)
+		if created := m.known.made[kind]; op.method == http.MethodDelete && len(created) > 0 && m.chance(60) {
+			return pick(m, created...)
 		} else if op.method == http.MethodDelete {
 			kind = "" // initial records are kept, so that there are always some
 		}
@@ -210,19 +210,19 @@ func (m maker) word(op operation, p parameter) string {
 
 // id returns an id: usually of the kind, in the own or the other organization.
 func (m maker) id(kind string) string {
-	var there []string
+	var exists []string
 	switch found := m.known.ids[kind]; {
 	case len(found) > 0 && m.chance(80):
-		there = found
+		exists = found
 	case kind != "" && m.chance(50):
 		for _, kind := range slices.Sorted(maps.Keys(m.known.ids)) {
-			there = append(there, m.known.ids[kind]...)
+			exists = append(exists, m.known.ids[kind]...)
 		}
 	}
-	if len(there) == 0 {
+	if len(exists) == 0 {
 		return pick(m, uuid.NewString(), uuid.Max.String(), uuid.Nil.String(), strings.ToUpper(uuid.NewString()))
 	}
-	return pick(m, there...)
+	return pick(m, exists...)
 }
 
 // kindsOfIDs are the kinds of ids, by member names and by prefixes of paths.
@@ -279,14 +279,14 @@ func (m maker) value(s schema, name string) any {
 func (m maker) object(s schema) map[string]any {
 	properties, _ := s["properties"].(map[string]any)
 	required, _ := s["required"].([]any)
-	made := map[string]any{}
+	created := map[string]any{}
 	often := pick(m, 10, 30, 60) // rarely many, because many members exclude each other
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if slices.Contains(required, any(name)) || m.chance(often) || name == "units" && m.chance(50) {
-			made[name] = m.value(properties[name].(map[string]any), name)
+			created[name] = m.value(properties[name].(map[string]any), name)
 		}
 	}
-	return made
+	return created
 }
 
 func (m maker) list(s schema, name string) []any {
@@ -295,11 +295,11 @@ func (m maker) list(s schema, name string) []any {
 	if m.chance(4) {
 		n = most
 	}
-	made := make([]any, n)
-	for i := range made {
-		made[i] = m.value(s["items"].(map[string]any), name)
+	created := make([]any, n)
+	for i := range created {
+		created[i] = m.value(s["items"].(map[string]any), name)
 	}
-	return made
+	return created
 }
 
 func limit(s schema, keyword string, otherwise int) int {
@@ -363,19 +363,19 @@ func (m maker) text(s schema, name string) string {
 		}
 		n = max(n, 1)
 	}
-	made := make([]rune, 0, n)
+	created := make([]rune, 0, n)
 	odd := m.chance(30)
-	for len(made) < n {
+	for len(created) < n {
 		switch {
-		case len(made) == 0:
-			made = append(made, pick(m, []rune("Az5Жé😀")...))
+		case len(created) == 0:
+			created = append(created, pick(m, []rune("Az5Жé😀")...))
 		case odd && m.chance(30):
-			made = append(made, []rune(pick(m, letters...))...)
+			created = append(created, []rune(pick(m, letters...))...)
 		default:
-			made = append(made, pick(m, 'a', 'b', '-', '7'))
+			created = append(created, pick(m, 'a', 'b', '-', '7'))
 		}
 	}
-	return string(made[:n])
+	return string(created[:n])
 }
 
 // hints are sensible texts for members without a precise schema.

@@ -56,9 +56,10 @@ func TestUnsupportedScopesAreRefused(t *testing.T) {
 				continue
 			}
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			wrong := a.body["errors"].([]any)[0].(map[string]any)
-			require.Equal(t, "permissions[1].scopes[0]", wrong["field"])
-			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission", wrong["message"],
+			invalid := a.body["errors"].([]any)[0].(map[string]any)
+			require.Equal(t, "permissions[1].scopes[0]", invalid["field"])
+			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission",
+				invalid["message"],
 				p)
 		}
 	}

@@ -333,16 +333,16 @@ func TestEventsUnderLoad(t *testing.T) {
 	}
 	for _, path := range paths {
 		id := strings.TrimPrefix(path, "/authorizations/")
-		var told, written []any
+		var reported, written []any
 		for _, h := range collected[0] {
 			if payload := h.payload(t); payload["authorizationId"] == id {
-				told = append(told, payload["scheduledUnits"])
+				reported = append(reported, payload["scheduledUnits"])
 			}
 		}
 		for _, entry := range first.admin().get(t, path+"/entries?limit=200").body["data"].([]any) {
 			written = append(written, entry.(map[string]any)["scheduledUnitsAfter"])
 		}
-		require.Equal(t, written, told, "the events are the ledger's entries")
+		require.Equal(t, written, reported, "the events are the ledger's entries")
 	}
 	require.Zero(t, first.count(t, "SELECT count(*) FROM outbox"))
 }
@@ -387,7 +387,8 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	require.Equal(t, "ready", s.next(t).name)
 	for i := range 5 {
 		first.run(t,
-			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`)
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+				AND query LIKE 'LISTEN %'`)
 		first.admin().post(t, path+"/reserve", body{"units": 1})
 		require.EqualValues(t, i+1, s.next(t).id)
 	}

@@ -225,12 +225,12 @@ func TestWebhookIsRetried(t *testing.T) {
 func TestWebhooksAreManaged(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
-	made := c.admin().post(t, webhooks, body{"url": "https://example.com/hook"})
-	path := strings.TrimPrefix(made.header.Get("Location"), "/api/v1")
-	require.Equal(t, webhooks+"/"+made.created(t).String(), path)
-	require.Equal(t, `"1"`, made.header.Get("ETag"))
-	require.Equal(t, []any{}, made.body["types"])
-	require.Equal(t, true, made.body["active"])
+	result := c.admin().post(t, webhooks, body{"url": "https://example.com/hook"})
+	path := strings.TrimPrefix(result.header.Get("Location"), "/api/v1")
+	require.Equal(t, webhooks+"/"+result.created(t).String(), path)
+	require.Equal(t, `"1"`, result.header.Get("ETag"))
+	require.Equal(t, []any{}, result.body["types"])
+	require.Equal(t, true, result.body["active"])
 
 	for _, place := range []string{webhooks, path} {
 		answer := c.admin().get(t, place)
@@ -238,7 +238,7 @@ func TestWebhooksAreManaged(t *testing.T) {
 		require.NotContains(t, strings.ToLower(string(answer.raw)), "secret")
 		require.NotContains(t, string(answer.raw), "whsec_")
 	}
-	for _, wrong := range []body{
+	for _, invalid := range []body{
 		{},
 		{"url": "ftp://example.com"},
 		{"url": "https://"},
@@ -247,7 +247,7 @@ func TestWebhooksAreManaged(t *testing.T) {
 		{"url": "https://example.com", "types": []string{"authorization.blance"}},
 		{"url": "https://example.com", "secret": "mine"},
 	} {
-		c.admin().post(t, webhooks, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().post(t, webhooks, invalid).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 
 	changed := c.admin().with("If-Match", `"1"`).patch(t, path,
@@ -343,9 +343,9 @@ func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
 	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
 	r := receive(t)
-	made := c.enter(t, "cy@own.test").post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance"}})
-	path := webhooks + "/" + made.created(t).String()
-	require.Equal(t, idOf(user), made.text("answeredBy"))
+	result := c.enter(t, "cy@own.test").post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance"}})
+	path := webhooks + "/" + result.created(t).String()
+	require.Equal(t, idOf(user), result.text("answeredBy"))
 	authorization := c.authorize(t, 100)
 	happen := func() { t.Helper(); c.admin().post(t, authorization+"/reserve", body{"units": 1}).reservationID(t) }
 
@@ -411,8 +411,8 @@ func TestWebhookWithholdsUnreadableEvents(t *testing.T) {
 	t.Run("nor is it listed to them, or sent again", func(t *testing.T) {
 		seen := c.admin().get(t, path+"/deliveries?limit=200").ok(t).body["data"].([]any)
 		require.Len(t, seen, 10)
-		for _, each := range seen {
-			require.Equal(t, "authorization.balance", each.(map[string]any)["type"])
+		for _, item := range seen {
+			require.Equal(t, "authorization.balance", item.(map[string]any)["type"])
 		}
 		hidden := texts(t, c.owner(t), `SELECT position::text FROM webhook_deliveries WHERE state = 'WITHHELD' LIMIT 1`)[0]
 		c.admin().post(t, path+"/deliveries/"+hidden+"/redeliver", nil).refused(t, http.StatusNotFound, "delivery-not-found")

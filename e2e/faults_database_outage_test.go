@@ -77,23 +77,22 @@ func children(t testing.TB, parent int) []int {
 // server stays up and recovers.
 func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, mode string, faults int) {
-		server := &killable{dbtest.Server(t, false)}
-		database := dbtest.Of(server.Server)
-		c := serve(t, database, database.Open(t))
-		paths, totals := c.contested(t)
-		serving := c.launch(t, database.AppURL, mode)
-		h := &history{}
-		stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
-		for range faults {
-			h.progress(t, 20)
-			server.killAndStart(t)
-		}
-		h.progress(t, 20, "it goes on")
-		stop()
-		t.Logf("clients were asked to retry %d times; the server may hide all of it", h.turned.Load())
-		h.requireTrue(t, c, totals)
-	})
+	faults := numberOfFaults()
+	server := &killable{dbtest.Server(t, false)}
+	database := dbtest.Of(server.Server)
+	c := serve(t, database, database.Open(t))
+	paths, totals := c.contested(t)
+	serving := c.launch(t, database.AppURL, transactions()...)
+	h := &history{}
+	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
+	for range faults {
+		h.progress(t, 20)
+		server.killAndStart(t)
+	}
+	h.progress(t, 20, "it goes on")
+	stop()
+	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.turned.Load())
+	h.requireTrue(t, c, totals)
 }
 
 func TestReadinessFollowsTheDatabase(t *testing.T) {

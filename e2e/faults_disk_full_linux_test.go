@@ -40,7 +40,7 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
-	serving := c.launch(t, database.AppURL, combining)
+	serving := c.launch(t, database.AppURL, sharing...)
 	h := &history{}
 	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
 	h.progress(t, 20)

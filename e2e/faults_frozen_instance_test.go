@@ -19,7 +19,7 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
-	frozen, healthy := c.launch(t, database.AppURL, combining), c.launch(t, database.AppURL, combining)
+	frozen, healthy := c.launch(t, database.AppURL, sharing...), c.launch(t, database.AppURL, sharing...)
 	h := &history{}
 	stop := h.clients(t, 12, paths, func(client, _ int) caller { // half of the clients on each instance
 		return []*instance{frozen, healthy}[client%2].clinic.admin()
@@ -53,31 +53,34 @@ func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
-	if !c.combines {
-		t.Skip("without combining instances share no lock")
+	if !c.shares {
+		t.Skip("without the lock")
 	}
 	holder, err := pgx.Connect(t.Context(), c.database.OwnerURL)
 	require.NoError(t, err)
 	defer holder.Close(t.Context())
-	for _, statement := range []string{"BEGIN", "LOCK TABLE unit_lane IN EXCLUSIVE MODE"} {
+	for _, statement := range []string{"BEGIN", "LOCK TABLE write_lock IN EXCLUSIVE MODE"} {
 		_, err := holder.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
 
 	began := time.Now()
-	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
+	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).
+		refused(t, http.StatusServiceUnavailable, "database-busy")
 	require.NotEmpty(t, refused.header.Get("Retry-After"))
 	require.Less(t, time.Since(began), 15*time.Second, "within the request timeout")
 	root := caller{url: c.url}
 	ready := root.get(t, "/readyz")
 	require.Equal(t, http.StatusOK, ready.status, "reads are served")
 	require.Equal(t, body{"status": "degraded", "database": "blocked"}, ready.body)
-	require.Equal(t, "blocked", root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready").text("database"))
+	require.Equal(t, "blocked",
+		root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready").text("database"))
 	require.Contains(t, c.metrics(t), `omnirapeutic_database_state{state="blocked"} 1`)
 	require.Equal(t, http.StatusOK, c.admin().get(t, path).status)
 
 	_, err = holder.Exec(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
-	require.Eventually(t, func() bool { return root.get(t, "/readyz?need=write").status == http.StatusOK }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return root.get(t, "/readyz?need=write").status == http.StatusOK }, time.Minute,
+		100*time.Millisecond)
 }

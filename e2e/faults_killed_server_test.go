@@ -14,17 +14,12 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-const byThemselves = "OMNI_COMBINE=false"
-
-// inBothModes runs a fault test on combined operations, and a shorter one with one
-// transaction each. Faults is the number of faults.
-func inBothModes(t *testing.T, test func(t *testing.T, mode string, faults int)) {
-	faults, fewer := 2, 1
+// numberOfFaults returns how many faults a test causes.
+func numberOfFaults() int {
 	if long {
-		faults, fewer = 10, 3
+		return 10
 	}
-	t.Run("combined", func(t *testing.T) { t.Parallel(); test(t, combining, faults) })
-	t.Run("each by itself", func(t *testing.T) { t.Parallel(); test(t, byThemselves, fewer) })
+	return 2
 }
 
 // contested creates two authorizations for concurrent clients: one with enough units,
@@ -40,40 +35,39 @@ func (c *clinic) contested(t testing.TB) (paths []string, totals map[string]int)
 // COMMIT.
 func TestServerIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, mode string, faults int) {
-		database := twoPractices.New(t)
-		proxy := wireproxy.Start(t, database.AppURL)
-		c := serve(t, database, database.Open(t))
-		paths, totals := c.contested(t)
-		var serving atomic.Pointer[instance]
-		start := func() { serving.Store(c.launch(t, proxy.URL(database.AppURL), mode)) }
-		start()
-		h := &history{}
-		stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
-		for n := range faults {
-			h.progress(t, 20)
-			const last = "insert into unit_operations"
-			var fault *wireproxy.Fault
-			end := (*wireproxy.Fault).Drop
-			switch n % 3 {
-			case 0:
-				fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
-				end = (*wireproxy.Fault).Release
-			case 1:
-				fault = proxy.Break(wireproxy.Held, "update authorizations", 1)
-			case 2:
-				fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
-			}
-			require.Eventually(t, fault.Spent, time.Minute, time.Millisecond, "a transaction is running")
-			serving.Load().kill(t)
-			end(fault)
-			start()
+	faults := numberOfFaults()
+	database := twoPractices.New(t)
+	proxy := wireproxy.Start(t, database.AppURL)
+	c := serve(t, database, database.Open(t))
+	paths, totals := c.contested(t)
+	var serving atomic.Pointer[instance]
+	start := func() { serving.Store(c.launch(t, proxy.URL(database.AppURL), transactions()...)) }
+	start()
+	h := &history{}
+	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
+	for n := range faults {
+		h.progress(t, 20)
+		const last = "insert into commands"
+		var fault *wireproxy.Fault
+		end := (*wireproxy.Fault).Drop
+		switch n % 3 {
+		case 0:
+			fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
+			end = (*wireproxy.Fault).Release
+		case 1:
+			fault = proxy.Break(wireproxy.Held, "update authorizations", 1)
+		case 2:
+			fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
 		}
-		h.progress(t, 20, "it goes on")
-		stop()
-		require.Positive(t, h.turned.Load(), "it was felt")
-		h.requireTrue(t, c, totals)
-	})
+		require.Eventually(t, fault.Spent, time.Minute, time.Millisecond, "a transaction is running")
+		serving.Load().kill(t)
+		end(fault)
+		start()
+	}
+	h.progress(t, 20, "it goes on")
+	stop()
+	require.Positive(t, h.turned.Load(), "it was felt")
+	h.requireTrue(t, c, totals)
 }
 
 // TestAnInstanceIsKilledInTheMiddleOfABatch freezes a process that holds the shared
@@ -84,7 +78,7 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
-	victim, survivor := c.launch(t, database.AppURL, combining), c.launch(t, database.AppURL, combining)
+	victim, survivor := c.launch(t, database.AppURL, sharing...), c.launch(t, database.AppURL, sharing...)
 	h := &history{}
 	var dead atomic.Bool
 	stop := h.clients(t, 12, paths, func(int, int) caller {
@@ -96,12 +90,13 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	h.progress(t, 20)
 	holder := victim.freeze(t)
 
-	const lane = "SELECT count(*) FROM pg_locks WHERE relation = 'unit_lane'::regclass AND database = (SELECT oid FROM " +
+	const lane = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
 		"pg_database WHERE datname = current_database())"
 	path := c.authorize(t, 1)
 	waited := make(chan answer)
 	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // what fails in it fails here: nothing is received
-	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond, "it waits for the lock")
+	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond,
+		"it waits for the lock")
 	require.Equal(t, 1, c.count(t, lane+" AND granted AND pid = $1", holder))
 
 	dead.Store(true)
@@ -125,7 +120,7 @@ func (p *instance) freeze(t testing.TB) (holder int) {
 	// A session of this process that is idle in its transaction waits for the process: no message
 	// is in transit between them.
 	const holding = `SELECT coalesce(max(pid), 0) FROM pg_locks JOIN pg_stat_activity a USING (pid)
-		WHERE relation = 'unit_lane'::regclass AND granted AND a.datname = current_database()
+		WHERE relation = 'write_lock'::regclass AND granted AND a.datname = current_database()
 			AND a.application_name = $1 AND state = 'idle in transaction'`
 	role, err := pgx.Connect(t.Context(), p.clinic.database.AppURL) // sees the state of its own sessions only
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	tables := []string{
-		"authorizations", "unit_reservations", "unit_entries", "outbox", "audit_events", "audit_unsealed", "unit_operations",
-		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients", "appointment_operations",
+		"authorizations", "unit_reservations", "unit_entries", "outbox", "audit_events", "audit_unsealed", "commands",
+		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients",
 	}
 	for _, state := range []string{"40001", "40P01"} {
 		t.Run(state, func(t *testing.T) {
@@ -35,7 +35,8 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 			for _, table := range tables {
 				for _, trigger := range []string{ // at the statement, and at COMMIT
 					`CREATE TRIGGER forcing AFTER INSERT OR UPDATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION force()`,
-					`CREATE CONSTRAINT TRIGGER forcing AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION force()`,
+					`CREATE CONSTRAINT TRIGGER forcing AFTER INSERT
+						OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION force()`,
 				} {
 					day--
 					before, tries := c.admin().get(t, path).number(t, "usedUnits"), retried()

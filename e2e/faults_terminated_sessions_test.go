@@ -14,28 +14,24 @@ import (
 // second: for two seconds, or for ten in a long run.
 func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, mode := range map[string]string{"combined": combining, "each by itself": byThemselves} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			database := twoPractices.New(t)
-			c := serve(t, database, database.Open(t))
-			paths, totals := c.contested(t)
-			instances := []*instance{c.launch(t, database.AppURL, mode), c.launch(t, database.AppURL, mode)}
-			h := &history{}
-			stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
-			h.progress(t, 20)
-			seconds := 2
-			if long {
-				seconds = 10
-			}
-			ended := terminate(t, database, 20*seconds)
-			h.progress(t, 20, "it goes on")
-			stop()
-			t.Logf("%d sessions ended", ended)
-			require.Greater(t, ended, 10*seconds)
-			h.requireTrue(t, c, totals)
-		})
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t))
+	paths, totals := c.contested(t)
+	instances := []*instance{c.launch(t, database.AppURL, transactions()...),
+		c.launch(t, database.AppURL, transactions()...)}
+	h := &history{}
+	stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
+	h.progress(t, 20)
+	seconds := 2
+	if long {
+		seconds = 10
 	}
+	ended := terminate(t, database, 20*seconds)
+	h.progress(t, 20, "it goes on")
+	stop()
+	t.Logf("%d sessions ended", ended)
+	require.Greater(t, ended, 10*seconds)
+	h.requireTrue(t, c, totals)
 }
 
 // terminate ends a number of the program's sessions, one every 50 ms, and returns how

@@ -63,8 +63,8 @@ func (c *clinic) launch(t testing.TB, databaseURL string, settings ...string) *i
 	})
 	p.out.await(t, "Stop with Ctrl-C")
 	p.clinic.url = regexp.MustCompile(`listens on (https?://\S+)`).FindStringSubmatch(p.out.all())[1]
-	if told := regexp.MustCompile(`profiles: (http://\S+)`).FindStringSubmatch(p.out.all()); told != nil {
-		p.metricsURL = told[1]
+	if reported := regexp.MustCompile(`profiles: (http://\S+)`).FindStringSubmatch(p.out.all()); reported != nil {
+		p.metricsURL = reported[1]
 	}
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -80,7 +81,7 @@ type clinic struct {
 	newID    func() uuid.UUID
 	settings []string      // environment variables of the program
 	wait     time.Duration // wait of requests for the verifications that they start; 0: long enough
-	combines bool          // combine operations on units; default from OMNI_TEST_COMBINE or the settings
+	shares   bool          // commands share transactions
 	tuning   events.Tuning
 	poll     time.Duration // interval of relaying without a signal; 0: one second
 	hashes   bool          // hash passwords at full cost, and delay refusals as in production
@@ -139,25 +140,48 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
 	logger := logtest.Logger()
 	settings, err := config.Load("",
-		append([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_COMBINE=" + os.Getenv("OMNI_TEST_COMBINE")}, c.settings...))
+		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0"}, transactions(), c.settings))
 	require.NoError(t, err)
 	logtest.Secret("a password", password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
-	c.combines = settings.Combine
+	c.shares = settings.Commands.BatchLimit > 1
 	failureHold := time.Millisecond
 	if c.hashes {
 		failureHold = 0
 	}
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, EventPoll: c.poll, QuickPasswords: !c.hashes,
-		FailureHold: failureHold,
-		VerifyWait:  cmp.Or(c.wait, longVerifyWait),
+		Config:         settings,
+		Database:       opened,
+		Logger:         logger,
+		Clock:          c.clock.now,
+		NewID:          c.newID,
+		Events:         c.tuning,
+		EventPoll:      c.poll,
+		QuickPasswords: !c.hashes,
+		FailureHold:    failureHold,
+		VerifyWait:     cmp.Or(c.wait, longVerifyWait),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.app.Verifications.Close)
 	server := httptest.NewServer(c.app.Handler())
 	t.Cleanup(server.Close)
 	c.url = server.URL
+}
+
+// sharing lets commands share transactions, as by default.
+var sharing = []string{"OMNI_COMMAND_BATCH_LIMIT=256", "OMNI_COMMAND_BATCHES=1", "OMNI_COMMAND_LOCK=true"}
+
+// separate gives each command a transaction of its own. Several run at once, without the lock, and
+// conflicts are retried.
+var separate = []string{"OMNI_COMMAND_BATCH_LIMIT=1", "OMNI_COMMAND_BATCHES=8", "OMNI_COMMAND_LOCK=false"}
+
+// transactions returns the settings for all tests that do not choose. With OMNI_TEST_SEPARATE, each
+// command has a transaction of its own.
+func transactions() []string {
+	if os.Getenv("OMNI_TEST_SEPARATE") != "" {
+		return separate
+	}
+	return sharing
 }
 
 // metrics returns the program's metrics.
@@ -415,7 +439,8 @@ func (c *clinic) requireBalance(t testing.TB, path string, total, used, schedule
 	a := c.admin().get(t, path)
 	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 	require.Equal(t, []int{total, used, scheduled, total - used - scheduled},
-		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"), a.number(t, "availableUnits")},
+		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"),
+			a.number(t, "availableUnits")},
 		"total, used, scheduled, available in %s", a.raw)
 }
 

@@ -36,11 +36,11 @@ func writeCertificate(t *testing.T, path string, serial int64) {
 			net.IPv4(127, 0, 0, 1),
 		},
 	}
-	made, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	created, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	require.NoError(t, err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}),
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: created}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 	require.NoError(t, os.WriteFile(path+".new", both, 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
@@ -92,8 +92,8 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	require.Contains(t, serving.metrics(t), "omnirapeutic_http_requests_in_flight")
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars"} {
 		for _, token := range []string{"", c.own.tokens[rbac.Admin], c.own.tokens[rbac.SuperAdmin]} {
-			asked := caller{url: serving.clinic.url, token: token}
-			asked.get(t, path).refused(t, http.StatusNotFound, "route-not-found")
+			requested := caller{url: serving.clinic.url, token: token}
+			requested.get(t, path).refused(t, http.StatusNotFound, "route-not-found")
 		}
 	}
 	response, err := http.Get(serving.metricsURL + "/api/v1/patients")

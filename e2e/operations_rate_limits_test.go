@@ -45,12 +45,12 @@ func TestRateLimits(t *testing.T) {
 		require.Equal(t, http.StatusOK, me(t, limited.as(c.other.tokens[rbac.Admin])).status)
 	})
 	t.Run("it limits sign-ins by address", func(t *testing.T) {
-		wrong := body{"email": "nobody@own.test", "password": password}
+		invalid := body{"email": "nobody@own.test", "password": password}
 		for range 4 {
-			a := limited.as("").post(t, "/auth/login", wrong)
+			a := limited.as("").post(t, "/auth/login", invalid)
 			require.Equal(t, http.StatusUnauthorized, a.status, "%s", a.raw)
 		}
-		a := limited.as("").post(t, "/auth/login", wrong).refused(t, http.StatusTooManyRequests, "rate-limited")
+		a := limited.as("").post(t, "/auth/login", invalid).refused(t, http.StatusTooManyRequests, "rate-limited")
 		require.Equal(t, "address", a.text("policy"))
 	})
 	t.Run("it counts per instance, and not at all in development", func(t *testing.T) {

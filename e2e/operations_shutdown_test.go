@@ -27,10 +27,11 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	c := serve(t, database, database.Open(t))
 	path := c.authorize(t, 100)
 	const grace = 20 * time.Second
-	serving := c.launch(t, proxy.URL(database.AppURL), combining, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())
+	serving := c.launch(t, proxy.URL(database.AppURL),
+		append(sharing, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())...)
 	client := serving.clinic.admin()
 
-	commit := proxy.BreakAfter(wireproxy.Held, "insert into unit_operations", "commit", 1)
+	commit := proxy.BreakAfter(wireproxy.Held, "insert into commands", "commit", 1)
 	const many = 20
 	answers := make(chan answer, many)
 	reserve := func() {
@@ -72,25 +73,24 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 // load, like a rolling update.
 func TestRollingRestartUnderLoad(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, mode string, faults int) {
-		database := twoPractices.New(t)
-		c := serve(t, database, database.Open(t))
-		paths, totals := c.contested(t)
-		var serving atomic.Pointer[instance]
-		serving.Store(c.launch(t, database.AppURL, mode))
-		h := &history{}
-		stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
-		for range faults {
-			h.progress(t, 20)
-			before := serving.Load()
-			require.NoError(t, before.process.Process.Signal(syscall.SIGTERM))
-			require.NoError(t, before.process.Wait(), "exit code 0: %s", before.out.all())
-			serving.Store(c.launch(t, database.AppURL, mode))
-		}
+	faults := numberOfFaults()
+	database := twoPractices.New(t)
+	c := serve(t, database, database.Open(t))
+	paths, totals := c.contested(t)
+	var serving atomic.Pointer[instance]
+	serving.Store(c.launch(t, database.AppURL, transactions()...))
+	h := &history{}
+	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
+	for range faults {
 		h.progress(t, 20)
-		stop()
-		h.requireTrue(t, c, totals)
-	})
+		before := serving.Load()
+		require.NoError(t, before.process.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, before.process.Wait(), "exit code 0: %s", before.out.all())
+		serving.Store(c.launch(t, database.AppURL, transactions()...))
+	}
+	h.progress(t, 20)
+	stop()
+	h.requireTrue(t, c, totals)
 }
 
 // waiting returns the number of requests that wait for a transaction, over a separate

@@ -44,11 +44,11 @@ func (r auditRemove) Run(e environment) error {
 	}
 	return e.withStorage(func(s *app.Storage) error {
 		removed, err := app.RemoveAudit(e.context, s, c, audit.Removal{Before: before, By: r.By}, e.logger(c))
-		for _, each := range removed {
-			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", each.OrganizationID, each.Removed, each.Position,
-				each.Hash)
+		for _, item := range removed {
+			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", item.OrganizationID, item.Removed, item.Position,
+				item.Hash)
 		}
-		if errors.Is(err, audit.ErrUnsound) {
+		if errors.Is(err, audit.ErrDamaged) {
 			return ending{err, ExitUnclean}
 		}
 		if err == nil && len(removed) == 0 {

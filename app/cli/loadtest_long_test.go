@@ -69,10 +69,10 @@ func TestLoadtestDistinguishesSlowFromWrong(t *testing.T) {
 	target, err := url.Parse(address[1])
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	var wrong atomic.Bool
+	var invalid atomic.Bool
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch reserve := strings.HasSuffix(r.URL.Path, "/reserve"); {
-		case reserve && wrong.Load():
+		case reserve && invalid.Load():
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		case reserve:
@@ -85,7 +85,7 @@ func TestLoadtestDistinguishesSlowFromWrong(t *testing.T) {
 	code, out, errors := runProgram(t, nil, "", load...)
 	require.Equal(t, cli.ExitOK, code, errors)
 	require.Contains(t, out, "MISSED")
-	wrong.Store(true)
+	invalid.Store(true)
 	code, _, errors = runProgram(t, nil, "", load...)
 	require.Equal(t, cli.ExitUnclean, code, errors)
 	require.Contains(t, errors, "failures, from warm-up to end")

@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/modules/rbac/access"
 	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
@@ -57,6 +58,7 @@ func Emails() []string {
 // Practice provides the services to load the demo practice.
 type Practice struct {
 	Database  *db.DB
+	Commands  *command.Engine
 	Directory *directory.Service
 	Access    *access.Access
 	Events    *events.Service
@@ -162,7 +164,7 @@ var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: 
 // ledger returns the authorization service with the given current time.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
+		Database: p.Database, Engine: p.Commands, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
 		Clock: func() time.Time { return at },
 	})
 }

@@ -20,7 +20,7 @@ var crowds = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}
 var curveModes = []struct {
 	name      string
 	arguments []string
-}{{"combined", nil}, {"one transaction per request", []string{"--no-combine"}}}
+}{{"combined", nil}, {"one transaction per request", []string{"--separate"}}}
 
 // clients measures both modes with growing numbers of clients, adds a table for each
 // scenario, and writes plots. Runs with failed requests are listed and marked in the
@@ -65,7 +65,8 @@ func curveTable(scenario string, runs [][]loadtest.Result) string {
 			}
 			if r.LastUnits != nil && r.LastUnits.Problem != "" {
 				code, _, _ := strings.Cut(r.LastUnits.Problem, ": ")
-				failed = append(failed, fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, code))
+				failed = append(failed,
+					fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, code))
 			}
 		}
 	}

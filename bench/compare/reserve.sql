@@ -18,6 +18,6 @@ WITH recorded AS (
         RETURNING organization_id, sequence, occurred_at)
 INSERT INTO audit_unsealed (organization_id, sequence, sequences, times)
     SELECT organization_id, min(sequence), array_agg(sequence), array_agg(occurred_at) FROM recorded GROUP BY organization_id;
-INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
-    VALUES (:org, :op, 'reserve', sha256('c'), '{"balance": {"Total": 1, "Used": 0, "Scheduled": 1}, "version": 1}', now());
+INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
+    VALUES (:org, :op, :op, 'reserve', sha256('c'), '{"balance": {"Total": 1, "Used": 0, "Scheduled": 1}, "version": 1}', now());
 COMMIT;

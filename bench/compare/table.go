@@ -40,12 +40,12 @@ func (t *table) combined(scenario string, r loadtest.Result) {
 
 func (t *table) load(name string, r loadtest.Result) {
 	t.machine = cmp.Or(t.machine, r.Machine)
-	memory := ""
+	usage := ""
 	if r.ServerPeakMemoryBytes > 0 {
-		memory = fmt.Sprintf("%.0f", float64(r.ServerPeakMemoryBytes)/1e6)
+		usage = fmt.Sprintf("%.0f", float64(r.ServerPeakMemoryBytes)/1e6)
 	}
 	t.rows = append(t.rows, fmt.Sprintf("| %s | %d | %.0f | %d | %.1f | %.1f | %.1f | %s |",
-		name, r.Clients, r.AcceptedPerSecond, failures(r), r.LatencyMs.P50, r.LatencyMs.P95, r.LatencyMs.P99, memory))
+		name, r.Clients, r.AcceptedPerSecond, failures(r), r.LatencyMs.P50, r.LatencyMs.P95, r.LatencyMs.P99, usage))
 }
 
 // failures of the whole run.

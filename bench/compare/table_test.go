@@ -95,7 +95,7 @@ func TestMoments(t *testing.T) {
 
 func TestAppendID(t *testing.T) {
 	t.Parallel()
-	for _, made := range []uuid.UUID{id('A', 123_456), uuid.New()} {
-		require.Equal(t, made.String(), string(appendID(nil, made)))
+	for _, value := range []uuid.UUID{id('A', 123_456), uuid.New()} {
+		require.Equal(t, value.String(), string(appendID(nil, value)))
 	}
 }

@@ -41,15 +41,15 @@ func TestVisitingEndsWhatItHasBooked(t *testing.T) {
 	for n := range 1000 {
 		s := v.next()
 		count[s.kind]++
-		made := ""
+		created := ""
 		if s.kind == book {
-			made = time.Duration(n).String()
-			open[made] = true
+			created = time.Duration(n).String()
+			open[created] = true
 		} else {
 			require.True(t, open[s.reservation], "it is an open appointment of its own")
 			delete(open, s.reservation)
 		}
-		v.heard(s, verdict{outcome: accepted}, made)
+		v.heard(s, verdict{outcome: accepted}, created)
 	}
 	require.InDelta(t, 300, count[complete], 5)
 	require.InDelta(t, 200, count[cancel], 5)
@@ -97,13 +97,13 @@ func (f *fake) keepCalendar(w http.ResponseWriter, r *http.Request, path string,
 	account, _ := body["authorizationId"].(string)
 	answer := httptest.NewRecorder()
 	f.operate(answer, r, "/authorizations/"+account+"/reserve", one)
-	var made struct{ Reservation struct{ ID string } }
-	if answer.Code != http.StatusCreated || json.Unmarshal(answer.Body.Bytes(), &made) != nil {
+	var created struct{ Reservation struct{ ID string } }
+	if answer.Code != http.StatusCreated || json.Unmarshal(answer.Body.Bytes(), &created) != nil {
 		refuse(w, answer.Code, "not-booked")
 		return
 	}
 	f.mutex.Lock()
-	f.calendar[made.Reservation.ID] = account
+	f.calendar[created.Reservation.ID] = account
 	f.mutex.Unlock()
-	reply(w, http.StatusCreated, map[string]any{"id": made.Reservation.ID})
+	reply(w, http.StatusCreated, map[string]any{"id": created.Reservation.ID})
 }

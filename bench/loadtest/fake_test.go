@@ -211,11 +211,11 @@ func (f *fake) operate(w http.ResponseWriter, r *http.Request, path string, body
 		f.booked[kind][id]--
 		refuse(w, http.StatusConflict, "insufficient-units")
 	case kind == "reserve":
-		made := uuid.NewString()
+		created := uuid.NewString()
 		a.scheduled += effect
-		a.reservations[made] = true
+		a.reservations[created] = true
 		reply(w, http.StatusCreated,
-			map[string]any{"reservation": map[string]any{"id": made, "units": 1}, "authorization": a.balance()})
+			map[string]any{"reservation": map[string]any{"id": created, "units": 1}, "authorization": a.balance()})
 	case !a.reservations[reservation]:
 		refuse(w, http.StatusConflict, "reservation-closed")
 	default:

@@ -33,8 +33,8 @@ func thisMachine(now time.Time) Machine {
 	if name := valueIn("/etc/os-release", "PRETTY_NAME", "="); name != "" {
 		m.OS = name
 	}
-	memory := strings.TrimSuffix(valueIn("/proc/meminfo", "MemTotal", ":"), " kB")
-	if kilobytes, err := strconv.ParseInt(memory, 10, 64); err == nil {
+	total := strings.TrimSuffix(valueIn("/proc/meminfo", "MemTotal", ":"), " kB")
+	if kilobytes, err := strconv.ParseInt(total, 10, 64); err == nil {
 		m.MemoryBytes = kilobytes * 1024
 	}
 	return m

@@ -25,7 +25,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "report:", err)
 			os.Exit(1)
 		}
-		fmt.Println("Wrote", page)
+		fmt.Fprintln(os.Stdout, "Wrote", page)
 	}
 }
 

@@ -105,7 +105,7 @@ type view struct {
 // look reads the records around the requested time.
 func (s *Service) look(ctx context.Context, r request, others bool) (*view, error) {
 	v := &view{scene: scene{now: s.now(), occupied: occupied{}}, request: r}
-	existing, _, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+	existing, _, err := s.readNamed(ctx, []request{r})
 	if err != nil {
 		return nil, err
 	}

@@ -259,7 +259,7 @@ func (d *draft) claim(place, units int, day calendar.Date) authorization.Claim {
 	c := authorization.Claim{
 		OrganizationID: d.a.OrganizationID, AuthorizationID: p.AuthorizationID, AppointmentID: d.a.ID,
 		ReservationID: d.reservations[place], Units: units, ServiceDate: day,
-		OperationID: d.operation, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,
+		OperationID: d.ID, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,
 	}
 	if p.ReservationID != nil {
 		c.ReservationID = *p.ReservationID

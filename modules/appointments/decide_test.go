@@ -12,6 +12,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -138,7 +139,8 @@ func wall(day int, text string) Span {
 
 func requestFor(k kind, appointment uuid.UUID) request {
 	r := request{
-		kind: k, caller: identity.Caller{OrganizationID: clinic, UserID: uuid.New()}, operation: uuid.New(), call: uuid.New(),
+		kind: k, caller: identity.Caller{OrganizationID: clinic, UserID: uuid.New()},
+		Call: command.Call{OrganizationID: clinic, ID: uuid.New(), CallID: uuid.New()},
 		zone: zone, appointment: appointment, session: uuid.New(),
 	}
 	for range MaxPatients {

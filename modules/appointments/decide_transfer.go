@@ -38,7 +38,7 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 // withoutOvertaken returns the request without the parts whose appointments earlier requests of the
 // batch have started, cancelled or moved. Appointments that these requests have booked are not
 // moved, as if they had been booked later.
-func (d *desk) withoutOvertaken(r request) request {
+func (d *bookingState) withoutOvertaken(r request) request {
 	if r.kind != transfer {
 		return r
 	}

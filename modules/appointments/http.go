@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -145,6 +146,8 @@ type participantBody struct {
 
 // appointmentBody is an appointment in API responses.
 type appointmentBody struct {
+	command.Replayed `json:"-"`
+
 	ID              uuid.UUID         `json:"id"`
 	OrganizationID  uuid.UUID         `json:"organizationId"`
 	PatientID       uuid.UUID         `json:"patientId"`       // the first of patients
@@ -181,8 +184,6 @@ type appointmentBody struct {
 	// Warnings are concerns about a booking that breaks no rule. They are returned when it is
 	// booked or moved.
 	Warnings []Warning `json:"warnings,omitempty"`
-
-	replayed bool // the response was stored
 }
 
 // Location returns the path of the appointment.
@@ -216,28 +217,14 @@ type byID struct {
 	ID uuid.UUID `param:"id"`
 }
 
-// keyed is the header that makes a request idempotent.
-type keyed struct {
-	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
-}
-
 // matching is the header that makes a change conditional on a version.
 type matching struct {
 	IfMatch patch.Match `header:"If-Match"`
 }
 
-// Header marks a replayed response.
-func (b appointmentBody) Header(h http.Header) { markReplayed(h, b.replayed) }
-
-func markReplayed(h http.Header, replayed bool) {
-	if replayed {
-		h.Set("Idempotency-Replayed", "true")
-	}
-}
-
 func answerOf(o Outcome, err error) (appointmentBody, error) {
 	b := bodyOf(o.Appointment)
-	b.replayed, b.Occurrences = o.Replayed, o.Occurrences
+	b.Replayed, b.Occurrences = command.Replayed(o.Replayed), o.Occurrences
 	return b, err
 }
 
@@ -264,7 +251,7 @@ type proposal struct {
 }
 
 type bookRequest struct {
-	keyed
+	command.Keyed
 	proposal
 	AllowPartial bool `json:"allowPartial"` // of a series: book only the appointments that break no rule, and report the others
 }
@@ -303,9 +290,9 @@ func (s *Service) handleBook(ctx context.Context, in bookRequest) (appointmentBo
 		return appointmentBody{}, err
 	}
 	if in.RecurrenceRule != nil {
-		return s.warned(ctx)(s.BookSeries(ctx, b, *in.RecurrenceRule, in.AllowPartial, Key(in.Key)))
+		return s.warned(ctx)(s.BookSeries(ctx, b, *in.RecurrenceRule, in.AllowPartial, in.Key))
 	}
-	return s.warned(ctx)(s.Book(ctx, b, Key(in.Key)))
+	return s.warned(ctx)(s.Book(ctx, b, in.Key))
 }
 
 func (s *Service) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
@@ -390,41 +377,41 @@ func (s *Service) handleChange(ctx context.Context, in changeAppointmentRequest)
 
 type startRequest struct {
 	byID
-	keyed
+	command.Keyed
 	StartTime *time.Time `json:"startTime"` // default: now; not in the future, and at most 24 hours ago
 }
 
 func (s *Service) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
-	return answerOf(s.Start(ctx, in.ID, in.StartTime, Key(in.Key)))
+	return answerOf(s.Start(ctx, in.ID, in.StartTime, in.Key))
 }
 
 type reopenRequest struct {
 	byID
-	keyed
+	command.Keyed
 	Reason string `json:"reason" validate:"required,max=500,text"`
 }
 
 func (s *Service) handleReopen(ctx context.Context, in reopenRequest) (appointmentBody, error) {
-	return answerOf(s.Reopen(ctx, in.ID, in.Reason, Key(in.Key)))
+	return answerOf(s.Reopen(ctx, in.ID, in.Reason, in.Key))
 }
 
 type cancelRequest struct {
 	byID
-	keyed
+	command.Keyed
 	scoped
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 
 func (s *Service) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
-	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Scope(in.Scope), Key(in.Key)))
+	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Scope(in.Scope), in.Key))
 }
 
 type noShowRequest struct {
 	byID
-	keyed
+	command.Keyed
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 
 func (s *Service) handleNoShow(ctx context.Context, in noShowRequest) (appointmentBody, error) {
-	return answerOf(s.NoShow(ctx, in.ID, in.Reason, Key(in.Key)))
+	return answerOf(s.NoShow(ctx, in.ID, in.Reason, in.Key))
 }

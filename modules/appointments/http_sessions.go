@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
@@ -125,7 +126,7 @@ func sessionBodyOf(s Session) sessionBody {
 
 type completeRequest struct {
 	byID
-	keyed
+	command.Keyed
 	StartTime *time.Time `json:"startTime"`
 	EndTime   *time.Time `json:"endTime"` // not in the future
 	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
@@ -133,18 +134,16 @@ type completeRequest struct {
 }
 
 type completeAnswer struct {
-	replayed    bool
+	command.Replayed `json:"-"`
+
 	Session     sessionBody     `json:"session"`
 	Appointment appointmentBody `json:"appointment"`
 }
 
-// Header marks a replayed response.
-func (a completeAnswer) Header(h http.Header) { markReplayed(h, a.replayed) }
-
 func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
 	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
-	o, err := s.Complete(ctx, in.ID, c, Key(in.Key))
-	answer := completeAnswer{replayed: o.Replayed}
+	o, err := s.Complete(ctx, in.ID, c, in.Key)
+	answer := completeAnswer{Replayed: command.Replayed(o.Replayed)}
 	if err == nil {
 		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
 	}

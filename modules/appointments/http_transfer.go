@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/permission"
@@ -52,30 +53,27 @@ func (b transferBody) transfer(from uuid.UUID) Transfer {
 
 type moveBookingsRequest struct {
 	byID
-	keyed
+	command.Keyed
 	transferBody
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // stored in the ledgers of both authorizations
 }
 
 // movedBody has the moved bookings.
 type movedBody struct {
+	command.Replayed `json:"-"`
+
 	AuthorizationID   uuid.UUID    `json:"authorizationId"`
 	ToAuthorizationID uuid.UUID    `json:"toAuthorizationId"`
 	Moved             int          `json:"moved"`       // the number of bookings
 	Units             int          `json:"units"`       // held on the other authorization
 	Occurrences       []Occurrence `json:"occurrences"` // sorted by start
-
-	replayed bool // the response was stored
 }
 
-// Header marks a replayed response.
-func (b movedBody) Header(h http.Header) { markReplayed(h, b.replayed) }
-
 func (s *Service) handleMove(ctx context.Context, in moveBookingsRequest) (movedBody, error) {
-	m, err := s.MoveBookings(ctx, in.transfer(in.ID), in.Reason, Key(in.Key))
+	m, err := s.MoveBookings(ctx, in.transfer(in.ID), in.Reason, in.Key)
 	b := movedBody{
 		AuthorizationID: in.ID, ToAuthorizationID: in.ToAuthorizationID, Moved: len(m.Occurrences),
-		Occurrences: append([]Occurrence{}, m.Occurrences...), replayed: m.Replayed,
+		Occurrences: append([]Occurrence{}, m.Occurrences...), Replayed: command.Replayed(m.Replayed),
 	}
 	for _, o := range m.Occurrences {
 		b.Units += o.Units

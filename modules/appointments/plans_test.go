@@ -129,7 +129,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"appointments of an authorization": func(ctx context.Context) error {
-			_, err := s.holds(ctx, []uuid.UUID{organization}, []uuid.UUID{idFrom("z7")})
+			_, err := s.holds(ctx, []scheduling.Key{{OrganizationID: organization, ID: idFrom("z7")}})
 			return err
 		},
 		"appointments to move from an authorization": func(ctx context.Context) error {

@@ -49,7 +49,7 @@ func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
 		return Preview{}, err
 	}
 	v, err := db.Snapshot(ctx, s.database, "appointments.preview", func(ctx context.Context) (verdict, error) {
-		d, err := s.open(ctx, []request{r})
+		d, err := s.load(ctx, []request{r})
 		if err != nil {
 			return verdict{}, err
 		}
@@ -58,7 +58,7 @@ func (s *Service) Preview(ctx context.Context, p Proposal) (Preview, error) {
 				return verdict{}, err
 			}
 		}
-		return d.decide(r)
+		return d.scene.decide(r)
 	})
 	if err != nil {
 		return Preview{}, err

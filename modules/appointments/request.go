@@ -9,19 +9,12 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/scheduling"
 )
-
-// Key is an idempotency key, with which a client can retry after any failure. Requests of one user
-// with the same key are one request. The zero value means no key.
-type Key string
-
-// keyNamespace is the namespace of operation ids derived from keys. It must never change.
-var keyNamespace = uuid.MustParse("1c2f3c55-9d2e-4a8f-9a0d-52f6a3c4b7e9")
 
 // Booking has the fields of an appointment to book.
 type Booking struct {
@@ -74,11 +67,9 @@ const (
 // request is one call. Its ids are chosen before the transaction begins, so that it can be found
 // after an ambiguous COMMIT and retried after any failure.
 type request struct {
+	command.Call
 	kind        kind
 	caller      identity.Caller
-	operation   uuid.UUID // repeated, it takes effect once
-	call        uuid.UUID // distinguishes calls with the same key
-	repeatable  bool      // the client chose the operation's id and may retry, so refusals are stored too
 	zone        *time.Location
 	appointment uuid.UUID
 
@@ -108,10 +99,6 @@ type request struct {
 
 func (r request) key() scheduling.Key {
 	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.appointment}
-}
-
-func (r request) operationKey() operation.Key {
-	return operation.Key{OrganizationID: r.caller.OrganizationID, ID: r.operation}
 }
 
 // fingerprint returns a hash by which two requests with one id are compared. It excludes the caller

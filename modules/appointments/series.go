@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
 )
@@ -58,7 +59,7 @@ var ErrSeries = fault.Define(
 // first of them. It books all or none or, if partial is set, those that break no rule, at least
 // one. The outcome lists each of them. Errors: those of [Service.Book], [ErrSeries], and
 // [fault.ErrInvalid] for an invalid rule (see [ParseRule] and [Rule.Occurrences]).
-func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key Key) (Outcome, error) {
+func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key command.Key) (Outcome, error) {
 	r, err := s.seriesRequest(ctx, b, rule, partial, key)
 	if err != nil {
 		return Outcome{}, err
@@ -67,7 +68,7 @@ func (s *Service) BookSeries(ctx context.Context, b Booking, rule string, partia
 }
 
 // seriesRequest is the booking of a series as a request.
-func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, partial bool, key Key) (request, error) {
+func (s *Service) seriesRequest(ctx context.Context, b Booking, rule string, partial bool, key command.Key) (request, error) {
 	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
 		return r, err

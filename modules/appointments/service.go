@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/cache"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
@@ -60,8 +61,7 @@ type Service struct {
 	clock     func() time.Time
 	newID     func() uuid.UUID
 	store     store
-	combiner  *db.Combiner[request, result] // nil: every request has its own transaction
-	lanes     *db.Lanes[uuid.UUID]
+	commands  command.Executor[request, verdict]
 
 	authorizations *authorization.Service // its ledger joins this module's transactions
 
@@ -73,6 +73,7 @@ type Service struct {
 // Dependencies has the dependencies of the service. Tests set the clock and the ids.
 type Dependencies struct {
 	Database  *db.DB
+	Engine    *command.Engine
 	Directory Directory
 	// Authorizations has the ledger of units, which joins the transactions of appointments.
 	Authorizations *authorization.Service
@@ -81,41 +82,16 @@ type Dependencies struct {
 	Callers        Callers
 	Clock          func() time.Time
 	NewID          func() uuid.UUID
-	// Combine makes requests that arrive during a transaction share the next one. Otherwise each
-	// has its own transaction.
-	Combine bool
-	// Lanes has the locks of requests that are not combined. They must be those of package
-	// authorization, so that bookings and operations on units wait for each other.
-	Lanes *db.Lanes[uuid.UUID]
-	// Queue is the maximum number of requests that wait for their transaction; 0 means 10,000.
-	Queue int
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, authorizations: d.Authorizations, events: d.Events, audit: d.Audit, callers: d.Callers,
-		clock: d.Clock, newID: d.NewID, lanes: d.Lanes,
+		clock: d.Clock, newID: d.NewID,
 	}
-	if d.Combine {
-		s.combiner = s.newCombiner(d.Queue)
-	}
+	s.commands = command.Add(d.Engine, s.handler())
 	return s
-}
-
-// Waiting returns the number of requests that wait for their transaction.
-func (s *Service) Waiting() int {
-	if s.combiner == nil {
-		return 0
-	}
-	return s.combiner.Waiting()
-}
-
-// Close waits for running requests, and refuses new ones.
-func (s *Service) Close() {
-	if s.combiner != nil {
-		s.combiner.Close()
-	}
 }
 
 // now returns the current time with PostgreSQL's precision.
@@ -149,8 +125,8 @@ func (o Outcome) spans() []Span {
 // one transaction and once per key. A refusal has all rules that the booking would break, see
 // [fault.Error.Reasons]: [ErrPractitionerInactive], [ErrCredentialMissing],
 // [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the account book. Other errors:
-// [fault.ErrInvalid] for unknown records and records that do not match, [idempotency.ErrReused].
-func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error) {
+// [fault.ErrInvalid] for unknown records and records that do not match, [command.ErrReused].
+func (s *Service) Book(ctx context.Context, b Booking, key command.Key) (Outcome, error) {
 	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
 		return Outcome{}, err
@@ -159,7 +135,7 @@ func (s *Service) Book(ctx context.Context, b Booking, key Key) (Outcome, error)
 }
 
 // bookingRequest returns the request of a booking.
-func (s *Service) bookingRequest(ctx context.Context, b Booking, key Key) (request, error) {
+func (s *Service) bookingRequest(ctx context.Context, b Booking, key command.Key) (request, error) {
 	r, err := s.request(ctx, book, s.newID(), key)
 	if err != nil {
 		return r, err
@@ -193,7 +169,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scop
 // Start records that an appointment began at the time; nil: now. Errors: [ErrNotFound],
 // [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
 // future or more than 24 hours ago.
-func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Key) (Outcome, error) {
+func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key command.Key) (Outcome, error) {
 	r, err := s.request(ctx, start, id, key)
 	if err != nil {
 		return Outcome{}, err
@@ -204,25 +180,25 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key Ke
 
 // Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Errors:
 // [ErrNotFound], [ErrTransition].
-func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key Key) (Outcome, error) {
+func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key command.Key) (Outcome, error) {
 	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
 }
 
 // Cancel releases the units that the appointment holds, and records the user, the time, the reason
 // and whether it was late. For a series, it cancels all SCHEDULED appointments of the scope.
 // Errors: [ErrNotFound], [ErrTransition].
-func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key Key) (Outcome, error) {
+func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
 	return s.end(ctx, cancel, id, reason, scope, key)
 }
 
 // NoShow records that the patient did not come. It releases the appointment's units, or consumes
 // them if the organization has configured that. Errors: [ErrNotFound], [ErrTransition], and
 // [ErrNotBegun] before the start.
-func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key Key) (Outcome, error) {
+func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key command.Key) (Outcome, error) {
 	return s.end(ctx, noShow, id, reason, ScopeOne, key)
 }
 
-func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key Key) (Outcome, error) {
+func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
 	r, err := s.request(ctx, k, id, key)
 	if err != nil {
 		return Outcome{}, err
@@ -236,7 +212,7 @@ func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string,
 // cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
 // [ErrUnconfirmed] for times that differ much from the booked ones, [fault.ErrInvalid] for
 // impossible times.
-func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key Key) (Outcome, error) {
+func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key command.Key) (Outcome, error) {
 	r, err := s.request(ctx, complete, id, key)
 	if err != nil {
 		return Outcome{}, err
@@ -246,16 +222,13 @@ func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key 
 }
 
 // request returns a new request of the caller on an appointment, with all ids that it may need.
-func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, key Key) (request, error) {
+func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, key command.Key) (request, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return request{}, err
 	}
-	r := request{kind: k, caller: caller, operation: s.newID(), call: s.newID(), appointment: appointment, session: s.newID()}
-	if key != "" {
-		r.repeatable = true
-		name := caller.OrganizationID.String() + "\n" + caller.UserID.String() + "\n" + string(key)
-		r.operation = uuid.NewSHA1(keyNamespace, []byte(name))
+	r := request{
+		Call: s.commands.NewCall(caller, string(k), key), kind: k, caller: caller, appointment: appointment, session: s.newID(),
 	}
 	r.reservations = make([]uuid.UUID, MaxPatients)
 	for i := range r.reservations {
@@ -336,10 +309,4 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
 		showAppointments(ctx, found...)
 		return found, err
 	})
-}
-
-// ForgetOperations deletes the stored outcomes of requests older than the given duration, of all
-// organizations, and returns their number.
-func (s *Service) ForgetOperations(ctx context.Context, older time.Duration) (int64, error) {
-	return operations.Forget(ctx, s.database, "appointments.forget", s.now().Add(-older))
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
@@ -22,9 +21,6 @@ func refuseRedate(occurrences []Occurrence) *fault.Error {
 	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
 		refusedOf(occurrences), len(occurrences))
 }
-
-// WaitForBookings makes a transaction wait for running requests on appointments.
-func (s *Service) WaitForBookings() db.Option { return db.Locking(unitLane) }
 
 // Misdated returns the SCHEDULED appointments of the caller's organization whose start has another
 // date in the zone than their service date, sorted by start. It runs in the transaction of the
@@ -65,5 +61,6 @@ func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
 		part.appointment, part.reservations = a.ID, s.newIDs(len(a.Patients))
 		r.parts = append(r.parts, part)
 	}
-	return s.runJoined(ctx, r)
+	_, err = s.execute(ctx, r)
+	return err
 }

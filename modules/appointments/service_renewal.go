@@ -2,7 +2,6 @@ package appointments
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -13,7 +12,6 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
-	"omnirapeutic/platform/scheduling"
 )
 
 // AuthorizationChange is a change of an authorization together with its bookings.
@@ -122,11 +120,7 @@ func (s *Service) ChangeAuthorization(ctx context.Context, id uuid.UUID, c Autho
 	if err != nil {
 		return authorization.View{}, err
 	}
-	others := []uuid.UUID{caller.OrganizationID} // the lock of the organization's appointments
-	if c.MoveTo != nil && *c.MoveTo != id {
-		others = append(others, *c.MoveTo)
-	}
-	return prepared.Run(ctx, others, func(ctx context.Context, before authorization.View) (authorization.View, error) {
+	return prepared.Run(ctx, func(ctx context.Context, before authorization.View) (authorization.View, error) {
 		if err := s.settleStranded(ctx, before.Authorization, c); err != nil {
 			return authorization.View{}, err
 		}
@@ -183,7 +177,7 @@ func (s *Service) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]A
 		return nil, err
 	}
 	r := request{kind: transfer, caller: caller, transfer: &Transfer{From: authorization}}
-	existing, requested, err := s.readNamed(ctx, []request{r}, map[scheduling.Key]bool{})
+	existing, requested, err := s.readNamed(ctx, []request{r})
 	if err != nil {
 		return nil, err
 	}
@@ -223,41 +217,10 @@ func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, fr
 }
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.
-// The outcome is not stored, because the request cannot be retried by key.
 func (s *Service) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
 	if err := r.caller.RequireWhole(needed); err != nil {
 		return err
 	}
-	var err error
-	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
-		return err
-	}
-	if err = s.runJoined(ctx, r); !errors.Is(err, errStaleZone) {
-		return err
-	}
-	s.directory.ForgetTimeZone(r.caller.OrganizationID)
-	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
-		return err
-	}
-	return s.runJoined(ctx, r)
-}
-
-// runJoined runs a request in the organization's cached zone, in the transaction of the
-// context. The error is [errStaleZone] if the organization has another zone.
-func (s *Service) runJoined(ctx context.Context, r request) error {
-	d, err := s.open(ctx, []request{r})
-	if err != nil {
-		return err
-	}
-	if !d.inCurrentZone(r) {
-		return errStaleZone
-	}
-	outcome := d.settle(d.requests[0])
-	switch {
-	case outcome.err != nil:
-		return outcome.err
-	case outcome.verdict.refusal != nil:
-		return outcome.verdict.refusal
-	}
-	return refusalOfConstraint(authorization.RefusalOf(s.write(ctx, d)))
+	_, err := s.run(ctx, r)
+	return err
 }

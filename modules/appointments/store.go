@@ -3,6 +3,7 @@ package appointments
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,12 +51,8 @@ func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) (
 	if err != nil {
 		return nil, err
 	}
-	organizations, ids := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		organizations[i], ids[i] = key.OrganizationID, key.ID
-	}
 	var rows []Row
-	err = tx.Raw(query, db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+	err = tx.Raw(query, db.KeyColumns(keys)...).Scan(&rows).Error
 	return rows, err
 }
 
@@ -141,8 +138,6 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	if err != nil {
 		return nil, err
 	}
-	staffOf, staff, staffFrom, staffTo := ranges(n.staff)
-	patientOf, patients, patientFrom, patientTo := ranges(n.patients)
 	var rows []slotRow
 	err = tx.Raw(`
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at, p.taken_until AS ends_at,
@@ -157,7 +152,7 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 		CROSS JOIN LATERAL (
 			SELECT t.practitioner_id FROM appointment_practitioners t
 			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.place = 0 OFFSET 0) l`,
-		db.UUIDs(staffOf), db.UUIDs(staff), staffFrom, staffTo, db.UUIDs(patientOf), db.UUIDs(patients), patientFrom, patientTo).Scan(&rows).Error
+		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
 		found.add(scheduling.Key{OrganizationID: r.OrganizationID, ID: r.SubjectID}, slot{
 			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Lane, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
@@ -179,14 +174,17 @@ func takenBy(table, person string) string {
 	return `(` + booked + `) UNION ALL (` + worked + `)`
 }
 
-// ranges returns the times as columns.
-func ranges(requested map[scheduling.Key][]Span) (organizations, ids []uuid.UUID, since, until []time.Time) {
-	since, until = []time.Time{}, []time.Time{}
+// spanColumns returns the spans of people as columns.
+func spanColumns(requested map[scheduling.Key][]Span) []any {
+	type row struct {
+		scheduling.Key
+		Span
+	}
+	var rows []row
 	for key, spans := range requested {
 		for _, span := range spans {
-			organizations, ids = append(organizations, key.OrganizationID), append(ids, key.ID)
-			since, until = append(since, span.Start), append(until, span.End)
+			rows = append(rows, row{key, span})
 		}
 	}
-	return organizations, ids, since, until
+	return db.Columns(rows, func(v *db.Values, r row) { v.Key(r.Key).Time(r.Start, r.End) })
 }

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
 )
 
 // Days are calendar days from the first to the last, both included; a zero date means no limit.
@@ -102,7 +103,7 @@ type Hold struct {
 // holds returns the units that open appointments hold on the authorizations, and that sessions have
 // used. A completed appointment without a session counts as nothing used. Indexes:
 // appointment_patients_by_authorization, the primary keys.
-func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUID) ([]Hold, error) {
+func (store) holds(ctx context.Context, authorizations []scheduling.Key) ([]Hold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -116,6 +117,7 @@ func (store) holds(ctx context.Context, organizations, authorizations []uuid.UUI
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
 		LEFT JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
 			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id
-		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS', 'COMPLETED')`, db.UUIDs(organizations), db.UUIDs(authorizations)).Scan(&rows).Error
+		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS', 'COMPLETED')`,
+		db.KeyColumns(authorizations)...).Scan(&rows).Error
 	return rows, err
 }

@@ -2,7 +2,6 @@ package appointments
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -21,31 +20,21 @@ func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if err := s.upsertPatients(ctx, changed); err != nil {
 		return err
 	}
-	if err := s.removePlaces(ctx, shrunk); err != nil {
+	if err := s.removePractitioners(ctx, shrunk); err != nil {
 		return err
 	}
 	return s.upsertPractitioners(ctx, changed)
 }
 
 func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
-	n := len(rows)
-	organizations, ids, codes, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	states, days, versions, late := make([]string, n), make([]string, n), make([]int, n), make([]bool, n)
-	starts, ends, created, updated := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
-	notes, reasons := make([]*string, n), make([]*string, n)
-	series, sessions, cancellers := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID, n)
-	started, cancelled := make([]*time.Time, n), make([]*time.Time, n)
-	reopened, reopeners, reopenReasons := make([]*time.Time, n), make([]*uuid.UUID, n), make([]*string, n)
-	for i, a := range rows {
-		organizations[i], ids[i], codes[i], creators[i] = a.OrganizationID, a.ID, a.ServiceCodeID, a.CreatedBy
-		states[i], days[i], versions[i], late[i] = string(a.Status), a.ServiceDate.String(), a.Version, a.LateCancel
-		starts[i], ends[i], created[i], updated[i] = a.Start, a.End, a.CreatedAt, a.UpdatedAt
-		notes[i], reasons[i] = a.Notes, a.CancelReason
-		series[i], sessions[i], cancellers[i] = a.SeriesID, a.SessionID, a.CancelledBy
-		started[i], cancelled[i] = a.StartedAt, a.CancelledAt
-		reopened[i], reopeners[i], reopenReasons[i] = a.ReopenedAt, a.ReopenedBy, a.ReopenReason
-	}
-	return db.Write(ctx, n, `
+	columns := db.Columns(rows, func(v *db.Values, a Appointment) {
+		v.UUID(a.OrganizationID, a.ID, a.ServiceCodeID).Text(string(a.Status)).Time(a.Start, a.End).Date(a.ServiceDate)
+		v.OptionalText(a.Notes).OptionalUUID(a.SeriesID).OptionalUUID(a.SessionID).OptionalTime(a.StartedAt)
+		v.OptionalTime(a.CancelledAt).OptionalUUID(a.CancelledBy).OptionalText(a.CancelReason).Bool(a.LateCancel)
+		v.UUID(a.CreatedBy).Int(a.Version).Time(a.CreatedAt, a.UpdatedAt)
+		v.OptionalTime(a.ReopenedAt).OptionalUUID(a.ReopenedBy).OptionalText(a.ReopenReason)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO appointments (
 			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
 			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at,
@@ -58,37 +47,31 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			notes = excluded.notes, series_id = excluded.series_id, session_id = excluded.session_id, started_at = excluded.started_at,
 			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
 			late_cancel = excluded.late_cancel, reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by,
-			reopen_reason = excluded.reopen_reason, version = excluded.version, updated_at = excluded.updated_at`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(codes), states, starts, ends, days, notes, db.NullableUUIDs(series),
-		db.NullableUUIDs(sessions),
-		started, cancelled, db.NullableUUIDs(cancellers), reasons, late, db.UUIDs(creators), versions, created, updated,
-		reopened, db.NullableUUIDs(reopeners), reopenReasons)
+			reopen_reason = excluded.reopen_reason, version = excluded.version, updated_at = excluded.updated_at`, columns...)
 }
 
 // upsertPatients writes patients' parts. The patients of an appointment never change, but their
 // parts do.
-func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
-	var organizations, appointments, patients, authorizations []uuid.UUID
-	var reservations []*uuid.UUID
-	var places, units, minutes, unitMinutes []int
-	var methods, since, lanes, codes []string
-	var starts, ends []time.Time
-	var occupies []bool
-	var workedStarts, workedEnds []*time.Time
-	for _, a := range rows {
-		for place, p := range a.Patients {
-			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
-			patients, authorizations = append(patients, p.PatientID), append(authorizations, p.AuthorizationID)
-			reservations, places, units = append(reservations, p.ReservationID), append(places, place), append(units, p.Units)
-			minutes, unitMinutes = append(minutes, p.Minutes), append(unitMinutes, p.UnitMinutes)
-			methods, since = append(methods, string(p.Rounding.Method)), append(since, p.Rounding.StartsOn.String())
-			lanes, codes = append(lanes, string(p.Lane)), append(codes, p.Code)
-			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
-			from, until := a.workedTimes()
-			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
+func (store) upsertPatients(ctx context.Context, appointments []Appointment) error {
+	type row struct {
+		Appointment
+		index int
+		p     Participant
+	}
+	var rows []row
+	for _, a := range appointments {
+		for i, p := range a.Patients {
+			rows = append(rows, row{a, i, p})
 		}
 	}
-	return db.Write(ctx, len(patients), `
+	columns := db.Columns(rows, func(v *db.Values, r row) {
+		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID).OptionalUUID(r.p.ReservationID)
+		v.Int(r.p.Units, r.p.Minutes, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
+		v.Text(string(r.p.Lane)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies())
+		from, until := r.workedTimes()
+		v.OptionalTime(from).OptionalTime(until)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
 			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
@@ -100,28 +83,28 @@ func (store) upsertPatients(ctx context.Context, rows []Appointment) error {
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
-			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
-		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(patients), places, db.UUIDs(authorizations), db.NullableUUIDs(reservations),
-		units, minutes, unitMinutes, methods, since, lanes, codes, starts, ends, occupies, workedStarts, workedEnds)
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
 }
 
 // upsertPractitioners writes the practitioners of appointments, in order.
-func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error {
-	var organizations, appointments, practitioners []uuid.UUID
-	var places []int
-	var starts, ends []time.Time
-	var occupies []bool
-	var workedStarts, workedEnds []*time.Time
-	for _, a := range rows {
-		for place, id := range a.Practitioners {
-			organizations, appointments = append(organizations, a.OrganizationID), append(appointments, a.ID)
-			practitioners, places = append(practitioners, id), append(places, place)
-			starts, ends, occupies = append(starts, a.Start), append(ends, a.End), append(occupies, a.Status.Occupies())
-			from, until := a.workedTimes()
-			workedStarts, workedEnds = append(workedStarts, from), append(workedEnds, until)
+func (store) upsertPractitioners(ctx context.Context, appointments []Appointment) error {
+	type row struct {
+		Appointment
+		index        int
+		practitioner uuid.UUID
+	}
+	var rows []row
+	for _, a := range appointments {
+		for i, id := range a.Practitioners {
+			rows = append(rows, row{a, i, id})
 		}
 	}
-	return db.Write(ctx, len(practitioners), `
+	columns := db.Columns(rows, func(v *db.Values, r row) {
+		from, until := r.workedTimes()
+		v.UUID(r.OrganizationID, r.ID, r.practitioner).Int(r.index).Time(r.Start, r.End).Bool(r.Status.Occupies())
+		v.OptionalTime(from).OptionalTime(until)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies,
 			worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
@@ -129,79 +112,69 @@ func (store) upsertPractitioners(ctx context.Context, rows []Appointment) error 
 		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
 			occupies = excluded.occupies,
-			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`,
-		db.UUIDs(organizations), db.UUIDs(appointments), db.UUIDs(practitioners), places, starts, ends, occupies, workedStarts, workedEnds)
+			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
 }
 
-// removePlaces deletes the rows of removed practitioners. It looks up rows one by one: in a join
-// with the values, the planner would read the whole table, and SSI would lock it. It runs before
-// the pipelined writes, because the number of rows is not known. Index: the primary key.
-func (store) removePlaces(ctx context.Context, shrunk []Appointment) error {
+// removePractitioners deletes the rows of removed practitioners. It looks up rows one by one: in a
+// join with the values, the planner would read the whole table, and SSI would lock it. It runs
+// before the pipelined writes, because the number of rows is not known. Index: the primary key.
+func (store) removePractitioners(ctx context.Context, shrunk []Appointment) error {
 	tx, err := db.Handle(ctx)
 	if err != nil || len(shrunk) == 0 {
 		return err
 	}
-	n := len(shrunk)
-	organizations, ids, taken := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]int, n)
-	for i, a := range shrunk {
-		organizations[i], ids[i], taken[i] = a.OrganizationID, a.ID, len(a.Practitioners)
-	}
+	columns := db.Columns(shrunk, func(v *db.Values, a Appointment) { v.UUID(a.OrganizationID, a.ID).Int(len(a.Practitioners)) })
 	return tx.Exec(`
 		DELETE FROM appointment_practitioners WHERE ctid = ANY (ARRAY(
-			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, taken)
+			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
 			CROSS JOIN LATERAL (
 				SELECT t.ctid FROM appointment_practitioners t
-				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.place >= k.taken OFFSET 0) f))`,
-		db.UUIDs(organizations), db.UUIDs(ids), taken).Error
+				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.place >= k.remaining OFFSET 0) f))`,
+		columns...).Error
 }
 
 // insertSessions writes sessions with their patients, one per appointment.
-func (store) insertSessions(ctx context.Context, rows []Session) error {
-	if len(rows) == 0 {
+func (s store) insertSessions(ctx context.Context, sessions []Session) error {
+	if len(sessions) == 0 {
 		return nil
 	}
-	n := len(rows)
-	organizations, ids, appointments, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	starts, ends, created := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
-	days, narratives, unauthorized := make([]string, n), make([]*string, n), make([]int, n)
-	var parts sessionParts
-	for i, s := range rows {
-		organizations[i], ids[i], appointments[i], creators[i] = s.OrganizationID, s.ID, s.AppointmentID, s.CreatedBy
-		starts[i], ends[i], created[i] = s.Start, s.End, s.CreatedAt
-		days[i], narratives[i], unauthorized[i] = s.ServiceDate.String(), s.Narrative, s.UnauthorizedUnits
-		parts.add(s)
-	}
-	err := db.Write(ctx, n, `
+	columns := db.Columns(sessions, func(v *db.Values, s Session) {
+		v.UUID(s.OrganizationID, s.ID, s.AppointmentID).Time(s.Start, s.End).Date(s.ServiceDate).OptionalText(s.Narrative)
+		v.Int(s.UnauthorizedUnits).UUID(s.CreatedBy).Time(s.CreatedAt)
+	})
+	err := db.Write(ctx, len(sessions), `
 		INSERT INTO sessions (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at, updated_at)
 		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[]::date[],
 			$7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at)`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(appointments), starts, ends, days, narratives, unauthorized, db.UUIDs(creators), created)
+		columns...)
 	if err != nil {
 		return err
 	}
-	return db.Write(ctx, len(parts.patients), `
-		INSERT INTO session_patients (
-			organization_id, session_id, patient_id, place, authorization_id, minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[]::date[])`,
-		db.UUIDs(parts.organizations), db.UUIDs(parts.sessions), db.UUIDs(parts.patients), parts.places, db.UUIDs(parts.authorizations),
-		parts.minutes, parts.units, parts.unauthorized, parts.unitMinutes, parts.methods, parts.since)
+	return s.insertSessionPatients(ctx, sessions)
 }
 
-// sessionParts has the patients of sessions as columns.
-type sessionParts struct {
-	organizations, sessions, patients, authorizations []uuid.UUID
-	places, minutes, units, unauthorized, unitMinutes []int
-	methods, since                                    []string
-}
-
-func (c *sessionParts) add(s Session) {
-	for place, p := range s.Patients {
-		c.organizations, c.sessions = append(c.organizations, s.OrganizationID), append(c.sessions, s.ID)
-		c.patients, c.authorizations = append(c.patients, p.PatientID), append(c.authorizations, p.AuthorizationID)
-		c.places, c.minutes, c.units = append(c.places, place), append(c.minutes, p.Minutes), append(c.units, p.Units)
-		c.unauthorized, c.unitMinutes = append(c.unauthorized, p.UnauthorizedUnits), append(c.unitMinutes, p.UnitMinutes)
-		c.methods, c.since = append(c.methods, string(p.Rounding.Method)), append(c.since, p.Rounding.StartsOn.String())
+func (store) insertSessionPatients(ctx context.Context, sessions []Session) error {
+	type row struct {
+		Session
+		index int
+		p     SessionPatient
 	}
+	var rows []row
+	for _, s := range sessions {
+		for i, p := range s.Patients {
+			rows = append(rows, row{s, i, p})
+		}
+	}
+	columns := db.Columns(rows, func(v *db.Values, r row) {
+		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID)
+		v.Int(r.p.Minutes, r.p.Units, r.p.UnauthorizedUnits, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
+	})
+	return db.Write(ctx, len(rows), `
+		INSERT INTO session_patients (
+			organization_id, session_id, patient_id, place, authorization_id, minutes, units, unauthorized_units, unit_minutes,
+			rounding, rounding_starts_on)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[],
+			$10::text[], $11::text[]::date[])`, columns...)
 }

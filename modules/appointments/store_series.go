@@ -2,7 +2,6 @@ package appointments
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -15,16 +14,12 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	n := len(rows)
-	organizations, ids, creators := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	rules, times := make([]string, n), make([]time.Time, n)
-	for i, s := range rows {
-		organizations[i], ids[i], creators[i], rules[i], times[i] = s.OrganizationID, s.ID, s.CreatedBy, s.RecurrenceRule, s.CreatedAt
-	}
-	return db.Write(ctx, n, `
+	columns := db.Columns(rows, func(v *db.Values, s Series) {
+		v.UUID(s.OrganizationID, s.ID).Text(s.RecurrenceRule).UUID(s.CreatedBy).Time(s.CreatedAt)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_series (organization_id, id, recurrence_rule, created_by, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[])`,
-		db.UUIDs(organizations), db.UUIDs(ids), rules, db.UUIDs(creators), times)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[])`, columns...)
 }
 
 // seriesOf returns, for each appointment that belongs to a series, all appointments of that series,

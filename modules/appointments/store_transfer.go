@@ -13,17 +13,18 @@ import (
 // one statement. A transfer without a first day gets all of them. Indexes:
 // appointment_patients_by_authorization, the primary key of appointments.
 func (store) backed(ctx context.Context, requests []request) (map[int][]scheduling.Key, error) {
-	var places []int
-	var organizations, authorizations []uuid.UUID
-	var since []string
+	type row struct {
+		index int
+		request
+	}
+	var transfers []row
 	for i, r := range requests {
 		if r.kind == transfer {
-			places, since = append(places, i), append(since, r.since.String())
-			organizations, authorizations = append(organizations, r.caller.OrganizationID), append(authorizations, r.transfer.From)
+			transfers = append(transfers, row{i, r})
 		}
 	}
 	found := map[int][]scheduling.Key{}
-	if len(places) == 0 {
+	if len(transfers) == 0 {
 		return found, nil
 	}
 	tx, err := db.Handle(ctx)
@@ -31,21 +32,23 @@ func (store) backed(ctx context.Context, requests []request) (map[int][]scheduli
 		return nil, err
 	}
 	var rows []struct {
-		Place                         int
+		Index                         int
 		OrganizationID, AppointmentID uuid.UUID
 	}
 	err = tx.Raw(`
-		SELECT k.place, p.organization_id, p.appointment_id
-		FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[]) AS k (place, organization_id, id, since)
+		SELECT k.index, p.organization_id, p.appointment_id
+		FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[]::date[]) AS k (index, organization_id, id, since)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t
 			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.id AND t.occupies AND t.place >= 0 OFFSET 0) p
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointments t WHERE t.organization_id = p.organization_id AND t.id = p.appointment_id OFFSET 0) a
-		WHERE a.status = 'SCHEDULED' AND a.service_date >= coalesce(nullif(k.since, '')::date, '-infinity')`,
-		places, db.UUIDs(organizations), db.UUIDs(authorizations), since).Scan(&rows).Error
+		WHERE a.status = 'SCHEDULED' AND a.service_date >= coalesce(k.since, '-infinity')`,
+		db.Columns(transfers, func(v *db.Values, r row) {
+			v.Int(r.index).UUID(r.caller.OrganizationID, r.transfer.From).Date(r.since)
+		})...).Scan(&rows).Error
 	for _, r := range rows {
-		found[r.Place] = append(found[r.Place], scheduling.Key{OrganizationID: r.OrganizationID, ID: r.AppointmentID})
+		found[r.Index] = append(found[r.Index], scheduling.Key{OrganizationID: r.OrganizationID, ID: r.AppointmentID})
 	}
 	return found, err
 }

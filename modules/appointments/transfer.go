@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
@@ -63,8 +64,8 @@ func refusedOf(occurrences []Occurrence) int {
 // reserves units on the new one, by the rules of the new one and its payer. It moves all or none,
 // once per key. For a group, only the patient's part moves. A transfer without bookings succeeds.
 // Errors: the account book's for an unknown authorization, [ErrMove], [fault.ErrInvalid] if the new
-// authorization is unknown or does not match, [idempotency.ErrReused].
-func (s *Service) MoveBookings(ctx context.Context, t Transfer, reason *string, key Key) (Moved, error) {
+// authorization is unknown or does not match, [command.ErrReused].
+func (s *Service) MoveBookings(ctx context.Context, t Transfer, reason *string, key command.Key) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, reason, key)
 	if err != nil {
 		return Moved{}, err
@@ -86,14 +87,14 @@ func (s *Service) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	}
 	r = r.begin(s.now())
 	v, err := db.Snapshot(ctx, s.database, "appointments.preview-move", func(ctx context.Context) (verdict, error) {
-		d, err := s.open(ctx, []request{r})
+		d, err := s.load(ctx, []request{r})
 		if err != nil {
 			return verdict{}, err
 		}
-		for _, each := range d.requests[0].parts {
+		for _, each := range d.expanded[r.CallID].parts {
 			showAppointments(ctx, d.appointments[each.key()])
 		}
-		return d.decide(d.requests[0])
+		return d.scene.decide(d.expanded[r.CallID])
 	})
 	if err != nil {
 		return Moved{}, err
@@ -109,7 +110,7 @@ func (s *Service) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	return m, nil
 }
 
-func (s *Service) transferRequest(ctx context.Context, t Transfer, reason *string, key Key) (request, error) {
+func (s *Service) transferRequest(ctx context.Context, t Transfer, reason *string, key command.Key) (request, error) {
 	r, err := s.request(ctx, transfer, uuid.Nil, key)
 	r.transfer, r.reason = &t, reason
 	return r, err

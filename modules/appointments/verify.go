@@ -20,11 +20,11 @@ import (
 //
 // It runs in the transaction of the context and needs no caller.
 func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
-	organizations, ids := make([]uuid.UUID, len(books)), make([]uuid.UUID, len(books))
+	keys := make([]scheduling.Key, len(books))
 	for i, b := range books {
-		organizations[i], ids[i] = b.OrganizationID, b.ID
+		keys[i] = scheduling.Key{OrganizationID: b.OrganizationID, ID: b.ID}
 	}
-	found, err := s.store.holds(ctx, organizations, ids)
+	found, err := s.store.holds(ctx, keys)
 	if err != nil {
 		return authorization.Compared{}, err
 	}
@@ -37,8 +37,8 @@ func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books)
 			compared.Appointments++
 		}
 	}
-	for _, b := range books {
-		c := comparison{Books: b, holds: holds[scheduling.Key{OrganizationID: b.OrganizationID, ID: b.ID}]}
+	for i, b := range books {
+		c := comparison{Books: b, holds: holds[keys[i]]}
 		c.compareAppointments()
 		c.compareSessions()
 		compared.Problems = append(compared.Problems, c.problems...)

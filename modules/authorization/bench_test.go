@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-
-	"omnirapeutic/platform/operation"
 )
 
 // reserved returns an account, the operation that has just reserved a unit of it, and its outcome.
@@ -31,21 +29,24 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkDesk settles the batches of a full transaction of 50 clients.
-func BenchmarkDesk(b *testing.B) {
+// BenchmarkBatch decides the commands of a full transaction of 50 clients.
+func BenchmarkBatch(b *testing.B) {
 	const calls = 50
 	a := granted(10_000_000, 0, 0)
-	batches := make([]batch, calls)
-	for i := range batches {
+	commands := make([]unitCommand, calls)
+	for i := range commands {
 		_, op, _ := reserved()
-		op.AuthorizationID, op.Repeatable = a.ID, true
-		batches[i] = batch{organization: a.OrganizationID, zone: time.UTC, ops: []Operation{op}}
+		op.AuthorizationID = a.ID
+		commands[i] = unitCommand{zone: time.UTC, ops: []Operation{op}}
+		commands[i].OrganizationID = a.OrganizationID
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		d := newDesk(map[authorizationKey]account{a.key(): a}, map[operation.Key]operation.Done{})
-		for _, each := range batches {
-			d.settle(each)
+		state := stateOf(map[authorizationKey]account{a.key(): a})
+		for _, c := range commands {
+			if _, _, err := state.decide(c); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/calls, "ns/call")
@@ -68,12 +69,12 @@ func BenchmarkFingerprint(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory encodes the stored outcome of an operation.
-func BenchmarkMemory(b *testing.B) {
-	_, op, outcome := reserved()
+// BenchmarkStoredOutcome encodes the stored outcome of an operation.
+func BenchmarkStoredOutcome(b *testing.B) {
+	_, _, outcome := reserved()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := json.Marshal(memoryOf(op, outcome)); err != nil {
+		if _, err := json.Marshal(storedOutcomesOf([]Outcome{outcome})); err != nil {
 			b.Fatal(err)
 		}
 	}

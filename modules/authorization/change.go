@@ -11,7 +11,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/operation"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
@@ -39,10 +38,10 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 		return View{}, err
 	}
 	if c.TotalUnits.Given && !c.givesTerms() {
-		p.batch.ops[0].Match = c.Match
-		return s.adjustTotal(ctx, p.batch)
+		p.command.ops[0].Match = c.Match
+		return s.adjustTotal(ctx, p.command)
 	}
-	return p.Run(ctx, nil, func(ctx context.Context, _ View) (View, error) { return p.Apply(ctx) })
+	return p.Run(ctx, func(ctx context.Context, _ View) (View, error) { return p.Apply(ctx) })
 }
 
 // PreparedChange is a checked change of an authorization, before its transaction. Another module
@@ -50,8 +49,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 type PreparedChange struct {
 	service *Service
 	change  Change
-	batch   batch            // its only operation is the change of the total
-	rows    []operation.Done // of the latest attempt
+	command unitCommand // its only operation is the change of the total
 }
 
 // PrepareChange checks the caller's permissions and everything else that does not depend on stored
@@ -67,39 +65,32 @@ func (s *Service) PrepareChange(ctx context.Context, id uuid.UUID, c Change) (*P
 	if fieldErrors := c.FieldErrors(); len(fieldErrors) > 0 {
 		return nil, fault.InvalidFields(fieldErrors...)
 	}
-	op := Operation{
-		ID: s.newID(), Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
-		ActorID: caller.UserID, RequestID: caller.RequestID, Address: caller.Address, GrantID: caller.GrantID,
-	}
-	return &PreparedChange{service: s, change: c, batch: batch{organization: caller.OrganizationID, ops: []Operation{op}}}, nil
+	u := s.newCommand(caller, string(Adjust), "", Operation{
+		Kind: Adjust, AuthorizationID: id, Total: c.TotalUnits.Value, Reason: c.Reason,
+	})
+	return &PreparedChange{service: s, change: c, command: u}, nil
 }
 
-// Run runs fn in one SERIALIZABLE transaction, while no other operation runs on the authorization
-// or on the others. fn gets the authorization before the change, and returns the result of
-// [PreparedChange.Apply]. Errors: [ErrNotFound], [patch.ErrStale], and those of fn.
-func (p *PreparedChange) Run(ctx context.Context, others []uuid.UUID, fn func(ctx context.Context, before View) (View, error)) (View, error) {
+// Run runs fn in one SERIALIZABLE transaction, while no command runs. fn gets the authorization
+// before the change, and returns the result of [PreparedChange.Apply]. Errors: [ErrNotFound],
+// [patch.ErrStale], and those of fn.
+func (p *PreparedChange) Run(ctx context.Context, fn func(ctx context.Context, before View) (View, error)) (View, error) {
 	var v View
-	s, op := p.service, p.batch.ops[0]
-	ids := append([]uuid.UUID{op.AuthorizationID}, others...)
-	err := s.runExclusive(ctx, p.batch.organization, ids, func(ctx context.Context, lane ...db.Option) (err error) {
-		v, err = db.Serializable(ctx, s.database, "authorization.change", func(ctx context.Context) (View, error) {
-			before, err := s.current(ctx, op.AuthorizationID)
-			if err != nil {
-				return View{}, err
-			}
-			if db.InDoubt(ctx) {
-				if done, err := operations.Find(ctx, p.batch.operationKey(op)); err != nil || len(done) > 0 {
-					return before, err
-				}
-			}
-			if err := p.change.Match.Check(before.Version); err != nil {
-				return View{}, err
-			}
-			return fn(ctx, before)
-		}, append(lane, operations.Once(&p.rows)...)...)
+	s := p.service
+	err := s.engine.Exclusive(ctx, "authorization.change", p.command.Call, func(ctx context.Context, done bool) (err error) {
+		if v, err = s.current(ctx, p.command.Subject); err != nil || done {
+			return err
+		}
+		if err := p.change.Match.Check(v.Version); err != nil {
+			return err
+		}
+		v, err = fn(ctx, v)
 		return err
 	})
-	return v, err
+	if err != nil {
+		return View{}, err
+	}
+	return v, nil
 }
 
 // current returns an authorization in the transaction of the context.
@@ -119,12 +110,12 @@ func (s *Service) current(ctx context.Context, id uuid.UUID) (View, error) {
 // Apply applies the change in the transaction of [PreparedChange.Run]. Errors:
 // [ErrTotalBelowBooked], [ErrTransition], [ErrReservationsOutsideDates], [fault.ErrInvalid].
 func (p *PreparedChange) Apply(ctx context.Context) (View, error) {
-	s, c, op := p.service, p.change, p.batch.ops[0]
-	at, err := s.moment(ctx, p.batch.organization)
+	s, c := p.service, p.change
+	at, err := s.moment(ctx, p.command.OrganizationID)
 	if err != nil {
 		return View{}, err
 	}
-	before, err := s.store.get(ctx, op.AuthorizationID)
+	before, err := s.store.get(ctx, p.command.Subject)
 	if err != nil {
 		return View{}, err
 	}
@@ -138,24 +129,16 @@ func (p *PreparedChange) Apply(ctx context.Context) (View, error) {
 		}
 	}
 	if c.TotalUnits.Given {
-		if after, err = s.adjust(ctx, p.batch, at); err != nil {
+		if after, err = s.adjust(ctx, p.command); err != nil {
 			return View{}, err
 		}
-	}
-	row, err := p.batch.done(op, Outcome{Authorization: after}, at.Now)
-	if err != nil {
-		return View{}, err
-	}
-	p.rows = []operation.Done{row}
-	if err := operations.Write(ctx, p.rows); err != nil {
-		return View{}, err
 	}
 	err = s.store.freeExpired(ctx, []*Authorization{&after}, at.Now)
 	return after.viewOn(at.Today), err
 }
 
-func (s *Service) adjustTotal(ctx context.Context, b batch) (View, error) {
-	outcomes, err := s.run(ctx, "units.adjust", b)
+func (s *Service) adjustTotal(ctx context.Context, u unitCommand) (View, error) {
+	outcomes, err := s.run(ctx, u)
 	if err != nil {
 		return View{}, err
 	}
@@ -167,20 +150,23 @@ func (s *Service) adjustTotal(ctx context.Context, b batch) (View, error) {
 
 // adjust decides and writes a change of the total that comes with new terms, on the authorization
 // with the new terms.
-func (s *Service) adjust(ctx context.Context, b batch, at Moment) (Authorization, error) {
-	d, err := s.open(ctx, []batch{b}, &reading{})
+func (s *Service) adjust(ctx context.Context, u unitCommand) (Authorization, error) {
+	var err error
+	if u.zone, err = s.directory.TimeZone(ctx, u.OrganizationID); err != nil {
+		return Authorization{}, err
+	}
+	state, err := s.load(ctx, nil, []unitCommand{u})
 	if err != nil {
 		return Authorization{}, err
 	}
-	outcomes, err := d.decide(b, at)
+	outcomes, _, err := state.decide(u)
 	if err != nil {
 		return Authorization{}, err
 	}
 	if outcomes[0].Refusal != nil {
 		return Authorization{}, outcomes[0].Refusal
 	}
-	d.rows = nil // the change as a whole is stored for replay
-	return outcomes[0].Authorization, s.write(ctx, d)
+	return outcomes[0].Authorization, db.Pipeline(ctx, func(ctx context.Context) error { return s.save(ctx, state) })
 }
 
 // RequirePermission returns [identity.ErrForbidden] if the caller lacks a permission that this

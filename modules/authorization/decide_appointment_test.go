@@ -141,7 +141,7 @@ func ledgerOf(accounts ...account) *Ledger {
 	for _, a := range accounts {
 		all[a.key()] = a
 	}
-	return &Ledger{desk: newDesk(all, nil)}
+	return &Ledger{state: stateOf(all)}
 }
 
 func claim(a account, units int, day calendar.Date) Claim {
@@ -164,7 +164,7 @@ func TestSheet(t *testing.T) {
 		reasons, err = sheet.Hold(claim(other, 4, today))
 		require.NoError(t, err)
 		require.ErrorIs(t, reasons[0], ErrInsufficientUnits)
-		require.Empty(t, l.desk.changed(), "nothing is changed before Keep")
+		require.Empty(t, l.state.changed(), "nothing is changed before Keep")
 
 		sheet = l.Sheet()
 		for range 2 {
@@ -175,7 +175,7 @@ func TestSheet(t *testing.T) {
 		sheet.Keep()
 		left, _ := l.Authorization(one.OrganizationID, one.ID)
 		require.Zero(t, left.Available())
-		require.Len(t, l.desk.messages, 1, "one balance is published for any number of claims")
+		require.Len(t, l.state.messages, 1, "one balance is published for any number of claims")
 	})
 	t.Run("settles a session beyond the held units, and reports missing units", func(t *testing.T) {
 		t.Parallel()
@@ -222,7 +222,7 @@ func TestSheet(t *testing.T) {
 			require.NoError(t, sheet.Release(c))
 			sheet.Keep()
 		}
-		current := l.desk.bookings[a.key()]
+		current := l.state.accounts[a.key()]
 		require.Equal(t, []EntryKind{Reserve, Release}, kinds(current.entries))
 	})
 	t.Run("reports an unknown authorization", func(t *testing.T) {
@@ -259,7 +259,7 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	consumed, missing, err := sheet.Settle(c)
 	require.NoError(t, err)
 	sheet.Keep()
-	current := l.desk.bookings[c.key()]
+	current := l.state.accounts[c.key()]
 	ledger := Books{Authorization: current.after.Authorization, Reservations: current.after.reservations, Entries: current.entries}
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)

@@ -70,8 +70,8 @@ func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err er
 	}()
 	caller := identity.System(hold.OrganizationID)
 	ctx = identity.With(ctx, caller)
-	op := Operation{ID: s.newID(), Kind: Expire, AuthorizationID: hold.AuthorizationID, ActorID: caller.UserID}
-	outcomes, err := s.run(ctx, "units."+string(Expire), batch{organization: hold.OrganizationID, ops: []Operation{op}})
+	op := Operation{Kind: Expire, AuthorizationID: hold.AuthorizationID}
+	outcomes, err := s.run(ctx, s.newCommand(caller, string(Expire), "", op))
 	if err != nil {
 		return 0, err
 	}

@@ -7,10 +7,11 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 )
 
 type bulkRequest struct {
-	keyed
+	command.Keyed
 	Atomic     bool       `json:"atomic"` // true: all operations take effect, or none
 	Operations []bulkItem `json:"operations" validate:"required,min=1,max=200,dive"`
 }
@@ -43,7 +44,8 @@ func (i bulkItem) operation() NewOperation {
 }
 
 type bulkAnswer struct {
-	replayed
+	command.Replayed `json:"-"`
+
 	bulkBody
 }
 
@@ -72,11 +74,11 @@ func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, e
 	for i, item := range in.Operations {
 		ops[i] = item.operation()
 	}
-	outcomes, err := s.Bulk(ctx, ops, in.Atomic, Key(in.Key))
+	outcomes, err := s.Bulk(ctx, ops, in.Atomic, in.Key)
 	if len(outcomes) == 0 {
 		return bulkAnswer{}, err
 	}
-	answer := bulkAnswer{replayed: replayed(outcomes[0].Replayed)}
+	answer := bulkAnswer{Replayed: command.Replayed(outcomes[0].Replayed)}
 	answer.Refused = refused(outcomes)
 	answer.Accepted = len(outcomes) - answer.Refused
 	for i, o := range outcomes {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -136,24 +137,9 @@ func reservationBodiesOf(found []Reservation) []reservationBody {
 	return bodies
 }
 
-// keyed is the header that makes an operation idempotent.
-type keyed struct {
-	Key string `header:"Idempotency-Key" validate:"omitempty,max=255,printascii"`
-}
-
-// replayed marks a stored response to a repeated request.
-type replayed bool
-
-// Header marks a replayed response.
-func (r replayed) Header(h http.Header) {
-	if r {
-		h.Set("Idempotency-Replayed", "true")
-	}
-}
-
 type reserveRequest struct {
 	byID
-	keyed
+	command.Keyed
 	Units            int           `json:"units" validate:"required,min=1,max=10000000"`
 	Reference        *string       `json:"reference" validate:"omitempty,min=1,max=200,text"`
 	ExpiresInSeconds *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
@@ -169,24 +155,25 @@ func (r reserveRequest) reservation() NewReservation {
 }
 
 type reserveAnswer struct {
-	replayed
+	command.Replayed `json:"-"`
+
 	Reservation   reservationBody `json:"reservation"`
 	Authorization Body            `json:"authorization"`
 }
 
 func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
-	outcome, err := s.Reserve(ctx, in.ID, in.reservation(), Key(in.Key))
+	outcome, err := s.Reserve(ctx, in.ID, in.reservation(), in.Key)
 	if err != nil {
-		return reserveAnswer{replayed: replayed(outcome.Replayed)}, err
+		return reserveAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
 	return reserveAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], BodyOf(outcome.view()),
+		command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations)[0], BodyOf(outcome.view()),
 	}, nil
 }
 
 type releaseRequest struct {
 	byID
-	keyed
+	command.Keyed
 	ReservationID *uuid.UUID `json:"reservationId"`
 	Units         *int       `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
 	Reason        *string    `json:"reason" validate:"omitempty,min=1,max=500,text"`
@@ -201,22 +188,23 @@ func (r releaseRequest) settlement() Settlement {
 }
 
 type releaseAnswer struct {
-	replayed
+	command.Replayed `json:"-"`
+
 	Reservations  []reservationBody `json:"reservations"`
 	Authorization Body              `json:"authorization"`
 }
 
 func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
-	outcome, err := s.Release(ctx, in.ID, in.settlement(), Key(in.Key))
+	outcome, err := s.Release(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
-		return releaseAnswer{replayed: replayed(outcome.Replayed)}, err
+		return releaseAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
-	return releaseAnswer{replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view())}, nil
+	return releaseAnswer{command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view())}, nil
 }
 
 type consumeRequest struct {
 	byID
-	keyed
+	command.Keyed
 	ReservationID *uuid.UUID    `json:"reservationId"`
 	Units         *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
 	ServiceDate   calendar.Date `json:"serviceDate"`
@@ -233,7 +221,8 @@ func (r consumeRequest) settlement() Settlement {
 }
 
 type consumeAnswer struct {
-	replayed
+	command.Replayed `json:"-"`
+
 	Reservations  []reservationBody `json:"reservations"`
 	Authorization Body              `json:"authorization"`
 	ConsumedUnits int               `json:"consumedUnits"`
@@ -242,12 +231,12 @@ type consumeAnswer struct {
 }
 
 func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
-	outcome, err := s.Consume(ctx, in.ID, in.settlement(), Key(in.Key))
+	outcome, err := s.Consume(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
-		return consumeAnswer{replayed: replayed(outcome.Replayed)}, err
+		return consumeAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
 	return consumeAnswer{
-		replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
+		command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
 	}, nil
 }
 

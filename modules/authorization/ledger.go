@@ -19,7 +19,7 @@ import (
 // the transaction.
 type Ledger struct {
 	service *Service
-	desk    *desk
+	state   *unitState
 }
 
 // Held has the keys of an authorization and of an appointment's reservation on it, if any.
@@ -34,30 +34,30 @@ type Held struct {
 // authorizations and, if needed, one each for reservations and first days of weeks. It needs no
 // caller. Missing authorizations and reservations are omitted.
 func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
-	d := &desk{now: now, bookings: map[authorizationKey]*booking{}}
+	state := newUnitState(now)
 	requested := map[authorizationKey][]Operation{}
 	for _, h := range held {
 		key := authorizationKey{h.OrganizationID, h.AuthorizationID}
 		requested[key] = append(requested[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
 	}
 	if len(requested) == 0 {
-		return &Ledger{s, d}, nil
+		return &Ledger{s, state}, nil
 	}
-	if err := s.read(ctx, d, requested, &reading{}); err != nil {
+	if err := s.loadAccounts(ctx, state, requested); err != nil {
 		return nil, err
 	}
-	return &Ledger{s, d}, nil
+	return &Ledger{s, state}, nil
 }
 
 // NewLedger returns a ledger of authorizations without reservations, which cannot be written. It is
 // for decisions without a database.
 func NewLedger(now time.Time, authorizations ...Authorization) *Ledger {
-	d := &desk{now: now, bookings: map[authorizationKey]*booking{}}
+	s := newUnitState(now)
 	for _, a := range authorizations {
 		state := account{Authorization: a}
-		d.bookings[a.key()] = &booking{before: state, after: state}
+		s.accounts[a.key()] = &accountChange{before: state, after: state}
 	}
-	return &Ledger{desk: d}
+	return &Ledger{state: s}
 }
 
 // Refusals returns the rules that a claim can break.
@@ -67,7 +67,7 @@ func Refusals() []*fault.Error {
 
 // Authorization returns the authorization after the claims so far.
 func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool) {
-	current := l.desk.bookings[authorizationKey{organization, id}]
+	current := l.state.accounts[authorizationKey{organization, id}]
 	if current == nil {
 		return Authorization{}, false
 	}
@@ -75,18 +75,18 @@ func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool)
 }
 
 // Write writes the kept claims, and publishes the balances.
-func (l *Ledger) Write(ctx context.Context) error { return l.service.write(ctx, l.desk) }
+func (l *Ledger) Write(ctx context.Context) error { return l.service.save(ctx, l.state) }
 
 // Sheet collects the claims of one request: all of them are kept, or none. A ledger has one sheet
 // at a time.
 type Sheet struct {
-	desk   *desk
-	drafts map[authorizationKey]booking
+	state  *unitState
+	drafts map[authorizationKey]accountChange
 }
 
 // Sheet returns an empty sheet.
 func (l *Ledger) Sheet() *Sheet {
-	return &Sheet{desk: l.desk, drafts: map[authorizationKey]booking{}}
+	return &Sheet{state: l.state, drafts: map[authorizationKey]accountChange{}}
 }
 
 // Claim is an appointment's claim on an authorization.
@@ -111,7 +111,7 @@ func (c Claim) key() authorizationKey { return authorizationKey{c.OrganizationID
 // [ErrCapExceeded]. Holding fewer units on the same day is always allowed. The error is
 // [ErrBooksDamaged].
 func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
-	current, ok := s.booking(c.key())
+	current, ok := s.account(c.key())
 	if !ok {
 		return []*fault.Error{ErrNotFound}, nil
 	}
@@ -134,7 +134,7 @@ func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
 // Release releases all units that the appointment's reservation still holds. The error is
 // [ErrBooksDamaged].
 func (s *Sheet) Release(c Claim) error {
-	current, ok := s.booking(c.key())
+	current, ok := s.account(c.key())
 	if !ok {
 		return ErrNotFound
 	}
@@ -151,7 +151,7 @@ func (s *Sheet) Release(c Claim) error {
 // numbers of consumed and missing units; all are missing if the day is outside the authorization.
 // Errors: [ErrBooksDamaged], [ErrReservationClosed] if it was settled before.
 func (s *Sheet) Settle(c Claim) (consumed, missing int, err error) {
-	current, ok := s.booking(c.key())
+	current, ok := s.account(c.key())
 	if !ok {
 		return 0, 0, ErrNotFound
 	}
@@ -172,28 +172,23 @@ func errorOf(refusal *fault.Error) error {
 // Keep applies the sheet's claims to the ledger. The sheet must not be used afterwards.
 func (s *Sheet) Keep() {
 	for _, key := range slices.SortedFunc(maps.Keys(s.drafts), compareKeys) {
-		current := s.drafts[key]
-		if len(current.entries) == len(s.desk.bookings[key].entries) {
-			continue
-		}
-		*s.desk.bookings[key] = current
-		s.desk.messages = append(s.desk.messages, balanceMessage(current))
+		s.state.apply(s.drafts[key])
 	}
 }
 
-func (s *Sheet) booking(key authorizationKey) (booking, bool) {
+func (s *Sheet) account(key authorizationKey) (accountChange, bool) {
 	if current, ok := s.drafts[key]; ok {
 		return current, true
 	}
-	if existing := s.desk.bookings[key]; existing != nil {
+	if existing := s.state.accounts[key]; existing != nil {
 		return *existing, true
 	}
-	return booking{}, false
+	return accountChange{}, false
 }
 
-func (s *Sheet) decide(current booking, op Operation) Outcome {
+func (s *Sheet) decide(current accountChange, op Operation) Outcome {
 	var outcome Outcome
-	current.after, outcome = decideNext(current.after, op, Moment{Now: s.desk.now})
+	current.after, outcome = decideNext(current.after, op, Moment{Now: s.state.now})
 	current.entries = append(current.entries, outcome.Entries...)
 	s.drafts[current.after.key()] = current
 	return outcome

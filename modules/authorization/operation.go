@@ -32,16 +32,10 @@ type Operation struct {
 	KeepRest      bool          // Consume of a named reservation: what is left stays reserved
 	Reason        *string
 
-	// Bound is a hash of all operations of the batch, for an operation that was requested together
-	// with others.
-	Bound []byte
-
 	ActorID   uuid.UUID
 	RequestID string
 	Address   string     // the client's IP address, for the audit trail
 	GrantID   *uuid.UUID // also for the audit trail
-	// Repeatable says that the client chose the id and may retry, so refusals are stored too.
-	Repeatable bool
 }
 
 // reservedFor returns the service date of a new reservation.
@@ -74,7 +68,7 @@ func (o Operation) fingerprint() []byte {
 	quoted(o.Reference)
 	b = append(strconv.AppendBool(append(b, '|'), o.KeepRest), '|')
 	quoted(o.Reason)
-	sum := sha256.Sum256(append(b, o.Bound...))
+	sum := sha256.Sum256(b)
 	return sum[:]
 }
 

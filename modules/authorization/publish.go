@@ -29,7 +29,7 @@ type BalanceChange struct {
 }
 
 // balanceMessage returns the event for the operations on one authorization.
-func balanceMessage(b booking) outbox.Message {
+func balanceMessage(b accountChange) outbox.Message {
 	a := b.after.Authorization
 	return outbox.Message{
 		OrganizationID: a.OrganizationID, Type: EventBalance, SubjectID: a.ID,

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
@@ -48,8 +49,8 @@ type Service struct {
 	newID     func() uuid.UUID
 	logger    logrus.FieldLogger
 	store     store
-	combiner  *db.Combiner[batch, result] // nil: every batch has its own transaction
-	lanes     *db.Lanes[uuid.UUID]        // locks of authorizations, used without a combiner
+	engine    *command.Engine
+	commands  command.Executor[unitCommand, []Outcome]
 
 	grace      time.Duration
 	onVerified func(organization uuid.UUID, r Report)
@@ -58,20 +59,13 @@ type Service struct {
 // Dependencies has the dependencies of the service. Tests set the clock and the ids.
 type Dependencies struct {
 	Database  *db.DB
+	Engine    *command.Engine
 	Directory Directory
 	Events    Events
 	Audit     Audit
 	Clock     func() time.Time
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
-	// Combine makes operations that arrive during a transaction share the next one. Otherwise each
-	// has its own transaction.
-	Combine bool
-	// Lanes has the locks of calls that are not combined. Other modules that change units in their
-	// transactions share them. Nil: this module creates its own.
-	Lanes *db.Lanes[uuid.UUID]
-	// Queue is the maximum number of calls that wait for their transaction; 0 means 10,000.
-	Queue int
 	// SweeperGrace is the time that the sweeper has to release an expired hold before
 	// [Service.Verify] reports it as overdue. 0: no sweeper runs, and no hold is reported.
 	SweeperGrace time.Duration
@@ -84,33 +78,13 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, directory: d.Directory, events: d.Events, audit: d.Audit, clock: d.Clock, newID: d.NewID, logger: d.Logger,
-		lanes: d.Lanes, grace: d.SweeperGrace, onVerified: d.OnVerified,
-	}
-	if s.lanes == nil {
-		s.lanes = new(db.Lanes[uuid.UUID])
+		engine: d.Engine, grace: d.SweeperGrace, onVerified: d.OnVerified,
 	}
 	if s.onVerified == nil {
 		s.onVerified = func(uuid.UUID, Report) {}
 	}
-	if d.Combine {
-		s.combiner = s.newCombiner(d.Queue)
-	}
+	s.commands = command.Add(s.engine, s.handler())
 	return s
-}
-
-// Waiting returns the number of calls that wait for their transaction.
-func (s *Service) Waiting() int {
-	if s.combiner == nil {
-		return 0
-	}
-	return s.combiner.Waiting()
-}
-
-// Close waits for running operations, and refuses new ones.
-func (s *Service) Close() {
-	if s.combiner != nil {
-		s.combiner.Close()
-	}
 }
 
 // now returns the current time with PostgreSQL's precision, so that an entry's hash matches its

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 )
@@ -23,14 +21,13 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 	if err != nil {
 		return nil, err
 	}
-	organizations, ids := make([]uuid.UUID, len(of)), make([]uuid.UUID, len(of))
-	firsts := make([]*string, len(of)) // of the windows; nil: no window
-	for i, a := range of {
-		organizations[i], ids[i] = a.OrganizationID, a.ID
-		if window, ok := a.recentWindow(at.Today); ok && a.Used > 0 {
-			firsts[i] = new(window.first.String())
+	columns := db.Columns(of, func(v *db.Values, a Authorization) {
+		window, ok := a.recentWindow(at.Today)
+		if !ok || a.Used == 0 {
+			window.first = calendar.Date{} // no window
 		}
-	}
+		v.UUID(a.OrganizationID, a.ID).Date(window.first)
+	})
 	var rows []struct {
 		Recent     int
 		LastBooked calendar.Date
@@ -44,8 +41,8 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 			(SELECT max(r.service_date) FROM unit_reservations r
 				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
 					AND `+openSQL("r", "$2")+`) AS last_booked
-		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, place)
-		ORDER BY k.place`, at.Today, at.Now, db.UUIDs(organizations), db.UUIDs(ids), firsts).Scan(&rows).Error
+		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, index)
+		ORDER BY k.index`, append([]any{at.Today, at.Now}, columns...)...).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}

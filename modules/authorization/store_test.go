@@ -172,8 +172,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			FROM organizations o, generate_series(1, 100) n`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
 			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
-		`INSERT INTO unit_operations (organization_id, id, kind, fingerprint, outcome, created_at)
-			SELECT organization_id, id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
+		`INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
+			SELECT organization_id, id, id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
 		`INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, operation_id, actor_id,
 			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
 			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations, generate_series(1, 20) n`,
@@ -186,7 +186,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	for statement, index := range map[string]string{
 		`SELECT * FROM authorizations WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                  "authorizations_pkey",
 		`UPDATE authorizations SET used_units = 1 WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b' AND last_sequence = 0`:                                "authorizations_pkey",
-		`SELECT * FROM unit_operations WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                 "unit_operations_pkey",
+		`SELECT * FROM commands WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                        "commands_pkey",
 		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b' AND id = '00000000-0000-7000-8000-00000000000b'`: "unit_reservations_pkey",
 		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b'
 			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY sequence LIMIT 4`: "unit_reservations_open_oldest_first",

@@ -180,7 +180,7 @@ func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, err
 }
 
 // post writes decisions: counters, reservations, entries.
-func (s store) post(ctx context.Context, changed []*booking) error {
+func (s store) post(ctx context.Context, changed []*accountChange) error {
 	if err := s.updateCounters(ctx, changed); err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s store) post(ctx context.Context, changed []*booking) error {
 // values by index. In a join with the values, the planner would read a small table completely, and
 // SSI would lock it. Under SERIALIZABLE, the sequence number always matches; under a weaker
 // isolation level, the primary key of the entries would prevent duplicates. Index: the primary key.
-func (store) updateCounters(ctx context.Context, changed []*booking) error {
+func (store) updateCounters(ctx context.Context, changed []*accountChange) error {
 	n := len(changed)
 	keys := make([]authorizationKey, n)
 	before, last := make([]int64, n), make([]int64, n)

@@ -2,7 +2,8 @@
 // coverages and service codes, and the organizations themselves.
 //
 // Each noun has its own file. The common operations (create, read, list, change) are implemented
-// once, in kind.go and store.go.
+// once, in service_crud.go and store.go. The structs of the nouns are rows, and resources of the API.
+// The audit trail uses their JSON names too.
 package directory
 
 import (
@@ -12,9 +13,9 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/cache"
-	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/trail"
 )
 
 // Service implements the use cases of the directory. It is safe for concurrent use. Its methods
@@ -22,7 +23,8 @@ import (
 // say otherwise. Records of other organizations are not found.
 type Service struct {
 	database *db.DB
-	audit    Audit
+	store    store
+	audit    trail.Recorder
 	access   Access
 	calendar Calendar // nil: the program has no appointments
 	clock    func() time.Time
@@ -40,7 +42,7 @@ type Access interface {
 
 // New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
 // program without appointments.
-func New(database *db.DB, audit Audit, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
+func New(database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
 
@@ -99,11 +101,4 @@ var (
 // Taken are the details of the errors about unique values that another record already has.
 type Taken struct {
 	Field string `json:"field"` // The member whose value another record has.
-}
-
-// latestToday is the current date in the zone where it is latest on Earth, UTC+14. Any later date
-// is in the future everywhere, so it can be refused without the organization's time zone.
-func latestToday(now time.Time) calendar.Date {
-	const ahead = 14 * time.Hour
-	return calendar.DateIn(now.Add(ahead), time.UTC)
 }

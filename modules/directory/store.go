@@ -26,10 +26,10 @@ func equals[V comparable](column string, value V) condition {
 	return condition{column + " = ?", value}
 }
 
-// begins matches records whose column begins with the text, in upper or lower case. An empty text
+// hasPrefix matches records whose column begins with the text, in upper or lower case. An empty text
 // matches every record. It reads the organization's rows by their primary key: thousands, not
 // millions.
-func begins(column, text string) condition {
+func hasPrefix(column, text string) condition {
 	if text == "" {
 		return condition{}
 	}
@@ -37,15 +37,23 @@ func begins(column, text string) condition {
 	return condition{"lower(" + column + ") LIKE lower(?)", literally + "%"}
 }
 
-func insert[T any](ctx context.Context, created *T) error {
+// recordStore stores the records of one noun. Callers see those within their record scope.
+type recordStore[T any] struct {
+	owners db.Owners // the owners of its rows; the zero value: no rows for callers with a limited scope
+}
+
+// store stores everything else.
+type store struct{}
+
+func (recordStore[T]) insert(ctx context.Context, created *T) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
-	return refusalOf(tx.Create(created).Error)
+	return constraintError(tx.Create(created).Error)
 }
 
-func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
+func (recordStore[T]) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return false, err
@@ -55,10 +63,10 @@ func exists[T any](ctx context.Context, id uuid.UUID) (bool, error) {
 	return found == 1, err
 }
 
-// take returns a record within the caller's record scope.
-func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
+// get returns a record within the caller's record scope.
+func (r recordStore[T]) get(ctx context.Context, id uuid.UUID) (T, error) {
 	var found T
-	tx, _, err := db.ScopedTenant(ctx, of)
+	tx, _, err := db.ScopedTenant(ctx, r.owners)
 	if err != nil {
 		return found, err
 	}
@@ -66,11 +74,11 @@ func take[T any](ctx context.Context, id uuid.UUID, of db.Owners) (T, error) {
 	return found, err
 }
 
-// find lists a page of the records within the caller's record scope. Index: the primary key, or
+// list returns a page of the records within the caller's record scope. Index: the primary key, or
 // an index with the same prefix. Other sort orders read all of the organization's rows:
 // thousands, not millions.
-func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) ([]T, error) {
-	tx, _, err := db.ScopedTenant(ctx, of)
+func (r recordStore[T]) list(ctx context.Context, p Page, where []condition) ([]T, error) {
+	tx, _, err := db.ScopedTenant(ctx, r.owners)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +93,7 @@ func find[T any](ctx context.Context, p Page, of db.Owners, where []condition) (
 }
 
 // update writes every changeable column.
-func update[T any](ctx context.Context, changed *T, id uuid.UUID) error {
+func (recordStore[T]) update(ctx context.Context, changed *T, id uuid.UUID) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -93,7 +101,7 @@ func update[T any](ctx context.Context, changed *T, id uuid.UUID) error {
 	result := tx.Model(new(T)).Where("id = ?", id).
 		Select("*").Omit("id", "organization_id", "created_at").UpdateColumns(changed)
 	if result.Error != nil {
-		return refusalOf(result.Error)
+		return constraintError(result.Error)
 	}
 	if result.RowsAffected != 1 {
 		return fmt.Errorf("directory: a change of one record touched %d rows", result.RowsAffected)
@@ -101,19 +109,19 @@ func update[T any](ctx context.Context, changed *T, id uuid.UUID) error {
 	return nil
 }
 
-var refusals = map[string]*fault.Error{
-	"patients_medical_record_number_once": taken(ErrMedicalRecordNumberTaken, "medicalRecordNumber"),
-	"practitioners_npi_once":              taken(ErrNPITaken, "npi"),
-	"service_codes_code_once":             taken(ErrServiceCodeTaken, "code"),
+var constraintErrors = map[string]*fault.Error{
+	"patients_medical_record_number_once": takenError(ErrMedicalRecordNumberTaken, "medicalRecordNumber"),
+	"practitioners_npi_once":              takenError(ErrNPITaken, "npi"),
+	"service_codes_code_once":             takenError(ErrServiceCodeTaken, "code"),
 }
 
-func taken(e *fault.Error, field string) *fault.Error {
+func takenError(e *fault.Error, field string) *fault.Error {
 	return e.With(Taken{field}, "%s", e.Title())
 }
 
-// refusalOf converts the violation of a constraint to an error of this module.
-func refusalOf(err error) error {
-	if refusal, ok := refusals[db.ConstraintOf(err)]; ok {
+// constraintError converts the violation of a constraint to an error of this module.
+func constraintError(err error) error {
+	if refusal, ok := constraintErrors[db.ConstraintOf(err)]; ok {
 		return refusal.Because(err)
 	}
 	return err

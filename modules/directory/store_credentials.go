@@ -24,7 +24,7 @@ type serviceCodeCredential struct {
 	Credential     string    `gorm:"primaryKey"`
 }
 
-func loadCredentials(ctx context.Context, found []Practitioner) error {
+func (store) loadCredentials(ctx context.Context, found []Practitioner) error {
 	ids := make([]uuid.UUID, len(found))
 	for i, p := range found {
 		ids[i] = p.ID
@@ -35,12 +35,12 @@ func loadCredentials(ctx context.Context, found []Practitioner) error {
 		byID[r.PractitionerID] = append(byID[r.PractitionerID], Credential{r.Credential, r.ExpiresOn})
 	}
 	for i, id := range ids {
-		found[i].Credentials = inOrder(byID[id])
+		found[i].Credentials = sortedCredentials(byID[id])
 	}
 	return err
 }
 
-func saveCredentials(ctx context.Context, p *Practitioner) error {
+func (store) saveCredentials(ctx context.Context, p *Practitioner) error {
 	rows := make([]practitionerCredential, len(p.Credentials))
 	for i, c := range p.Credentials {
 		rows[i] = practitionerCredential{p.OrganizationID, p.ID, c.Code, c.ExpiresOn}
@@ -48,7 +48,7 @@ func saveCredentials(ctx context.Context, p *Practitioner) error {
 	return replaceParts(ctx, "practitioner_id", p.ID, rows)
 }
 
-func loadRequiredCredentials(ctx context.Context, found []ServiceCode) error {
+func (store) loadRequiredCredentials(ctx context.Context, found []ServiceCode) error {
 	ids := make([]uuid.UUID, len(found))
 	for i, c := range found {
 		ids[i] = c.ID
@@ -59,12 +59,12 @@ func loadRequiredCredentials(ctx context.Context, found []ServiceCode) error {
 		byID[r.ServiceCodeID] = append(byID[r.ServiceCodeID], r.Credential)
 	}
 	for i, id := range ids {
-		found[i].RequiredCredentials = sorted(byID[id])
+		found[i].RequiredCredentials = sortedCopy(byID[id])
 	}
 	return err
 }
 
-func saveRequiredCredentials(ctx context.Context, c *ServiceCode) error {
+func (store) saveRequiredCredentials(ctx context.Context, c *ServiceCode) error {
 	rows := make([]serviceCodeCredential, len(c.RequiredCredentials))
 	for i, code := range c.RequiredCredentials {
 		rows[i] = serviceCodeCredential{c.OrganizationID, c.ID, code}

@@ -15,17 +15,17 @@ type references struct {
 	InsurancePatient *uuid.UUID // the patient of the insurance
 }
 
-// lookUp makes one round trip, because it runs within other modules' transactions. Index: the
+// findReferences makes one round trip, because it runs within other modules' transactions. Index: the
 // primary keys.
-func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (references, error) {
-	var there references
+func (store) findReferences(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (references, error) {
+	var found references
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return there, err
+		return found, err
 	}
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
-		return there, err
+		return found, err
 	}
 	err = tx.Raw(`
 		SELECT
@@ -34,13 +34,13 @@ func lookUp(ctx context.Context, patient, serviceCode, insurance uuid.UUID) (ref
 			(SELECT patient_id FROM insurances WHERE organization_id = @organization AND id = @insurance) AS insurance_patient`,
 		map[string]any{
 			"organization": organization, "patient": patient, "serviceCode": serviceCode, "insurance": insurance,
-		}).Scan(&there).Error
-	return there, err
+		}).Scan(&found).Error
+	return found, err
 }
 
 // weekStarts returns the first days of the week of insurances' payers, omitting unknown
 // insurances. Indexes: the primary keys.
-func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]string, error) {
+func (store) weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]string, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -51,14 +51,14 @@ func weekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]s
 			SELECT p.week_starts_on
 			FROM insurances i JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id
 			WHERE i.organization_id = k.organization_id AND i.id = k.id), '')
-		FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (organization_id, id, place)
-		ORDER BY k.place`, db.UUIDs(organizations), db.UUIDs(insurances)).Scan(&names).Error
+		FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (organization_id, id, n)
+		ORDER BY k.n`, db.UUIDs(organizations), db.UUIDs(insurances)).Scan(&names).Error
 	return names, err
 }
 
 // insurancesOf scans the organization's insurances. An index by payer would be written for each
 // of them and used only by occasional reports.
-func insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
+func (store) insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {
 
 // practitionerExists reports whether the caller's organization has the practitioner. Index: the
 // primary key.
-func practitionerExists(ctx context.Context, id uuid.UUID) (bool, error) {
+func (store) practitionerExists(ctx context.Context, id uuid.UUID) (bool, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return false, err

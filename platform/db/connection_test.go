@@ -204,7 +204,7 @@ func TestContext(t *testing.T) {
 		c := newCounters(t, patient)
 		holder, err := c.outside.Begin(t.Context())
 		require.NoError(t, err)
-		_, err = holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
+		_, err = holder.Exec(t.Context(), "LOCK TABLE write_lock IN EXCLUSIVE MODE")
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -219,7 +219,7 @@ func TestContext(t *testing.T) {
 		_, err = db.Serializable(ctx, c.DB, "queue", func(context.Context) (int, error) {
 			t.Error("another transaction holds the lock")
 			return 0, nil
-		}, db.Locking("unit_lane"))
+		}, db.Locking("write_lock"))
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, int64(1), c.operation(t, "queue").Cancelled)
 		c.idle(t)

@@ -23,7 +23,6 @@ type Config struct {
 	URL      string
 	MaxConns int    // at least 1
 	Retry    Policy // the zero value is the preset "default"
-	NoLocks  bool   // skip the table locks of [Locking], for engines without them
 	// ExecMode is how pgx sends statements: "cache_statement" (or "", its default), or
 	// "exec" or "cache_describe" for transaction-mode poolers.
 	ExecMode  string
@@ -38,7 +37,6 @@ type DB struct {
 	sql       *sql.DB
 	gorm      *gorm.DB
 	policy    Policy
-	locks     bool
 	metrics   *Metrics
 	observers observers
 	// unanswered are the connections whose COMMIT the server has not yet answered.
@@ -83,7 +81,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
-		policy: c.Retry, locks: !c.NoLocks, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
+		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)

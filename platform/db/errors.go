@@ -29,6 +29,12 @@ type AmbiguousCommitError struct {
 	cause     error
 }
 
+// NewAmbiguousCommitError returns the error for a caller that stops waiting for the COMMIT of the
+// operation because of the cause.
+func NewAmbiguousCommitError(operation string, cause error) *AmbiguousCommitError {
+	return &AmbiguousCommitError{operation, cause}
+}
+
 func (e *AmbiguousCommitError) Error() string {
 	return fmt.Sprintf("db: the outcome of the COMMIT of %s is unknown: %v", e.Operation, e.cause)
 }

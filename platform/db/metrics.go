@@ -12,7 +12,6 @@ import (
 type Metrics struct {
 	mu         sync.Mutex
 	operations map[string]*operationMetrics
-	combiners  combinerMetrics
 	health     *health
 }
 
@@ -30,7 +29,7 @@ type retryCause struct{ sqlState, phase string }
 
 // NewMetrics returns empty metrics.
 func NewMetrics() *Metrics {
-	return &Metrics{operations: map[string]*operationMetrics{}, combiners: newCombinerMetrics(), health: newHealth()}
+	return &Metrics{operations: map[string]*operationMetrics{}, health: newHealth()}
 }
 
 func (m *Metrics) of(operation string) *operationMetrics {

@@ -6,18 +6,19 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {{role}};
 -- The ledger is append-only.
 REVOKE UPDATE, DELETE, TRUNCATE ON unit_entries FROM {{role}};
 
--- What an operation came to stays what it was; rows are deleted once nobody can repeat the request any more.
-REVOKE UPDATE, TRUNCATE ON unit_operations FROM {{role}};
+-- A command keeps its id and its fingerprint until its row is deleted, when the request can no longer be repeated.
+-- A request that runs in a transaction of its own writes the row first and the answer last.
+REVOKE UPDATE, TRUNCATE ON commands FROM {{role}};
+GRANT UPDATE (answer) ON commands TO {{role}};
 
 -- The schema's version is read at the start, and written by migrations only.
 REVOKE INSERT, UPDATE, DELETE ON goose_db_version, schema_compatibility FROM {{role}};
 
 -- Locked, and nothing else: LOCK TABLE needs one of UPDATE, DELETE and TRUNCATE, in all versions.
-REVOKE INSERT, DELETE ON unit_lane FROM {{role}};
+REVOKE INSERT, DELETE ON write_lock FROM {{role}};
 
 -- Addenda are signed: nobody changes or takes back what was signed.
 REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda FROM {{role}};
-REVOKE UPDATE, TRUNCATE ON appointment_operations FROM {{role}};
 -- The audit trail is append-only; only its owner can remove what is old, up to a checkpoint.
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};

@@ -2,7 +2,6 @@ package db
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,9 +39,6 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	} {
 		to <- d
 	}
-	for _, h := range m.combiners.all() {
-		h.Describe(to)
-	}
 }
 
 // Collect implements prometheus.Collector. It reports the same counts as
@@ -69,9 +65,6 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 		count(descAmbiguous, float64(o.AmbiguousUnresolved), o.Operation, "false")
 		to <- attemptHistogram(o)
 	}
-	for _, h := range m.combiners.all() {
-		h.Collect(to)
-	}
 }
 
 // collect reports the observed state of the database.
@@ -91,38 +84,6 @@ func (h *health) collect(to chan<- prometheus.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	gauge(descOwed, float64(h.owed))
-}
-
-// combinerMetrics are the metrics of batches, by the combiner's name.
-type combinerMetrics struct{ size, wait, duration *prometheus.HistogramVec }
-
-func newCombinerMetrics() combinerMetrics {
-	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"combiner"})
-	}
-	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15) // to 8 s
-	return combinerMetrics{
-		size: histogram("omnirapeutic_combined_requests",
-			"Number of requests per transaction.", prometheus.ExponentialBuckets(1, 2, 10)), // to 512
-		wait: histogram("omnirapeutic_combine_wait_seconds",
-			"Time that requests waited for their transaction, in seconds.", seconds),
-		duration: histogram("omnirapeutic_combined_transaction_seconds",
-			"Duration of a combined transaction, from taking a connection to COMMIT, including retries, in seconds.", seconds),
-	}
-}
-
-func (c combinerMetrics) all() []*prometheus.HistogramVec {
-	return []*prometheus.HistogramVec{c.size, c.wait, c.duration}
-}
-
-// combined records a batch.
-func (m *Metrics) combined(combiner string, waits []time.Duration, took time.Duration) {
-	m.combiners.size.WithLabelValues(combiner).Observe(float64(len(waits)))
-	m.combiners.duration.WithLabelValues(combiner).Observe(took.Seconds())
-	wait := m.combiners.wait.WithLabelValues(combiner)
-	for _, w := range waits {
-		wait.Observe(w.Seconds())
-	}
 }
 
 func attemptHistogram(o OperationMetrics) prometheus.Metric {

@@ -31,7 +31,7 @@ func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
 
 // waitsForLane reports whether a session waits for the lock that instances share. It looks at this
 // database only: its copies have tables with the same OID.
-const waitsForLane = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'unit_lane'::regclass AND NOT granted
+const waitsForLane = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'write_lock'::regclass AND NOT granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
 
 const firstTwo = "SELECT n FROM counters WHERE id <= 2 ORDER BY id"
@@ -48,7 +48,7 @@ func TestReadsWithBegin(t *testing.T) {
 			_, err := db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) (none, error) {
 				require.Equal(t, []int64{0, 0}, a.values)
 				return none{}, put(ctx, 1, 0)
-			}, a.first(firstTwo), db.WritesWithCommit(), db.Locking("unit_lane"))
+			}, a.first(firstTwo), db.WritesWithCommit(), db.Locking("write_lock"))
 			require.NoError(t, err)
 			return proxy.Turns() - before
 		}
@@ -61,7 +61,7 @@ func TestReadsWithBegin(t *testing.T) {
 		c := newCounters(t)
 		holder, err := c.outside.Begin(t.Context())
 		require.NoError(t, err)
-		_, err = holder.Exec(t.Context(), "LOCK TABLE unit_lane IN EXCLUSIVE MODE")
+		_, err = holder.Exec(t.Context(), "LOCK TABLE write_lock IN EXCLUSIVE MODE")
 		require.NoError(t, err)
 		var released sync.WaitGroup
 		released.Go(func() {
@@ -77,7 +77,7 @@ func TestReadsWithBegin(t *testing.T) {
 		})
 		var a ahead
 		_, err = db.Serializable(t.Context(), c.DB, "after", func(ctx context.Context) (int64, error) { return add(ctx, 1) },
-			a.first(firstTwo), db.Locking("unit_lane"))
+			a.first(firstTwo), db.Locking("write_lock"))
 		released.Wait()
 		require.NoError(t, err)
 		require.Equal(t, []int64{7, 0}, a.values)
@@ -130,7 +130,7 @@ func TestReadsWithBegin(t *testing.T) {
 			_, err := db.Serializable(t.Context(), c.DB, "refused", func(context.Context) (none, error) {
 				t.Error("the body is run")
 				return none{}, nil
-			}, a.first("SELECT 1 / n FROM counters WHERE id = 1"), db.Locking("unit_lane"))
+			}, a.first("SELECT 1 / n FROM counters WHERE id = 1"), db.Locking("write_lock"))
 			require.Equal(t, pgerrcode.DivisionByZero, db.SQLState(err))
 		}
 		require.EqualValues(t, 2, c.operation(t, "refused").Refused)

@@ -32,7 +32,7 @@ func Snapshot[T any](
 // ReadCommitted runs fn in one READ COMMITTED transaction. It is for queues only: work
 // that takes rows under a lock each and needs no consistent view of other rows. It does
 // not conflict with [Serializable] work: neither aborts the other. Each statement sees
-// what was committed before it began. Work that decides something from what it reads
+// all rows committed before it began. Work that decides something from what it reads
 // must use [Serializable], which refuses to join this.
 func ReadCommitted[T any](
 	ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option,
@@ -84,10 +84,9 @@ func RetryConstraint(names ...string) Option {
 // Locking makes the transaction take an exclusive lock on the table first, to wait for
 // other instances of the program. A SERIALIZABLE transaction that waits later would
 // fail, because its snapshot is older than the wait; LOCK TABLE takes no snapshot. The
-// lock saves attempts, and correctness does not depend on it. It is not taken if
-// [Config.NoLocks] is set, nor by work that joins a transaction. It ends with the
-// transaction, also if a process is killed. The table must be empty, so that nothing
-// else has a reason to lock it.
+// lock saves attempts, and correctness does not depend on it. It is not taken by work
+// that joins a transaction. It ends with the transaction, also if a process is killed.
+// The table must be empty, so that nothing else has a reason to lock it.
 func Locking(table string) Option {
 	return func(u *unit) { u.locks = append(u.locks, table) }
 }
@@ -165,9 +164,6 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
 	a := &attempt{
 		unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
-	}
-	if !d.locks {
-		a.unit.locks = nil
 	}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)

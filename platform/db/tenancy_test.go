@@ -159,7 +159,7 @@ func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 				Statement: "SELECT 1",
 				Row:       func(scan func(...any) error) error { return scan(&n) },
 			})
-		}, db.Locking("unit_lane"))
+		}, db.Locking("write_lock"))
 		require.NoError(t, err)
 		return proxy.Turns() - before
 	}

@@ -61,7 +61,7 @@ const (
 	setAllTimeouts = setTimeouts + ", set_config('transaction_timeout', $4, true)"
 )
 
-// withTransactionTimeout is the version of PostgreSQL that added transaction_timeout.
+// transactionTimeoutVersion is the version of PostgreSQL that added transaction_timeout.
 const transactionTimeoutVersion = 17
 
 // majorVersion returns the version of the server, 0 if it is unknown.

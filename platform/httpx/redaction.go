@@ -15,11 +15,11 @@ import (
 // that callers cannot overwrite what they cannot see. See [identity.Caller.Shows].
 const tagNeeds = "needs"
 
-// mask clears the fields of a value that the caller may not see. It is nil if there are
+// redaction clears the fields of a value that the caller may not see. It is nil if there are
 // none.
 type redaction func(v reflect.Value, caller identity.Caller)
 
-// maskOf returns the mask of a type, and adds the permissions that its fields require.
+// redactionOf returns the mask of a type, and adds the permissions that its fields require.
 // It panics if such a field cannot be null.
 func redactionOf(t reflect.Type, needs *[]identity.Permission) redaction {
 	return redactions{needs: needs, within: map[reflect.Type]bool{}}.of(t)
@@ -107,7 +107,7 @@ func (m redactions) ofStruct(t reflect.Type) redaction {
 	}
 }
 
-// answerMask returns the mask of answers of the type, given as pointers, and the
+// redactionOfAnswer returns the mask of answers of the type, given as pointers, and the
 // distinct permissions that its fields require.
 func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) error, needs []identity.Permission) {
 	m := redactionOf(reflect.TypeFor[Out](), &needs)

@@ -7,7 +7,7 @@ import (
 	"github.com/go-playground/validator/v10"
 )
 
-// ruleWords are the messages of rules, as a form can show them next to the field. %s is
+// ruleTexts are the messages of rules, as a form can show them next to the field. %s is
 // the rule's parameter or the other field's name.
 var ruleTexts = map[string]string{
 	"required":         "must be given",
@@ -52,7 +52,7 @@ var ruleTexts = map[string]string{
 	"datetime":         "must be a date and time written as %s",
 }
 
-// dateWords replace ruleWords for comparisons of dates and instants.
+// dateTexts replace ruleTexts for comparisons of dates and instants.
 var dateTexts = map[string]string{
 	"gtfield":  "must be after %s",
 	"gtefield": "must not be before %s",
@@ -60,7 +60,7 @@ var dateTexts = map[string]string{
 	"ltefield": "must not be after %s",
 }
 
-// sizeWords are the messages of rules that limit the length of a text, the number of
+// sizeTexts are the messages of rules that limit the length of a text, the number of
 // entries of a list, or a number.
 var sizeTexts = map[string][3]string{
 	"min": {"must have at least %s characters", "must have at least %s entries", "must be at least %s"},
@@ -70,7 +70,7 @@ var sizeTexts = map[string][3]string{
 	"len": {"must have exactly %s characters", "must have exactly %s entries", "must be %s"},
 }
 
-// words returns the code and the message for a violated rule. It never repeats the
+// text returns the code and the message for a violated rule. It never repeats the
 // value, which may be health data.
 func (r *rules) text(e validator.FieldError) (code, message string) {
 	tag, parameter := e.Tag(), e.Param()

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 )
 
 // Lane is the track of a service in a patient's day. Services of one lane may not
@@ -58,7 +59,7 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 }
 
 // Key identifies a record of the directory within an organization.
-type Key struct{ OrganizationID, ID uuid.UUID }
+type Key = record.Key
 
 // Coverage identifies a rounding rule: the rule of the insurance's payer on the service
 // date. A zero insurance id gives [Unruled].
@@ -131,8 +132,9 @@ type Organization struct {
 	NoShowConsumes   bool   // whether units remain used if the patient does not come
 	SessionEditHours int    // hours after the end during which a session can be changed
 
-	EarlyStartMinutes   int     // minutes before the booked start from which an appointment can be started
-	ConfirmLengthFactor float64 // a session that deviates from the booked length by more than this factor needs a confirmation
+	EarlyStartMinutes int // minutes before the booked start from which an appointment can be started
+	// a session that deviates from the booked length by more than this factor needs a confirmation
+	ConfirmLengthFactor float64
 
 	Pairs map[Pair]bool
 }

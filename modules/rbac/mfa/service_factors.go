@@ -33,7 +33,8 @@ var (
 		"Setting up a second factor was not started, or was started more than 15 minutes ago.").
 		Advising("Start again, and show the new QR code.")
 	// ErrNone is returned if no second factor is on.
-	ErrNone = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.")
+	ErrNone = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.").
+		Advising("Reload the status of the second factor, and offer to set one up.")
 	// ErrOwn is returned if callers remove their own second factor as an administrator.
 	ErrOwn = fault.Define(fault.Forbidden, "own-second-factor",
 		"Turn your own second factor off with your password and a code, or ask another administrator to remove it.").

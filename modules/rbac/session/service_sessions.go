@@ -24,7 +24,8 @@ import (
 )
 
 // ErrNotFound is returned if the user has no such session, or it has ended.
-var ErrNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
+var ErrNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.").
+	Advising("Reload the sessions.")
 
 // keepEnded is how long an ended session is kept, as a record of the user's networks.
 const keepEnded = 30 * 24 * time.Hour

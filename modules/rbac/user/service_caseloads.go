@@ -19,7 +19,8 @@ var (
 	// ErrPractitionerNotFound is returned if the caller's organization has no such practitioner.
 	ErrPractitionerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "Practitioner not found.")
 	// ErrNotAssigned is returned if the patient is not on the caseload.
-	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.")
+	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.").
+			Advising("Reload the caseload.")
 )
 
 // The record types of this package in the audit trail's list of reads.

@@ -1,0 +1,208 @@
+package appointments
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/scheduling"
+)
+
+// weight is a request's share of a batch. A request takes about twice as long as an operation on
+// units.
+const weight = 2
+
+// handler returns how requests are executed.
+func (s *Service) handler() command.Handler[request, *bookingState, verdict] {
+	return command.Handler[request, *bookingState, verdict]{
+		Name:   "appointments",
+		Weight: func(request) int { return weight },
+		Load: func(ctx context.Context, _ *bookingState, requests []request) (*bookingState, error) {
+			return s.load(ctx, requests)
+		},
+		Decide: (*bookingState).decide,
+		Save:   s.save,
+		Answer: func(v verdict) any { return storedVerdictOf(v) },
+		Replay: (*bookingState).replay,
+	}
+}
+
+// run executes a request. A refusal is returned as the error.
+func (s *Service) run(ctx context.Context, r request) (verdict, error) {
+	v, err := s.runInZone(ctx, r)
+	for attempt := 1; attempt < zoneAttempts && errors.Is(err, errStaleZone); attempt++ {
+		s.directory.ForgetTimeZone(r.caller.OrganizationID)
+		v, err = s.runInZone(ctx, r)
+	}
+	return v, err
+}
+
+// zoneAttempts is the maximum number of attempts after changes of the organization's time zone.
+// Each further attempt needs another concurrent change.
+const zoneAttempts = 5
+
+// errStaleZone is returned if a request was parsed with an outdated time zone. Processes cache
+// zones for a while, and another process has changed it.
+var errStaleZone = errors.New("appointments: the organization's time zone has changed")
+
+// runInZone executes a request in the organization's cached time zone. The error is [errStaleZone]
+// if the organization has another one.
+func (s *Service) runInZone(ctx context.Context, r request) (verdict, error) {
+	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
+	if err != nil {
+		return verdict{}, err
+	}
+	if r, err = s.inZone(r, zone); err != nil {
+		return verdict{}, err
+	}
+	return s.execute(ctx, r.begin(s.now()))
+}
+
+// execute executes a request together with others or, inside a transaction, in that transaction. A
+// refusal is returned as the error.
+func (s *Service) execute(ctx context.Context, r request) (verdict, error) {
+	r.Subject, r.Fingerprint = r.subject(), r.fingerprint()
+	v, replayed, err := s.commands.Do(ctx, r)
+	v.replayed = replayed
+	switch {
+	case err != nil:
+		return verdict{}, refusalOfConstraint(authorization.RefusalOf(err))
+	case v.refusal != nil:
+		return v, v.refusal
+	}
+	return v, nil
+}
+
+// readNamed reads the appointments of the requests, and those of their series or authorization for
+// requests on several appointments. It returns the appointments, and the requests with a part for
+// each of them.
+func (s *Service) readNamed(ctx context.Context, requests []request) (map[scheduling.Key]Appointment, []request, error) {
+	named := map[scheduling.Key]bool{}
+	backed, err := s.store.backed(ctx, requests)
+	if err != nil {
+		return nil, nil, err
+	}
+	var several []scheduling.Key
+	for i, r := range requests {
+		switch r.kind {
+		case book:
+		case transfer:
+			for _, key := range backed[i] {
+				named[key] = true
+			}
+		default:
+			for _, part := range append(r.parts, r) {
+				named[part.key()] = true
+			}
+		}
+		if r.scope.several() {
+			several = append(several, r.key())
+		}
+	}
+	members, err := s.store.seriesOf(ctx, several)
+	if err != nil {
+		return nil, nil, err
+	}
+	for key, ids := range members {
+		for _, id := range ids {
+			named[scheduling.Key{OrganizationID: key.OrganizationID, ID: id}] = true
+		}
+	}
+	existing, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
+	if err != nil {
+		return nil, nil, err
+	}
+	return existing, spreadTransfers(spread(requests, members, existing), backed, existing), nil
+}
+
+// load reads the state that the requests may need, in a fixed number of statements: the
+// appointments with their participants, the ledger, the directory's rules, and other
+// appointments.
+func (s *Service) load(ctx context.Context, requests []request) (*bookingState, error) {
+	state := &bookingState{
+		scene:    scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
+		expanded: map[uuid.UUID]request{}, shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
+	}
+	existing, expanded, err := s.readNamed(ctx, requests)
+	if err != nil {
+		return nil, err
+	}
+	state.appointments = existing
+	for _, r := range expanded {
+		state.expanded[r.CallID] = r
+	}
+	n := needsOf(expanded, existing, state.now)
+	if state.ledger, err = s.authorizations.OpenLedger(ctx, state.now, n.held); err != nil {
+		return nil, err
+	}
+	if len(n.held) == 0 {
+		return state, nil // nothing to look up
+	}
+	if state.rules, err = s.directory.SchedulingRules(ctx, n.ask(state.ledger)); err != nil {
+		return nil, err
+	}
+	n.addVisits(state.ledger, state.rules)
+	state.occupied, err = s.store.slots(ctx, n)
+	return state, err
+}
+
+// save writes the decisions, with one statement per table. Units come first, because appointments
+// refer to their reservations.
+func (s *Service) save(ctx context.Context, state *bookingState) error {
+	if err := state.ledger.Write(ctx); err != nil {
+		return err
+	}
+	if err := s.store.insertSeries(ctx, state.series); err != nil {
+		return err
+	}
+	changed, shrunk := state.toSave()
+	if err := s.store.save(ctx, changed, shrunk); err != nil {
+		return err
+	}
+	if err := s.store.insertSessions(ctx, state.sessions); err != nil {
+		return err
+	}
+	if err := s.events.Publish(ctx, state.messages); err != nil {
+		return err
+	}
+	return s.audit.Record(ctx, state.events)
+}
+
+func keyOf(a Appointment) scheduling.Key {
+	return scheduling.Key{OrganizationID: a.OrganizationID, ID: a.ID}
+}
+
+func compareKeys(x, y scheduling.Key) int {
+	if c := bytes.Compare(x.OrganizationID[:], y.OrganizationID[:]); c != 0 {
+		return c
+	}
+	return bytes.Compare(x.ID[:], y.ID[:])
+}
+
+// constraints maps database constraints to errors. The rules in decide are checked first; the
+// constraints are the last line of defense.
+var constraints = map[string]*fault.Error{
+	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
+	"appointment_patients_once_in_each_lane": ErrPatientOverlap,
+	"appointments_times_in_order":            fault.ErrInvalid,
+	"appointments_whole_minutes":             fault.ErrInvalid,
+	"appointment_practitioners_practitioner": fault.ErrInvalid,
+	"appointment_patients_patient":           fault.ErrInvalid,
+	"appointment_patients_authorization":     fault.ErrInvalid,
+	"sessions_one_for_each_appointment":      ErrTransition,
+}
+
+func refusalOfConstraint(err error) error {
+	if refusal, ok := constraints[db.ConstraintOf(err)]; ok {
+		return refusal.Because(err)
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+package authorization
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+)
+
+// unitCommand has the operations of one call: a single operation, or many. They are decided in
+// order, each on the state that the previous one left, and each has its own outcome.
+type unitCommand struct {
+	command.Call
+	zone   *time.Location // the organization's time zone
+	ops    []Operation    // at least one
+	atomic bool           // if one operation is refused, none takes effect
+}
+
+// authorizationKey identifies an authorization across organizations.
+type authorizationKey struct{ organization, id uuid.UUID }
+
+func (a Authorization) key() authorizationKey { return authorizationKey{a.OrganizationID, a.ID} }
+
+// key returns the key of the operation's authorization.
+func (c unitCommand) key(op Operation) authorizationKey {
+	return authorizationKey{c.OrganizationID, op.AuthorizationID}
+}
+
+// handler returns how commands on units are executed.
+func (s *Service) handler() command.Handler[unitCommand, *unitState, []Outcome] {
+	return command.Handler[unitCommand, *unitState, []Outcome]{
+		Name:     "units",
+		Weight:   func(c unitCommand) int { return len(c.ops) },
+		Prefetch: s.prefetch,
+		Load:     s.load,
+		Decide:   (*unitState).decide,
+		Save:     s.save,
+		Answer:   storedOutcomesOf,
+		Replay:   (*unitState).replay,
+	}
+}
+
+// newCommand returns a command of the caller with the operations. The first one's authorization
+// decides its turn in the queue.
+func (s *Service) newCommand(caller identity.Caller, kind string, key command.Key, ops ...Operation) unitCommand {
+	c := unitCommand{Call: s.commands.NewCall(caller, kind, key), ops: ops}
+	c.Subject = ops[0].AuthorizationID
+	for i := range ops {
+		ops[i].ID, ops[i].NewID = operationID(c.ID, i), s.newID()
+		ops[i].ActorID, ops[i].RequestID, ops[i].Address, ops[i].GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
+	}
+	c.Fingerprint = ops[0].fingerprint()
+	return c
+}
+
+// operationID returns the id of an operation of a command, by its index.
+func operationID(command uuid.UUID, i int) uuid.UUID {
+	if i == 0 {
+		return command
+	}
+	return uuid.NewSHA1(command, []byte{byte(i), byte(i >> 8)})
+}
+
+// run executes a command. Refusals are in the outcomes.
+func (s *Service) run(ctx context.Context, c unitCommand) ([]Outcome, error) {
+	var err error
+	if c.zone, err = s.directory.TimeZone(ctx, c.OrganizationID); err != nil {
+		return nil, err
+	}
+	outcomes, replayed, err := s.commands.Do(ctx, c)
+	for i := range outcomes {
+		outcomes[i].Replayed = replayed
+	}
+	return outcomes, RefusalOf(err)
+}
+
+// prefetch returns the query for the authorizations of the commands.
+func (s *Service) prefetch(first []unitCommand) (*unitState, db.Query) {
+	state := &unitState{}
+	state.prefetched.keys = keysOf(first)
+	return state, s.store.several(&state.prefetched)
+}
+
+func keysOf(commands []unitCommand) []authorizationKey {
+	var keys []authorizationKey
+	for _, c := range commands {
+		for _, op := range c.ops {
+			keys = append(keys, c.key(op))
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	return slices.Compact(keys)
+}
+
+// load reads the state that the commands may change: one statement for the authorizations that were
+// not prefetched and, if needed, one each for reservations and first days of weeks.
+func (s *Service) load(ctx context.Context, prefetched *unitState, commands []unitCommand) (*unitState, error) {
+	state := newUnitState(s.now())
+	if prefetched != nil {
+		state.prefetched = prefetched.prefetched
+	}
+	requested := map[authorizationKey][]Operation{}
+	for _, c := range commands {
+		for _, op := range c.ops {
+			requested[c.key(op)] = append(requested[c.key(op)], op)
+		}
+	}
+	return state, s.loadAccounts(ctx, state, requested)
+}
+
+// loadAccounts reads the authorizations with the reservations that the operations need.
+func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+	rest := &reading{keys: state.prefetched.missing(requested)}
+	if len(rest.keys) > 0 {
+		if err := db.Read(ctx, s.store.several(rest)); err != nil {
+			return err
+		}
+	}
+	for _, a := range slices.Concat(state.prefetched.rows, rest.rows) {
+		state.accounts[a.key()] = &accountChange{before: account{Authorization: a}}
+	}
+	if err := s.loadReservations(ctx, state, requested); err != nil {
+		return err
+	}
+	if err := s.loadWeeks(ctx, state, requested); err != nil {
+		return err
+	}
+	for _, current := range state.accounts {
+		current.after = current.before
+	}
+	return nil
+}
+
+func (s *Service) loadReservations(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+	var w wanted
+	for key, current := range state.accounts {
+		w.add(current.before.Authorization, requested[key], state.now)
+	}
+	if w.nothing() {
+		return nil
+	}
+	rows, err := s.store.touchable(ctx, w, state.now)
+	for _, r := range rows {
+		before := &state.accounts[authorizationKey{r.OrganizationID, r.AuthorizationID}].before
+		before.reservations = append(before.reservations, r)
+	}
+	for _, current := range state.accounts {
+		current.before.reservations = oldestFirst(current.before.reservations)
+	}
+	return err
+}
+
+// loadWeeks looks up the first day of the week for reservations that are subject to a weekly cap.
+func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+	var capped []*accountChange
+	var organizations, insurances []uuid.UUID
+	for key, current := range state.accounts {
+		a := current.before.Authorization
+		reserves := slices.ContainsFunc(requested[key], func(op Operation) bool { return op.Kind == Reserve })
+		if reserves && a.Caps.Week != nil && a.InsuranceID != nil {
+			capped = append(capped, current)
+			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
+		}
+	}
+	if len(capped) == 0 {
+		return nil
+	}
+	days, err := s.directory.WeekStarts(ctx, organizations, insurances)
+	if err != nil {
+		return err
+	}
+	for i, current := range capped {
+		current.before.weekStart = days[i]
+	}
+	return nil
+}
+
+// save writes the changes, with one statement per table.
+func (s *Service) save(ctx context.Context, state *unitState) error {
+	if changed := state.changed(); len(changed) > 0 {
+		if err := s.store.post(ctx, changed); err != nil {
+			return err
+		}
+	}
+	if err := s.events.Publish(ctx, state.messages); err != nil {
+		return err
+	}
+	return s.audit.Record(ctx, state.trail)
+}

@@ -1,0 +1,94 @@
+package directory
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
+)
+
+func (s *Service) organizationRoutes() []httpx.Route {
+	return []httpx.Route{
+		route("createOrganization", http.MethodPost, "/organizations", permission.OrganizationCreate,
+			httpx.Handle(http.StatusCreated, s.CreateOrganization),
+			"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to others. "+
+				"Its time zone decides when its days begin and end."),
+		route("listOrganizations", http.MethodGet, "/organizations", permission.OrganizationRead, httpx.Handle(http.StatusOK, s.handleOrganizations),
+			"List organizations", "The caller's own organization, or all of them for administrators of the installation."),
+		route("getOrganization", http.MethodGet, "/organizations/:id", permission.OrganizationRead, getRoute(s.Organization),
+			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),
+		route("changeOrganization", http.MethodPatch, "/organizations/:id", permission.OrganizationChange,
+			httpx.Handle(http.StatusOK, s.ChangeOrganization),
+			"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from the next request on; "+
+				"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides about their "+
+				"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: they stay. "+
+				"Without it the answer is 409 with the list of these appointments.",
+			append(s.zoneRefusals(), ErrOrganizationNotFound)...),
+		route("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
+			httpx.Handle(http.StatusOK, s.SwitchOrganization),
+			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the organization: access tokens, "+
+				"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
+				"Nothing is deleted or changed: `false` restores the access. The caller's own organization cannot be disabled.",
+			ErrOrganizationNotFound, ErrOwnOrganization),
+	}
+}
+
+// NewOrganization is the request for an organization. The settings of its appointments and its
+// service pairs start with their defaults.
+type NewOrganization struct {
+	Name     string `json:"name" validate:"required,max=100,text"` // The name of the practice.
+	TimeZone string `json:"timeZone" validate:"required,max=100"`
+}
+
+// OrganizationChange changes the given fields of an organization.
+type OrganizationChange struct {
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The name of the practice.
+	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
+	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
+	// The decision about appointments that start on another date in a new time zone. `MOVE`
+	// gives them the new service date, `KEEP` leaves it unchanged.
+	ServiceDates ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
+	// The number of hours before the start from which a cancellation is late.
+	LateCancelHours patch.Field[int] `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
+	// Whether units stay used after a no-show, for payers that pay for it.
+	NoShowConsumes patch.Field[bool] `json:"noShowConsumes"`
+	// The number of hours after its end during which a session can be changed.
+	SessionEditHours patch.Field[int] `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
+
+	// The number of minutes before its booked start from which an appointment can be started.
+	EarlyStartMinutes patch.Field[int] `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
+	// The factor between actual and booked length above which a session must be confirmed.
+	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
+}
+
+// OrganizationSwitch disables or enables an organization.
+type OrganizationSwitch struct {
+	ID       uuid.UUID   `param:"id"`
+	Match    patch.Match `header:"If-Match"`
+	Disabled *bool       `json:"disabled" validate:"required"` // Whether the organization is disabled.
+}
+
+// Location returns the path of the organization.
+func (o Organization) Location() string { return apiPath + "/organizations/" + o.ID.String() }
+
+var organizationOrders = map[string]order[Organization]{
+	"name": {"name", "lower(%s)", func(o Organization) string { return o.Name }},
+}
+
+type organizationsQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
+}
+
+func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery) (httpx.Page[Organization], error) {
+	return pageOf(in.PageQuery, in.Sort, organizationOrders, func(o Organization) uuid.UUID { return o.ID },
+		func(p Page) ([]Organization, error) {
+			return s.Organizations(ctx, p)
+		})
+}

@@ -1,0 +1,102 @@
+package directory
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
+)
+
+func (s *Service) patientRoutes() []httpx.Route {
+	return []httpx.Route{
+		route("createPatient", http.MethodPost, "/patients", permission.PatientCreate, httpx.Handle(http.StatusCreated, s.CreatePatient),
+			"Create a patient", "A patient is a person in the organization's care. "+
+				"The medical record number is assigned by the practice and unique.",
+			ErrMedicalRecordNumberTaken),
+		showing("patient", route("listPatients", http.MethodGet, "/patients", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatients),
+			"List patients", "All patients, in the order of their creation unless `sort` says otherwise. "+
+				"To find a patient by name or number, use `POST /patients/search`.")),
+		readOnly(showing("patient", route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatientSearch),
+			"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
+				"It is a POST because health data does not belong in URLs. It changes nothing."))),
+		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead, getRoute(s.Patient),
+			"Get a patient", "One patient of the organization.", ErrPatientNotFound)),
+		route("changePatient", http.MethodPatch, "/patients/:id", permission.PatientChange, httpx.Handle(http.StatusOK, s.ChangePatient),
+			"Change a patient", "A merge patch: fields that are not given stay unchanged, and `null` clears optional fields. "+
+				"A patient who has left becomes INACTIVE; nothing is deleted.",
+			ErrPatientNotFound, ErrMedicalRecordNumberTaken),
+	}
+}
+
+// NewPatient is the request for a patient.
+type NewPatient struct {
+	FirstName string `json:"firstName" validate:"required,max=100,text"`
+	LastName  string `json:"lastName" validate:"required,max=100,text"`
+	// The date of birth, from 1900-01-01 to today.
+	DateOfBirth         calendar.Date `json:"dateOfBirth" validate:"required"`
+	MedicalRecordNumber *string       `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
+	// Whether the patient is in care. The default is `ACTIVE`.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+}
+
+// PatientChange changes the given fields of a patient.
+type PatientChange struct {
+	ID                  uuid.UUID                  `param:"id"`
+	Match               patch.Match                `header:"If-Match"`
+	FirstName           patch.Field[string]        `json:"firstName" validate:"omitempty,max=100,text"`
+	LastName            patch.Field[string]        `json:"lastName" validate:"omitempty,max=100,text"`
+	DateOfBirth         patch.Field[calendar.Date] `json:"dateOfBirth"`
+	MedicalRecordNumber patch.Clearable[string]    `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
+	// Whether the patient is in care.
+	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+}
+
+// Location returns the path of the patient.
+func (p Patient) Location() string { return apiPath + "/patients/" + p.ID.String() }
+
+var patientOrders = map[string]order[Patient]{
+	"lastName": {"last_name", "lower(%s)", func(p Patient) string { return p.LastName }},
+}
+
+type patientsQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The status of the patients.
+	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+}
+
+func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[Patient], error) {
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+		return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
+	})
+	patients.show(ctx, page.Data...)
+	return page, err
+}
+
+// patientSearch is a request body: names and numbers of patients do not belong in URLs, which are
+// logged and stored in browser histories.
+type patientSearch struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt lastName -lastName"`
+	// The beginning of the last name.
+	LastName            string        `json:"lastName" validate:"omitempty,max=100,text"`
+	MedicalRecordNumber string        `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
+	DateOfBirth         calendar.Date `json:"dateOfBirth"`
+	// The status of the patients.
+	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+}
+
+func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
+		return s.Patients(ctx, PatientFilter{
+			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber, DateOfBirth: in.DateOfBirth,
+		})
+	})
+	patients.show(ctx, page.Data...)
+	return page, err
+}

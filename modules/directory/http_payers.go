@@ -1,0 +1,77 @@
+package directory
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/scheduling"
+)
+
+func (s *Service) payerRoutes() []httpx.Route {
+	return []httpx.Route{
+		route("createPayer", http.MethodPost, "/payers", permission.PayerCreate, httpx.Handle(http.StatusCreated, s.CreatePayer),
+			"Create a payer", "A payer authorizes and pays for services. Its rounding rule converts minutes to units, "+
+				"and it defines the first day of its weeks."),
+		route("listPayers", http.MethodGet, "/payers", permission.PayerRead, httpx.Handle(http.StatusOK, s.handlePayers),
+			"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise."),
+		route("getPayer", http.MethodGet, "/payers/:id", permission.PayerRead, getRoute(s.Payer),
+			"Get a payer", "One payer with its rules.", ErrPayerNotFound),
+		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange, httpx.Handle(http.StatusOK, s.ChangePayer),
+			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default "+
+				"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.",
+			ErrPayerNotFound),
+	}
+}
+
+// NewPayer is the request for a payer.
+type NewPayer struct {
+	// The name of the payer.
+	Name      string  `json:"name" validate:"required,max=100,text"`
+	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
+	// The rounding rule for all days. The default is `CEIL`.
+	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// The day on which the payer's weeks start. The default is `SUNDAY`.
+	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
+}
+
+// PayerChange changes the given fields of a payer. A new way of rounding applies from today or a
+// later day on. Rules that have begun stay.
+type PayerChange struct {
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The name of the payer.
+	Name      patch.Field[string]     `json:"name" validate:"omitempty,max=100,text"`
+	PayerCode patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
+	// The new rounding rule.
+	Rounding patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// The first day of the new rounding rule. The default is today, in the organization's time
+	// zone.
+	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`
+
+	// The day on which the payer's weeks start.
+	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
+}
+
+// Location returns the path of the payer.
+func (p Payer) Location() string { return apiPath + "/payers/" + p.ID.String() }
+
+var payerOrders = map[string]order[Payer]{
+	"name": {"name", "lower(%s)", func(p Payer) string { return p.Name }},
+}
+
+type payersQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
+}
+
+func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[Payer], error) {
+	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer, error) {
+		return s.Payers(ctx, p)
+	})
+}

@@ -1,0 +1,87 @@
+package directory
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/scheduling"
+)
+
+func (s *Service) serviceCodeRoutes() []httpx.Route {
+	return []httpx.Route{
+		route("createServiceCode", http.MethodPost, "/service-codes", permission.ServiceCodeCreate,
+			httpx.Handle(http.StatusCreated, s.CreateServiceCode),
+			"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the credentials "+
+				"of which the practitioner needs one.",
+			ErrServiceCodeTaken),
+		route("listServiceCodes", http.MethodGet, "/service-codes", permission.ServiceCodeRead, httpx.Handle(http.StatusOK, s.handleServiceCodes),
+			"List service codes", "All service codes of the organization, or the one with the given code."),
+		route("getServiceCode", http.MethodGet, "/service-codes/:id", permission.ServiceCodeRead, getRoute(s.ServiceCode),
+			"Get a service code", "One service code.", ErrServiceCodeNotFound),
+		route("changeServiceCode", http.MethodPatch, "/service-codes/:id", permission.ServiceCodeChange,
+			httpx.Handle(http.StatusOK, s.ChangeServiceCode),
+			"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
+			ErrServiceCodeNotFound, ErrServiceCodeTaken),
+	}
+}
+
+// NewServiceCode is the request for a service code.
+type NewServiceCode struct {
+	// The code, such as 97153.
+	Code string `json:"code" validate:"required"`
+	// A short label of the organization.
+	Description string `json:"description" validate:"required,max=200,text"`
+	// The kind of service. The default is the usual one of the code, or `DIRECT`.
+	Lane scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	// The length of a unit in minutes. The default is 15.
+	UnitMinutes int `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	// The qualifications of which the practitioner needs one.
+	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
+	// Whether the code is in use. The default is true.
+	Active *bool `json:"active"`
+}
+
+// ServiceCodeChange changes the given fields of a service code. Required credentials are replaced
+// as a whole.
+type ServiceCodeChange struct {
+	ID    uuid.UUID   `param:"id"`
+	Match patch.Match `header:"If-Match"`
+	// The code, such as 97153.
+	Code patch.Field[string] `json:"code"`
+	// A short label of the organization.
+	Description patch.Field[string] `json:"description" validate:"omitempty,max=200,text"`
+	// The kind of service.
+	Lane patch.Field[scheduling.Lane] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	// The length of a unit in minutes.
+	UnitMinutes patch.Field[int] `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
+	// The qualifications of which the practitioner needs one. They replace the previous ones.
+	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
+	// Whether the code is in use.
+	Active patch.Field[bool] `json:"active"`
+}
+
+// Location returns the path of the service code.
+func (c ServiceCode) Location() string { return apiPath + "/service-codes/" + c.ID.String() }
+
+var serviceCodeOrders = map[string]order[ServiceCode]{
+	"code": {"code", "%s", func(c ServiceCode) string { return c.Code }},
+}
+
+type serviceCodesQuery struct {
+	httpx.PageQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt code -code"`
+	// The code of the service.
+	Code string `query:"code" validate:"omitempty,max=20"`
+}
+
+func (s *Service) handleServiceCodes(ctx context.Context, in serviceCodesQuery) (httpx.Page[ServiceCode], error) {
+	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID },
+		func(p Page) ([]ServiceCode, error) {
+			return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
+		})
+}

@@ -1,0 +1,45 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/scheduling"
+)
+
+// SchedulingRules returns the rules for any number of bookings and organizations, in one
+// statement in the transaction of the context; it fails without one. It needs no caller: every id
+// is looked up in its own organization. The result omits ids that do not exist there.
+func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error) {
+	rows, err := s.store.schedulingRules(ctx, withoutDuplicates(q))
+	if err != nil {
+		return scheduling.Rules{}, err
+	}
+	rules := scheduling.Rules{
+		ServiceCodes:  map[scheduling.Key]scheduling.ServiceCode{},
+		Practitioners: map[scheduling.Key]scheduling.Practitioner{},
+		Patients:      map[scheduling.Key]scheduling.Patient{},
+		Rounding:      map[scheduling.Coverage]scheduling.RoundingRule{},
+		Organizations: map[uuid.UUID]scheduling.Organization{},
+	}
+	for _, c := range q.Coverages {
+		if c.InsuranceID == uuid.Nil {
+			rules.Rounding[c] = scheduling.Unruled
+		}
+	}
+	for _, row := range rows {
+		if err := row.addTo(&rules); err != nil {
+			return scheduling.Rules{}, fmt.Errorf("the %s %s of organization %s: %w", row.Kind, row.ID, row.OrganizationID, err)
+		}
+	}
+	return rules, nil
+}
+
+// withoutDuplicates returns a [scheduling.Question] without duplicates.
+func withoutDuplicates(q scheduling.Question) scheduling.Question {
+	return scheduling.Question{
+		ServiceCodes: unique(q.ServiceCodes), Practitioners: unique(q.Practitioners), Patients: unique(q.Patients), Coverages: unique(q.Coverages),
+	}
+}

@@ -1,0 +1,118 @@
+package directory
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm/clause"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// payerRoundingRule is a row: a payer's way of rounding from a day on.
+type payerRoundingRule struct {
+	OrganizationID uuid.UUID     `gorm:"primaryKey"`
+	PayerID        uuid.UUID     `gorm:"primaryKey"`
+	StartsOn       calendar.Date `gorm:"primaryKey"`
+	Method         scheduling.Rounding
+}
+
+// servicePair is a row: the codes of two services that may overlap.
+type servicePair struct {
+	OrganizationID uuid.UUID `gorm:"primaryKey"`
+	Code           string    `gorm:"primaryKey"`
+	OtherCode      string    `gorm:"primaryKey"`
+}
+
+func (store) loadRoundingRules(ctx context.Context, found []Payer) error {
+	ids := make([]uuid.UUID, len(found))
+	for i, p := range found {
+		ids[i] = p.ID
+	}
+	rows, err := partsOf[payerRoundingRule](ctx, "payer_id", ids)
+	byID := map[uuid.UUID][]scheduling.RoundingRule{}
+	for _, r := range rows {
+		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method})
+	}
+	for i, id := range ids {
+		found[i].RoundingRules = sortedByDay(byID[id])
+	}
+	return err
+}
+
+// saveRoundingRules inserts and updates rules; they are never deleted.
+func (store) saveRoundingRules(ctx context.Context, p *Payer) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]payerRoundingRule, len(p.RoundingRules))
+	for i, r := range p.RoundingRules {
+		rows[i] = payerRoundingRule{p.OrganizationID, p.ID, r.StartsOn, r.Method}
+	}
+	return tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "payer_id"}, {Name: "starts_on"}},
+		DoUpdates: clause.AssignmentColumns([]string{"method"}),
+		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "payer_rounding_rules.method <> excluded.method"}}},
+	}).Create(&rows).Error
+}
+
+func sortedByDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
+	slices.SortFunc(rules, func(a, b scheduling.RoundingRule) int { return a.StartsOn.Time().Compare(b.StartsOn.Time()) })
+	return rules
+}
+
+// findPairs returns the pairs of the caller's organization in their order. Index: the primary
+// key.
+func (store) findPairs(ctx context.Context) (ServicePairs, error) {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return ServicePairs{}, err
+	}
+	found := ServicePairs{Pairs: []ServicePair{}}
+	if err := tx.Model(&servicePair{}).Order("code, other_code").Find(&found.Pairs).Error; err != nil {
+		return ServicePairs{}, err
+	}
+	handle, err := db.Handle(ctx)
+	if err != nil {
+		return ServicePairs{}, err
+	}
+	err = handle.Model(&Organization{}).Select("service_pairs_version").Where("id = ?",
+		organization).Take(&found.Version).Error
+	return found, err
+}
+
+// replacePairs replaces all pairs of the caller's organization.
+func (s store) replacePairs(ctx context.Context, all ServicePairs) error {
+	tx, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.Delete(&servicePair{}).Error; err != nil {
+		return err
+	}
+	if err := s.insertPairs(ctx, organization, all.Pairs); err != nil {
+		return err
+	}
+	handle, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	return handle.Model(&Organization{}).Where("id = ?", organization).UpdateColumn("service_pairs_version",
+		all.Version).Error
+}
+
+func (store) insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(pairs) == 0 {
+		return err
+	}
+	rows := make([]servicePair, len(pairs))
+	for i, p := range pairs {
+		rows[i] = servicePair{organization, p.Code, p.OtherCode}
+	}
+	return tx.Create(&rows).Error
+}
