@@ -11,24 +11,24 @@ import (
 
 // visits are appointments of two hours in every state except in progress: one completed
 // and a little shorter, one cancelled, one no-show, and future ones.
-var visits = []event{
-	{-4, visit("Tom", -3)},
-	{-4, visit("Rita", -2)},
-	{-4, visit("Tom", -1)},
-	{-3, callOff(1, "The family is ill.")},
-	{-2, takePlace(0, 105*time.Minute, "Requests with two words, in play. The mother was there for the last part.")},
-	{0, missed(2)},
-	{0, visit("Tom", 1)},
-	{0, visit("Rita", 3)},
-	{0, visit("Tom", 5)},
+var visits = []step{
+	{-4, bookVisit("Tom", -3)},
+	{-4, bookVisit("Rita", -2)},
+	{-4, bookVisit("Tom", -1)},
+	{-3, cancelVisit(1, "The family is ill.")},
+	{-2, completeVisit(0, 105*time.Minute, "Requests with two words, in play. The mother was there for the last part.")},
+	{0, missVisit(2)},
+	{0, bookVisit("Tom", 1)},
+	{0, bookVisit("Rita", 3)},
+	{0, bookVisit("Tom", 5)},
 }
 
 // visitLength is the booked length of each visit.
 const visitLength = 2 * time.Hour
 
-// visit books a visit in the afternoon of a day.
-func visit(with string, day int) func(*telling, *authorization.Service) error {
-	return func(t *telling, _ *authorization.Service) error {
+// bookVisit books a visit in the afternoon of a day.
+func bookVisit(with string, day int) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, _ *authorization.Service) error {
 		const afternoon = 19 // UTC: the practice is in New York
 		year, month, date := t.p.Now.UTC().AddDate(0, 0, day).Date()
 		start := time.Date(year, month, date, afternoon, 0, 0, 0, time.UTC)
@@ -42,11 +42,11 @@ func visit(with string, day int) func(*telling, *authorization.Service) error {
 	}
 }
 
-// takePlace completes the visit with the index.
-func takePlace(place int, length time.Duration, narrative string) func(*telling, *authorization.Service) error {
-	return func(t *telling, _ *authorization.Service) error {
+// completeVisit completes the visit with the index.
+func completeVisit(index int, length time.Duration, narrative string) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, _ *authorization.Service) error {
 		service := t.p.Appointments(t.now)
-		booked, err := service.Get(t.ctx, t.booked[place])
+		booked, err := service.Get(t.ctx, t.booked[index])
 		if err != nil {
 			return err
 		}
@@ -56,16 +56,16 @@ func takePlace(place int, length time.Duration, narrative string) func(*telling,
 	}
 }
 
-func callOff(place int, reason string) func(*telling, *authorization.Service) error {
-	return func(t *telling, _ *authorization.Service) error {
-		_, err := t.p.Appointments(t.now).Cancel(t.ctx, t.booked[place], &reason, appointments.ScopeOne, "")
+func cancelVisit(index int, reason string) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, _ *authorization.Service) error {
+		_, err := t.p.Appointments(t.now).Cancel(t.ctx, t.booked[index], &reason, appointments.ScopeOne, "")
 		return err
 	}
 }
 
-func missed(place int) func(*telling, *authorization.Service) error {
-	return func(t *telling, _ *authorization.Service) error {
-		_, err := t.p.Appointments(t.now).NoShow(t.ctx, t.booked[place], nil, "")
+func missVisit(index int) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, _ *authorization.Service) error {
+		_, err := t.p.Appointments(t.now).NoShow(t.ctx, t.booked[index], nil, "")
 		return err
 	}
 }
