@@ -140,16 +140,16 @@ func New(d Dependencies) (*App, error) {
 
 // newRecords builds the modules of people, records and events.
 func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *command.Metrics) {
-	var spool *audit.Spool
+	var queue *audit.DiskQueue
 	if d.Config.AuditSpool != "" {
-		spool = audit.NewSpool(d.Config.AuditSpool)
+		queue = audit.NewDiskQueue(d.Config.AuditSpool)
 	}
 	a.Audit = audit.New(audit.Dependencies{
-		Database: d.Database,
-		Clock:    d.Clock,
-		Logger:   d.Logger,
-		Metrics:  batches,
-		Spool:    spool,
+		Database:  d.Database,
+		Clock:     d.Clock,
+		Logger:    d.Logger,
+		Metrics:   batches,
+		DiskQueue: queue,
 	})
 	watchTrail(a.registry, a.Audit)
 	a.Access = rbac.New(rbac.Dependencies{

@@ -20,7 +20,11 @@ func (p practiceCalendar) Misdated(ctx context.Context, zone *time.Location) ([]
 	bookings := make([]directory.MisdatedBooking, len(found))
 	for i, a := range found {
 		bookings[i] = directory.MisdatedBooking{
-			AppointmentID: a.ID, StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, NewServiceDate: calendar.DateIn(a.Start, zone),
+			AppointmentID:  a.ID,
+			StartTime:      a.Start,
+			EndTime:        a.End,
+			ServiceDate:    a.ServiceDate,
+			NewServiceDate: calendar.DateIn(a.Start, zone),
 		}
 		for _, patient := range a.Patients {
 			bookings[i].Units += patient.Units

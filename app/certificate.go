@@ -32,7 +32,7 @@ type certificate struct {
 
 type digest [sha256.Size]byte
 
-// readCertificate loads both files. Its error says what is wrong with them.
+// readCertificate loads both files. Its error describes the fault.
 func readCertificate(files config.TLS) (*certificate, error) {
 	c := &certificate{files: files}
 	pair, held, err := c.read()

@@ -94,7 +94,7 @@ func (s *Server) mountDocs() {
 	}
 }
 
-// FaultsOf returns the errors of an operation for the contract: its own, and those that
+// FaultsOf returns the errors of an operation for the contract: its own, and all that
 // any such request can cause.
 func FaultsOf(r httpx.Route) []*fault.Error {
 	all := append([]*fault.Error{}, r.Refusals...)

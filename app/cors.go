@@ -26,7 +26,7 @@ func cors(origins []string) echo.MiddlewareFunc {
 	}
 	c := middleware.CORSConfig{
 		Skipper: func(c echo.Context) bool { return isProbe(c.Path()) },
-		// Methods are those of the path in the router.
+		// The router adds the methods of the path.
 		AllowHeaders: []string{
 			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID",
 			headerEmergencyGrant, echo.HeaderXRequestID,

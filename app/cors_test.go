@@ -46,7 +46,7 @@ func TestCORS(t *testing.T) {
 		h := w.Header()
 		require.Equal(t, page, h.Get("Access-Control-Allow-Origin"))
 		require.Contains(t, h.Get("Access-Control-Allow-Methods"), "POST")
-		require.NotContains(t, h.Get("Access-Control-Allow-Methods"), "DELETE", "only those of the address")
+		require.NotContains(t, h.Get("Access-Control-Allow-Methods"), "DELETE", "only methods of the address")
 		for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID",
 			"Break-Glass"} {
 			require.Contains(t, h.Get("Access-Control-Allow-Headers"), name)

@@ -6,7 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// transportSecurity tells browsers that have connected by TLS to use only TLS for a
+// transportSecurity makes browsers that have connected by TLS use only TLS for a
 // year. It excludes subdomains, which belong to the operator.
 const transportSecurity = "max-age=31536000"
 

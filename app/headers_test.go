@@ -32,8 +32,8 @@ func TestSecurityHeaders(t *testing.T) {
 		method, path, token string
 		status              int
 	}{
-		"what is answered":              {http.MethodPost, "/api/v1/things", tokenReader, 200},
-		"what is denied":                {http.MethodPost, "/api/v1/things", tokenNobody, 403},
+		"a successful request":          {http.MethodPost, "/api/v1/things", tokenReader, 200},
+		"a denied request":              {http.MethodPost, "/api/v1/things", tokenNobody, 403},
 		"a forbidden request":           {http.MethodPost, "/api/v1/things", "x", 401},
 		"an unknown path":               {http.MethodGet, "/nowhere", "", 404},
 		"an unsupported method":         {http.MethodPut, "/api/v1/things", "", 405},

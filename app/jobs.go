@@ -23,7 +23,7 @@ func (a *App) BackgroundJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
-		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.ForgetAttempts},
+		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 
 		// On every instance.
 		{
@@ -62,7 +62,7 @@ func (a *App) BackgroundJobs() []jobs.Job {
 			Wake:        a.Audit.Recorded(),
 			Gather:      jobs.Gather(sealGather),
 		},
-		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.KeepAttempts, PerInstance: true, AtStop: true},
+		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.WriteAttempts, PerInstance: true, AtStop: true},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.KeepKeyUses, PerInstance: true, AtStop: true},
 	}
 }

@@ -54,7 +54,7 @@ func Listen(ctx context.Context, c config.Config) (*Listeners, error) {
 	return l, nil
 }
 
-// Close closes the listeners. Those that were served are closed already.
+// Close closes the listeners that were never served. The others are closed already.
 func (l *Listeners) Close() {
 	_ = l.api.Close()
 	if l.metrics != nil {

@@ -24,7 +24,7 @@ func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
 }
 
 // RemoveAudit removes the oldest events of every audit trail, as the owner of the
-// tables. Errors: those of [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
+// tables. Errors: as for [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
 func RemoveAudit(
 	ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger,
 ) ([]audit.Checkpoint, error) {

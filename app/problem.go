@@ -16,7 +16,8 @@ import (
 
 // Errors outside of any module. Errors of the request itself are defined in httpx.
 var (
-	errRouteNotFound    = fault.Define(fault.NotFound, "route-not-found", "Address not found.")
+	errRouteNotFound = fault.Define(fault.NotFound, "route-not-found", "Address not found.").
+				Advising("This is a bug in the client: check the method and the path.")
 	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This method is not allowed at this address.").
 				Advising("The `Allow` header lists the allowed methods.")
 	errContention = fault.Define(fault.Contention, "contention", "Too many people are changing the same record at once. "+

@@ -24,7 +24,7 @@ type Program struct {
 }
 
 // Open opens the storage, migrates or checks the schema as configured, and builds the
-// program. Errors: those of [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
+// program. Errors: as for [OpenStorage], *[db.SchemaError], *[db.UnavailableError].
 func Open(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Program, error) {
 	storage, err := OpenStorage(ctx, c, logger)
 	if err != nil {

@@ -182,7 +182,7 @@ func TestBuckets(t *testing.T) {
 			require.NoError(t, err)
 			clock.t = clock.t.Add(100 * time.Millisecond)
 		}
-		require.LessOrEqual(t, len(l.user.buckets), 11, "those of the last second")
+		require.LessOrEqual(t, len(l.user.buckets), 11, "only buckets of the last second")
 		require.Equal(t, len(l.user.buckets), l.user.recent.Len())
 	})
 	t.Run("it keeps a bounded number of buckets, the most recently used", func(t *testing.T) {

@@ -78,7 +78,7 @@ func (a *App) ready(also func(ctx context.Context) error) func(ctx context.Conte
 		case db.ReadWrite, db.Blocked, db.SchemaMismatch: // writing the audit trail does not need the booking lock
 			r.Reads = true
 		case db.ReadOnly, db.Full:
-			r.Reads = a.Audit.Queues()
+			r.Reads = a.Audit.CanQueue()
 		}
 		if also == nil {
 			return r, nil

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// methods are those that a route may have.
+// methods are the methods that a route may have.
 var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // mount mounts the routes of the API. Its error names every invalid route.

@@ -19,7 +19,9 @@ const (
 
 // DevelopmentSecret signs tokens if no secret is configured. It is public, and
 // production rejects it.
-const DevelopmentSecret Secret = "omnirapeutic development secret, known to everybody" //nolint:gosec // published, and refused in production
+//
+//nolint:gosec // published, and refused in production
+const DevelopmentSecret Secret = "omnirapeutic development secret, known to all"
 
 // Config is the complete and valid configuration returned by [Load].
 type Config struct {

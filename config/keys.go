@@ -8,7 +8,7 @@ import (
 )
 
 // key is one configuration key. Values are texts, which the file and the environment
-// have in common. "" stands for a default that depends on other keys.
+// have in common. An empty one means a default that depends on other keys.
 type key struct {
 	name   string // in YAML, joined by dots
 	env    string
@@ -72,7 +72,8 @@ var keys = []key{
 	},
 	{
 		name: "database.exec_mode", env: "OMNI_DB_EXEC_MODE", preset: "cache_statement",
-		set:  oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe", "describe_exec", "exec"),
+		set: oneOf(func(c *Config) *string { return &c.Database.ExecMode }, "cache_statement", "cache_describe",
+			"describe_exec", "exec"),
 		show: func(c Config) string { return c.Database.ExecMode },
 	},
 	{

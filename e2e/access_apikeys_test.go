@@ -81,7 +81,7 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		}
 		require.Zero(t, c.count(t, "SELECT count(*) FROM api_keys k WHERE k::text LIKE '%' || $1 || '%'", text))
 	})
-	t.Run("administrators manage those of their own organization", func(t *testing.T) {
+	t.Run("administrators manage the keys of their own organization", func(t *testing.T) {
 		path, _ := c.key(t, "authorization:read")
 		for _, role := range rbac.Roles() {
 			if role == rbac.Admin {

@@ -47,7 +47,8 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 	path, token := c.admin().invite(t, " Rosa@Example.test", "TECHNICIAN", "PRACTITIONER")
 	require.GreaterOrEqual(t, len(token), 43, "256 bits")
 	for _, table := range []string{"invitations", "audit_events", "outbox", "commands"} {
-		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token), "only its hash is kept")
+		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token),
+			"only its hash is kept")
 	}
 	require.Equal(t, map[string]string{"rosa@example.test": "OPEN"}, c.states(t, ""))
 
@@ -82,9 +83,11 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 		c.accept(t, "").refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
 	t.Run("it is recorded with the new user", func(t *testing.T) {
-		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept SOMEBODY NEW", "user.create SOMEBODY NEW"}, texts(t, c.owner(t), `
+		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept SOMEBODY NEW", "user.create SOMEBODY NEW"},
+			texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', upper(u.name)) FROM audit_events e JOIN users u ON u.id = e.actor_id
-			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test') AND e.action = 'user.create' ORDER BY e.sequence`, idOf(path)))
+			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test')
+			AND e.action = 'user.create' ORDER BY e.sequence`, idOf(path)))
 	})
 }
 
@@ -121,7 +124,10 @@ func TestInvitationsExpire(t *testing.T) {
 			c.admin().send(t, method, user+change, b).ok(t)
 			refused(t, token)
 		}
-		require.Equal(t, 1, c.count(t, `SELECT count(*) FROM audit_events WHERE action = 'invitation.revoke' AND subject_id = (SELECT id FROM invitations WHERE email = 'of-gone@own.test')`))
+		require.Equal(t, 1,
+			c.count(t,
+				`SELECT count(*) FROM audit_events WHERE action = 'invitation.revoke' AND subject_id = (SELECT id FROM invitations
+					WHERE email = 'of-gone@own.test')`))
 	})
 	t.Run("after seven days", func(t *testing.T) {
 		_, token := c.admin().invite(t, "late@example.test", "BILLER")
@@ -142,7 +148,8 @@ func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	a := c.admin().post(t, "/users/invitations",
 		body{"email": "root@example.test", "name": "Root", "roles": []string{"BILLER", "SUPER_ADMIN"}})
 	a.refused(t, http.StatusForbidden, "beyond-own-permissions")
-	c.admin().post(t, "/users/invitations", body{"email": "BILLER@own.test", "name": "Bo", "roles": []string{"BILLER"}}).refused(t, http.StatusConflict, "email-taken")
+	c.admin().post(t, "/users/invitations", body{"email": "BILLER@own.test", "name": "Bo", "roles": []string{"BILLER"}}).
+		refused(t, http.StatusConflict, "email-taken")
 	for _, wrong := range []body{
 		{"email": "nobody", "name": "A", "roles": []string{"BILLER"}},
 		{"email": "a@b.test", "name": " ", "roles": []string{"BILLER"}},

@@ -40,7 +40,8 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 	require.Nil(t, made.body["link"], "no page is configured")
 	require.GreaterOrEqual(t, len(token), 43, "256 bits")
 	for _, table := range []string{"password_resets", "audit_events", "outbox", "commands"} {
-		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token), "only its hash is stored")
+		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token),
+			"only its hash is stored")
 	}
 	t.Run("all sign-ins end at once", func(t *testing.T) {
 		c.as(signedIn.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
@@ -68,7 +69,8 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 	})
 	t.Run("the trail records it", func(t *testing.T) {
 		require.Equal(t, []string{
-			"password-reset.create ADMIN", "password-reset.use Sam Example", "password-reset.create ADMIN", "password-reset.create ADMIN",
+			"password-reset.create ADMIN", "password-reset.use Sam Example", "password-reset.create ADMIN",
+			"password-reset.create ADMIN",
 		}, texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', u.name) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 AND e.action LIKE 'password-reset.%' ORDER BY e.sequence`, idOf(user)))
@@ -109,7 +111,8 @@ func TestPasswordResetsNeedTheUsersPermissions(t *testing.T) {
 	t.Run("and once the user has changed the password, or is disabled", func(t *testing.T) {
 		user := c.hire(t, c.own, "bea@own.test", rbac.Biller)
 		token := c.admin().post(t, user+"/password-reset", body{}).text("token")
-		c.enter(t, "bea@own.test").put(t, "/auth/password", body{"currentPassword": password, "newPassword": "seven-otters-swimming"}).ok(t)
+		c.enter(t, "bea@own.test").put(t, "/auth/password",
+			body{"currentPassword": password, "newPassword": "seven-otters-swimming"}).ok(t)
 		c.reset(t, token, anotherPassword).refused(t, http.StatusNotFound, "password-reset-not-found")
 		token = c.admin().post(t, user+"/password-reset", body{}).text("token")
 		c.admin().patch(t, user, body{"disabled": true}).ok(t)
@@ -129,9 +132,11 @@ func TestAnAdministratorEndsASessionOfAUser(t *testing.T) {
 	c.refresh(t, ended.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
 	c.as(kept.token).get(t, "/auth/me").ok(t)
 	c.admin().delete(t, path).refused(t, http.StatusNotFound, "sign-in-not-found")
-	c.admin().delete(t, "/users/"+uuid.NewString()+"/sessions/"+uuid.NewString()).refused(t, http.StatusNotFound, "user-not-found")
+	c.admin().delete(t, "/users/"+uuid.NewString()+"/sessions/"+uuid.NewString()).
+		refused(t, http.StatusNotFound, "user-not-found")
 	require.Len(t, c.admin().get(t, user+"/sessions").ok(t).body["data"], 1)
-	require.Equal(t, 1, c.count(t, "SELECT count(*) FROM audit_events WHERE action = 'sign-in.end' AND after->>'userId' = $1", idOf(user)))
+	require.Equal(t, 1,
+		c.count(t, "SELECT count(*) FROM audit_events WHERE action = 'sign-in.end' AND after->>'userId' = $1", idOf(user)))
 }
 
 // TestARepeatedRefreshIsMarkedInTheTrail repeats a refresh like a client that has lost the answer.

@@ -24,7 +24,7 @@ func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 	return nil
 }
 
-// without returns a set's grants without those of a permission.
+// without returns a set's grants except the ones of a permission.
 func without(set map[string]any, permission string) body {
 	return body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(each any) bool {
 		return each.(map[string]any)["permission"] == permission
@@ -94,7 +94,8 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	require.Equal(t, []string{"t f", "f t"}, texts(t, owner, `
 		SELECT concat(before->'permissions' ? 'authorization:reserve', ' ', after->'permissions' ? 'authorization:reserve')
 		FROM (SELECT sequence, organization_id, action, before::jsonb, after::jsonb FROM audit_events) e
-		WHERE organization_id = $1 AND action = 'permission-set.change' ORDER BY sequence`, c.own.id), "before and after, in full")
+		WHERE organization_id = $1 AND action = 'permission-set.change'
+		ORDER BY sequence`, c.own.id), "before and after, in full")
 }
 
 func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {

@@ -199,7 +199,7 @@ func TestListsShowOnlyTheOwnOrganization(t *testing.T) {
 	require.Empty(t, other.get(t, "/authorizations?patientId="+c.own.patient.String()).body["data"])
 }
 
-func TestPermissionsOfRoutesAreThoseOfRoles(t *testing.T) {
+func TestRoutesRequirePermissionsOfRoles(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	known := rbac.Permissions()

@@ -50,7 +50,8 @@ func TestAlternativesToAConflictingTime(t *testing.T) {
 	c.admin().send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", body{
 		"weekly": everyDay("10:00", "15:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 	}).ok(t)
-	times, _ = c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap").offered(t)
+	times, _ = c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap").
+		offered(t)
 	require.Equal(t, []string{day + "13:30", day + "13:45", day + "14:00"}, times, "within the practitioner's hours")
 	for _, at := range []string{"13:30", "09:00"} {
 		c.book(t, c.booking(path, who, c.hour(t, 3, at), hour)) // offered times can be booked

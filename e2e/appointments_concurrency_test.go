@@ -171,13 +171,15 @@ func TestBookingsFarBeyondTheConnectionPool(t *testing.T) { // 4
 	patients := []uuid.UUID{}
 	paths := []string{}
 	for range 10 {
-		patient := c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).created(t)
+		patient := c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).
+			created(t)
 		patients = append(patients, patient)
 		paths = append(paths, c.authorize(t, 1000, body{"patientId": patient}))
 	}
 	var got outcomes
 	together(60, func(i int) {
-		b := c.booking(paths[i%10], staff[i%5], c.hour(t, -3, "00:00").Add(time.Duration(i/5)*hour), hour, body{"patientId": patients[i%10]})
+		b := c.booking(paths[i%10], staff[i%5], c.hour(t, -3, "00:00").Add(time.Duration(i/5)*hour), hour,
+			body{"patientId": patients[i%10]})
 		booked := c.admin().post(t, "/appointments", b)
 		got.add(booked)
 		if booked.status != http.StatusCreated {
@@ -236,7 +238,8 @@ func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 	cancelled := keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).ok(t)
 	require.Equal(t, "fell ill", cancelled.text("cancelReason"))
 	require.JSONEq(t, string(started.raw), string(keyed("start").post(t, booked+"/start", body{}).raw))
-	require.JSONEq(t, string(cancelled.raw), string(keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).raw))
+	require.JSONEq(t, string(cancelled.raw),
+		string(keyed("cancel").post(t, booked+"/cancel", body{"reason": "fell ill"}).raw))
 }
 
 func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
@@ -304,7 +307,8 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	book(0)()
 	alone := statements(func() { book(1)() })
 	require.Equal(t, []string{
-		"LOCK write_lock", "SELECT set_config", "SELECT authorizations", "SELECT service_codes", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT authorizations", "SELECT service_codes",
+		"SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox",
 		"WITH audit_events", "INSERT commands",
@@ -313,7 +317,8 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	for i := 2; i < 30; i++ {
 		calls = append(calls, book(i))
 	}
-	require.Equal(t, alone, statements(func() { c.gatheredAppointments(t, calls...) }), "28 bookings take no more statements than one")
+	require.Equal(t, alone, statements(func() { c.gatheredAppointments(t, calls...) }),
+		"28 bookings take no more statements than one")
 
 	verbs := []string{"/start", "/complete", "/cancel", "/no-show"}
 	calls = nil
@@ -329,10 +334,12 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		})
 	}
 	require.Equal(t, []string{
-		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners",
+		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients",
+		"SELECT appointment_practitioners",
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
-		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions", "INSERT session_patients",
+		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions",
+		"INSERT session_patients",
 		"INSERT outbox", "WITH audit_events", "INSERT commands",
 	}, statements(func() { c.gatheredAppointments(t, calls...) }))
 	c.requireClean(t)
@@ -379,7 +386,8 @@ func TestConcurrentUnitsAndAppointments(t *testing.T) {
 			got.add(c.admin().post(t, path+"/reserve", body{"units": 2}))
 			return
 		}
-		got.add(c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 1, "00:00").Add(time.Duration(i/2)*hour), 30*time.Minute)))
+		got.add(c.admin().post(t, "/appointments",
+			c.booking(path, who, c.hour(t, 1, "00:00").Add(time.Duration(i/2)*hour), 30*time.Minute)))
 	})
 	require.Equal(t, map[string]int{"201": 40}, got.counts)
 	c.requireBalance(t, path, 100, 0, 80)
@@ -419,7 +427,8 @@ func counting(t *testing.T) (*clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
 	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }), sharing...)
+	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }),
+		sharing...)
 	return c, func(run func()) []string {
 		log.Reset()
 		run()

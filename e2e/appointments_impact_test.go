@@ -49,7 +49,7 @@ func TestImpactOfAChange(t *testing.T) {
 	require.Equal(t, 1, ask(body{"totalUnits": 4}).number(t, "missingUnits"), "held by another user")
 	both := ask(body{"totalUnits": 14, "endDate": c.day(t, 3)})
 	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " OUTSIDE_DATES"}, both.stranded(t))
-	require.Len(t, ask(body{"status": "CANCELLED"}).stranded(t), 3, "those of today and later")
+	require.Len(t, ask(body{"status": "CANCELLED"}).stranded(t), 3, "bookings of today and later")
 
 	c.requireBalance(t, path, 40, 0, 21)
 	c.admin().post(t, path+"/impact", body{"endDate": "2000-01-01"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -114,7 +114,7 @@ func TestImpactOfACancellation(t *testing.T) {
 	}
 	before := c.admin().get(t, path).raw
 	refused := c.admin().patch(t, path, cancel(nil)).refused(t, http.StatusConflict, "bookings-stranded")
-	require.Equal(t, []string{idOf(all[1]) + " CANCELLED", idOf(all[2]) + " CANCELLED"}, refused.stranded(t), "those of today and later")
+	require.Equal(t, []string{idOf(all[1]) + " CANCELLED", idOf(all[2]) + " CANCELLED"}, refused.stranded(t), "bookings of today and later")
 	require.Equal(t, c.admin().post(t, path+"/impact", cancel(nil)).ok(t).body["bookings"], refused.body["bookings"])
 	require.Equal(t, 8, refused.number(t, "units"))
 	require.Equal(t, string(before), string(c.admin().get(t, path).raw))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Helpers for appointments. A clinic's days are those of New York.
+// Helpers for appointments. A clinic's days are days in New York.
 
 func newYork(t testing.TB) *time.Location {
 	t.Helper()

@@ -18,7 +18,8 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	start := c.hour(t, 1, "09:00")
 	series := func(t *testing.T) (path string, all []string) {
 		t.Helper()
-		patient := c.admin().post(t, "/patients", body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
+		patient := c.admin().post(t, "/patients",
+			body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
 		path = c.authorize(t, 100, body{"patientId": patient})
 		made := c.admin().post(t, "/appointments",
 			c.booking(path, c.employ(t), start, hour, body{"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4"}))

@@ -32,7 +32,8 @@ func (s seriesCall) send(t *testing.T, c *clinic, start time.Time, occurrences [
 		return c.admin().post(t, path+"/cancel"+query, body{"reason": fmt.Sprint(s)})
 	}
 	at := start.AddDate(0, 0, s.occurrence).Add(time.Duration(s.minutes) * time.Minute)
-	return c.admin().patch(t, path+query, body{"startTime": at.UTC(), "endTime": at.Add(time.Duration(15+s.minutes) * time.Minute).UTC()})
+	return c.admin().patch(t, path+query,
+		body{"startTime": at.UTC(), "endTime": at.Add(time.Duration(15+s.minutes) * time.Minute).UTC()})
 }
 
 // TestSeriesTenChangesAtOnce runs concurrent changes of one appointment, of it and the
@@ -102,10 +103,13 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 		for i, each := range all {
 			now := c.admin().get(t, each).ok(t)
 			id := idOf(each)
-			require.Equal(t, 1+changes[id], now.number(t, "version"), "every change answered with 200 is stored once, and no other")
-			require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")], "cancelled at most once")
+			require.Equal(t, 1+changes[id], now.number(t, "version"),
+				"every change answered with 200 is stored once, and no other")
+			require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")],
+				"cancelled at most once")
 			if changes[id] > cancels[id] {
-				require.True(t, shapes[id+now.text("startTime")+now.text("endTime")], "occurrence %d matches one of the answers: %s", i, now.raw)
+				require.True(t, shapes[id+now.text("startTime")+now.text("endTime")],
+					"occurrence %d matches one of the answers: %s", i, now.raw)
 			}
 			from, err := time.Parse(time.RFC3339, now.text("startTime"))
 			require.NoError(t, err)
@@ -143,20 +147,23 @@ func TestSeriesOfMaximumLength(t *testing.T) {
 		path, who, at := c.authorize(t, units, year), c.employ(t), c.hour(t, 1, "00:00").Add(time.Duration(hours)*hour)
 		var made answer
 		steps = append(steps, during(func() {
-			made = c.admin().post(t, "/appointments", c.booking(path, who, at, hour, body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
+			made = c.admin().post(t, "/appointments",
+				c.booking(path, who, at, hour, body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
 		}))
 		made.created(t)
 		require.Len(t, made.occurrences(t), n)
 		c.requireBalance(t, path, units, 0, units)
 		one := "/appointments/" + made.text("id")
 		last := "/appointments/" + made.occurrences(t)[n-1].text("appointmentId")
-		refused := c.admin().patch(t, one+"?scope=all", body{"startTime": at.UTC(), "endTime": at.Add(75 * time.Minute).UTC()}).
+		refused := c.admin().patch(t, one+"?scope=all",
+			body{"startTime": at.UTC(), "endTime": at.Add(75 * time.Minute).UTC()}).
 			refused(t, http.StatusConflict, "series-refused")
 		require.Len(t, refused.occurrences(t), n)
 		c.requireBalance(t, path, units, 0, units)
 		steps = append(steps, during(func() {
 			c.admin().patch(t, last+"?scope=all", body{
-				"startTime": at.AddDate(0, 0, n-1).Add(2 * hour).UTC(), "endTime": at.AddDate(0, 0, n-1).Add(2*hour + 45*time.Minute).UTC(),
+				"startTime": at.AddDate(0, 0, n-1).Add(2 * hour).UTC(),
+				"endTime":   at.AddDate(0, 0, n-1).Add(2*hour + 45*time.Minute).UTC(),
 			}).ok(t)
 		}))
 		require.Equal(t, 3, c.admin().get(t, one).number(t, "units"))

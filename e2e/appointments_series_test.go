@@ -84,7 +84,8 @@ func TestSeriesIsBooked(t *testing.T) {
 	c.requireBalance(t, path, 20, 0, 16)
 	c.book(t, c.booking(path, c.employ(t), start.AddDate(0, 0, 1), hour)) // not in a series
 	listed := c.admin().get(t, "/appointments?seriesId="+result.text("seriesId")+"&limit=3").ok(t)
-	rest := c.admin().get(t, "/appointments?seriesId="+result.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
+	rest := c.admin().get(t,
+		"/appointments?seriesId="+result.text("seriesId")+"&limit=3&cursor="+listed.text("nextCursor")).ok(t)
 	for i, item := range append(listed.body["data"].([]any), rest.body["data"].([]any)...) {
 		require.Equal(t, result.occurrences(t)[i].text("appointmentId"), item.(map[string]any)["id"])
 	}

@@ -45,7 +45,8 @@ func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 		require.Equal(t, 4, b.number(t, "units"))
 	}
 	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"), "the refused change has had no effect")
+	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"),
+		"the refused change has had no effect")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
@@ -91,9 +92,11 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	c.requireBalance(t, path, 40, 0, 8)
 
 	key := c.as(c.own.tokens[rbac.Scheduler])
-	key.patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).refused(t, http.StatusForbidden, "forbidden")
+	key.patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).
+		refused(t, http.StatusForbidden, "forbidden")
 	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "KEEP"}).ok(t)
-	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).refused(t, http.StatusConflict, "outside-authorization-dates")
+	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).
+		refused(t, http.StatusConflict, "outside-authorization-dates")
 	moved := c.admin().patch(t, first, body{"practitionerId": c.employ(t)}).ok(t)
 	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "rescheduled, it has the date of its start")
 	c.requireClean(t)
@@ -111,8 +114,9 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	book := func(days int, more body) answer {
 		return second.admin().post(t, "/appointments", second.booking(path, who, c.hour(t, days, "22:00"), hour, more))
 	}
-	require.Equal(t, c.day(t, 1), second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
-		text("serviceDate"))
+	require.Equal(t, c.day(t, 1),
+		second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
+			text("serviceDate"))
 	inNewZone := func(i int) {
 		c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
 	}
@@ -130,7 +134,8 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	inNewZone(3)
 	second.admin().post(t, path+"/move-bookings", move(other)).ok(t)
 	inNewZone(4)
-	second.admin().patch(t, other, body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
+	second.admin().patch(t, other,
+		body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
 	require.Equal(t, c.day(t, 10), c.admin().get(t, "/appointments/"+series.text("id")).text("serviceDate"))
 	c.requireClean(t)
 }
@@ -158,7 +163,8 @@ func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 		}
 		for day := range 4 {
 			instance := []*clinic{c, second}[day%2]
-			instance.admin().post(t, "/appointments", instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
+			instance.admin().post(t, "/appointments",
+				instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
 		}
 	})
 	zone, err := time.LoadLocation(c.admin().get(t, c.practice()).ok(t).text("timeZone"))

@@ -30,7 +30,7 @@ func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 		c.as("omni_key_broken").get(t, "/auth/me")
 		c.as(unknownKey).get(t, "/auth/me")
 	})
-	_, err := c.app.Audit.KeepAttempts(t.Context())
+	_, err := c.app.Audit.WriteAttempts(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, c.count(t, "SELECT count(*) FROM audit_events"))
 	require.LessOrEqual(t, c.count(t, "SELECT count(*) FROM anonymous_attempts"), 2*8, "one row per minute and kind")

@@ -42,14 +42,18 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 
 	plain := c.authorize(t, 100)
 	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", body{"units": 5}, http.StatusCreated))
-	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"), of(plain+"/consume", body{"units": 1}, http.StatusOK))
-	require.Equal(t, append(before, "SELECT authorizations"), of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
+	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
+		of(plain+"/consume", body{"units": 1}, http.StatusOK))
+	require.Equal(t, append(before, "SELECT authorizations"),
+		of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
 
 	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
-	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated), "the counters are sufficient")
+	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated),
+		"the counters are sufficient")
 
 	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
-	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated), "here too")
+	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated),
+		"here too")
 	insured := c.authorize(t, 100, body{"caps": caps("WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
 	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
 		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
@@ -76,7 +80,8 @@ func shortened(entry *logrus.Entry) string {
 	words := strings.FieldsFunc(entry.Data["sql"].(string), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
 	tables := []string{
 		"set_config",
-		"authorizations", "unit_reservations", "unit_entries", "commands", "write_lock", "outbox", "insurances", "organizations",
+		"authorizations", "unit_reservations", "unit_entries", "commands", "write_lock", "outbox", "insurances",
+		"organizations",
 		"appointments", "appointment_patients", "appointment_practitioners", "sessions", "session_patients",
 		"service_codes", "audit_events",
 	}

@@ -77,7 +77,7 @@ func TestLastDayEndsAtMidnightOnTheOrganizationsWall(t *testing.T) { // 7
 	require.Equal(t, "EXPIRED", nextDay.get(t, path).text("status"))
 }
 
-func TestTotalStaysAboveWhatIsBooked(t *testing.T) { // 8
+func TestTotalStaysAboveBookedUnits(t *testing.T) { // 8
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)
@@ -224,7 +224,7 @@ func TestHoldsExpire(t *testing.T) {
 	c.requireClean(t)
 }
 
-func TestSweeperWritesWhatHasExpired(t *testing.T) {
+func TestSweeperRecordsExpiredReservations(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	path := c.authorize(t, 10)

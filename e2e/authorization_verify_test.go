@@ -52,7 +52,8 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 		},
 		{
 			"finds that the last entry is missing",
-			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries WHERE authorization_id = e.authorization_id)`,
+			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries
+				WHERE authorization_id = e.authorization_id)`,
 			[]string{"sequence", "head"},
 		},
 		{
@@ -149,7 +150,7 @@ func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
-	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "those of another organization wait for their own sweep")
+	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "reservations of another organization wait for their own sweep")
 
 	owner, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 )
 
 // update rewrites the OpenAPI document and the pages that are generated from the code.
@@ -60,7 +62,14 @@ func TestErrorsPage(t *testing.T) {
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, want, string(got), "it is out of date: go test ./e2e -run TestErrorsPage -update")
+	found := regexp.MustCompile(`^[A-Za-z -]+ not found( on this [a-z]+)?\.$`)
 	for _, f := range fault.All() {
+		if f.Advice() == "" && f.Kind() == fault.NotFound {
+			require.Regexp(t, found, f.Title(), "the general advice speaks of a record: give %s its own", f.Code())
+		}
+		if f.Advice() == "" && f.Kind() == fault.Forbidden {
+			require.IsType(t, identity.Denial{}, f.Carries(), "the general advice speaks of a permission: give %s its own", f.Code())
+		}
 		require.NotEmpty(t, cmp.Or(f.Advice(), advice[f.Kind()]), "%s has advice", f.Code())
 		require.NotEmpty(t, http.StatusText(app.StatusOf(f)))
 	}

@@ -644,7 +644,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
-	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "Nobody opened the door."})
+	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "The family did not open the door."})
 
 	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
 	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)

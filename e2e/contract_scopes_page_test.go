@@ -58,7 +58,8 @@ func TestUnsupportedScopesAreRefused(t *testing.T) {
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			invalid := a.body["errors"].([]any)[0].(map[string]any)
 			require.Equal(t, "permissions[1].scopes[0]", invalid["field"])
-			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission", invalid["message"],
+			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission",
+				invalid["message"],
 				p)
 		}
 	}

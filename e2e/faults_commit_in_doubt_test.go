@@ -46,7 +46,8 @@ func TestTheSameKeyOnAnotherInstanceWhileACommitIsInDoubt(t *testing.T) {
 	a, b := whileInDoubt(t, proxy, reserve(first), reserve(second))
 	require.Equal(t, b.reservationID(t), a.reservationID(t), "both report the only reservation")
 	first.requireBalance(t, path, 10, 0, 4)
-	require.Equal(t, http.StatusOK, first.admin().post(t, path+"/release", body{"reservationId": a.reservationID(t)}).status)
+	require.Equal(t, http.StatusOK,
+		first.admin().post(t, path+"/release", body{"reservationId": a.reservationID(t)}).status)
 	first.requireClean(t)
 }
 
@@ -95,9 +96,11 @@ func TestDamagedLedgerIsReportedAndIsolated(t *testing.T) {
 	c := open(t)
 	damaged, sound := c.authorize(t, 10), c.authorize(t, 10)
 	for _, path := range []string{damaged, sound} {
-		require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 3, "expiresInSeconds": 60}).status)
+		require.Equal(t, http.StatusCreated,
+			c.admin().post(t, path+"/reserve", body{"units": 3, "expiresInSeconds": 60}).status)
 	}
-	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1", strings.TrimPrefix(damaged, "/authorizations/"))
+	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1",
+		strings.TrimPrefix(damaged, "/authorizations/"))
 	c.clock.set(time.Minute)
 
 	written, err := c.app.Authorizations.SweepHolds(t.Context())

@@ -65,19 +65,22 @@ func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	}
 
 	began := time.Now()
-	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
+	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).
+		refused(t, http.StatusServiceUnavailable, "database-busy")
 	require.NotEmpty(t, refused.header.Get("Retry-After"))
 	require.Less(t, time.Since(began), 15*time.Second, "within the request timeout")
 	root := caller{url: c.url}
 	ready := root.get(t, "/readyz")
 	require.Equal(t, http.StatusOK, ready.status, "reads are served")
 	require.Equal(t, body{"status": "degraded", "database": "blocked"}, ready.body)
-	require.Equal(t, "blocked", root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready").text("database"))
+	require.Equal(t, "blocked",
+		root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready").text("database"))
 	require.Contains(t, c.metrics(t), `omnirapeutic_database_state{state="blocked"} 1`)
 	require.Equal(t, http.StatusOK, c.admin().get(t, path).status)
 
 	_, err = holder.Exec(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
-	require.Eventually(t, func() bool { return root.get(t, "/readyz?need=write").status == http.StatusOK }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return root.get(t, "/readyz?need=write").status == http.StatusOK }, time.Minute,
+		100*time.Millisecond)
 }

@@ -95,7 +95,8 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	path := c.authorize(t, 1)
 	waited := make(chan answer)
 	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // what fails in it fails here: nothing is received
-	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond, "it waits for the lock")
+	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond,
+		"it waits for the lock")
 	require.Equal(t, 1, c.count(t, lane+" AND granted AND pid = $1", holder))
 
 	dead.Store(true)

@@ -31,11 +31,13 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	refused.refused(t, http.StatusServiceUnavailable, "database-read-only")
 	require.NotEmpty(t, refused.header.Get("Retry-After"))
 	require.Equal(t, http.StatusOK, client.get(t, "/service-codes").status, "records of no patient can still be read")
-	client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded") // reads of a patient's data are recorded
+	// Reads of a patient's data are recorded.
+	client.get(t, paths[0]).refused(t, http.StatusServiceUnavailable, "not-recorded")
 
 	c.setReadOnly(t, false)
 	h.progress(t, 50, "it goes on")
-	require.Eventually(t, func() bool { return c.sessionsBefore(t, began) == 0 }, soon, time.Millisecond, "no read-only session is kept")
+	require.Eventually(t, func() bool { return c.sessionsBefore(t, began) == 0 }, soon, time.Millisecond,
+		"no read-only session is kept")
 	turned := h.turned.Load() - h.contended.Load()
 	h.progress(t, 50)
 	require.Equal(t, turned, h.turned.Load()-h.contended.Load(), "no request is refused any longer")
@@ -70,7 +72,8 @@ func (c *clinic) sessionsBefore(t testing.TB, when time.Time) int {
 	role := *c
 	role.database.OwnerURL = c.database.AppURL // other roles cannot see when they began
 	return role.count(t, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
+		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1
+		AND query NOT LIKE 'LISTEN %'`, when)
 }
 
 // turnedAway waits until clients were asked to retry more often.

@@ -150,9 +150,16 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 		failureHold = 0
 	}
 	c.app, err = app.New(app.Dependencies{
-		Config: settings, Database: opened, Logger: logger, Clock: c.clock.now, NewID: c.newID, Events: c.tuning, EventPoll: c.poll, QuickPasswords: !c.hashes,
-		FailureHold: failureHold,
-		VerifyWait:  cmp.Or(c.wait, longVerifyWait),
+		Config:         settings,
+		Database:       opened,
+		Logger:         logger,
+		Clock:          c.clock.now,
+		NewID:          c.newID,
+		Events:         c.tuning,
+		EventPoll:      c.poll,
+		QuickPasswords: !c.hashes,
+		FailureHold:    failureHold,
+		VerifyWait:     cmp.Or(c.wait, longVerifyWait),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.app.Verifications.Close)
@@ -432,7 +439,8 @@ func (c *clinic) requireBalance(t testing.TB, path string, total, used, schedule
 	a := c.admin().get(t, path)
 	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 	require.Equal(t, []int{total, used, scheduled, total - used - scheduled},
-		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"), a.number(t, "availableUnits")},
+		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"),
+			a.number(t, "availableUnits")},
 		"total, used, scheduled, available in %s", a.raw)
 }
 

@@ -27,7 +27,8 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	c := serve(t, database, database.Open(t))
 	path := c.authorize(t, 100)
 	const grace = 20 * time.Second
-	serving := c.launch(t, proxy.URL(database.AppURL), append(sharing, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())...)
+	serving := c.launch(t, proxy.URL(database.AppURL),
+		append(sharing, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())...)
 	client := serving.clinic.admin()
 
 	commit := proxy.BreakAfter(wireproxy.Held, "insert into commands", "commit", 1)

@@ -48,7 +48,7 @@ func (r auditRemove) Run(e environment) error {
 			fmt.Printf("%s: %d events up to position %d, whose hash is %s\n", item.OrganizationID, item.Removed, item.Position,
 				item.Hash)
 		}
-		if errors.Is(err, audit.ErrUnsound) {
+		if errors.Is(err, audit.ErrDamaged) {
 			return ending{err, ExitUnclean}
 		}
 		if err == nil && len(removed) == 0 {

@@ -25,7 +25,7 @@ import (
 )
 
 // TestMain runs the program itself if a test has requested it, so that exit codes and
-// signals are those of a real process.
+// signals are the ones of a real process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OMNI_TEST_RUN_MAIN") != "" {
 		os.Exit(cli.Main())
@@ -208,7 +208,13 @@ func TestPasswordPromptCanBeInterrupted(t *testing.T) {
 func TestSecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := program(t, []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_ADDR=127.0.0.1:0", "OMNI_SHUTDOWN_GRACE=10m", "OMNI_DEMO=false"}, "serve")
+	c := program(t, []string{
+		"OMNI_DATABASE_URL=" + database.AppURL,
+		"OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_ADDR=127.0.0.1:0",
+		"OMNI_SHUTDOWN_GRACE=10m",
+		"OMNI_DEMO=false",
+	}, "serve")
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := c.StderrPipe()

@@ -66,7 +66,8 @@ func (s *scratch) start(e environment, c config.Config, instances int, profile s
 		"OMNI_DATABASE_URL_FILE=", "OMNI_MIGRATE_URL_FILE=", "OMNI_DB_AUTO_MIGRATE=true",
 		"OMNI_RATE_LIMIT=0", "OMNI_TOKEN_RATE_LIMIT=0", // rate limits must not limit the measurement
 		"OMNI_DB_SLOW_QUERY=0", // the latencies show slow queries
-		fmt.Sprint("OMNI_COMMAND_BATCH_LIMIT=", c.Commands.BatchLimit), fmt.Sprint("OMNI_COMMAND_BATCHES=", c.Commands.Batches),
+		fmt.Sprint("OMNI_COMMAND_BATCH_LIMIT=", c.Commands.BatchLimit),
+		fmt.Sprint("OMNI_COMMAND_BATCHES=", c.Commands.Batches),
 		fmt.Sprint("OMNI_COMMAND_LOCK=", c.Commands.Lock),
 	}
 	var file []string

@@ -78,7 +78,7 @@ func (f *finder) findReservation(service *authorization.Service, id uuid.UUID) e
 }
 
 // findTransfer finds an authorization and its renewal, to which bookings can move. They
-// are those of the third patient.
+// belong to the third patient.
 func (f *finder) findTransfer() error {
 	if len(f.patients) <= renewedPatient {
 		return nil

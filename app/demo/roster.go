@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The clinic's people beyond those of the stories. All names are invented.
+// The clinic's people who are in no story. All names are invented.
 var (
 	analysts = []string{"Dana Rivera", "Elena Novak", "Femi Adeyemi", "Grace Kim"}
 

@@ -106,7 +106,8 @@ func (b *bench) pgbench(
 	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file",
 		script, //nolint:gosec // PostgreSQL's own
 		"--define", "rows="+strconv.Itoa(rows),
-		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol", "prepared",
+		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol",
+		"prepared",
 		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
 	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole],
 		"PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")

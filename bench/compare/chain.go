@@ -75,7 +75,8 @@ func appendID(b []byte, id uuid.UUID) []byte {
 func enterOne(ctx context.Context, c *pgx.Conn) (string, error) {
 	const units = 10_000_000
 	var organization uuid.UUID
-	if err := c.QueryRow(ctx, "SELECT organization_id FROM users WHERE email = $1", adminEmail).Scan(&organization); err != nil {
+	if err := c.QueryRow(ctx, "SELECT organization_id FROM users WHERE email = $1",
+		adminEmail).Scan(&organization); err != nil {
 		return "", err
 	}
 	id := uuid.New()

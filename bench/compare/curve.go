@@ -65,7 +65,8 @@ func curveTable(scenario string, runs [][]loadtest.Result) string {
 			}
 			if r.LastUnits != nil && r.LastUnits.Problem != "" {
 				code, _, _ := strings.Cut(r.LastUnits.Problem, ": ")
-				failed = append(failed, fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, code))
+				failed = append(failed,
+					fmt.Sprintf("%s, %d clients, last units: %d, the first %s", curveModes[m].name, n, r.LastUnits.Failed, code))
 			}
 		}
 	}

@@ -69,7 +69,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if err := os.Chmod(b.dir, 0o755); err != nil { //nolint:gosec // the private server runs as another user where root starts it
+	//nolint:gosec // the private server runs as another user where root starts it
+	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
 	b.program = filepath.Join(b.dir, "omnirapeutic")

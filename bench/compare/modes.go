@@ -14,7 +14,7 @@ var compared = []struct {
 	ratio    float64
 }{{"high-contention", 15}, {"high-throughput", 5}, {"mixed", 0}}
 
-// modes runs each scenario in both modes, and then those that exist in one mode only.
+// modes runs each scenario in both modes, and then the scenarios that exist in one mode only.
 func (b *bench) modes(ctx context.Context, t *table) error {
 	for _, c := range compared {
 		combined, err := b.load(ctx, c.scenario)
@@ -27,14 +27,16 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 		}
 		t.combined(c.scenario, combined)
 		t.load(c.scenario+", one transaction per request", single)
-		t.atLeast(c.scenario+": combined against one transaction per request", combined.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
+		t.atLeast(c.scenario+": combined against one transaction per request",
+			combined.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
 	}
 	alone, err := b.load(ctx, "high-contention", "--clients", "1")
 	if err != nil {
 		return err
 	}
 	t.load("high-contention, one client", alone)
-	t.atMost("p99 of high-contention against the p50 of a single client", t.measured["high-contention"].LatencyMs.P99/alone.LatencyMs.P50, 15)
+	t.atMost("p99 of high-contention against the p50 of a single client",
+		t.measured["high-contention"].LatencyMs.P99/alone.LatencyMs.P50, 15)
 	for _, scenario := range []string{"nearly-full", "stampede"} {
 		r, err := b.load(ctx, scenario)
 		if err != nil {
@@ -57,7 +59,8 @@ func (b *bench) noOp(ctx context.Context, t *table) error {
 			return err
 		}
 		t.load(fmt.Sprintf("no-op, %d clients", c.clients), r)
-		t.atLeast(c.scenario+" against the no-op endpoint", t.measured[c.scenario].AcceptedPerSecond/r.AcceptedPerSecond, 0.35)
+		t.atLeast(c.scenario+" against the no-op endpoint", t.measured[c.scenario].AcceptedPerSecond/r.AcceptedPerSecond,
+			0.35)
 	}
 	return nil
 }

@@ -53,7 +53,8 @@ const share = 0.4
 // processor. The database and the clients are not limited.
 func (b *bench) apart(ctx context.Context, t *table) error {
 	for _, c := range compared {
-		err := inTurn(t, c.scenario, fmt.Sprintf("two servers of %g processors each", share), func(servers int) (loadtest.Result, error) {
+		err := inTurn(t, c.scenario, fmt.Sprintf("two servers of %g processors each",
+			share), func(servers int) (loadtest.Result, error) {
 			return b.loadApart(ctx, c.scenario, servers)
 		})
 		if errors.Is(err, errNoGroups) {

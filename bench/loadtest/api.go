@@ -155,7 +155,7 @@ func (a *api) try(ctx context.Context, method, path, key string, in, out any) er
 		return nil
 	}
 	if err := json.Unmarshal(content, out); err != nil {
-		return fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+		return fmt.Errorf("%s %s: unexpected answer: %w", method, path, err)
 	}
 	return nil
 }

@@ -32,8 +32,8 @@ type visits struct {
 	patient, practitioner, code, authorization string
 
 	from  time.Time
-	place int64 // index among those that share the practitioner
-	turns int64 // number of those that share the practitioner
+	place int64 // index among the workers of the practitioner
+	turns int64 // number of workers of the practitioner
 	taken atomic.Int64
 }
 

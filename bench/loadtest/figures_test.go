@@ -138,10 +138,12 @@ func TestIntegrityCompare(t *testing.T) {
 		err      error
 		mismatch string
 	}{
-		{"agrees with what was promised", Balance{100, 9, 0, 91}, nil, ""},
+		{"agrees with the answers", Balance{100, 9, 0, 91}, nil, ""},
 		{"agrees with the other outcome of an unknown consume", Balance{100, 8, 1, 91}, nil, ""},
 		{"reports a missing unit", Balance{100, 8, 0, 92}, nil, "8 booked (scheduled and used), should have 9"},
-		{"reports a unit that is on both sides", Balance{100, 9, 1, 90}, nil, "10 booked (scheduled and used), should have 9"},
+		{
+			"reports a unit that is on both sides", Balance{100, 9, 1, 90}, nil, "10 booked (scheduled and used), should have 9",
+		},
 		{"reports too many scheduled", Balance{100, 10, 0, 90}, nil, "10 scheduled, should have from 8 to 9"},
 		{"reports too many used", Balance{100, 8, 2, 90}, nil, "2 used, should have from 0 to 1"},
 		{"reports a changed total", Balance{99, 9, 0, 90}, nil, "a total of 99, should be 100"},

@@ -2,8 +2,8 @@
 // how fast it was and whether every unit is accounted for.
 //
 // It uses only the API, so it measures what a frontend sees. A run signs in once,
-// creates a patient and authorizations of its own, sends the requests of one scenario
-// for a while, and then compares the units that the server reports with those it
+// creates a patient and authorizations of its own, and sends the requests of one scenario
+// for a while. Then it compares the units that the server reports with the units that it
 // confirmed:
 //
 //	result, err := loadtest.Run(ctx, loadtest.Options{

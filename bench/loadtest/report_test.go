@@ -164,7 +164,9 @@ func TestWords(t *testing.T) {
 	t.Parallel()
 	t.Run("it groups thousands", func(t *testing.T) {
 		t.Parallel()
-		for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 1000000: "1,000,000"} {
+		for n, want := range map[int64]string{
+			0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 1000000: "1,000,000",
+		} {
 			require.Equal(t, want, Thousands(n))
 		}
 	})

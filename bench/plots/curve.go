@@ -106,7 +106,7 @@ func dots(points plotter.XYs, c color.Color, shape draw.GlyphDrawer, radius floa
 	return &plotter.Scatter{XYs: points, GlyphStyle: draw.GlyphStyle{Color: c, Radius: vg.Points(radius), Shape: shape}}
 }
 
-// curveHead begins the file. Its color schemes are those of the report's page.
+// curveHead begins the file. It has the color schemes of the report's page.
 const curveHead = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="-18 -16 %[1]d %[2]d" role="img" aria-label="%[3]s">
 <style>
 svg { --card: #ffffff; --ink: #16202c; --quiet: #5b6878; --grid: #e8ecf1; --blue: #1f65c8; --amber: #b46a00; --red: #c22f2f;

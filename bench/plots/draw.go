@@ -19,7 +19,7 @@ import (
 	"omnirapeutic/bench/loadtest"
 )
 
-// Placeholder colors that the page replaces by those of its light or dark scheme,
+// Placeholder colors that the page replaces by the colors of its light or dark scheme,
 // because gonum/plot has no color roles.
 var (
 	inkColor    = color.RGBA{R: 1, G: 1, B: 1, A: 255}

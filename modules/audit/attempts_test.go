@@ -34,13 +34,14 @@ func TestAttemptsAreCountedBySourceAndMinute(t *testing.T) {
 		o.Count("sign-in.refresh", "unknown", "2001:db8::2")
 	}
 	require.NoError(t, o.Note(t.Context(), []trail.Event{{
-		Action: "sign-in.refresh", Outcome: trail.Denied, Address: "192.0.2.1", After: map[string]string{"reason": "unknown"}, OccurredAt: o.now,
+		Action: "sign-in.refresh", Outcome: trail.Denied, Address: "192.0.2.1", After: map[string]string{"reason": "unknown"},
+		OccurredAt: o.now,
 	}}))
-	o.must(t, o.KeepAttempts)
-	o.must(t, o.KeepAttempts)
+	o.must(t, o.WriteAttempts)
+	o.must(t, o.WriteAttempts)
 	o.now = o.now.Add(time.Minute)
 	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
-	o.must(t, o.KeepAttempts)
+	o.must(t, o.WriteAttempts)
 	var found []string
 	for _, each := range o.attempts(t) {
 		found = append(found, fmt.Sprint(each.Source, " ", each.Attempts))
@@ -55,7 +56,7 @@ func TestAFloodFromManyNetworksIsBounded(t *testing.T) {
 	for i := range 3000 {
 		o.Count("sign-in.refresh", "unknown", fmt.Sprintf("2001:db8:%x::1", i))
 	}
-	o.must(t, o.KeepAttempts)
+	o.must(t, o.WriteAttempts)
 	found, total := o.attempts(t), int64(0)
 	for _, each := range found {
 		total += each.Attempts
@@ -70,12 +71,12 @@ func TestCountsOfAttemptsAreKeptForThirtyDays(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
-	o.must(t, o.KeepAttempts)
+	o.must(t, o.WriteAttempts)
 	o.now = o.now.Add(30*24*time.Hour - time.Minute)
-	o.must(t, o.ForgetAttempts)
+	o.must(t, o.RemoveOldAttempts)
 	require.Len(t, o.attempts(t), 1)
 	o.now = o.now.Add(2 * time.Minute)
-	o.must(t, o.ForgetAttempts)
+	o.must(t, o.RemoveOldAttempts)
 	require.Empty(t, o.attempts(t))
 }
 
@@ -86,9 +87,9 @@ func TestCountsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := o.KeepAttempts(gone)
+	_, err := o.WriteAttempts(gone)
 	require.Error(t, err)
 	o.Count("sign-in.refresh", "unknown", "192.0.2.1")
-	o.must(t, o.KeepAttempts)
+	o.must(t, o.WriteAttempts)
 	require.EqualValues(t, 2, o.attempts(t)[0].Attempts)
 }

@@ -122,7 +122,8 @@ func TestSealContinuesUntilNothingIsUnsealed(t *testing.T) {
 		}
 		o.record(t, events...)
 	}
-	require.Equal(t, statements, o.count(t, `SELECT count(*) FROM audit_unsealed`), "one row for all events of a statement")
+	require.Equal(t, statements, o.count(t, `SELECT count(*) FROM audit_unsealed`),
+		"one row for all events of a statement")
 	require.Equal(t, statements*each, o.verify(t, organization).Events)
 	require.Zero(t, o.count(t, `SELECT count(*) FROM audit_unsealed`))
 	require.Equal(t, statements*each, o.count(t, `SELECT count(*) FROM audit_seals s1 JOIN audit_seals s2
@@ -247,9 +248,18 @@ func TestVerifyFinds(t *testing.T) {
 		checks     []string
 	}{
 		{"a changed actor", `UPDATE audit_events SET actor_id = gen_random_uuid() WHERE sequence = 2`, []string{"hash"}},
-		{"a changed time", `UPDATE audit_events SET occurred_at = occurred_at + interval '1 second' WHERE sequence = 2`, []string{"event"}},
-		{"a changed before value", `UPDATE audit_events SET before = '{"text": "other"}' WHERE sequence = 1`, []string{"hash"}},
-		{"a before value with another format", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`, []string{"hash"}},
+		{
+			"a changed time", `UPDATE audit_events SET occurred_at = occurred_at + interval '1 second' WHERE sequence = 2`,
+			[]string{"event"},
+		},
+		{
+			"a changed before value", `UPDATE audit_events SET before = '{"text": "other"}' WHERE sequence = 1`,
+			[]string{"hash"},
+		},
+		{
+			"a before value with another format", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`,
+			[]string{"hash"},
+		},
 		{"a deleted event", `DELETE FROM audit_events WHERE sequence = 2`, []string{"event"}},
 		{"a deleted seal", `DELETE FROM audit_seals WHERE position = 2`, []string{"position", "hash", "unsealed"}},
 		{"a deleted last seal", `DELETE FROM audit_seals WHERE position = 3`, []string{"position", "head", "unsealed"}},
@@ -353,7 +363,8 @@ func (o *office) recomputed(t *testing.T, organization uuid.UUID) (right []bool)
 	require.True(t, found)
 	statement, _, found := strings.Cut(after, "```")
 	require.True(t, found)
-	rows, err := o.owner.QueryContext(t.Context(), "SELECT s.position, "+strings.Replace(statement, "…", organization.String(), 1))
+	rows, err := o.owner.QueryContext(t.Context(),
+		"SELECT s.position, "+strings.Replace(statement, "…", organization.String(), 1))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rows.Close()) }()
 	for rows.Next() {

@@ -37,9 +37,9 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: permission.AnonymousAttemptRead,
 			Name: "listAnonymousAttempts", Summary: "List refused attempts of unknown callers",
-			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins with unknown " +
-				"addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. Counts are kept for " +
-				"30 days and appear a few seconds late. For the operator of the installation.",
+			Description: "Attempts that concern no organization, counted by network and minute, the newest first: sign-ins " +
+				"with unknown addresses, and refresh tokens, invitations, access tokens and API keys that were never issued. " +
+				"Counts are kept for 30 days and appear a few seconds late. For the operator of the installation.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleAttempts),
 		},
 	}
@@ -89,8 +89,9 @@ type auditEventBody struct {
 func bodyOf(e Entry) auditEventBody {
 	r := e.Event
 	b := auditEventBody{
-		Position: e.Position, Sequence: r.Sequence, OccurredAt: r.OccurredAt.UTC(), ActorID: r.ActorID, RequestID: r.RequestID,
-		Action: r.Action, Outcome: r.Outcome, SubjectType: r.SubjectType, SubjectID: r.SubjectID, PatientID: r.PatientID,
+		Position: e.Position, Sequence: r.Sequence, OccurredAt: r.OccurredAt.UTC(), ActorID: r.ActorID,
+		RequestID: r.RequestID,
+		Action:    r.Action, Outcome: r.Outcome, SubjectType: r.SubjectType, SubjectID: r.SubjectID, PatientID: r.PatientID,
 		Address: r.Address, GrantID: r.GrantID,
 	}
 	if r.Before != nil {
@@ -136,21 +137,4 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 		}
 		return out.Send(rows...)
 	})
-}
-
-type attemptsRequest struct {
-	From   time.Time `query:"from"`                                  // The earliest time.
-	To     time.Time `query:"to" validate:"omitempty,gtefield=From"` // The end of the period. It is excluded.
-	Source string    `query:"source" validate:"max=64"`              // The network, as in the response.
-	httpx.PageQuery
-}
-
-func (s *Service) handleAttempts(ctx context.Context, in attemptsRequest) (httpx.Page[Attempts], error) {
-	var after *Attempts
-	if err := in.DecodeCursor(&after); err != nil {
-		return httpx.Page[Attempts]{}, err
-	}
-	found, err := s.Attempts(ctx, AttemptFilter{in.From, in.To, in.Source}, after, in.Size()+1)
-	same := func(a Attempts) Attempts { return a }
-	return httpx.PageOf(in.PageQuery, found, same, func(a Attempts) any { return a }), err
 }

@@ -39,7 +39,9 @@ func open(t *testing.T) *office {
 		program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment,
 	}
 	logger := logtest.Logger()
-	o.Service = audit.New(audit.Dependencies{Database: o.database, Clock: func() time.Time { return o.now }, Logger: logger})
+	o.Service = audit.New(audit.Dependencies{
+		Database: o.database, Clock: func() time.Time { return o.now }, Logger: logger,
+	})
 	return o
 }
 
@@ -92,8 +94,10 @@ func TestRecord(t *testing.T) {
 	row := o.owner.QueryRowContext(t.Context(), `SELECT actor_id, subject_id, patient_id, grant_id,
 			action, outcome, before, after, address, request_id, occurred_at
 		FROM audit_events WHERE organization_id = $1`, full.OrganizationID)
-	require.NoError(t, row.Scan(&actor, &subject, &patient, &grant, &action, &outcome, &before, &after, &address, &request, &at))
-	require.Equal(t, []uuid.UUID{full.ActorID, full.SubjectID, *full.PatientID, *full.GrantID}, []uuid.UUID{actor, subject, patient, grant})
+	require.NoError(t, row.Scan(&actor, &subject, &patient, &grant, &action, &outcome, &before, &after, &address, &request,
+		&at))
+	require.Equal(t, []uuid.UUID{full.ActorID, full.SubjectID, *full.PatientID, *full.GrantID},
+		[]uuid.UUID{actor, subject, patient, grant})
 	require.Equal(t, []string{"thing.change", "done", `{"units":1}`, `{"units":2}`, "192.0.2.1", "r-1"},
 		[]string{action, outcome, before, after, address, request})
 	require.True(t, at.Equal(moment))
@@ -140,7 +144,8 @@ func TestTheTrailIsAppendOnly(t *testing.T) {
 	_, err := o.owner.ExecContext(t.Context(),
 		`INSERT INTO audit_seals SELECT organization_id, 1, occurred_at, sequence, sha256(''), now() FROM audit_events`)
 	require.NoError(t, err)
-	_, err = o.owner.ExecContext(t.Context(), `INSERT INTO audit_checkpoints SELECT organization_id, 1, hash, 1, 'x', now() FROM audit_seals`)
+	_, err = o.owner.ExecContext(t.Context(),
+		`INSERT INTO audit_checkpoints SELECT organization_id, 1, hash, 1, 'x', now() FROM audit_seals`)
 	require.NoError(t, err)
 	for _, table := range []string{"audit_events", "audit_seals", "audit_checkpoints"} {
 		for _, statement := range []string{
@@ -151,7 +156,8 @@ func TestTheTrailIsAppendOnly(t *testing.T) {
 		}
 	}
 	for _, statement := range []string{
-		"DELETE FROM audit_chains", "TRUNCATE audit_chains", "TRUNCATE audit_unsealed", "UPDATE audit_unsealed SET sequence = 0",
+		"DELETE FROM audit_chains", "TRUNCATE audit_chains", "TRUNCATE audit_unsealed",
+		"UPDATE audit_unsealed SET sequence = 0",
 		"INSERT INTO audit_checkpoints SELECT organization_id, 2, hash, 1, 'x', now() FROM audit_seals",
 	} {
 		require.Equal(t, "42501", stateOf(t, o.program, statement), statement)

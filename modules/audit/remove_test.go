@@ -81,7 +81,8 @@ func TestOnlyTheOwnerRemoves(t *testing.T) {
 	_, err = o.asOwner(t).Remove(t.Context(), audit.Removal{Before: moment.AddDate(1, 0, 0)})
 	require.Error(t, err, "without an operator")
 
-	require.Equal(t, "23001", stateOf(t, o.owner, `SET omnirapeutic.audit_removal = 'on'; DELETE FROM audit_events`), "there is no checkpoint")
+	require.Equal(t, "23001", stateOf(t, o.owner, `SET omnirapeutic.audit_removal = 'on'; DELETE FROM audit_events`),
+		"there is no checkpoint")
 	require.Equal(t, "23001", stateOf(t, o.owner,
 		`INSERT INTO audit_checkpoints VALUES ('`+organization.String()+`', 2, sha256(''), 2, 'x', now())`), "its hash is invented")
 	_, err = o.owner.ExecContext(t.Context(),
@@ -90,7 +91,8 @@ func TestOnlyTheOwnerRemoves(t *testing.T) {
 	require.Equal(t, "23001", stateOf(t, o.owner,
 		`INSERT INTO audit_checkpoints SELECT organization_id, position, hash, 1, 'x', now() FROM audit_seals WHERE position = 1`),
 		"it precedes the last checkpoint")
-	require.Equal(t, "23001", stateOf(t, o.owner, `RESET omnirapeutic.audit_removal; DELETE FROM audit_events`), "without the setting")
+	require.Equal(t, "23001", stateOf(t, o.owner, `RESET omnirapeutic.audit_removal; DELETE FROM audit_events`),
+		"without the setting")
 	require.Equal(t, "23001", stateOf(t, o.owner,
 		`SET omnirapeutic.audit_removal = 'on'; DELETE FROM audit_seals WHERE position = 3`), "it is after the checkpoint")
 	require.Equal(t, "23001", stateOf(t, o.owner,
@@ -109,6 +111,6 @@ func TestNothingIsRemovedFromADamagedTrail(t *testing.T) {
 	_, err = o.owner.ExecContext(t.Context(), `UPDATE audit_events SET address = '' WHERE sequence = 2`)
 	require.NoError(t, err)
 	_, err = o.asOwner(t).Remove(t.Context(), audit.Removal{Before: moment.AddDate(1, 0, 0), By: "operator"})
-	require.ErrorIs(t, err, audit.ErrUnsound)
+	require.ErrorIs(t, err, audit.ErrDamaged)
 	require.Equal(t, 3, o.count(t, `SELECT count(*) FROM audit_events`))
 }

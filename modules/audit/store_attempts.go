@@ -57,7 +57,8 @@ func (store) attempts(ctx context.Context, f AttemptFilter, after *Attempts, lim
 		query = query.Where("source = ?", f.Source)
 	}
 	if after != nil {
-		query = query.Where("(minute, source, action, reason) < (?, ?, ?, ?)", after.Minute, after.Source, after.Action, after.Reason)
+		query = query.Where("(minute, source, action, reason) < (?, ?, ?, ?)", after.Minute, after.Source, after.Action,
+			after.Reason)
 	}
 	var found []Attempts
 	err = query.Order("minute DESC, source DESC, action DESC, reason DESC").Limit(limit).Find(&found).Error

@@ -70,7 +70,8 @@ func (store) remove(ctx context.Context, c *Checkpoint) error {
 	}
 	seals := tx.Exec("DELETE FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position)
 	if seals.Error == nil && (events.RowsAffected != c.Removed || seals.RowsAffected != c.Removed) {
-		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected, seals.RowsAffected, c.Removed)
+		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected,
+			seals.RowsAffected, c.Removed)
 	}
 	return seals.Error
 }

@@ -9,13 +9,6 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// head is the last position and hash of a chain.
-type head struct {
-	OrganizationID uuid.UUID
-	Position       int64
-	Hash           Hash // at the position; the genesis hash at position 0
-}
-
 // chainRow is a row of audit_chains.
 type chainRow struct {
 	OrganizationID uuid.UUID
@@ -41,7 +34,7 @@ func headsOf(rows []chainRow) []head {
 // lockChains locks the chains with unsealed events that no other instance is working on. It
 // ignores the given rows, which cannot be sealed. The unsealed events are read in a later
 // statement, which sees the commits of the previous lock holder. Indexes: the primary keys.
-func (store) lockChains(ctx context.Context, limit int, but []unsealedRow) ([]head, error) {
+func (store) lockChains(ctx context.Context, limit int, except []unsealedRow) ([]head, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -71,11 +64,11 @@ func (store) lockChains(ctx context.Context, limit int, but []unsealedRow) ([]he
 			WHERE b.organization_id = u.organization_id AND b.sequence = u.sequence))
 		ORDER BY organization_id
 		LIMIT $1
-		FOR UPDATE SKIP LOCKED`, limit, db.UUIDs(ownersOf(but)), firstsOf(but)).Scan(&locked).Error
+		FOR UPDATE SKIP LOCKED`, limit, db.UUIDs(organizationsOfRows(except)), firstsOfRows(except)).Scan(&locked).Error
 	return headsOf(locked), err
 }
 
-func ownersOf(rows []unsealedRow) []uuid.UUID {
+func organizationsOfRows(rows []unsealedRow) []uuid.UUID {
 	owners := make([]uuid.UUID, len(rows))
 	for i, r := range rows {
 		owners[i] = r.OrganizationID
@@ -83,7 +76,7 @@ func ownersOf(rows []unsealedRow) []uuid.UUID {
 	return owners
 }
 
-func firstsOf(rows []unsealedRow) []int64 {
+func firstsOfRows(rows []unsealedRow) []int64 {
 	firsts := make([]int64, len(rows))
 	for i, r := range rows {
 		firsts[i] = r.First
@@ -91,7 +84,7 @@ func firstsOf(rows []unsealedRow) []int64 {
 	return firsts
 }
 
-// eventColumns are the columns of a [row]. As text, json columns are returned byte for byte.
+// eventColumns are the columns of a [eventRow]. As text, json columns are returned byte for byte.
 const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome, e.subject_type,
 	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
 
@@ -99,7 +92,7 @@ const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, 
 type unsealedEvent struct {
 	Owner uuid.UUID // of the row
 	First int64     // of the row: the sequence number of its first event
-	Event row       `gorm:"embedded"` // zero if missing; named, because gorm ignores unexported embedded types
+	Event eventRow  `gorm:"embedded"` // zero if missing; named, because gorm ignores unexported embedded types
 }
 
 func (n unsealedEvent) row() unsealedRow { return unsealedRow{n.Owner, n.First} }
@@ -107,7 +100,7 @@ func (n unsealedEvent) row() unsealedRow { return unsealedRow{n.Owner, n.First} 
 // unsealed returns the unsealed events of the chains in the order of their sequence numbers,
 // ignoring the given rows. For each chain it returns the rows that make up limit events. Indexes:
 // the primary keys.
-func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsealedRow) ([]unsealedEvent, error) {
+func (store) unsealed(ctx context.Context, chains []head, limit int, except []unsealedRow) ([]unsealedEvent, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -132,7 +125,7 @@ func (store) unsealed(ctx context.Context, chains []head, limit int, but []unsea
 			SELECT * FROM audit_events a
 			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e ON true
 		WHERE w.so_far - w.size < $2
-		ORDER BY w.organization_id, k.sequence`, db.UUIDs(organizations), limit, db.UUIDs(ownersOf(but)), firstsOf(but)).Scan(&waiting).Error
+		ORDER BY w.organization_id, k.sequence`, db.UUIDs(organizations), limit, db.UUIDs(organizationsOfRows(except)), firstsOfRows(except)).Scan(&waiting).Error
 	return waiting, err
 }
 
@@ -157,7 +150,7 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 		)
 		DELETE FROM audit_unsealed u USING unnest($7::uuid[], $8::bigint[]) AS r (organization_id, sequence)
 		WHERE u.organization_id = r.organization_id AND u.sequence = r.sequence`,
-		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(ownersOf(rows)), firstsOf(rows)).Error
+		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(organizationsOfRows(rows)), firstsOfRows(rows)).Error
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,16 @@ func (store) search(ctx context.Context, f Filter, after *cursor, newestFirst bo
 	if err != nil {
 		return nil, err
 	}
-	conditions, values := []string{"e.organization_id = @organization"}, map[string]any{"organization": organization, "limit": limit}
+	conditions, values := []string{"e.organization_id = @organization"}, map[string]any{
+		"organization": organization, "limit": limit,
+	}
 	where := func(condition, name string, value any) {
 		conditions = append(conditions, condition)
 		values[name] = value
 	}
-	for column, id := range map[string]uuid.UUID{"actor_id": f.ActorID, "patient_id": f.PatientID, "subject_id": f.SubjectID} {
+	for column, id := range map[string]uuid.UUID{
+		"actor_id": f.ActorID, "patient_id": f.PatientID, "subject_id": f.SubjectID,
+	} {
 		if id != uuid.Nil {
 			where("e."+column+" = @"+column, column, id)
 		}

@@ -17,25 +17,25 @@ func (store) organizations(ctx context.Context) ([]uuid.UUID, error) {
 	}
 	var found []uuid.UUID
 	err = tx.Raw(`
-		WITH RECURSIVE there AS ( -- by leaps through the index
+		WITH RECURSIVE found AS ( -- by leaps through the index
 			(SELECT organization_id FROM audit_events ORDER BY organization_id LIMIT 1)
 			UNION ALL
 			SELECT (SELECT e.organization_id FROM audit_events e WHERE e.organization_id > t.organization_id
 			        ORDER BY e.organization_id LIMIT 1)
-			FROM there t WHERE t.organization_id IS NOT NULL
+			FROM found t WHERE t.organization_id IS NOT NULL
 		)
-		SELECT organization_id FROM there WHERE organization_id IS NOT NULL
+		SELECT organization_id FROM found WHERE organization_id IS NOT NULL
 		UNION SELECT organization_id FROM audit_chains ORDER BY organization_id`).Scan(&found).Error
 	return found, err
 }
 
 // part reads the next links of a chain, its head and its checkpoint.
-func (store) part(ctx context.Context, organization uuid.UUID, after int64, limit int) (part, error) {
+func (store) part(ctx context.Context, organization uuid.UUID, after int64, limit int) (chainPart, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return part{}, err
+		return chainPart{}, err
 	}
-	p := part{chainHead: head{organization, 0, genesis(organization)}}
+	p := chainPart{chainHead: head{organization, 0, genesis(organization)}}
 	var chains []chainRow
 	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains WHERE organization_id = ?",
 		organization).Scan(&chains).Error
@@ -64,7 +64,7 @@ func (store) part(ctx context.Context, organization uuid.UUID, after int64, limi
 		p.checkpoint, p.removed = &head{organization, c.Position, c.Hash}, c.Removed
 	}
 	err = tx.Raw(`
-		SELECT s.position, s.sequence AS seal_sequence, s.hash, e.sequence IS NOT NULL AS there, `+eventColumns+`
+		SELECT s.position, s.sequence AS seal_sequence, s.hash, e.sequence IS NOT NULL AS event_exists, `+eventColumns+`
 		FROM audit_seals s LEFT JOIN audit_events e USING (organization_id, occurred_at, sequence)
 		WHERE s.organization_id = ? AND s.position > ?
 		ORDER BY s.position
@@ -72,23 +72,23 @@ func (store) part(ctx context.Context, organization uuid.UUID, after int64, limi
 	return p, err
 }
 
-// looseEvent is an event without a seal.
-type looseEvent struct {
+// overdueEvent is an event without a seal.
+type overdueEvent struct {
 	Sequence int64
-	Waits    bool
+	Marked   bool
 	Since    time.Time
 }
 
-// loose returns events of an organization that are neither sealed nor marked as unsealed, or have
+// overdue returns events of an organization that are neither sealed nor marked as unsealed, or have
 // been marked for longer than the given time. Indexes: the primary keys, and audit_seals_once.
-func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Duration) ([]looseEvent, error) {
+func (store) overdue(ctx context.Context, organization uuid.UUID, longer time.Duration) ([]overdueEvent, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []looseEvent
+	var found []overdueEvent
 	err = tx.Raw(`
-		SELECT e.sequence, u.sequence IS NOT NULL AS waits, coalesce(u.recorded_at, e.occurred_at) AS since
+		SELECT e.sequence, u.sequence IS NOT NULL AS marked, coalesce(u.recorded_at, e.occurred_at) AS since
 		FROM audit_events e
 		LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
 		LEFT JOIN (
@@ -97,7 +97,7 @@ func (store) loose(ctx context.Context, organization uuid.UUID, longer time.Dura
 		WHERE e.organization_id = @organization AND s.sequence IS NULL 
 		  AND (u.sequence IS NULL OR u.recorded_at < now() - make_interval(secs => @longer))
 		ORDER BY e.sequence
-		LIMIT @limit`, map[string]any{"organization": organization, "longer": longer.Seconds(), "limit": maxProblems}).Scan(&found).Error
+		LIMIT @limit`, map[string]any{"organization": organization, "longer": longer.Seconds(), "limit": maxListedFindings}).Scan(&found).Error
 	return found, err
 }
 
@@ -116,6 +116,6 @@ func (store) missing(ctx context.Context, organization uuid.UUID) ([]int64, erro
 			SELECT FROM audit_events e
 			WHERE e.organization_id = u.organization_id AND e.occurred_at = k.occurred_at AND e.sequence = k.sequence)
 		ORDER BY k.sequence
-		LIMIT @limit`, map[string]any{"organization": organization, "limit": maxProblems}).Scan(&found).Error
+		LIMIT @limit`, map[string]any{"organization": organization, "limit": maxListedFindings}).Scan(&found).Error
 	return found, err
 }

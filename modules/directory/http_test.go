@@ -71,14 +71,16 @@ func TestCommonOperations(t *testing.T) {
 	for _, noun := range []struct{ path, code, body, change, field, value, want string }{
 		{
 			"/patients", "patient-not-found",
-			`{"firstName":"Bo","lastName":"Example","dateOfBirth":"2018-01-31","medicalRecordNumber":"7"}`, `{"medicalRecordNumber":null}`,
+			`{"firstName":"Bo","lastName":"Example","dateOfBirth":"2018-01-31","medicalRecordNumber":"7"}`,
+			`{"medicalRecordNumber":null}`,
 			"medicalRecordNumber", `"7"`, `null`,
 		},
 		{
 			"/practitioners", "practitioner-not-found",
 			`{"firstName":"Grace","lastName":"Example","licenseNumber":"L-1","npi":"1234567893","credentials":["RBT",{"code":"BCBA","expiresOn":"2027-01-31"}]}`,
 			`{"credentials":[{"code":"BCaBA"}]}`,
-			"credentials", `[{"code":"BCBA","expiresOn":"2027-01-31"},{"code":"RBT","expiresOn":null}]`, `[{"code":"BCaBA","expiresOn":null}]`,
+			"credentials", `[{"code":"BCBA","expiresOn":"2027-01-31"},{"code":"RBT","expiresOn":null}]`,
+			`[{"code":"BCaBA","expiresOn":null}]`,
 		},
 		{
 			"/payers", "payer-not-found", `{"name":"Medicaid","rounding":"FLOOR"}`,
@@ -86,12 +88,14 @@ func TestCommonOperations(t *testing.T) {
 		},
 		{
 			"/insurances", "insurance-not-found",
-			fmt.Sprintf(`{"patientId":%q,"payerId":%q,"memberNumber":"M-1","startsOn":"2026-01-01"}`, patient, payer), `{"endsOn":"2026-12-31"}`,
+			fmt.Sprintf(`{"patientId":%q,"payerId":%q,"memberNumber":"M-1","startsOn":"2026-01-01"}`, patient, payer),
+			`{"endsOn":"2026-12-31"}`,
 			"endsOn", `null`, `"2026-12-31"`,
 		},
 		{
 			"/service-codes", "service-code-not-found",
-			`{"code":"97153","description":"Treatment by protocol","unitMinutes":15,"requiredCredentials":["RBT"]}`, `{"requiredCredentials":[]}`,
+			`{"code":"97153","description":"Treatment by protocol","unitMinutes":15,"requiredCredentials":["RBT"]}`,
+			`{"requiredCredentials":[]}`,
 			"requiredCredentials", `["RBT"]`, `[]`,
 		},
 	} {

@@ -86,7 +86,8 @@ func TestOrganization(t *testing.T) {
 	})
 	t.Run("it has an existing time zone", func(t *testing.T) {
 		for _, zone := range []string{
-			"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC", "posix/America/New_York",
+			"", "Local", "America/Atlantis", "../etc/passwd", "EST5", "localtime", "posixrules", "right/UTC",
+			"posix/America/New_York",
 		} {
 			_, err := r.CreateOrganization(t.Context(), directory.NewOrganization{Name: "New", TimeZone: zone})
 			require.Equal(t, []string{"timeZone"}, wrongFields(t, err), zone)

@@ -85,7 +85,8 @@ func TestPayerRounding(t *testing.T) {
 		p, err = round(p, scheduling.RoundCMSTotal, today.AddDays(30))
 		require.NoError(t, err)
 		require.Equal(t, 4, p.Version)
-		holds(t, p, scheduling.RoundDown, always, rule(today.AddDays(10), scheduling.RoundUp), rule(today.AddDays(30), scheduling.RoundCMSTotal))
+		holds(t, p, scheduling.RoundDown, always, rule(today.AddDays(10), scheduling.RoundUp),
+			rule(today.AddDays(30), scheduling.RoundCMSTotal))
 	})
 	t.Run("a rule that has begun cannot change", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp)
@@ -97,7 +98,8 @@ func TestPayerRounding(t *testing.T) {
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 		p, err = round(p, scheduling.RoundMidpoint, today.AddDays(1))
 		require.NoError(t, err, "but it can be followed by another")
-		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp), rule(today.AddDays(1), scheduling.RoundMidpoint))
+		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp),
+			rule(today.AddDays(1), scheduling.RoundMidpoint))
 	})
 	t.Run("a day without a rounding is refused", func(t *testing.T) {
 		_, err := r.ChangePayer(r.own, directory.PayerChange{ID: payer(t).ID, RoundingFrom: patch.Set(today)})
@@ -106,7 +108,8 @@ func TestPayerRounding(t *testing.T) {
 	t.Run("other changes leave it unchanged", func(t *testing.T) {
 		p, err := round(payer(t), scheduling.RoundUp)
 		require.NoError(t, err)
-		p, err = r.ChangePayer(r.own, directory.PayerChange{ID: p.ID, Name: patch.Set("Renamed"), WeekStartsOn: patch.Set("MONDAY")})
+		p, err = r.ChangePayer(r.own,
+			directory.PayerChange{ID: p.ID, Name: patch.Set("Renamed"), WeekStartsOn: patch.Set("MONDAY")})
 		require.NoError(t, err)
 		holds(t, p, scheduling.RoundUp, always, rule(today, scheduling.RoundUp))
 	})

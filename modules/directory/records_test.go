@@ -35,7 +35,8 @@ func TestPatient(t *testing.T) {
 		require.Equal(t, 1, created.Version)
 		read, err := r.Patient(r.own, created.ID)
 		require.NoError(t, err)
-		require.True(t, created.CreatedAt.Equal(read.CreatedAt), "in microseconds: %s and %s", created.CreatedAt, read.CreatedAt)
+		require.True(t, created.CreatedAt.Equal(read.CreatedAt), "in microseconds: %s and %s", created.CreatedAt,
+			read.CreatedAt)
 		read.CreatedAt, read.UpdatedAt = created.CreatedAt, created.UpdatedAt
 		require.Equal(t, created, read)
 	})
@@ -51,7 +52,8 @@ func TestPatient(t *testing.T) {
 
 		without, err := r.CreatePatient(r.own, ada())
 		require.NoError(t, err)
-		_, err = r.ChangePatient(r.own, directory.PatientChange{ID: without.ID, MedicalRecordNumber: patch.SetClearable("MRN-2")})
+		_, err = r.ChangePatient(r.own,
+			directory.PatientChange{ID: without.ID, MedicalRecordNumber: patch.SetClearable("MRN-2")})
 		require.ErrorIs(t, err, directory.ErrMedicalRecordNumberTaken)
 	})
 	t.Run("only one of many concurrent requests creates it", func(t *testing.T) {
@@ -100,7 +102,8 @@ func TestPatient(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, same.Version)
 		changed, err := r.ChangePatient(r.own, directory.PatientChange{
-			ID: created.ID, LastName: patch.Set("Exemplar"), Status: patch.Set(directory.Inactive), MedicalRecordNumber: patch.SetClearable("MRN-3"),
+			ID: created.ID, LastName: patch.Set("Exemplar"), Status: patch.Set(directory.Inactive),
+			MedicalRecordNumber: patch.SetClearable("MRN-3"),
 		})
 		require.NoError(t, err)
 		require.Equal(t, 2, changed.Version)
@@ -112,7 +115,8 @@ func TestPatient(t *testing.T) {
 		require.Equal(t, directory.Inactive, read.Status)
 		require.Equal(t, "MRN-3", *read.MedicalRecordNumber)
 		require.True(t, read.CreatedAt.Equal(created.CreatedAt))
-		cleared, err := r.ChangePatient(r.own, directory.PatientChange{ID: created.ID, MedicalRecordNumber: patch.Clear[string]()})
+		cleared, err := r.ChangePatient(r.own,
+			directory.PatientChange{ID: created.ID, MedicalRecordNumber: patch.Clear[string]()})
 		require.NoError(t, err)
 		require.Nil(t, cleared.MedicalRecordNumber)
 	})
@@ -123,7 +127,8 @@ func TestPatient(t *testing.T) {
 		errs := make(chan error, n)
 		for i := range n {
 			go func() {
-				_, err := r.ChangePatient(r.own, directory.PatientChange{ID: created.ID, FirstName: patch.Set(string(rune('A' + i)))})
+				_, err := r.ChangePatient(r.own,
+					directory.PatientChange{ID: created.ID, FirstName: patch.Set(string(rune('A' + i)))})
 				errs <- err
 			}()
 		}
@@ -174,7 +179,8 @@ func TestPatientList(t *testing.T) {
 		require.Equal(t, ids, found(directory.PatientFilter{}))
 	})
 	t.Run("it continues after the last one shown", func(t *testing.T) {
-		require.Equal(t, ids[2:4], found(directory.PatientFilter{Page: directory.Page{After: &db.Position{ID: ids[1]}, Limit: 2}}))
+		require.Equal(t, ids[2:4],
+			found(directory.PatientFilter{Page: directory.Page{After: &db.Position{ID: ids[1]}, Limit: 2}}))
 	})
 	t.Run("it finds by the beginning of the last name", func(t *testing.T) {
 		require.Equal(t, []uuid.UUID{ids[0], ids[1], ids[2], ids[4]}, found(directory.PatientFilter{LastName: "sM"}))
@@ -186,7 +192,8 @@ func TestPatientList(t *testing.T) {
 		require.Empty(t, found(directory.PatientFilter{LastName: `\`}))
 	})
 	t.Run("it combines filters", func(t *testing.T) {
-		require.Equal(t, ids[4:], found(directory.PatientFilter{LastName: "Smith", Status: directory.Inactive, DateOfBirth: born}))
+		require.Equal(t, ids[4:],
+			found(directory.PatientFilter{LastName: "Smith", Status: directory.Inactive, DateOfBirth: born}))
 	})
 }
 
@@ -195,7 +202,9 @@ func TestPractitioner(t *testing.T) {
 	r := open(t)
 	n := directory.NewPractitioner{
 		FirstName: "Grace", LastName: "Example", NPI: new("1234567893"),
-		Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: calendar.NewDate(2027, time.January, 31)}, {Code: "BCBA"}},
+		Credentials: []directory.Credential{
+			{Code: "RBT", ExpiresOn: calendar.NewDate(2027, time.January, 31)}, {Code: "BCBA"},
+		},
 	}
 	created, err := r.CreatePractitioner(r.own, n)
 	require.NoError(t, err)
@@ -223,7 +232,8 @@ func TestPractitioner(t *testing.T) {
 		require.Equal(t, []string{"npi", "credentials[1].code", "credentials[3].code"}, wrongFields(t, err))
 	})
 	t.Run("its credentials are replaced as a whole, which counts as a change", func(t *testing.T) {
-		same, err := r.ChangePractitioner(r.own, directory.PractitionerChange{ID: created.ID, Credentials: patch.Set(n.Credentials)})
+		same, err := r.ChangePractitioner(r.own,
+			directory.PractitionerChange{ID: created.ID, Credentials: patch.Set(n.Credentials)})
 		require.NoError(t, err)
 		require.Equal(t, 1, same.Version)
 		changed, err := r.ChangePractitioner(r.own, directory.PractitionerChange{
@@ -234,7 +244,8 @@ func TestPractitioner(t *testing.T) {
 		read, err := r.Practitioner(r.own, created.ID)
 		require.NoError(t, err)
 		require.Equal(t, []directory.Credential{{Code: "BCaBA"}}, read.Credentials)
-		none, err := r.ChangePractitioner(r.own, directory.PractitionerChange{ID: created.ID, Credentials: patch.Set([]directory.Credential{})})
+		none, err := r.ChangePractitioner(r.own,
+			directory.PractitionerChange{ID: created.ID, Credentials: patch.Set([]directory.Credential{})})
 		require.NoError(t, err)
 		require.Empty(t, none.Credentials)
 	})
@@ -270,7 +281,8 @@ func TestServiceCode(t *testing.T) {
 	})
 	t.Run("it has the lane of its code, unless another is given", func(t *testing.T) {
 		for code, lane := range map[string]scheduling.Lane{
-			"97151": scheduling.Assessment, "97152": scheduling.Direct, "97154": scheduling.Direct, "97155": scheduling.Supervision,
+			"97151": scheduling.Assessment, "97152": scheduling.Direct, "97154": scheduling.Direct,
+			"97155": scheduling.Supervision,
 			"97156": scheduling.Caregiver, "97157": scheduling.Caregiver, "97158": scheduling.Direct,
 			"0362T": scheduling.Direct, "H2019": scheduling.Direct,
 		} {
@@ -280,10 +292,12 @@ func TestServiceCode(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, lane, read.Lane, code)
 		}
-		made, err := r.CreateServiceCode(r.other, directory.NewServiceCode{Code: "97155", Description: "Lane", Lane: scheduling.Direct})
+		made, err := r.CreateServiceCode(r.other,
+			directory.NewServiceCode{Code: "97155", Description: "Lane", Lane: scheduling.Direct})
 		require.NoError(t, err)
 		require.Equal(t, scheduling.Direct, made.Lane)
-		changed, err := r.ChangeServiceCode(r.other, directory.ServiceCodeChange{ID: made.ID, Lane: patch.Set(scheduling.Caregiver)})
+		changed, err := r.ChangeServiceCode(r.other,
+			directory.ServiceCodeChange{ID: made.ID, Lane: patch.Set(scheduling.Caregiver)})
 		require.NoError(t, err)
 		require.Equal(t, scheduling.Caregiver, changed.Lane)
 	})
@@ -322,7 +336,8 @@ func TestInsurance(t *testing.T) {
 		require.Empty(t, none)
 	})
 	t.Run("it reports every reference that does not exist", func(t *testing.T) {
-		_, err := r.CreateInsurance(r.own, directory.NewInsurance{PatientID: newID(), PayerID: newID(), MemberNumber: "M", StartsOn: starts})
+		_, err := r.CreateInsurance(r.own,
+			directory.NewInsurance{PatientID: newID(), PayerID: newID(), MemberNumber: "M", StartsOn: starts})
 		require.Equal(t, []string{"patientId", "payerId"}, wrongFields(t, err))
 	})
 	t.Run("it does not refer to records of another organization", func(t *testing.T) {
@@ -367,9 +382,11 @@ func TestReferences(t *testing.T) {
 		insurance     *uuid.UUID
 		wrong         []string
 	}{
-		"it accepts existing records":                {patient.ID, code.ID, &insurance.ID, nil},
-		"it accepts no insurance":                    {patient.ID, code.ID, nil, nil},
-		"it reports all missing records":             {newID(), newID(), new(newID()), []string{"patientId", "serviceCodeId", "insuranceId"}},
+		"it accepts existing records": {patient.ID, code.ID, &insurance.ID, nil},
+		"it accepts no insurance":     {patient.ID, code.ID, nil, nil},
+		"it reports all missing records": {
+			newID(), newID(), new(newID()), []string{"patientId", "serviceCodeId", "insuranceId"},
+		},
 		"it refuses an insurance of another patient": {sibling.ID, code.ID, &insurance.ID, []string{"insuranceId"}},
 		"it does not confuse kinds of records":       {code.ID, patient.ID, nil, []string{"patientId", "serviceCodeId"}},
 		"it refuses the zero id of an insurance":     {patient.ID, code.ID, new(uuid.UUID), []string{"insuranceId"}},

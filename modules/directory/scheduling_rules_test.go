@@ -125,7 +125,8 @@ func TestSchedulingRules(t *testing.T) {
 	for name, p := range map[string]practice{"own": own, "other": other} {
 		t.Run("it returns all requested rules of the"+name, func(t *testing.T) {
 			require.Equal(t, scheduling.ServiceCode{
-				Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA", "BCaBA"}, Active: true,
+				Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA", "BCaBA"},
+				Active: true,
 			}, rules.ServiceCodes[p.code])
 			require.Equal(t, scheduling.ServiceCode{
 				Code: "H2019", Lane: scheduling.Direct, UnitMinutes: 60, RequiredCredentials: []string{}, Active: false,
@@ -133,7 +134,9 @@ func TestSchedulingRules(t *testing.T) {
 			require.Equal(t, scheduling.Practitioner{Name: "Grace Example", Active: true, Credentials: []scheduling.Credential{
 				{Code: "BCBA"}, {Code: "RBT", ExpiresOn: p.today},
 			}}, rules.Practitioners[p.practitioner])
-			require.Equal(t, scheduling.Practitioner{Name: "Mary Example", Active: false, Credentials: []scheduling.Credential{}}, rules.Practitioners[p.former])
+			require.Equal(t, scheduling.Practitioner{
+				Name: "Mary Example", Active: false, Credentials: []scheduling.Credential{},
+			}, rules.Practitioners[p.former])
 			require.Equal(t, scheduling.Patient{Active: true}, rules.Patients[p.patient])
 			require.Equal(t, scheduling.Patient{Active: false}, rules.Patients[p.inactive])
 		})

@@ -44,7 +44,8 @@ type MisdatedBookings struct {
 }
 
 // ErrServiceDates carries [MisdatedBookings].
-var ErrServiceDates = fault.Define(fault.Conflict, "service-dates-change", "Appointments start on another date in the new time zone.").
+var ErrServiceDates = fault.Define(fault.Conflict, "service-dates-change",
+	"Appointments start on another date in the new time zone.").
 	Carrying(MisdatedBookings{}).
 	Advising("Show `bookings`, ask whether their service dates should change, and send `serviceDates`: MOVE or KEEP.")
 

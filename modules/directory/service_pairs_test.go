@@ -51,7 +51,8 @@ func TestServicePairs(t *testing.T) {
 		_, err := r.ReplaceServicePairs(r.own, pairs("97153", "97155"))
 		require.NoError(t, err)
 		_, err = r.ReplaceServicePairs(r.own, pairs("97153", "97156", "0362t", "", "97151", "97151", "97156", "97153"))
-		require.Equal(t, []string{"pairs[1].code", "pairs[1].otherCode", "pairs[2].otherCode", "pairs[3]"}, wrongFields(t, err))
+		require.Equal(t, []string{"pairs[1].code", "pairs[1].otherCode", "pairs[2].otherCode", "pairs[3]"},
+			wrongFields(t, err))
 		require.Equal(t, byDefault, of(r.own).Pairs)
 	})
 	t.Run("concurrent replacements leave one request's pairs", func(t *testing.T) {

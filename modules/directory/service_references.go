@@ -35,7 +35,8 @@ func (s *Service) CheckReferences(ctx context.Context, patient, serviceCode uuid
 	case found.InsurancePatient == nil:
 		fieldErrors = append(fieldErrors, doesNotExist("insuranceId"))
 	case *found.InsurancePatient != patient:
-		fieldErrors = append(fieldErrors, fault.Field{Field: "insuranceId", Code: "reference", Message: "belongs to another patient"})
+		fieldErrors = append(fieldErrors,
+			fault.Field{Field: "insuranceId", Code: "reference", Message: "belongs to another patient"})
 	}
 	if len(fieldErrors) > 0 {
 		return fault.InvalidFields(fieldErrors...)

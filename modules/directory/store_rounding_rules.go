@@ -80,7 +80,8 @@ func (store) findPairs(ctx context.Context) (ServicePairs, error) {
 	if err != nil {
 		return ServicePairs{}, err
 	}
-	err = handle.Model(&Organization{}).Select("service_pairs_version").Where("id = ?", organization).Take(&found.Version).Error
+	err = handle.Model(&Organization{}).Select("service_pairs_version").Where("id = ?",
+		organization).Take(&found.Version).Error
 	return found, err
 }
 
@@ -100,7 +101,8 @@ func (s store) replacePairs(ctx context.Context, all ServicePairs) error {
 	if err != nil {
 		return err
 	}
-	return handle.Model(&Organization{}).Where("id = ?", organization).UpdateColumn("service_pairs_version", all.Version).Error
+	return handle.Model(&Organization{}).Where("id = ?", organization).UpdateColumn("service_pairs_version",
+		all.Version).Error
 }
 
 func (store) insertPairs(ctx context.Context, organization uuid.UUID, pairs []ServicePair) error {

@@ -69,7 +69,8 @@ var (
 		"The emergency grant is still open. It can be reviewed after its end.").
 		Advising("Revoke the grant, or review it after it has expired.")
 	// ErrReviewed is returned if a grant was reviewed before. The first review is kept.
-	ErrReviewed = fault.Define(fault.Conflict, "emergency-grant-reviewed", "The emergency grant has already been reviewed.")
+	ErrReviewed = fault.Define(fault.Conflict, "emergency-grant-reviewed",
+		"The emergency grant has already been reviewed.")
 	// ErrOwnReview is returned if users review their own grants.
 	ErrOwnReview = fault.Define(fault.Forbidden, "emergency-own-review", "You cannot review your own emergency grant.").
 			Advising("Ask another user to review it.")

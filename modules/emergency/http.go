@@ -19,10 +19,10 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/emergency-grants", Permission: permission.EmergencyTake,
 			Name: "takeEmergencyGrant", Summary: "Break the glass",
-			Description: "Lets the caller immediately read the records of one patient outside their record scope, for a limited time and " +
-				"without approval. Send the grant's id as `Break-Glass` with each request that reads under it. It adds that " +
-				"patient to what the caller may read, and never allows changes. Administrators are notified, the audit trail " +
-				"marks every read record with the grant's id, and another user reviews the grant.",
+			Description: "Lets the caller immediately read the records of one patient outside their record scope, for a " +
+				"limited time and without approval. Send the grant's id as `Break-Glass` with each request that reads under it. " +
+				"It adds that patient to what the caller may read, and never allows changes. Administrators are notified, the " +
+				"audit trail marks every read record with the grant's id, and another user reviews the grant.",
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleTake),
 		},
 		{
@@ -37,7 +37,7 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
 			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
-			Description: "One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.",
+			Description: "One emergency grant with its reason, its end and its review. The audit trail lists the reads under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
@@ -50,8 +50,10 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/review", Permission: permission.EmergencyReview,
 			Name: "reviewEmergencyGrant", Summary: "Review an emergency grant",
-			Description: "Stores, once and after the grant's end, whether it was justified. Users cannot review their own grants.",
-			Refusals:    []*fault.Error{ErrNotFound, ErrOwnReview, ErrStillOpen, ErrReviewed}, Endpoint: httpx.Handle(http.StatusOK, s.handleReview),
+			Description: "Stores, once and after the grant's end, whether it was justified. Users cannot review their own " +
+				"grants.",
+			Refusals: []*fault.Error{ErrNotFound, ErrOwnReview, ErrStillOpen, ErrReviewed},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleReview),
 		},
 	}
 }
@@ -121,7 +123,8 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[gr
 	if err := in.DecodeCursor(&page.After); err != nil {
 		return httpx.Page[grantBody]{}, err
 	}
-	found, err := s.Grants(ctx, Filter{PatientID: in.PatientID, UserID: in.UserID, Reviewed: in.Reviewed, Open: in.Open, Page: page})
+	found, err := s.Grants(ctx,
+		Filter{PatientID: in.PatientID, UserID: in.UserID, Reviewed: in.Reviewed, Open: in.Open, Page: page})
 	show(ctx, found[:min(len(found), in.Size())]...)
 	return httpx.PageOf(in.PageQuery, found, s.bodyOf, func(g Grant) any { return db.Position{ID: g.ID} }), err
 }

@@ -139,7 +139,8 @@ func (s *Service) readFor(ctx context.Context, w dueWebhook) ([]identity.Permiss
 		return nil, err
 	}
 	answers, err := s.callers.Presently(ctx, w.OrganizationID, *by)
-	if errors.Is(err, identity.ErrUnauthenticated) || err == nil && !answers.Scope(permission.WebhookManage).Has(identity.Organization) {
+	if errors.Is(err, identity.ErrUnauthenticated) || err == nil &&
+		!answers.Scope(permission.WebhookManage).Has(identity.Organization) {
 		return nil, nil
 	}
 	return readable(answers), err
@@ -158,7 +159,9 @@ func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
 	r.err = new(reason(err, attemptTimeout))
 	if c.Attempts > len(retries) {
 		r.state = DeliveryDead
-		s.logger.WithFields(logrus.Fields{"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts}).
+		s.logger.WithFields(logrus.Fields{
+			"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts,
+		}).
 			Warn("webhook delivery failed")
 		return r
 	}
@@ -172,8 +175,11 @@ func (s *Service) attempt(ctx context.Context, w dueWebhook, c claim) result {
 // receiver recognizes repetitions.
 func (s *Service) send(ctx context.Context, w dueWebhook, c claim) (status int, err error) {
 	return s.post(ctx, outgoing{
-		organization: w.OrganizationID, webhook: w.ID, url: c.URL, secret: c.Secret, id: fmt.Sprintf("%s_%d", w.ID, c.Position),
-		event: Event{Position: c.Position, Type: c.Type, SubjectID: c.SubjectID, OccurredAt: c.OccurredAt, Payload: c.Payload},
+		organization: w.OrganizationID, webhook: w.ID, url: c.URL, secret: c.Secret,
+		id: fmt.Sprintf("%s_%d", w.ID, c.Position),
+		event: Event{
+			Position: c.Position, Type: c.Type, SubjectID: c.SubjectID, OccurredAt: c.OccurredAt, Payload: c.Payload,
+		},
 	})
 }
 

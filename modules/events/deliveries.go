@@ -40,7 +40,9 @@ type Delivery struct {
 
 // Deliveries lists a webhook's deliveries of events that the caller may read, the oldest first,
 // after a position and in the given state (empty: any). The error is [ErrWebhookNotFound].
-func (s *Service) Deliveries(ctx context.Context, webhook uuid.UUID, state DeliveryState, after int64, limit int) ([]Delivery, error) {
+func (s *Service) Deliveries(
+	ctx context.Context, webhook uuid.UUID, state DeliveryState, after int64, limit int,
+) ([]Delivery, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
@@ -73,6 +75,7 @@ func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int
 		if err != nil {
 			return Delivery{}, err
 		}
-		return d, s.record(ctx, trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: redelivered{position}, OccurredAt: now})
+		return d, s.record(ctx,
+			trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: redelivered{position}, OccurredAt: now})
 	})
 }

@@ -47,10 +47,15 @@ type WebhookLimit struct {
 var (
 	ErrTooManyStreams = fault.Define(fault.TooMany, "too-many-streams", "You have too many event streams open.").
 				Advising("Close unused streams, and share one stream among the windows of a browser.")
-	ErrTooManyWebhooks = fault.Define(fault.Conflict, "too-many-webhooks", "The organization has the maximum number of webhooks.").
-				Carrying(WebhookLimit{}).Advising("Delete a webhook that is no longer needed, or ask the operator to raise the limit.")
-	ErrTooManyWebhookTests = fault.Define(fault.TooMany, "too-many-webhook-tests", "Too many webhooks are being tested right now.").
-				Advising("Wait for the result of the other test, at most 10 seconds, and try again.")
+	ErrTooManyWebhooks = fault.Define(fault.Conflict, "too-many-webhooks",
+		"The organization has the maximum number of webhooks.").
+		Carrying(WebhookLimit{}).Advising("Delete a webhook that is no longer needed, or ask the operator to raise the " +
+		"limit.")
+	ErrTooManyWebhookTests = fault.Define(fault.TooMany, "too-many-webhook-tests",
+		"Too many webhooks are being tested right now.").
+		Advising("Wait for the result of the other test, at most 10 seconds, and try again.")
 	ErrWebhookNotFound  = fault.Define(fault.NotFound, "webhook-not-found", "Webhook not found.")
-	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found", "Delivery not found, or its event is no longer kept.")
+	ErrDeliveryNotFound = fault.Define(fault.NotFound, "delivery-not-found",
+		"Delivery not found, or its event is no longer kept.").
+		Advising("Reload the deliveries.")
 )

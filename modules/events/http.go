@@ -25,7 +25,8 @@ func (s *Service) Routes() []httpx.Route {
 		})
 	}
 	all = append(all, httpx.Route{
-		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn, Summary: "Listen to events",
+		Reads: "event", Name: "listenToEvents", Method: http.MethodGet, Path: "/events", Permission: httpx.SignedIn,
+		Summary: "Listen to events",
 		Description: "Server-sent events about changes in the caller's organization, in the order of their commits. " +
 			"The stream contains the events that the caller may read. Each event has an `id`. " +
 			"A client that reconnects with `Last-Event-ID` receives every later event exactly once. " +
@@ -35,11 +36,11 @@ func (s *Service) Routes() []httpx.Route {
 		Refusals: []*fault.Error{ErrTooManyStreams}, Endpoint: httpx.Stream(s.tuning.Patience, s.listen),
 	})
 	add("createWebhook", http.MethodPost, webhooks, httpx.Handle(created, s.CreateWebhook),
-		"Create a webhook", "Events of the given types are sent to the URL as POST requests, signed according to Standard Webhooks "+
-			"(`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is returned only in this answer. The caller "+
-			"must hold the permissions of the types, or of all types if none are given, for the whole organization, and "+
-			"becomes responsible for the webhook (`answeredBy`). Events that the responsible user may not read, or no longer "+
-			"with `webhook:manage`, are withheld.",
+		"Create a webhook", "Events of the given types are sent to the URL as POST requests, signed according to Standard "+
+			"Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is returned only in this answer. "+
+			"The caller must hold the permissions of the types, or of all types if none are given, for the whole "+
+			"organization, and becomes responsible for the webhook (`answeredBy`). Events that the responsible user may not "+
+			"read, or no longer with `webhook:manage`, are withheld.",
 		identity.ErrBeyondOwn, ErrTooManyWebhooks)
 	add("listWebhooks", http.MethodGet, webhooks, httpx.Handle(ok, s.handleWebhooks),
 		"List webhooks", "All webhooks of the organization, without their secrets.")
@@ -69,10 +70,11 @@ func (s *Service) Routes() []httpx.Route {
 	add("listDeliveries", http.MethodGet, webhooks+"/:id/deliveries", httpx.Handle(ok, s.handleDeliveries),
 		"List the deliveries of a webhook",
 		"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
-			"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` those that the responsible user could "+
+			"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible user could "+
 			"not read when they were due.",
 		ErrWebhookNotFound)
-	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver", httpx.Handle(ok, s.handleRedeliver),
+	add("redeliver", http.MethodPost, webhooks+"/:id/deliveries/:deliveryId/redeliver",
+		httpx.Handle(ok, s.handleRedeliver),
 		"Send an event to a webhook again",
 		"Sends the event again, in any state, with all attempts of a new one. Only events that the caller may read are "+
 			"found.",
@@ -109,7 +111,8 @@ func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery
 		return httpx.Page[Webhook]{}, err
 	}
 	found, err := s.Webhooks(ctx, after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }), err
+	return httpx.PageOf(in.PageQuery, found, func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }),
+		err
 }
 
 func (s *Service) handleWebhook(ctx context.Context, in struct {
@@ -147,7 +150,8 @@ func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (htt
 		return httpx.Page[Delivery]{}, err
 	}
 	found, err := s.Deliveries(ctx, in.ID, in.State, after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, func(d Delivery) Delivery { return d }, func(d Delivery) any { return d.Position }), err
+	return httpx.PageOf(in.PageQuery, found, func(d Delivery) Delivery { return d },
+		func(d Delivery) any { return d.Position }), err
 }
 
 type redeliverRequest struct {

@@ -36,7 +36,8 @@ func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 		"secret":     {errSecret, "the secret of the webhook cannot be decrypted; create a new one (rotate-secret)"},
 		"other":      {errors.New("malformed HTTP response from db.internal 10.1.2.3"), "the receiver could not be reached"},
 	} {
-		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)}, attemptTimeout)
+		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)},
+			attemptTimeout)
 		require.Equal(t, test.says, said, name)
 		require.NotRegexp(t, `10\.|internal|:53|token`, said, name)
 	}

@@ -26,8 +26,8 @@ func (s *Service) Published() <-chan struct{} { return s.outbox }
 // Gather waits after [Service.Published] for more events. It returns false if the context ends.
 func (s *Service) Gather(ctx context.Context) bool { return s.pace.rest(ctx) }
 
-// Relay moves published events into the streams, and returns their number: those of this process,
-// and those of killed instances. It also wakes streams whose events other instances have moved, in
+// Relay moves published events into the streams, and returns their number. It moves the events
+// of this process and of killed instances. It also wakes streams whose events other instances have moved, in
 // case notifications were lost. Any number of instances may run it at once.
 func (s *Service) Relay(ctx context.Context) (int64, error) {
 	events, err := s.move(ctx)

@@ -53,7 +53,8 @@ func (s *slots) take(due []dueWebhook) (taken []dueWebhook) {
 	for {
 		next := -1
 		for i, w := range due {
-			if _, busy := s.busy[w]; !busy && s.fits(w) && (next < 0 || s.compare(w, due[next]) < 0) { //nolint:gosec // next is an index of due
+			//nolint:gosec // next is an index of due
+			if _, busy := s.busy[w]; !busy && s.fits(w) && (next < 0 || s.compare(w, due[next]) < 0) {
 				next = i
 			}
 		}

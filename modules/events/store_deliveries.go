@@ -119,7 +119,8 @@ func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
 		return nil, err
 	}
 	var found []*uuid.UUID
-	err = tx.Raw(`SELECT answered_by FROM webhooks WHERE organization_id = ? AND id = ?`, w.OrganizationID, w.ID).Scan(&found).Error
+	err = tx.Raw(`SELECT answered_by FROM webhooks WHERE organization_id = ? AND id = ?`, w.OrganizationID,
+		w.ID).Scan(&found).Error
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -164,7 +165,9 @@ func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permiss
 // claim claims some due deliveries of a webhook that need one of the permissions. Until the lease
 // ends no other instance claims them; afterwards they are due again. Index:
 // webhook_deliveries_due.
-func (store) claim(ctx context.Context, w dueWebhook, read []identity.Permission, now, leaseEnd time.Time, limit int) ([]claim, error) {
+func (store) claim(
+	ctx context.Context, w dueWebhook, read []identity.Permission, now, leaseEnd time.Time, limit int,
+) ([]claim, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

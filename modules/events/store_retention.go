@@ -74,6 +74,7 @@ func (store) removeSlice(ctx context.Context, s slice) (sliceResult, error) {
 	if deliveries.Error != nil || deliveries.RowsAffected == maxRemovedDeliveries {
 		return sliceResult{upTo: s.after}, deliveries.Error
 	}
-	events := tx.Exec(`DELETE FROM events WHERE organization_id = $1 AND position > $2 AND position <= $3`, s.organization, s.after, cut.UpTo)
+	events := tx.Exec(`DELETE FROM events WHERE organization_id = $1 AND position > $2 AND position <= $3`, s.organization,
+		s.after, cut.UpTo)
 	return sliceResult{events: events.RowsAffected, upTo: cut.UpTo, last: cut.Old < maxRemovedEvents}, events.Error
 }

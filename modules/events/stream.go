@@ -32,7 +32,8 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 	if err != nil {
 		return err
 	}
-	if caller.ExpiredAt(s.clock()) { // another server's clock may be behind, so the token was accepted; the stream would end immediately
+	// another server's clock may be behind, so the token was accepted; the stream would end immediately
+	if caller.ExpiredAt(s.clock()) {
 		return identity.ErrUnauthenticated.With(nil, "The access token has expired. Sign in again.")
 	}
 	if err := s.checkTypes(in.Types); err != nil {
@@ -94,7 +95,8 @@ func (s *Service) opening(ctx context.Context, requested *int64) (httpx.Event, e
 		opening := StreamOpening{ID: newest, Type: OpeningReady}
 		switch {
 		case requested == nil:
-		case *requested+1 < oldest || *requested > newest: // no longer kept, or from another organization or a restored database
+		// no longer kept, or from another organization or a restored database
+		case *requested+1 < oldest || *requested > newest:
 			opening.Type = OpeningReset
 		default:
 			opening.ID = *requested
@@ -111,7 +113,9 @@ type StreamOpening struct {
 
 // catchUpReader writes all events after a position that the caller may read, page by page, and
 // returns the last position.
-func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed) (int64, error) {
+func (s *Service) catchUpReader(
+	ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed,
+) (int64, error) {
 	for {
 		page, upTo, err := s.page(ctx, caller, types, after)
 		if err != nil {
@@ -131,7 +135,7 @@ func (s *Service) catchUpReader(ctx context.Context, caller identity.Caller, typ
 	}
 }
 
-// readable returns the permissions whose events the caller may read: those that they hold for the
+// readable returns the permissions whose events the caller may read. The caller must hold them for the
 // whole organization, because an event does not name its owner. They are sorted, so that
 // statements are the same each time.
 func readable(caller identity.Caller) []identity.Permission {
@@ -146,7 +150,9 @@ func readable(caller identity.Caller) []identity.Permission {
 }
 
 // page reads some events after a position. upTo is the position up to which they are complete.
-func (s *Service) page(ctx context.Context, caller identity.Caller, types []string, after int64) (page []Event, upTo int64, err error) {
+func (s *Service) page(
+	ctx context.Context, caller identity.Caller, types []string, after int64,
+) (page []Event, upTo int64, err error) {
 	select {
 	case s.readers <- struct{}{}:
 		defer func() { <-s.readers }()

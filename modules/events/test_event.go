@@ -121,7 +121,8 @@ func (t *testSlots) take(organization uuid.UUID) error {
 	defer t.mutex.Unlock()
 	switch {
 	case t.busy[organization]:
-		return ErrTooManyWebhookTests.With(nil, "Your organization is testing a webhook right now. Wait for the result, and then try again.")
+		return ErrTooManyWebhookTests.With(nil,
+			"Your organization is testing a webhook right now. Wait for the result, and then try again.")
 	case len(t.busy) >= t.total:
 		return ErrTooManyWebhookTests.With(nil, "Too many webhooks are being tested right now. Try again in a few seconds.")
 	}

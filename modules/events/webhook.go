@@ -114,7 +114,8 @@ func (s *Service) requireRoom(ctx context.Context) error {
 		return err
 	}
 	return ErrTooManyWebhooks.With(WebhookLimit{s.limits.Webhooks},
-		"An organization can have at most %d webhooks. Delete one that is no longer needed, or ask your operator to raise the limit.",
+		"An organization can have at most %d webhooks. Delete one that is no longer needed, or ask your operator to raise "+
+			"the limit.",
 		s.limits.Webhooks)
 }
 

@@ -18,7 +18,8 @@ var (
 	// ErrCaseloadOwnerNotFound is returned if the caller's organization has no such practitioner.
 	ErrCaseloadOwnerNotFound = fault.Define(fault.NotFound, "caseload-owner-not-found", "Practitioner not found.")
 	// ErrNotAssigned is returned if the patient is not on the caseload.
-	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.")
+	ErrNotAssigned = fault.Define(fault.NotFound, "assignment-not-found", "The patient is not on this caseload.").
+			Advising("Reload the caseload.")
 )
 
 // Assignment puts a patient on the caseload of a practitioner. Permissions that are held for the

@@ -24,7 +24,8 @@ var (
 			Advising("Remove the other patient from the user first, or use the relation GUARDIAN.")
 	// ErrNotGuardian is returned if the user is not a guardian of the patient.
 	ErrNotGuardian = fault.Define(fault.NotFound, "guardianship-not-found",
-		"This user has no access to this patient's records as a patient or guardian.")
+		"This user has no access to this patient's records as a patient or guardian.").
+		Advising("Reload the patients of the user.")
 )
 
 // Relation is the relation of a user to a patient.

@@ -17,7 +17,8 @@ import (
 
 // ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
 // cannot change.
-var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.")
+var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.").
+	Advising("Reload the permission sets: they list the roles that can be changed.")
 
 // PermissionSet holds the permissions of a role in an organization and their scopes.
 type PermissionSet struct {

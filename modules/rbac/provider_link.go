@@ -33,7 +33,8 @@ var (
 		Advising("Have the owner confirm it with the account's password, or ask another administrator.")
 	// ErrNotLinked is returned if the account is not linked to the identity provider.
 	ErrNotLinked = fault.Define(fault.NotFound, "provider-link-not-found",
-		"This user's account is not linked to the identity provider.")
+		"This user's account is not linked to the identity provider.").
+		Advising("Reload the user: the link has been removed.")
 )
 
 // linkRequestTime is the lifetime of a link request.

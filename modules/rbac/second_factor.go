@@ -21,7 +21,8 @@ var (
 		"Setting up a second factor was not started, or was started more than 15 minutes ago.").
 		Advising("Start again, and show the new QR code.")
 	// ErrNoSecondFactor is returned if no second factor is on.
-	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.")
+	ErrNoSecondFactor = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.").
+				Advising("Reload the status of the second factor, and offer to set one up.")
 	// ErrOwnSecondFactor is returned if callers remove their own second factor as an administrator.
 	ErrOwnSecondFactor = fault.Define(fault.Forbidden, "own-second-factor",
 		"Turn your own second factor off with your password and a code, or ask another administrator to remove it.").

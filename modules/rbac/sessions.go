@@ -13,7 +13,8 @@ import (
 )
 
 // ErrSignInNotFound is returned if the user has no such sign-in, or it has ended.
-var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.")
+var ErrSignInNotFound = fault.Define(fault.NotFound, "sign-in-not-found", "Session not found, or it has ended.").
+	Advising("Reload the sessions.")
 
 // signIn is one sign-in on one device: a family of refresh tokens.
 type signIn struct {

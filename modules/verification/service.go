@@ -113,7 +113,9 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 	if !s.enter() {
 		return Run{}, ErrClosed
 	}
-	mine := Run{OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now()}
+	mine := Run{
+		OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now(),
+	}
 	for {
 		current, err := s.insert(ctx, mine)
 		switch {
@@ -175,12 +177,14 @@ func (s *Service) Await(ctx context.Context, id uuid.UUID, atMost time.Duration)
 
 // Run returns a run of the caller's organization. The error is [ErrNotFound].
 func (s *Service) Run(ctx context.Context, id uuid.UUID) (Run, error) {
-	return db.Snapshot(ctx, s.Database, "verification.get", func(ctx context.Context) (Run, error) { return s.store.get(ctx, id) })
+	return db.Snapshot(ctx, s.Database, "verification.get",
+		func(ctx context.Context) (Run, error) { return s.store.get(ctx, id) })
 }
 
 // Runs lists the runs of the caller's organization.
 func (s *Service) Runs(ctx context.Context, page db.Keyset) ([]Run, error) {
-	return db.Snapshot(ctx, s.Database, "verification.list", func(ctx context.Context) ([]Run, error) { return s.store.list(ctx, page) })
+	return db.Snapshot(ctx, s.Database, "verification.list",
+		func(ctx context.Context) ([]Run, error) { return s.store.list(ctx, page) })
 }
 
 // Forget removes old runs of all organizations and returns their number. Index:
@@ -265,7 +269,9 @@ type panicError struct {
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // check runs the check. A panic ends the run and not the program.
-func (s *Service) check(ctx context.Context, organization uuid.UUID, progress *Progress) (result json.RawMessage, err error) {
+func (s *Service) check(
+	ctx context.Context, organization uuid.UUID, progress *Progress,
+) (result json.RawMessage, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicError{p, debug.Stack()}

@@ -137,7 +137,9 @@ func (store) list(ctx context.Context, page db.Keyset) ([]Run, error) {
 
 // renew writes the progress, extends the lease, and reports whether this instance still has it. An
 // expired lease is not renewed. Index: the primary key.
-func (store) renew(ctx context.Context, id uuid.UUID, authorizations, events Count, lease time.Duration) (held bool, err error) {
+func (store) renew(
+	ctx context.Context, id uuid.UUID, authorizations, events Count, lease time.Duration,
+) (held bool, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return false, err

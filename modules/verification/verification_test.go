@@ -51,7 +51,8 @@ func open(t *testing.T, check verification.Check) *practice {
 	logger := logrus.New()
 	logger.SetOutput(p.log)
 	p.Service = verification.New(verification.Dependencies{
-		Database: database.Open(t), Check: check, Clock: time.Now, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }, Logger: logger,
+		Database: database.Open(t), Check: check, Clock: time.Now, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) },
+		Logger: logger,
 		OnEnded: func(outcome string, _ time.Duration) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -190,7 +191,8 @@ func TestOldRunsAreRemoved(t *testing.T) {
 	t.Parallel()
 	p := open(t, func(context.Context, uuid.UUID, *verification.Progress) (any, error) { return "done", nil })
 	old, recent := p.verify(t), p.verify(t)
-	_, err := p.owner.ExecContext(t.Context(), "UPDATE verifications SET started_at = now() - interval '91 days' WHERE id = $1", old.ID)
+	_, err := p.owner.ExecContext(t.Context(),
+		"UPDATE verifications SET started_at = now() - interval '91 days' WHERE id = $1", old.ID)
 	require.NoError(t, err)
 	removed, err := p.Forget(t.Context())
 	require.NoError(t, err)

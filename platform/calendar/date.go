@@ -26,7 +26,8 @@ var origin = time.Date(0, time.December, 31, 0, 0, 0, 0, time.UTC)
 func NewDate(year int, month time.Month, day int) Date {
 	t := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 	const secondsPerDay = 24 * 60 * 60
-	return Date{int32((t.Unix() - origin.Unix()) / secondsPerDay)} //nolint:gosec // years 1 to 9999 are at most 3.7 million days
+	//nolint:gosec // years 1 to 9999 are at most 3.7 million days
+	return Date{int32((t.Unix() - origin.Unix()) / secondsPerDay)}
 }
 
 // DateIn returns the calendar date that t has in the zone.

@@ -23,7 +23,9 @@ func TestDate(t *testing.T) {
 	})
 	t.Run("it refuses an invalid date", func(t *testing.T) {
 		t.Parallel()
-		for _, text := range []string{"", "2026-02-29", "2026-13-01", "2026-3-1", "26-03-01", "0000-01-01", "2026-03-01T00:00:00Z", "tomorrow"} {
+		for _, text := range []string{
+			"", "2026-02-29", "2026-13-01", "2026-3-1", "26-03-01", "0000-01-01", "2026-03-01T00:00:00Z", "tomorrow",
+		} {
 			_, err := calendar.ParseDate(text)
 			require.ErrorIs(t, err, calendar.ErrDate, text)
 		}

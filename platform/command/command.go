@@ -85,7 +85,7 @@ type Handler[C Command, State, Result any] struct {
 	// in one round trip with COMMIT, so it must not read what it writes.
 	Save func(ctx context.Context, state State) error
 
-	// Answer returns what is stored of a result, as JSON. It must not contain data that identifies a
+	// Answer returns the part of a result that is stored, as JSON. It must not contain data that identifies a
 	// patient.
 	Answer func(Result) any
 
@@ -233,8 +233,7 @@ func (x Executor[C, Result]) NewCall(caller identity.Caller, kind string, key Ke
 
 // Do executes a command in a SERIALIZABLE transaction, together with others, and once per ID. It
 // returns the result, and whether it is that of an earlier call. Inside a transaction, it executes
-// the command there. Errors: those of the handler, of [Queue.Do] and of the transaction, and
-// [ErrReused].
+// the command there. Errors: of the handler, of [Queue.Do], of the transaction, and [ErrReused].
 func (x Executor[C, Result]) Do(ctx context.Context, command C) (result Result, replayed bool, err error) {
 	o, err := x.engine.queue.Do(ctx, command.call().queueKey(), task{x.runner, command})
 	if err != nil {

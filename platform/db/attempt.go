@@ -53,7 +53,7 @@ var ErrTransactionOver = errors.New("db: the transaction in the context has ende
 var ErrIsolation = errors.New("db: serializable work cannot join a weaker transaction")
 
 // join adds further work to the attempt. Its retried constraints apply to the whole
-// attempt. Proof and organizations remain those of the outermost unit of work.
+// attempt. Proof and organizations remain as the outermost unit of work set them.
 func (a *attempt) join(u unit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -171,7 +171,7 @@ func Tenant(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 // AfterCommit registers fn to be called once the transaction in the context is known to
 // be committed. Registrations of a failed attempt are dropped. fn's context has the
 // caller's values but no transaction, and does not end with the caller's context,
-// because the commit stands even if the caller has left. Register before calling
+// because the commit remains even if the caller has left. Register before calling
 // [InDoubt], so that an attempt that finds its work already done has the same effects.
 // Errors: [ErrNoTransaction], [ErrTransactionOver].
 func AfterCommit(ctx context.Context, fn func(ctx context.Context)) error {

@@ -37,7 +37,7 @@ func Migrations() fs.FS {
 type Migrator struct {
 	OwnerURL string
 	AppRole  string // receives the program's privileges, if the role exists and is not the owner
-	FS       fs.FS  // nil: those of this program
+	FS       fs.FS  // nil: the migrations of this program
 }
 
 // Migration is one numbered step of the schema.

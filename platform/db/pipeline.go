@@ -65,8 +65,8 @@ type Query struct {
 }
 
 // Read runs a query in the transaction of the context. Like [Write] it bypasses gorm,
-// for the hot path. Errors: [ErrNoTransaction], [ErrTransactionOver], those of Row, and
-// the driver's.
+// for the hot path. Errors: [ErrNoTransaction], [ErrTransactionOver], the errors of
+// Row and of the driver.
 func Read(ctx context.Context, q Query) error {
 	tx, err := handle(ctx)
 	if err != nil {
@@ -123,7 +123,7 @@ func sendOrganizations(ctx context.Context) error {
 }
 
 // RowsError is returned if a statement wrote an unexpected number of rows. Under
-// SERIALIZABLE this is a bug, because what was read remains valid until COMMIT.
+// SERIALIZABLE this is a bug, because the rows that were read remain valid until COMMIT.
 type RowsError struct {
 	Statement string
 	Want, Got int64

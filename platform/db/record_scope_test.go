@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// notesSchema has notes about patients (p1 to p4) by practitioners (a and b), and the links of a
-// user to a practitioner, of practitioners to patients, and of users to children.
+// notesSchema has notes about patients (p1 to p4) by practitioners (a and b). It also has links of
+// users to practitioners, of practitioners to patients, and of users to children.
 const notesSchema = `
 CREATE TABLE notes (organization_id uuid, id text, patient uuid, practitioner uuid, author uuid);
 CREATE TABLE employed (organization_id uuid, account uuid, practitioner uuid);

@@ -41,7 +41,7 @@ func (r *retrier) next(ctx context.Context, v classification) (done bool, err er
 		return false, nil
 	}
 	if r.unknown != nil {
-		// Whatever failed later, the commit may have taken effect.
+		// Even if a later step failed, the commit may have taken effect.
 		result = Ambiguous
 		if !errors.Is(err, r.unknown) {
 			err = errors.Join(r.unknown, err)

@@ -99,7 +99,7 @@ func TestProgramRoleCannotBypassRowSecurity(t *testing.T) {
 		"ALTER ROLE " + postgres.AppRole + " BYPASSRLS",
 		"ALTER ROLE " + postgres.AppRole + " SUPERUSER",
 		"TRUNCATE patients CASCADE",                             // policies do not apply to it
-		"CREATE VIEW everybody AS SELECT * FROM patients",       // policies do not apply to the owner's views
+		"CREATE VIEW unfiltered AS SELECT * FROM patients",      // policies do not apply to the owner's views
 		"CREATE TABLE notes (LIKE patients)",                    // the role cannot create tables
 		"COPY patients FROM STDIN",                              // refused by row level security
 		"SET row_security = off; SELECT count(*) FROM patients", // fails instead of returning fewer rows

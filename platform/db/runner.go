@@ -32,7 +32,7 @@ func Snapshot[T any](
 // ReadCommitted runs fn in one READ COMMITTED transaction. It is for queues only: work
 // that takes rows under a lock each and needs no consistent view of other rows. It does
 // not conflict with [Serializable] work: neither aborts the other. Each statement sees
-// what was committed before it began. Work that decides something from what it reads
+// all rows committed before it began. Work that decides something from what it reads
 // must use [Serializable], which refuses to join this.
 func ReadCommitted[T any](
 	ctx context.Context, d *DB, operation string, fn func(ctx context.Context) (T, error), options ...Option,

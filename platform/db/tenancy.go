@@ -55,7 +55,7 @@ func tenancyOf(ctx context.Context, u unit) tenancy {
 	return t
 }
 
-// Admit adds organizations to those of the transaction in the context: those of a
+// Admit adds organizations to the transaction in the context: the organizations of a
 // combined batch, or one that is being created. They must be determined by the program,
 // never taken from a request. They are sent to the database with the next statement. It
 // returns [ErrNoTransaction] if there is no transaction.

@@ -45,7 +45,9 @@ func aeadOf(secret []byte, purpose string) cipher.AEAD {
 
 // Seal encrypts the text. Open needs the same subject (about), so a row of one organization cannot
 // be moved to another.
-func (s Sealer) Seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) } //nolint:gosec // Seal generates the nonce
+//
+//nolint:gosec // Seal generates the nonce
+func (s Sealer) Seal(text, about []byte) []byte { return s[0].Seal(nil, nil, text, about) }
 
 // Open returns the text. The error is [ErrSeal].
 func (s Sealer) Open(sealed, about []byte) ([]byte, error) {

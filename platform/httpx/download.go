@@ -27,8 +27,8 @@ type DownloadQuery struct {
 func (q DownloadQuery) download() DownloadQuery { return q }
 
 // Download adapts a function to an [Endpoint] that streams any number of rows as JSON
-// Lines or CSV, without holding all of them in memory. Columns and cells of CSV are
-// those of [HandleTable].
+// Lines or CSV, without holding all of them in memory. CSV has the columns and cells
+// of [HandleTable].
 //
 // The answer begins with the first rows sent. An error before that becomes a problem
 // document as usual. A later error breaks the connection, so that a client cannot

@@ -130,7 +130,7 @@ type Reply struct {
 }
 
 // Prepare reads the request. The caller then executes it and sends the reply. The
-// errors of both are those of [Endpoint.Serve].
+// errors of both are the errors of [Endpoint.Serve].
 func (e Endpoint) Prepare(c echo.Context) (Call, error) { return e.prepare(c) }
 
 // Send sends a reply.

@@ -159,7 +159,7 @@ func isPatchStruct(t reflect.Type) bool {
 
 var sources = []string{"json", "param", "query", "header", "cookie"}
 
-// membersOf lists the fields of a struct, including those of embedded structs. It
+// membersOf lists the fields of a struct, including the fields of embedded structs. It
 // panics on a field without a source and on a duplicate name.
 func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
 	var all []member

@@ -64,10 +64,12 @@ func System(organization uuid.UUID) Caller {
 }
 
 // ErrUnauthenticated is returned for a request without valid credentials.
-var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated", "Sign in first: this requires a valid access token.")
+var ErrUnauthenticated = fault.Define(fault.Unauthenticated, "unauthenticated",
+	"Sign in first: this requires a valid access token.")
 
 // ErrForbidden is returned if the caller lacks a permission.
-var ErrForbidden = fault.Define(fault.Forbidden, "forbidden", "You do not have the permission for this.").Carrying(Denial{})
+var ErrForbidden = fault.Define(fault.Forbidden, "forbidden",
+	"You do not have the permission for this.").Carrying(Denial{})
 
 // Denial are the details of [ErrForbidden].
 type Denial struct {
@@ -107,7 +109,8 @@ func (c Caller) RequireWhole(p Permission) error {
 	if err := c.Require(p); err != nil || c.Scope(p).Has(Organization) {
 		return err
 	}
-	return ErrForbidden.With(Denial{p}, "This requires the permission %s for the whole organization; you hold it for some records only.", p)
+	return ErrForbidden.With(Denial{p},
+		"This requires the permission %s for the whole organization; you hold it for some records only.", p)
 }
 
 // Require returns [ErrForbidden] unless the caller holds the permission for any

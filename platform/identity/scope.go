@@ -38,7 +38,8 @@ func ParseScope(name string) (Scope, error) {
 			return s.scope, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not a scope; the scopes are %v", name, strings.Split((Organization|Caseload|Self|Child).String(), "+"))
+	return 0, fmt.Errorf("%q is not a scope; the scopes are %v", name,
+		strings.Split((Organization|Caseload|Self|Child).String(), "+"))
 }
 
 // String returns the names of the members, such as "CASELOAD+SELF", or "" for the empty

@@ -94,7 +94,9 @@ type Scheduler struct {
 
 // New returns a scheduler of the jobs and registers its metrics. The instance is the id of this
 // process.
-func New(database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job) *Scheduler {
+func New(
+	database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job,
+) *Scheduler {
 	return &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
 }
 
@@ -195,7 +197,8 @@ func (s *Scheduler) run(ctx context.Context, j Job) error {
 		"rows":       rows,
 		"elapsed_ms": took.Milliseconds(),
 	})
-	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled //nolint:errorlint // cancelled by the end of the program
+	//nolint:errorlint // cancelled by the end of the program
+	stopped := ctx.Err() != nil && context.Cause(ctx) == context.Canceled
 	switch {
 	case err != nil && stopped:
 	case err != nil:

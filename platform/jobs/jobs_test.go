@@ -28,7 +28,9 @@ type shared struct {
 }
 
 func newShared() *shared {
-	return &shared{started: map[string]time.Time{}, until: map[string]time.Time{}, instance: map[string]int{}, broken: map[int]bool{}}
+	return &shared{
+		started: map[string]time.Time{}, until: map[string]time.Time{}, instance: map[string]int{}, broken: map[int]bool{},
+	}
 }
 
 var errUnreachable = errors.New("the database does not answer")

@@ -20,11 +20,13 @@ func newMetrics(registry prometheus.Registerer) metrics {
 			Buckets: []float64{.01, .1, 1, 10, 60, 600},
 		}, []string{"job", "outcome"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "omnirapeutic_job_rows_total", Help: "Rows, messages or holds that periodic jobs on this instance have processed.",
+			Name: "omnirapeutic_job_rows_total",
+			Help: "Rows, messages or holds that periodic jobs on this instance have processed.",
 		}, []string{"job"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "omnirapeutic_job_last_success_timestamp_seconds",
-			Help: "When a periodic job last succeeded on this instance, in seconds since 1970. Take the maximum of all instances.",
+			Help: "When a periodic job last succeeded on this instance, in seconds since 1970. Take the maximum of all " +
+				"instances.",
 		}, []string{"job"}),
 	}
 	registry.MustRegister(m.seconds, m.rows, m.success)

@@ -16,7 +16,9 @@ type table struct {
 }
 
 // claim implements schedule. Most turns only read.
-func (t table) claim(ctx context.Context, name string, every time.Duration) (claimed bool, wait time.Duration, err error) {
+func (t table) claim(
+	ctx context.Context, name string, every time.Duration,
+) (claimed bool, wait time.Duration, err error) {
 	_, err = db.ReadCommitted(ctx, t.database, "jobs.claim", func(ctx context.Context) (struct{}, error) {
 		claimed, wait = false, 0
 		tx, err := db.Handle(ctx)

@@ -35,7 +35,8 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.asked = append(r.asked, strings.TrimSpace(q.Header.Get("Authorization")+" "+q.URL.EscapedPath()))
 	switch q.URL.EscapedPath() {
 	case "/npm/@example%2ftool":
-		fmt.Fprintf(w, `{"versions": {"%s": {"dist": {"tarball": "https://registry.npmjs.org/%s/-/tool-%[1]s.tgz"}}}}`, version, name)
+		fmt.Fprintf(w, `{"versions": {"%s": {"dist": {"tarball": "https://registry.npmjs.org/%s/-/tool-%[1]s.tgz"}}}}`,
+			version, name)
 	case "/npm/@example/tool/-/tool-1.2.3.tgz":
 		fmt.Fprint(w, content)
 	default:
@@ -137,7 +138,8 @@ func TestCredentialsGoToTheirRegistryOnly(t *testing.T) {
 			server := httptest.NewServer(r)
 			defer server.Close()
 			host := strings.TrimPrefix(server.URL, "http://")
-			_, err := download(t, machine(t, "", strings.ReplaceAll(line, "HOST", host), "registry="+server.URL+"/npm", "TOKEN=from-outside"))
+			_, err := download(t,
+				machine(t, "", strings.ReplaceAll(line, "HOST", host), "registry="+server.URL+"/npm", "TOKEN=from-outside"))
 			require.NoError(t, err)
 			require.Equal(t, []string{want + "/npm/@example%2ftool", want + "/npm/@example/tool/-/tool-1.2.3.tgz"}, r.asked)
 		})
@@ -173,7 +175,8 @@ func TestProxiesAreUsed(t *testing.T) {
 
 	direct := httptest.NewServer(&registry{})
 	defer direct.Close()
-	_, err := download(t, machine(t, "registry="+direct.URL+"/npm/", "", "", "HTTP_PROXY="+proxy.URL, "NO_PROXY=127.0.0.1"))
+	_, err := download(t,
+		machine(t, "registry="+direct.URL+"/npm/", "", "", "HTTP_PROXY="+proxy.URL, "NO_PROXY=127.0.0.1"))
 	require.NoError(t, err, "not through the proxy")
 	_, err = download(t, machine(t, "", "", "", "HTTPS_PROXY=http://"))
 	require.ErrorContains(t, err, "HTTPS_PROXY")

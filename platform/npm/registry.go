@@ -106,7 +106,8 @@ func (c configuration) transport() (*http.Transport, error) {
 	}
 	t.TLSClientConfig = &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: roots,
-		InsecureSkipVerify: c.options["strict-ssl"] == "false", //nolint:gosec // the administrator's choice; checksums are pinned
+		//nolint:gosec // the administrator's choice; checksums are pinned
+		InsecureSkipVerify: c.options["strict-ssl"] == "false",
 	}
 	return t, nil
 }
@@ -123,7 +124,8 @@ func (c configuration) proxy() (func(*http.Request) (*url.URL, error), error) {
 		}
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" {
-			return nil, errors.New("the proxy in npm's configuration or in HTTPS_PROXY is not a URL such as http://proxy.example.org:3128")
+			return nil, errors.New("the proxy in npm's configuration or in HTTPS_PROXY is not a URL such as " +
+				"http://proxy.example.org:3128")
 		}
 		return u, nil
 	}
@@ -213,7 +215,9 @@ const stall = 30 * time.Second
 
 // Download writes the archive of a package's version to out and calls progress with the received
 // and total bytes, 0 if unknown. The caller checks the archive's checksum.
-func (r *Registry) Download(ctx context.Context, name, version string, out io.Writer, progress func(done, all int64)) error {
+func (r *Registry) Download(
+	ctx context.Context, name, version string, out io.Writer, progress func(done, all int64),
+) error {
 	address, err := r.archive(ctx, name, version)
 	if err != nil {
 		return err

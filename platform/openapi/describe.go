@@ -42,7 +42,7 @@ func description(goName, publicName, comment string) (string, error) {
 	return text, nil
 }
 
-// checks collects what is wrong with the descriptions of a document.
+// checks collects the faults in the descriptions of a document.
 type checks struct {
 	exempt   []string          // package paths
 	members  map[string]string // descriptions of members without a comment
@@ -91,7 +91,8 @@ func (c *checks) ofField(f field, comment string) string {
 // namesNoGoField checks that the text refers to members by their JSON names.
 func namesNoGoField(owner reflect.Type, text string) error {
 	for _, other := range fieldsOf(owner) {
-		if name := other.field.Name; name != other.name && capital(other.name) == name && strings.ContainsFunc(other.name, isUpper) &&
+		if name := other.field.Name; name != other.name && capital(other.name) == name &&
+			strings.ContainsFunc(other.name, isUpper) &&
 			regexp.MustCompile(`\b`+name+`\b`).MatchString(text) {
 			return fmt.Errorf("names the member %s by its Go name", other.name)
 		}

@@ -57,9 +57,11 @@ func TestErrorNamesEachUndescribedMember(t *testing.T) {
 		c.ofField(f, comments[f.field.Name])
 	}
 	err := c.err(Object{{"Entry", Object{}}})
-	require.EqualError(t, err, "openapi.described.BookedUnits: the description \"The number of BookedUnits.\" names the member bookedUnits by its Go name\n"+
-		"openapi.described.PatientID: has no comment that describes patientId\n"+
-		"openapi.described.Units: has no comment that describes units")
+	require.EqualError(t, err,
+		"openapi.described.BookedUnits: the description \"The number of BookedUnits.\" names the member bookedUnits by its "+
+			"Go name\n"+
+			"openapi.described.PatientID: has no comment that describes patientId\n"+
+			"openapi.described.Units: has no comment that describes units")
 }
 
 func TestExemptPackagesAreNotChecked(t *testing.T) {

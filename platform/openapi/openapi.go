@@ -189,8 +189,9 @@ func (b *builder) parameters(o Operation) []Object {
 
 // sharedParameters describe the parameters that many operations have.
 var sharedParameters = map[string]string{
-	"Idempotency-Key": "A key that makes the request safe to retry after any failure. A repeated request with the same key and " +
-		"body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation.",
+	"Idempotency-Key": "A key that makes the request safe to retry after any failure. A repeated request with the same " +
+		"key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new " +
+		"operation.",
 	"Break-Glass": "The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may " +
 		"then also read the records of the grant's patient. The access is recorded.",
 	"If-Match": "The `ETag` of the version to change. If the record has changed since, the answer is 412.",
@@ -239,7 +240,9 @@ func exampleOf(schema Object, value string) any {
 func text(v any) string { s, _ := v.(string); return s }
 
 func (b *builder) requestBody(o Operation) Object {
-	schema := Object{{"$ref", b.schemas.name(o.Endpoint.In, "", func() any { return b.schemas.object(o.Endpoint.In, sent) })}}
+	schema := Object{{
+		"$ref", b.schemas.name(o.Endpoint.In, "", func() any { return b.schemas.object(o.Endpoint.In, sent) }),
+	}}
 	media := Object{{"schema", schema}}
 	examples := Object{}
 	for _, e := range successesFirst(o.Examples) { // documentation viewers send the first one unchanged

@@ -20,7 +20,8 @@ func (b *builder) responses(o Operation) Object {
 		all.Set(strconv.Itoa(http.StatusAccepted), b.accepted(o))
 	}
 	if o.Endpoint.Media != "" {
-		all.Set(strconv.Itoa(http.StatusNotModified), Object{{"description", "Not modified: the client's copy is current; see `If-None-Match`."}})
+		all.Set(strconv.Itoa(http.StatusNotModified),
+			Object{{"description", "Not modified: the client's copy is current; see `If-None-Match`."}})
 	}
 	faults := map[int][]*fault.Error{}
 	for _, f := range o.Faults {
@@ -42,7 +43,8 @@ func (b *builder) success(o Operation) Object {
 		headers.Set("Location", header("The URL of the created record."))
 	}
 	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary {
-		headers.Set("Idempotency-Replayed", header("`true` if this is the stored response of an earlier request with the same key."))
+		headers.Set("Idempotency-Replayed",
+			header("`true` if this is the stored response of an earlier request with the same key."))
 	}
 	if o.Endpoint.Status == http.StatusFound {
 		headers.Set("Location", header("The URL to which the browser is redirected."))
@@ -62,7 +64,9 @@ func (b *builder) success(o Operation) Object {
 		answer.Set("headers", headers)
 		answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
 	default:
-		content := Object{{"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}})}}
+		content := Object{{
+			"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}}),
+		}}
 		if o.Endpoint.Tables {
 			content.Set("text/csv", Object{{"schema", Object{{"type", "string"}}}})
 			headers.Set(httpx.HeaderNextCursor, header("CSV only: the `nextCursor`, if there are more rows."))
@@ -217,7 +221,8 @@ func (b *builder) refusal(o Operation, status int, faults []*fault.Error) Object
 		schema = Object{{"oneOf", refs}, {"discriminator", Object{{"propertyName", "code"}, {"mapping", mapping}}}}
 	}
 	headers := Object{{"X-Request-Id", header("The id of this request, for support questions.")}}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == http.StatusInternalServerError {
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable ||
+		status == http.StatusInternalServerError {
 		headers.Set("Retry-After", header("The number of seconds to wait before a retry."))
 	}
 	return Object{
@@ -259,7 +264,8 @@ func (b *builder) problem(f *fault.Error) string {
 // so it does not exclude further members.
 func (b *builder) base() string {
 	return b.schemas.name(b.Problem, "", func() any {
-		return slices.DeleteFunc(b.schemas.object(b.Problem, given), func(m member) bool { return m.name == "additionalProperties" })
+		return slices.DeleteFunc(b.schemas.object(b.Problem, given),
+			func(m member) bool { return m.name == "additionalProperties" })
 	})
 }
 

@@ -50,7 +50,7 @@ type field struct {
 
 type rule struct{ name, parameter string }
 
-// fieldsOf lists the fields of a struct, including those of embedded structs.
+// fieldsOf lists the fields of a struct, including the fields of embedded structs.
 func fieldsOf(t reflect.Type) []field {
 	var all []field
 	for i := range t.NumField() {
@@ -173,7 +173,8 @@ func (s *schemas) plain(t reflect.Type, d direction) Object {
 // structure adds the schema of a struct to the named schemas.
 func (s *schemas) structure(t reflect.Type, d direction) string {
 	suffix := ""
-	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") && !strings.HasSuffix(t.Name(), "Request") {
+	if d == sent && !strings.HasPrefix(t.Name(), "New") && !strings.HasSuffix(t.Name(), "Change") &&
+		!strings.HasSuffix(t.Name(), "Request") {
 		suffix = "Input"
 	}
 	return s.name(t, suffix, func() any { return s.object(t, d) })

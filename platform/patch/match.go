@@ -9,7 +9,8 @@ import (
 
 // ErrStale is returned if a record has changed since the client read it. Its details
 // are [Current].
-var ErrStale = fault.Define(fault.Stale, "stale-version", "This record was changed by another user in the meantime.").Carrying(Current{}).
+var ErrStale = fault.Define(fault.Stale, "stale-version",
+	"This record was changed by another user in the meantime.").Carrying(Current{}).
 	Advising("Read the record again (`currentVersion` is its current version), show the changes, and let the user decide.")
 
 // Current are the details of [ErrStale].
@@ -41,7 +42,8 @@ func (m Match) Check(version int) error {
 		return ErrStale.With(Current{version}, "If-Match has no valid version: send the ETag of an answer, in quotes and "+
 			"without W/. The current version is %s.", tag)
 	}
-	return ErrStale.With(Current{version}, "This record was changed by another user in the meantime. Its current version is %d.", version)
+	return ErrStale.With(Current{version},
+		"This record was changed by another user in the meantime. Its current version is %d.", version)
 }
 
 // Tag returns the ETag of a version.

@@ -30,17 +30,22 @@ func TestMatch(t *testing.T) {
 func TestMatchReportsInvalidHeaders(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []patch.Match{`7`, `nonsense`, `W/"7"`, `W/"7", W/"8"`, `'7'`, `"`} {
-		require.EqualError(t, wrong.Check(7), `If-Match has no valid version: send the ETag of an answer, in quotes and without W/. The current version is "7".`, "%s", wrong)
+		require.EqualError(t, wrong.Check(7),
+			`If-Match has no valid version: send the ETag of an answer, in quotes and without W/. The current version is "7".`,
+			"%s", wrong)
 	}
 	for _, stale := range []patch.Match{`"6"`, `W/"7", "6"`, `"6", nonsense`} {
-		require.EqualError(t, stale.Check(7), "This record was changed by another user in the meantime. Its current version is 7.", "%s", stale)
+		require.EqualError(t, stale.Check(7),
+			"This record was changed by another user in the meantime. Its current version is 7.", "%s", stale)
 	}
 }
 
 // FuzzMatch compares If-Match with the grammar of entity tags. It must match exactly if
 // it is for any version or contains the strong tag of the version.
 func FuzzMatch(f *testing.F) {
-	for _, seed := range []string{"", "*", `"7"`, `"6", "7"`, `W/"7"`, `"7`, ",", `"7",`, "\"7\"\t, \"8\"", `"07"`, `"-7"`, "\xff"} {
+	for _, seed := range []string{
+		"", "*", `"7"`, `"6", "7"`, `W/"7"`, `"7`, ",", `"7",`, "\"7\"\t, \"8\"", `"07"`, `"-7"`, "\xff",
+	} {
 		f.Add(seed, 7)
 	}
 	f.Add(`"-9223372036854775808"`, math.MinInt)

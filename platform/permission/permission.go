@@ -6,8 +6,9 @@ import "omnirapeutic/platform/identity"
 
 // All permissions, grouped by noun.
 const (
-	OrganizationRead    identity.Permission = "organization:read"
-	OrganizationReadAll identity.Permission = "organization:read-all" // every organization, not only the caller's; in addition to organization:read
+	OrganizationRead identity.Permission = "organization:read"
+	// every organization, not only the caller's; in addition to organization:read
+	OrganizationReadAll identity.Permission = "organization:read-all"
 	OrganizationCreate  identity.Permission = "organization:create"
 	OrganizationDisable identity.Permission = "organization:disable" // any organization but the caller's own
 	OrganizationChange  identity.Permission = "organization:change"

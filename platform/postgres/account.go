@@ -43,7 +43,8 @@ func serverAccount(dir string) (account, error) {
 		}
 		return account{name: name, uid: uid, gid: gid, other: true, shared: sharedBecause(name)}, nil
 	}
-	return account{}, fmt.Errorf("PostgreSQL does not run as root, and there is no user to run it as (%s): create one with %s",
+	return account{}, fmt.Errorf("PostgreSQL does not run as root, and there is no user to run it as (%s): create one "+
+		"with %s",
 		strings.Join(names, ", "), createAccount)
 }
 

@@ -203,7 +203,8 @@ func (c *cluster) makeRoles(ctx context.Context) error {
 // one to that state.
 func (c *cluster) roleStatement(role, also string) string {
 	// Passwords are letters and digits only, see rand.Text.
-	options := fmt.Sprintf("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION %s PASSWORD '%s'", also, c.passwords[role])
+	options := fmt.Sprintf("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION %s PASSWORD '%s'", also,
+		c.passwords[role])
 	return fmt.Sprintf(`DO $$ BEGIN
 		IF EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') THEN ALTER ROLE %[1]s %[2]s;
 		ELSE CREATE ROLE %[1]s %[2]s; END IF; END $$`, role, options)

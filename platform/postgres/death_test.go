@@ -259,7 +259,9 @@ func TestUnreachableFolder(t *testing.T) {
 	link := filepath.Join(filepath.Dir(closed), "link")
 	require.NoError(t, os.Symlink(filepath.Join(closed, "open"), link))
 
-	for _, dir := range []string{filepath.Join(closed, "data"), filepath.Join(closed, "open", "data"), filepath.Join(link, "data")} {
+	for _, dir := range []string{
+		filepath.Join(closed, "data"), filepath.Join(closed, "open", "data"), filepath.Join(link, "data"),
+	} {
 		_, err := postgres.Start(t.Context(), postgres.Options{Dir: dir})
 		var unreachable *postgres.Unreachable
 		require.ErrorAs(t, err, &unreachable, dir)

@@ -70,7 +70,8 @@ func TestTheServerRestartsOnceAFullDiskHasRoom(t *testing.T) {
 			return waits() > 0
 		}
 		defer conn.Close(t.Context())
-		_, _ = conn.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS filling (n bigint); INSERT INTO filling SELECT generate_series(1, 200000)")
+		_, _ = conn.Exec(t.Context(),
+			"CREATE TABLE IF NOT EXISTS filling (n bigint); INSERT INTO filling SELECT generate_series(1, 200000)")
 		return waits() > 0
 	})
 	require.Eventually(t, func() bool { return waits() >= 4 }, time.Minute, 50*time.Millisecond,

@@ -88,7 +88,8 @@ func registry(t testing.TB, archive []byte) (address string, downloads *atomic.I
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/" + name:
-			_, _ = fmt.Fprintf(w, `{"versions": {%q: {"dist": {"tarball": "https://registry.npmjs.org/%s/-/archive.tgz"}}}}`, fetchedVersion, name)
+			_, _ = fmt.Fprintf(w, `{"versions": {%q: {"dist": {"tarball": "https://registry.npmjs.org/%s/-/archive.tgz"}}}}`,
+				fetchedVersion, name)
 		case "/" + name + "/-/archive.tgz":
 			downloads.Add(1)
 			_, _ = w.Write(archive)
@@ -137,7 +138,8 @@ func TestBinariesAreFetchedOnceByManyProgramsAtOnce(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, "fetch-*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "including the files of an interrupted fetch")
-	require.Contains(t, said.AllEntries()[0].Message, "downloading its binaries from "+strings.TrimPrefix(address, "http://"))
+	require.Contains(t, said.AllEntries()[0].Message,
+		"downloading its binaries from "+strings.TrimPrefix(address, "http://"))
 }
 
 func TestAnArchiveWithAnotherChecksumIsNotUsed(t *testing.T) {
@@ -201,7 +203,8 @@ func TestMakeLinks(t *testing.T) {
 		require.False(t, filepath.IsAbs(target), "the folder is renamed afterwards")
 	}
 
-	require.NoError(t, os.WriteFile(links, []byte(`[{"source": "native/lib/libpq.so.5.18", "target": "../outside"}]`), 0o600))
+	require.NoError(t, os.WriteFile(links, []byte(`[{"source": "native/lib/libpq.so.5.18", "target": "../outside"}]`),
+		0o600))
 	require.Error(t, makeLinks(native))
 	_, err := os.Lstat(filepath.Join(filepath.Dir(dir), "outside"))
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -36,7 +36,8 @@ func TestFilesOfThePrivateServerArePrivate(t *testing.T) {
 		relative, err := filepath.Rel(dir, path)
 		require.NoError(t, err)
 		seen[relative] = true
-		inside := relative != "cluster" && relative != "socket" && (filepath.Dir(relative) != ".") // inside a folder that is checked itself
+		// inside a folder that is checked itself
+		inside := relative != "cluster" && relative != "socket" && (filepath.Dir(relative) != ".")
 		if info.Mode().IsRegular() || info.IsDir() && !inside {
 			require.Zero(t, info.Mode().Perm()&0o077, "%s has mode %s", relative, info.Mode())
 		}
@@ -44,7 +45,8 @@ func TestFilesOfThePrivateServerArePrivate(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for _, file := range []string{
-		"passwords.json", "postgres.log", "lock", "cluster", "cluster/omnirapeutic.conf", "cluster/pg_hba.conf", "cluster/base",
+		"passwords.json", "postgres.log", "lock", "cluster", "cluster/omnirapeutic.conf", "cluster/pg_hba.conf",
+		"cluster/base",
 	} {
 		require.True(t, seen[file], "%s was checked", file)
 	}

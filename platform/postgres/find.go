@@ -46,10 +46,13 @@ func newFinder(fetched ...string) finder {
 
 // findOrFetch finds binaries, or downloads them if none are found, or none of the version that a
 // cluster needs. Fetch is nil if downloads are forbidden.
-func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch func(context.Context) error) (binaries, error) {
+func (f finder) findOrFetch(
+	ctx context.Context, given string, want int, fetch func(context.Context) error,
+) (binaries, error) {
 	found, err := f.find(ctx, given, want)
 	none, missing := errors.AsType[*NoBinaries](err)
-	if err != nil && !missing || given != "" || want != 0 && want != fetchedMajor || err == nil && (want == 0 || found.version == want) {
+	if err != nil && !missing || given != "" || want != 0 && want != fetchedMajor || err == nil &&
+		(want == 0 || found.version == want) {
 		return found, err
 	}
 	if fetch == nil {
@@ -67,8 +70,8 @@ func (f finder) findOrFetch(ctx context.Context, given string, want int, fetch f
 	return f.find(ctx, given, want)
 }
 
-// find returns the binaries in the given folder. Without one, it returns those of the
-// wanted version among all it finds or, if want is 0, the newest. It returns a
+// find returns the binaries in the given folder. Without one, it returns the binaries
+// of the wanted version among all it finds or, if want is 0, the newest. It returns a
 // *[NoBinaries] if there are none.
 func (f finder) find(ctx context.Context, given string, want int) (binaries, error) {
 	folders := f.folders()
@@ -125,7 +128,8 @@ func (b binaries) majorVersion(ctx context.Context) (int, error) {
 	if _, err := os.Stat(b.path("initdb")); err != nil {
 		return 0, err
 	}
-	version := exec.CommandContext(ctx, b.path("postgres"), "--version") //nolint:gosec // a program that this package found
+	//nolint:gosec // a program that this package found
+	version := exec.CommandContext(ctx, b.path("postgres"), "--version")
 	version.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}
 	out, err := version.Output()
 	if err != nil {

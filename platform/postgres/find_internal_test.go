@@ -20,7 +20,8 @@ func TestFinder(t *testing.T) {
 	install(t, filepath.Join(machine, "fetched", "18.4", "bin"), "18.4")
 	install(t, filepath.Join(machine, "fetched", "17.9", "bin"), "17.9")
 	require.NoError(t, os.Mkdir(filepath.Join(machine, "path"), 0o755))
-	require.NoError(t, os.Symlink(filepath.Join(machine, "opt", "bin", "postgres"), filepath.Join(machine, "path", "postgres")))
+	require.NoError(t, os.Symlink(filepath.Join(machine, "opt", "bin", "postgres"),
+		filepath.Join(machine, "path", "postgres")))
 	// Without initdb it is a client or an incomplete installation.
 	install(t, filepath.Join(machine, "lib", "19", "bin"), "19.0")
 	require.NoError(t, os.Remove(filepath.Join(machine, "lib", "19", "bin", "initdb")))
@@ -38,7 +39,9 @@ func TestFinder(t *testing.T) {
 		"takes the machine's before a fetched one": {finder{places: []string{lib, fetched}}, "", 17, "lib/17/bin"},
 		"follows a link on the path":               {finder{path: filepath.Join(machine, "path")}, "", 0, "opt/bin"},
 		"takes the newest if none has the version": {finder{places: []string{lib}}, "", 16, "lib/17/bin"},
-		"takes the given folder":                   {finder{places: []string{lib}}, filepath.Join(machine, "lib", "15", "bin"), 0, "lib/15/bin"},
+		"takes the given folder": {
+			finder{places: []string{lib}}, filepath.Join(machine, "lib", "15", "bin"), 0, "lib/15/bin",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,12 +81,13 @@ func TestBinariesAreFetchedOnlyIfNoneFit(t *testing.T) {
 		fetches   bool
 		found     int // 0 for an error
 	}{
-		"nothing is installed":                              {nil, false, 0, true, 18},
-		"one is installed":                                  {[]string{"15.18"}, false, 0, false, 15},
-		"the cluster was made by a fetched one":             {[]string{"15.18"}, false, 18, true, 18},
-		"the cluster's version is installed":                {[]string{"15.18"}, false, 15, false, 15},
-		"the cluster's version cannot be fetched":           {nil, false, 16, false, 0},
-		"another one is installed than the cluster's":       {[]string{"15.18"}, false, 16, false, 15}, // rejected by the caller
+		"nothing is installed":                    {nil, false, 0, true, 18},
+		"one is installed":                        {[]string{"15.18"}, false, 0, false, 15},
+		"the cluster was made by a fetched one":   {[]string{"15.18"}, false, 18, true, 18},
+		"the cluster's version is installed":      {[]string{"15.18"}, false, 15, false, 15},
+		"the cluster's version cannot be fetched": {nil, false, 16, false, 0},
+		// rejected by the caller
+		"another one is installed than the cluster's":       {[]string{"15.18"}, false, 16, false, 15},
 		"the installed one is too old":                      {[]string{"14.20"}, false, 0, true, 18},
 		"OMNI_POSTGRES_BIN names a folder without binaries": {nil, true, 0, false, 0},
 	} {

@@ -19,7 +19,8 @@ func lockDir(dir string) (*os.File, error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := os.ReadFile(f.Name()) // only for the message, if readable
-		return nil, errors.Join(fmt.Errorf("%s (process %s): %w", dir, strings.TrimSpace(string(holder)), ErrLocked), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s (process %s): %w", dir, strings.TrimSpace(string(holder)), ErrLocked),
+			f.Close())
 	}
 	if err == nil {
 		err = f.Truncate(0)

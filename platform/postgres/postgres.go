@@ -118,7 +118,9 @@ func (s *Server) start(ctx context.Context, account account) error {
 		return err
 	}
 	s.cluster = c
-	s.options.Logger.WithFields(logrus.Fields{"event": "postgres_starting", "version": c.version}).Info("starting the private PostgreSQL")
+	s.options.Logger.WithFields(logrus.Fields{
+		"event": "postgres_starting", "version": c.version,
+	}).Info("starting the private PostgreSQL")
 	if s.process, err = c.launch(ctx); err != nil {
 		return err
 	}

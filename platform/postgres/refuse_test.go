@@ -79,7 +79,9 @@ func TestNoBinaries(t *testing.T) {
 	var none *postgres.NoBinaries
 	require.ErrorAs(t, err, &none)
 	require.Equal(t, empty, none.Looked[0])
-	for _, said := range []string{empty, "apt-get install postgresql", "brew install", "OMNI_POSTGRES_BIN", "OMNI_DATABASE_URL"} {
+	for _, said := range []string{
+		empty, "apt-get install postgresql", "brew install", "OMNI_POSTGRES_BIN", "OMNI_DATABASE_URL",
+	} {
 		require.Contains(t, err.Error(), said)
 	}
 	require.Less(t, strings.Count(err.Error(), "\n"), 24, "it fits on a screen")

@@ -15,7 +15,9 @@ func TestMessagesNameTheTypedCommand(t *testing.T) {
 	cached := "/srv/cache/dc/" + strings.Repeat("0f", 32) + "-d/omnirapeutic"
 	t.Setenv("PATH", filepath.Dir(installed))
 	for typed, test := range map[string]struct{ argument, executable, want string }{
-		"go run .":              {"/tmp/go-build123/b001/exe/omnirapeutic", "/tmp/go-build123/b001/exe/omnirapeutic", "go run ."},
+		"go run .": {
+			"/tmp/go-build123/b001/exe/omnirapeutic", "/tmp/go-build123/b001/exe/omnirapeutic", "go run .",
+		},
 		"go run . from a cache": {cached, cached, "go run ."},
 		"omnirapeutic":          {"omnirapeutic", installed, "omnirapeutic"},
 		"its whole path":        {installed, installed, "omnirapeutic"},

@@ -129,8 +129,9 @@ type Organization struct {
 	NoShowConsumes   bool   // whether units remain used if the patient does not come
 	SessionEditHours int    // hours after the end during which a session can be changed
 
-	EarlyStartMinutes   int     // minutes before the booked start from which an appointment can be started
-	ConfirmLengthFactor float64 // a session that deviates from the booked length by more than this factor needs a confirmation
+	EarlyStartMinutes int // minutes before the booked start from which an appointment can be started
+	// a session that deviates from the booked length by more than this factor needs a confirmation
+	ConfirmLengthFactor float64
 
 	Pairs map[Pair]bool
 }

@@ -18,10 +18,12 @@ func TestAPractitionerIsQualified(t *testing.T) {
 		held      []scheduling.Credential
 		qualified bool
 	}{
-		"by a credential without an end":      {[]scheduling.Credential{{Code: "BCBA"}}, true},
-		"on the last day of a credential":     {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day}}, true},
-		"not the day after":                   {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}}, false},
-		"by another one if one has expired":   {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}, {Code: "BCBA"}}, true},
+		"by a credential without an end":  {[]scheduling.Credential{{Code: "BCBA"}}, true},
+		"on the last day of a credential": {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day}}, true},
+		"not the day after":               {[]scheduling.Credential{{Code: "RBT", ExpiresOn: day.AddDays(-1)}}, false},
+		"by another one if one has expired": {[]scheduling.Credential{
+			{Code: "RBT", ExpiresOn: day.AddDays(-1)}, {Code: "BCBA"},
+		}, true},
 		"not by a credential of another kind": {[]scheduling.Credential{{Code: "BCaBA"}}, false},
 		"not by none":                         {nil, false},
 	} {

@@ -25,7 +25,7 @@ type inOtherWords struct{ cause dbError }
 func (e inOtherWords) Error() string { return "Miller is invalid" }
 func (e inOtherWords) Unwrap() error { return e.cause }
 
-// line logs one event with one field and returns what was written.
+// line logs one event with one field and returns the written fields.
 func line(t *testing.T, name string, value any) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
@@ -90,7 +90,9 @@ func TestSafeText(t *testing.T) {
 		want string
 	}{
 		"it leaves an ordinary error unchanged": {errors.New("no route to host"), "no route to host"},
-		"it keeps text without values":          {dbError{"42501", "permission denied"}, "permission denied (SQLSTATE 42501)"},
+		"it keeps text without values": {
+			dbError{"42501", "permission denied"}, "permission denied (SQLSTATE 42501)",
+		},
 		"it hides the values of data exceptions": {
 			fmt.Errorf("read: %w; again", dbError{"22P02", `invalid: "Miller"`}), "read: SQLSTATE 22P02; again",
 		},

@@ -92,7 +92,8 @@ func (r *repeats) intervalEnded(key repeatKey) {
 
 // summarize logs the last of several lines with their count.
 func (r *repeats) summarize(of repeated) {
-	line := logrus.NewEntry(r.logger).WithContext(context.WithValue(context.Background(), isSummary{}, true)).WithField("count", of.count)
+	line := logrus.NewEntry(r.logger).WithContext(context.WithValue(context.Background(), isSummary{},
+		true)).WithField("count", of.count)
 	for _, name := range []string{"event", "code", "status", "address", "error", "sqlstate", "sql"} {
 		if value, ok := of.last.Data[name]; ok {
 			line = line.WithField(name, value)

@@ -83,7 +83,9 @@ func TestOnlyRepetitionsAreCounted(t *testing.T) {
 	l := telemetry.NewLogger(&out, "info", "json")
 	for range 2 {
 		l.WithField("event", "request").Info("requests are all logged")
-		l.WithFields(logrus.Fields{"event": "request_failed", "code": "internal", "stack": "main.go:1"}).Error("so are panics")
+		l.WithFields(logrus.Fields{
+			"event": "request_failed", "code": "internal", "stack": "main.go:1",
+		}).Error("so are panics")
 		l.Error("and lines without an event")
 	}
 	for _, fields := range []logrus.Fields{

@@ -12,9 +12,10 @@ import (
 // cutOff are first words of descriptions that begin in the middle of a sentence: a verb
 // without its subject, a preposition or an adverb without its noun, a value without the
 // statement about it.
-var cutOff = strings.Fields("are is has have holds says lists puts counts reports grants names chooses decides identifies " +
-	"replaces confirms leads works limits of in on at as by for from to until since after before within with without " +
-	"only not never and or nil null empty default latest where what which who why how that cannot set made also")
+var cutOff = strings.Fields(`
+	are is has have holds says lists puts counts reports grants names chooses decides identifies replaces confirms leads
+	works limits of in on at as by for from to until since after before within with without only not never and or nil
+	null empty default latest where what which who why how that cannot set made also`)
 
 type schema struct {
 	Description string

@@ -36,7 +36,8 @@ func goFiles(root string) ([]goFile, error) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (entry.Name() == "node_modules" || path != root && strings.HasPrefix(entry.Name(), ".") && entry.Name() != "..") {
+		if entry.IsDir() && (entry.Name() == "node_modules" || path != root && strings.HasPrefix(entry.Name(), ".") &&
+			entry.Name() != "..") {
 			return filepath.SkipDir
 		}
 		if entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, ".gen.go") {
@@ -82,7 +83,7 @@ func textRows(root string) ([]row, error) {
 	return rows, nil
 }
 
-// lineRows counts the lines of Go: those of the program, of the load tools and of tests,
+// lineRows counts the lines of Go: of the program, of the load tools and of tests,
 // and how many are long. A tab counts as one character.
 func lineRows(root string) ([]row, error) {
 	files, err := goFiles(root)

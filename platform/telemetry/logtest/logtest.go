@@ -31,7 +31,10 @@ var forbidden = []struct {
 	form  *regexp.Regexp
 }{
 	{"a signed token", []string{"eyj"}, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}`)},
-	{"an Authorization header", []string{"bearer ", "basic "}, regexp.MustCompile(`(?i:bearer|basic) [A-Za-z0-9._~+/=-]{12,}`)},
+	{
+		"an Authorization header", []string{"bearer ", "basic "},
+		regexp.MustCompile(`(?i:bearer|basic) [A-Za-z0-9._~+/=-]{12,}`),
+	},
 	{"an API key", []string{"omni_key_"}, regexp.MustCompile(`omni_key_[0-9A-Za-z]{8}`)},
 	{"a webhook's secret", []string{"whsec_"}, regexp.MustCompile(`whsec_[A-Za-z0-9+/]`)},
 	{"a password's hash", []string{"$argon2"}, regexp.MustCompile(`\$argon2`)},
@@ -147,7 +150,7 @@ func (w *Watch) foundIn(line []byte) string {
 	return ""
 }
 
-// Writer returns a writer that checks what is written and passes it on.
+// Writer returns a writer that checks each line and passes it on.
 func (w *Watch) Writer(source string, to io.Writer) io.Writer { return &writer{w, source, to} }
 
 type writer struct {
@@ -177,7 +180,8 @@ func (w *Watch) Err() error {
 		return nil
 	}
 	const most = 20
-	return fmt.Errorf("%d lines contain forbidden content:\n%s", len(w.findings), strings.Join(w.findings[:min(most, len(w.findings))], "\n"))
+	return fmt.Errorf("%d lines contain forbidden content:\n%s", len(w.findings),
+		strings.Join(w.findings[:min(most, len(w.findings))], "\n"))
 }
 
 // whole is the watch of the test process.

@@ -37,7 +37,7 @@ func TestWatchFindsForbiddenContent(t *testing.T) {
 	} {
 		t.Run("it finds "+name, func(t *testing.T) {
 			t.Parallel()
-			w := told()
+			w := registered()
 			w.Look("log", []byte("fine\n"+line+"\nfine\n"))
 			require.ErrorContains(t, w.Err(), "1 lines")
 			require.Equal(t, 3, w.Looked())
@@ -57,14 +57,14 @@ func TestWatchFindsForbiddenContent(t *testing.T) {
 	} {
 		t.Run("it passes over "+name, func(t *testing.T) {
 			t.Parallel()
-			w := told()
+			w := registered()
 			w.Look("log", []byte(line+"\n"))
 			require.NoError(t, w.Err())
 		})
 	}
 	t.Run("it checks the lines of a logger, and passes them on", func(t *testing.T) {
 		t.Parallel()
-		w := told()
+		w := registered()
 		var out bytes.Buffer
 		l := telemetry.NewLogger(w.Writer("log", &out), "info", "json")
 		l.WithField("event", "x").WithField("lastName", "Marigold Fenwick").Info("fine: the field is dropped")
@@ -75,8 +75,8 @@ func TestWatchFindsForbiddenContent(t *testing.T) {
 	})
 }
 
-// told has registered the values of a test.
-func told() *logtest.Watch {
+// registered has the values of a test.
+func registered() *logtest.Watch {
 	w := &logtest.Watch{}
 	w.Asked([]byte(`{
 		"data": [{"firstName": "Ada", "lastName": "Marigold Fenwick", "role": "none", "dateOfBirth": "2019-05-04"}, {"name": "<Zoë \"Zo\" Öhm>"}],

@@ -54,7 +54,8 @@ func (w *Watch) member(name string, value any, asked bool) {
 			w.member(name, each, asked)
 		}
 	case string:
-		if !asked && slices.Contains(keys, name) || asked && slices.Contains(slices.Concat(keys, stories), name) && !isCommon(v) {
+		if !asked && slices.Contains(keys, name) || asked && slices.Contains(slices.Concat(keys, stories), name) &&
+			!isCommon(v) {
 			w.Secret(name, v)
 		}
 	}
@@ -74,5 +75,6 @@ func isCommon(value string) bool {
 	}
 	const longNumber = 9
 	only := func(allowed string) bool { return strings.Trim(value, allowed) == "" }
-	return only("ABCDEFGHIJKLMNOPQRSTUVWXYZ_") || only("abcdefghijklmnopqrstuvwxyz-") || len(value) < longNumber && only("0123456789")
+	return only("ABCDEFGHIJKLMNOPQRSTUVWXYZ_") || only("abcdefghijklmnopqrstuvwxyz-") || len(value) < longNumber &&
+		only("0123456789")
 }

@@ -31,7 +31,8 @@ func (b *Book) Note(ctx context.Context, events []trail.Event) error { return b.
 // Count stores a denial of no organization.
 func (b *Book) Count(action, reason, address string) {
 	_ = b.Record(context.Background(), []trail.Event{{
-		Action: action, Outcome: trail.Denied, Address: address, After: map[string]string{"reason": reason}, OccurredAt: time.Unix(0, 0),
+		Action: action, Outcome: trail.Denied, Address: address, After: map[string]string{"reason": reason},
+		OccurredAt: time.Unix(0, 0),
 	}})
 }
 

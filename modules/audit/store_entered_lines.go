@@ -8,9 +8,9 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// lockSpool returns the number of entered lines of a file, and locks it until the transaction ends.
+// lockEnteredLines returns the number of entered lines of a file, and locks it until the transaction ends.
 // Index: audit_spools_pkey.
-func (store) lockSpool(ctx context.Context, file uuid.UUID) (entered int, err error) {
+func (store) lockEnteredLines(ctx context.Context, file uuid.UUID) (entered int, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
@@ -22,7 +22,7 @@ func (store) lockSpool(ctx context.Context, file uuid.UUID) (entered int, err er
 	return entered, err
 }
 
-// advanceSpool stores the number of entered lines of a file. Index: audit_spools_pkey.
-func (store) advanceSpool(ctx context.Context, file uuid.UUID, entered int) error {
+// setEnteredLines stores the number of entered lines of a file. Index: audit_spools_pkey.
+func (store) setEnteredLines(ctx context.Context, file uuid.UUID, entered int) error {
 	return db.Write(ctx, 1, `UPDATE audit_spools SET events = $2 WHERE id = $1`, file, entered)
 }

@@ -15,15 +15,15 @@ import (
 
 // Limits of transactions for events without a change.
 const (
-	maxNoted    = 512 // events
-	maxWaiting  = 10_000
-	noteTimeout = 10 * time.Second
+	maxBatchEvents = 512 // events
+	maxWaiting     = 10_000
+	noteTimeout    = 10 * time.Second
 )
 
 // newNotes returns the queue in which requests share transactions.
 func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Event, struct{}] {
 	return command.NewQueue(command.QueueOptions[[]trail.Event]{
-		Limit: maxNoted, Waiting: maxWaiting, Timeout: noteTimeout, Metrics: metrics,
+		Limit: maxBatchEvents, Waiting: maxWaiting, Timeout: noteTimeout, Metrics: metrics,
 		Name:   func([]trail.Event) string { return "audit" },
 		Weight: func(events []trail.Event) int { return len(events) },
 	}, func(ctx context.Context, batch command.Batch[[]trail.Event]) ([]struct{}, error) {
@@ -39,8 +39,8 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 			return noted, nil
 		}
 		requests := batch.All()
-		events, refused := s.attempts.split(slices.Concat(requests...))
-		rows, badEvent := rowsOf(events)
+		events, refused := s.attempts.separate(slices.Concat(requests...))
+		rows, badEvent := eventRows(events)
 		if badEvent != nil {
 			return nil, badEvent
 		}
@@ -50,7 +50,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 		if len(rows) == 0 {
 			return make([]struct{}, len(requests)), nil
 		}
-		return make([]struct{}, len(requests)), s.queue(rows, err)
+		return make([]struct{}, len(requests)), s.queueOnDisk(rows, err)
 	})
 }
 
@@ -59,7 +59,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 // disk. In a transaction of the context it is [Service.Record]. If the database accepts no writes
 // and the service has a folder, the events are queued on disk until [Service.Replay] enters them.
 //
-// The error is [trail.ErrNotRecorded], or that of an ended context: the events may be missing, so
+// The error is [trail.ErrNotRecorded], or the error of an ended context: the events may be missing, so
 // the caller must not show what was read. After a COMMIT without an answer they may be stored
 // nevertheless; they are true in any case.
 func (s *Service) Note(ctx context.Context, events []trail.Event) error {
@@ -89,7 +89,7 @@ func organizationsOf(events []trail.Event) []uuid.UUID {
 // Close waits for running notes and refuses further ones.
 func (s *Service) Close() {
 	s.notes.Close()
-	if s.spool != nil {
-		s.spool.close()
+	if s.diskQueue != nil {
+		s.diskQueue.close()
 	}
 }

@@ -21,13 +21,14 @@ import (
 // queueing is a trail that queues on disk, because its database accepts no writes.
 func (o *office) queueing(t *testing.T, dir string) *audit.Service {
 	t.Helper()
-	opened := o.place.Open(t, dbtest.Through(func(url string) string { return url + "&options=-c%20default_transaction_read_only%3Don" }))
+	opened := o.place.Open(t,
+		dbtest.Through(func(url string) string { return url + "&options=-c%20default_transaction_read_only%3Don" }))
 	return o.spooling(opened, dir)
 }
 
 func (o *office) spooling(opened *db.DB, dir string) *audit.Service {
 	return audit.New(audit.Dependencies{
-		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(), Spool: audit.NewSpool(dir),
+		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(), DiskQueue: audit.NewDiskQueue(dir),
 	})
 }
 
@@ -90,7 +91,9 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 func TestAReplayThatIsInterruptedEntersNothingTwice(t *testing.T) {
 	t.Parallel()
 	const many = 2500 // three transactions
-	for name, place := range map[string]wireproxy.Place{"before COMMIT": wireproxy.BeforeServer, "after COMMIT": wireproxy.BeforeAnswer} {
+	for name, place := range map[string]wireproxy.Place{
+		"before COMMIT": wireproxy.BeforeServer, "after COMMIT": wireproxy.BeforeAnswer,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o, dir := open(t), t.TempDir()
@@ -174,7 +177,7 @@ func TestReadsAreRefusedIfTheyCanNeitherBeRecordedNorQueued(t *testing.T) {
 				require.Error(t, s.Prepare())
 			}
 			require.ErrorIs(t, s.Note(t.Context(), []trail.Event{event(uuid.New())}), trail.ErrNotRecorded)
-			require.False(t, s.Queues())
+			require.False(t, s.CanQueue())
 		})
 	}
 	t.Run("a folder without room", func(t *testing.T) {
@@ -187,7 +190,7 @@ func TestReadsAreRefusedIfTheyCanNeitherBeRecordedNorQueued(t *testing.T) {
 		}
 		require.ErrorIs(t, err, trail.ErrNotRecorded)
 		require.Positive(t, s.Queued())
-		require.False(t, s.Queues())
+		require.False(t, s.CanQueue())
 	})
 }
 

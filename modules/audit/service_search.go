@@ -27,7 +27,7 @@ type cursor struct {
 
 // Entry is a stored event with its seal, if it has one.
 type Entry struct {
-	Event    row `gorm:"embedded"` // named, because gorm ignores unexported embedded types
+	Event    eventRow `gorm:"embedded"` // named, because gorm ignores unexported embedded types
 	Position *int64
 	Hash     *Hash
 }
@@ -45,8 +45,8 @@ func (s *Service) Search(ctx context.Context, f Filter, after *cursor, limit int
 // exportBatch is the number of events that an export holds in memory.
 const exportBatch = 500
 
-// exported is the After value of an export: its filter.
-type exported struct {
+// exportRecord is the After value of an export: its filter.
+type exportRecord struct {
 	Format    string     `json:"format"`
 	ActorID   *uuid.UUID `json:"actorId,omitempty"`
 	PatientID *uuid.UUID `json:"patientId,omitempty"`
@@ -69,9 +69,9 @@ func (s *Service) Export(ctx context.Context, f Filter, format string, send func
 	}
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.OccurredAt = "audit.export", "audit", now
-	e.PatientID = unlessNil(f.PatientID)
-	requested := exported{
-		Format: format, ActorID: unlessNil(f.ActorID), PatientID: unlessNil(f.PatientID), SubjectID: unlessNil(f.SubjectID),
+	e.PatientID = optionalID(f.PatientID)
+	requested := exportRecord{
+		Format: format, ActorID: optionalID(f.ActorID), PatientID: optionalID(f.PatientID), SubjectID: optionalID(f.SubjectID),
 		Outcome: string(f.Outcome), To: f.To,
 	}
 	if !f.From.IsZero() {

@@ -29,24 +29,24 @@ type Checkpoint struct {
 	RemovedAt      time.Time
 }
 
-// removed is the After value of a removal.
-type removed struct {
+// removalRecord is the After value of a removal.
+type removalRecord struct {
 	Position int64     `json:"position"`
 	Hash     string    `json:"hash"`
 	Removed  int64     `json:"removed"`
 	Before   time.Time `json:"before"`
 }
 
-// ErrUnsound is returned if a trail does not verify. Nothing is removed from it, because the
+// ErrDamaged is returned if a trail does not verify. Nothing is removed from it, because the
 // checkpoint would hide the damage.
-var ErrUnsound = errors.New("audit: the trail does not verify, so nothing is removed from it")
+var ErrDamaged = errors.New("audit: the trail does not verify, so nothing is removed from it")
 
 const maxRemovedBy = 200
 
 // Remove removes the oldest events of every trail, up to the first event that is not older than
 // the given time. It leaves a checkpoint for each, from which its chain continues. It must run as
 // the owner of the tables; the program's role lacks the right. The removal is itself recorded.
-// The error is [ErrUnsound] if a trail does not verify; the result then contains the trails
+// The error is [ErrDamaged] if a trail does not verify; the result then contains the trails
 // before it, which are done.
 func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 	if n := len(r.By); n == 0 || n > maxRemovedBy {
@@ -57,15 +57,15 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 		return nil, err
 	}
 	var checkpoints []Checkpoint
-	for _, each := range organizations {
-		found, err := s.Verify(ctx, each, false, nil)
-		if err == nil && !found.OK {
-			err = fmt.Errorf("%w: %s", ErrUnsound, found.Problems[0])
+	for _, organization := range organizations {
+		findings, err := s.Verify(ctx, organization, false, nil)
+		if err == nil && !findings.OK {
+			err = fmt.Errorf("%w: %s", ErrDamaged, findings.Problems[0])
 		}
 		if err != nil {
 			return checkpoints, err
 		}
-		c, err := s.removeFrom(ctx, each, r)
+		c, err := s.removeFrom(ctx, organization, r)
 		if err != nil {
 			return checkpoints, err
 		}
@@ -96,7 +96,7 @@ func (s *Service) removeFrom(ctx context.Context, organization uuid.UUID, r Remo
 		}
 		e := trail.By(identity.System(organization))
 		e.Action, e.SubjectType, e.OccurredAt = "audit.remove", "audit", c.RemovedAt
-		e.After = removed{c.Position, c.Hash.String(), c.Removed, r.Before}
+		e.After = removalRecord{c.Position, c.Hash.String(), c.Removed, r.Before}
 		return c, s.Record(ctx, []trail.Event{e})
 	})
 }
