@@ -12,27 +12,27 @@ import (
 func TestInstancesShareOnePace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		waited := func(p *pace) time.Duration {
+		waited := func(p *relayPace) time.Duration {
 			began := time.Now()
-			require.True(t, p.rest(t.Context()))
+			require.True(t, p.wait(t.Context()))
 			return time.Since(began)
 		}
-		var p pace
-		require.Equal(t, gather, waited(&p), "after a pause")
+		var p relayPace
+		require.Equal(t, gatherDelay, waited(&p), "after a pause")
 		p.moved()
-		require.Equal(t, interval, waited(&p), "after a move")
+		require.Equal(t, minInterval, waited(&p), "after a move")
 
 		for range 10 {
-			time.AfterFunc(interval, p.movedElsewhere)
+			time.AfterFunc(minInterval, p.movedElsewhere)
 			p.movedElsewhere()
-			require.Equal(t, 3*interval, waited(&p), "the instance that moved last goes first")
+			require.Equal(t, 3*minInterval, waited(&p), "the instance that moved last goes first")
 		}
 
 		time.Sleep(time.Hour)
-		require.Equal(t, gather, waited(&p))
+		require.Equal(t, gatherDelay, waited(&p))
 
 		ended, end := context.WithCancel(t.Context())
 		end()
-		require.False(t, p.rest(ended))
+		require.False(t, p.wait(ended))
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -13,85 +12,14 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// OpeningType is the type of the first event of a stream.
-type OpeningType string
-
-// The types of the first event of a stream.
-const (
-	OpeningReady OpeningType = "ready" // The stream continues after this id.
-	OpeningReset OpeningType = "reset" // Events after the requested id are no longer kept: read everything again.
-)
-
 // maxPage is the number of events that a stream reads and writes at once.
 const maxPage = 100
-
-// listen serves one stream until the reader disconnects, the access token expires, or the server
-// stops.
-func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed) error {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return err
-	}
-	// another server's clock may be behind, so the token was accepted; the stream would end immediately
-	if caller.ExpiredAt(s.clock()) {
-		return identity.ErrUnauthenticated.With(nil, "The access token has expired. Sign in again.")
-	}
-	if err := s.checkTypes(in.Types); err != nil {
-		return err
-	}
-	// Before the position is read, so that no event is missed in between.
-	watch, err := s.streams.watch(caller.OrganizationID, caller.UserID)
-	if err != nil {
-		return err
-	}
-	defer s.streams.leave(watch)
-	opening, err := s.opening(ctx, in.position())
-	if err != nil {
-		return err
-	}
-	if err := out.Send(opening); err != nil {
-		return err
-	}
-	after := opening.ID
-	heartbeat := time.NewTicker(s.tuning.Heartbeat)
-	defer heartbeat.Stop()
-	expired, stop := s.untilExpiry(caller)
-	defer stop()
-	for {
-		if after, err = s.catchUpReader(ctx, caller, in.Types, after, out); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-expired:
-			return nil
-		case <-watch.news:
-		case <-heartbeat.C:
-			if caller.ExpiredAt(s.clock()) { // timers ignore the time during which a machine was suspended
-				return nil
-			}
-			if err := out.Beat(after); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// untilExpiry returns a channel that signals the expiry of the caller's access token.
-func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() bool) {
-	if caller.Until.IsZero() {
-		return nil, func() bool { return true }
-	}
-	timer := time.NewTimer(caller.Until.Sub(s.clock()))
-	return timer.C, timer.Stop
-}
 
 // opening returns the first event of a stream: after the requested position, or from now on if
 // there is none.
 func (s *Service) opening(ctx context.Context, requested *int64) (httpx.Event, error) {
 	return db.Snapshot(ctx, s.database, "events.open", func(ctx context.Context) (httpx.Event, error) {
-		oldest, newest, err := s.store.span(ctx)
+		oldest, newest, err := s.store.oldestAndNewest(ctx)
 		opening := StreamOpening{ID: newest, Type: OpeningReady}
 		switch {
 		case requested == nil:
@@ -103,36 +31,6 @@ func (s *Service) opening(ctx context.Context, requested *int64) (httpx.Event, e
 		}
 		return httpx.Event{ID: opening.ID, Name: string(opening.Type), Data: opening}, err
 	})
-}
-
-// StreamOpening is the data of the first event of a stream.
-type StreamOpening struct {
-	ID   int64       `json:"id"`   // The position after which the stream continues.
-	Type OpeningType `json:"type"` // The type of the event.
-}
-
-// catchUpReader writes all events after a position that the caller may read, page by page, and
-// returns the last position.
-func (s *Service) catchUpReader(
-	ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed,
-) (int64, error) {
-	for {
-		page, upTo, err := s.page(ctx, caller, types, after)
-		if err != nil {
-			return after, err
-		}
-		shown := make([]httpx.Event, len(page))
-		for i, e := range page {
-			shown[i] = httpx.Event{ID: e.Position, Name: e.Type, Data: e}
-		}
-		if err := out.Send(shown...); err != nil {
-			return after, err
-		}
-		after = upTo
-		if len(page) < maxPage {
-			return after, nil
-		}
-	}
 }
 
 // readable returns the permissions whose events the caller may read. The caller must hold them for the
@@ -160,10 +58,10 @@ func (s *Service) page(
 		return nil, after, ctx.Err()
 	}
 	page, err = db.Snapshot(ctx, s.database, "events.read", func(ctx context.Context) ([]Event, error) {
-		if _, upTo, err = s.store.span(ctx); err != nil || upTo <= after {
+		if _, upTo, err = s.store.oldestAndNewest(ctx); err != nil || upTo <= after {
 			return nil, err
 		}
-		return s.store.after(ctx, after, upTo, types, readable(caller), maxPage)
+		return s.store.eventsAfter(ctx, after, upTo, types, readable(caller), maxPage)
 	})
 	if len(page) == maxPage {
 		upTo = page[maxPage-1].Position
