@@ -55,7 +55,8 @@ func TestCaseloadOfAPractitioner(t *testing.T) {
 	c.admin().delete(t, caseload+"/"+ada).refused(t, http.StatusNotFound, "assignment-not-found")
 	require.Equal(t, []string{bo}, patients(c.admin().get(t, caseload).ok(t)))
 	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, texts(t, c.owner(t),
-		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read' ORDER BY sequence`, who, ada))
+		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read'
+			ORDER BY sequence`, who, ada))
 }
 
 func TestConcurrentAssignmentsToACaseload(t *testing.T) {
@@ -116,9 +117,11 @@ func TestPatientsOfAGuardian(t *testing.T) {
 	require.Equal(t, []string{
 		`guardian.grant  {"relation":"GUARDIAN"}`, `guardian.grant {"relation":"GUARDIAN"} {"relation":"SELF"}`,
 	}, texts(t, c.owner(t),
-		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%' AND action <> 'guardian.read' ORDER BY sequence`, ada))
+		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%'
+			AND action <> 'guardian.read' ORDER BY sequence`, ada))
 	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, texts(t, c.owner(t),
-		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action = 'guardian.revoke'`, bo))
+		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1
+			AND action = 'guardian.revoke'`, bo))
 }
 
 // TestUsersCannotBeLinkedToAnInaccessibleCaseload lets a technician change users, as an

@@ -230,7 +230,8 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 		t.Helper()
 		a := as.get(t, "/patients").refused(t, http.StatusForbidden, "emergency-grant-not-open")
 		return texts(t, owner,
-			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny' AND request_id = $1`, a.request())
+			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny'
+				AND request_id = $1`, a.request())
 	}
 	nobodys := uuid.NewString()
 	require.Equal(t, []string{"denied emergency-grant " + idOf(path)},

@@ -86,7 +86,8 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept SOMEBODY NEW", "user.create SOMEBODY NEW"},
 			texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', upper(u.name)) FROM audit_events e JOIN users u ON u.id = e.actor_id
-			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test') AND e.action = 'user.create' ORDER BY e.sequence`, idOf(path)))
+			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test')
+			AND e.action = 'user.create' ORDER BY e.sequence`, idOf(path)))
 	})
 }
 
@@ -125,7 +126,8 @@ func TestInvitationsExpire(t *testing.T) {
 		}
 		require.Equal(t, 1,
 			c.count(t,
-				`SELECT count(*) FROM audit_events WHERE action = 'invitation.revoke' AND subject_id = (SELECT id FROM invitations WHERE email = 'of-gone@own.test')`))
+				`SELECT count(*) FROM audit_events WHERE action = 'invitation.revoke' AND subject_id = (SELECT id FROM invitations
+					WHERE email = 'of-gone@own.test')`))
 	})
 	t.Run("after seven days", func(t *testing.T) {
 		_, token := c.admin().invite(t, "late@example.test", "BILLER")

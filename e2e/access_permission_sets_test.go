@@ -94,7 +94,8 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	require.Equal(t, []string{"t f", "f t"}, texts(t, owner, `
 		SELECT concat(before->'permissions' ? 'authorization:reserve', ' ', after->'permissions' ? 'authorization:reserve')
 		FROM (SELECT sequence, organization_id, action, before::jsonb, after::jsonb FROM audit_events) e
-		WHERE organization_id = $1 AND action = 'permission-set.change' ORDER BY sequence`, c.own.id), "before and after, in full")
+		WHERE organization_id = $1 AND action = 'permission-set.change'
+		ORDER BY sequence`, c.own.id), "before and after, in full")
 }
 
 func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {

@@ -160,7 +160,8 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 		require.Equal(t, []any{"SCHEDULER"}, admin.get(t, second).body["roles"])
 	})
 	refused := texts(t, c.owner(t),
-		`SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied' AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.own.id)
+		`SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied'
+			AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.own.id)
 	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused,
 		"all of it is recorded")
 }

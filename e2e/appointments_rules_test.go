@@ -559,12 +559,18 @@ func TestAppointmentLists(t *testing.T) {
 func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 	t.Parallel()
 	for it, tamper := range map[string]string{
-		"an appointment that was closed directly in the database": `UPDATE appointments SET status = 'CANCELLED' WHERE id = $1`,
-		"an appointment with too many units":                      `UPDATE appointment_patients SET units = units + 1 WHERE appointment_id = $1`,
-		"an appointment without units":                            `UPDATE appointment_patients SET units = 0 WHERE appointment_id = $1`,
-		"an appointment without its reservation":                  `UPDATE appointment_patients SET reservation_id = NULL WHERE appointment_id = $1`,
-		"an appointment on another day":                           `UPDATE appointments SET service_date = service_date + 1 WHERE id = $1`,
-		"a reservation of another appointment":                    `UPDATE unit_reservations SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
+		"an appointment that was closed directly in the database": `UPDATE appointments SET status = 'CANCELLED'
+			WHERE id = $1`,
+		"an appointment with too many units": `UPDATE appointment_patients SET units = units + 1
+			WHERE appointment_id = $1`,
+		"an appointment without units": `UPDATE appointment_patients SET units = 0
+			WHERE appointment_id = $1`,
+		"an appointment without its reservation": `UPDATE appointment_patients SET reservation_id = NULL
+			WHERE appointment_id = $1`,
+		"an appointment on another day": `UPDATE appointments SET service_date = service_date + 1
+			WHERE id = $1`,
+		"a reservation of another appointment": `UPDATE unit_reservations
+			SET appointment_id = gen_random_uuid() WHERE appointment_id = $1`,
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
 			t.Parallel()
@@ -603,10 +609,11 @@ func TestAuthorizationWithAppointmentWithoutUnitsIsNotDeleted(t *testing.T) {
 func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 	t.Parallel()
 	for it, tamper := range map[string]string{
-		"more units":                       `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
-		"units without an authorization":   `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
-		"a missing patient":                `DELETE FROM session_patients WHERE session_id = $1`,
-		"another authorization's":          `UPDATE session_patients SET authorization_id = gen_random_uuid() WHERE session_id = $1`,
+		"more units":                     `UPDATE session_patients SET units = units + 1 WHERE session_id = $1`,
+		"units without an authorization": `UPDATE session_patients SET unauthorized_units = 6 WHERE session_id = $1`,
+		"a missing patient":              `DELETE FROM session_patients WHERE session_id = $1`,
+		"another authorization's": `UPDATE session_patients SET authorization_id = gen_random_uuid()
+			WHERE session_id = $1`,
 		"a session without an appointment": `UPDATE appointments SET session_id = gen_random_uuid() WHERE session_id = $1`,
 		"a session without used units": `UPDATE appointment_patients SET reservation_id = NULL
 			WHERE appointment_id = (SELECT appointment_id FROM sessions WHERE id = $1)`,

@@ -99,16 +99,19 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	for _, item := range s.told {
 		lacking := func(condition string) []string {
 			return texts(t, owner,
-				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1 AND (`+condition+`)`, item.request)
+				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1
+					AND (`+condition+`)`, item.request)
 		}
 		require.Empty(t,
-			lacking(`address = '' OR outcome = 'done' AND organization_id = '00000000-0000-0000-0000-000000000000'`), item.route.Name)
+			lacking(`address = '' OR outcome = 'done'
+				AND organization_id = '00000000-0000-0000-0000-000000000000'`), item.route.Name)
 		if item.route.Permission != httpx.Public {
 			require.Empty(t, lacking(`actor_id IS NULL OR actor_id = '00000000-0000-0000-0000-000000000000'`), item.route.Name)
 		}
 		if item.route.Method == http.MethodPatch && item.status < http.StatusBadRequest {
 			require.Empty(t,
-				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL OR before IS NULL AND after->'changed' IS NULL)`), item.route.Name)
+				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL
+					OR before IS NULL AND after->'changed' IS NULL)`), item.route.Name)
 		}
 	}
 }
@@ -134,12 +137,15 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 
 	owner := s.c.owner(t)
 	secrets := texts(t, owner, `
-		SELECT first_name FROM patients UNION SELECT last_name FROM patients WHERE last_name <> 'Example' -- as the practice is called
+		SELECT first_name FROM patients UNION SELECT last_name FROM patients
+		WHERE last_name <> 'Example' -- as the practice is called
 		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
 		UNION SELECT date_of_birth::text FROM patients UNION SELECT member_number FROM insurances
-		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations WHERE notes IS NOT NULL
+		UNION SELECT auth_number FROM authorizations WHERE auth_number IS NOT NULL UNION SELECT notes FROM authorizations
+		WHERE notes IS NOT NULL
 		UNION SELECT reference FROM unit_reservations WHERE reference IS NOT NULL
-		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users UNION SELECT url FROM webhooks`)
+		UNION SELECT first_name FROM practitioners UNION SELECT last_name FROM practitioners UNION SELECT email FROM users
+		UNION SELECT url FROM webhooks`)
 	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
 		"typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
@@ -202,7 +208,8 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 		requested[3] + ` denied {"reason":"reused"}`,
 		requested[4] + ` denied {"reason":"revoked"}`,
 	}, texts(t, c.owner(t),
-		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1 AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1
+			AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
 }
 
 // TestUnrecordedActionsAreRefused makes the database refuse events.

@@ -307,7 +307,8 @@ func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	require.Equal(t, http.StatusOK, answers[5].status, "%s", answers[5].raw)
 	c.requireBalance(t, path, 19, 0, 18)
 
-	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
+	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e
+		JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
 	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM commands`),
 		"those that share a transaction, including the first, and the change of terms")
 	c.requireClean(t)

@@ -52,7 +52,8 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 		},
 		{
 			"finds that the last entry is missing",
-			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries WHERE authorization_id = e.authorization_id)`,
+			`DELETE FROM unit_entries e WHERE authorization_id = $1 AND sequence = (SELECT max(sequence) FROM unit_entries
+				WHERE authorization_id = e.authorization_id)`,
 			[]string{"sequence", "head"},
 		},
 		{

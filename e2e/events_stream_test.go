@@ -387,7 +387,8 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 	require.Equal(t, "ready", s.next(t).name)
 	for i := range 5 {
 		first.run(t,
-			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`)
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+				AND query LIKE 'LISTEN %'`)
 		first.admin().post(t, path+"/reserve", body{"units": 1})
 		require.EqualValues(t, i+1, s.next(t).id)
 	}

@@ -72,7 +72,8 @@ func (c *clinic) sessionsBefore(t testing.TB, when time.Time) int {
 	role := *c
 	role.database.OwnerURL = c.database.AppURL // other roles cannot see when they began
 	return role.count(t, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1 AND query NOT LIKE 'LISTEN %'`, when)
+		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1
+		AND query NOT LIKE 'LISTEN %'`, when)
 }
 
 // turnedAway waits until clients were asked to retry more often.

@@ -35,7 +35,8 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 			for _, table := range tables {
 				for _, trigger := range []string{ // at the statement, and at COMMIT
 					`CREATE TRIGGER forcing AFTER INSERT OR UPDATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION force()`,
-					`CREATE CONSTRAINT TRIGGER forcing AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION force()`,
+					`CREATE CONSTRAINT TRIGGER forcing AFTER INSERT
+						OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION force()`,
 				} {
 					day--
 					before, tries := c.admin().get(t, path).number(t, "usedUnits"), retried()

@@ -228,7 +228,8 @@ func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
 		require.NoError(t, err)
 		defer owner.Close()
 		require.NoError(t, owner.QueryRowContext(t.Context(), `
-			SELECT (SELECT string_agg(concat_ws(' ', starts_at, ends_at, status), E'\n' ORDER BY starts_at, ends_at, status) FROM appointments)
+			SELECT (SELECT string_agg(concat_ws(' ', starts_at, ends_at, status), E'\n' ORDER BY starts_at, ends_at, status)
+			FROM appointments)
 				|| (SELECT string_agg(concat_ws(' ', auth_number, total_units, used_units, scheduled_units, start_date, end_date), E'\n'
 					ORDER BY auth_number, total_units, used_units, scheduled_units) FROM authorizations)`).Scan(&contents[i]))
 	}

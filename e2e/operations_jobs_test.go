@@ -61,7 +61,8 @@ var fillForRemoval = []string{
 	`CREATE TEMP TABLE rows AS
 		SELECT n, o.id AS organization_id, md5('x' || n)::uuid AS id,
 			CASE WHEN n % 40 = 0 THEN now() - interval '100 days' - n * interval '1 second' ELSE now() - n * interval '1 millisecond' END AS at
-		FROM generate_series(1, 20000) n CROSS JOIN LATERAL (SELECT id FROM organizations ORDER BY id OFFSET n % 2 LIMIT 1) o`,
+		FROM generate_series(1, 20000) n CROSS JOIN LATERAL (SELECT id FROM organizations
+		ORDER BY id OFFSET n % 2 LIMIT 1) o`,
 	`INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
 		SELECT organization_id, id, id, 'reserve', '\x00', '{}', at FROM rows`,
 	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at)
@@ -77,7 +78,8 @@ var fillForRemoval = []string{
 	`INSERT INTO event_streams (organization_id, last_position)
 		SELECT id, 20000 FROM organizations ON CONFLICT (organization_id) DO UPDATE SET last_position = 20000`,
 	`INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
-		SELECT organization_id, row_number() OVER (PARTITION BY organization_id ORDER BY at), 'x', id, 'x', '{}', at FROM rows`,
+		SELECT organization_id, row_number() OVER (PARTITION BY organization_id ORDER BY at), 'x', id, 'x', '{}', at
+		FROM rows`,
 	`INSERT INTO webhook_deliveries (organization_id, webhook_id, position, state, next_attempt_at)
 		SELECT organization_id, organization_id, position, 'DELIVERED', occurred_at FROM events`,
 	`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
@@ -87,7 +89,8 @@ var fillForRemoval = []string{
 			SELECT date_trunc('minute', at) + CASE WHEN n % 40 = 0 THEN interval '0' ELSE n * interval '1 hour' END AS start) s`,
 	`INSERT INTO unit_reservations (organization_id, authorization_id, id, sequence, units, service_date, expires_at, created_at, updated_at)
 		SELECT organization_id, id, id, 1, 1, at::date, at + interval '300 days', at, at FROM rows`,
-	`INSERT INTO anonymous_attempts (minute, source, action, reason, attempts, last_at) SELECT at, n, 'x', 'x', 1, at FROM rows`,
+	`INSERT INTO anonymous_attempts (minute, source, action, reason, attempts, last_at) SELECT at, n, 'x', 'x', 1, at
+		FROM rows`,
 	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, held_until, result)
 		SELECT organization_id, id, 'FINISHED', id, at, at, at, '{}' FROM rows`,
 	`ANALYZE`,
@@ -122,7 +125,8 @@ func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, r
 	require.Eventually(t, func() bool {
 		var sessions int
 		err := owner.QueryRowContext(t.Context(), `
-			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%'`).Scan(&sessions)
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name LIKE 'omnirapeutic%'`).Scan(&sessions)
 		return err == nil && sessions == 0
 	}, 20*time.Second, 10*time.Millisecond)
 	return removed, rowsRead(t, owner) - before

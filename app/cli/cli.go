@@ -30,9 +30,9 @@ const (
 )
 
 type commandLine struct {
-	Config string `help:"Read the configuration from this YAML file; environment variables (OMNI_…) override it." placeholder:"FILE" type:"path"`
+	Config string `help:"The YAML file of the configuration; environment variables override it." placeholder:"FILE" type:"path"`
 
-	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default). Starts a private PostgreSQL if no database is configured."`
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve the API (the default)."`
 	Migrate  migrateCommand  `cmd:"" help:"Migrate the database schema up or down, or show its status."`
 	Seed     seedCommand     `cmd:"" help:"Load the demo practice into an empty database."`
 	Verify   verifyCommand   `cmd:"" help:"Verify the unit ledger, the reservations, the counters and the audit trail."`

@@ -12,17 +12,17 @@ import (
 )
 
 type loadtestCommand struct {
-	Scenario   string        `default:"high-contention" help:"The scenario: ${scenarios}; all: each of these; two-instances: high-contention, high-throughput and mixed on two servers with one database."`
-	URL        []string      `help:"Measure this running server, or several on one database, separated by commas; default: start a private server on a scratch database." placeholder:"URL"`
+	Scenario   string        `default:"high-contention" help:"One of ${scenarios}; or all, or two-instances."`
+	URL        []string      `help:"Servers to measure, all on one database; default: a private server." placeholder:"URL"`
 	Email      string        `default:"admin@demo.test" help:"The e-mail address to sign in with."`
-	Password   string        `default:"${demo_password}" help:"The password; for your own server use OMNI_LOADTEST_PASSWORD." env:"OMNI_LOADTEST_PASSWORD"`
+	Password   string        `default:"${demo_password}" help:"The password." env:"OMNI_LOADTEST_PASSWORD"`
 	Clients    int           `help:"The number of concurrent clients; the default depends on the scenario."`
 	Duration   time.Duration `default:"10s" help:"The measured time."`
-	Rate       float64       `help:"Send this many requests per second, regardless of the answers (open loop); default: each client waits for its answer."`
-	Separate   bool          `help:"Private servers only: each request has a transaction of its own, without the lock, and several run at once."`
-	Instances  int           `help:"The number of private servers on the scratch database; default 1, and 2 in two-instances." placeholder:"N"`
-	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile of the whole run to this file, for go tool pprof; with several servers, one file each." type:"path" placeholder:"FILE"`
-	JSON       string        `help:"Write the result to this file as JSON; go run ./bench/report FILE makes a page with plots of it." type:"path" placeholder:"FILE"`
+	Rate       float64       `help:"Requests per second, regardless of the answers (open loop); default: closed loop."`
+	Separate   bool          `help:"Private servers only: one transaction per request, without the lock, several at once."`
+	Instances  int           `help:"The number of private servers; default 1, and 2 in two-instances." placeholder:"N"`
+	CPUProfile string        `name:"cpu-profile" help:"Private servers only: write a CPU profile." type:"path" placeholder:"FILE"`
+	JSON       string        `help:"Write the result to this file as JSON." type:"path" placeholder:"FILE"`
 }
 
 // Help explains the command.
@@ -30,7 +30,12 @@ func (loadtestCommand) Help() string {
 	return `Prints latencies, the numbers of accepted, refused and failed requests, retries, and an integrity check.
 "Not enough units" is a valid answer; a failure is any other answer than acceptance or this refusal.
 Exit code 0: the integrity check passed and no request failed, even if a latency or memory target is MISSED;
-3: units are wrong or requests failed.`
+3: units are wrong or requests failed.
+
+two-instances runs high-contention, high-throughput and mixed on two servers with one database. Private
+servers are started on a scratch database; each writes its own CPU profile, for go tool pprof. In a closed
+loop each client waits for its answer before it sends again. go run ./bench/report FILE makes a page with
+plots of a result in JSON.`
 }
 
 // Validate rejects invalid options before a server is started.

@@ -25,6 +25,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // ErrReused is returned if the key was used for a different request.
@@ -84,7 +85,7 @@ type Handler[C Command, State, Result any] struct {
 	// in one round trip with COMMIT, so it must not read what it writes.
 	Save func(ctx context.Context, state State) error
 
-	// Answer returns what is stored of a result, as JSON. It must not contain data that identifies a
+	// Answer returns the part of a result that is stored, as JSON. It must not contain data that identifies a
 	// patient.
 	Answer func(Result) any
 
@@ -232,8 +233,7 @@ func (x Executor[C, Result]) NewCall(caller identity.Caller, kind string, key Ke
 
 // Do executes a command in a SERIALIZABLE transaction, together with others, and once per ID. It
 // returns the result, and whether it is that of an earlier call. Inside a transaction, it executes
-// the command there. Errors: those of the handler, of [Queue.Do] and of the transaction, and
-// [ErrReused].
+// the command there. Errors: of the handler, of [Queue.Do], of the transaction, and [ErrReused].
 func (x Executor[C, Result]) Do(ctx context.Context, command C) (result Result, replayed bool, err error) {
 	o, err := x.engine.queue.Do(ctx, command.call().queueKey(), task{x.runner, command})
 	if err != nil {
@@ -279,7 +279,7 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 		if err := db.Admit(ctx, organizationsOf(commands)...); err != nil {
 			return nil, err
 		}
-		b := executing[C, State, Result]{adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[rowKey]row{}}
+		b := executing[C, State, Result]{adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[record.Key]row{}}
 		if b.inDoubt {
 			var err error
 			if b.done, err = find(ctx, keysOf(commands)...); err != nil {
@@ -311,9 +311,9 @@ type executing[C Command, State, Result any] struct {
 	*adapter[C, State, Result]
 	state   State
 	now     time.Time
-	inDoubt bool           // an earlier attempt may have written the rows; see [db.InDoubt]
-	done    map[rowKey]row // stored before, or decided in this batch
-	rows    []row          // not yet written
+	inDoubt bool               // an earlier attempt may have written the rows; see [db.InDoubt]
+	done    map[record.Key]row // stored before, or decided in this batch
+	rows    []row              // not yet written
 }
 
 // execute decides a command, or replays it.
@@ -361,8 +361,8 @@ func organizationsOf[C Command](commands []C) []uuid.UUID {
 	return slices.Compact(organizations)
 }
 
-func keysOf[C Command](commands []C) []rowKey {
-	keys := make([]rowKey, len(commands))
+func keysOf[C Command](commands []C) []record.Key {
+	keys := make([]record.Key, len(commands))
 	for i, c := range commands {
 		keys[i] = c.call().key()
 	}

@@ -35,7 +35,7 @@ var (
 )
 
 // adder is an engine with a handler of additions. The sum is lost with each transaction: the rows of
-// commands are what is tested.
+// commands are under test.
 type adder struct {
 	*command.Engine
 	command.Executor[addition, int]

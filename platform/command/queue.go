@@ -28,7 +28,7 @@ import (
 // of its first members, so that these get its outcome. Members that join while it waits may have
 // less time than alone.
 //
-// If a batch fails for a reason that may concern one member, such as a constraint or a panic, it is
+// A batch may fail because of one member, for example on a constraint or by a panic. It is then
 // halved and run again until the failing member is alone. The other members succeed. Failures that
 // concern all members (an unreachable database, exhausted attempts, a COMMIT without a reply) are
 // returned to all of them.
