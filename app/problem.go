@@ -37,8 +37,10 @@ var (
 	errOutcomeUnknown = fault.Define(fault.Unavailable, "outcome-unknown", "The connection to the database was lost "+
 		"while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key.").
 		Advising("Retry the same request with the same `Idempotency-Key` to learn the outcome.")
-	errTimeout      = fault.Define(fault.Unavailable, "timeout", "The request took too long. Nothing has been changed; try again.")
-	errCancelled    = fault.Define(fault.Unavailable, "request-cancelled", "The request was cancelled before it was answered.")
+	errTimeout = fault.Define(fault.Unavailable, "timeout",
+		"The request took too long. Nothing has been changed; try again.")
+	errCancelled = fault.Define(fault.Unavailable, "request-cancelled",
+		"The request was cancelled before it was answered.")
 	errShuttingDown = fault.Define(fault.Unavailable, "shutting-down", "The server is stopping. Try again in a moment.")
 	errNotReady     = fault.Define(fault.Unavailable, "not-ready", "The server is not ready to serve.")
 	errQueueFull    = fault.Define(fault.Unavailable, "queue-full", "Too many requests are waiting for the database. "+

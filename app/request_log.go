@@ -70,7 +70,11 @@ func (s *Server) logProblem(c echo.Context, f *fault.Error, status int, err erro
 	case f.Is(errShuttingDown), f.Is(errNotReady):
 		s.event(c, "request_turned_away").WithFields(logrus.Fields{"code": f.Code(), "error": cause(f, err)}).Warn(f.Title())
 	case status >= http.StatusInternalServerError:
-		entry := s.event(c, "request_failed").WithFields(logrus.Fields{"code": f.Code(), "status": status, "error": cause(f, err)})
+		entry := s.event(c, "request_failed").WithFields(logrus.Fields{
+			"code":   f.Code(),
+			"status": status,
+			"error":  cause(f, err),
+		})
 		if contention, ok := errors.AsType[*db.ContentionError](err); ok {
 			entry = entry.WithFields(logrus.Fields{
 				"operation": contention.Operation, "attempts": contention.Attempts,

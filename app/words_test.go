@@ -25,7 +25,7 @@ const (
 )
 
 // exempt lists folders that are not rewritten yet.
-var exempt = []string{"docs", "CHANGELOG.md", "README.md", "clients", "SECURITY.md", "CONTRIBUTING.md", "e2e", "modules"}
+var exempt = []string{"docs/decisions", "docs/architecture.md", "CHANGELOG.md", "e2e", "modules"}
 
 // passage is a text that people read, with its place.
 type passage struct{ place, text string }
@@ -47,14 +47,16 @@ func TestWordRulesFire(t *testing.T) {
 	phrases := readPhrases(t)
 	texts := []string{strings.Repeat("word ", maxSentence) + "more."}
 	for _, text := range []string{
-		"It shows what|is left.", "No|body knows.", "The log tell|s why.", "For those|who wait.", "What|ever it is.", "It stand|s there.",
+		"It shows what|is left.", "No|body knows.", "The log tell|s why.", "For those|who wait.", "What|ever it is.",
+		"It stand|s there.",
 	} {
 		texts = append(texts, strings.NewReplacer("what|", "what ", "those|", "those ", "|", "").Replace(text))
 	}
 	for _, text := range texts {
 		require.Len(t, wordFaults(text, phrases), 1, text)
 	}
-	require.Empty(t, wordFaults(strings.Repeat("word ", maxSentence-1)+"end. "+strings.Repeat("word ", maxSentence-1)+"end.", phrases))
+	require.Empty(t,
+		wordFaults(strings.Repeat("word ", maxSentence-1)+"end. "+strings.Repeat("word ", maxSentence-1)+"end.", phrases))
 }
 
 func readPhrases(t *testing.T) map[string]*regexp.Regexp {
@@ -117,7 +119,8 @@ func passages(t *testing.T) []passage {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "node_modules" || path != "." && strings.HasPrefix(entry.Name(), ".") || isExempt(path)):
+		case entry.IsDir() &&
+			(entry.Name() == "node_modules" || path != "." && strings.HasPrefix(entry.Name(), ".") || isExempt(path)):
 			return fs.SkipDir
 		case entry.IsDir() || isExempt(path) || strings.HasSuffix(path, ".gen.go"):
 			return nil

@@ -130,15 +130,22 @@ func TestCommandLine(t *testing.T) {
 		"unwritable results":           {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
 		"an unknown role": {nil, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
 			"--role", "BOSS"), "BOSS"},
-		"an invalid organization id":          {nil, append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
-		"an invalid database URL":             {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"}, []string{"verify"}, "database.url"},
-		"a server that does not speak HTTP":   {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
-		"more servers than allowed":           {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
-		"an unwritable profile":               {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"}, "/nowhere/cpu.prof"},
-		"a profile of another server":         {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"}, "--cpu-profile"},
-		"several instances of another server": {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"}, "--instances"},
-		"the same server twice":               {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"}, "--url A,B"},
-		"a mode for another server":           {nil, []string{"loadtest", "--url", "http://h", "--separate"}, "OMNI_COMMAND_BATCH_LIMIT"},
+		"an invalid organization id": {nil,
+			append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
+		"an invalid database URL": {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"},
+			[]string{"verify"}, "database.url"},
+		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
+		"more servers than allowed":         {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
+		"an unwritable profile": {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"},
+			"/nowhere/cpu.prof"},
+		"a profile of another server": {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"},
+			"--cpu-profile"},
+		"several instances of another server": {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"},
+			"--instances"},
+		"the same server twice": {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"},
+			"--url A,B"},
+		"a mode for another server": {nil, []string{"loadtest", "--url", "http://h", "--separate"},
+			"OMNI_COMMAND_BATCH_LIMIT"},
 	} {
 		t.Run("it refuses "+name+" as invalid usage", func(t *testing.T) {
 			t.Parallel()
@@ -181,7 +188,11 @@ func TestExitCodeOfAChildProcessIsNotReturned(t *testing.T) {
 	require.NoError(t, err)
 	defer os.RemoveAll(bin)
 	require.NoError(t, os.Chmod(bin, 0o755))
-	for name, script := range map[string]string{"postgres": "echo 'postgres (PostgreSQL) 17.2'", "initdb": "exit 3", "pg_ctl": "exit 3"} {
+	for name, script := range map[string]string{
+		"postgres": "echo 'postgres (PostgreSQL) 17.2'",
+		"initdb":   "exit 3",
+		"pg_ctl":   "exit 3",
+	} {
 		require.NoError(t, os.WriteFile(bin+"/"+name, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 	}
 	code, _, errors := runProgram(t, []string{"OMNI_DATA_DIR=" + bin + "/data", "OMNI_POSTGRES_BIN=" + bin}, "", "verify")
@@ -200,7 +211,8 @@ func TestPasswordPromptCanBeInterrupted(t *testing.T) {
 	defer func() { os.Stdin = input }()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	code := cli.Run(ctx, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
+	code := cli.Run(ctx,
+		append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC", "--role", "ADMIN"))
 	require.Equal(t, cli.ExitFailed, code)
 	require.NoDirExists(t, dir, "nothing was started for it")
 }
@@ -246,7 +258,8 @@ func TestCommandsOnADatabase(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)
-	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn"}
+	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_LOG_LEVEL=warn"}
 	must := func(code int, input string, arguments ...string) string {
 		got, out, errors := runProgram(t, environment, input, arguments...)
 		require.Equal(t, code, got, "%v: %s%s", arguments, out, errors)
@@ -276,7 +289,8 @@ func TestCommandsOnADatabase(t *testing.T) {
 	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", "2015-01-01", "--by", "test"), "no events")
 	require.Contains(t, must(cli.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--by", "test"), "--young")
 	must(cli.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
-	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"), "up to position")
+	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"),
+		"up to position")
 	require.Contains(t, must(cli.ExitOK, "", "verify"), "Checked")
 
 	code, _, errors = runProgram(t, production, "", "serve")
@@ -297,7 +311,8 @@ func TestCommandsOnADatabase(t *testing.T) {
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
-	_, err = owner.ExecContext(t.Context(), "UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
+	_, err = owner.ExecContext(t.Context(),
+		"UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
 	require.NoError(t, err)
 	require.Contains(t, must(cli.ExitUnclean, "", "verify"), "2 problems")
 

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// renewedPatient is the index, in the stories, of the patient with a renewal.
+// renewedPatient is the index, in the scenarios, of the patient with a renewal.
 const renewedPatient = 2
 
 // enoughUnits is the minimum number of units left on the example's authorization.

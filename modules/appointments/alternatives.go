@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // Alternatives are bookings that would currently be accepted instead of a refused one. Nothing is
@@ -137,9 +137,9 @@ func (s *Service) look(ctx context.Context, r request, others bool) (*view, erro
 	if v.occupied, err = s.store.slots(ctx, n); err != nil {
 		return nil, err
 	}
-	staff := make([]scheduling.Key, len(v.requested.Practitioners))
+	staff := make([]record.Key, len(v.requested.Practitioners))
 	for i, id := range v.requested.Practitioners {
-		staff[i] = scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: id}
+		staff[i] = record.Of(r.caller.OrganizationID, id)
 	}
 	tables, err := s.store.availability(ctx, staff)
 	for _, t := range tables {
@@ -188,7 +188,7 @@ func wanted(r request, before Appointment) Appointment {
 
 // widen adds all appointments in the window, and the rules of all its days.
 func (n *needs) widen(window Span, zone *time.Location) {
-	for _, who := range []map[scheduling.Key][]Span{n.staff, n.patients} {
+	for _, who := range []map[record.Key][]Span{n.staff, n.patients} {
 		for key := range who {
 			who[key] = []Span{window}
 		}

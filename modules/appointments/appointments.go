@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -52,6 +53,8 @@ type Appointment struct {
 	Practitioners []uuid.UUID   `gorm:"-"` // at least one, in the order of the booking; the first one leads
 	Worked        *Span         `gorm:"-"` // the time of its session; nil until it is completed
 }
+
+func (a Appointment) key() record.Key { return record.Of(a.OrganizationID, a.ID) }
 
 // Occupied returns the time that the appointment occupies: the worked time after completion, before
 // that the booked time.

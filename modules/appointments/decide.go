@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -16,7 +17,7 @@ import (
 // all of them, changed by the earlier decisions.
 type scene struct {
 	now          time.Time
-	appointments map[scheduling.Key]Appointment // named by the requests
+	appointments map[record.Key]Appointment // named by the requests
 	rules        scheduling.Rules
 	occupied     occupied
 	ledger       *authorization.Ledger
@@ -116,8 +117,8 @@ func (d *draft) touch() {
 
 func (d *draft) dateOf(t time.Time) calendar.Date { return calendar.DateIn(t, d.zone) }
 
-func (d *draft) named(id uuid.UUID) scheduling.Key {
-	return scheduling.Key{OrganizationID: d.caller.OrganizationID, ID: id}
+func (d *draft) named(id uuid.UUID) record.Key {
+	return record.Of(d.caller.OrganizationID, id)
 }
 
 // placeNew creates the appointment of a booking.

@@ -7,7 +7,7 @@ import (
 
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/outbox"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/trail"
 )
 
@@ -17,13 +17,13 @@ type bookingState struct {
 	scene
 	expanded map[uuid.UUID]request // the requests with a part for each appointment, by call
 
-	changed  []scheduling.Key        // appointments to write, each once
-	shrunk   map[scheduling.Key]bool // those that lose a practitioner
+	changed  []record.Key        // appointments to write, each once
+	shrunk   map[record.Key]bool // those that lose a practitioner
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
 	series   []Series
-	edited   map[scheduling.Key]bool // series with an appointment that an earlier request has changed
+	edited   map[record.Key]bool // series with an appointment that an earlier request has changed
 }
 
 // decide decides a request on the state that earlier requests left. The error is not caused by the
@@ -58,7 +58,7 @@ func (s *bookingState) overtaken(r request) bool {
 		return false
 	}
 	series := s.appointments[r.key()].SeriesID
-	return series != nil && s.edited[scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: *series}]
+	return series != nil && s.edited[record.Of(r.caller.OrganizationID, *series)]
 }
 
 // toSave returns the appointments to write, and those of them that lose a practitioner.
@@ -90,12 +90,12 @@ func (s *bookingState) noteAll(r request, v verdict) {
 }
 
 func (s *bookingState) note(r request, v verdict) {
-	key := scheduling.Key{OrganizationID: v.appointment.OrganizationID, ID: v.appointment.ID}
+	key := record.Of(v.appointment.OrganizationID, v.appointment.ID)
 	if !slices.Contains(s.changed, key) {
 		s.changed = append(s.changed, key)
 	}
 	if series := v.appointment.SeriesID; series != nil {
-		s.edited[scheduling.Key{OrganizationID: key.OrganizationID, ID: *series}] = true
+		s.edited[record.Of(key.OrganizationID, *series)] = true
 	}
 	if len(v.appointment.Practitioners) < len(v.before.Practitioners) {
 		s.shrunk[key] = true

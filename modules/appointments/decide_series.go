@@ -111,9 +111,9 @@ func (s *scene) undo(parts []verdict, moving []Appointment) {
 		}
 		s.occupied.replace(decided.appointment, decided.before)
 		if decided.before.Version == 0 {
-			delete(s.appointments, keyOf(decided.appointment))
+			delete(s.appointments, decided.appointment.key())
 		} else {
-			s.appointments[keyOf(decided.before)] = decided.before
+			s.appointments[decided.before.key()] = decided.before
 		}
 	}
 	for _, a := range moving {

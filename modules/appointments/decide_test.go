@@ -16,6 +16,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -40,7 +41,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func of(id uuid.UUID) scheduling.Key { return scheduling.Key{OrganizationID: clinic, ID: id} }
+func of(id uuid.UUID) record.Key { return record.Of(clinic, id) }
 
 // stage is a clinic before the first booking. Both patients have authorizations for all services,
 // with 8 units each.
@@ -84,23 +85,23 @@ func auth(patient, service uuid.UUID) uuid.UUID {
 func newStage(method scheduling.Rounding) *stage {
 	insurance := uuid.New()
 	s := &stage{
-		&scene{now: noon, appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
+		&scene{now: noon, appointments: map[record.Key]Appointment{}, occupied: occupied{}},
 		map[uuid.UUID]authorization.Authorization{},
 	}
 	s.rules = scheduling.Rules{
-		ServiceCodes: map[scheduling.Key]scheduling.ServiceCode{
+		ServiceCodes: map[record.Key]scheduling.ServiceCode{
 			of(therapy): {Code: "97153", Lane: scheduling.Direct, UnitMinutes: 15},
 			of(advice):  {Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA"}},
 			of(family):  {Code: "97156", Lane: scheduling.Caregiver, UnitMinutes: 15},
 		},
-		Practitioners: map[scheduling.Key]scheduling.Practitioner{
+		Practitioners: map[record.Key]scheduling.Practitioner{
 			of(jordan): {Name: "Jordan Example", Active: true},
 			of(robin): {Name: "Robin Example", Active: true, Credentials: []scheduling.Credential{
 				{Code: "BCBA", ExpiresOn: calendar.NewDate(2026, time.March, 20)},
 			}},
 			of(retired): {Name: "Retired Example"},
 		},
-		Patients: map[scheduling.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
+		Patients: map[record.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
 		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
 		Organizations: map[uuid.UUID]scheduling.Organization{
 			clinic: {

@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/telemetry"
 	"omnirapeutic/platform/trail"
@@ -65,10 +66,10 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		TokenHash: hashOfToken(token), CreatedBy: caller.UserID, CreatedAt: s.now(),
 	}
 	f, err = db.Serializable(ctx, s.database, "calendar.create", func(ctx context.Context) (Feed, error) {
-		key := scheduling.Key{OrganizationID: f.OrganizationID, ID: f.owner()}
-		q := scheduling.Question{Patients: []scheduling.Key{key}}
+		key := record.Of(f.OrganizationID, f.owner())
+		q := scheduling.Question{Patients: []record.Key{key}}
 		if practitioner != nil {
-			q = scheduling.Question{Practitioners: []scheduling.Key{key}}
+			q = scheduling.Question{Practitioners: []record.Key{key}}
 		}
 		rules, err := s.directory.SchedulingRules(ctx, q)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -24,7 +25,7 @@ type slot struct {
 
 // occupied has the slots of practitioners and patients that requests may conflict with, changed by
 // the earlier decisions. Practitioners and patients have distinct ids, so one map suffices.
-type occupied map[scheduling.Key][]slot
+type occupied map[record.Key][]slot
 
 // replace replaces an appointment's slots.
 func (o occupied) replace(before, after Appointment) {
@@ -36,10 +37,10 @@ func (o occupied) replace(before, after Appointment) {
 	}
 	span := after.Occupied()
 	for _, id := range after.Practitioners {
-		o.add(scheduling.Key{OrganizationID: after.OrganizationID, ID: id}, slot{Span: span, appointment: after.ID})
+		o.add(record.Of(after.OrganizationID, id), slot{Span: span, appointment: after.ID})
 	}
 	for _, p := range after.Patients {
-		o.add(scheduling.Key{OrganizationID: after.OrganizationID, ID: p.PatientID}, slot{
+		o.add(record.Of(after.OrganizationID, p.PatientID), slot{
 			Span: span, appointment: after.ID, service: p.Lane, code: p.Code,
 			minutes: p.Minutes, units: p.Units, lead: after.Practitioners[0],
 		})
@@ -47,7 +48,7 @@ func (o occupied) replace(before, after Appointment) {
 }
 
 // add adds a slot, unless it is already present: several reads may have found it.
-func (o occupied) add(key scheduling.Key, s slot) {
+func (o occupied) add(key record.Key, s slot) {
 	if !slices.ContainsFunc(o[key], func(other slot) bool { return other.appointment == s.appointment }) {
 		o[key] = append(o[key], s)
 	}
@@ -61,19 +62,19 @@ func (o occupied) without(appointment uuid.UUID) {
 }
 
 // subjects returns the keys of all participants.
-func (a Appointment) subjects() []scheduling.Key {
-	var all []scheduling.Key
+func (a Appointment) subjects() []record.Key {
+	var all []record.Key
 	for _, id := range a.Practitioners {
-		all = append(all, scheduling.Key{OrganizationID: a.OrganizationID, ID: id})
+		all = append(all, record.Of(a.OrganizationID, id))
 	}
 	for _, p := range a.Patients {
-		all = append(all, scheduling.Key{OrganizationID: a.OrganizationID, ID: p.PatientID})
+		all = append(all, record.Of(a.OrganizationID, p.PatientID))
 	}
 	return all
 }
 
 // earliest returns the first slot in time that conflicts with the appointment.
-func (o occupied) earliest(key scheduling.Key, a Appointment, conflicts func(slot) bool) (found slot, ok bool) {
+func (o occupied) earliest(key record.Key, a Appointment, conflicts func(slot) bool) (found slot, ok bool) {
 	for _, s := range o[key] {
 		if s.appointment != a.ID && s.Overlaps(a.Span) && conflicts(s) && (!ok || s.Start.Before(found.Start)) {
 			found, ok = s, true
@@ -89,7 +90,7 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	var reasons []*fault.Error
 	day := calendar.DateIn(a.Start, zone)
 	for _, id := range a.Practitioners {
-		key := scheduling.Key{OrganizationID: a.OrganizationID, ID: id}
+		key := record.Of(a.OrganizationID, id)
 		if s, ok := o.earliest(key, a, func(slot) bool { return true }); ok {
 			reasons = append(reasons, ErrPractitionerOverlap.With(PractitionerOverlap{id, s.conflicting()},
 				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.company(a, s)))
@@ -97,7 +98,7 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	}
 	together := rules.Organizations[a.OrganizationID].Together
 	for _, p := range a.Patients {
-		key := scheduling.Key{OrganizationID: a.OrganizationID, ID: p.PatientID}
+		key := record.Of(a.OrganizationID, p.PatientID)
 		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Lane || !together(s.code, p.Code) })
 		if ok {
 			reasons = append(reasons, ErrPatientOverlap.With(PatientOverlap{p.PatientID, s.conflicting()},
@@ -111,7 +112,7 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 // company says whether a practitioner's slot is with a patient of the appointment.
 func (o occupied) company(a Appointment, practitioner slot) string {
 	for _, p := range a.Patients {
-		slots := o[scheduling.Key{OrganizationID: a.OrganizationID, ID: p.PatientID}]
+		slots := o[record.Of(a.OrganizationID, p.PatientID)]
 		if slices.ContainsFunc(slots, func(s slot) bool { return s.appointment == practitioner.appointment }) {
 			return "the same patient"
 		}
@@ -127,7 +128,7 @@ func (s slot) conflicting() Conflicting {
 // same leading practitioner.
 func (o occupied) visitBeside(a Appointment, patient uuid.UUID, day calendar.Date, zone *time.Location) visit {
 	var others visit
-	for _, s := range o[scheduling.Key{OrganizationID: a.OrganizationID, ID: patient}] {
+	for _, s := range o[record.Of(a.OrganizationID, patient)] {
 		if s.appointment != a.ID && s.lead == a.Practitioners[0] && calendar.DateIn(s.Start, zone) == day {
 			others.minutes += s.minutes
 			others.units += s.units

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // idFrom returns md5(text)::uuid.
@@ -77,7 +77,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 	next.After = &db.Position{Value: someday.Format(time.RFC3339Nano), ID: uuid.New()}
 	week, ever := Span{someday, someday.AddDate(0, 0, 7)}, Span{}
 	who, patient := idFrom("u7"), idFrom("p7")
-	key := scheduling.Key{OrganizationID: organization, ID: idFrom("a5001")}
+	key := record.Of(organization, idFrom("a5001"))
 	list := func(f Filter, within Span) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
 	}
@@ -104,7 +104,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"appointments by their ids": func(ctx context.Context) error {
-			_, err := s.several(ctx, []scheduling.Key{key})
+			_, err := s.several(ctx, []record.Key{key})
 			return err
 		},
 		"a practitioner's feed": func(ctx context.Context) error {
@@ -121,15 +121,15 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"a practitioner's hours": func(ctx context.Context) error {
-			_, err := s.availability(ctx, []scheduling.Key{{OrganizationID: organization, ID: idFrom("a1")}})
+			_, err := s.availability(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("a1")}})
 			return err
 		},
 		"the series of an appointment": func(ctx context.Context) error {
-			_, err := s.seriesOf(ctx, []scheduling.Key{key})
+			_, err := s.seriesOf(ctx, []record.Key{key})
 			return err
 		},
 		"appointments of an authorization": func(ctx context.Context) error {
-			_, err := s.holds(ctx, []scheduling.Key{{OrganizationID: organization, ID: idFrom("z7")}})
+			_, err := s.holds(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("z7")}})
 			return err
 		},
 		"appointments to move from an authorization": func(ctx context.Context) error {

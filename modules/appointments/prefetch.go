@@ -7,6 +7,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -15,17 +16,15 @@ import (
 type needs struct {
 	held      []authorization.Held
 	question  scheduling.Question
-	coverages map[authorizationKey]map[calendar.Date]bool // the days whose rounding rules are needed
-	staff     map[scheduling.Key][]Span                   // the times for which practitioners' slots are needed
-	patients  map[scheduling.Key][]Span
+	coverages map[record.Key]map[calendar.Date]bool // the days whose rounding rules are needed
+	staff     map[record.Key][]Span                 // the times for which practitioners' slots are needed
+	patients  map[record.Key][]Span
 	visits    []patientDay // patients' days whose visits may be rounded as a whole
 }
 
-type authorizationKey = scheduling.Key
-
 // patientDay is a day of a patient, for an authorization.
 type patientDay struct {
-	patient, authorization scheduling.Key
+	patient, authorization record.Key
 	day                    calendar.Date
 	zone                   *time.Location
 	totals                 bool // the current units were rounded by visit
@@ -44,10 +43,10 @@ type subject struct {
 }
 
 // needsOf returns the needs of the requests, for existing appointments and new ones.
-func needsOf(requests []request, existing map[scheduling.Key]Appointment, now time.Time) needs {
+func needsOf(requests []request, existing map[record.Key]Appointment, now time.Time) needs {
 	n := needs{
-		coverages: map[authorizationKey]map[calendar.Date]bool{},
-		staff:     map[scheduling.Key][]Span{}, patients: map[scheduling.Key][]Span{},
+		coverages: map[record.Key]map[calendar.Date]bool{},
+		staff:     map[record.Key][]Span{}, patients: map[record.Key][]Span{},
 	}
 	for _, r := range requests {
 		if r.transfer != nil { // both authorizations are needed, even if nothing moves
@@ -56,7 +55,7 @@ func needsOf(requests []request, existing map[scheduling.Key]Appointment, now ti
 			)
 		}
 	}
-	subjects := map[scheduling.Key]*subject{}
+	subjects := map[record.Key]*subject{}
 	for _, r := range flat(requests) {
 		if r.kind == book {
 			n.add(subjectOf(r))
@@ -145,7 +144,7 @@ func (s subject) spans() []Span {
 }
 
 func (n *needs) add(s subject) {
-	key := func(id uuid.UUID) scheduling.Key { return scheduling.Key{OrganizationID: s.organization, ID: id} }
+	key := func(id uuid.UUID) record.Key { return record.Of(s.organization, id) }
 	n.question.ServiceCodes = append(n.question.ServiceCodes, key(s.service))
 	days := map[calendar.Date]bool{}
 	for _, t := range append(s.starts, s.worked...) {

@@ -8,7 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // sight is the caller's record scope, restricted to the participants of appointments. A
@@ -135,7 +135,7 @@ func (s *Service) admit(ctx context.Context, r request) (sight, error) {
 		}
 		ids := []uuid.UUID{r.appointment}
 		if r.scope.several() {
-			series, err := s.store.seriesOf(ctx, []scheduling.Key{r.key()})
+			series, err := s.store.seriesOf(ctx, []record.Key{r.key()})
 			if err != nil {
 				return sight{}, err
 			}
@@ -146,7 +146,7 @@ func (s *Service) admit(ctx context.Context, r request) (sight, error) {
 		if err := s.requireReached(ctx, ids); err != nil {
 			return sight{}, err
 		}
-		existing, err := s.store.several(ctx, []scheduling.Key{r.key()})
+		existing, err := s.store.several(ctx, []record.Key{r.key()})
 		if err != nil {
 			return sight{}, err
 		}

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // Booking has the fields of an appointment to book.
@@ -97,8 +97,8 @@ type request struct {
 	settling    *settling     // of a request for appointments that a change of their authorization would strand
 }
 
-func (r request) key() scheduling.Key {
-	return scheduling.Key{OrganizationID: r.caller.OrganizationID, ID: r.appointment}
+func (r request) key() record.Key {
+	return record.Of(r.caller.OrganizationID, r.appointment)
 }
 
 // fingerprint returns a hash by which two requests with one id are compared. It excludes the caller

@@ -9,7 +9,7 @@ import (
 
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // Series is the record of appointments that were booked with one recurrence rule. Each of them can
@@ -142,7 +142,7 @@ func flat(requests []request) []request {
 
 // spread splits each request for several appointments of a series into parts, one for each
 // appointment that it affects.
-func spread(requests []request, members map[scheduling.Key][]uuid.UUID, existing map[scheduling.Key]Appointment) []request {
+func spread(requests []request, members map[record.Key][]uuid.UUID, existing map[record.Key]Appointment) []request {
 	all := slices.Clone(requests)
 	for i, r := range all {
 		if !r.scope.several() {
@@ -154,7 +154,7 @@ func spread(requests []request, members map[scheduling.Key][]uuid.UUID, existing
 		}
 		var parts []request
 		for _, id := range members[r.key()] {
-			member := existing[scheduling.Key{OrganizationID: named.OrganizationID, ID: id}]
+			member := existing[record.Of(named.OrganizationID, id)]
 			if member.affected(named, r.scope) {
 				parts = append(parts, r.partFor(named, member))
 			}

@@ -19,7 +19,7 @@ import (
 func (s *stage) onMarch(all []Appointment) []string {
 	var texts []string
 	for _, a := range all {
-		now := s.appointments[keyOf(a)]
+		now := s.appointments[a.key()]
 		texts = append(texts, now.Start.In(zone).Format("2 15:04")+now.End.In(zone).Format("-15:04"))
 	}
 	return texts
@@ -99,7 +99,7 @@ func TestStaffOfOneAppointmentSurvivesUnchangedStaffOfTheSeries(t *testing.T) {
 		AuthorizationID: patch.Set(auth(ada, therapy)), End: patch.Set(wall(11, "15:00-15:15").End),
 	}
 	require.Nil(t, s.decides(t, scopedTo(s, r, ScopeAll, all)).refusal)
-	substitute := s.appointments[keyOf(all[1])]
+	substitute := s.appointments[all[1].key()]
 	require.Equal(t, []uuid.UUID{robin}, substitute.Practitioners)
 	require.Equal(t, "substitute", *substitute.Notes)
 	require.Equal(t, 15, substitute.Minutes())

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -130,13 +131,13 @@ func scopedTo(s *stage, r request, scope Scope, all []Appointment) request {
 	for _, a := range all {
 		ids = append(ids, a.ID)
 	}
-	return spread([]request{r}, map[scheduling.Key][]uuid.UUID{r.key(): ids}, s.appointments)[0]
+	return spread([]request{r}, map[record.Key][]uuid.UUID{r.key(): ids}, s.appointments)[0]
 }
 
 func (s *stage) startsOf(all []Appointment) []string {
 	var starts []string
 	for _, a := range all {
-		starts = append(starts, s.appointments[keyOf(a)].Start.In(zone).Format("2 15:04"))
+		starts = append(starts, s.appointments[a.key()].Start.In(zone).Format("2 15:04"))
 	}
 	return starts
 }
@@ -182,7 +183,7 @@ func TestScopesSkipStartedAndEndedAppointments(t *testing.T) {
 	v := s.decides(t, scopedTo(s, requestFor(cancel, all[0].ID), ScopeAll, all))
 	require.Nil(t, v.refusal)
 	require.Len(t, v.occurrences, 2)
-	require.Equal(t, InProgress, s.appointments[keyOf(all[2])].Status)
+	require.Equal(t, InProgress, s.appointments[all[2].key()].Status)
 	require.Equal(t, 6, s.available(auth(ada, therapy)))
 }
 

@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -260,12 +261,12 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
 	if err != nil {
 		return Appointment{}, err
 	}
-	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: id}
+	key := record.Of(caller.OrganizationID, id)
 	return db.Snapshot(ctx, s.database, "appointments.get", func(ctx context.Context) (Appointment, error) {
 		if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
 			return Appointment{}, err
 		}
-		found, err := s.store.several(ctx, []scheduling.Key{key})
+		found, err := s.store.several(ctx, []record.Key{key})
 		if err != nil {
 			return Appointment{}, err
 		}

@@ -1,7 +1,6 @@
 package appointments
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -13,7 +12,7 @@ import (
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // weight is a request's share of a batch. A request takes about twice as long as an operation on
@@ -84,13 +83,13 @@ func (s *Service) execute(ctx context.Context, r request) (verdict, error) {
 // readNamed reads the appointments of the requests, and those of their series or authorization for
 // requests on several appointments. It returns the appointments, and the requests with a part for
 // each of them.
-func (s *Service) readNamed(ctx context.Context, requests []request) (map[scheduling.Key]Appointment, []request, error) {
-	named := map[scheduling.Key]bool{}
+func (s *Service) readNamed(ctx context.Context, requests []request) (map[record.Key]Appointment, []request, error) {
+	named := map[record.Key]bool{}
 	backed, err := s.store.backed(ctx, requests)
 	if err != nil {
 		return nil, nil, err
 	}
-	var several []scheduling.Key
+	var several []record.Key
 	for i, r := range requests {
 		switch r.kind {
 		case book:
@@ -113,10 +112,10 @@ func (s *Service) readNamed(ctx context.Context, requests []request) (map[schedu
 	}
 	for key, ids := range members {
 		for _, id := range ids {
-			named[scheduling.Key{OrganizationID: key.OrganizationID, ID: id}] = true
+			named[record.Of(key.OrganizationID, id)] = true
 		}
 	}
-	existing, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), compareKeys))
+	existing, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), record.Key.Compare))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,8 +127,8 @@ func (s *Service) readNamed(ctx context.Context, requests []request) (map[schedu
 // appointments.
 func (s *Service) load(ctx context.Context, requests []request) (*bookingState, error) {
 	state := &bookingState{
-		scene:    scene{now: s.now(), appointments: map[scheduling.Key]Appointment{}, occupied: occupied{}},
-		expanded: map[uuid.UUID]request{}, shrunk: map[scheduling.Key]bool{}, edited: map[scheduling.Key]bool{},
+		scene:    scene{now: s.now(), appointments: map[record.Key]Appointment{}, occupied: occupied{}},
+		expanded: map[uuid.UUID]request{}, shrunk: map[record.Key]bool{}, edited: map[record.Key]bool{},
 	}
 	existing, expanded, err := s.readNamed(ctx, requests)
 	if err != nil {
@@ -174,17 +173,6 @@ func (s *Service) save(ctx context.Context, state *bookingState) error {
 		return err
 	}
 	return s.audit.Record(ctx, state.events)
-}
-
-func keyOf(a Appointment) scheduling.Key {
-	return scheduling.Key{OrganizationID: a.OrganizationID, ID: a.ID}
-}
-
-func compareKeys(x, y scheduling.Key) int {
-	if c := bytes.Compare(x.OrganizationID[:], y.OrganizationID[:]); c != 0 {
-		return c
-	}
-	return bytes.Compare(x.ID[:], y.ID[:])
 }
 
 // constraints maps database constraints to errors. The rules in decide are checked first; the

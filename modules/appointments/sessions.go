@@ -11,6 +11,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -98,8 +99,8 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 
 // checkUnlocked returns [ErrSessionLocked] if the session can no longer be changed.
 func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
-	key := scheduling.Key{OrganizationID: found.OrganizationID, ID: found.Patients[0].PatientID}
-	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Patients: []scheduling.Key{key}})
+	key := record.Of(found.OrganizationID, found.Patients[0].PatientID)
+	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Patients: []record.Key{key}})
 	if err != nil {
 		return err
 	}

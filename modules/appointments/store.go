@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -43,7 +44,7 @@ func (r participantRow) participant() Participant {
 // lookUp returns the rows that a query finds for keys; the two halves of the keys are its
 // arguments. Without keys it runs no query. In the queries, OFFSET 0 makes each key a separate
 // index lookup, even for small tables.
-func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) ([]Row, error) {
+func lookUp[Row any](ctx context.Context, keys []record.Key, query string) ([]Row, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -58,7 +59,7 @@ func lookUp[Row any](ctx context.Context, keys []scheduling.Key, query string) (
 
 // several returns the existing appointments with their participants, in three statements. Indexes:
 // the primary keys.
-func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduling.Key]Appointment, error) {
+func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]Appointment, error) {
 	rows, err := lookUp[Appointment](ctx, keys, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
@@ -66,16 +67,16 @@ func (s store) several(ctx context.Context, keys []scheduling.Key) (map[scheduli
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[scheduling.Key]Appointment, len(rows))
-	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[keyOf(a)] = a })
+	found := make(map[record.Key]Appointment, len(rows))
+	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[a.key()] = a })
 }
 
 // withParticipants calls found with each appointment and its participants, in order.
 func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
-	at := make(map[scheduling.Key]*Appointment, len(rows))
-	keys := make([]scheduling.Key, len(rows))
+	at := make(map[record.Key]*Appointment, len(rows))
+	keys := make([]record.Key, len(rows))
 	for i := range rows {
-		keys[i] = keyOf(rows[i])
+		keys[i] = rows[i].key()
 		at[keys[i]] = &rows[i]
 	}
 	patients, err := lookUp[participantRow](ctx, keys, `
@@ -87,7 +88,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		return err
 	}
 	for _, p := range patients {
-		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
+		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
 		a.Patients = append(a.Patients, p.participant())
 		if p.WorkedStartsAt != nil {
 			a.Worked = new(Span{*p.WorkedStartsAt, *p.WorkedEndsAt}.utc())
@@ -102,7 +103,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		return err
 	}
 	for _, p := range staff {
-		a := at[scheduling.Key{OrganizationID: p.OrganizationID, ID: p.AppointmentID}]
+		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
 		a.Practitioners = append(a.Practitioners, p.PractitionerID)
 	}
 	for _, a := range rows {
@@ -154,7 +155,7 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.place = 0 OFFSET 0) l`,
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
-		found.add(scheduling.Key{OrganizationID: r.OrganizationID, ID: r.SubjectID}, slot{
+		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
 			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Lane, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
 		})
 	}
@@ -175,9 +176,9 @@ func takenBy(table, person string) string {
 }
 
 // spanColumns returns the spans of people as columns.
-func spanColumns(requested map[scheduling.Key][]Span) []any {
+func spanColumns(requested map[record.Key][]Span) []any {
 	type row struct {
-		scheduling.Key
+		record.Key
 		Span
 	}
 	var rows []row

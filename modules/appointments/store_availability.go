@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // availabilityRow is the row of a practitioner's availability.
@@ -23,7 +23,7 @@ type availabilityRow struct {
 
 // availability returns the availability of the practitioners for whom it has been set. Index: the
 // primary key.
-func (store) availability(ctx context.Context, practitioners []scheduling.Key) (map[scheduling.Key]Timetable, error) {
+func (store) availability(ctx context.Context, practitioners []record.Key) (map[record.Key]Timetable, error) {
 	rows, err := lookUp[availabilityRow](ctx, practitioners, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
@@ -31,13 +31,13 @@ func (store) availability(ctx context.Context, practitioners []scheduling.Key) (
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[scheduling.Key]Timetable, len(rows))
+	found := make(map[record.Key]Timetable, len(rows))
 	for _, row := range rows {
 		t := Timetable{PractitionerID: row.PractitionerID, Version: row.Version}
 		if err := json.Unmarshal(row.Rules, &t.Availability); err != nil {
 			return nil, fmt.Errorf("the availability of practitioner %s: %w", row.PractitionerID, err)
 		}
-		found[scheduling.Key{OrganizationID: row.OrganizationID, ID: row.PractitionerID}] = t
+		found[record.Of(row.OrganizationID, row.PractitionerID)] = t
 	}
 	return found, nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // Days are calendar days from the first to the last, both included; a zero date means no limit.
@@ -103,7 +103,7 @@ type Hold struct {
 // holds returns the units that open appointments hold on the authorizations, and that sessions have
 // used. A completed appointment without a session counts as nothing used. Indexes:
 // appointment_patients_by_authorization, the primary keys.
-func (store) holds(ctx context.Context, authorizations []scheduling.Key) ([]Hold, error) {
+func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // insertSeries writes new series.
@@ -24,16 +24,16 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 
 // seriesOf returns, for each appointment that belongs to a series, all appointments of that series,
 // including itself, in one statement. Indexes: the primary key, appointments_by_series.
-func (store) seriesOf(ctx context.Context, named []scheduling.Key) (map[scheduling.Key][]uuid.UUID, error) {
+func (store) seriesOf(ctx context.Context, named []record.Key) (map[record.Key][]uuid.UUID, error) {
 	rows, err := lookUp[struct{ OrganizationID, NamedID, MemberID uuid.UUID }](ctx, named, `
 		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT series_id FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a
 		CROSS JOIN LATERAL (
 			SELECT id FROM appointments t WHERE t.organization_id = k.organization_id AND t.series_id = a.series_id OFFSET 0) m`)
-	found := map[scheduling.Key][]uuid.UUID{}
+	found := map[record.Key][]uuid.UUID{}
 	for _, r := range rows {
-		key := scheduling.Key{OrganizationID: r.OrganizationID, ID: r.NamedID}
+		key := record.Of(r.OrganizationID, r.NamedID)
 		found[key] = append(found[key], r.MemberID)
 	}
 	return found, err

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -172,7 +173,7 @@ func (store) hasAddendum(ctx context.Context, session, id uuid.UUID) (bool, erro
 
 // narratives returns the narratives of the appointments' sessions, by appointment id. Index:
 // sessions_one_for_each_appointment.
-func (store) narratives(ctx context.Context, appointments []scheduling.Key) (map[uuid.UUID]Session, error) {
+func (store) narratives(ctx context.Context, appointments []record.Key) (map[uuid.UUID]Session, error) {
 	rows, err := lookUp[Session](ctx, appointments, `
 		SELECT s.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (

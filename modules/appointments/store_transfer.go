@@ -6,13 +6,13 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // backed returns the appointments that each transfer among the requests moves, by request index, in
 // one statement. A transfer without a first day gets all of them. Indexes:
 // appointment_patients_by_authorization, the primary key of appointments.
-func (store) backed(ctx context.Context, requests []request) (map[int][]scheduling.Key, error) {
+func (store) backed(ctx context.Context, requests []request) (map[int][]record.Key, error) {
 	type row struct {
 		index int
 		request
@@ -23,7 +23,7 @@ func (store) backed(ctx context.Context, requests []request) (map[int][]scheduli
 			transfers = append(transfers, row{i, r})
 		}
 	}
-	found := map[int][]scheduling.Key{}
+	found := map[int][]record.Key{}
 	if len(transfers) == 0 {
 		return found, nil
 	}
@@ -48,7 +48,7 @@ func (store) backed(ctx context.Context, requests []request) (map[int][]scheduli
 			v.Int(r.index).UUID(r.caller.OrganizationID, r.transfer.From).Date(r.since)
 		})...).Scan(&rows).Error
 	for _, r := range rows {
-		found[r.Index] = append(found[r.Index], scheduling.Key{OrganizationID: r.OrganizationID, ID: r.AppointmentID})
+		found[r.Index] = append(found[r.Index], record.Of(r.OrganizationID, r.AppointmentID))
 	}
 	return found, err
 }

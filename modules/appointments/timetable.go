@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -36,13 +37,13 @@ func (s *Service) Availability(ctx context.Context, practitioner uuid.UUID) (Tim
 		return Timetable{}, err
 	}
 	return db.Snapshot(ctx, s.database, "availability.get", func(ctx context.Context) (Timetable, error) {
-		return s.timetable(ctx, scheduling.Key{OrganizationID: caller.OrganizationID, ID: practitioner})
+		return s.timetable(ctx, record.Of(caller.OrganizationID, practitioner))
 	})
 }
 
 // timetable returns the timetable, read in the transaction of the context.
-func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable, error) {
-	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []scheduling.Key{key}})
+func (s *Service) timetable(ctx context.Context, key record.Key) (Timetable, error) {
+	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []record.Key{key}})
 	if err != nil {
 		return Timetable{}, err
 	}
@@ -52,7 +53,7 @@ func (s *Service) timetable(ctx context.Context, key scheduling.Key) (Timetable,
 	if reached, err := reachesPractitioner(ctx, key.ID); err != nil || !reached {
 		return Timetable{}, cmp.Or[error](err, ErrNoPractitioner)
 	}
-	found, err := s.store.availability(ctx, []scheduling.Key{key})
+	found, err := s.store.availability(ctx, []record.Key{key})
 	if t, ok := found[key]; ok {
 		return t, err
 	}
@@ -69,7 +70,7 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 	if err := errorOf(a.fieldErrors()); err != nil {
 		return Timetable{}, err
 	}
-	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: practitioner}
+	key := record.Of(caller.OrganizationID, practitioner)
 	return db.Serializable(ctx, s.database, "availability.set", func(ctx context.Context) (Timetable, error) {
 		before, err := s.timetable(ctx, key)
 		if err != nil {
@@ -134,7 +135,7 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 	if now := s.now(); now.After(window.Start) {
 		window.Start = now.Truncate(time.Minute).Add(time.Minute)
 	}
-	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: q.PractitionerID}
+	key := record.Of(caller.OrganizationID, q.PractitionerID)
 	return db.Snapshot(ctx, s.database, "openings.find", func(ctx context.Context) (Openings, error) {
 		t, err := s.timetable(ctx, key)
 		if err == nil && q.AppointmentID != uuid.Nil {
@@ -164,8 +165,8 @@ func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 	if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
 		return err
 	}
-	key := scheduling.Key{OrganizationID: caller.OrganizationID, ID: id}
-	found, err := s.store.several(ctx, []scheduling.Key{key})
+	key := record.Of(caller.OrganizationID, id)
+	found, err := s.store.several(ctx, []record.Key{key})
 	if _, ok := found[key]; err == nil && !ok {
 		err = ErrNotFound
 	}
@@ -173,8 +174,8 @@ func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
 }
 
 // busy returns the practitioner's appointments that overlap the span, except the given one.
-func (s *Service) busy(ctx context.Context, practitioner scheduling.Key, within Span, but uuid.UUID) ([]Span, error) {
-	found, err := s.store.slots(ctx, needs{staff: map[scheduling.Key][]Span{practitioner: {within}}})
+func (s *Service) busy(ctx context.Context, practitioner record.Key, within Span, but uuid.UUID) ([]Span, error) {
+	found, err := s.store.slots(ctx, needs{staff: map[record.Key][]Span{practitioner: {within}}})
 	found.without(but)
 	var spans []Span
 	for _, slot := range found[practitioner] {

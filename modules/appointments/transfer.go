@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // Transfer moves bookings from one authorization of a patient to another, for example after a
@@ -138,7 +138,7 @@ func (r request) subject() uuid.UUID {
 
 // spreadTransfers splits transfers into parts, one for each appointment that moves, sorted by
 // start. backed has the appointments by request index.
-func spreadTransfers(requests []request, backed map[int][]scheduling.Key, existing map[scheduling.Key]Appointment) []request {
+func spreadTransfers(requests []request, backed map[int][]record.Key, existing map[record.Key]Appointment) []request {
 	for i, r := range requests {
 		if r.kind != transfer {
 			continue
@@ -153,7 +153,7 @@ func spreadTransfers(requests []request, backed map[int][]scheduling.Key, existi
 			if c := existing[x.key()].Start.Compare(existing[y.key()].Start); c != 0 {
 				return c
 			}
-			return compareKeys(x.key(), y.key())
+			return x.key().Compare(y.key())
 		})
 		requests[i].parts = parts
 	}

@@ -8,7 +8,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // CompareHolds compares the books of authorizations with the appointments on them, and reports every
@@ -20,18 +20,18 @@ import (
 //
 // It runs in the transaction of the context and needs no caller.
 func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
-	keys := make([]scheduling.Key, len(books))
+	keys := make([]record.Key, len(books))
 	for i, b := range books {
-		keys[i] = scheduling.Key{OrganizationID: b.OrganizationID, ID: b.ID}
+		keys[i] = record.Of(b.OrganizationID, b.ID)
 	}
 	found, err := s.store.holds(ctx, keys)
 	if err != nil {
 		return authorization.Compared{}, err
 	}
 	var compared authorization.Compared
-	holds := map[scheduling.Key][]Hold{}
+	holds := map[record.Key][]Hold{}
 	for _, h := range found {
-		key := scheduling.Key{OrganizationID: h.OrganizationID, ID: h.AuthorizationID}
+		key := record.Of(h.OrganizationID, h.AuthorizationID)
 		holds[key] = append(holds[key], h)
 		if !h.Settled {
 			compared.Appointments++

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/scheduling"
+	"omnirapeutic/platform/record"
 )
 
 // The codes of warnings.
@@ -35,10 +35,10 @@ func (s *Service) warnings(
 	if err != nil {
 		return nil, err
 	}
-	var keys []scheduling.Key
+	var keys []record.Key
 	for _, id := range practitioners {
 		if known[id] {
-			keys = append(keys, scheduling.Key{OrganizationID: organization, ID: id})
+			keys = append(keys, record.Of(organization, id))
 		}
 	}
 	if len(keys) == 0 {
@@ -53,7 +53,7 @@ func (s *Service) warnings(
 		if err != nil {
 			return nil, err
 		}
-		requested := needs{staff: map[scheduling.Key][]Span{}}
+		requested := needs{staff: map[record.Key][]Span{}}
 		for key, t := range tables {
 			if t.BufferBefore+t.BufferAfter == 0 {
 				continue

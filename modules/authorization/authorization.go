@@ -45,8 +45,8 @@ type Authorization struct {
 	ServiceCodeID  uuid.UUID
 	AuthNumber     *string // the payer's number; nil while pending
 	Balance
-	Caps      Caps     `gorm:"embedded;embeddedPrefix:cap_"`
-	Booked    Bookings `gorm:"column:booked_by_date"` // nil if no cap counts by date
+	Caps      Caps        `gorm:"embedded;embeddedPrefix:cap_"`
+	Booked    UnitsByDate `gorm:"column:booked_by_date"` // nil if no cap counts by date
 	StartDate calendar.Date
 	EndDate   calendar.Date
 	Decision  Status `gorm:"column:status"` // the stored status: Pending, Active or Cancelled

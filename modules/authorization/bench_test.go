@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/record"
 )
 
 // reserved returns an account, the operation that has just reserved a unit of it, and its outcome.
@@ -42,7 +44,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		state := stateOf(map[authorizationKey]account{a.key(): a})
+		state := stateOf(map[record.Key]account{a.key(): a})
 		for _, c := range commands {
 			if _, _, err := state.decide(c); err != nil {
 				b.Fatal(err)

@@ -73,9 +73,9 @@ func (c Caps) List() []Cap {
 func (c Caps) byDate() bool { return c.Day != nil || c.Week != nil || c.Month != nil }
 
 // nothingBooked returns the initial Booked value of an authorization without reservations.
-func (c Caps) nothingBooked() Bookings {
+func (c Caps) nothingBooked() UnitsByDate {
 	if c.byDate() {
-		return Bookings{}
+		return UnitsByDate{}
 	}
 	return nil
 }
@@ -84,12 +84,12 @@ func (c Caps) equal(other Caps) bool {
 	return equal(c.Day, other.Day) && equal(c.Week, other.Week) && equal(c.Month, other.Month) && equal(c.Total, other.Total)
 }
 
-// Bookings are the units of an authorization's reservations by service date, without released
+// UnitsByDate has the units of an authorization's reservations by service date, without released
 // units. They are stored only if a cap counts by date.
-type Bookings map[calendar.Date]int
+type UnitsByDate map[calendar.Date]int
 
 // String returns the bookings as JSON.
-func (b Bookings) String() string {
+func (b UnitsByDate) String() string {
 	text, err := json.Marshal(b)
 	if err != nil {
 		panic(err) // dates and numbers can always be encoded
@@ -97,8 +97,16 @@ func (b Bookings) String() string {
 	return string(text)
 }
 
+// text returns the units as JSON, or nil if no cap counts by date.
+func (b UnitsByDate) text() *string {
+	if b == nil {
+		return nil
+	}
+	return new(b.String())
+}
+
 // Value implements [driver.Valuer] for a column of type jsonb.
-func (b Bookings) Value() (driver.Value, error) {
+func (b UnitsByDate) Value() (driver.Value, error) {
 	if b == nil {
 		return nil, nil
 	}
@@ -106,7 +114,7 @@ func (b Bookings) Value() (driver.Value, error) {
 }
 
 // Scan implements [sql.Scanner] for a column of type jsonb.
-func (b *Bookings) Scan(src any) error {
+func (b *UnitsByDate) Scan(src any) error {
 	*b = nil
 	switch v := src.(type) {
 	case nil:
@@ -121,7 +129,7 @@ func (b *Bookings) Scan(src any) error {
 }
 
 // GormDataType returns the column type for gorm.
-func (Bookings) GormDataType() string { return "jsonb" }
+func (UnitsByDate) GormDataType() string { return "jsonb" }
 
 // capsOf returns the caps of a list, and its field errors.
 func capsOf(list []Cap) (Caps, []fault.Field) {

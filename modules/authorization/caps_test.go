@@ -199,7 +199,7 @@ func TestCaps(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 10}).having(t, 4, tenth)
 		accepted(t, a, reserve(3))
-		require.Equal(t, Bookings{today: 4}, a.Booked)
+		require.Equal(t, UnitsByDate{today: 4}, a.Booked)
 	})
 }
 

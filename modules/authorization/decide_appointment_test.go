@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 )
 
 // booked returns an authorization with an appointment's reservation for today, and the
@@ -80,7 +81,7 @@ func TestResize(t *testing.T) {
 			}
 			require.Equal(t, test.entries, kinds(outcome.Entries))
 			if len(test.caps) > 0 {
-				require.Equal(t, Bookings{test.to.day: test.to.units}, after.Booked)
+				require.Equal(t, UnitsByDate{test.to.day: test.to.units}, after.Booked)
 			}
 		})
 	}
@@ -137,7 +138,7 @@ func TestReserveReportsEveryBrokenRule(t *testing.T) {
 
 // ledgerOf returns a ledger with the accounts.
 func ledgerOf(accounts ...account) *Ledger {
-	all := map[authorizationKey]account{}
+	all := map[record.Key]account{}
 	for _, a := range accounts {
 		all[a.key()] = a
 	}

@@ -1,16 +1,13 @@
 package authorization
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/trail"
 )
 
@@ -19,13 +16,13 @@ import (
 type unitState struct {
 	now        time.Time
 	prefetched reading
-	accounts   map[authorizationKey]*accountChange // of every authorization that exists
-	messages   []outbox.Message                    // one per command and changed authorization
-	trail      []trail.Event                       // one per operation that changed something
+	accounts   map[record.Key]*accountChange // of every authorization that exists
+	messages   []outbox.Message              // one per command and changed authorization
+	trail      []trail.Event                 // one per operation that changed something
 }
 
 func newUnitState(now time.Time) *unitState {
-	return &unitState{now: now, accounts: map[authorizationKey]*accountChange{}}
+	return &unitState{now: now, accounts: map[record.Key]*accountChange{}}
 }
 
 // accountChange is the result of operations on one authorization.
@@ -35,7 +32,7 @@ type accountChange struct {
 }
 
 // authorization returns the current state, or the zero value if there is no such authorization.
-func (s *unitState) authorization(key authorizationKey) Authorization {
+func (s *unitState) authorization(key record.Key) Authorization {
 	if current := s.accounts[key]; current != nil {
 		return current.after.Authorization
 	}
@@ -49,7 +46,7 @@ func (s *unitState) authorization(key authorizationKey) Authorization {
 func (s *unitState) decide(c unitCommand) (outcomes []Outcome, changed bool, err error) {
 	at := momentIn(s.now, c.zone)
 	outcomes = make([]Outcome, len(c.ops))
-	drafts := make(map[authorizationKey]accountChange, 1)
+	drafts := make(map[record.Key]accountChange, 1)
 	for i, op := range c.ops {
 		key := c.key(op)
 		current, ok := drafts[key]
@@ -77,14 +74,14 @@ func (s *unitState) decide(c unitCommand) (outcomes []Outcome, changed bool, err
 
 // keep takes over the changes of a command, unless it is undone. It reports whether there are any:
 // an accepted operation counts as a change, except a sweep that found nothing.
-func (s *unitState) keep(c unitCommand, drafts map[authorizationKey]accountChange, outcomes []Outcome) bool {
+func (s *unitState) keep(c unitCommand, drafts map[record.Key]accountChange, outcomes []Outcome) bool {
 	if c.undone(outcomes) {
 		for i, o := range outcomes {
 			outcomes[i] = Outcome{Refusal: o.Refusal, Authorization: s.authorization(c.key(c.ops[i]))}
 		}
 		return false
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(drafts), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(drafts), record.Key.Compare) {
 		s.apply(drafts[key])
 	}
 	changed := false
@@ -123,25 +120,12 @@ func refused(outcomes []Outcome) int {
 // this order, so they cannot deadlock.
 func (s *unitState) changed() []*accountChange {
 	var changed []*accountChange
-	for _, key := range slices.SortedFunc(maps.Keys(s.accounts), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.accounts), record.Key.Compare) {
 		if current := s.accounts[key]; len(current.entries) > 0 {
 			changed = append(changed, current)
 		}
 	}
 	return changed
-}
-
-func compareKeys(x, y authorizationKey) int {
-	return cmp.Or(bytes.Compare(x.organization[:], y.organization[:]), bytes.Compare(x.id[:], y.id[:]))
-}
-
-// split returns the columns of the keys.
-func split(keys []authorizationKey) (organizations, ids []uuid.UUID) {
-	organizations, ids = make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		organizations[i], ids[i] = key.organization, key.id
-	}
-	return organizations, ids
 }
 
 // bulkFingerprint returns a hash of all operations. A repeated bulk is therefore recognized only if

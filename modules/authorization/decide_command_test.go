@@ -9,10 +9,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"omnirapeutic/platform/record"
 )
 
 // stateOf returns a state with the accounts.
-func stateOf(accounts map[authorizationKey]account) *unitState {
+func stateOf(accounts map[record.Key]account) *unitState {
 	state := newUnitState(noon)
 	for key, a := range accounts {
 		state.accounts[key] = &accountChange{before: a, after: a}
@@ -26,9 +28,9 @@ func stateOf(accounts map[authorizationKey]account) *unitState {
 func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		accounts := map[authorizationKey]account{}
-		var keys []authorizationKey
-		past := map[authorizationKey][]Entry{}
+		accounts := map[record.Key]account{}
+		var keys []record.Key
+		past := map[record.Key][]Entry{}
 		organizations := []uuid.UUID{uuid.New(), uuid.New()}
 		for range rapid.IntRange(1, 4).Draw(t, "authorizations") {
 			total := rapid.IntRange(0, 30).Draw(t, "total")
@@ -43,7 +45,7 @@ func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 		}
 
 		together, single := stateOf(accounts), stateOf(accounts)
-		entriesOfSingles := map[authorizationKey][]Entry{}
+		entriesOfSingles := map[record.Key][]Entry{}
 		for range rapid.IntRange(1, 25).Draw(t, "commands") {
 			c := drawCommand(t, keys, together)
 			expected, expectedChange, err := single.decide(c)
@@ -53,7 +55,7 @@ func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 			require.Equal(t, expected, outcomes, "%+v", c)
 			require.Equal(t, expectedChange, changed)
 			requireReplayed(t, together, c, outcomes)
-			left := map[authorizationKey]account{}
+			left := map[record.Key]account{}
 			for key, current := range single.accounts {
 				entriesOfSingles[key] = append(entriesOfSingles[key], current.entries...)
 				left[key] = current.after
@@ -128,21 +130,21 @@ func requireReplayed(t *rapid.T, state *unitState, c unitCommand, outcomes []Out
 }
 
 // drawCommand draws a command on authorizations of one organization, existing or not.
-func drawCommand(t *rapid.T, keys []authorizationKey, state *unitState) unitCommand {
+func drawCommand(t *rapid.T, keys []record.Key, state *unitState) unitCommand {
 	first := rapid.SampledFrom(keys).Draw(t, "authorization")
-	c := unitCommand{zone: zoneOf(first.organization), atomic: rapid.Bool().Draw(t, "atomic")}
-	c.OrganizationID = first.organization
+	c := unitCommand{zone: zoneOf(first.OrganizationID), atomic: rapid.Bool().Draw(t, "atomic")}
+	c.OrganizationID = first.OrganizationID
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "operations")
 	for range n {
 		key := first
-		if other := rapid.SampledFrom(keys).Draw(t, "another"); other.organization == first.organization {
+		if other := rapid.SampledFrom(keys).Draw(t, "another"); other.OrganizationID == first.OrganizationID {
 			key = other
 		}
 		op := drawOperation(t, state.accounts[key].after)
 		for n > 1 && (op.Kind == Expire || op.Kind == Adjust) { // these are never part of a bulk
 			op = drawOperation(t, state.accounts[key].after)
 		}
-		op.AuthorizationID = key.id
+		op.AuthorizationID = key.ID
 		if rapid.IntRange(0, 9).Draw(t, "missing") == 0 {
 			op.AuthorizationID = uuid.New()
 		}

@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // sweepBatch is the number of holds that the sweeper reads at once.
@@ -34,7 +35,7 @@ func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written in
 	now := s.clock()
 	var failed []error
 	var last dueHold
-	tried := map[authorizationKey]bool{} // all holds of an authorization are released together
+	tried := map[record.Key]bool{} // all holds of an authorization are released together
 	for {
 		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
 			return s.store.due(ctx, organization, now, last, sweepBatch)

@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 )
 
 // Ledger is the account book of some authorizations within one transaction. Appointments' claims
@@ -35,9 +36,9 @@ type Held struct {
 // caller. Missing authorizations and reservations are omitted.
 func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
 	state := newUnitState(now)
-	requested := map[authorizationKey][]Operation{}
+	requested := map[record.Key][]Operation{}
 	for _, h := range held {
-		key := authorizationKey{h.OrganizationID, h.AuthorizationID}
+		key := record.Of(h.OrganizationID, h.AuthorizationID)
 		requested[key] = append(requested[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
 	}
 	if len(requested) == 0 {
@@ -67,7 +68,7 @@ func Refusals() []*fault.Error {
 
 // Authorization returns the authorization after the claims so far.
 func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool) {
-	current := l.state.accounts[authorizationKey{organization, id}]
+	current := l.state.accounts[record.Of(organization, id)]
 	if current == nil {
 		return Authorization{}, false
 	}
@@ -81,12 +82,12 @@ func (l *Ledger) Write(ctx context.Context) error { return l.service.save(ctx, l
 // at a time.
 type Sheet struct {
 	state  *unitState
-	drafts map[authorizationKey]accountChange
+	drafts map[record.Key]accountChange
 }
 
 // Sheet returns an empty sheet.
 func (l *Ledger) Sheet() *Sheet {
-	return &Sheet{state: l.state, drafts: map[authorizationKey]accountChange{}}
+	return &Sheet{state: l.state, drafts: map[record.Key]accountChange{}}
 }
 
 // Claim is an appointment's claim on an authorization.
@@ -104,7 +105,7 @@ type Claim struct {
 	Reason      *string
 }
 
-func (c Claim) key() authorizationKey { return authorizationKey{c.OrganizationID, c.AuthorizationID} }
+func (c Claim) key() record.Key { return record.Of(c.OrganizationID, c.AuthorizationID) }
 
 // Hold sets the units and the service date of the appointment's reservation. It returns every rule
 // that this would break: [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
@@ -171,12 +172,12 @@ func errorOf(refusal *fault.Error) error {
 
 // Keep applies the sheet's claims to the ledger. The sheet must not be used afterwards.
 func (s *Sheet) Keep() {
-	for _, key := range slices.SortedFunc(maps.Keys(s.drafts), compareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.drafts), record.Key.Compare) {
 		s.state.apply(s.drafts[key])
 	}
 }
 
-func (s *Sheet) account(key authorizationKey) (accountChange, bool) {
+func (s *Sheet) account(key record.Key) (accountChange, bool) {
 	if current, ok := s.drafts[key]; ok {
 		return current, true
 	}

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // unitCommand has the operations of one call: a single operation, or many. They are decided in
@@ -21,14 +22,11 @@ type unitCommand struct {
 	atomic bool           // if one operation is refused, none takes effect
 }
 
-// authorizationKey identifies an authorization across organizations.
-type authorizationKey struct{ organization, id uuid.UUID }
-
-func (a Authorization) key() authorizationKey { return authorizationKey{a.OrganizationID, a.ID} }
+func (a Authorization) key() record.Key { return record.Of(a.OrganizationID, a.ID) }
 
 // key returns the key of the operation's authorization.
-func (c unitCommand) key(op Operation) authorizationKey {
-	return authorizationKey{c.OrganizationID, op.AuthorizationID}
+func (c unitCommand) key(op Operation) record.Key {
+	return record.Of(c.OrganizationID, op.AuthorizationID)
 }
 
 // handler returns how commands on units are executed.
@@ -86,14 +84,14 @@ func (s *Service) prefetch(first []unitCommand) (*unitState, db.Query) {
 	return state, s.store.several(&state.prefetched)
 }
 
-func keysOf(commands []unitCommand) []authorizationKey {
-	var keys []authorizationKey
+func keysOf(commands []unitCommand) []record.Key {
+	var keys []record.Key
 	for _, c := range commands {
 		for _, op := range c.ops {
 			keys = append(keys, c.key(op))
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, record.Key.Compare)
 	return slices.Compact(keys)
 }
 
@@ -104,7 +102,7 @@ func (s *Service) load(ctx context.Context, prefetched *unitState, commands []un
 	if prefetched != nil {
 		state.prefetched = prefetched.prefetched
 	}
-	requested := map[authorizationKey][]Operation{}
+	requested := map[record.Key][]Operation{}
 	for _, c := range commands {
 		for _, op := range c.ops {
 			requested[c.key(op)] = append(requested[c.key(op)], op)
@@ -114,7 +112,7 @@ func (s *Service) load(ctx context.Context, prefetched *unitState, commands []un
 }
 
 // loadAccounts reads the authorizations with the reservations that the operations need.
-func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	rest := &reading{keys: state.prefetched.missing(requested)}
 	if len(rest.keys) > 0 {
 		if err := db.Read(ctx, s.store.several(rest)); err != nil {
@@ -136,7 +134,7 @@ func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested 
 	return nil
 }
 
-func (s *Service) loadReservations(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+func (s *Service) loadReservations(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	var w wanted
 	for key, current := range state.accounts {
 		w.add(current.before.Authorization, requested[key], state.now)
@@ -146,7 +144,7 @@ func (s *Service) loadReservations(ctx context.Context, state *unitState, reques
 	}
 	rows, err := s.store.touchable(ctx, w, state.now)
 	for _, r := range rows {
-		before := &state.accounts[authorizationKey{r.OrganizationID, r.AuthorizationID}].before
+		before := &state.accounts[record.Of(r.OrganizationID, r.AuthorizationID)].before
 		before.reservations = append(before.reservations, r)
 	}
 	for _, current := range state.accounts {
@@ -156,7 +154,7 @@ func (s *Service) loadReservations(ctx context.Context, state *unitState, reques
 }
 
 // loadWeeks looks up the first day of the week for reservations that are subject to a weekly cap.
-func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map[authorizationKey][]Operation) error {
+func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	var capped []*accountChange
 	var organizations, insurances []uuid.UUID
 	for key, current := range state.accounts {

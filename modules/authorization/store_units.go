@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 )
 
 // TableName returns the table name for gorm.
@@ -22,19 +23,19 @@ func (Entry) TableName() string { return "unit_entries" }
 
 // reading is a lookup of authorizations.
 type reading struct {
-	keys []authorizationKey // sorted
+	keys []record.Key // sorted
 	done bool
 	rows []Authorization // the existing ones
 }
 
 // missing returns the authorizations that have not been looked up.
-func (r *reading) missing(requested map[authorizationKey][]Operation) []authorizationKey {
-	keys := slices.SortedFunc(maps.Keys(requested), compareKeys)
+func (r *reading) missing(requested map[record.Key][]Operation) []record.Key {
+	keys := slices.SortedFunc(maps.Keys(requested), record.Key.Compare)
 	if !r.done {
 		return keys
 	}
-	return slices.DeleteFunc(keys, func(key authorizationKey) bool {
-		_, read := slices.BinarySearchFunc(r.keys, key, compareKeys)
+	return slices.DeleteFunc(keys, func(key record.Key) bool {
+		_, read := slices.BinarySearchFunc(r.keys, key, record.Key.Compare)
 		return read
 	})
 }
@@ -44,7 +45,6 @@ func (r *reading) missing(requested map[authorizationKey][]Operation) []authoriz
 // plan every time, which takes five times as long as the lookup. OFFSET 0 makes each key a separate
 // index lookup, even for small tables. Index: the primary key.
 func (store) several(r *reading) db.Query {
-	organizations, ids := split(r.keys)
 	r.done, r.rows = true, make([]Authorization, 0, len(r.keys))
 	row := func(scan func(targets ...any) error) error {
 		r.rows = append(r.rows, Authorization{})
@@ -54,30 +54,30 @@ func (store) several(r *reading) db.Query {
 			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
 			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
 	}
-	return db.Query{Row: row, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)}, Statement: `
-		SELECT a.* FROM generate_subscripts($1::uuid[], 1) AS k (place)
+	return db.Query{Row: row, Arguments: db.KeyColumns(r.keys), Statement: `
+		SELECT a.* FROM generate_subscripts($1::uuid[], 1) AS k (index)
 		CROSS JOIN LATERAL (
 			SELECT t.organization_id, t.id, t.patient_id, t.insurance_id, t.service_code_id, t.auth_number,
 				t.total_units, t.used_units, t.scheduled_units, t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
 				t.start_date, t.end_date, t.status, t.notes, t.version, t.created_at, t.updated_at,
 				t.initial_units, t.last_sequence, t.last_hash, t.next_expiry
-			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.place] AND t.id = ($2::uuid[])[k.place] OFFSET 0) a`}
+			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.index] AND t.id = ($2::uuid[])[k.index] OFFSET 0) a`}
 }
 
 // wanted has the reservations that decisions need.
 type wanted struct {
 	named  []namedReservation
 	oldest []oldestReservations
-	holds  []authorizationKey // authorizations with holds that may have expired
+	holds  []record.Key // authorizations with holds that may have expired
 }
 
 type namedReservation struct {
-	of authorizationKey
+	of record.Key
 	id uuid.UUID
 }
 
 type oldestReservations struct {
-	of    authorizationKey
+	of    record.Key
 	limit int
 }
 
@@ -115,18 +115,6 @@ func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservat
 	if err != nil {
 		return nil, err
 	}
-	var namedOf, oldestOf []authorizationKey
-	var names []uuid.UUID
-	var limits []int
-	for _, n := range w.named {
-		namedOf, names = append(namedOf, n.of), append(names, n.id)
-	}
-	for _, o := range w.oldest {
-		oldestOf, limits = append(oldestOf, o.of), append(limits, o.limit)
-	}
-	namedOrganizations, namedAuthorizations := split(namedOf)
-	oldestOrganizations, oldestAuthorizations := split(oldestOf)
-	holdOrganizations, holdAuthorizations := split(w.holds)
 	var rows []Reservation
 	err = tx.Raw(`
 		SELECT r.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (organization_id, authorization_id, id)
@@ -146,9 +134,12 @@ func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservat
 			SELECT * FROM unit_reservations t
 			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id
 				AND t.open AND t.expires_at IS NOT NULL OFFSET 0) r`,
-		db.UUIDs(namedOrganizations), db.UUIDs(namedAuthorizations), db.UUIDs(names),
-		db.UUIDs(oldestOrganizations), db.UUIDs(oldestAuthorizations), limits, now,
-		db.UUIDs(holdOrganizations), db.UUIDs(holdAuthorizations)).Scan(&rows).Error
+		slices.Concat(
+			db.Columns(w.named, func(v *db.Values, n namedReservation) { v.Key(n.of).UUID(n.id) }),
+			db.Columns(w.oldest, func(v *db.Values, o oldestReservations) { v.Key(o.of).Int(o.limit) }),
+			[]any{now},
+			db.KeyColumns(w.holds),
+		)...).Scan(&rows).Error
 	return rows, err
 }
 
@@ -160,7 +151,7 @@ func oldestFirst(all []Reservation) []Reservation {
 
 // booked returns the units by date of an authorization, for when a cap begins to count by date.
 // Index: the primary key.
-func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, error) {
+func (store) booked(ctx context.Context, authorization uuid.UUID) (UnitsByDate, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -172,7 +163,7 @@ func (store) booked(ctx context.Context, authorization uuid.UUID) (Bookings, err
 	err = tx.Model(&Reservation{}).Select("service_date, sum(units - released_units) AS units").
 		Where("authorization_id = ? AND released_units < units", authorization).
 		Group("service_date").Scan(&rows).Error
-	booked := make(Bookings, len(rows))
+	booked := make(UnitsByDate, len(rows))
 	for _, row := range rows {
 		booked[row.ServiceDate] = row.Units
 	}
@@ -201,37 +192,25 @@ func (s store) post(ctx context.Context, changed []*accountChange) error {
 // SSI would lock it. Under SERIALIZABLE, the sequence number always matches; under a weaker
 // isolation level, the primary key of the entries would prevent duplicates. Index: the primary key.
 func (store) updateCounters(ctx context.Context, changed []*accountChange) error {
-	n := len(changed)
-	keys := make([]authorizationKey, n)
-	before, last := make([]int64, n), make([]int64, n)
-	total, used, scheduled, version := make([]int, n), make([]int, n), make([]int, n), make([]int, n)
-	booked, hashes := make([]*string, n), make([][]byte, n)
-	expiry, updated := make([]*time.Time, n), make([]time.Time, n)
-	for i, b := range changed {
-		a := b.after.Authorization
-		keys[i], before[i], last[i] = a.key(), b.before.LastSequence, a.LastSequence
-		total[i], used[i], scheduled[i], version[i] = a.Total, a.Used, a.Scheduled, a.Version
-		hashes[i], expiry[i], updated[i] = a.LastHash[:], a.NextExpiry, a.UpdatedAt
-		if a.Booked != nil {
-			booked[i] = new(a.Booked.String())
-		}
-	}
-	organizations, ids := split(keys)
-	return db.Write(ctx, n, `
+	columns := db.Columns(changed, func(v *db.Values, c *accountChange) {
+		a := c.after.Authorization
+		v.Key(a.key()).Bigint(c.before.LastSequence).Int(a.Total, a.Used, a.Scheduled, a.Version).Bigint(a.LastSequence)
+		v.Hash(a.LastHash).OptionalText(a.Booked.text()).OptionalTime(a.NextExpiry).Time(a.UpdatedAt)
+	})
+	return db.Write(ctx, len(changed), `
 		UPDATE authorizations a SET (
 			total_units, used_units, scheduled_units, version, last_sequence, last_hash, booked_by_date, next_expiry, updated_at
 		) = (
-			SELECT ($4::int[])[k.place], ($5::int[])[k.place], ($6::int[])[k.place], ($7::int[])[k.place], ($8::bigint[])[k.place],
-				($9::bytea[])[k.place], CAST(($10::text[])[k.place] AS jsonb), ($11::timestamptz[])[k.place], ($12::timestamptz[])[k.place]
-			FROM array_position($2::uuid[], a.id) AS k (place)
+			SELECT ($4::int[])[k.index], ($5::int[])[k.index], ($6::int[])[k.index], ($7::int[])[k.index], ($8::bigint[])[k.index],
+				($9::bytea[])[k.index], CAST(($10::text[])[k.index] AS jsonb), ($11::timestamptz[])[k.index], ($12::timestamptz[])[k.index]
+			FROM array_position($2::uuid[], a.id) AS k (index)
 		)
 		WHERE a.ctid = ANY (ARRAY(
 				SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 				CROSS JOIN LATERAL (
 					SELECT t.ctid FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f))
 			AND a.organization_id = ($1::uuid[])[array_position($2::uuid[], a.id)]
-			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`,
-		db.UUIDs(organizations), db.UUIDs(ids), before, total, used, scheduled, version, last, hashes, booked, expiry, updated)
+			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`, columns...)
 }
 
 // upsertReservations writes new and changed reservations.
@@ -239,19 +218,12 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	n := len(rows)
-	keys, ids, sequences := make([]authorizationKey, n), make([]uuid.UUID, n), make([]int64, n)
-	units, consumed, released := make([]int, n), make([]int, n), make([]int, n)
-	days, expiry, appointments := make([]string, n), make([]*time.Time, n), make([]*uuid.UUID, n)
-	references, created, updated := make([]*string, n), make([]time.Time, n), make([]time.Time, n)
-	for i, r := range rows {
-		keys[i], ids[i], sequences[i] = authorizationKey{r.OrganizationID, r.AuthorizationID}, r.ID, r.Sequence
-		units[i], consumed[i], released[i] = r.Units, r.Consumed, r.Released
-		days[i], expiry[i], appointments[i] = r.ServiceDate.String(), r.ExpiresAt, r.AppointmentID
-		references[i], created[i], updated[i] = r.Reference, r.CreatedAt, r.UpdatedAt
-	}
-	organizations, authorizations := split(keys)
-	return db.Write(ctx, n, `
+	columns := db.Columns(rows, func(v *db.Values, r Reservation) {
+		v.UUID(r.OrganizationID, r.AuthorizationID, r.ID).Bigint(r.Sequence).Int(r.Units, r.Consumed, r.Released)
+		v.Date(r.ServiceDate).OptionalTime(r.ExpiresAt).OptionalUUID(r.AppointmentID).OptionalText(r.Reference)
+		v.Time(r.CreatedAt, r.UpdatedAt)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO unit_reservations (
 			organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
 			service_date, expires_at, appointment_id, reference, created_at, updated_at)
@@ -259,39 +231,22 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 			$8::text[]::date[], $9::timestamptz[], $10::uuid[], $11::text[], $12::timestamptz[], $13::timestamptz[])
 		ON CONFLICT (organization_id, authorization_id, id) DO UPDATE SET
 			units = excluded.units, consumed_units = excluded.consumed_units,
-			released_units = excluded.released_units, service_date = excluded.service_date, updated_at = excluded.updated_at`,
-		db.UUIDs(organizations), db.UUIDs(authorizations), db.UUIDs(ids), sequences, units, consumed, released,
-		days, expiry, db.NullableUUIDs(appointments), references, created, updated)
+			released_units = excluded.released_units, service_date = excluded.service_date, updated_at = excluded.updated_at`, columns...)
 }
 
 // insertEntries appends entries to ledgers.
 func (store) insertEntries(ctx context.Context, rows []Entry) error {
-	n := len(rows)
-	keys, sequences, kinds, units := make([]authorizationKey, n), make([]int64, n), make([]string, n), make([]int, n)
-	reservations, days := make([]*uuid.UUID, n), make([]*string, n)
-	operations, actors, requests, reasons := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n), make([]*string, n)
-	total, used, scheduled := make([]int, n), make([]int, n), make([]int, n)
-	times, previous, hashes := make([]time.Time, n), make([][]byte, n), make([][]byte, n)
-	for i := range rows {
-		e := &rows[i]
-		keys[i], sequences[i] = authorizationKey{e.OrganizationID, e.AuthorizationID}, e.Sequence
-		kinds[i], units[i], reservations[i] = string(e.Kind), e.Units, e.ReservationID
-		if !e.ServiceDate.IsZero() {
-			days[i] = new(e.ServiceDate.String())
-		}
-		operations[i], actors[i], requests[i], reasons[i] = e.OperationID, e.ActorID, e.RequestID, e.Reason
-		total[i], used[i], scheduled[i] = e.TotalAfter, e.UsedAfter, e.ScheduledAfter
-		times[i], previous[i], hashes[i] = e.OccurredAt, e.PreviousHash[:], e.Hash[:]
-	}
-	organizations, authorizations := split(keys)
-	return db.Write(ctx, n, `
+	columns := db.Columns(rows, func(v *db.Values, e Entry) {
+		v.UUID(e.OrganizationID, e.AuthorizationID).Bigint(e.Sequence).Text(string(e.Kind)).Int(e.Units).OptionalUUID(e.ReservationID)
+		v.Date(e.ServiceDate).UUID(e.OperationID, e.ActorID).Text(e.RequestID).OptionalText(e.Reason)
+		v.Int(e.TotalAfter, e.UsedAfter, e.ScheduledAfter).Time(e.OccurredAt).Hash(e.PreviousHash, e.Hash)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO unit_entries (
 			organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
 			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[], $8::uuid[],
-			$9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[], $16::bytea[], $17::bytea[])`,
-		db.UUIDs(organizations), db.UUIDs(authorizations), sequences, kinds, units, db.NullableUUIDs(reservations), days, db.UUIDs(operations),
-		db.UUIDs(actors), requests, reasons, total, used, scheduled, times, previous, hashes)
+			$9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[], $16::bytea[], $17::bytea[])`, columns...)
 }
 
 // dueHold is an expired hold.
@@ -302,7 +257,7 @@ type dueHold struct {
 	ID              uuid.UUID // the reservation's id
 }
 
-func (h dueHold) key() authorizationKey { return authorizationKey{h.OrganizationID, h.AuthorizationID} }
+func (h dueHold) key() record.Key { return record.Of(h.OrganizationID, h.AuthorizationID) }
 
 // due returns expired holds after the given one, of one organization or, with [uuid.Nil], of all,
 // longest overdue first. Index: unit_reservations_open_by_expiry.

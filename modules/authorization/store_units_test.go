@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/record"
 )
 
 // TestSeveralReadsWhatTheModelSays compares the columns of the hottest query with the fields of the
@@ -50,7 +51,7 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	require.NoError(t, err)
 
 	both, err := db.Snapshot(t.Context(), database.Open(t), "test", func(ctx context.Context) ([2][]Authorization, error) {
-		several := &reading{keys: []authorizationKey{{organization, bare}, {organization, uuid.New()}, {organization, full}}}
+		several := &reading{keys: []record.Key{record.Of(organization, bare), record.Of(organization, uuid.New()), record.Of(organization, full)}}
 		if err := db.Read(ctx, store{}.several(several)); err != nil {
 			return [2][]Authorization{}, err
 		}

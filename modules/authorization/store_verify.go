@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // books reads the next authorizations after the given one, with all reservations and entries, of
@@ -32,7 +33,7 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 
 	found := make([]Books, len(authorizations))
 	at := make(map[uuid.UUID]*Books, len(authorizations))
-	keys := make([]authorizationKey, len(authorizations))
+	keys := make([]record.Key, len(authorizations))
 	for i, a := range authorizations {
 		found[i].Authorization = a
 		at[a.ID] = &found[i]
@@ -87,9 +88,8 @@ func (store) countBooks(ctx context.Context, only uuid.UUID) (n int64, err error
 // does not use gorm, which would take several times as long for a million rows. Each authorization
 // is a separate lookup: for a list of keys, the planner would scan an index in order and filter all
 // rows by every key.
-func ofEach(keys []authorizationKey, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
-	organizations, ids := split(keys)
-	return db.Query{Row: row, Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)}, Statement: fmt.Sprintf(`
+func ofEach(keys []record.Key, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
+	return db.Query{Row: row, Arguments: db.KeyColumns(keys), Statement: fmt.Sprintf(`
 		SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
 			SELECT %s FROM %s t
 			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id OFFSET 0) r`, columns, table)}

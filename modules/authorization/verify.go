@@ -285,7 +285,7 @@ func (a *audit) compareCounters() {
 		scheduled += r.Left()
 	}
 	if a.Booked != nil {
-		booked := Bookings{}
+		booked := UnitsByDate{}
 		for _, r := range a.Reservations {
 			if units := r.Units - r.Released; units > 0 {
 				booked[r.ServiceDate] += units

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -21,8 +22,8 @@ import (
 type practice struct {
 	id                                     uuid.UUID
 	today                                  calendar.Date
-	code, practitioner, patient, insurance scheduling.Key
-	retired, former, inactive              scheduling.Key // a code, a practitioner and a patient
+	code, practitioner, patient, insurance record.Key
+	retired, former, inactive              record.Key // a code, a practitioner and a patient
 	payer                                  directory.Payer
 }
 
@@ -33,19 +34,19 @@ func (r register) equip(t testing.TB, own context.Context) practice {
 	caller, err := identity.From(own)
 	require.NoError(t, err)
 	p := practice{id: caller.OrganizationID, today: calendar.NewDate(2026, time.March, 2)}
-	key := func(id uuid.UUID, err error) scheduling.Key {
+	key := func(id uuid.UUID, err error) record.Key {
 		require.NoError(t, err)
-		return scheduling.Key{OrganizationID: p.id, ID: id}
+		return record.Of(p.id, id)
 	}
-	code := func(n directory.NewServiceCode) scheduling.Key {
+	code := func(n directory.NewServiceCode) record.Key {
 		made, err := r.CreateServiceCode(own, n)
 		return key(made.ID, err)
 	}
-	practitioner := func(n directory.NewPractitioner) scheduling.Key {
+	practitioner := func(n directory.NewPractitioner) record.Key {
 		made, err := r.CreatePractitioner(own, n)
 		return key(made.ID, err)
 	}
-	patient := func(n directory.NewPatient) scheduling.Key {
+	patient := func(n directory.NewPatient) record.Key {
 		made, err := r.CreatePatient(own, n)
 		return key(made.ID, err)
 	}
@@ -91,9 +92,9 @@ func (p practice) covered(on calendar.Date) scheduling.Coverage {
 // question asks for all records of the practice, some of them twice.
 func (p practice) question() scheduling.Question {
 	return scheduling.Question{
-		ServiceCodes:  []scheduling.Key{p.code, p.retired, p.code},
-		Practitioners: []scheduling.Key{p.practitioner, p.former, p.practitioner},
-		Patients:      []scheduling.Key{p.patient, p.inactive, p.patient},
+		ServiceCodes:  []record.Key{p.code, p.retired, p.code},
+		Practitioners: []record.Key{p.practitioner, p.former, p.practitioner},
+		Patients:      []record.Key{p.patient, p.inactive, p.patient},
 		Coverages: []scheduling.Coverage{
 			p.covered(p.today), p.covered(p.today.AddDays(6)), p.covered(p.today.AddDays(7)), p.covered(p.today),
 			{OrganizationID: p.id, ServiceDate: p.today},
@@ -168,11 +169,11 @@ func TestSchedulingRules(t *testing.T) {
 	require.False(t, rules.Organizations[other.id].Together("97153", "97155"))
 
 	t.Run("it does not see other organizations or other kinds of records", func(t *testing.T) {
-		foreign := func(k scheduling.Key) scheduling.Key { return scheduling.Key{OrganizationID: other.id, ID: k.ID} }
+		foreign := func(k record.Key) record.Key { return record.Of(other.id, k.ID) }
 		none := r.rules(t, scheduling.Question{
-			ServiceCodes:  []scheduling.Key{foreign(own.code), own.patient},
-			Practitioners: []scheduling.Key{foreign(own.practitioner), own.code},
-			Patients:      []scheduling.Key{foreign(own.patient), own.practitioner},
+			ServiceCodes:  []record.Key{foreign(own.code), own.patient},
+			Practitioners: []record.Key{foreign(own.practitioner), own.code},
+			Patients:      []record.Key{foreign(own.patient), own.practitioner},
 			Coverages: []scheduling.Coverage{
 				{OrganizationID: other.id, InsuranceID: own.insurance.ID, ServiceDate: own.today},
 				{OrganizationID: own.id, InsuranceID: own.payer.ID, ServiceDate: own.today},
@@ -183,7 +184,7 @@ func TestSchedulingRules(t *testing.T) {
 		require.Empty(t, none.Patients)
 		require.Empty(t, none.Rounding)
 		require.Len(t, none.Organizations, 2)
-		nowhere := r.rules(t, scheduling.Question{Patients: []scheduling.Key{{OrganizationID: newID(), ID: own.patient.ID}}})
+		nowhere := r.rules(t, scheduling.Question{Patients: []record.Key{{OrganizationID: newID(), ID: own.patient.ID}}})
 		require.Empty(t, nowhere.Patients)
 		require.Empty(t, nowhere.Organizations)
 	})
@@ -207,7 +208,7 @@ func TestSchedulingRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	}
 	for i := range 100 { // and many different keys
 		q.Coverages = append(q.Coverages, own.covered(own.today.AddDays(i)), other.covered(other.today.AddDays(-i)))
-		q.Patients = append(q.Patients, scheduling.Key{OrganizationID: own.id, ID: newID()})
+		q.Patients = append(q.Patients, record.Of(own.id, newID()))
 	}
 	log.Reset()
 	rules := r.rules(t, q)

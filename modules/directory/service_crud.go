@@ -14,8 +14,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// record is a noun of the directory: a pointer to a struct that embeds [Record].
-type record[T any] interface {
+// storedRecord is a noun of the directory: a pointer to a struct that embeds [Record].
+type storedRecord[T any] interface {
 	*T
 	head() *Record
 	// normalize returns an error for each invalid field and sorts lists.
@@ -23,7 +23,7 @@ type record[T any] interface {
 }
 
 // crud implements the common operations of one noun of the directory. It has no state.
-type crud[T any, P record[T]] struct {
+type crud[T any, P storedRecord[T]] struct {
 	name     string       // in the names of operations
 	notFound *fault.Error // the error for an unknown record
 	valid    T            // a valid record: errors after applying a change to it are errors of the change
@@ -149,7 +149,7 @@ func (k crud[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 	})
 }
 
-// record records in the audit trail that a record was created (before is nil) or changed.
+// storedRecord records in the audit trail that a record was created (before is nil) or changed.
 func (k crud[T, P]) record(ctx context.Context, s *Service, before any, after T) error {
 	return recordEvent(ctx, s, k.audited, k.name, k.patientIDOf(after), before, after, *P(&after).head())
 }

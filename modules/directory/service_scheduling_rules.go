@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -18,9 +19,9 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 		return scheduling.Rules{}, err
 	}
 	rules := scheduling.Rules{
-		ServiceCodes:  map[scheduling.Key]scheduling.ServiceCode{},
-		Practitioners: map[scheduling.Key]scheduling.Practitioner{},
-		Patients:      map[scheduling.Key]scheduling.Patient{},
+		ServiceCodes:  map[record.Key]scheduling.ServiceCode{},
+		Practitioners: map[record.Key]scheduling.Practitioner{},
+		Patients:      map[record.Key]scheduling.Patient{},
 		Rounding:      map[scheduling.Coverage]scheduling.RoundingRule{},
 		Organizations: map[uuid.UUID]scheduling.Organization{},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -77,7 +78,7 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 	return rows, err
 }
 
-func splitKeys(keys []scheduling.Key) (organizations, ids []uuid.UUID) {
+func splitKeys(keys []record.Key) (organizations, ids []uuid.UUID) {
 	for _, k := range keys {
 		organizations, ids = append(organizations, k.OrganizationID), append(ids, k.ID)
 	}
@@ -113,7 +114,7 @@ type ruleRow struct {
 }
 
 func (r ruleRow) addTo(rules *scheduling.Rules) error {
-	key := scheduling.Key{OrganizationID: r.OrganizationID, ID: r.ID}
+	key := record.Of(r.OrganizationID, r.ID)
 	switch r.Kind {
 	case rowServiceCode:
 		return addRule(r, rules.ServiceCodes, key)

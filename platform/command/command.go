@@ -25,6 +25,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // ErrReused is returned if the key was used for a different request.
@@ -278,7 +279,7 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 		if err := db.Admit(ctx, organizationsOf(commands)...); err != nil {
 			return nil, err
 		}
-		b := executing[C, State, Result]{adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[rowKey]row{}}
+		b := executing[C, State, Result]{adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[record.Key]row{}}
 		if b.inDoubt {
 			var err error
 			if b.done, err = find(ctx, keysOf(commands)...); err != nil {
@@ -310,9 +311,9 @@ type executing[C Command, State, Result any] struct {
 	*adapter[C, State, Result]
 	state   State
 	now     time.Time
-	inDoubt bool           // an earlier attempt may have written the rows; see [db.InDoubt]
-	done    map[rowKey]row // stored before, or decided in this batch
-	rows    []row          // not yet written
+	inDoubt bool               // an earlier attempt may have written the rows; see [db.InDoubt]
+	done    map[record.Key]row // stored before, or decided in this batch
+	rows    []row              // not yet written
 }
 
 // execute decides a command, or replays it.
@@ -360,8 +361,8 @@ func organizationsOf[C Command](commands []C) []uuid.UUID {
 	return slices.Compact(organizations)
 }
 
-func keysOf[C Command](commands []C) []rowKey {
-	keys := make([]rowKey, len(commands))
+func keysOf[C Command](commands []C) []record.Key {
+	keys := make([]record.Key, len(commands))
 	for i, c := range commands {
 		keys[i] = c.call().key()
 	}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
-
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // row is the row of an executed command.
@@ -16,10 +15,8 @@ type row struct {
 	CreatedAt time.Time
 }
 
-// rowKey is the primary key.
-type rowKey struct{ organization, id uuid.UUID }
-
-func (c Call) key() rowKey { return rowKey{c.OrganizationID, c.ID} }
+// key returns the primary key.
+func (c Call) key() record.Key { return record.Of(c.OrganizationID, c.ID) }
 
 // commandsPrimaryKey is the constraint that lets only one call of a command commit.
 const commandsPrimaryKey = "commands_pkey"
@@ -37,19 +34,15 @@ func (e *Engine) WaitForBatches() []db.Option {
 }
 
 // find returns the rows that exist. Index: the primary key.
-func find(ctx context.Context, keys ...rowKey) (map[rowKey]row, error) {
-	organizations, ids := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
-	for i, key := range keys {
-		organizations[i], ids[i] = key.organization, key.id
-	}
-	found := make(map[rowKey]row, len(keys))
+func find(ctx context.Context, keys ...record.Key) (map[record.Key]row, error) {
+	found := make(map[record.Key]row, len(keys))
 	return found, db.Read(ctx, db.Query{
 		Statement: `
 			SELECT c.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 			CROSS JOIN LATERAL (
 				SELECT organization_id, id, call_id, kind, fingerprint, answer, created_at
 				FROM commands t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) c`,
-		Arguments: []any{db.UUIDs(organizations), db.UUIDs(ids)},
+		Arguments: db.KeyColumns(keys),
 		Row: func(scan func(targets ...any) error) error {
 			var r row
 			err := scan(&r.OrganizationID, &r.ID, &r.CallID, &r.Kind, &r.Fingerprint, &r.Answer, &r.CreatedAt)
@@ -64,20 +57,16 @@ func write(ctx context.Context, rows []row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	n := len(rows)
-	organizations, ids, calls := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
-	kinds, fingerprints, answers, times := make([]string, n), make([][]byte, n), make([]*string, n), make([]time.Time, n)
-	for i, r := range rows {
-		organizations[i], ids[i], calls[i] = r.OrganizationID, r.ID, r.CallID
-		kinds[i], fingerprints[i], times[i] = r.Kind, r.Fingerprint, r.CreatedAt
+	columns := db.Columns(rows, func(v *db.Values, r row) {
+		var answer *string
 		if r.Answer != nil {
-			answers[i] = new(string(r.Answer))
+			answer = new(string(r.Answer))
 		}
-	}
-	return db.Write(ctx, n, `
+		v.UUID(r.OrganizationID, r.ID, r.CallID).Text(r.Kind).Bytes(r.Fingerprint).OptionalText(answer).Time(r.CreatedAt)
+	})
+	return db.Write(ctx, len(rows), `
 		INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`,
-		db.UUIDs(organizations), db.UUIDs(ids), db.UUIDs(calls), kinds, fingerprints, answers, times)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`, columns...)
 }
 
 // writeAnswer stores the answer in a row that was written without one.

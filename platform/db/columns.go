@@ -97,6 +97,14 @@ func (v *Values) Bool(is bool) *Values { return put(v, is) }
 // Bytes adds binary data.
 func (v *Values) Bytes(data []byte) *Values { return put(v, data) }
 
+// Hash adds hashes.
+func (v *Values) Hash(hashes ...Hash) *Values {
+	for _, h := range hashes {
+		put(v, h[:])
+	}
+	return v
+}
+
 // Time adds instants.
 func (v *Values) Time(instants ...time.Time) *Values {
 	for _, at := range instants {

@@ -58,9 +58,6 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	return found
 }
 
-// Key identifies a record of the directory within an organization.
-type Key = record.Key
-
 // Coverage identifies a rounding rule: the rule of the insurance's payer on the service
 // date. A zero insurance id gives [Unruled].
 type Coverage struct {
@@ -71,15 +68,15 @@ type Coverage struct {
 // Question lists the records that bookings refer to, of one or several organizations.
 // Duplicates are answered once.
 type Question struct {
-	ServiceCodes, Practitioners, Patients []Key
+	ServiceCodes, Practitioners, Patients []record.Key
 	Coverages                             []Coverage
 }
 
 // Rules are the answer to a [Question]. Records that do not exist are missing from it.
 type Rules struct {
-	ServiceCodes  map[Key]ServiceCode
-	Practitioners map[Key]Practitioner
-	Patients      map[Key]Patient
+	ServiceCodes  map[record.Key]ServiceCode
+	Practitioners map[record.Key]Practitioner
+	Patients      map[record.Key]Patient
 	Rounding      map[Coverage]RoundingRule
 	Organizations map[uuid.UUID]Organization // organizations of all records in the question
 }

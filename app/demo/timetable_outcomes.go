@@ -16,16 +16,16 @@ var narratives = []string{
 	"Waiting for two minutes with a timer. The caregiver watched and then tried it.",
 }
 
-// moment is an event of an appointment.
-type moment struct {
-	at   time.Time
-	what func(*appointments.Service) error
+// timedStep is an operation on an appointment at a time.
+type timedStep struct {
+	at time.Time
+	do func(*appointments.Service) error
 }
 
-// play completes, cancels and misses the past visits in order of time. It starts those
+// playTimetable completes, cancels and misses the past visits in order of time. It starts those
 // in progress, and one that its technician forgot to complete. Another past visit
 // remains scheduled.
-func (c *clinic) play() error {
+func (c *clinic) playTimetable() error {
 	slices.SortStableFunc(c.past,
 		func(a, b started) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.lead, b.lead)) })
 	forgotten, untouched := -1, -1
@@ -37,23 +37,23 @@ func (c *clinic) play() error {
 			untouched = i
 		}
 	}
-	var all []moment
+	var all []timedStep
 	for i, v := range c.past {
 		if i != untouched {
-			all = append(all, c.fate(i, v, i == forgotten)...)
+			all = append(all, c.stepsOf(i, v, i == forgotten)...)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(all, func(a, b timedStep) int { return a.at.Compare(b.at) })
 	for _, m := range all {
-		if err := m.what(c.Appointments(m.at)); err != nil {
+		if err := m.do(c.Appointments(m.at)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fate returns the events of the visit with the index i.
-func (c *clinic) fate(i int, v started, forgotten bool) []moment {
+// stepsOf returns the operations on the visit with the index i.
+func (c *clinic) stepsOf(i int, v started, forgotten bool) []timedStep {
 	end, narrative := v.End, &narratives[i%len(narratives)]
 	switch {
 	case i%7 == 3:
@@ -64,12 +64,12 @@ func (c *clinic) fate(i int, v started, forgotten bool) []moment {
 	if i%9 == 2 {
 		narrative = nil
 	}
-	begin := moment{v.Start, func(s *appointments.Service) error {
+	begin := timedStep{v.Start, func(s *appointments.Service) error {
 		_, err := s.Start(c.ctx, v.id, nil, "")
 		return err
 	}}
-	cancel := func(before time.Duration, reason string) []moment {
-		return []moment{{v.Start.Add(-before), func(s *appointments.Service) error {
+	cancel := func(before time.Duration, reason string) []timedStep {
+		return []timedStep{{v.Start.Add(-before), func(s *appointments.Service) error {
 			_, err := s.Cancel(c.ctx, v.id, &reason, appointments.ScopeOne, "")
 			return err
 		}}}
@@ -77,18 +77,18 @@ func (c *clinic) fate(i int, v started, forgotten bool) []moment {
 	done := end.Add(5 * time.Minute)
 	switch {
 	case forgotten || done.After(c.Now):
-		return []moment{begin}
+		return []timedStep{begin}
 	case i%13 == 5:
 		return cancel(50*time.Hour, "The family is on vacation.")
 	case i%17 == 9:
 		return cancel(2*time.Hour, "The child has a fever.") // late: with less than 24 hours' notice
 	case i%23 == 11:
-		return []moment{{done, func(s *appointments.Service) error {
+		return []timedStep{{done, func(s *appointments.Service) error {
 			_, err := s.NoShow(c.ctx, v.id, nil, "")
 			return err
 		}}}
 	}
-	return []moment{{done, func(s *appointments.Service) error {
+	return []timedStep{{done, func(s *appointments.Service) error {
 		_, err := s.Complete(c.ctx, v.id, appointments.Completion{Start: &v.Start, End: &end, Narrative: narrative}, "")
 		return err
 	}}}

@@ -39,7 +39,7 @@ type clinic struct {
 	past     []started
 }
 
-// begun is an appointment whose start is in the past.
+// started is an appointment whose start is in the past.
 type started struct {
 	appointments.Span
 	id        uuid.UUID
@@ -79,7 +79,7 @@ func timetable() []series {
 	plans := []plan{ample, exhausted, expiring, underused, capped, ample, ample, ample}
 	var all []series
 	for i := range patientNames {
-		patient, chair := []int{i + len(storyPatients)}, i%len(rbts)
+		patient, chair := []int{i + len(scenarioPatients)}, i%len(rbts)
 		days, analyst, round := slots[i/len(rbts)], bcbas[chair%len(bcbas)], chair/len(bcbas)
 		all = append(all, series{"97153", patient, rbts[chair], days, 9, 180, 1, plans[i%len(plans)]})
 		supervised := days[min(round/3, len(days)-1):][:1] // three of an analyst's patients on one day
@@ -92,15 +92,15 @@ func timetable() []series {
 	for g, lead := range []string{rbts[4], rbts[5]} {
 		var group []int
 		for i := range 4 {
-			group = append(group, len(storyPatients)+4+4*g+i)
+			group = append(group, len(scenarioPatients)+4+4*g+i)
 		}
 		all = append(all, series{"97154", group, lead, slots[2], 15, 60, 1, ample})
 	}
 	return all
 }
 
-// storyPatients are the first patients, whose authorizations have histories of their own.
-var storyPatients = [3]string{"Avery", "Blake", "Casey"}
+// scenarioPatients are the first patients, whose authorizations have histories of their own.
+var scenarioPatients = [3]string{"Avery", "Blake", "Casey"}
 
 func firstNames(names []string) []string {
 	var all []string
@@ -130,7 +130,7 @@ func (p Practice) openClinic(
 			return fmt.Errorf("demo: booking %s of %s: %w", s.code, s.lead, err)
 		}
 	}
-	return c.play()
+	return c.playTimetable()
 }
 
 // at returns the instant of a local time of day.

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/patch"
 )
 
-// history creates the records of the demo practice and plays the events of its
+// history creates the records of the demo practice and executes the scenarios of its
 // authorizations, each at its own time.
 func (p Practice) history(own context.Context) error {
 	staff, err := p.practitioners(own)
@@ -32,9 +32,9 @@ func (p Practice) history(own context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range stories {
-		t := &telling{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code], staff: staff}
-		if err := t.tell(s); err != nil {
+	for _, s := range scenarios {
+		t := &scenarioRun{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code], staff: staff}
+		if err := t.play(s); err != nil {
 			return err
 		}
 	}
@@ -87,43 +87,43 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 	return created, nil
 }
 
-// story is the history of one authorization. Days are relative to today; past days are
+// scenario is the history of one authorization. Days are relative to today; past days are
 // negative.
-type story struct {
+type scenario struct {
 	patient    int
 	code       string
 	number     string
 	units      int
 	start, end int
 	status     authorization.Status
-	events     []event
+	steps      []step
 }
 
-// event is an event on a day.
-type event struct {
-	day  int
-	what func(t *telling, s *authorization.Service) error
+// step is an operation on a day.
+type step struct {
+	day int
+	do  func(t *scenarioRun, s *authorization.Service) error
 }
 
-// stories leave an authorization in every state.
-var stories = []story{
+// scenarios leave an authorization in every state.
+var scenarios = []scenario{
 	// Active, well used.
 	{0, "97153", "AUTH-2001", 480, -90, 91, authorization.Active, sessions(-60, 12, 8, 4)},
 	// Active, adjusted.
 	{0, "97155", "AUTH-2002", 48, -90, 91, authorization.Active, append(sessions(-60, 3, 4, 1),
-		event{-10, raise(64, "The payer added units after a review.")})},
+		step{-10, raise(64, "The payer added units after a review.")})},
 	// Expired, units unused.
 	{1, "97153", "AUTH-1990", 240, -200, -20, authorization.Active, sessions(-180, 20, 8, 0)},
 	// Exhausted: all used or booked.
-	{1, "97153", "AUTH-2010", 24, -19, 160, authorization.Active, append(sessions(-15, 3, 8, 1), event{0, book(1, 2)})},
+	{1, "97153", "AUTH-2010", 24, -19, 160, authorization.Active, append(sessions(-15, 3, 8, 1), step{0, book(1, 2)})},
 	// Upcoming.
 	{1, "97156", "AUTH-2011", 24, 14, 195, authorization.Active, nil},
 	// Pending, without a number yet.
 	{2, "97151", "", 32, -3, 90, authorization.Pending, nil},
 	// Cancelled.
-	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), event{-5, cancelTerms})},
+	{2, "97153", "AUTH-2020", 200, -40, 140, authorization.Active, append(sessions(-35, 4, 6, 0), step{-5, cancelTerms})},
 	// Active, with appointments and a hold.
-	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, event{0, hold(8, 30*24*time.Hour)})},
+	{2, "97153", "AUTH-2021", 160, -4, 176, authorization.Active, append(visits, step{0, hold(8, 30*24*time.Hour)})},
 	// A renewal: bookings can move to it.
 	{2, "97153", "AUTH-2022", 160, 2, 180, authorization.Active, nil},
 }
@@ -131,20 +131,20 @@ var stories = []story{
 // sessions returns n sessions of some units each, two days apart. Each is reserved
 // three days ahead. Then it is used, the second one in part, and the third cancelled.
 // Further ones are reserved for the days to come.
-func sessions(from, n, units, ahead int) []event {
-	var events []event
+func sessions(from, n, units, ahead int) []step {
+	var steps []step
 	for i := range n {
 		day := from + 2*i
-		events = append(events, event{day - 3, book(units, day)}, event{day, settle(i, units)})
+		steps = append(steps, step{day - 3, book(units, day)}, step{day, settle(i, units)})
 	}
 	for i := range ahead {
-		events = append(events, event{0, book(units, 1+i)})
+		steps = append(steps, step{0, book(units, 1+i)})
 	}
-	return events
+	return steps
 }
 
-// telling is the state of a story while it is played.
-type telling struct {
+// scenarioRun is the state of a scenario while its steps are executed.
+type scenarioRun struct {
 	p        Practice
 	ctx      context.Context
 	coverage coverage
@@ -156,7 +156,7 @@ type telling struct {
 	booked   []uuid.UUID // appointments, oldest first
 }
 
-func (t *telling) tell(s story) error {
+func (t *scenarioRun) play(s scenario) error {
 	on := func(day int) time.Time { return t.p.Now.AddDate(0, 0, day) }
 	today := calendar.DateIn(t.p.Now, time.UTC)
 	entered := min(s.start-7, -1)
@@ -172,19 +172,19 @@ func (t *telling) tell(s story) error {
 		return err
 	}
 	t.id = v.ID
-	events := slices.Clone(s.events)
-	slices.SortStableFunc(events, func(a, b event) int { return a.day - b.day })
-	for _, e := range events {
+	steps := slices.Clone(s.steps)
+	slices.SortStableFunc(steps, func(a, b step) int { return a.day - b.day })
+	for _, e := range steps {
 		t.now = on(e.day)
-		if err := e.what(t, t.p.ledger(on(e.day))); err != nil {
+		if err := e.do(t, t.p.ledger(on(e.day))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func book(units, day int) func(*telling, *authorization.Service) error {
-	return func(t *telling, s *authorization.Service) error {
+func book(units, day int) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, s *authorization.Service) error {
 		on := calendar.DateIn(t.p.Now, time.UTC).AddDays(day)
 		outcome, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{Units: units, ServiceDate: on}, "")
 		if err == nil {
@@ -194,8 +194,8 @@ func book(units, day int) func(*telling, *authorization.Service) error {
 	}
 }
 
-func hold(units int, length time.Duration) func(*telling, *authorization.Service) error {
-	return func(t *telling, s *authorization.Service) error {
+func hold(units int, length time.Duration) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, s *authorization.Service) error {
 		_, err := s.Reserve(t.ctx, t.id, authorization.NewReservation{
 			Units: units, HoldFor: length, Reference: new("held while the family decides"),
 		}, "")
@@ -205,8 +205,8 @@ func hold(units int, length time.Duration) func(*telling, *authorization.Service
 
 // settle ends the oldest open reservation: the third of each six is cancelled, the
 // second used in part, the others used whole.
-func settle(i, units int) func(*telling, *authorization.Service) error {
-	return func(t *telling, s *authorization.Service) (err error) {
+func settle(i, units int) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, s *authorization.Service) (err error) {
 		n := authorization.Settlement{ReservationID: &t.open[0]}
 		t.open = t.open[1:]
 		switch i % 6 {
@@ -223,14 +223,14 @@ func settle(i, units int) func(*telling, *authorization.Service) error {
 	}
 }
 
-func raise(total int, reason string) func(*telling, *authorization.Service) error {
-	return func(t *telling, s *authorization.Service) error {
+func raise(total int, reason string) func(*scenarioRun, *authorization.Service) error {
+	return func(t *scenarioRun, s *authorization.Service) error {
 		_, err := s.Change(administrator(t.ctx), t.id, authorization.Change{TotalUnits: patch.Set(total), Reason: &reason})
 		return err
 	}
 }
 
-func cancelTerms(t *telling, s *authorization.Service) error {
+func cancelTerms(t *scenarioRun, s *authorization.Service) error {
 	_, err := s.Change(t.ctx, t.id, authorization.Change{Status: patch.Set(authorization.Cancelled)})
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// The clinic's people who are in no story. All names are invented.
+// The clinic's people who are in no scenario. All names are invented.
 var (
 	analysts = []string{"Dana Rivera", "Elena Novak", "Femi Adeyemi", "Grace Kim"}
 
@@ -86,7 +86,7 @@ func (p Practice) credentialed() []directory.NewPractitioner {
 	return all
 }
 
-// children returns the patients to create: three of the stories, then the clinic's.
+// children returns the patients to create: three of the scenarios, then the clinic's.
 func children() []directory.NewPatient {
 	all := []directory.NewPatient{
 		{FirstName: "Avery", LastName: "Sample", DateOfBirth: calendar.NewDate(2019, time.March, 14)},
