@@ -85,9 +85,7 @@ func TestContract(t *testing.T) {
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
 		Members: members,
-		Exempt: []string{
-			"omnirapeutic/modules/rbac", "omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
-		},
+		Exempt:  []string{"omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments"},
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),

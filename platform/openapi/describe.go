@@ -20,7 +20,7 @@ var goTerms = regexp.MustCompile(`\bnil\b|\[[A-Za-z]|\b[A-Z]\w+\.[A-Z]`)
 
 // description turns the comment on a Go name into a description. A comment that begins
 // "Name is" or "Name are" continues with the description; any other is the description
-// as it is written. A description is a whole sentence: it begins with one of the
+// as it is written, with the public name of a type. A description is a whole sentence: it begins with one of the
 // openings, or with the public name if there is one, and ends with a full stop.
 func description(goName, publicName, comment string) (string, error) {
 	text := comment
@@ -29,6 +29,9 @@ func description(goName, publicName, comment string) (string, error) {
 			text = capital(rest)
 			break
 		}
+	}
+	if rest, ok := strings.CutPrefix(text, goName+" "); ok && publicName != "" {
+		text = publicName + " " + rest
 	}
 	first, _, _ := strings.Cut(text, " ")
 	switch term := goTerms.FindString(text); {

@@ -20,6 +20,9 @@ func TestDescriptionIsTheCommentOrTheRestOfIt(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, text)
 	}
+	text, err := description("entryBody", "Entry", "entryBody records one movement of units.")
+	require.NoError(t, err)
+	require.Equal(t, "Entry records one movement of units.", text)
 }
 
 func TestDescriptionIsRefusedUnlessItIsAWholeSentence(t *testing.T) {

@@ -31,7 +31,7 @@ func (s *Service) policyRoutes() []httpx.Route {
 	}
 }
 
-// signInPolicyBody is what an organization requires of sign-ins with a password.
+// signInPolicyBody is the requirements of an organization for sign-ins with a password.
 type signInPolicyBody struct {
 	// Whether users without a second factor who sign in with a password can only set one up. Sign-ins
 	// through the identity provider are exempt.

@@ -51,12 +51,13 @@ func (s *Service) Routes() []httpx.Route {
 
 // permissionSetBody is a permission set in the API.
 type permissionSetBody struct {
-	Role        rbac.Role      `json:"role"`
-	Shipped     bool           `json:"shipped"`
-	Permissions []setGrantBody `json:"permissions"` // sorted as in docs/roles.md
-	Version     int            `json:"version"`     // counts the organization's changes; 0: none
-	ChangedAt   *time.Time     `json:"changedAt"`   // null: never
-	ChangedBy   *uuid.UUID     `json:"changedBy"`   // a user
+	Role    rbac.Role `json:"role"`    // The role.
+	Shipped bool      `json:"shipped"` // Whether the set is the default one.
+	// The permissions of the role, in the order of docs/roles.md.
+	Permissions []setGrantBody `json:"permissions"`
+	Version     int            `json:"version"`   // The number of the organization's changes.
+	ChangedAt   *time.Time     `json:"changedAt"` // The time of the last change. Null if there was none.
+	ChangedBy   *uuid.UUID     `json:"changedBy"` // The user who made the last change.
 }
 
 // Revision returns the version, which the API returns as ETag.
@@ -64,8 +65,10 @@ func (b permissionSetBody) Revision() int { return b.Version }
 
 // setGrantBody is a permission and its scopes.
 type setGrantBody struct {
+	// The permission.
 	Permission identity.Permission `json:"permission" validate:"required,max=100"`
-	Scopes     []string            `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
+	// The scopes of the permission, widest first.
+	Scopes []string `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
 }
 
 func permissionSetBodyOf(set Set) permissionSetBody {
@@ -80,8 +83,8 @@ func permissionSetBodyOf(set Set) permissionSetBody {
 
 // permissionSetsBody lists the permission sets of an organization.
 type permissionSetsBody struct {
-	Data []permissionSetBody `json:"data"`
-	// Possible lists the scopes that each permission can have, widest first.
+	Data []permissionSetBody `json:"data"` // The permission sets of all roles.
+	// The scopes that each permission can have, widest first.
 	Possible map[identity.Permission][]string `json:"possible"`
 }
 
@@ -98,8 +101,9 @@ func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsB
 }
 
 type changeSetRequest struct {
-	Role        string         `param:"role" validate:"max=100"`
-	Match       patch.Match    `header:"If-Match"`
+	Role  string      `param:"role" validate:"max=100"` // The role.
+	Match patch.Match `header:"If-Match"`
+	// All permissions of the role, with their scopes.
 	Permissions []setGrantBody `json:"permissions" validate:"required,max=200,dive"`
 }
 
@@ -139,7 +143,7 @@ func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope
 }
 
 type restoreSetRequest struct {
-	Role  string      `param:"role" validate:"max=100"`
+	Role  string      `param:"role" validate:"max=100"` // The role.
 	Match patch.Match `header:"If-Match"`
 }
 
