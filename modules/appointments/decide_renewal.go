@@ -2,9 +2,14 @@ package appointments
 
 import (
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 )
 
 // refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
@@ -57,4 +62,125 @@ func (d *draft) moveUnits() error {
 	}
 	d.touch()
 	return d.placeAgain()
+}
+
+func refuseRedate(occurrences []Occurrence) *fault.Error {
+	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
+		refusedOf(occurrences), len(occurrences))
+}
+
+// Transfer moves bookings from one authorization of a patient to another, for example after a
+// renewal: the SCHEDULED ones from the first day on.
+type Transfer struct {
+	From  uuid.UUID     // the authorization to move bookings from
+	To    uuid.UUID     // another one of the same patient, for the same service
+	Since calendar.Date // the first service date; zero: today in the organization's time zone
+}
+
+// concerns reports whether the transfer moves the participant's units.
+func (t Transfer) concerns(p Participant) bool {
+	return p.AuthorizationID == t.From || p.AuthorizationID == t.To
+}
+
+func refuseMove(occurrences []Occurrence) *fault.Error {
+	return ErrMove.With(MoveRefusal{occurrences}, "%d of the %d bookings cannot be moved, so none was moved.",
+		refusedOf(occurrences), len(occurrences))
+}
+
+// refusedOf counts the refused occurrences.
+func refusedOf(occurrences []Occurrence) int {
+	refused := 0
+	for _, o := range occurrences {
+		if len(o.Reasons) > 0 {
+			refused++
+		}
+	}
+	return refused
+}
+
+// begin returns the request to run: a transfer without a first day starts today. The original
+// transfer stays unchanged, so a retry on another day has the same fingerprint.
+func (r request) begin(now time.Time) request {
+	if r.transfer == nil {
+		return r
+	}
+	if r.since = r.transfer.Since; r.since.IsZero() {
+		r.since = calendar.DateIn(now, r.zone)
+	}
+	return r
+}
+
+// subject returns the id of the request's subject.
+func (r request) subject() uuid.UUID {
+	if r.transfer != nil {
+		return r.transfer.From
+	}
+	return r.appointment
+}
+
+// spreadTransfers splits transfers into parts, one for each appointment that moves, sorted by
+// start. backed has the appointments by request index.
+func spreadTransfers(requests []request, backed map[int][]record.Key, existing map[record.Key]Appointment) []request {
+	for i, r := range requests {
+		if r.kind != transfer {
+			continue
+		}
+		parts := []request{}
+		for _, key := range backed[i] {
+			if a, ok := existing[key]; ok && r.moves(a) {
+				parts = append(parts, r.transferOf(a))
+			}
+		}
+		slices.SortFunc(parts, func(x, y request) int {
+			if c := existing[x.key()].Start.Compare(existing[y.key()].Start); c != 0 {
+				return c
+			}
+			return x.key().Compare(y.key())
+		})
+		requests[i].parts = parts
+	}
+	return requests
+}
+
+// moves reports whether the transfer moves the appointment.
+func (r request) moves(a Appointment) bool {
+	if r.settling != nil && !r.settling.appointments[a.ID] {
+		return false
+	}
+	return a.Status == Scheduled && !a.ServiceDate.Before(r.since) && a.placeOn(r.transfer.From) >= 0
+}
+
+// placeOn returns the index of the patient whose part is on the authorization, or -1.
+func (a Appointment) placeOn(authorization uuid.UUID) int {
+	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.AuthorizationID == authorization })
+}
+
+// UnitsOn returns the units that the appointment holds on the authorization.
+func (a Appointment) UnitsOn(authorization uuid.UUID) int {
+	if place := a.placeOn(authorization); place >= 0 {
+		return a.Patients[place].Units
+	}
+	return 0
+}
+
+// transferOf returns the transfer for one appointment.
+func (r request) transferOf(a Appointment) request {
+	part := r
+	part.appointment = a.ID
+	part.reservations = make([]uuid.UUID, len(r.reservations))
+	for i, id := range r.reservations {
+		part.reservations[i] = uuid.NewSHA1(id, a.ID[:]) // the same in every attempt
+	}
+	return part
+}
+
+// settling has the appointments that a change of their authorization would strand.
+type settling struct{ appointments map[uuid.UUID]bool }
+
+func settlingOf(appointments []uuid.UUID) *settling {
+	s := &settling{appointments: map[uuid.UUID]bool{}}
+	for _, id := range appointments {
+		s.appointments[id] = true
+	}
+	return s
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/record"
 )
 
 // sight is the caller's record scope, restricted to the participants of appointments. A
@@ -69,8 +67,8 @@ func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, e
 	return sight{VisiblePeople: reached}, err
 }
 
-// within returns the appointments as the caller may see them.
-func (s *Service) within(ctx context.Context, found []Appointment) ([]Appointment, error) {
+// visibleAppointments returns the appointments as the caller may see them.
+func visibleAppointments(ctx context.Context, found []Appointment) ([]Appointment, error) {
 	var patients, staff []uuid.UUID
 	for _, a := range found {
 		staff = append(staff, a.Practitioners...)
@@ -85,8 +83,8 @@ func (s *Service) within(ctx context.Context, found []Appointment) ([]Appointmen
 	return found, err
 }
 
-// sessionsWithin returns the sessions as the caller may see them.
-func (s *Service) sessionsWithin(ctx context.Context, found []Session) ([]Session, error) {
+// visibleSessions returns the sessions as the caller may see them.
+func visibleSessions(ctx context.Context, found []Session) ([]Session, error) {
 	var patients, staff []uuid.UUID
 	for _, each := range found {
 		staff = append(staff, each.Practitioners...)
@@ -101,84 +99,9 @@ func (s *Service) sessionsWithin(ctx context.Context, found []Session) ([]Sessio
 	return found, err
 }
 
-func (s *Service) sessionWithin(ctx context.Context, found Session) (Session, error) {
-	seen, err := s.sessionsWithin(ctx, []Session{found})
+func visibleSession(ctx context.Context, found Session) (Session, error) {
+	seen, err := visibleSessions(ctx, []Session{found})
 	return seen[0], err
-}
-
-// requireReached returns [ErrNotFound] if one of the appointments is outside the caller's record
-// scope, by the same condition as in lists. It runs no query if the scope is the organization, and
-// does not check that the appointments exist.
-func (s *Service) requireReached(ctx context.Context, ids []uuid.UUID) error {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
-		return err
-	}
-	reached, err := s.store.reachable(ctx, ids)
-	if err == nil && len(reached) < len(ids) {
-		err = ErrNotFound
-	}
-	return err
-}
-
-// admit returns [ErrNotFound] for a request on an appointment outside the caller's record scope,
-// before the caller waits for a lock. It returns the caller's access to the response. It runs no
-// query for callers whose record scope is the organization.
-func (s *Service) admit(ctx context.Context, r request) (sight, error) {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
-		return sight{everything: err == nil}, err
-	}
-	return db.Snapshot(ctx, s.database, "appointments.reach", func(ctx context.Context) (sight, error) {
-		if r.kind == book {
-			return r.booking.admit(ctx)
-		}
-		ids := []uuid.UUID{r.appointment}
-		if r.scope.several() {
-			series, err := s.store.seriesOf(ctx, []record.Key{r.key()})
-			if err != nil {
-				return sight{}, err
-			}
-			if others := series[r.key()]; others != nil {
-				ids = others
-			}
-		}
-		if err := s.requireReached(ctx, ids); err != nil {
-			return sight{}, err
-		}
-		existing, err := s.store.several(ctx, []record.Key{r.key()})
-		if err != nil {
-			return sight{}, err
-		}
-		a := existing[r.key()]
-		patients := make([]uuid.UUID, len(a.Patients))
-		for i, p := range a.Patients {
-			patients[i] = p.PatientID
-		}
-		sees, err := sightOf(ctx, patients, a.Practitioners)
-		// A caller who reassigns an appointment still sees the response.
-		sees.everything = len(seen(patients, func(p uuid.UUID) bool { return sees.sees(a.Practitioners, p) })) == len(patients)
-		return sees, err
-	})
-}
-
-// admit refuses patients outside the caller's record scope like unknown ones.
-func (b Booking) admit(ctx context.Context) (sight, error) {
-	patients := make([]uuid.UUID, len(b.Patients))
-	for i, p := range b.Patients {
-		patients[i] = p.PatientID
-	}
-	sees, err := sightOf(ctx, patients, b.Practitioners)
-	if err != nil {
-		return sees, err
-	}
-	var fieldErrors []fault.Field
-	for i, p := range patients {
-		if !sees.sees(b.Practitioners, p) {
-			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
-		}
-	}
-	return sight{everything: true}, errorOf(fieldErrors)
 }
 
 // reachesPractitioner reports whether the practitioner is within the caller's record scope.

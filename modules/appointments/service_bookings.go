@@ -2,101 +2,20 @@ package appointments
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/modules/authorization"
-	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
-	"omnirapeutic/platform/scheduling"
-	"omnirapeutic/platform/trail"
 )
 
-// Directory provides organizations, patients, practitioners, payers and service codes.
-type Directory interface {
-	// TimeZone returns the organization's time zone, which defines its dates.
-	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
-	// ForgetTimeZone removes the time zone from the cache, because it has changed.
-	ForgetTimeZone(organization uuid.UUID)
-	// SchedulingRules returns the rules for bookings, in the transaction of the context.
-	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
+// BookingService books, changes, starts, ends and completes appointments.
+type BookingService struct {
+	*commands
+	availability *AvailabilityService
 }
-
-// Events publishes changes.
-type Events interface {
-	// Publish publishes each message once, in the transaction of the context, to the subscribers
-	// with its permissions.
-	Publish(ctx context.Context, messages []outbox.Message) error
-}
-
-// Audit records events in the audit trail.
-type Audit interface {
-	// Record writes the events in the transaction of the context.
-	Record(ctx context.Context, events []trail.Event) error
-	// Note commits events that belong to no change, before it returns. The error is
-	// [trail.ErrNotRecorded].
-	Note(ctx context.Context, events []trail.Event) error
-}
-
-// Callers provides the users of organizations.
-type Callers interface {
-	// Presently returns a user with the current permissions, read in the transaction of the
-	// context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
-	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
-}
-
-// Service implements the use cases of appointments and sessions. It is safe for concurrent use.
-// Unless documented otherwise, its methods act in the organization of the [identity.Caller] in the
-// context, and fail without one.
-type Service struct {
-	database  *db.DB
-	directory Directory
-	events    Events
-	audit     Audit
-	callers   Callers
-	clock     func() time.Time
-	newID     func() uuid.UUID
-	store     store
-	commands  command.Executor[request, verdict]
-
-	authorizations *authorization.Service // its ledger joins this module's transactions
-
-	// withAvailability caches the practitioners with availability, so that a booking without
-	// possible warnings needs no query.
-	withAvailability cache.PerOrganization[map[uuid.UUID]bool]
-}
-
-// Dependencies has the dependencies of the service. Tests set the clock and the ids.
-type Dependencies struct {
-	Database  *db.DB
-	Engine    *command.Engine
-	Directory Directory
-	// Authorizations has the ledger of units, which joins the transactions of appointments.
-	Authorizations *authorization.Service
-	Events         Events
-	Audit          Audit
-	Callers        Callers
-	Clock          func() time.Time
-	NewID          func() uuid.UUID
-}
-
-// New returns the service.
-func New(d Dependencies) *Service {
-	s := &Service{
-		database: d.Database, directory: d.Directory, authorizations: d.Authorizations, events: d.Events, audit: d.Audit, callers: d.Callers,
-		clock: d.Clock, newID: d.NewID,
-	}
-	s.commands = command.Add(d.Engine, s.handler())
-	return s
-}
-
-// now returns the current time with PostgreSQL's precision.
-func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
 // Outcome is the result of a request.
 type Outcome struct {
@@ -125,9 +44,9 @@ func (o Outcome) spans() []Span {
 // Book books an appointment. It checks every rule, reserves units and writes the appointment, in
 // one transaction and once per key. A refusal has all rules that the booking would break, see
 // [fault.Error.Reasons]: [ErrPractitionerInactive], [ErrCredentialMissing],
-// [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the account book. Other errors:
+// [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the ledger. Other errors:
 // [fault.ErrInvalid] for unknown records and records that do not match, [command.ErrReused].
-func (s *Service) Book(ctx context.Context, b Booking, key command.Key) (Outcome, error) {
+func (s *BookingService) Book(ctx context.Context, b Booking, key command.Key) (Outcome, error) {
 	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
 		return Outcome{}, err
@@ -136,8 +55,8 @@ func (s *Service) Book(ctx context.Context, b Booking, key command.Key) (Outcome
 }
 
 // bookingRequest returns the request of a booking.
-func (s *Service) bookingRequest(ctx context.Context, b Booking, key command.Key) (request, error) {
-	r, err := s.request(ctx, book, s.newID(), key)
+func (s *BookingService) bookingRequest(ctx context.Context, b Booking, key command.Key) (request, error) {
+	r, err := s.request(ctx, book, s.NewID(), key)
 	if err != nil {
 		return r, err
 	}
@@ -153,7 +72,7 @@ func (s *Service) bookingRequest(ctx context.Context, b Booking, key command.Key
 //
 // For several appointments of a series, it changes all or none: the error is [ErrSeries]. Each
 // moves by the same number of days, to the same time of day.
-func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scope) (Outcome, error) {
+func (s *BookingService) Change(ctx context.Context, id uuid.UUID, c Change, scope Scope) (Outcome, error) {
 	if c.Practitioners.Given {
 		if err := errorOf(staffErrors(c.Practitioners.Value)); err != nil {
 			return Outcome{}, err
@@ -167,78 +86,7 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change, scope Scop
 	return s.do(ctx, r)
 }
 
-// Start records that an appointment began at the time; nil: now. Errors: [ErrNotFound],
-// [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
-// future or more than 24 hours ago.
-func (s *Service) Start(ctx context.Context, id uuid.UUID, at *time.Time, key command.Key) (Outcome, error) {
-	r, err := s.request(ctx, start, id, key)
-	if err != nil {
-		return Outcome{}, err
-	}
-	r.started = at
-	return s.do(ctx, r)
-}
-
-// Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Errors:
-// [ErrNotFound], [ErrTransition].
-func (s *Service) Reopen(ctx context.Context, id uuid.UUID, reason string, key command.Key) (Outcome, error) {
-	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
-}
-
-// Cancel releases the units that the appointment holds, and records the user, the time, the reason
-// and whether it was late. For a series, it cancels all SCHEDULED appointments of the scope.
-// Errors: [ErrNotFound], [ErrTransition].
-func (s *Service) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
-	return s.end(ctx, cancel, id, reason, scope, key)
-}
-
-// NoShow records that the patient did not come. It releases the appointment's units, or consumes
-// them if the organization has configured that. Errors: [ErrNotFound], [ErrTransition], and
-// [ErrNotBegun] before the start.
-func (s *Service) NoShow(ctx context.Context, id uuid.UUID, reason *string, key command.Key) (Outcome, error) {
-	return s.end(ctx, noShow, id, reason, ScopeOne, key)
-}
-
-func (s *Service) end(ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
-	r, err := s.request(ctx, k, id, key)
-	if err != nil {
-		return Outcome{}, err
-	}
-	r.reason, r.scope = reason, scope
-	return s.do(ctx, r)
-}
-
-// Complete writes the appointment's session and consumes the units of its actual time, exactly
-// once, even if it is called repeatedly or concurrently. Units that the authorization does not
-// cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
-// [ErrUnconfirmed] for times that differ much from the booked ones, [fault.ErrInvalid] for
-// impossible times.
-func (s *Service) Complete(ctx context.Context, id uuid.UUID, c Completion, key command.Key) (Outcome, error) {
-	r, err := s.request(ctx, complete, id, key)
-	if err != nil {
-		return Outcome{}, err
-	}
-	r.completion = c
-	return s.do(ctx, r)
-}
-
-// request returns a new request of the caller on an appointment, with all ids that it may need.
-func (s *Service) request(ctx context.Context, k kind, appointment uuid.UUID, key command.Key) (request, error) {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return request{}, err
-	}
-	r := request{
-		Call: s.commands.NewCall(caller, string(k), key), kind: k, caller: caller, appointment: appointment, session: s.newID(),
-	}
-	r.reservations = make([]uuid.UUID, MaxPatients)
-	for i := range r.reservations {
-		r.reservations[i] = s.newID()
-	}
-	return r, nil
-}
-
-func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
+func (s *BookingService) do(ctx context.Context, r request) (Outcome, error) {
 	sees, err := s.admit(ctx, r)
 	if err != nil {
 		return Outcome{}, err
@@ -254,60 +102,62 @@ func (s *Service) do(ctx context.Context, r request) (Outcome, error) {
 	return o, err
 }
 
-// Get returns an appointment as the caller may see it. The error is [ErrNotFound], also outside the
-// caller's record scope.
-func (s *Service) Get(ctx context.Context, id uuid.UUID) (Appointment, error) {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return Appointment{}, err
+// admit returns [ErrNotFound] for a request on an appointment outside the caller's record scope,
+// before the caller waits for a lock. It returns the caller's access to the response. It runs no
+// query for callers whose record scope is the organization.
+func (s *BookingService) admit(ctx context.Context, r request) (sight, error) {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
+		return sight{everything: err == nil}, err
 	}
-	key := record.Of(caller.OrganizationID, id)
-	return db.Snapshot(ctx, s.database, "appointments.get", func(ctx context.Context) (Appointment, error) {
-		if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
-			return Appointment{}, err
+	return db.Snapshot(ctx, s.Database, "appointments.reach", func(ctx context.Context) (sight, error) {
+		if r.kind == book {
+			return r.booking.admit(ctx)
 		}
-		found, err := s.store.several(ctx, []record.Key{key})
+		ids := []uuid.UUID{r.appointment}
+		if r.scope.several() {
+			series, err := s.store.seriesOf(ctx, []record.Key{r.key()})
+			if err != nil {
+				return sight{}, err
+			}
+			if others := series[r.key()]; others != nil {
+				ids = others
+			}
+		}
+		if err := s.store.requireInScope(ctx, ids); err != nil {
+			return sight{}, err
+		}
+		existing, err := s.store.several(ctx, []record.Key{r.key()})
 		if err != nil {
-			return Appointment{}, err
+			return sight{}, err
 		}
-		a, ok := found[key]
-		if !ok {
-			return Appointment{}, ErrNotFound
+		a := existing[r.key()]
+		patients := make([]uuid.UUID, len(a.Patients))
+		for i, p := range a.Patients {
+			patients[i] = p.PatientID
 		}
-		seen, err := s.within(ctx, []Appointment{a})
-		showAppointments(ctx, seen...)
-		return seen[0], err
+		sees, err := sightOf(ctx, patients, a.Practitioners)
+		// A caller who reassigns an appointment still sees the response.
+		sees.everything = len(seen(patients, func(p uuid.UUID) bool { return sees.sees(a.Practitioners, p) })) == len(patients)
+		return sees, err
 	})
 }
 
-// Filter narrows a list of appointments. Zero values do not filter.
-type Filter struct {
-	PatientID      uuid.UUID
-	PractitionerID uuid.UUID
-	SeriesID       uuid.UUID
-	Statuses       []Status
-	Days           Days
-	Page           db.Keyset // sorted by start
-}
-
-// List returns the appointments that match the filter, within the caller's record scope and as the
-// caller may see them.
-func (s *Service) List(ctx context.Context, f Filter) ([]Appointment, error) {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return nil, err
+// admit refuses patients outside the caller's record scope like unknown ones.
+func (b Booking) admit(ctx context.Context) (sight, error) {
+	patients := make([]uuid.UUID, len(b.Patients))
+	for i, p := range b.Patients {
+		patients[i] = p.PatientID
 	}
-	zone, err := s.directory.TimeZone(ctx, caller.OrganizationID)
+	sees, err := sightOf(ctx, patients, b.Practitioners)
 	if err != nil {
-		return nil, err
+		return sees, err
 	}
-	return db.Snapshot(ctx, s.database, "appointments.list", func(ctx context.Context) ([]Appointment, error) {
-		found, err := s.store.list(ctx, f, f.Days.in(zone))
-		if err != nil {
-			return nil, err
+	var fieldErrors []fault.Field
+	for i, p := range patients {
+		if !sees.sees(b.Practitioners, p) {
+			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
 		}
-		found, err = s.within(ctx, found)
-		showAppointments(ctx, found...)
-		return found, err
-	})
+	}
+	return sight{everything: true}, errorOf(fieldErrors)
 }

@@ -1,0 +1,27 @@
+package appointments
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/patch"
+)
+
+// Routes returns the operations of this module's API.
+func (s *Service) Routes() []httpx.Route {
+	return slices.Concat(
+		s.bookingRoutes(), s.scheduleRoutes(), s.statusRoutes(), s.sessionRoutes(), s.previewRoutes(),
+		s.renewalRoutes(), s.availabilityRoutes(), s.feedRoutes(),
+	)
+}
+
+type byID struct {
+	ID uuid.UUID `param:"id"`
+}
+
+// matching is the header that makes a change conditional on a version.
+type matching struct {
+	IfMatch patch.Match `header:"If-Match"`
+}

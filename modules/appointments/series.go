@@ -1,0 +1,41 @@
+package appointments
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/fault"
+)
+
+// Series is the record of appointments that were booked with one recurrence rule. Each of them can
+// also be changed individually.
+type Series struct {
+	OrganizationID uuid.UUID
+	ID             uuid.UUID
+	RecurrenceRule string
+	CreatedBy      uuid.UUID
+	CreatedAt      time.Time
+}
+
+// Scope selects the appointments of a series to which a change applies.
+type Scope string
+
+// The scopes. For an appointment without a series, all scopes mean that appointment.
+const (
+	ScopeOne       Scope = "one"       // this appointment alone; the default
+	ScopeFollowing Scope = "following" // this one and those that start later
+	ScopeAll       Scope = "all"       // all appointments of the series
+)
+
+func (s Scope) several() bool { return s == ScopeFollowing || s == ScopeAll }
+
+// Occurrence is the result of a request for one appointment of a series.
+type Occurrence struct {
+	StartTime     time.Time  `json:"startTime"`
+	EndTime       time.Time  `json:"endTime"`
+	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
+	Units         int        `json:"units"`         // of all patients; in a transfer, of the patient whose authorization changes
+	// Reasons are the rules that it breaks; empty: it is accepted.
+	Reasons []fault.Reason `json:"reasons"`
+}

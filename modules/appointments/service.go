@@ -1,0 +1,30 @@
+package appointments
+
+// Service has the use cases of appointments and sessions, grouped by noun. They are safe for
+// concurrent use. Unless documented otherwise, their methods act in the organization of the
+// [identity.Caller] in the context, and fail without one.
+type Service struct {
+	*BookingService
+	*ScheduleService
+	*SessionService
+	*RenewalService
+	*AvailabilityService
+	*FeedService
+	*ReminderService
+}
+
+// New returns the services.
+func New(d Dependencies) *Service {
+	b := base{d, store{}}
+	c := newCommands(b)
+	availability := &AvailabilityService{base: b}
+	return &Service{
+		BookingService:      &BookingService{c, availability},
+		ScheduleService:     &ScheduleService{b},
+		SessionService:      &SessionService{b},
+		RenewalService:      &RenewalService{c},
+		AvailabilityService: availability,
+		FeedService:         &FeedService{b},
+		ReminderService:     &ReminderService{b},
+	}
+}
