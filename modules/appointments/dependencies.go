@@ -43,9 +43,9 @@ type Audit interface {
 
 // Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user with the current permissions, read in the transaction of the
+	// CurrentCaller returns a user with the current permissions, read in the transaction of the
 	// context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
-	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+	CurrentCaller(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
 // Dependencies has the dependencies of the services. Tests set the clock and the ids.
