@@ -56,7 +56,8 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, "127.0.0.1:8080", c.Addr)
 		require.Equal(t, Development, c.Profile)
 		require.True(t, filepath.IsAbs(c.DataDir))
-		require.Equal(t, Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
+		require.Equal(t,
+			Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
@@ -67,7 +68,9 @@ func TestLoad(t *testing.T) {
 	})
 	t.Run("it lets the file override defaults, and the environment the file", func(t *testing.T) {
 		t.Parallel()
-		c, err := load(t, "addr: :1\nprofile: production\ndatabase:\n  max_conns: 7\ntoken: {secret: "+someSecret+"}\ndata_dir: /srv/omni\nhttp: {body_limit: 2048}\n",
+		c, err := load(t,
+			"addr: :1\nprofile: production\ndatabase:\n  max_conns: 7\ntoken: {secret: "+someSecret+
+				"}\ndata_dir: /srv/omni\nhttp: {body_limit: 2048}\n",
 			"OMNI_ADDR=:2", "OMNI_DB_SLOW_QUERY=0s", "OMNI_LOG_LEVEL=", "OMNI_LOADTEST_PASSWORD=of another server")
 		require.NoError(t, err)
 		require.Equal(t, ":2", c.Addr)
@@ -121,30 +124,73 @@ func TestLoad(t *testing.T) {
 	t.Run("it has a variable for every key, and accepts each", func(t *testing.T) {
 		t.Parallel()
 		values := map[string]string{
-			"OMNI_ADDR": "[::1]:9", "OMNI_METRICS_ADDR": "[::1]:10", "OMNI_TLS_CERTIFICATE": "/t/c.pem", "OMNI_TLS_KEY": "/t/k.pem",
-			"OMNI_TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::7",
-			"OMNI_PROFILE":         "production", "OMNI_DATA_DIR": "/d", "OMNI_AUDIT_SPOOL": "/spool", "OMNI_POSTGRES_BIN": "/b",
-			"OMNI_POSTGRES_FETCH": "false", "OMNI_DATABASE_URL": "postgres://u:p@h/d",
-			"OMNI_MIGRATE_URL": "host=h dbname=d", "OMNI_DB_MAX_CONNS": "3", "OMNI_DB_EXEC_MODE": "exec",
-			"OMNI_DB_AUTO_MIGRATE": "true", "OMNI_DB_SLOW_QUERY": "1s",
-			"OMNI_RETRY_PRESET": "aggressive", "OMNI_RETRY_MAX_ATTEMPTS": "9", "OMNI_RETRY_BASE_DELAY": "1ms",
-			"OMNI_RETRY_MAX_DELAY": "3s", "OMNI_RETRY_JITTER": "0.5",
-			"OMNI_TOKEN_SECRET": someSecret, "OMNI_TOKEN_SECRETS_FORMER": "another" + someSecret + "\na-third" + someSecret,
-			"OMNI_TOKEN_LIFETIME": "1h", "OMNI_SIGN_IN_IDLE": "8h", "OMNI_SIGN_IN_LIFETIME": "168h",
-			"OMNI_SECRET_TOKENS": "t" + someSecret, "OMNI_SECRET_TOKENS_FORMER": "tf" + someSecret,
-			"OMNI_SECRET_ENCRYPTION": "e" + someSecret, "OMNI_SECRET_ENCRYPTION_FORMER": "ef" + someSecret,
-			"OMNI_SECRET_CURSORS": "c" + someSecret, "OMNI_SECRET_CURSORS_FORMER": "cf" + someSecret,
-			"OMNI_SECRET_DEVICES": "d" + someSecret, "OMNI_SECRET_DEVICES_FORMER": "df" + someSecret,
-			"OMNI_SECRET_THROTTLE": "h" + someSecret, "OMNI_SECRET_THROTTLE_FORMER": "hf" + someSecret,
-			"OMNI_LOG_LEVEL": "debug", "OMNI_LOG_FORMAT": "text", "OMNI_REQUEST_TIMEOUT": "1s",
-			"OMNI_BODY_LIMIT": "64KiB", "OMNI_SHUTDOWN_GRACE": "1s", "OMNI_CORS_ORIGINS": "https://a.test, http://localhost:5173",
-			"OMNI_PUBLIC_URL": "https://api.a.test", "OMNI_FRONTEND_URL": "https://a.test/signed-in", "OMNI_DOCS": "true",
-			"OMNI_RATE_LIMIT": "10", "OMNI_RATE_BURST": "20", "OMNI_TOKEN_RATE_LIMIT": "0.5", "OMNI_TOKEN_RATE_BURST": "3",
-			"OMNI_FAILURE_RATE_LIMIT": "0.1", "OMNI_FAILURE_RATE_BURST": "9", "OMNI_COMMAND_BATCH_LIMIT": "2", "OMNI_COMMAND_BATCHES": "3", "OMNI_COMMAND_LOCK": "false",
-			"OMNI_COMMAND_QUEUE_LIMIT": "7", "OMNI_SWEEP_INTERVAL": "0s", "OMNI_REMINDERS": "48h, 90m",
-			"OMNI_WEBHOOKS_PER_ORGANIZATION": "5", "OMNI_WEBHOOK_SLOTS": "12", "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
-			"OMNI_EVENT_RETENTION": "72h", "OMNI_IDEMPOTENCY_RETENTION": "48h", "OMNI_INVITATION_LIFETIME": "2h",
-			"OMNI_PASSWORD_RESET_LIFETIME": "30m", "OMNI_API_KEY_LIFETIME": "48h", "OMNI_API_KEY_MAX_LIFETIME": "72h", "OMNI_DEMO": "false",
+			"OMNI_ADDR":                           "[::1]:9",
+			"OMNI_METRICS_ADDR":                   "[::1]:10",
+			"OMNI_TLS_CERTIFICATE":                "/t/c.pem",
+			"OMNI_TLS_KEY":                        "/t/k.pem",
+			"OMNI_TRUSTED_PROXIES":                "10.1.0.0/16, 2001:db8::7",
+			"OMNI_PROFILE":                        "production",
+			"OMNI_DATA_DIR":                       "/d",
+			"OMNI_AUDIT_SPOOL":                    "/spool",
+			"OMNI_POSTGRES_BIN":                   "/b",
+			"OMNI_POSTGRES_FETCH":                 "false",
+			"OMNI_DATABASE_URL":                   "postgres://u:p@h/d",
+			"OMNI_MIGRATE_URL":                    "host=h dbname=d",
+			"OMNI_DB_MAX_CONNS":                   "3",
+			"OMNI_DB_EXEC_MODE":                   "exec",
+			"OMNI_DB_AUTO_MIGRATE":                "true",
+			"OMNI_DB_SLOW_QUERY":                  "1s",
+			"OMNI_RETRY_PRESET":                   "aggressive",
+			"OMNI_RETRY_MAX_ATTEMPTS":             "9",
+			"OMNI_RETRY_BASE_DELAY":               "1ms",
+			"OMNI_RETRY_MAX_DELAY":                "3s",
+			"OMNI_RETRY_JITTER":                   "0.5",
+			"OMNI_TOKEN_SECRET":                   someSecret,
+			"OMNI_TOKEN_SECRETS_FORMER":           "another" + someSecret + "\na-third" + someSecret,
+			"OMNI_TOKEN_LIFETIME":                 "1h",
+			"OMNI_SIGN_IN_IDLE":                   "8h",
+			"OMNI_SIGN_IN_LIFETIME":               "168h",
+			"OMNI_SECRET_TOKENS":                  "t" + someSecret,
+			"OMNI_SECRET_TOKENS_FORMER":           "tf" + someSecret,
+			"OMNI_SECRET_ENCRYPTION":              "e" + someSecret,
+			"OMNI_SECRET_ENCRYPTION_FORMER":       "ef" + someSecret,
+			"OMNI_SECRET_CURSORS":                 "c" + someSecret,
+			"OMNI_SECRET_CURSORS_FORMER":          "cf" + someSecret,
+			"OMNI_SECRET_DEVICES":                 "d" + someSecret,
+			"OMNI_SECRET_DEVICES_FORMER":          "df" + someSecret,
+			"OMNI_SECRET_THROTTLE":                "h" + someSecret,
+			"OMNI_SECRET_THROTTLE_FORMER":         "hf" + someSecret,
+			"OMNI_LOG_LEVEL":                      "debug",
+			"OMNI_LOG_FORMAT":                     "text",
+			"OMNI_REQUEST_TIMEOUT":                "1s",
+			"OMNI_BODY_LIMIT":                     "64KiB",
+			"OMNI_SHUTDOWN_GRACE":                 "1s",
+			"OMNI_CORS_ORIGINS":                   "https://a.test, http://localhost:5173",
+			"OMNI_PUBLIC_URL":                     "https://api.a.test",
+			"OMNI_FRONTEND_URL":                   "https://a.test/signed-in",
+			"OMNI_DOCS":                           "true",
+			"OMNI_RATE_LIMIT":                     "10",
+			"OMNI_RATE_BURST":                     "20",
+			"OMNI_TOKEN_RATE_LIMIT":               "0.5",
+			"OMNI_TOKEN_RATE_BURST":               "3",
+			"OMNI_FAILURE_RATE_LIMIT":             "0.1",
+			"OMNI_FAILURE_RATE_BURST":             "9",
+			"OMNI_COMMAND_BATCH_LIMIT":            "2",
+			"OMNI_COMMAND_BATCHES":                "3",
+			"OMNI_COMMAND_LOCK":                   "false",
+			"OMNI_COMMAND_QUEUE_LIMIT":            "7",
+			"OMNI_SWEEP_INTERVAL":                 "0s",
+			"OMNI_REMINDERS":                      "48h, 90m",
+			"OMNI_WEBHOOKS_PER_ORGANIZATION":      "5",
+			"OMNI_WEBHOOK_SLOTS":                  "12",
+			"OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
+			"OMNI_EVENT_RETENTION":                "72h",
+			"OMNI_IDEMPOTENCY_RETENTION":          "48h",
+			"OMNI_INVITATION_LIFETIME":            "2h",
+			"OMNI_PASSWORD_RESET_LIFETIME":        "30m",
+			"OMNI_API_KEY_LIFETIME":               "48h",
+			"OMNI_API_KEY_MAX_LIFETIME":           "72h",
+			"OMNI_DEMO":                           "false",
 		}
 		require.Len(t, values, len(keys))
 		var variables []string
@@ -161,20 +207,33 @@ func TestLoad(t *testing.T) {
 		}
 		c.settings = nil
 		require.Equal(t, Config{
-			Addr: "[::1]:9", MetricsAddr: "[::1]:10", Profile: Production, DataDir: "/d", AuditSpool: "/spool", PostgresBin: "/b",
+			Addr:        "[::1]:9",
+			MetricsAddr: "[::1]:10",
+			Profile:     Production,
+			DataDir:     "/d",
+			AuditSpool:  "/spool",
+			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
 			},
-			Retry: Retry{Preset: "aggressive", MaxAttempts: 9, BaseDelay: time.Millisecond, MaxDelay: 3 * time.Second, Jitter: 0.5},
+			Retry: Retry{
+				Preset:      "aggressive",
+				MaxAttempts: 9,
+				BaseDelay:   time.Millisecond,
+				MaxDelay:    3 * time.Second,
+				Jitter:      0.5,
+			},
 			Token: Token{
 				Secret: someSecret, Former: []Secret{"another" + someSecret, "a-third" + someSecret}, Lifetime: time.Hour,
 				SignInIdle: 8 * time.Hour, SignInLifetime: 168 * time.Hour,
 			},
 			Secrets: Secrets{
-				Tokens: KeySet{"t" + someSecret, []Secret{"tf" + someSecret}}, Encryption: KeySet{"e" + someSecret, []Secret{"ef" + someSecret}},
-				Cursors: KeySet{"c" + someSecret, []Secret{"cf" + someSecret}}, Devices: KeySet{"d" + someSecret, []Secret{"df" + someSecret}},
-				Throttle: KeySet{"h" + someSecret, []Secret{"hf" + someSecret}},
+				Tokens:     KeySet{"t" + someSecret, []Secret{"tf" + someSecret}},
+				Encryption: KeySet{"e" + someSecret, []Secret{"ef" + someSecret}},
+				Cursors:    KeySet{"c" + someSecret, []Secret{"cf" + someSecret}},
+				Devices:    KeySet{"d" + someSecret, []Secret{"df" + someSecret}},
+				Throttle:   KeySet{"h" + someSecret, []Secret{"hf" + someSecret}},
 			},
 			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
@@ -186,10 +245,17 @@ func TestLoad(t *testing.T) {
 				FailureRate: Rate{PerSecond: 0.1, Burst: 9}, TLS: TLS{Certificate: "/t/c.pem", Key: "/t/k.pem"},
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")},
 			},
-			Commands: Commands{BatchLimit: 2, Batches: 3, QueueLimit: 7}, SweepInterval: 0, Reminders: []time.Duration{48 * time.Hour, 90 * time.Minute},
-			Webhooks:       Webhooks{PerOrganization: 5, Slots: 12, SlotsPerOrganization: 4},
-			EventRetention: 72 * time.Hour, IdempotencyRetention: 48 * time.Hour, InvitationLifetime: 2 * time.Hour,
-			PasswordResetLifetime: 30 * time.Minute, APIKeyLifetime: 48 * time.Hour, APIKeyMaxLifetime: 72 * time.Hour, Demo: false,
+			Commands:              Commands{BatchLimit: 2, Batches: 3, QueueLimit: 7},
+			SweepInterval:         0,
+			Reminders:             []time.Duration{48 * time.Hour, 90 * time.Minute},
+			Webhooks:              Webhooks{PerOrganization: 5, Slots: 12, SlotsPerOrganization: 4},
+			EventRetention:        72 * time.Hour,
+			IdempotencyRetention:  48 * time.Hour,
+			InvitationLifetime:    2 * time.Hour,
+			PasswordResetLifetime: 30 * time.Minute,
+			APIKeyLifetime:        48 * time.Hour,
+			APIKeyMaxLifetime:     72 * time.Hour,
+			Demo:                  false,
 		}, c)
 	})
 }
@@ -225,10 +291,12 @@ func TestRates(t *testing.T) {
 		variables   []string
 		user, token Rate
 	}{
-		"it sets rate limits in production":                {production, Rate{50, 200}, Rate{25, 100}},
-		"it sets rate limits in development if configured": {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5}, Rate{1.5, 3}},
-		"it sets none in production if configured":         {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200}, Rate{0, 100}},
-		"it can limit tokens alone":                        {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
+		"it sets rate limits in production": {production, Rate{50, 200}, Rate{25, 100}},
+		"it sets rate limits in development if configured": {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5},
+			Rate{1.5, 3}},
+		"it sets none in production if configured": {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200},
+			Rate{0, 100}},
+		"it can limit tokens alone": {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
 		"it can leave out the limit of tokens": {
 			append([]string{"OMNI_TOKEN_RATE_LIMIT=0"}, production...), Rate{50, 200}, Rate{0, 100},
 		},
@@ -272,11 +340,13 @@ func TestProblems(t *testing.T) {
 		t.Parallel()
 		found := problems(t, "adr: :1\ndatabase: {max_conns: 0, maxConns: 3}\nlog: {level: loud}\n", "OMNI_ADR=:1",
 			"OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2", "OMNI_TEST_MAX_CONNS=1")
-		require.ElementsMatch(t, []string{"adr", "database.maxConns", "OMNI_ADR", "addr", "database.max_conns", "log.level", "token.secret"}, keysOf(found))
+		require.ElementsMatch(t,
+			[]string{"adr", "database.maxConns", "OMNI_ADR", "addr", "database.max_conns", "log.level", "token.secret"}, keysOf(found))
 		_, err := load(t, "", "OMNI_ADDR=8080", "OMNI_TOKEN_SECRET=hunter2")
 		require.EqualError(t, err, "the configuration is invalid:\n"+
 			"  addr = \"8080\" (environment OMNI_ADDR): must be host:port, such as 127.0.0.1:8080 or :8080\n"+
-			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: create one with `openssl rand -base64 48`")
+			"  token.secret = *** (environment OMNI_TOKEN_SECRET): must have at least 32 bytes: create one with `openssl rand "+
+			"-base64 48`")
 	})
 	t.Run("it names the variable of a missing key", func(t *testing.T) {
 		t.Parallel()
@@ -284,41 +354,52 @@ func TestProblems(t *testing.T) {
 		require.EqualError(t, err, "the configuration is invalid:\n"+
 			"  http.tls_certificate (default; OMNI_TLS_CERTIFICATE): must be set together with http.tls_key\n"+
 			"  token.secret (default; OMNI_TOKEN_SECRET): must be set in production: create one with `openssl rand -base64 48`\n"+
-			"  database.url (default; OMNI_DATABASE_URL): must be set in production; to use the private PostgreSQL, set data_dir instead")
+			"  database.url (default; OMNI_DATABASE_URL): must be set in production; to use the private PostgreSQL, set "+
+			"data_dir instead")
 	})
 	for name, c := range map[string]struct {
 		text      string
 		variables []string
 		want      []string
 	}{
-		"it refuses a fraction of a connection":             {"database: {max_conns: 1.5}", nil, []string{"database.max_conns"}},
-		"it refuses too many connections":                   {"", []string{"OMNI_DB_MAX_CONNS=1001"}, []string{"database.max_conns"}},
-		"it refuses the simple protocol":                    {"database: {exec_mode: simple_protocol}", nil, []string{"database.exec_mode"}},
+		"it refuses a fraction of a connection": {"database: {max_conns: 1.5}", nil,
+			[]string{"database.max_conns"}},
+		"it refuses too many connections": {"", []string{"OMNI_DB_MAX_CONNS=1001"},
+			[]string{"database.max_conns"}},
+		"it refuses the simple protocol": {"database: {exec_mode: simple_protocol}", nil,
+			[]string{"database.exec_mode"}},
 		"it refuses a value other than true and false":      {"demo: yep", nil, []string{"demo"}},
 		"it refuses a duration without a unit":              {"sweep_interval: 30", nil, []string{"sweep_interval"}},
 		"it refuses a reminder with a fraction of a minute": {"reminders: 90s", nil, []string{"reminders"}},
 		"it refuses a duplicate reminder":                   {"reminders: 60m,1h", nil, []string{"reminders"}},
-		"it refuses a missing limit of webhooks":            {"webhooks: {per_organization: 0}", nil, []string{"webhooks.per_organization"}},
-		"it refuses too few slots for webhooks":             {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
+		"it refuses a missing limit of webhooks": {"webhooks: {per_organization: 0}", nil,
+			[]string{"webhooks.per_organization"}},
+		"it refuses too few slots for webhooks": {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
 		"it refuses one slot for an organization": {
 			"webhooks: {slots_per_organization: 1}", nil,
 			[]string{"webhooks.slots_per_organization"},
 		},
-		"it refuses a negative time":                 {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
-		"it refuses a zero timeout":                  {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
-		"it refuses a jitter above one":              {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
-		"it refuses a jitter that is not a number":   {"retry: {jitter: .nan}", nil, []string{"retry.jitter"}},
-		"it refuses an unknown preset":               {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
-		"it refuses a body limit that is too small":  {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
-		"it refuses a body limit that is too large":  {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
-		"it refuses a pattern of origins":            {"http: {cors_origins: 'https://*.a.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses * together with another origin":  {"http: {cors_origins: '*, https://a.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with a slash":          {"http: {cors_origins: 'https://a.test/'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with capitals":         {"http: {cors_origins: 'https://A.test'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin with the default port": {"http: {cors_origins: 'https://a.test:443'}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin without scheme":        {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
-		"it refuses an origin of another scheme":     {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
-		"it refuses an address with a path":          {"http: {public_url: 'https://api.a.test/omni'}", nil, []string{"http.public_url"}},
+		"it refuses a negative time":                {"sweep_interval: -1s", nil, []string{"sweep_interval"}},
+		"it refuses a zero timeout":                 {"http: {request_timeout: 0s}", nil, []string{"http.request_timeout"}},
+		"it refuses a jitter above one":             {"retry: {jitter: 1.1}", nil, []string{"retry.jitter"}},
+		"it refuses a jitter that is not a number":  {"retry: {jitter: .nan}", nil, []string{"retry.jitter"}},
+		"it refuses an unknown preset":              {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
+		"it refuses a body limit that is too small": {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
+		"it refuses a body limit that is too large": {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
+		"it refuses a pattern of origins": {"http: {cors_origins: 'https://*.a.test'}", nil,
+			[]string{"http.cors_origins"}},
+		"it refuses * together with another origin": {"http: {cors_origins: '*, https://a.test'}", nil,
+			[]string{"http.cors_origins"}},
+		"it refuses an origin with a slash": {"http: {cors_origins: 'https://a.test/'}", nil,
+			[]string{"http.cors_origins"}},
+		"it refuses an origin with capitals": {"http: {cors_origins: 'https://A.test'}", nil,
+			[]string{"http.cors_origins"}},
+		"it refuses an origin with the default port": {"http: {cors_origins: 'https://a.test:443'}", nil,
+			[]string{"http.cors_origins"}},
+		"it refuses an origin without scheme":    {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
+		"it refuses an origin of another scheme": {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
+		"it refuses an address with a path": {"http: {public_url: 'https://api.a.test/omni'}", nil,
+			[]string{"http.public_url"}},
 		"it refuses a page without a URL": {
 			"http: {frontend_url: 'https://a.test/#/signed-in'}", nil, []string{"http.frontend_url"},
 		},
@@ -342,8 +423,10 @@ func TestProblems(t *testing.T) {
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses an address of metrics without port": {"metrics_addr: localhost", nil, []string{"metrics_addr"}},
 		"it refuses a certificate without its key":      {"http: {tls_certificate: /t/c.pem}", nil, []string{"http.tls_key"}},
-		"it refuses a key without its certificate":      {"", []string{"OMNI_TLS_KEY=/t/k.pem"}, []string{"http.tls_certificate"}},
-		"it refuses a proxy that is not a network":      {"http: {trusted_proxies: proxy.test}", nil, []string{"http.trusted_proxies"}},
+		"it refuses a key without its certificate": {"", []string{"OMNI_TLS_KEY=/t/k.pem"},
+			[]string{"http.tls_certificate"}},
+		"it refuses a proxy that is not a network": {"http: {trusted_proxies: proxy.test}", nil,
+			[]string{"http.trusted_proxies"}},
 		"it refuses a network with bits beyond its prefix": {"http: {trusted_proxies: '10.0.0.0/16, " +
 			"10.1.0.7/16'}", nil, []string{"http.trusted_proxies"}},
 		"it refuses to trust all addresses":   {"http: {trusted_proxies: 0.0.0.0/0}", nil, []string{"http.trusted_proxies"}},
@@ -351,12 +434,13 @@ func TestProblems(t *testing.T) {
 		"it refuses an invalid database URL":  {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
 		"it refuses an unknown PostgreSQL setting": {"database: {url: 'postgres://h/d?sslmode=bogus', " +
 			"migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
-		"it refuses a URL for migrations alone": {"database: {migrate_url: 'postgres://h/d'}", nil, []string{"database.migrate_url"}},
-		"it refuses a value for a group":        {"database: postgres", nil, []string{"database"}},
-		"it refuses a group for a value":        {"addr: {host: a}", nil, []string{"addr.host"}},
-		"it refuses a list for a value":         {"addr: [a, b]", nil, []string{"addr"}},
-		"it refuses a file that is not YAML":    {"addr: [", nil, []string{"--config"}},
-		"it refuses a duplicate key":            {"addr: :1\naddr: :2", nil, []string{"--config"}},
+		"it refuses a URL for migrations alone": {"database: {migrate_url: 'postgres://h/d'}", nil,
+			[]string{"database.migrate_url"}},
+		"it refuses a value for a group":     {"database: postgres", nil, []string{"database"}},
+		"it refuses a group for a value":     {"addr: {host: a}", nil, []string{"addr.host"}},
+		"it refuses a list for a value":      {"addr: [a, b]", nil, []string{"addr"}},
+		"it refuses a file that is not YAML": {"addr: [", nil, []string{"--config"}},
+		"it refuses a duplicate key":         {"addr: :1\naddr: :2", nil, []string{"--config"}},
 		"it refuses a short former secret": {
 			"", []string{"OMNI_TOKEN_SECRETS_FORMER=" + someSecret + " short"}, []string{"token.former_secrets"},
 		},
@@ -365,7 +449,8 @@ func TestProblems(t *testing.T) {
 		"it refuses a file and a value of one secret": {
 			"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"},
 		},
-		"it refuses a missing secret file":                   {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"}, []string{"token.secret"}},
+		"it refuses a missing secret file": {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"},
+			[]string{"token.secret"}},
 		"it refuses a file for a setting that is not secret": {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
 		"it refuses development settings in production": {
 			"",
@@ -416,7 +501,8 @@ func TestSecret(t *testing.T) {
 		line, err := logrus.WithField("secret", s).WithField("all", holder).String()
 		require.NoError(t, err)
 		for _, text := range []string{
-			fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x %d", s, holder, holder, s, s, s, s), string(inJSON), string(inYAML), line, s.String(),
+			fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x %d", s, holder, holder, s, s, s, s), string(inJSON), string(inYAML),
+			line, s.String(),
 		} {
 			require.NotContains(t, text, "hunter2")
 			require.NotContains(t, text, "68756e74657232")
@@ -438,7 +524,8 @@ func TestSecret(t *testing.T) {
 
 func TestShow(t *testing.T) {
 	t.Parallel()
-	c, err := load(t, "log: {level: debug}", "OMNI_DATABASE_URL=postgres://ann:hunter2@db:5432/omni?sslpassword=hunter2", "OMNI_MIGRATE_URL=host=db password=hunter2",
+	c, err := load(t, "log: {level: debug}", "OMNI_DATABASE_URL=postgres://ann:hunter2@db:5432/omni?sslpassword=hunter2",
+		"OMNI_MIGRATE_URL=host=db password=hunter2",
 		"OMNI_TOKEN_SECRET=hunter2"+someSecret)
 	require.NoError(t, err)
 	shown := c.Show()
@@ -511,7 +598,8 @@ func TestExample(t *testing.T) {
 func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 	t.Parallel()
 	set := []string{
-		"OMNI_SERVICE_HOST=10.96.0.7", "OMNI_SERVICE_PORT=8080", "OMNI_SERVICE_PORT_HTTP=8080", "OMNI_PORT=tcp://10.96.0.7:8080",
+		"OMNI_SERVICE_HOST=10.96.0.7", "OMNI_SERVICE_PORT=8080", "OMNI_SERVICE_PORT_HTTP=8080",
+		"OMNI_PORT=tcp://10.96.0.7:8080",
 		"OMNI_PORT_8080_TCP=tcp://10.96.0.7:8080", "OMNI_PORT_8080_TCP_PROTO=tcp", "OMNI_PORT_8080_TCP_PORT=8080",
 		"OMNI_PORT_8080_TCP_ADDR=10.96.0.7", "OMNI_PORT_53_UDP=udp://10.96.0.7:53", "OMNI_API_SERVICE_HOST=10.96.0.8",
 		"OMNI_API_PORT=tcp://10.96.0.8:80",

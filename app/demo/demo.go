@@ -21,6 +21,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/trail"
 )
 
 // Password is the password of all users of the demo practice.
@@ -60,7 +61,7 @@ type Practice struct {
 	Directory *directory.Service
 	Access    *rbac.Service
 	Events    *events.Service
-	Audit     authorization.Audit
+	Audit     trail.Recorder
 	// Appointments returns the service with the given current time.
 	Appointments func(at time.Time) *appointments.Service
 	NewID        func() uuid.UUID

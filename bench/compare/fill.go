@@ -162,7 +162,8 @@ func (c *contract) writeEntries(r *rows) {
 	}
 }
 
-const reservationColumns = `organization_id, id, authorization_id, sequence, units, consumed_units, released_units, service_date, created_at, updated_at`
+const reservationColumns = `organization_id, id, authorization_id, sequence, units, consumed_units, released_units,
+	service_date, created_at, updated_at`
 
 func (c *contract) writeReservations(r *rows) {
 	var sums [reservationsEach]struct {

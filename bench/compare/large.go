@@ -190,9 +190,11 @@ func dropWalls(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
 		FROM pg_constraint
 		WHERE contype = 'f' AND conrelid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)
 		UNION ALL
-		SELECT format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', oid::regclass), format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', oid::regclass)
+		SELECT format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', oid::regclass),
+			format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', oid::regclass)
 		FROM pg_class
-		WHERE relforcerowsecurity AND oid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)`)
+		WHERE relforcerowsecurity
+		AND oid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)`)
 	if err != nil {
 		return nil, err
 	}

@@ -91,8 +91,14 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		selected bool
 		measure  func(context.Context, *table) error
-	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside},
-		{b.curve, b.clients}} {
+	}{
+		{b.stalls, b.stall},
+		{b.paired, b.pairs},
+		{b.separate, b.apart},
+		{b.alone, b.bare},
+		{b.large, b.beside},
+		{b.curve, b.clients},
+	} {
 		if !part.selected {
 			continue
 		}

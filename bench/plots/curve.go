@@ -107,7 +107,8 @@ func dots(points plotter.XYs, c color.Color, shape draw.GlyphDrawer, radius floa
 }
 
 // curveHead begins the file. It has the color schemes of the report's page.
-const curveHead = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="-18 -16 %[1]d %[2]d" role="img" aria-label="%[3]s">
+const curveHead = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+  viewBox="-18 -16 %[1]d %[2]d" role="img" aria-label="%[3]s">
 <style>
 svg { --card: #ffffff; --ink: #16202c; --quiet: #5b6878; --grid: #e8ecf1; --blue: #1f65c8; --amber: #b46a00; --red: #c22f2f;
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }

@@ -19,6 +19,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// Hash is a link of the chain.
+type Hash = db.Hash
+
 // Service stores the audit trail. It is safe for concurrent use.
 type Service struct {
 	database   *db.DB

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -16,23 +15,17 @@ type store struct{}
 // insert adds events in their order and marks them as unsealed. One marker row per organization
 // costs a fraction of a row per event.
 func (store) insert(ctx context.Context, rows []eventRow) error {
-	n := len(rows)
-	organizations := make([]uuid.UUID, n)
-	actors, subjects, patients, grants := make([]*uuid.UUID, n), make([]*uuid.UUID, n), make([]*uuid.UUID,
-		n), make([]*uuid.UUID, n)
-	times := make([]time.Time, n)
-	requests, actions, outcomes := make([]string, n), make([]string, n), make([]string, n)
-	types, addresses := make([]string, n), make([]string, n)
-	befores, afters := make([]*string, n), make([]*string, n)
-	organizationSet := map[uuid.UUID]bool{}
-	for i, r := range rows {
-		organizationSet[r.OrganizationID] = true
-		organizations[i], times[i], actors[i], subjects[i] = r.OrganizationID, r.OccurredAt, r.ActorID, r.SubjectID
-		patients[i], grants[i], requests[i], actions[i] = r.PatientID, r.GrantID, r.RequestID, r.Action
-		outcomes[i], types[i], addresses[i] = string(r.Outcome), r.SubjectType, r.Address
-		befores[i], afters[i] = r.Before, r.After
+	organizations := map[uuid.UUID]bool{}
+	for _, r := range rows {
+		organizations[r.OrganizationID] = true
 	}
-	return db.Write(ctx, len(organizationSet), `
+	columns := db.Columns(rows, func(v *db.Values, r eventRow) {
+		v.UUID(r.OrganizationID).Time(r.OccurredAt).OptionalUUID(r.ActorID)
+		v.Text(r.RequestID).Text(r.Action).Text(string(r.Outcome)).Text(r.SubjectType)
+		v.OptionalUUID(r.SubjectID).OptionalUUID(r.PatientID).Text(r.Address).OptionalUUID(r.GrantID)
+		v.OptionalText(r.Before).OptionalText(r.After)
+	})
+	return db.Write(ctx, len(organizations), `
 		WITH recorded AS (
 			INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
 			                          subject_id, patient_id, address, grant_id, before, after)
@@ -47,6 +40,5 @@ func (store) insert(ctx context.Context, rows []eventRow) error {
 		)
 		INSERT INTO audit_unsealed (organization_id, sequence, sequences, times)
 		SELECT organization_id, min(sequence), array_agg(sequence), array_agg(occurred_at) FROM recorded GROUP BY organization_id`,
-		db.UUIDs(organizations), times, db.NullableUUIDs(actors), requests, actions, outcomes, types,
-		db.NullableUUIDs(subjects), db.NullableUUIDs(patients), addresses, db.NullableUUIDs(grants), befores, afters)
+		columns...)
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"omnirapeutic/platform/db"
 )
@@ -25,19 +24,15 @@ func (store) addAttempts(ctx context.Context, counts attemptCounts) error {
 		return nil
 	}
 	keys := slices.SortedFunc(maps.Keys(counts), compareKeys)
-	n := len(keys)
-	minutes, times := make([]time.Time, n), make([]time.Time, n)
-	sources, actions, reasons, attempts := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
-	for i, k := range keys {
-		minutes[i], sources[i], actions[i], reasons[i] = k.minute, k.source, k.action, k.reason
-		attempts[i], times[i] = counts[k].attempts, counts[k].lastAt
-	}
-	return db.Write(ctx, n, `
+	columns := db.Columns(keys, func(v *db.Values, k attemptKey) {
+		v.Time(k.minute).Text(k.source).Text(k.action).Text(k.reason).Bigint(counts[k].attempts).Time(counts[k].lastAt)
+	})
+	return db.Write(ctx, len(keys), `
 		INSERT INTO anonymous_attempts AS a (minute, source, action, reason, attempts, last_at)
 		SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
 		ON CONFLICT (minute, source, action, reason)
 		DO UPDATE SET attempts = a.attempts + excluded.attempts, last_at = greatest(a.last_at, excluded.last_at)`,
-		minutes, sources, actions, reasons, attempts, times)
+		columns...)
 }
 
 // attempts lists in the order of the primary key, the newest first.

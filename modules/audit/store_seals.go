@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,24 +65,13 @@ func (store) lockChains(ctx context.Context, limit int, except []unsealedRow) ([
 			WHERE b.organization_id = u.organization_id AND b.sequence = u.sequence))
 		ORDER BY organization_id
 		LIMIT $1
-		FOR UPDATE SKIP LOCKED`, limit, db.UUIDs(organizationsOfRows(except)), firstsOfRows(except)).Scan(&locked).Error
+		FOR UPDATE SKIP LOCKED`, append([]any{limit}, rowColumns(except)...)...).Scan(&locked).Error
 	return headsOf(locked), err
 }
 
-func organizationsOfRows(rows []unsealedRow) []uuid.UUID {
-	owners := make([]uuid.UUID, len(rows))
-	for i, r := range rows {
-		owners[i] = r.OrganizationID
-	}
-	return owners
-}
-
-func firstsOfRows(rows []unsealedRow) []int64 {
-	firsts := make([]int64, len(rows))
-	for i, r := range rows {
-		firsts[i] = r.First
-	}
-	return firsts
+// rowColumns returns the keys of rows of audit_unsealed as columns.
+func rowColumns(rows []unsealedRow) []any {
+	return db.Columns(rows, func(v *db.Values, r unsealedRow) { v.UUID(r.OrganizationID).Bigint(r.First) })
 }
 
 // eventColumns are the columns of a [eventRow]. As text, json columns are returned byte for byte.
@@ -125,7 +115,7 @@ func (store) unsealed(ctx context.Context, chains []head, limit int, except []un
 			SELECT * FROM audit_events a
 			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e ON true
 		WHERE w.so_far - w.size < $2
-		ORDER BY w.organization_id, k.sequence`, db.UUIDs(organizations), limit, db.UUIDs(organizationsOfRows(except)), firstsOfRows(except)).Scan(&waiting).Error
+		ORDER BY w.organization_id, k.sequence`, append([]any{db.UUIDs(organizations), limit}, rowColumns(except)...)...).Scan(&waiting).Error
 	return waiting, err
 }
 
@@ -136,12 +126,9 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 	if err != nil {
 		return err
 	}
-	n := len(seals)
-	organizations, positions, times := make([]uuid.UUID, n), make([]int64, n), make([]time.Time, n)
-	sequences, hashes := make([]int64, n), make([][]byte, n)
-	for i, s := range seals {
-		organizations[i], positions[i], times[i], sequences[i], hashes[i] = s.OrganizationID, s.Position, s.OccurredAt, s.Sequence, s.Hash[:]
-	}
+	sealColumns := db.Columns(seals, func(v *db.Values, s seal) {
+		v.UUID(s.OrganizationID).Bigint(s.Position).Time(s.OccurredAt).Bigint(s.Sequence).Bytes(s.Hash[:])
+	})
 	err = tx.Exec(`
 		WITH sealed AS (
 			INSERT INTO audit_seals (organization_id, position, occurred_at, sequence, hash, sealed_at)
@@ -150,18 +137,15 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 		)
 		DELETE FROM audit_unsealed u USING unnest($7::uuid[], $8::bigint[]) AS r (organization_id, sequence)
 		WHERE u.organization_id = r.organization_id AND u.sequence = r.sequence`,
-		db.UUIDs(organizations), positions, times, sequences, hashes, now, db.UUIDs(organizationsOfRows(rows)), firstsOfRows(rows)).Error
+		slices.Concat(sealColumns, []any{now}, rowColumns(rows))...).Error
 	if err != nil {
 		return err
-	}
-	chains, lasts, ends := make([]uuid.UUID, len(heads)), make([]int64, len(heads)), make([][]byte, len(heads))
-	for i, h := range heads {
-		chains[i], lasts[i], ends[i] = h.OrganizationID, h.Position, h.Hash[:]
 	}
 	return tx.Exec(`
 		UPDATE audit_chains c SET last_position = h.position, last_hash = h.hash
 		FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS h (organization_id, position, hash)
-		WHERE c.organization_id = h.organization_id AND h.position > 0`, db.UUIDs(chains), lasts, ends).Error
+		WHERE c.organization_id = h.organization_id AND h.position > 0`,
+		db.Columns(heads, func(v *db.Values, h head) { v.UUID(h.OrganizationID).Bigint(h.Position).Bytes(h.Hash[:]) })...).Error
 }
 
 func (store) backlog(ctx context.Context) (Backlog, error) {

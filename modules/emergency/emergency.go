@@ -6,7 +6,6 @@
 package emergency
 
 import (
-	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,20 +14,6 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/trail"
-)
-
-// The lifetime of a grant.
-const (
-	MinDuration     = 30 * time.Minute
-	DefaultDuration = 60 * time.Minute
-	MaxDuration     = 480 * time.Minute
-)
-
-// The length of a reason in characters, without surrounding spaces. It must be long enough for a
-// reviewer to judge.
-const (
-	MinReason = 25
-	MaxReason = 500
 )
 
 // Grant lets its user read the records of one patient. Grants are never deleted.
@@ -47,9 +32,6 @@ type Grant struct {
 	Justified      *bool      // the reviewer's decision
 	ReviewNote     *string
 }
-
-// OpenAt reports whether the grant is neither revoked nor expired at the given time.
-func (g Grant) OpenAt(now time.Time) bool { return g.RevokedAt == nil && now.Before(g.ExpiresAt) }
 
 // The errors of this module. Invalid fields are [fault.ErrInvalid].
 var (
@@ -76,25 +58,12 @@ var (
 			Advising("Ask another user to review it.")
 )
 
-// Events publishes changes, in the transaction of the change.
-type Events interface {
-	// Publish sends the messages to the users who hold their permissions, once and only if the
-	// transaction commits.
-	Publish(ctx context.Context, messages []outbox.Message) error
-}
-
-// Audit records who did what, in the transaction of the change.
-type Audit interface {
-	// Record stores the events if, and only if, the transaction commits.
-	Record(ctx context.Context, events []trail.Event) error
-}
-
 // Service implements the use cases of emergency grants. It is safe for concurrent use. Its
 // methods act in the organization of the [identity.Caller] in the context and fail without one.
 type Service struct {
 	database *db.DB
-	events   Events
-	audit    Audit
+	events   outbox.Publisher
+	audit    trail.Recorder
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	store    store
@@ -103,8 +72,8 @@ type Service struct {
 // Dependencies are the dependencies of the service. Tests provide their own clock and ids.
 type Dependencies struct {
 	Database *db.DB
-	Events   Events
-	Audit    Audit
+	Events   outbox.Publisher
+	Audit    trail.Recorder
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
 }

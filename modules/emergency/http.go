@@ -27,7 +27,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants",
-			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subjectType,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
 				"still need a review.",
@@ -35,7 +35,7 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
-			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subject,
+			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subjectType,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
 			Description: "One emergency grant with its reason, its end and its review. The audit trail lists the reads under it.",
 			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),

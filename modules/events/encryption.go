@@ -13,15 +13,15 @@ import (
 // configured.
 var errSecret = errors.New("the secret of the webhook cannot be decrypted; create a new one (rotate-secret)")
 
-// about returns the additional data of a webhook's encrypted secret, which binds it to the
+// additionalData returns the additional data of a webhook's encrypted secret, which binds it to the
 // webhook.
-func about(organization, webhook uuid.UUID) []byte {
+func additionalData(organization, webhook uuid.UUID) []byte {
 	return append(organization[:len(organization):len(organization)], webhook[:]...)
 }
 
 // sealSecret returns a webhook's secret in its stored form.
 func (s *Service) sealSecret(plain secret, organization, webhook uuid.UUID) secret {
-	return secret{s.secrets.Seal(plain.bytes, about(organization, webhook))}
+	return secret{s.secrets.Seal(plain.bytes, additionalData(organization, webhook))}
 }
 
 // openSecret returns the plain secret of a webhook. stale reports that it must be encrypted
@@ -31,7 +31,7 @@ func (s *Service) openSecret(stored secret, organization, webhook uuid.UUID) (pl
 	if len(stored.bytes) == secretLength { // encrypted secrets are longer
 		return stored, true, nil
 	}
-	opened, stale, err := s.secrets.OpenStale(stored.bytes, about(organization, webhook))
+	opened, stale, err := s.secrets.OpenStale(stored.bytes, additionalData(organization, webhook))
 	if err != nil {
 		return secret{}, false, errSecret
 	}

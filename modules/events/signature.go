@@ -36,16 +36,16 @@ func (s secret) sign(id string, at time.Time, body []byte) string {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-const hidden = "(hidden)"
+const hiddenText = "(hidden)"
 
 // String hides the secret.
-func (secret) String() string { return hidden }
+func (secret) String() string { return hiddenText }
 
 // GoString hides the secret.
-func (secret) GoString() string { return hidden }
+func (secret) GoString() string { return hiddenText }
 
 // MarshalText hides the secret.
-func (secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+func (secret) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
 
 // Value writes the secret to the database.
 func (s secret) Value() (driver.Value, error) { return s.bytes, nil }

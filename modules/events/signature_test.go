@@ -15,15 +15,15 @@ import (
 func TestReasonsOmitTheURL(t *testing.T) {
 	t.Parallel()
 	err := &url.Error{URL: "https://example.com/?key=theirs", Err: safehttp.ErrNotPublic}
-	require.Equal(t, "the address is not public", reason(err, attemptTimeout))
+	require.Equal(t, "the address is not public", deliveryError(err, attemptTimeout))
 }
 
 func TestProductionRequiresHTTPS(t *testing.T) {
 	t.Parallel()
-	production, development := &Service{}, &Service{open: true}
-	require.Empty(t, production.wrongURL("https://example.com/hook"))
-	require.NotEmpty(t, production.wrongURL("http://example.com/hook"))
-	require.Empty(t, development.wrongURL("http://127.0.0.1:8081/hook"))
+	production, development := &Service{}, &Service{anyAddress: true}
+	require.Empty(t, production.checkURL("https://example.com/hook"))
+	require.NotEmpty(t, production.checkURL("http://example.com/hook"))
+	require.Empty(t, development.checkURL("http://127.0.0.1:8081/hook"))
 }
 
 // The values are from the examples of Standard Webhooks.

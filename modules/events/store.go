@@ -15,8 +15,8 @@ import (
 // store reads and writes events. It takes the transaction from the context and fails without one.
 type store struct{}
 
-// handle returns the transaction for SQL that names the caller's organization itself.
-func handle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
+// tenantHandle returns the transaction for SQL that names the caller's organization itself.
+func tenantHandle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, uuid.Nil, err
@@ -27,20 +27,16 @@ func handle(ctx context.Context) (*gorm.DB, uuid.UUID, error) {
 
 // publish writes rows of the outbox, in their order.
 func (store) publish(ctx context.Context, messages []outbox.Message, payloads []string) error {
-	n := len(messages)
-	organizations, subjects := make([]uuid.UUID, n), make([]uuid.UUID, n)
-	types, permissions, times := make([]string, n), make([]string, n), make([]time.Time, n)
-	for i, m := range messages {
-		organizations[i], subjects[i] = m.OrganizationID, m.SubjectID
-		types[i], permissions[i], times[i] = m.Type, string(m.Permission), m.OccurredAt
-	}
-	return db.Write(ctx, n, `
+	columns := db.Columns(messages, func(v *db.Values, m outbox.Message) {
+		v.UUID(m.OrganizationID).Text(m.Type).UUID(m.SubjectID).Text(string(m.Permission)).Time(m.OccurredAt)
+	})
+	return db.Write(ctx, len(messages), `
 		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
 		SELECT organization_id, type, subject_id, permission, CAST(payload AS json), occurred_at
-		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
-			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, payload, occurred_at, place)
-		ORDER BY place`,
-		db.UUIDs(organizations), types, db.UUIDs(subjects), permissions, payloads, times)
+		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[])
+			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, occurred_at, payload, n)
+		ORDER BY n`,
+		append(columns, payloads)...)
 }
 
 // head is the newest position of an organization's stream.
@@ -49,15 +45,15 @@ type head struct {
 	LastPosition   int64
 }
 
-// moved is the result of one transaction of the relay for a stream.
-type moved struct {
+// moveResult is the result of one transaction of the relay for a stream.
+type moveResult struct {
 	OrganizationID uuid.UUID
 	LastPosition   int64
 	Events         int
 	Deliveries     int // to webhooks, now due
 }
 
-func (m moved) head() head { return head{m.OrganizationID, m.LastPosition} }
+func (m moveResult) head() head { return head{m.OrganizationID, m.LastPosition} }
 
 // lockStreams locks up to limit streams that have events in the outbox and that no other instance
 // is working on. Their events are read in a later statement, which sees the commits of the
@@ -109,12 +105,12 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 // deliveries to webhooks, and notifies the other instances. It looks up the rows one by one,
 // independent of the planner's estimates; no other transaction takes from a locked stream. Index:
 // the primary keys.
-func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moved, error) {
+func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moveResult, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var done []moved
+	var results []moveResult
 	err = tx.Raw(`
 		WITH taken AS (
 			DELETE FROM outbox WHERE ctid = ANY (ARRAY(
@@ -143,8 +139,8 @@ func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.T
 		SELECT h.organization_id, h.last_position, h.events,
 			(SELECT count(*) FROM handed d WHERE d.organization_id = h.organization_id) AS deliveries,
 			pg_notify($4, h.organization_id || ' ' || h.last_position)
-		FROM heads h`, db.UUIDs(locked), limit, now, channel).Scan(&done).Error
-	return done, err
+		FROM heads h`, db.UUIDs(locked), limit, now, notifyChannel).Scan(&results).Error
+	return results, err
 }
 
 // heads returns the newest positions of the organizations' streams.
@@ -159,10 +155,10 @@ func (store) heads(ctx context.Context, organizations []uuid.UUID) ([]head, erro
 	return found, err
 }
 
-// span returns the positions of the oldest kept and the newest event of the caller's
+// oldestAndNewest returns the positions of the oldest kept and the newest event of the caller's
 // organization. If no event is kept, oldest is the next position.
-func (store) span(ctx context.Context) (oldest, newest int64, err error) {
-	tx, organization, err := handle(ctx)
+func (store) oldestAndNewest(ctx context.Context) (oldest, newest int64, err error) {
+	tx, organization, err := tenantHandle(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -174,19 +170,19 @@ func (store) span(ctx context.Context) (oldest, newest int64, err error) {
 	return max(row.Oldest, 1), row.Newest, err
 }
 
-// selectEvents omits columns that only the relay needs.
-const selectEvents = "organization_id, position, type, subject_id, permission, payload, occurred_at"
+// eventColumns omits columns that only the relay needs.
+const eventColumns = "organization_id, position, type, subject_id, permission, payload, occurred_at"
 
-// after returns events of the caller's organization within a range of positions that have one of
+// eventsAfter returns events of the caller's organization within a range of positions that have one of
 // the types (none: all) and need one of the permissions.
-func (store) after(
+func (store) eventsAfter(
 	ctx context.Context, position, upTo int64, types []string, permissions []identity.Permission, limit int,
 ) ([]Event, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tx = tx.Table("events").Select(selectEvents).
+	tx = tx.Table("events").Select(eventColumns).
 		Where("position > ? AND position <= ? AND permission IN ?", position, upTo, permissions)
 	if len(types) > 0 {
 		tx = tx.Where("type IN ?", types)

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // selectDeliveries selects deliveries with their events, for callers who may read these.
@@ -23,7 +24,7 @@ const selectDeliveries = `
 func (store) deliveries(
 	ctx context.Context, webhook uuid.UUID, read []identity.Permission, state DeliveryState, after int64, limit int,
 ) ([]Delivery, error) {
-	tx, organization, err := handle(ctx)
+	tx, organization, err := tenantHandle(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (store) deliveries(
 func (store) redeliver(
 	ctx context.Context, webhook uuid.UUID, position int64, read []identity.Permission, now time.Time,
 ) (Delivery, error) {
-	tx, organization, err := handle(ctx)
+	tx, organization, err := tenantHandle(ctx)
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -62,7 +63,7 @@ func (store) redeliver(
 // release makes all withheld deliveries of a webhook due again, and returns their number. Index:
 // the primary key.
 func (store) release(ctx context.Context, webhook uuid.UUID, now time.Time) (int64, error) {
-	tx, organization, err := handle(ctx)
+	tx, organization, err := tenantHandle(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -72,27 +73,21 @@ func (store) release(ctx context.Context, webhook uuid.UUID, now time.Time) (int
 	return result.RowsAffected, result.Error
 }
 
-// dueWebhook is a webhook with due deliveries.
-type dueWebhook struct {
-	OrganizationID uuid.UUID
-	ID             uuid.UUID
-}
-
-// organizationOpen is the condition for sending to a webhook w: deliveries of a disabled
+// organizationEnabled is the condition for sending to a webhook w: deliveries of a disabled
 // organization wait. Index: the primary key.
-const organizationOpen = "NOT (SELECT o.disabled FROM organizations o WHERE o.id = w.organization_id)"
+const organizationEnabled = "NOT (SELECT o.disabled FROM organizations o WHERE o.id = w.organization_id)"
 
 // dueWebhooks returns active webhooks of all organizations with deliveries that
 // are due. Index: webhook_deliveries_due, once for each webhook.
-func (store) dueWebhooks(ctx context.Context, now time.Time) ([]dueWebhook, error) {
+func (store) dueWebhooks(ctx context.Context, now time.Time) ([]record.Key, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var due []dueWebhook
+	var due []record.Key
 	err = tx.Raw(`
 		SELECT w.organization_id, w.id FROM webhooks w
-		WHERE w.active AND `+organizationOpen+` AND EXISTS (
+		WHERE w.active AND `+organizationEnabled+` AND EXISTS (
 			SELECT FROM webhook_deliveries d
 			WHERE d.organization_id = w.organization_id AND d.webhook_id = w.id
 			  AND d.state = 'PENDING' AND d.next_attempt_at <= ?)`, now).Scan(&due).Error
@@ -113,7 +108,7 @@ type claim struct {
 
 // answeredBy returns the responsible user of a webhook, nil if there is none or the webhook was
 // deleted. Index: the primary key.
-func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
+func (store) answeredBy(ctx context.Context, w record.Key) (*uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -127,22 +122,22 @@ func (store) answeredBy(ctx context.Context, w dueWebhook) (*uuid.UUID, error) {
 	return found[0], nil
 }
 
-// listed converts permissions for the database.
-func listed(permissions []identity.Permission) textList {
-	list := make(textList, len(permissions))
+// permissionArray converts permissions for the database.
+func permissionArray(permissions []identity.Permission) textArray {
+	list := make(textArray, len(permissions))
 	for i, p := range permissions {
 		list[i] = string(p)
 	}
 	return list
 }
 
-// mayNotRead is the reason of withheld deliveries.
-const mayNotRead = "the user responsible for the webhook can no longer read this event or manage webhooks"
+// withheldReason is the reason of withheld deliveries.
+const withheldReason = "the user responsible for the webhook can no longer read this event or manage webhooks"
 
 // withhold withholds the due deliveries of a webhook that need none of the permissions, and
 // returns their number. Deliveries of a disabled organization wait. Index:
 // webhook_deliveries_due.
-func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permission, now time.Time) (int64, error) {
+func (store) withhold(ctx context.Context, w record.Key, read []identity.Permission, now time.Time) (int64, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err
@@ -153,12 +148,12 @@ func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permiss
 			FROM webhook_deliveries d JOIN events e USING (organization_id, position)
 			JOIN webhooks w ON (w.organization_id, w.id) = (d.organization_id, d.webhook_id)
 			WHERE d.organization_id = ? AND d.webhook_id = ? AND d.state = 'PENDING' AND d.next_attempt_at <= ?
-			  AND e.permission <> ALL (CAST(? AS text[])) AND w.active AND `+organizationOpen+`
+			  AND e.permission <> ALL (CAST(? AS text[])) AND w.active AND `+organizationEnabled+`
 			FOR UPDATE OF d SKIP LOCKED
 		)
 		UPDATE webhook_deliveries d SET state = 'WITHHELD', last_error = ?
 		FROM due WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position)`,
-		w.OrganizationID, w.ID, now, listed(read), mayNotRead)
+		w.OrganizationID, w.ID, now, permissionArray(read), withheldReason)
 	return result.RowsAffected, result.Error
 }
 
@@ -166,7 +161,7 @@ func (store) withhold(ctx context.Context, w dueWebhook, read []identity.Permiss
 // ends no other instance claims them; afterwards they are due again. Index:
 // webhook_deliveries_due.
 func (store) claim(
-	ctx context.Context, w dueWebhook, read []identity.Permission, now, leaseEnd time.Time, limit int,
+	ctx context.Context, w record.Key, read []identity.Permission, now, leaseEnd time.Time, limit int,
 ) ([]claim, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -188,14 +183,14 @@ func (store) claim(
 		FROM due JOIN events e USING (organization_id, position)
 		JOIN webhooks w ON (w.organization_id, w.id) = (due.organization_id, due.webhook_id)
 		WHERE (d.organization_id, d.webhook_id, d.position) = (due.organization_id, due.webhook_id, due.position)
-		  AND w.active AND `+organizationOpen+`
+		  AND w.active AND `+organizationEnabled+`
 		RETURNING d.position, d.attempts, e.type, e.subject_id, e.occurred_at, e.payload, w.url, w.secret`,
-		w.OrganizationID, w.ID, now, listed(read), limit, now, leaseEnd).Scan(&claims).Error
+		w.OrganizationID, w.ID, now, permissionArray(read), limit, now, leaseEnd).Scan(&claims).Error
 	return claims, err
 }
 
-// result is the result of an attempt.
-type result struct {
+// attemptResult is the result of an attempt.
+type attemptResult struct {
 	state  DeliveryState
 	next   time.Time // the next attempt, if the state is pending
 	status *int
@@ -204,7 +199,7 @@ type result struct {
 
 // settle stores the result of an attempt, unless its lease has expired and another attempt has
 // begun, or the delivery was reset.
-func (store) settle(ctx context.Context, w dueWebhook, c claim, r result) error {
+func (store) settle(ctx context.Context, w record.Key, c claim, r attemptResult) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err

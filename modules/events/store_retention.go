@@ -9,20 +9,20 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// oldStream reports whether a stream begins with an old event.
-type oldStream struct {
+// streamAge reports whether a stream begins with an old event.
+type streamAge struct {
 	OrganizationID uuid.UUID
 	Old            bool
 }
 
 // oldStreams examines up to limit streams after the given organization, in the order of
 // organizations. Indexes: the primary keys.
-func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, limit int) ([]oldStream, error) {
+func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, limit int) ([]streamAge, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []oldStream
+	var found []streamAge
 	err = tx.Raw(`
 		SELECT s.organization_id, coalesce((
 			SELECT e.occurred_at < $2 FROM events e WHERE e.organization_id = s.organization_id ORDER BY e.position LIMIT 1), false) AS old
@@ -30,8 +30,8 @@ func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, 
 	return found, err
 }
 
-// slice is the section of a stream that one transaction removes from.
-type slice struct {
+// removalSlice is the section of a stream that one transaction removes from.
+type removalSlice struct {
 	organization uuid.UUID
 	after        int64 // the position up to which everything is removed: its dead index entries are skipped
 	before       time.Time
@@ -48,7 +48,7 @@ type sliceResult struct {
 // are many deliveries, it leaves the events to the next slice. The primary key leads to the
 // oldest events, whose times are compared with the cut-off. Indexes: the primary keys,
 // webhook_deliveries_by_event.
-func (store) removeSlice(ctx context.Context, s slice) (sliceResult, error) {
+func (store) removeSlice(ctx context.Context, s removalSlice) (sliceResult, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return sliceResult{}, err

@@ -11,19 +11,19 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// textList is a text[] of names, none of which needs quoting.
-type textList []string
+// textArray is a text[] of names, none of which needs quoting.
+type textArray []string
 
 // Value writes the list to the database.
-func (l textList) Value() (driver.Value, error) { return "{" + strings.Join(l, ",") + "}", nil }
+func (l textArray) Value() (driver.Value, error) { return "{" + strings.Join(l, ",") + "}", nil }
 
 // Scan reads the list from the database.
-func (l *textList) Scan(value any) error {
+func (l *textArray) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
 		return fmt.Errorf("events: a list of texts is %T", value)
 	}
-	*l = textList{}
+	*l = textArray{}
 	if text = strings.Trim(text, "{}"); text != "" {
 		*l = strings.Split(text, ",")
 	}

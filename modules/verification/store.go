@@ -13,8 +13,8 @@ import (
 // the database's clock, which all instances share.
 type store struct{}
 
-// row is a row of the table verifications with the columns [selected].
-type row struct {
+// runRow is a row of the table verifications with the columns [runColumns].
+type runRow struct {
 	OrganizationID        uuid.UUID
 	ID                    uuid.UUID
 	State                 State
@@ -29,7 +29,7 @@ type row struct {
 	EventsTotal           *int64
 }
 
-func (r row) run() Run {
+func (r runRow) run() Run {
 	run := Run{
 		OrganizationID: r.OrganizationID, ID: r.ID, State: r.State, StartedBy: r.StartedBy, StartedAt: r.StartedAt.UTC(),
 		Failure:        r.Failure,
@@ -46,9 +46,9 @@ func (r row) run() Run {
 	return run
 }
 
-// selected are the columns of [row]. A run with an expired lease is shown as interrupted, even
+// runColumns are the columns of [runRow]. A run with an expired lease is shown as interrupted, even
 // before the row says so.
-const selected = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total, events_checked, events_total,
+const runColumns = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total, events_checked, events_total,
 	CAST(result AS text) AS result,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'FAILED' ELSE state END AS state,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'interrupted' ELSE failure END AS failure,
@@ -93,13 +93,13 @@ func (store) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 }
 
 // running returns the organization's run, if any. Index: verifications_one_running.
-func (store) running(ctx context.Context) ([]row, error) {
+func (store) running(ctx context.Context) ([]runRow, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []row
-	err = tx.Table("verifications").Select(selected).Where("state = 'RUNNING'").Scan(&found).Error
+	var found []runRow
+	err = tx.Table("verifications").Select(runColumns).Where("state = 'RUNNING'").Scan(&found).Error
 	return found, err
 }
 
@@ -109,8 +109,8 @@ func (store) get(ctx context.Context, id uuid.UUID) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	var found []row
-	err = tx.Table("verifications").Select(selected).Where("id = ?", id).Scan(&found).Error
+	var found []runRow
+	err = tx.Table("verifications").Select(runColumns).Where("id = ?", id).Scan(&found).Error
 	if err == nil && len(found) == 0 {
 		err = ErrNotFound
 	}
@@ -126,8 +126,8 @@ func (store) list(ctx context.Context, page db.Keyset) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []row
-	err = page.Apply(tx.Table("verifications").Select(selected)).Scan(&found).Error
+	var found []runRow
+	err = page.Apply(tx.Table("verifications").Select(runColumns)).Scan(&found).Error
 	runs := make([]Run, len(found))
 	for i, each := range found {
 		runs[i] = each.run()

@@ -92,19 +92,31 @@ func sums(t testing.TB, c prometheus.Collector) map[string]float64 {
 func TestLogTo(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func(db.Observer){
-		`level=debug msg="a transaction attempt failed and is retried" attempt=2 delay_ms=10 event=transaction_retried operation=book phase=commit sqlstate=40001`: func(o db.Observer) {
+		`level=debug msg="a transaction attempt failed and is retried"` +
+			` attempt=2 delay_ms=10 event=transaction_retried operation=book phase=commit sqlstate=40001`: func(o db.Observer) {
 			o.Retried(db.Retry{Operation: "book", Attempt: 2, SQLState: "40001", Phase: "commit", Delay: 10 * time.Millisecond})
 		},
-		`level=warning msg="deadlock: two transactions took locks in different orders" attempt=1 delay_ms=0 event=transaction_retried operation=book phase=body sqlstate=40P01`: func(o db.Observer) {
+		`level=warning msg="deadlock: two transactions took locks in different orders"` +
+			` attempt=1 delay_ms=0 event=transaction_retried operation=book phase=body sqlstate=40P01`: func(o db.Observer) {
 			o.Retried(db.Retry{Operation: "book", Attempt: 1, SQLState: "40P01", Phase: "body"})
 		},
-		`level=error msg="all attempts lost to concurrent transactions" attempts=5 elapsed_ms=150 error="no luck" event=transaction_exhausted operation=book sqlstate=40001`: func(o db.Observer) {
-			o.Finished(db.Outcome{Operation: "book", Result: db.Exhausted, Attempts: 5, Elapsed: 150 * time.Millisecond, SQLState: "40001", Err: errors.New("no luck")})
+		`level=error msg="all attempts lost to concurrent transactions"` +
+			` attempts=5 elapsed_ms=150 error="no luck" event=transaction_exhausted operation=book sqlstate=40001`: func(o db.Observer) {
+			o.Finished(db.Outcome{
+				Operation: "book",
+				Result:    db.Exhausted,
+				Attempts:  5,
+				Elapsed:   150 * time.Millisecond,
+				SQLState:  "40001",
+				Err:       errors.New("no luck"),
+			})
 		},
-		`level=error msg="the outcome of a COMMIT is unknown" attempts=1 elapsed_ms=0 error="no luck" event=commit_ambiguous operation=book sqlstate=`: func(o db.Observer) {
+		`level=error msg="the outcome of a COMMIT is unknown"` +
+			` attempts=1 elapsed_ms=0 error="no luck" event=commit_ambiguous operation=book sqlstate=`: func(o db.Observer) {
 			o.Finished(db.Outcome{Operation: "book", Result: db.Ambiguous, Attempts: 1, Err: errors.New("no luck")})
 		},
-		`level=warning msg="the reply to a COMMIT was lost, and its outcome was determined" attempts=1 elapsed_ms=0 event=commit_resolved operation=book sqlstate=`: func(o db.Observer) {
+		`level=warning msg="the reply to a COMMIT was lost, and its outcome was determined"` +
+			` attempts=1 elapsed_ms=0 event=commit_resolved operation=book sqlstate=`: func(o db.Observer) {
 			o.Finished(db.Outcome{Operation: "book", Result: db.Committed, Attempts: 1, Ambiguities: 1})
 		},
 		"": func(o db.Observer) { o.Finished(db.Outcome{Operation: "book", Result: db.Committed, Attempts: 1}) },

@@ -63,25 +63,35 @@ func TestMigrationsKeepData(t *testing.T) {
 		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
 			SELECT gen_random_uuid(), name, 'UTC', now(), now() FROM unnest('{A,B}'::text[]) AS name`)
 		run(`INSERT INTO payers (organization_id, id, name, rounding, created_at, updated_at)
-			SELECT id, gen_random_uuid(), method, method, now(), now() FROM organizations, unnest('{CEIL,FLOOR,MIDPOINT,CMS_TOTAL}'::text[]) AS method`)
+			SELECT id, gen_random_uuid(), method, method, now(), now()
+			FROM organizations, unnest('{CEIL,FLOOR,MIDPOINT,CMS_TOTAL}'::text[]) AS method`)
 		run(`INSERT INTO service_codes (organization_id, id, code, description, created_at, updated_at)
-			SELECT id, gen_random_uuid(), code, 'x', now(), now() FROM organizations, unnest('{97151,97153,97155,97156,97157,0362T}'::text[]) AS code`)
+			SELECT id, gen_random_uuid(), code, 'x', now(), now()
+			FROM organizations, unnest('{97151,97153,97155,97156,97157,0362T}'::text[]) AS code`)
 
 		require.NoError(t, m.Up(t.Context()))
 		require.Equal(t, []string{"A 24 false 72", "B 24 false 72"},
-			read(`SELECT concat_ws(' ', name, late_cancel_hours, no_show_consumes::text, session_edit_hours) FROM organizations ORDER BY name`))
+			read(`SELECT concat_ws(' ', name, late_cancel_hours, no_show_consumes::text, session_edit_hours) FROM organizations
+				ORDER BY name`))
 		require.Equal(t, []string{"A 97153 97155", "B 97153 97155"},
-			read(`SELECT concat_ws(' ', o.name, code, other_code) FROM service_pairs p JOIN organizations o ON o.id = p.organization_id ORDER BY 1`))
-		require.Equal(t, []string{"0362T DIRECT 2", "97151 ASSESSMENT 2", "97153 DIRECT 2", "97155 SUPERVISION 2", "97156 CAREGIVER 2", "97157 CAREGIVER 2"},
+			read(`SELECT concat_ws(' ', o.name, code, other_code) FROM service_pairs p
+				JOIN organizations o ON o.id = p.organization_id ORDER BY 1`))
+		require.Equal(t,
+			[]string{"0362T DIRECT 2", "97151 ASSESSMENT 2", "97153 DIRECT 2", "97155 SUPERVISION 2", "97156 CAREGIVER 2",
+				"97157 CAREGIVER 2"},
 			read(`SELECT concat_ws(' ', code, lane, count(*)) FROM service_codes GROUP BY code, lane ORDER BY 1`))
-		require.Equal(t, []string{"CEIL CEIL 0001-01-01 2", "CMS_TOTAL CMS_TOTAL 0001-01-01 2", "FLOOR FLOOR 0001-01-01 2", "MIDPOINT MIDPOINT 0001-01-01 2"},
+		require.Equal(t,
+			[]string{"CEIL CEIL 0001-01-01 2", "CMS_TOTAL CMS_TOTAL 0001-01-01 2", "FLOOR FLOOR 0001-01-01 2",
+				"MIDPOINT MIDPOINT 0001-01-01 2"},
 			read(`SELECT concat_ws(' ', p.name, r.method, r.starts_on, count(*))
 				FROM payers p JOIN payer_rounding_rules r ON r.organization_id = p.organization_id AND r.payer_id = p.id
 				GROUP BY p.name, r.method, r.starts_on ORDER BY 1`))
 
 		// One has begun since, and one begins in the future.
-		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date, 'FLOOR' FROM payers WHERE name = 'CEIL'`)
-		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date + 2, 'FLOOR' FROM payers WHERE name = 'MIDPOINT'`)
+		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date, 'FLOOR' FROM payers
+			WHERE name = 'CEIL'`)
+		run(`INSERT INTO payer_rounding_rules SELECT organization_id, id, current_date + 2, 'FLOOR' FROM payers
+			WHERE name = 'MIDPOINT'`)
 		back(t, m, 8)
 		require.Equal(t, []string{"CEIL FLOOR", "CMS_TOTAL CMS_TOTAL", "FLOOR FLOOR", "MIDPOINT MIDPOINT"},
 			read(`SELECT DISTINCT name || ' ' || rounding FROM payers ORDER BY 1`))
@@ -106,19 +116,27 @@ func TestMigrationsKeepData(t *testing.T) {
 	t.Run("of webhooks, when each gets a responsible user", func(t *testing.T) {
 		t.Parallel()
 		m, run, read := before(t, 26)
-		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES (gen_random_uuid(), 'A', 'UTC', now(), now())`)
+		run(`INSERT INTO organizations (id, name, time_zone, created_at, updated_at)
+			VALUES (gen_random_uuid(), 'A', 'UTC', now(), now())`)
 		run(`INSERT INTO users (organization_id, id, email, name, password_hash, created_at, updated_at)
-			SELECT o.id, gen_random_uuid(), who || '@a.test', who, 'x', now(), now() FROM organizations o, unnest('{ann,bea,cy}'::text[]) AS who`)
+			SELECT o.id, gen_random_uuid(), who || '@a.test', who, 'x', now(), now()
+			FROM organizations o, unnest('{ann,bea,cy}'::text[]) AS who`)
 		run(`INSERT INTO webhooks (organization_id, id, url, secret, types, created_at, updated_at)
-			SELECT id, gen_random_uuid(), url, 'x', '{}', now(), now() FROM organizations, unnest('{made,moved,stopped,started,rotated,old,machine}'::text[]) AS url`)
-		run(`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, address, after)
-			SELECT w.organization_id, timestamptz '2026-01-01' + n * interval '1 day', coalesce(u.id, gen_random_uuid()), '', action, 'done', 'webhook', w.id, '', after::json
+			SELECT id, gen_random_uuid(), url, 'x', '{}', now(), now()
+			FROM organizations, unnest('{made,moved,stopped,started,rotated,old,machine}'::text[]) AS url`)
+		run(`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome,
+				subject_type, subject_id, address, after)
+			SELECT w.organization_id, timestamptz '2026-01-01' + n * interval '1 day', coalesce(u.id, gen_random_uuid()), '', action,
+				'done', 'webhook', w.id, '', after::json
 			FROM (VALUES (1, 'made', 'ann', 'webhook.create', '{"active":true}'),
 				(1, 'moved', 'ann', 'webhook.create', '{"active":true}'), (2, 'moved', 'bea', 'webhook.change', '{"active":true,"changed":["url"]}'),
 				(3, 'moved', 'cy', 'webhook.change', '{"active":false,"changed":["active"]}'),
-				(1, 'stopped', 'ann', 'webhook.create', '{"active":true}'), (2, 'stopped', 'cy', 'webhook.change', '{"active":false,"changed":["active"]}'),
-				(1, 'started', 'ann', 'webhook.create', '{"active":true}'), (2, 'started', 'cy', 'webhook.change', '{"active":true,"changed":["active"]}'),
-				(1, 'rotated', 'ann', 'webhook.create', '{"active":true}'), (2, 'rotated', 'cy', 'webhook.rotate', '{"active":true,"changed":["secret"]}'),
+				(1, 'stopped', 'ann', 'webhook.create', '{"active":true}'),
+				(2, 'stopped', 'cy', 'webhook.change', '{"active":false,"changed":["active"]}'),
+				(1, 'started', 'ann', 'webhook.create', '{"active":true}'),
+				(2, 'started', 'cy', 'webhook.change', '{"active":true,"changed":["active"]}'),
+				(1, 'rotated', 'ann', 'webhook.create', '{"active":true}'),
+				(2, 'rotated', 'cy', 'webhook.rotate', '{"active":true,"changed":["secret"]}'),
 				(1, 'machine', 'nobody', 'webhook.create', '{"active":true}')) AS e (n, url, who, action, after)
 			JOIN webhooks w USING (url) LEFT JOIN users u ON u.name = e.who`)
 

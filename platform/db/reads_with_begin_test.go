@@ -112,7 +112,8 @@ func TestReadsWithBegin(t *testing.T) {
 				c, proxy := behindProxy(t, patient)
 				proxy.Break(place, firstTwo, 1)
 				var a ahead
-				_, err := db.Serializable(t.Context(), c.DB, "broken", func(ctx context.Context) (none, error) { return none{}, put(ctx, 1, 1) },
+				_, err := db.Serializable(t.Context(), c.DB, "broken",
+					func(ctx context.Context) (none, error) { return none{}, put(ctx, 1, 1) },
 					a.first(firstTwo))
 				require.NoError(t, err)
 				require.Equal(t, []int64{0, 0}, a.values)
@@ -142,10 +143,11 @@ func TestReadsWithBegin(t *testing.T) {
 		c := newCounters(t)
 		ours, theirs := uuid.New(), uuid.New()
 		var a ahead
-		set, err := db.Serializable(identity.With(t.Context(), identity.System(ours)), c.DB, "organizations", func(ctx context.Context) (string, error) {
-			require.NoError(t, db.Admit(ctx, theirs), "known already")
-			return setting(t, ctx), nil
-		}, a.first("SELECT array_length(current_setting('omni.organizations')::uuid[], 1)", theirs))
+		set, err := db.Serializable(identity.With(t.Context(), identity.System(ours)), c.DB, "organizations",
+			func(ctx context.Context) (string, error) {
+				require.NoError(t, db.Admit(ctx, theirs), "known already")
+				return setting(t, ctx), nil
+			}, a.first("SELECT array_length(current_setting('omni.organizations')::uuid[], 1)", theirs))
 		require.NoError(t, err)
 		require.Equal(t, []int64{2}, a.values)
 		require.Contains(t, set, ours.String())
@@ -157,7 +159,8 @@ func TestReadsWithBegin(t *testing.T) {
 		c := newCounters(t)
 		var a ahead
 		_, err := db.Serializable(t.Context(), c.DB, "outer", func(ctx context.Context) (none, error) {
-			return db.Serializable(ctx, c.DB, "inner", func(context.Context) (none, error) { return none{}, nil }, a.first(firstTwo))
+			return db.Serializable(ctx, c.DB, "inner", func(context.Context) (none, error) { return none{}, nil },
+				a.first(firstTwo))
 		})
 		require.NoError(t, err)
 		require.Nil(t, a.values)

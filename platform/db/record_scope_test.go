@@ -22,13 +22,18 @@ CREATE TABLE parents (organization_id uuid, account uuid, child uuid);
 GRANT SELECT, INSERT ON notes, employed, assigned, parents TO omni_app;`
 
 var noteLinks = db.Links{
-	Practitioner: `SELECT practitioner FROM employed WHERE organization_id = @scope_organization AND account = @scope_user`,
+	Practitioner: `SELECT practitioner FROM employed WHERE organization_id = @scope_organization
+		AND account = @scope_user`,
 	Caseload: `SELECT patient FROM assigned WHERE organization_id = @scope_organization AND practitioner IN
 		(SELECT practitioner FROM employed WHERE organization_id = @scope_organization AND account = @scope_user)`,
 	Children: `SELECT child FROM parents WHERE organization_id = @scope_organization AND account = @scope_user`,
 }
 
-var noteOwners = db.Owners{Patient: "notes.patient IN (%s)", Practitioner: "notes.practitioner = (%s)", User: "notes.author = %s"}
+var noteOwners = db.Owners{
+	Patient:      "notes.patient IN (%s)",
+	Practitioner: "notes.practitioner = (%s)",
+	User:         "notes.author = %s",
+}
 
 func TestRecordScope(t *testing.T) {
 	t.Parallel()
@@ -38,7 +43,9 @@ func TestRecordScope(t *testing.T) {
 	organization, other, user, stranger := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	a, b := uuid.New(), uuid.New()
 	p1, p2, p3, p4 := uuid.New(), uuid.New(), uuid.New(), uuid.New()
-	owner.run(t, "INSERT INTO notes VALUES ($1, '1', $3, $7, $9), ($1, '2', $4, $8, $9), ($1, '3', $5, $8, $9), ($1, '4', $6, $8, $10), ($2, '5', $3, $7, $9)",
+	owner.run(t,
+		"INSERT INTO notes VALUES ($1, '1', $3, $7, $9), ($1, '2', $4, $8, $9), ($1, '3', $5, $8, $9), ($1, '4', $6, $8, "+
+			"$10), ($2, '5', $3, $7, $9)",
 		organization, other, p1, p2, p3, p4, a, b, stranger, user)
 	owner.run(t, "INSERT INTO employed VALUES ($1, $2, $3)", organization, user, a)
 	owner.run(t, "INSERT INTO assigned VALUES ($1, $2, $3)", organization, a, p2)
@@ -82,14 +89,17 @@ func TestRecordScope(t *testing.T) {
 		notes                   []string
 		patients, practitioners map[uuid.UUID]bool
 	}{
-		"the organization":        {identity.Organization, unchanged, []string{"1", "2", "3", "4"}, nil, nil},
-		"the caseload":            {identity.Caseload, unchanged, []string{"2"}, people(p2), people()},
-		"the own practitioner":    {identity.Self, unchanged, []string{"1", "4"}, people(), people(a)},
-		"children":                {identity.Child, unchanged, []string{"3"}, people(p3), people()},
-		"several scopes add up":   {identity.Caseload | identity.Child, unchanged, []string{"2", "3"}, people(p2, p3), people()},
-		"no scope":                {0, unchanged, nil, people(), people()},
-		"a user without links":    {identity.Caseload | identity.Child, func(c *identity.Caller) { c.UserID = stranger }, nil, people(), people()},
-		"an emergency grant":      {identity.Caseload, func(c *identity.Caller) { c.GrantPatientID = &p1 }, []string{"1", "2"}, people(p1, p2), people()},
+		"the organization":     {identity.Organization, unchanged, []string{"1", "2", "3", "4"}, nil, nil},
+		"the caseload":         {identity.Caseload, unchanged, []string{"2"}, people(p2), people()},
+		"the own practitioner": {identity.Self, unchanged, []string{"1", "4"}, people(), people(a)},
+		"children":             {identity.Child, unchanged, []string{"3"}, people(p3), people()},
+		"several scopes add up": {identity.Caseload | identity.Child, unchanged, []string{"2", "3"}, people(p2, p3),
+			people()},
+		"no scope": {0, unchanged, nil, people(), people()},
+		"a user without links": {identity.Caseload | identity.Child, func(c *identity.Caller) { c.UserID = stranger }, nil,
+			people(), people()},
+		"an emergency grant": {identity.Caseload, func(c *identity.Caller) { c.GrantPatientID = &p1 },
+			[]string{"1", "2"}, people(p1, p2), people()},
 		"a grant without a scope": {0, func(c *identity.Caller) { c.GrantPatientID = &p1 }, nil, people(), people()},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,8 @@ func (s session) run(t *testing.T, statement string, arguments ...any) {
 // tenantTables are all tables with an organization_id.
 const tenantTables = `
 	SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-	WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'organization_id' AND NOT a.attisdropped
+	WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'organization_id'
+	AND NOT a.attisdropped
 	ORDER BY 1`
 
 // TestForeignKeysStayInTheOrganization checks that a row can only refer to rows of its
@@ -56,7 +57,8 @@ func TestForeignKeysStayInTheOrganization(t *testing.T) {
 	t.Parallel()
 	owner := connect(t, dbtest.New(t).OwnerURL)
 	require.Empty(t, owner.texts(t, `
-		WITH tenant AS (SELECT attrelid AS oid, attnum FROM pg_attribute WHERE attname = 'organization_id' AND NOT attisdropped)
+		WITH tenant AS (SELECT attrelid AS oid, attnum FROM pg_attribute WHERE attname = 'organization_id'
+		AND NOT attisdropped)
 		SELECT f.conrelid::regclass || '.' || f.conname FROM pg_constraint f
 		JOIN tenant here ON here.oid = f.conrelid
 		JOIN tenant there ON there.oid = f.confrelid
@@ -72,13 +74,17 @@ func TestEveryTableIsHeldToItsOrganizations(t *testing.T) {
 	all := owner.texts(t, tenantTables)
 	require.Contains(t, all, "patients")
 	require.Equal(t, all, owner.texts(t, `
-		SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relrowsecurity AND c.relforcerowsecurity ORDER BY 1`),
+		SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relrowsecurity
+		AND c.relforcerowsecurity ORDER BY 1`),
 		"a migration that adds a table with organization_id ends with: SELECT hold_to_organizations('the_table')")
 	require.Equal(t, all, owner.texts(t, `
 		SELECT c.relname::text FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-		WHERE p.polname = 'of_organizations' AND p.polcmd = '*' AND p.polpermissive AND p.polroles = '{0}' AND p.polwithcheck IS NULL ORDER BY 1`))
-	require.Len(t, owner.texts(t, "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"), 1, "the same rule everywhere")
-	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy"), len(all), "and no other policy, which would grant further access")
+		WHERE p.polname = 'of_organizations' AND p.polcmd = '*' AND p.polpermissive AND p.polroles = '{0}'
+		AND p.polwithcheck IS NULL ORDER BY 1`))
+	require.Len(t, owner.texts(t, "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"), 1,
+		"the same rule everywhere")
+	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy"), len(all),
+		"and no other policy, which would grant further access")
 }
 
 // TestProgramRoleCannotBypassRowSecurity tries, as the program's role, operations to which
@@ -161,7 +167,8 @@ func TestRowsOfOtherOrganizationsAreInvisible(t *testing.T) {
 						return
 					}
 					for _, refused := range []string{
-						"INSERT INTO " + table + " SELECT (copied).* FROM (SELECT jsonb_populate_record(NULL::" + table + ", $1::jsonb) AS copied) c",
+						"INSERT INTO " + table + " SELECT (copied).* FROM (SELECT jsonb_populate_record(NULL::" + table +
+							", $1::jsonb) AS copied) c",
 						"UPDATE " + table + " SET organization_id = '" + mine.String() + "'", // moves a row to another organization
 					} {
 						within(t, role, setting.value, func(run func(string, ...any) (int64, error)) {
@@ -205,7 +212,8 @@ func within(t *testing.T, role session, setting string, fn func(run func(string,
 func generated(t *testing.T, owner session, table string) []string {
 	t.Helper()
 	return owner.texts(t, `SELECT attname::text FROM pg_attribute
-		WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND (attgenerated <> '' OR attidentity = 'a')`, table)
+		WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND (attgenerated <> ''
+		OR attidentity = 'a')`, table)
 }
 
 // fillEveryTable adds a row of each organization to every table. It first drops all
@@ -219,9 +227,11 @@ func fillEveryTable(t *testing.T, owner session, tables []string, organizations 
 	}
 	for _, table := range tables {
 		owner.run(t, "ALTER TABLE "+table+" DISABLE TRIGGER USER")
-		owner.run(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+postgres.AppRole) // privileges are not tested here
+		// Privileges are not tested here.
+		owner.run(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+postgres.AppRole)
 		columns := owner.texts(t, `SELECT attname || ' ' || format_type(atttypid, NULL) FROM pg_attribute
-			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attnotnull AND attgenerated = '' AND attidentity = ''`, table)
+			WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attnotnull AND attgenerated = ''
+			AND attidentity = ''`, table)
 		var names, values []string
 		for _, column := range columns {
 			name, kind, _ := strings.Cut(column, " ")
@@ -272,9 +282,10 @@ func TestMigrationsSeeEveryOrganization(t *testing.T) {
 		SELECT gen_random_uuid(), name, 'UTC', now(), now() FROM unnest('{A,B}'::text[]) AS name`)
 	owner.run(t, `INSERT INTO payers (organization_id, id, name, created_at, updated_at)
 		SELECT id, gen_random_uuid(), 'before', now(), now() FROM organizations`)
-	m := db.Migrator{OwnerURL: strings.Replace(database.OwnerURL, "omni.organizations", "omni.something", 1), FS: fstest.MapFS{
-		"90000_rename.sql": {Data: []byte("-- +goose Up\nUPDATE payers SET name = 'after';\n")},
-	}}
+	m := db.Migrator{OwnerURL: strings.Replace(database.OwnerURL, "omni.organizations", "omni.something", 1),
+		FS: fstest.MapFS{
+			"90000_rename.sql": {Data: []byte("-- +goose Up\nUPDATE payers SET name = 'after';\n")},
+		}}
 	require.NoError(t, m.Up(t.Context()))
 	require.Equal(t, []string{"after", "after"}, owner.texts(t, "SELECT name FROM payers"))
 }

@@ -18,7 +18,12 @@ import (
 func setting(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var byDriver, byGorm string
-	require.NoError(t, db.Read(ctx, db.Query{Statement: "SELECT current_setting('omni.organizations')", Row: func(scan func(...any) error) error { return scan(&byDriver) }}))
+	require.NoError(t,
+		db.Read(ctx,
+			db.Query{
+				Statement: "SELECT current_setting('omni.organizations')",
+				Row:       func(scan func(...any) error) error { return scan(&byDriver) },
+			}))
 	tx, err := db.Handle(ctx)
 	require.NoError(t, err)
 	require.NoError(t, tx.Raw("SELECT current_setting('omni.organizations')").Scan(&byGorm).Error)
@@ -45,9 +50,12 @@ func TestTransactionOrganizations(t *testing.T) {
 		options []db.Option
 		want    string
 	}{
-		"it is the caller's organization":                  {func(t *testing.T) context.Context { return of(t, a) }, nil, "{" + a.String() + "}"},
-		"it is empty without a caller":                     {func(t *testing.T) context.Context { return t.Context() }, nil, ""},
-		"it is empty for a caller without an organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) }, nil, ""},
+		"it is the caller's organization": {func(t *testing.T) context.Context { return of(t, a) }, nil,
+			"{" + a.String() + "}"},
+		"it is empty without a caller": {func(t *testing.T) context.Context { return t.Context() }, nil,
+			""},
+		"it is empty for a caller without an organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) },
+			nil, ""},
 		"it is everything if requested": {func(t *testing.T) context.Context {
 			return of(t, a)
 		}, []db.Option{db.AllOrganizations()}, "*"},
@@ -57,7 +65,9 @@ func TestTransactionOrganizations(t *testing.T) {
 			d := dbtest.Open(t)
 			for begin, run := range map[string]func(context.Context, *db.DB, string, func(context.Context) (string, error),
 				...db.Option) (string, error){
-				"serializable": db.Serializable[string], "snapshot": db.Snapshot[string], "read committed": db.ReadCommitted[string],
+				"serializable":   db.Serializable[string],
+				"snapshot":       db.Snapshot[string],
+				"read committed": db.ReadCommitted[string],
 			} {
 				got, err := run(c.ctx(t), d, "organizations", just(t), c.options...)
 				require.NoError(t, err, begin)

@@ -16,7 +16,9 @@ import (
 
 // last adds one to the first counter under an operation id, with writes sent with
 // COMMIT. It returns the value read, or -1 if the operation was executed before.
-func (c *counters) last(ctx context.Context, name string, operation uuid.UUID, meanwhile func(ctx context.Context)) (int64, error) {
+func (c *counters) last(
+	ctx context.Context, name string, operation uuid.UUID, meanwhile func(ctx context.Context),
+) (int64, error) {
 	there := func(ctx context.Context) (bool, error) { return noted(ctx, operation) }
 	return db.Serializable(ctx, c.DB, name, func(ctx context.Context) (int64, error) {
 		if db.InDoubt(ctx) {
@@ -73,7 +75,8 @@ func TestWritesWithCommit(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t)
 		_, err := db.Serializable(t.Context(), c.DB, "refused", func(ctx context.Context) (none, error) {
-			return none{}, errors.Join(put(ctx, 2, 1), put(ctx, 1, -1), db.Write(ctx, 1, "INSERT INTO counters VALUES ($1, 0)", 1))
+			return none{}, errors.Join(put(ctx, 2, 1), put(ctx, 1, -1),
+				db.Write(ctx, 1, "INSERT INTO counters VALUES ($1, 0)", 1))
 		}, db.WritesWithCommit())
 		require.Equal(t, "counters_not_negative", db.ConstraintOf(err))
 		require.Zero(t, c.value(t, 2))
@@ -121,7 +124,8 @@ func TestWritesWithCommit(t *testing.T) {
 				require.NoError(t, err)
 				require.Zero(t, n)
 				require.EqualValues(t, 1, c.value(t, 1))
-				require.Equal(t, int64(1), c.operation(t, "broken").AmbiguousResolved, "the client does not know how far the server got")
+				require.Equal(t, int64(1), c.operation(t, "broken").AmbiguousResolved,
+					"the client does not know how far the server got")
 				c.idle(t)
 			})
 		}
@@ -138,7 +142,8 @@ func TestWritesWithCommit(t *testing.T) {
 				return get(ctx, 1)
 			}, options...)
 		}
-		n, err := db.Serializable(t.Context(), c.DB, "at once", func(ctx context.Context) (int64, error) { return joined(ctx, db.WritesWithCommit()) })
+		n, err := db.Serializable(t.Context(), c.DB, "at once",
+			func(ctx context.Context) (int64, error) { return joined(ctx, db.WritesWithCommit()) })
 		require.NoError(t, err)
 		require.EqualValues(t, 7, n)
 		n, err = db.Serializable(t.Context(), c.DB, "last", func(ctx context.Context) (int64, error) {

@@ -65,13 +65,15 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		return maskedThing{note, "n", []maskedNote{note, note}, &note}, nil
 	})
 	require.Equal(t, []identity.Permission{"note:read"}, one.Needs, "each once")
-	const all = `{"text":"secret","by":"Ada","name":"n","notes":[{"text":"secret","by":"Ada"},{"text":"secret","by":"Ada"}],"last":{"text":"secret","by":"Ada"}}`
+	const all = `{"text":"secret","by":"Ada","name":"n",` +
+		`"notes":[{"text":"secret","by":"Ada"},{"text":"secret","by":"Ada"}],"last":{"text":"secret","by":"Ada"}}`
 	for _, test := range []struct {
 		it    string
 		held  map[identity.Permission]identity.Scope
 		shows bool
 	}{
-		{"without the permission they are null", map[identity.Permission]identity.Scope{"thing:read": identity.Organization}, false},
+		{"without the permission they are null", map[identity.Permission]identity.Scope{"thing:read": identity.Organization},
+			false},
 		{
 			"with it they are shown",
 			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization},
@@ -79,7 +81,10 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		},
 		{
 			"it is held for as many records as the answer may concern",
-			map[identity.Permission]identity.Scope{"thing:read": identity.Self | identity.Caseload, "note:read": identity.Self | identity.Caseload},
+			map[identity.Permission]identity.Scope{
+				"thing:read": identity.Self | identity.Caseload,
+				"note:read":  identity.Self | identity.Caseload,
+			},
 			true,
 		},
 		{

@@ -23,7 +23,10 @@ func TestARedirect(t *testing.T) {
 	var refusal error
 	endpoint := httpx.HandleRedirect(func(_ context.Context, given in) (httpx.Redirect, error) {
 		got = given
-		return httpx.Redirect{URL: "https://elsewhere.test/#" + given.Known, Cookie: &http.Cookie{Name: "taste", Value: "sweet", MaxAge: -1}}, refusal
+		return httpx.Redirect{
+			URL:    "https://elsewhere.test/#" + given.Known,
+			Cookie: &http.Cookie{Name: "taste", Value: "sweet", MaxAge: -1},
+		}, refusal
 	})
 	r := request(http.MethodGet, "/things/"+someID+"?known=yes&unknown=1&unknown=2", "")
 	r.AddCookie(&http.Cookie{Name: "other", Value: "x"})

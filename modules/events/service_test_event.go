@@ -25,20 +25,6 @@ type TestEvent struct {
 	Active bool `json:"active"` // Whether the webhook is active. An inactive webhook receives test events only.
 }
 
-// TestResult is the outcome of one test event.
-type TestResult struct {
-	// The header `webhook-id` of the request.
-	MessageID string `json:"messageId"` // the header `webhook-id`
-	// Whether the receiver answered with a 2xx status.
-	Delivered bool `json:"delivered"`
-	// The HTTP status of the receiver's response. Null if there was none.
-	Status *int `json:"status"`
-	// The reason why the event was not delivered, in the words of `lastError`.
-	Error *string `json:"error"` // why the event was not delivered, in the words of `lastError`
-	// The duration of the request.
-	DurationMilliseconds int64 `json:"durationMilliseconds"`
-}
-
 // TestWebhook sends one signed test event to a webhook, active or not, and returns the
 // outcome. It waits for the receiver at most as long as an attempt at a delivery, and ends
 // before the deadline of the context. The test is recorded in the audit trail before
@@ -52,7 +38,7 @@ func (s *Service) TestWebhook(ctx context.Context, id uuid.UUID) (TestResult, er
 	if err := s.tests.take(caller.OrganizationID); err != nil {
 		return TestResult{}, err
 	}
-	defer s.tests.give(caller.OrganizationID)
+	defer s.tests.release(caller.OrganizationID)
 	w, err := s.recordTest(ctx, id)
 	if err != nil {
 		return TestResult{}, err
@@ -66,7 +52,7 @@ func (s *Service) TestWebhook(ctx context.Context, id uuid.UUID) (TestResult, er
 	defer cancel()
 	began := s.clock()
 	result := TestResult{MessageID: fmt.Sprintf("%s_test_%s", w.ID, s.newID())}
-	status, err := s.post(sending, outgoing{
+	status, err := s.post(sending, request{
 		organization: w.OrganizationID, webhook: w.ID, url: w.URL, secret: w.Secret, id: result.MessageID,
 		event: Event{Type: EventTest, SubjectID: w.ID, OccurredAt: s.now(), Payload: data},
 	})
@@ -79,7 +65,7 @@ func (s *Service) TestWebhook(ctx context.Context, id uuid.UUID) (TestResult, er
 		result.Status = &status
 	}
 	if err != nil {
-		result.Error = new(reason(err, timeout))
+		result.Error = new(deliveryError(err, timeout))
 	}
 	return result, nil
 }
@@ -92,7 +78,7 @@ func (s *Service) recordTest(ctx context.Context, id uuid.UUID) (Webhook, error)
 			return Webhook{}, err
 		}
 		return w, s.record(ctx, trail.Event{
-			Action: "webhook.test", SubjectID: id, After: sending{w.Types, w.Active, w.Version, nil}, OccurredAt: s.now(),
+			Action: "webhook.test", SubjectID: id, After: auditedWebhook{w.Types, w.Active, w.Version, nil}, OccurredAt: s.now(),
 		})
 	})
 }
@@ -115,7 +101,7 @@ type testSlots struct {
 	busy  map[uuid.UUID]bool
 }
 
-// take takes a slot, to be released with [testSlots.give]. The error is [ErrTooManyWebhookTests].
+// take takes a slot, to be released with [testSlots.release]. The error is [ErrTooManyWebhookTests].
 func (t *testSlots) take(organization uuid.UUID) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -130,7 +116,7 @@ func (t *testSlots) take(organization uuid.UUID) error {
 	return nil
 }
 
-func (t *testSlots) give(organization uuid.UUID) {
+func (t *testSlots) release(organization uuid.UUID) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	delete(t.busy, organization)

@@ -10,34 +10,34 @@ import (
 // interval has passed since the last move. One of its transactions costs about as much as one
 // that publishes.
 const (
-	gather   = 5 * time.Millisecond
-	interval = 50 * time.Millisecond
+	gatherDelay = 5 * time.Millisecond
+	minInterval = 50 * time.Millisecond
 )
 
-// pace determines when events are moved next. A relay also moves the events of other instances,
+// relayPace determines when events are moved next. A relay also moves the events of other instances,
 // so several instances together need not move more often than one. An instance that learns of
 // another's move waits longer, and moves itself only if the other does not. The zero value is
 // ready to use. Safe for concurrent use.
-type pace struct {
+type relayPace struct {
 	next atomic.Pointer[time.Time]
 }
 
 // moved notes that this instance has just moved events.
-func (p *pace) moved() { p.restFor(interval) }
+func (p *relayPace) moved() { p.pauseFor(minInterval) }
 
 // movedElsewhere notes that another instance has moved events. The other's next transaction may
 // take as long as its pause, and must not run into this one.
-func (p *pace) movedElsewhere() { p.restFor(2 * interval) }
+func (p *relayPace) movedElsewhere() { p.pauseFor(2 * minInterval) }
 
-func (p *pace) restFor(d time.Duration) {
+func (p *relayPace) pauseFor(d time.Duration) {
 	// Real time counts, regardless of the service's clock: it limits work.
 	next := time.Now().Add(d) //nolint:forbidigo // see above
 	p.next.Store(&next)
 }
 
-// rest waits until the next move is due. It returns false if the context ends.
-func (p *pace) rest(ctx context.Context) bool {
-	wait := gather
+// wait waits until the next move is due. It returns false if the context ends.
+func (p *relayPace) wait(ctx context.Context) bool {
+	wait := gatherDelay
 	for {
 		if next := p.next.Load(); next != nil {
 			wait = max(wait, time.Until(*next))

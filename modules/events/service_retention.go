@@ -23,7 +23,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 	before := s.now().Add(-s.retention)
 	var after uuid.UUID
 	for {
-		streams, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) ([]oldStream, error) {
+		streams, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) ([]streamAge, error) {
 			return s.store.oldStreams(ctx, after, before, maxRemovedStreams)
 		}, db.AllOrganizations())
 		if err != nil {
@@ -33,7 +33,7 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 			if !stream.Old {
 				continue
 			}
-			n, err := s.sweepStream(ctx, slice{organization: stream.OrganizationID, before: before})
+			n, err := s.sweepStream(ctx, removalSlice{organization: stream.OrganizationID, before: before})
 			removed += n
 			if err != nil {
 				return removed, err
@@ -47,18 +47,18 @@ func (s *Service) Sweep(ctx context.Context) (removed int64, err error) {
 }
 
 // sweepStream removes the old events of one stream.
-func (s *Service) sweepStream(ctx context.Context, next slice) (removed int64, err error) {
+func (s *Service) sweepStream(ctx context.Context, next removalSlice) (removed int64, err error) {
 	for {
-		done, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (sliceResult, error) {
+		result, err := db.ReadCommitted(ctx, s.database, "events.sweep", func(ctx context.Context) (sliceResult, error) {
 			if err := db.Admit(ctx, next.organization); err != nil {
 				return sliceResult{}, err
 			}
 			return s.store.removeSlice(ctx, next)
 		})
-		removed += done.events
-		if err != nil || done.last {
+		removed += result.events
+		if err != nil || result.last {
 			return removed, err
 		}
-		next.after = done.upTo
+		next.after = result.upTo
 	}
 }

@@ -40,11 +40,11 @@ type GrantChange struct {
 	Reviewed  bool      `json:"reviewed"`  // Whether the grant is reviewed.
 }
 
-// subject is the subject type of the module's events in the audit trail.
-const subject = "emergency-grant"
+// subjectType is the subject type of the module's events in the audit trail.
+const subjectType = "emergency-grant"
 
-// recorded is the part of a grant that the audit trail stores. It contains no free text.
-type recorded struct {
+// auditedGrant is the part of a grant that the audit trail stores. It contains no free text.
+type auditedGrant struct {
 	UserID    uuid.UUID `json:"userId"`
 	ExpiresAt time.Time `json:"expiresAt"`
 	Revoked   bool      `json:"revoked"`
@@ -61,7 +61,7 @@ func (s *Service) publish(ctx context.Context, caller identity.Caller, event str
 		return err
 	}
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.GrantID, e.OccurredAt = event, subject, g.ID, &g.PatientID, &g.ID, now
-	e.After = recorded{g.UserID, g.ExpiresAt, g.RevokedAt != nil, g.Justified}
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.GrantID, e.OccurredAt = event, subjectType, g.ID, &g.PatientID, &g.ID, now
+	e.After = auditedGrant{g.UserID, g.ExpiresAt, g.RevokedAt != nil, g.Justified}
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// hub wakes the streams of this process. It carries no events: each stream reads its own from the
+// streamHub wakes the streams of this process. It carries no events: each stream reads its own from the
 // database at its reader's pace. The zero value is ready to use. Safe for concurrent use.
-type hub struct {
+type streamHub struct {
 	mu       sync.Mutex
 	watchers map[uuid.UUID]map[*watcher]bool // by organization
 	users    map[uuid.UUID]int               // number of streams of each user
@@ -17,15 +17,15 @@ type hub struct {
 // watcher is the registration of one stream.
 type watcher struct {
 	organization, user uuid.UUID
-	news               chan struct{}
-	known              int64 // the newest position that it was notified of; guarded by the hub
+	wake               chan struct{}
+	notified           int64 // the newest position that it was notified of; guarded by the hub
 }
 
 // maxPerUser is the maximum number of streams of one user in one instance.
 const maxPerUser = 10
 
-// watch registers a stream of the user. The error is [ErrTooManyStreams].
-func (h *hub) watch(organization, user uuid.UUID) (*watcher, error) {
+// add registers a stream of the user. The error is [ErrTooManyStreams].
+func (h *streamHub) add(organization, user uuid.UUID) (*watcher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.users[user] >= maxPerUser {
@@ -37,13 +37,13 @@ func (h *hub) watch(organization, user uuid.UUID) (*watcher, error) {
 	if h.watchers[organization] == nil {
 		h.watchers[organization] = map[*watcher]bool{}
 	}
-	w := &watcher{organization: organization, user: user, news: make(chan struct{}, 1)}
+	w := &watcher{organization: organization, user: user, wake: make(chan struct{}, 1)}
 	h.watchers[organization][w] = true
 	h.users[user]++
 	return w, nil
 }
 
-func (h *hub) leave(w *watcher) {
+func (h *streamHub) remove(w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.watchers[w.organization], w)
@@ -56,32 +56,32 @@ func (h *hub) leave(w *watcher) {
 }
 
 // advance wakes the streams with new events.
-func (h *hub) advance(heads ...head) {
+func (h *streamHub) advance(heads ...head) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, each := range heads {
 		for w := range h.watchers[each.OrganizationID] {
-			if each.LastPosition > w.known {
-				w.known = each.LastPosition
-				signal(w.news)
+			if each.LastPosition > w.notified {
+				w.notified = each.LastPosition
+				signal(w.wake)
 			}
 		}
 	}
 }
 
 // wakeAll wakes every stream.
-func (h *hub) wakeAll() {
+func (h *streamHub) wakeAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, watchers := range h.watchers {
 		for w := range watchers {
-			signal(w.news)
+			signal(w.wake)
 		}
 	}
 }
 
-// watched returns the organizations with open streams.
-func (h *hub) watched() []uuid.UUID {
+// organizations returns the organizations with open streams.
+func (h *streamHub) organizations() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]uuid.UUID, 0, len(h.watchers))

@@ -32,11 +32,11 @@ func TestLastErrorHoldsNoNamesOrAddresses(t *testing.T) {
 		"no route":   {dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "the receiver could not be reached"},
 		"not public": {dial(safehttp.ErrNotPublic), safehttp.ErrNotPublic.Error()},
 		"deadline":   {context.DeadlineExceeded, "no answer within 10s"},
-		"answered":   {errAnswered(500), "the receiver answered 500"},
+		"answered":   {errStatus(500), "the receiver answered 500"},
 		"secret":     {errSecret, "the secret of the webhook cannot be decrypted; create a new one (rotate-secret)"},
 		"other":      {errors.New("malformed HTTP response from db.internal 10.1.2.3"), "the receiver could not be reached"},
 	} {
-		said := reason(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)},
+		said := deliveryError(&url.Error{Op: "Post", URL: "https://db.internal/?token=x", Err: fmt.Errorf("wrapped: %w", test.err)},
 			attemptTimeout)
 		require.Equal(t, test.says, said, name)
 		require.NotRegexp(t, `10\.|internal|:53|token`, said, name)

@@ -12,15 +12,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit records who did what.
-type Audit interface {
-	// Record stores the events if, and only if, the transaction of the context commits.
-	Record(ctx context.Context, events []trail.Event) error
-}
-
-// sending is the part of a webhook that the audit trail stores. It omits the URL, which may
+// auditedWebhook is the part of a webhook that the audit trail stores. It omits the URL, which may
 // contain a secret of the receiver.
-type sending struct {
+type auditedWebhook struct {
 	Types   []string `json:"types"`
 	Active  bool     `json:"active"`
 	Version int      `json:"version"`
@@ -30,15 +24,15 @@ type sending struct {
 // recordWebhook records that the caller has created a webhook (before is nil), changed it, or
 // deleted it (after is nil).
 func (s *Service) recordWebhook(ctx context.Context, action string, before, after *Webhook, now time.Time) error {
-	var was, is any
+	var beforeValue, afterValue any
 	var id uuid.UUID
 	if before != nil {
-		id, was = before.ID, sending{before.Types, before.Active, before.Version, nil}
+		id, beforeValue = before.ID, auditedWebhook{before.Types, before.Active, before.Version, nil}
 	}
 	if after != nil {
-		id, is = after.ID, sending{after.Types, after.Active, after.Version, changedFields(before, *after)}
+		id, afterValue = after.ID, auditedWebhook{after.Types, after.Active, after.Version, changedFields(before, *after)}
 	}
-	return s.record(ctx, trail.Event{Action: action, SubjectID: id, Before: was, After: is, OccurredAt: now})
+	return s.record(ctx, trail.Event{Action: action, SubjectID: id, Before: beforeValue, After: afterValue, OccurredAt: now})
 }
 
 func changedFields(before *Webhook, after Webhook) []string {
@@ -63,8 +57,8 @@ func changedFields(before *Webhook, after Webhook) []string {
 	return changed
 }
 
-// redelivered is the event that was sent again.
-type redelivered struct {
+// auditedDelivery is the event that was sent again.
+type auditedDelivery struct {
 	Position int64 `json:"position"`
 }
 
@@ -74,8 +68,8 @@ func (s *Service) record(ctx context.Context, e trail.Event) error {
 	if err != nil {
 		return err
 	}
-	by := trail.By(caller)
-	by.Action, by.SubjectType, by.SubjectID, by.OccurredAt = e.Action, "webhook", e.SubjectID, e.OccurredAt
-	by.Before, by.After = e.Before, e.After
-	return s.audit.Record(ctx, []trail.Event{by})
+	event := trail.By(caller)
+	event.Action, event.SubjectType, event.SubjectID, event.OccurredAt = e.Action, "webhook", e.SubjectID, e.OccurredAt
+	event.Before, event.After = e.Before, e.After
+	return s.audit.Record(ctx, []trail.Event{event})
 }

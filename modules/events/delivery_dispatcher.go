@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"omnirapeutic/platform/record"
+
 	"github.com/sirupsen/logrus"
 )
 
@@ -12,9 +14,9 @@ import (
 type dispatcher struct {
 	slots *slots
 	// due returns the webhooks that have deliveries to attempt.
-	due func(context.Context) ([]dueWebhook, error)
+	due func(context.Context) ([]record.Key, error)
 	// serve sends due events to a webhook and reports whether the last attempts all failed.
-	serve  func(context.Context, dueWebhook) (failed bool, err error)
+	serve  func(context.Context, record.Key) (failed bool, err error)
 	wake   chan struct{} // signals that something may be due, or that a slot is free
 	logger logrus.FieldLogger
 
@@ -39,14 +41,14 @@ func (d *dispatcher) dispatch(ctx context.Context) (int64, error) {
 }
 
 // serveOne serves a webhook that has a slot, and returns the slot.
-func (d *dispatcher) serveOne(ctx context.Context, w dueWebhook) {
+func (d *dispatcher) serveOne(ctx context.Context, w record.Key) {
 	failed, err := d.serve(ctx, w)
 	if err != nil && ctx.Err() == nil {
 		d.logger.WithFields(logrus.Fields{"event": "deliver_failed", "webhook_id": w.ID, "error": err}).
 			Warn("deliveries of a webhook could not be claimed or stored; they are due again later")
 	}
 	d.mutex.Lock()
-	d.slots.give(w, failed)
+	d.slots.release(w, failed)
 	d.mutex.Unlock()
 	if err == nil {
 		signal(d.wake) // another webhook may wait for the slot

@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -10,33 +9,6 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
-
-// DeliveryState is the state of a delivery.
-type DeliveryState string
-
-// The states of a delivery.
-const (
-	DeliveryPending   DeliveryState = "PENDING"   // to be attempted, or retried
-	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver has answered 2xx
-	DeliveryDead      DeliveryState = "DEAD"      // all attempts failed
-	DeliveryWithheld  DeliveryState = "WITHHELD"  // the responsible user of the webhook could not read it when it was due
-)
-
-// Delivery is the delivery of one event to one webhook.
-type Delivery struct {
-	Position   int64         `json:"id"`        // The id of the event.
-	Type       string        `json:"type"`      // The type of the event.
-	SubjectID  uuid.UUID     `json:"subjectId"` // The changed record.
-	OccurredAt time.Time     `json:"occurredAt"`
-	State      DeliveryState `json:"state"`    // The state of the delivery.
-	Attempts   int           `json:"attempts"` // The number of attempts so far.
-	// The time of the next attempt. Null unless the delivery is pending.
-	NextAttemptAt *time.Time `json:"nextAttemptAt"`
-	LastAttemptAt *time.Time `json:"lastAttemptAt"` // The time of the last attempt.
-	// The HTTP status of the receiver's last response. Null if there was none.
-	LastStatus *int    `json:"lastStatus"`
-	LastError  *string `json:"lastError"` // The reason why the last attempt failed.
-}
 
 // Deliveries lists a webhook's deliveries of events that the caller may read, the oldest first,
 // after a position and in the given state (empty: any). The error is [ErrWebhookNotFound].
@@ -76,6 +48,6 @@ func (s *Service) Redeliver(ctx context.Context, webhook uuid.UUID, position int
 			return Delivery{}, err
 		}
 		return d, s.record(ctx,
-			trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: redelivered{position}, OccurredAt: now})
+			trail.Event{Action: "webhook.redeliver", SubjectID: webhook, After: auditedDelivery{position}, OccurredAt: now})
 	})
 }

@@ -19,10 +19,10 @@ func mustDecode(t testing.TB, text string) []byte {
 func TestRetriesTakeAboutADay(t *testing.T) {
 	t.Parallel()
 	var all time.Duration
-	for i, delay := range retries {
+	for i, delay := range retryDelays {
 		all += delay
 		if i > 0 {
-			require.GreaterOrEqual(t, delay, 3*retries[i-1])
+			require.GreaterOrEqual(t, delay, 3*retryDelays[i-1])
 		}
 	}
 	require.InDelta(t, 24, all.Hours(), 3)
@@ -30,13 +30,13 @@ func TestRetriesTakeAboutADay(t *testing.T) {
 
 func TestHub(t *testing.T) {
 	t.Parallel()
-	var h hub
+	var h streamHub
 	own, other, user := uuid.New(), uuid.New(), uuid.New()
-	w, err := h.watch(own, user)
+	w, err := h.add(own, user)
 	require.NoError(t, err)
 	woken := func() bool {
 		select {
-		case <-w.news:
+		case <-w.wake:
 			return true
 		default:
 			return false
@@ -51,9 +51,9 @@ func TestHub(t *testing.T) {
 	require.False(t, woken(), "already notified of it")
 	h.wakeAll()
 	require.True(t, woken())
-	require.Equal(t, []uuid.UUID{own}, h.watched())
-	h.leave(w)
-	require.Empty(t, h.watched())
+	require.Equal(t, []uuid.UUID{own}, h.organizations())
+	h.remove(w)
+	require.Empty(t, h.organizations())
 	require.Empty(t, h.users)
 }
 

@@ -3,17 +3,19 @@ package events
 import (
 	"testing"
 
+	"omnirapeutic/platform/record"
+
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
 func TestSharesAreQuartersOfTheSlots(t *testing.T) {
 	t.Parallel()
-	for limits, want := range map[Limits]shares{
+	for limits, want := range map[Limits]slotLimits{
 		{Slots: 32, SlotsPerOrganization: 8}: {total: 32, ofOne: 8, slow: 8, slowOfOne: 2, newcomers: 8, tests: 8},
 		{Slots: 4, SlotsPerOrganization: 2}:  {total: 4, ofOne: 2, slow: 1, slowOfOne: 1, newcomers: 1, tests: 1},
 	} {
-		require.Equal(t, want, sharesOf(limits))
+		require.Equal(t, want, slotLimitsOf(limits))
 	}
 }
 
@@ -23,8 +25,8 @@ func TestEveryShareLeavesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	for total := 4; total <= 64; total++ {
 		for own := 2; own <= total/2; own++ {
-			s := newSlots(sharesOf(Limits{Slots: total, SlotsPerOrganization: own}))
-			var all []dueWebhook
+			s := newSlots(slotLimitsOf(Limits{Slots: total, SlotsPerOrganization: own}))
+			var all []record.Key
 			for range 2 {
 				all = append(all, webhooksOf(uuid.New(), total)...)
 			}
@@ -38,13 +40,13 @@ func TestEveryShareLeavesRoomForOthers(t *testing.T) {
 
 func TestASlowReceiverIsServedAgainOnceItAnswers(t *testing.T) {
 	t.Parallel()
-	s, w := newSlots(sharesOf(defaultLimits)), dueWebhook{uuid.New(), uuid.New()}
-	require.Equal(t, []dueWebhook{w}, s.take([]dueWebhook{w}))
-	require.Empty(t, s.take([]dueWebhook{w}), "it has a slot already")
-	s.give(w, true)
+	s, w := newSlots(slotLimitsOf(defaultLimits)), record.Key{OrganizationID: uuid.New(), ID: uuid.New()}
+	require.Equal(t, []record.Key{w}, s.take([]record.Key{w}))
+	require.Empty(t, s.take([]record.Key{w}), "it has a slot already")
+	s.release(w, true)
 	require.True(t, s.failing[w])
-	require.Equal(t, []dueWebhook{w}, s.take([]dueWebhook{w}))
-	s.give(w, false)
+	require.Equal(t, []record.Key{w}, s.take([]record.Key{w}))
+	s.release(w, false)
 	require.Empty(t, s.failing)
 	require.Empty(t, s.busy)
 }

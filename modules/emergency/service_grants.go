@@ -2,49 +2,14 @@ package emergency
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
-
-// NewGrant is a request for a grant.
-type NewGrant struct {
-	PatientID uuid.UUID
-	Reason    string        // [MinReason] to [MaxReason] characters
-	Duration  time.Duration // [MinDuration] to [MaxDuration]; 0: [DefaultDuration]
-}
-
-func (n *NewGrant) settle() error {
-	n.Reason = strings.TrimSpace(n.Reason)
-	if n.Duration == 0 {
-		n.Duration = DefaultDuration
-	}
-	var fieldErrors []fault.Field
-	if length := utf8.RuneCountInString(n.Reason); length < MinReason || length > MaxReason {
-		fieldErrors = append(fieldErrors, fault.Field{
-			Field: "reason", Code: "range",
-			Message: fmt.Sprintf("must have between %d and %d characters, without spaces around it", MinReason, MaxReason),
-		})
-	}
-	if n.Duration < MinDuration || n.Duration > MaxDuration {
-		fieldErrors = append(fieldErrors, fault.Field{
-			Field: "durationMinutes", Code: "range",
-			Message: fmt.Sprintf("must be between %d and %d", MinDuration/time.Minute, MaxDuration/time.Minute),
-		})
-	}
-	if len(fieldErrors) > 0 {
-		return fault.InvalidFields(fieldErrors...)
-	}
-	return nil
-}
 
 // Take gives the caller a grant, effective immediately and without approval. The error is
 // [fault.ErrInvalid] for an invalid field, including an unknown patient.
@@ -53,7 +18,7 @@ func (s *Service) Take(ctx context.Context, n NewGrant) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	if err := n.settle(); err != nil {
+	if err := n.normalize(); err != nil {
 		return Grant{}, err
 	}
 	now := s.now()
@@ -64,7 +29,7 @@ func (s *Service) Take(ctx context.Context, n NewGrant) (Grant, error) {
 	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, taken.ID) }
 	return db.Serializable(ctx, s.database, "emergency.take", func(ctx context.Context) (Grant, error) {
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
-			if done, err := stored(ctx); done || err != nil {
+			if exists, err := stored(ctx); exists || err != nil {
 				return taken, err
 			}
 		}
@@ -104,7 +69,7 @@ func (s *Service) Grant(ctx context.Context, id uuid.UUID) (Grant, error) {
 
 func show(ctx context.Context, all ...Grant) {
 	for _, g := range all {
-		trail.Show(ctx, trail.Subject{Type: subject, ID: g.ID, PatientID: g.PatientID})
+		trail.Show(ctx, trail.Subject{Type: subjectType, ID: g.ID, PatientID: g.PatientID})
 	}
 }
 
@@ -159,12 +124,12 @@ func (s *Service) change(
 		return Grant{}, err
 	}
 	now := s.now()
-	done := func(g Grant) bool {
-		return same(g.RevokedAt, g.RevokedBy, now, caller.UserID) || same(g.ReviewedAt, g.ReviewedBy, now, caller.UserID)
+	isChanged := func(g Grant) bool {
+		return isSameReview(g.RevokedAt, g.RevokedBy, now, caller.UserID) || isSameReview(g.ReviewedAt, g.ReviewedBy, now, caller.UserID)
 	}
 	return db.Serializable(ctx, s.database, event, func(ctx context.Context) (Grant, error) {
 		g, err := s.store.get(ctx, id)
-		if err != nil || db.InDoubt(ctx) && done(g) {
+		if err != nil || db.InDoubt(ctx) && isChanged(g) {
 			return g, err
 		}
 		if err := decide(caller, &g, now); err != nil {
@@ -176,10 +141,6 @@ func (s *Service) change(
 		return g, s.publish(ctx, caller, event, g, now)
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		g, err := s.store.get(ctx, id)
-		return err == nil && done(g), err
+		return err == nil && isChanged(g), err
 	}))
-}
-
-func same(at *time.Time, by *uuid.UUID, now time.Time, caller uuid.UUID) bool {
-	return at != nil && by != nil && at.Equal(now) && *by == caller
 }

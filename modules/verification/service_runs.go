@@ -61,16 +61,16 @@ type Service struct {
 	life  context.Context // Close ends it, and with it the runs
 	end   context.CancelFunc
 
-	mu      sync.Mutex
-	closed  bool
-	working sync.WaitGroup
-	here    map[uuid.UUID]chan struct{} // runs of this instance; closed when the run ends
+	mu        sync.Mutex
+	closed    bool
+	working   sync.WaitGroup
+	localRuns map[uuid.UUID]chan struct{} // runs of this instance; closed when the run ends
 }
 
 // New returns the service. Close it.
 func New(d Dependencies) *Service {
 	life, end := context.WithCancel(context.Background())
-	return &Service{Dependencies: d, life: life, end: end, here: map[uuid.UUID]chan struct{}{}}
+	return &Service{Dependencies: d, life: life, end: end, localRuns: map[uuid.UUID]chan struct{}{}}
 }
 
 // Close interrupts the runs of this instance and waits for their end. Later calls of Start return
@@ -87,7 +87,7 @@ func (s *Service) Close() {
 func (s *Service) Running() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.here)
+	return len(s.localRuns)
 }
 
 // now returns the time with the precision of the database: whole microseconds.
@@ -117,7 +117,7 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 		OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now(),
 	}
 	for {
-		current, err := s.insert(ctx, mine)
+		current, err := s.insertRun(ctx, mine)
 		switch {
 		case err != nil:
 			s.working.Done()
@@ -125,7 +125,7 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 		case len(current) == 0:
 			continue // the other run ended between the two statements
 		case current[0].ID == mine.ID:
-			s.begin(mine)
+			s.runInBackground(mine)
 		default:
 			s.working.Done()
 		}
@@ -133,9 +133,9 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 	}
 }
 
-// insert writes the run, or returns the organization's running one if there is one.
-func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
-	return db.ReadCommitted(ctx, s.Database, "verification.start", func(ctx context.Context) ([]row, error) {
+// insertRun writes the run, or returns the organization's running one if there is one.
+func (s *Service) insertRun(ctx context.Context, mine Run) ([]runRow, error) {
+	return db.ReadCommitted(ctx, s.Database, "verification.start", func(ctx context.Context) ([]runRow, error) {
 		if err := s.store.endExpired(ctx); err != nil {
 			return nil, err
 		}
@@ -149,28 +149,28 @@ func (s *Service) insert(ctx context.Context, mine Run) ([]row, error) {
 // Await returns the run at its end, or its current state after the given time. The error is
 // [ErrNotFound].
 func (s *Service) Await(ctx context.Context, id uuid.UUID, atMost time.Duration) (Run, error) {
-	over := time.NewTimer(max(atMost, 0))
-	defer over.Stop()
+	timeout := time.NewTimer(max(atMost, 0))
+	defer timeout.Stop()
 	s.mu.Lock()
-	ended, here := s.here[id]
+	ended, isLocal := s.localRuns[id]
 	s.mu.Unlock()
 	for {
-		var again <-chan time.Time
-		if !here {
+		var poll <-chan time.Time
+		if !isLocal {
 			r, err := s.Run(ctx, id)
 			if err != nil || r.State != Running {
 				return r, err
 			}
-			again = time.After(pollEvery)
+			poll = time.After(pollEvery)
 		}
 		select {
 		case <-ended:
 			return s.Run(ctx, id)
-		case <-over.C:
+		case <-timeout.C:
 			return s.Run(ctx, id)
 		case <-ctx.Done():
 			return Run{}, ctx.Err()
-		case <-again:
+		case <-poll:
 		}
 	}
 }
@@ -195,17 +195,17 @@ func (s *Service) Forget(ctx context.Context) (int64, error) {
 	})
 }
 
-// begin executes the run in the background.
-func (s *Service) begin(r Run) {
+// runInBackground executes the run in the background.
+func (s *Service) runInBackground(r Run) {
 	ended := make(chan struct{})
 	s.mu.Lock()
-	s.here[r.ID] = ended
+	s.localRuns[r.ID] = ended
 	s.mu.Unlock()
 	go func() {
 		defer s.working.Done()
 		defer func() {
 			s.mu.Lock()
-			delete(s.here, r.ID)
+			delete(s.localRuns, r.ID)
 			s.mu.Unlock()
 			close(ended)
 		}()
@@ -227,7 +227,7 @@ func (s *Service) execute(ctx context.Context, r Run) {
 			cancel(errLeaseLost)
 		}
 	})
-	result, err := s.check(checking, r.OrganizationID, &progress)
+	result, err := s.runCheck(checking, r.OrganizationID, &progress)
 	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // compared by identity
 	cancel(nil)
 	renewing.Wait()
@@ -268,8 +268,8 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// check runs the check. A panic ends the run and not the program.
-func (s *Service) check(
+// runCheck runs the check. A panic ends the run and not the program.
+func (s *Service) runCheck(
 	ctx context.Context, organization uuid.UUID, progress *Progress,
 ) (result json.RawMessage, err error) {
 	defer func() {
@@ -299,7 +299,7 @@ func (s *Service) lease(id uuid.UUID, progress *Progress) lease.Lease {
 func (s *Service) writeEnd(ctx context.Context, r Run) error {
 	for until := time.Now().Add(leaseTime); ; {
 		stopping := ctx.Err() != nil
-		err := s.tryEnd(context.WithoutCancel(ctx), r)
+		err := s.writeEndOnce(context.WithoutCancel(ctx), r)
 		if err == nil || errors.Is(err, errLeaseLost) || stopping || time.Now().After(until) {
 			return err
 		}
@@ -310,7 +310,7 @@ func (s *Service) writeEnd(ctx context.Context, r Run) error {
 	}
 }
 
-func (s *Service) tryEnd(ctx context.Context, r Run) error {
+func (s *Service) writeEndOnce(ctx context.Context, r Run) error {
 	ctx, cancel := context.WithTimeout(ctx, atStop)
 	defer cancel()
 	held, err := db.ReadCommitted(ctx, s.Database, "verification.end", func(ctx context.Context) (bool, error) {

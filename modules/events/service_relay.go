@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// channel is the notification channel for the heads of streams.
-const channel = "omnirapeutic_events"
+// notifyChannel is the notification channel for the heads of streams.
+const notifyChannel = "omnirapeutic_events"
 
 // Limits of one transaction of the relay.
 const (
@@ -24,7 +24,7 @@ const (
 func (s *Service) Published() <-chan struct{} { return s.outbox }
 
 // Gather waits after [Service.Published] for more events. It returns false if the context ends.
-func (s *Service) Gather(ctx context.Context) bool { return s.pace.rest(ctx) }
+func (s *Service) Gather(ctx context.Context) bool { return s.pace.wait(ctx) }
 
 // Relay moves published events into the streams, and returns their number. It moves the events
 // of this process and of killed instances. It also wakes streams whose events other instances have moved, in
@@ -50,7 +50,7 @@ func (s *Service) Relay(ctx context.Context) (int64, error) {
 func (s *Service) move(ctx context.Context) (events int64, err error) {
 	for {
 		full := false
-		done, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]moved, error) {
+		results, err := db.ReadCommitted(ctx, s.database, "events.relay", func(ctx context.Context) ([]moveResult, error) {
 			locked, err := s.store.lockStreams(ctx, maxStreams)
 			if err != nil || len(locked) == 0 {
 				return nil, err
@@ -58,10 +58,10 @@ func (s *Service) move(ctx context.Context) (events int64, err error) {
 			full = len(locked) == maxStreams
 			return s.store.move(ctx, locked, maxBatch, s.now())
 		}, db.AllOrganizations())
-		if err != nil || len(done) == 0 {
+		if err != nil || len(results) == 0 {
 			return events, err
 		}
-		for _, m := range done {
+		for _, m := range results {
 			s.streams.advance(m.head())
 			events += int64(m.Events)
 			full = full || m.Events == maxBatch
@@ -78,7 +78,7 @@ func (s *Service) move(ctx context.Context) (events int64, err error) {
 // catchUp wakes streams whose events other instances have moved, in case notifications were lost.
 // It makes no query while there are no streams.
 func (s *Service) catchUp(ctx context.Context) error {
-	watched := s.streams.watched()
+	watched := s.streams.organizations()
 	if len(watched) == 0 {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -19,15 +20,15 @@ var defaultLimits = Limits{Webhooks: 20, Slots: 32, SlotsPerOrganization: 8}
 // traffic simulates webhooks: hanging ones always have a due delivery and never answer, and one
 // healthy webhook answers each event after 90 ms.
 type traffic struct {
-	hanging []dueWebhook
-	healthy dueWebhook
+	hanging []record.Key
+	healthy record.Key
 
 	mutex   sync.Mutex
 	pending []time.Time     // publication times of the events that wait for the healthy webhook
 	delays  []time.Duration // from publishing to delivery, in the order of the events
 }
 
-func (f *traffic) due(context.Context) ([]dueWebhook, error) {
+func (f *traffic) due(context.Context) ([]record.Key, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if len(f.pending) == 0 {
@@ -36,7 +37,7 @@ func (f *traffic) due(context.Context) ([]dueWebhook, error) {
 	return append(slices.Clone(f.hanging), f.healthy), nil
 }
 
-func (f *traffic) serve(ctx context.Context, w dueWebhook) (failed bool, err error) {
+func (f *traffic) serve(ctx context.Context, w record.Key) (failed bool, err error) {
 	if w != f.healthy {
 		select {
 		case <-time.After(attemptTimeout):
@@ -64,7 +65,7 @@ func (f *traffic) deliverFor(t *testing.T, seconds int) []time.Duration {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		d := dispatcher{
-			slots: newSlots(sharesOf(defaultLimits)), due: f.due, serve: f.serve,
+			slots: newSlots(slotLimitsOf(defaultLimits)), due: f.due, serve: f.serve,
 			wake: make(chan struct{}, 1), logger: logtest.Logger(),
 		}
 		ended := make(chan struct{})
@@ -97,9 +98,9 @@ func (f *traffic) deliverFor(t *testing.T, seconds int) []time.Duration {
 	return f.delays
 }
 
-func webhooksOf(organization uuid.UUID, n int) (all []dueWebhook) {
+func webhooksOf(organization uuid.UUID, n int) (all []record.Key) {
 	for range n {
-		all = append(all, dueWebhook{organization, uuid.New()})
+		all = append(all, record.Key{OrganizationID: organization, ID: uuid.New()})
 	}
 	return all
 }

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"slices"
 
+	"omnirapeutic/platform/record"
+
 	"github.com/google/uuid"
 )
 
-// shares are the numbers of slots of an instance: how many webhooks it sends to at once.
-type shares struct {
+// slotLimits are the numbers of slots of an instance: how many webhooks it sends to at once.
+type slotLimits struct {
 	total     int
 	ofOne     int // for one organization
 	slow      int // for webhooks whose last attempts failed
@@ -17,13 +19,13 @@ type shares struct {
 	tests     int // for test events; these are in addition to total
 }
 
-// sharesOf derives the shares from the configuration: a quarter of all slots is for slow
+// slotLimitsOf derives the shares from the configuration: a quarter of all slots is for slow
 // webhooks, a quarter is kept for newcomers, and an organization's slow webhooks use at
 // most a quarter of its slots. Test events have further slots, a quarter as many. Each
 // share has at least one slot.
-func sharesOf(l Limits) shares {
+func slotLimitsOf(l Limits) slotLimits {
 	quarter := func(n int) int { return max(1, n/4) }
-	return shares{
+	return slotLimits{
 		total: l.Slots, ofOne: l.SlotsPerOrganization,
 		slow: quarter(l.Slots), slowOfOne: quarter(l.SlotsPerOrganization), newcomers: quarter(l.Slots),
 		tests: quarter(l.Slots),
@@ -35,20 +37,20 @@ func sharesOf(l Limits) shares {
 // their own organization. A webhook whose last attempts failed is slow until an attempt
 // succeeds. Not safe for concurrent use.
 type slots struct {
-	shares  shares
-	busy    map[dueWebhook]bool // whether the webhook was slow when it got its slot
-	failing map[dueWebhook]bool
-	turn    map[uuid.UUID]int64 // when the organization last got a slot
-	turns   int64
+	shares   slotLimits
+	busy     map[record.Key]bool // whether the webhook was slow when it got its slot
+	failing  map[record.Key]bool
+	lastTurn map[uuid.UUID]int64 // when the organization last got a slot
+	turns    int64
 }
 
-func newSlots(s shares) *slots {
-	return &slots{shares: s, busy: map[dueWebhook]bool{}, failing: map[dueWebhook]bool{}, turn: map[uuid.UUID]int64{}}
+func newSlots(s slotLimits) *slots {
+	return &slots{shares: s, busy: map[record.Key]bool{}, failing: map[record.Key]bool{}, lastTurn: map[uuid.UUID]int64{}}
 }
 
 // take assigns slots to webhooks with due deliveries: one at a time to the organization that has
 // waited longest, and there to responsive webhooks first.
-func (s *slots) take(due []dueWebhook) (taken []dueWebhook) {
+func (s *slots) take(due []record.Key) (taken []record.Key) {
 	s.forget(due)
 	for {
 		next := -1
@@ -63,17 +65,17 @@ func (s *slots) take(due []dueWebhook) (taken []dueWebhook) {
 		}
 		w := due[next]
 		s.turns++
-		s.turn[w.OrganizationID] = s.turns
+		s.lastTurn[w.OrganizationID] = s.turns
 		s.busy[w] = s.failing[w]
 		taken = append(taken, w)
 	}
 }
 
 // compare orders webhooks by their claim to the next slot.
-func (s *slots) compare(x, y dueWebhook) int {
+func (s *slots) compare(x, y record.Key) int {
 	switch {
 	case s.failing[x] == s.failing[y]:
-		return cmp.Compare(s.turn[x.OrganizationID], s.turn[y.OrganizationID])
+		return cmp.Compare(s.lastTurn[x.OrganizationID], s.lastTurn[y.OrganizationID])
 	case s.failing[x]:
 		return 1
 	}
@@ -81,7 +83,7 @@ func (s *slots) compare(x, y dueWebhook) int {
 }
 
 // fits reports whether there is a slot for the webhook.
-func (s *slots) fits(w dueWebhook) bool {
+func (s *slots) fits(w record.Key) bool {
 	var own, slow, ownSlow int
 	for b, isSlow := range s.busy {
 		if b.OrganizationID == w.OrganizationID {
@@ -107,8 +109,8 @@ func (s *slots) fits(w dueWebhook) bool {
 	return true
 }
 
-// give returns the slot of a webhook. failed reports that all of its last attempts failed.
-func (s *slots) give(w dueWebhook, failed bool) {
+// release returns the slot of a webhook. failed reports that all of its last attempts failed.
+func (s *slots) release(w record.Key, failed bool) {
 	delete(s.busy, w)
 	if failed {
 		s.failing[w] = true
@@ -121,8 +123,8 @@ func (s *slots) give(w dueWebhook, failed bool) {
 const maxRemembered = 10_000
 
 // forget removes webhooks and organizations without due deliveries once there are too many.
-func (s *slots) forget(due []dueWebhook) {
-	if len(s.failing) < maxRemembered && len(s.turn) < maxRemembered {
+func (s *slots) forget(due []record.Key) {
+	if len(s.failing) < maxRemembered && len(s.lastTurn) < maxRemembered {
 		return
 	}
 	for w := range s.failing {
@@ -130,5 +132,5 @@ func (s *slots) forget(due []dueWebhook) {
 			delete(s.failing, w)
 		}
 	}
-	clear(s.turn)
+	clear(s.lastTurn)
 }

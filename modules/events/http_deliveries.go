@@ -1,0 +1,53 @@
+package events
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
+)
+
+type deliveriesQuery struct {
+	httpx.PageQuery
+	ID uuid.UUID `param:"id"`
+	// The state of the deliveries.
+	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD WITHHELD"`
+}
+
+func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (httpx.Page[Delivery], error) {
+	var after int64
+	if err := in.DecodeCursor(&after); err != nil {
+		return httpx.Page[Delivery]{}, err
+	}
+	found, err := s.Deliveries(ctx, in.ID, in.State, after, in.Size()+1)
+	return httpx.PageOf(in.PageQuery, found, func(d Delivery) Delivery { return d },
+		func(d Delivery) any { return d.Position }), err
+}
+
+type redeliverRequest struct {
+	ID         uuid.UUID `param:"id"`
+	DeliveryID int64     `param:"deliveryId"` // The id of the delivery.
+}
+
+func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (Delivery, error) {
+	return s.Redeliver(ctx, in.ID, in.DeliveryID)
+}
+
+func (s *Service) deliveryRoutes() []httpx.Route {
+	return []httpx.Route{
+		route("listDeliveries", http.MethodGet, webhookPath+"/:id/deliveries", httpx.Handle(http.StatusOK, s.handleDeliveries),
+			"List the deliveries of a webhook",
+			"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
+				"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible user could "+
+				"not read when they were due.",
+			ErrWebhookNotFound),
+		route("redeliver", http.MethodPost, webhookPath+"/:id/deliveries/:deliveryId/redeliver",
+			httpx.Handle(http.StatusOK, s.handleRedeliver),
+			"Send an event to a webhook again",
+			"Sends the event again, in any state, with all attempts of a new one. Only events that the caller may read are "+
+				"found.",
+			ErrWebhookNotFound, ErrDeliveryNotFound),
+	}
+}
