@@ -77,8 +77,8 @@ var (
 
 // StrandedBookings has the details of [ErrBookingsStranded].
 type StrandedBookings struct {
-	Bookings []strandedBookingBody `json:"bookings"` // sorted by start
-	Units    int                   `json:"units"`    // held by these bookings
+	Bookings []strandedBookingBody `json:"bookings"` // The stranded bookings, sorted by start.
+	Units    int                   `json:"units"`    // The number of units that these bookings hold.
 }
 
 // Group has the details of [ErrGroup].
@@ -88,9 +88,9 @@ type Group struct {
 
 // Transition has the details of [ErrTransition].
 type Transition struct {
-	From    Status   `json:"from"`
-	To      Status   `json:"to"`
-	Allowed []Status `json:"allowed"`
+	From    Status   `json:"from"`    // The present status.
+	To      Status   `json:"to"`      // The requested status.
+	Allowed []Status `json:"allowed"` // The statuses to which the present one can change.
 }
 
 // refuseTransition returns [ErrTransition] with the current status and the allowed ones. A change
@@ -116,13 +116,13 @@ type NotBegun struct {
 
 // TooEarly has the details of [ErrStartTooEarly].
 type TooEarly struct {
-	Start         time.Time `json:"startTime"` // the booked start
-	StartableFrom time.Time `json:"startableFrom"`
+	Start         time.Time `json:"startTime"`     // The booked start.
+	StartableFrom time.Time `json:"startableFrom"` // The time from which the appointment can be started.
 }
 
 // TooLate has the details of [ErrStartTooLate].
 type TooLate struct {
-	End time.Time `json:"endTime"` // the booked end
+	End time.Time `json:"endTime"` // The booked end.
 }
 
 // The ways in which a session's times can differ much from the booked times.
@@ -133,11 +133,11 @@ const (
 
 // Unconfirmed has the details of [ErrUnconfirmed].
 type Unconfirmed struct {
-	Differences []string  `json:"differences"` // other-date, other-length
-	BookedStart time.Time `json:"bookedStartTime"`
-	BookedEnd   time.Time `json:"bookedEndTime"`
-	Start       time.Time `json:"startTime"` // of the session
-	End         time.Time `json:"endTime"`
+	Differences []string  `json:"differences"`     // The differences: `other-date`, `other-length`.
+	BookedStart time.Time `json:"bookedStartTime"` // The booked start.
+	BookedEnd   time.Time `json:"bookedEndTime"`   // The booked end.
+	Start       time.Time `json:"startTime"`       // The start of the session.
+	End         time.Time `json:"endTime"`         // The end of the session.
 }
 
 // Conflicting is an appointment that overlaps another one.
@@ -163,7 +163,8 @@ type PatientOverlap struct {
 type Credentials struct {
 	PractitionerID uuid.UUID     `json:"practitionerId"`
 	ServiceDate    calendar.Date `json:"serviceDate"`
-	Required       []string      `json:"required"` // one of these is required
+	// The qualifications of which the practitioner needs one.
+	Required []string `json:"required"`
 }
 
 // Practitioner has the details of [ErrPractitionerInactive].
@@ -173,7 +174,7 @@ type Practitioner struct {
 
 // Locked has the details of [ErrSessionLocked].
 type Locked struct {
-	LockedAt time.Time `json:"lockedAt"`
+	LockedAt time.Time `json:"lockedAt"` // The time since which the session cannot be changed.
 }
 
 // precedence is the order of reasons, by code. Reasons that another time of that day would not
@@ -194,3 +195,45 @@ func refusalOf(reasons []*fault.Error) *fault.Error {
 	})
 	return reasons[0].Among(reasons)
 }
+
+// SeriesRefusal has the details of [ErrSeries].
+type SeriesRefusal struct {
+	Occurrences []Occurrence `json:"occurrences"` // All occurrences, including the ones that break no rule.
+}
+
+// ErrSeries carries [SeriesRefusal].
+var ErrSeries = fault.Define(
+	fault.Conflict, "series-refused", "Some appointments of the series break a rule, so none was booked or changed.",
+).Carrying(SeriesRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have reasons.")
+
+// ErrRedate carries [MoveRefusal].
+var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
+	"Some appointments cannot have their new service date, so no date has changed.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
+
+// MoveRefusal has the details of [ErrMove].
+type MoveRefusal struct {
+	Occurrences []Occurrence `json:"occurrences"` // All bookings, including the ones that break no rule.
+}
+
+// ErrMove carries [MoveRefusal].
+var ErrMove = fault.Define(fault.Conflict, "move-refused", "Some bookings cannot move to the other authorization, so none was moved.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another authorization. Set " +
+		"`from` to skip earlier bookings.")
+
+// ErrNoPractitioner is returned if the caller's organization has no such practitioner, or the
+// practitioner is outside the caller's record scope.
+var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "Practitioner not found.")
+
+// The errors of calendar feeds.
+var (
+	// ErrFeedNotFound is returned for an unknown or revoked calendar feed, and for one of another
+	// organization, so that callers cannot tell these apart.
+	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "Calendar feed not found.").
+			Advising("If it was revoked, create a new one.")
+	// ErrNoOwner is returned for an unknown practitioner or patient of a new feed.
+	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "Practitioner or patient not found.")
+)

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) availabilityRoutes() []httpx.Route {
+func (s *AvailabilityService) availabilityRoutes() []httpx.Route {
 	const path = "/practitioners/:id/availability"
 	return []httpx.Route{
 		{
@@ -53,7 +53,8 @@ func (s *Service) availabilityRoutes() []httpx.Route {
 type availabilityBody struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 	Availability
-	Version int `json:"version"` // 0: never set
+	// The number of changes. It is 0 if no availability has been set.
+	Version int `json:"version"`
 }
 
 // Revision returns the version, which the API sends as the ETag.
@@ -69,7 +70,7 @@ func availabilityBodyOf(t Timetable) availabilityBody {
 	return b
 }
 
-func (s *Service) handleAvailability(ctx context.Context, in byID) (availabilityBody, error) {
+func (s *AvailabilityService) handleAvailability(ctx context.Context, in byID) (availabilityBody, error) {
 	t, err := s.Availability(ctx, in.ID)
 	return availabilityBodyOf(t), err
 }
@@ -80,18 +81,20 @@ type availabilityRequest struct {
 	Availability
 }
 
-func (s *Service) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
+func (s *AvailabilityService) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
 	t, err := s.SetAvailability(ctx, in.ID, in.IfMatch, in.Availability)
 	return availabilityBodyOf(t), err
 }
 
 type openingsRequest struct {
 	byID
-	From    calendar.Date `query:"from" validate:"required"` // the first day
-	To      calendar.Date `query:"to" validate:"required"`   // the last day
-	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
-	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default: 15
-	// AppointmentID is an appointment that would move.
+	From calendar.Date `query:"from" validate:"required"` // The first day.
+	To   calendar.Date `query:"to" validate:"required"`   // The last day.
+	// The length of an opening in minutes.
+	Minutes int `query:"minutes" validate:"required,min=1,max=1440"`
+	// The distance of possible starts in minutes. The default is 15.
+	Step int `query:"step" validate:"omitempty,min=5,max=1440"`
+	// The appointment to move. Its own time is treated as free.
 	AppointmentID uuid.UUID `query:"appointmentId"`
 }
 
@@ -105,12 +108,12 @@ type openingBody struct {
 type openingsBody struct {
 	// Whether availability has been set for the practitioner. If not, there are no openings.
 	AvailabilityKnown bool          `json:"availabilityKnown"`
-	Data              []openingBody `json:"data"` // sorted by start
+	Data              []openingBody `json:"data"` // The openings, sorted by start.
 }
 
 const defaultStep = 15
 
-func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openingsBody, error) {
+func (s *AvailabilityService) handleOpenings(ctx context.Context, in openingsRequest) (openingsBody, error) {
 	if in.Step == 0 {
 		in.Step = defaultStep
 	}
@@ -124,17 +127,4 @@ func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openi
 		b.Data = append(b.Data, openingBody{span.Start, span.End})
 	}
 	return b, err
-}
-
-// warned adds warnings to the response of a booking or a change. If they cannot be computed, the
-// response has none: the booking has already been made.
-func (s *Service) warned(ctx context.Context) func(o Outcome, err error) (appointmentBody, error) {
-	return func(o Outcome, err error) (appointmentBody, error) {
-		b, err := answerOf(o, err)
-		if err != nil {
-			return b, err
-		}
-		b.Warnings, _ = s.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(), uuid.Nil)
-		return b, nil
-	}
 }

@@ -17,7 +17,7 @@ import (
 // calendarFresh is the max-age of a feed in HTTP caches.
 const calendarFresh = 5 * time.Minute
 
-func (s *Service) feedRoutes() []httpx.Route {
+func (s *FeedService) feedRoutes() []httpx.Route {
 	const feedContents = " The feed has the times of appointments and whether they were cancelled, but no names, services or notes. " +
 		"The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: " +
 		"the user is disabled, or loses the permission or access to the person of the calendar."
@@ -64,11 +64,13 @@ func (s *Service) feedRoutes() []httpx.Route {
 
 // feedBody is a calendar feed in API responses.
 type feedBody struct {
-	ID             uuid.UUID  `json:"id"`
-	PractitionerID *uuid.UUID `json:"practitionerId"` // null: a patient's feed
-	PatientID      *uuid.UUID `json:"patientId"`      // null: a practitioner's feed
-	CreatedBy      uuid.UUID  `json:"createdBy"`
-	CreatedAt      time.Time  `json:"createdAt"`
+	ID uuid.UUID `json:"id"`
+	// The practitioner of the feed. Null for a patient's feed.
+	PractitionerID *uuid.UUID `json:"practitionerId"`
+	// The patient of the feed. Null for a practitioner's feed.
+	PatientID *uuid.UUID `json:"patientId"`
+	CreatedBy uuid.UUID  `json:"createdBy"`
+	CreatedAt time.Time  `json:"createdAt"`
 }
 
 // newFeedBody is a new calendar feed.
@@ -90,7 +92,7 @@ func newFeed(f Feed, token string, err error) (newFeedBody, error) {
 
 const calendarSuffix = ".ics"
 
-func (s *Service) handlePractitionerFeed(ctx context.Context, in byID) (newFeedBody, error) {
+func (s *FeedService) handlePractitionerFeed(ctx context.Context, in byID) (newFeedBody, error) {
 	f, token, err := s.CreateFeed(ctx, &in.ID, nil)
 	if err != nil {
 		return newFeedBody{}, err
@@ -98,7 +100,7 @@ func (s *Service) handlePractitionerFeed(ctx context.Context, in byID) (newFeedB
 	return newFeed(f, token, nil)
 }
 
-func (s *Service) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, error) {
+func (s *FeedService) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, error) {
 	f, token, err := s.CreateFeed(ctx, nil, &in.ID)
 	if err != nil {
 		return newFeedBody{}, err
@@ -108,10 +110,10 @@ func (s *Service) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, 
 
 // feedsBody has all calendar feeds of an organization.
 type feedsBody struct {
-	Data []feedBody `json:"data"`
+	Data []feedBody `json:"data"` // All calendar feeds of the organization.
 }
 
-func (s *Service) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, error) {
+func (s *FeedService) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, error) {
 	found, err := s.Feeds(ctx)
 	b := feedsBody{Data: []feedBody{}}
 	for _, f := range found {
@@ -120,15 +122,15 @@ func (s *Service) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, err
 	return b, err
 }
 
-func (s *Service) handleRevokeFeed(ctx context.Context, in byID) (httpx.None, error) {
+func (s *FeedService) handleRevokeFeed(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.RevokeFeed(ctx, in.ID)
 }
 
 type calendarRequest struct {
 	httpx.AnyQuery        // calendar programs and link checkers add parameters
-	File           string `param:"file" validate:"max=100"`
+	File           string `param:"file" validate:"max=100"` // The secret of the link with `.ics`.
 }
 
-func (s *Service) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {
+func (s *FeedService) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {
 	return s.Calendar(ctx, strings.TrimSuffix(in.File, calendarSuffix))
 }

@@ -9,14 +9,13 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) sessionRoutes() []httpx.Route {
+func (s *SessionService) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/sessions",
@@ -57,44 +56,54 @@ func (s *Service) sessionRoutes() []httpx.Route {
 
 // sessionPatientBody is a patient's part in a session.
 type sessionPatientBody struct {
-	PatientID         uuid.UUID    `json:"patientId"`
-	AuthorizationID   uuid.UUID    `json:"authorizationId"`
-	Minutes           int          `json:"minutes"`
-	Units             int          `json:"units"`             // of the actual time
-	UnauthorizedUnits int          `json:"unauthorizedUnits"` // the units that the authorization did not cover
-	UnitMinutes       int          `json:"unitMinutes"`
-	Rounding          roundingBody `json:"rounding"`
+	PatientID       uuid.UUID `json:"patientId"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	Minutes         int       `json:"minutes"` // The minutes of the actual time.
+	Units           int       `json:"units"`   // The units of the actual time.
+	// The number of units that the authorization did not cover.
+	UnauthorizedUnits int          `json:"unauthorizedUnits"`
+	UnitMinutes       int          `json:"unitMinutes"` // The length of a unit in minutes.
+	Rounding          roundingBody `json:"rounding"`    // The rounding rule that was used.
 }
 
 // addendumBody is a signed addendum to a session.
 type addendumBody struct {
 	ID       uuid.UUID `json:"id"`
-	Text     *string   `json:"text" needs:"session:read-narrative"`
-	SignedBy uuid.UUID `json:"signedBy"`
-	SignedAt time.Time `json:"signedAt"`
-	Hash     string    `json:"hash"`
+	Text     *string   `json:"text" needs:"session:read-narrative"` // The text of the addendum.
+	SignedBy uuid.UUID `json:"signedBy"`                            // The user who signed the addendum.
+	SignedAt time.Time `json:"signedAt"`                            // The time of the signature.
+	// The hash over the session, the signer, the time and the text.
+	Hash string `json:"hash"`
 }
 
 // sessionBody is a session in API responses.
 type sessionBody struct {
-	ID                uuid.UUID            `json:"id"`
-	OrganizationID    uuid.UUID            `json:"organizationId"`
-	AppointmentID     uuid.UUID            `json:"appointmentId"`
-	PatientID         uuid.UUID            `json:"patientId"`         // the first of patients
-	PractitionerID    uuid.UUID            `json:"practitionerId"`    // the first of practitionerIds
-	Units             int                  `json:"units"`             // of the first patient
-	UnauthorizedUnits int                  `json:"unauthorizedUnits"` // of all patients
-	StartTime         time.Time            `json:"startTime"`
-	EndTime           time.Time            `json:"endTime"`
-	ServiceDate       calendar.Date        `json:"serviceDate"`
-	Patients          []sessionPatientBody `json:"patients"`
-	PractitionerIDs   []uuid.UUID          `json:"practitionerIds"`
-	Narrative         *string              `json:"narrative" needs:"session:read-narrative"`
-	Addenda           []addendumBody       `json:"addenda"` // oldest first
-	CreatedBy         uuid.UUID            `json:"createdBy"`
-	Version           int                  `json:"version"`
-	CreatedAt         time.Time            `json:"createdAt"`
-	UpdatedAt         time.Time            `json:"updatedAt"`
+	ID             uuid.UUID `json:"id"`
+	OrganizationID uuid.UUID `json:"organizationId"`
+	AppointmentID  uuid.UUID `json:"appointmentId"`
+	// The first of the patients.
+	PatientID uuid.UUID `json:"patientId"`
+	// The first of the practitioners.
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	// The units of the first patient.
+	Units int `json:"units"`
+	// The number of units of all patients that no authorization covers.
+	UnauthorizedUnits int           `json:"unauthorizedUnits"`
+	StartTime         time.Time     `json:"startTime"`
+	EndTime           time.Time     `json:"endTime"`
+	ServiceDate       calendar.Date `json:"serviceDate"`
+	// The patients with their units.
+	Patients []sessionPatientBody `json:"patients"`
+	// The practitioners. The first one leads.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	// The narrative of the session.
+	Narrative *string `json:"narrative" needs:"session:read-narrative"`
+	// The signed addenda, oldest first.
+	Addenda   []addendumBody `json:"addenda"`
+	CreatedBy uuid.UUID      `json:"createdBy"`
+	Version   int            `json:"version"`
+	CreatedAt time.Time      `json:"createdAt"`
+	UpdatedAt time.Time      `json:"updatedAt"`
 }
 
 // Location returns the path of the session.
@@ -124,32 +133,6 @@ func sessionBodyOf(s Session) sessionBody {
 	return b
 }
 
-type completeRequest struct {
-	byID
-	command.Keyed
-	StartTime *time.Time `json:"startTime"`
-	EndTime   *time.Time `json:"endTime"` // not in the future
-	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
-	Confirm   bool       `json:"confirm"` // confirms times that differ much from the booked ones
-}
-
-type completeAnswer struct {
-	command.Replayed `json:"-"`
-
-	Session     sessionBody     `json:"session"`
-	Appointment appointmentBody `json:"appointment"`
-}
-
-func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
-	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
-	o, err := s.Complete(ctx, in.ID, c, in.Key)
-	answer := completeAnswer{Replayed: command.Replayed(o.Replayed)}
-	if err == nil {
-		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
-	}
-	return answer, err
-}
-
 type sessionsRequest struct {
 	httpx.PageQuery
 	within
@@ -157,10 +140,11 @@ type sessionsRequest struct {
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
 	AppointmentID  uuid.UUID `query:"appointmentId"`
-	Unauthorized   *bool     `query:"unauthorized"` // true: only sessions with units that no authorization covers; false: only the others
+	// Whether the sessions have units that no authorization covers.
+	Unauthorized *bool `query:"unauthorized"`
 }
 
-func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
+func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
 	page, err := byStart(in.PageQuery, in.Sort)
 	if err != nil {
 		return httpx.Page[sessionBody]{}, err
@@ -172,7 +156,7 @@ func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }
 
-func (s *Service) handleSession(ctx context.Context, in byID) (sessionBody, error) {
+func (s *SessionService) handleSession(ctx context.Context, in byID) (sessionBody, error) {
 	found, err := s.Session(ctx, in.ID)
 	return sessionBodyOf(found), err
 }
@@ -180,20 +164,21 @@ func (s *Service) handleSession(ctx context.Context, in byID) (sessionBody, erro
 type changeSessionRequest struct {
 	byID
 	matching
+	// The narrative of the session.
 	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000" needs:"session:read-narrative"`
 }
 
-func (s *Service) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
+func (s *SessionService) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
 	changed, err := s.ChangeSession(ctx, in.ID, in.IfMatch, in.Narrative)
 	return sessionBodyOf(changed), err
 }
 
 type addendumRequest struct {
 	byID
-	Text string `json:"text" validate:"required,max=20000"`
+	Text string `json:"text" validate:"required,max=20000"` // The text of the addendum.
 }
 
-func (s *Service) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {
+func (s *SessionService) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {
 	found, err := s.AddAddendum(ctx, in.ID, in.Text)
 	return sessionBodyOf(found), err
 }

@@ -104,18 +104,20 @@ func (s *Service) unitRoutes() []httpx.Route {
 
 // reservationBody is a reservation in API responses.
 type reservationBody struct {
-	ID              uuid.UUID     `json:"id"`
-	AuthorizationID uuid.UUID     `json:"authorizationId"`
-	Units           int           `json:"units"`
-	ConsumedUnits   int           `json:"consumedUnits"`
-	ReleasedUnits   int           `json:"releasedUnits"`
-	Open            bool          `json:"open"` // some units are left, and it has not expired
-	ServiceDate     calendar.Date `json:"serviceDate"`
-	ExpiresAt       *time.Time    `json:"expiresAt"`
-	AppointmentID   *uuid.UUID    `json:"appointmentId"`
-	Reference       *string       `json:"reference"`
-	CreatedAt       time.Time     `json:"createdAt"`
-	UpdatedAt       time.Time     `json:"updatedAt"`
+	ID              uuid.UUID `json:"id"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	Units           int       `json:"units"`
+	ConsumedUnits   int       `json:"consumedUnits"`
+	ReleasedUnits   int       `json:"releasedUnits"`
+	// Whether some units are left and it has not expired.
+	Open        bool          `json:"open"`
+	ServiceDate calendar.Date `json:"serviceDate"`
+	ExpiresAt   *time.Time    `json:"expiresAt"` // The end of the hold. Null if it does not expire.
+	// The appointment that holds the units. Null if it belongs to none.
+	AppointmentID *uuid.UUID `json:"appointmentId"`
+	Reference     *string    `json:"reference"`
+	CreatedAt     time.Time  `json:"createdAt"`
+	UpdatedAt     time.Time  `json:"updatedAt"`
 }
 
 // reservationBodyOf returns the reservation as of the given time.
@@ -157,8 +159,8 @@ func (r reserveRequest) reservation() NewReservation {
 type reserveAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservation   reservationBody `json:"reservation"`
-	Authorization Body            `json:"authorization"`
+	Reservation   reservationBody `json:"reservation"`   // The new reservation.
+	Authorization Body            `json:"authorization"` // The authorization after the operation.
 }
 
 func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
@@ -190,8 +192,8 @@ func (r releaseRequest) settlement() Settlement {
 type releaseAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservations  []reservationBody `json:"reservations"`
-	Authorization Body              `json:"authorization"`
+	Reservations  []reservationBody `json:"reservations"`  // The changed reservations.
+	Authorization Body              `json:"authorization"` // The authorization after the operation.
 }
 
 func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
@@ -208,7 +210,7 @@ type consumeRequest struct {
 	ReservationID *uuid.UUID    `json:"reservationId"`
 	Units         *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
 	ServiceDate   calendar.Date `json:"serviceDate"`
-	// What happens to the rest of a named reservation.
+	// The treatment of the rest of a named reservation.
 	Remainder string  `json:"remainder" validate:"omitempty,oneof=release keep"`
 	Reason    *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
@@ -223,10 +225,10 @@ func (r consumeRequest) settlement() Settlement {
 type consumeAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservations  []reservationBody `json:"reservations"`
-	Authorization Body              `json:"authorization"`
+	Reservations  []reservationBody `json:"reservations"`  // The changed reservations.
+	Authorization Body              `json:"authorization"` // The authorization after the operation.
 	ConsumedUnits int               `json:"consumedUnits"`
-	// Units of worked time that are neither reserved nor available. They are not booked.
+	// The number of worked units that are neither reserved nor available. They are not booked.
 	MissingUnits int `json:"missingUnits"`
 }
 
@@ -242,6 +244,7 @@ func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consume
 
 type previewRequest struct {
 	byID
+	// The operation.
 	Operation        EntryKind     `json:"operation" validate:"omitempty,oneof=reserve release consume"`
 	ReservationID    *uuid.UUID    `json:"reservationId"`
 	Units            *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
@@ -251,19 +254,19 @@ type previewRequest struct {
 }
 
 type previewAnswer struct {
-	Allowed bool         `json:"allowed"`
-	Refusal *refusalBody `json:"refusal"`
-	// The authorization after the operation.
-	Authorization Body `json:"authorization"`
-	ConsumedUnits int  `json:"consumedUnits"`
-	MissingUnits  int  `json:"missingUnits"`
+	Allowed bool `json:"allowed"` // Whether the operation would be accepted.
+	// The error that the operation would return. Null if it would be accepted.
+	Refusal       *refusalBody `json:"refusal"`
+	Authorization Body         `json:"authorization"` // The authorization after the operation.
+	ConsumedUnits int          `json:"consumedUnits"`
+	MissingUnits  int          `json:"missingUnits"`
 }
 
 // refusalBody has the error that the operation would return.
 type refusalBody struct {
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-	Details any    `json:"details"`
+	Code    string `json:"code"`    // The code of the error.
+	Detail  string `json:"detail"`  // The text for people.
+	Details any    `json:"details"` // The members that a problem document of this code adds, or null.
 }
 
 func refusalBodyOf(r *fault.Error) *refusalBody {
@@ -303,7 +306,7 @@ type balanceBody struct {
 	TotalUnits     int    `json:"totalUnits"`
 	UsedUnits      int    `json:"usedUnits"`
 	ScheduledUnits int    `json:"scheduledUnits"`
-	Status         Status `json:"status"`
+	Status         Status `json:"status"` // The status of the authorization.
 }
 
 func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {
@@ -314,7 +317,7 @@ func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, er
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
-	Open *bool `query:"open"` // true: only open reservations; false: only closed ones
+	Open *bool `query:"open"` // Whether the reservations are open.
 }
 
 func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
@@ -329,22 +332,34 @@ func (s *Service) handleReservations(ctx context.Context, in reservationsRequest
 
 // entryBody is a ledger entry in API responses.
 type entryBody struct {
-	Sequence            int64         `json:"sequence"`
-	Kind                EntryKind     `json:"kind"`
-	Units               int           `json:"units"`
-	ReservationID       *uuid.UUID    `json:"reservationId"`
-	ServiceDate         calendar.Date `json:"serviceDate" null:"true"` // null: the entry is not about a service
-	OperationID         uuid.UUID     `json:"operationId"`
-	ActorID             uuid.UUID     `json:"actorId"`
-	RequestID           string        `json:"requestId"`
-	Reason              *string       `json:"reason" needs:"authorization:read-notes"`
-	TotalUnitsAfter     int           `json:"totalUnitsAfter"`
-	UsedUnitsAfter      int           `json:"usedUnitsAfter"`
-	ScheduledUnitsAfter int           `json:"scheduledUnitsAfter"`
-	AvailableUnitsAfter int           `json:"availableUnitsAfter"`
-	OccurredAt          time.Time     `json:"occurredAt"`
-	PreviousHash        string        `json:"previousHash"`
-	Hash                string        `json:"hash"`
+	// The position in the ledger of the authorization.
+	Sequence int64 `json:"sequence"`
+	// The kind of the movement.
+	Kind  EntryKind `json:"kind"`
+	Units int       `json:"units"`
+	// The reservation whose units moved.
+	ReservationID *uuid.UUID `json:"reservationId"`
+	// The date of the service. Null if the entry is not about a service.
+	ServiceDate calendar.Date `json:"serviceDate" null:"true"`
+	OperationID uuid.UUID     `json:"operationId"` // The id of the command.
+	// The user or the API key that acted.
+	ActorID   uuid.UUID `json:"actorId"`
+	RequestID string    `json:"requestId"` // The id of the request.
+	// The reason of the movement.
+	Reason *string `json:"reason" needs:"authorization:read-notes"`
+	// The number of authorized units after the movement.
+	TotalUnitsAfter int `json:"totalUnitsAfter"`
+	// The number of used units after the movement.
+	UsedUnitsAfter int `json:"usedUnitsAfter"`
+	// The number of scheduled units after the movement.
+	ScheduledUnitsAfter int `json:"scheduledUnitsAfter"`
+	// The number of available units after the movement.
+	AvailableUnitsAfter int       `json:"availableUnitsAfter"`
+	OccurredAt          time.Time `json:"occurredAt"`
+	// The hash of the previous entry.
+	PreviousHash string `json:"previousHash"`
+	// The hash of this entry and all earlier ones.
+	Hash string `json:"hash"`
 }
 
 func entryBodyOf(e Entry) entryBody {

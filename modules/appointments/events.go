@@ -44,7 +44,7 @@ var eventOf = map[kind]string{
 type AppointmentChange struct {
 	AppointmentID   uuid.UUID   `json:"appointmentId"`
 	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	Status          Status      `json:"status"`
+	Status          Status      `json:"status"` // The status of the appointment.
 	StartTime       time.Time   `json:"startTime"`
 	EndTime         time.Time   `json:"endTime"`
 	Version         int         `json:"version"`
@@ -129,4 +129,20 @@ func recordedOf(a Appointment, place int) recorded {
 		Status: a.Status, StartTime: a.Start, EndTime: a.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
 	}
+}
+
+// EventReminder is the type of the event that an appointment starts soon. Subscribers need
+// [permission.AppointmentRead]. The data is an [AppointmentReminder]. Subscribers decide on recipients and
+// channels.
+const EventReminder = "appointment.reminder"
+
+// AppointmentReminder is an appointment that starts soon. It leaves the system, so it does not
+// identify people.
+type AppointmentReminder struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+	StartTime     time.Time `json:"startTime"`
+	EndTime       time.Time `json:"endTime"`
+	Version       int       `json:"version"`
+	// The minutes between the reminder and the start, as configured.
+	MinutesBefore int `json:"minutesBefore"`
 }

@@ -73,12 +73,15 @@ type Body struct {
 	AvailableUnits int           `json:"availableUnits"`
 	StartDate      calendar.Date `json:"startDate"`
 	EndDate        calendar.Date `json:"endDate"`
-	Status         Status        `json:"status"`
-	Caps           []capBody     `json:"caps"`
-	Notes          *string       `json:"notes" needs:"authorization:read-notes"`
-	Version        int           `json:"version"`
-	CreatedAt      time.Time     `json:"createdAt"`
-	UpdatedAt      time.Time     `json:"updatedAt"`
+	// The status of the authorization.
+	Status Status `json:"status"`
+	// The caps of the authorization.
+	Caps []capBody `json:"caps"`
+	// The notes of the organization.
+	Notes     *string   `json:"notes" needs:"authorization:read-notes"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Location returns the path of the authorization.
@@ -100,7 +103,7 @@ func BodyOf(v View) Body {
 
 // capBody is a cap in API responses.
 type capBody struct {
-	Period Period `json:"period"`
+	Period Period `json:"period"` // The period of the cap.
 	Units  int    `json:"units"`
 }
 
@@ -115,12 +118,13 @@ func capBodiesOf(c Caps) []capBody {
 // capRequest is a cap in API requests. Units is a pointer because a cap of 0 units differs from a
 // missing field.
 type capRequest struct {
-	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"`
+	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"` // The period of the cap.
 	Units  *int   `json:"units" validate:"required,min=0,max=10000000"`
 }
 
 // capped has the list of caps of a request; null means an empty list.
 type capped struct {
+	// The caps. They replace the previous ones.
 	Caps patch.Clearable[[]capRequest] `json:"caps" validate:"omitempty,max=4,dive"`
 }
 
@@ -148,8 +152,10 @@ type createAuthorizationRequest struct {
 	TotalUnits    *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
 	StartDate     calendar.Date `json:"startDate" validate:"required"`
 	EndDate       calendar.Date `json:"endDate" validate:"required"`
-	Status        Status        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
-	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
+	// The status of the authorization.
+	Status Status `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
+	// The notes of the organization.
+	Notes *string `json:"notes" validate:"omitempty,max=4000"`
 }
 
 func (s *Service) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
@@ -166,7 +172,8 @@ type listRequest struct {
 	PatientID     uuid.UUID `query:"patientId"`
 	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
 	InsuranceID   uuid.UUID `query:"insuranceId"`
-	Status        []string  `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
+	// The statuses of the authorizations.
+	Status []string `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
 }
 
 func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[Body], error) {
@@ -245,9 +252,12 @@ type ChangeRequest struct {
 	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
 	StartDate   patch.Field[calendar.Date] `json:"startDate"`
 	EndDate     patch.Field[calendar.Date] `json:"endDate"`
-	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
-	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
-	// Stored in the audit trail, the ledger's entries and the appointments that the change cancels.
+	// The status of the authorization.
+	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+	// The notes of the organization.
+	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
+	// The reason, which is stored in the audit trail, the ledger's entries and the
+	// appointments that the change cancels.
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 

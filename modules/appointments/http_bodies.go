@@ -1,0 +1,125 @@
+package appointments
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/scheduling"
+)
+
+// roundingBody is the payer's rounding rule that was used.
+type roundingBody struct {
+	Method   scheduling.Rounding `json:"method"`   // The way in which minutes are rounded to units.
+	StartsOn calendar.Date       `json:"startsOn"` // The first day on which the rule applies.
+}
+
+// participantBody is a patient's part in an appointment.
+type participantBody struct {
+	PatientID       uuid.UUID `json:"patientId"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	// The reservation of the units. Null if the time was never long enough for a unit.
+	ReservationID *uuid.UUID `json:"reservationId"`
+	// The units of the booked time. After completion, the units of the actual time.
+	Units int `json:"units"`
+	// The minutes of the booked time. After completion, the minutes of the actual time.
+	Minutes     int          `json:"minutes"`
+	UnitMinutes int          `json:"unitMinutes"` // The length of a unit in minutes.
+	Rounding    roundingBody `json:"rounding"`    // The rounding rule that was used.
+}
+
+// appointmentBody is an appointment in API responses.
+type appointmentBody struct {
+	command.Replayed `json:"-"`
+
+	ID             uuid.UUID `json:"id"`
+	OrganizationID uuid.UUID `json:"organizationId"`
+	// The first of the patients.
+	PatientID uuid.UUID `json:"patientId"`
+	// The first of the practitioners.
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	// The authorization of the first patient.
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	// The units of the first patient.
+	Units         int       `json:"units"`
+	ServiceCodeID uuid.UUID `json:"serviceCodeId"`
+	// The status of the appointment.
+	Status    Status    `json:"status"`
+	StartTime time.Time `json:"startTime"`
+	EndTime   time.Time `json:"endTime"`
+	// The date of the start, in the organization's time zone.
+	ServiceDate calendar.Date `json:"serviceDate"`
+	// The patients with their authorizations and units.
+	Patients []participantBody `json:"patients"`
+	// The practitioners. The first one leads.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	// The notes of the organization.
+	Notes *string `json:"notes" needs:"appointment:read-notes"`
+	// The series of the appointment. Null if it belongs to none.
+	SeriesID *uuid.UUID `json:"seriesId"`
+	// The session of a completed appointment.
+	SessionID *uuid.UUID `json:"sessionId"`
+	// The actual start, once the appointment was started.
+	StartedAt *time.Time `json:"startedAt"`
+	// The last time that a start was undone.
+	ReopenedAt *time.Time `json:"reopenedAt"`
+	// The user who undid the start.
+	ReopenedBy *uuid.UUID `json:"reopenedBy"`
+	// The reason why the start was undone.
+	ReopenReason *string `json:"reopenReason" needs:"appointment:read-notes"`
+	// The time of the cancellation or no-show.
+	CancelledAt *time.Time `json:"cancelledAt"`
+	// The user who cancelled the appointment or recorded the no-show.
+	CancelledBy *uuid.UUID `json:"cancelledBy"`
+	// The reason of the cancellation or no-show.
+	CancelReason *string `json:"cancelReason" needs:"appointment:read-notes"`
+	// Whether the cancellation was late.
+	LateCancel bool      `json:"lateCancel"`
+	CreatedBy  uuid.UUID `json:"createdBy"`
+	Version    int       `json:"version"`
+	CreatedAt  time.Time `json:"createdAt"`
+	UpdatedAt  time.Time `json:"updatedAt"`
+
+	// All requested appointments of a series: the accepted ones and, with `allowPartial`, the
+	// refused ones.
+	Occurrences []Occurrence `json:"occurrences,omitempty"`
+
+	// The concerns about a booking that breaks no rule. They are returned when it is booked or
+	// moved.
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// Location returns the path of the appointment.
+func (b appointmentBody) Location() string { return "/api/v1/appointments/" + b.ID.String() }
+
+// Revision returns the version, which the API sends as the ETag.
+func (b appointmentBody) Revision() int { return b.Version }
+
+func bodyOf(a Appointment) appointmentBody {
+	b := appointmentBody{
+		ID: a.ID, OrganizationID: a.OrganizationID, ServiceCodeID: a.ServiceCodeID, Status: a.Status,
+		StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, PractitionerIDs: a.Practitioners, Notes: a.Notes,
+		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt,
+		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt, CancelledBy: a.CancelledBy,
+		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
+		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+	}
+	for _, p := range a.Patients {
+		b.Patients = append(b.Patients, participantBody{
+			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+		})
+	}
+	if len(b.Patients) > 0 { // it has no patients if the request failed
+		b.PatientID, b.AuthorizationID, b.Units = b.Patients[0].PatientID, b.Patients[0].AuthorizationID, b.Patients[0].Units
+		b.PractitionerID = b.PractitionerIDs[0]
+	}
+	return b
+}
+
+func answerOf(o Outcome, err error) (appointmentBody, error) {
+	b := bodyOf(o.Appointment)
+	b.Replayed, b.Occurrences = command.Replayed(o.Replayed), o.Occurrences
+	return b, err
+}
