@@ -104,7 +104,7 @@ type openingBody struct {
 	EndTime   time.Time `json:"endTime"`
 }
 
-// openingsBody are free times of a practitioner.
+// openingsBody is the free times of a practitioner.
 type openingsBody struct {
 	// Whether availability has been set for the practitioner. If not, there are no openings.
 	AvailabilityKnown bool          `json:"availabilityKnown"`

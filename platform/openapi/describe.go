@@ -47,16 +47,9 @@ func description(goName, publicName, comment string) (string, error) {
 
 // checks collects the faults in the descriptions of a document.
 type checks struct {
-	exempt   []string          // package paths
 	members  map[string]string // descriptions of members without a comment
 	found    map[string]bool
 	unstated map[string]string // members without a description, by the place that is reported
-}
-
-func (c *checks) applyTo(t reflect.Type) bool {
-	return !slices.ContainsFunc(c.exempt, func(path string) bool {
-		return t.PkgPath() == path || strings.HasPrefix(t.PkgPath(), path+"/")
-	})
 }
 
 // ofType returns the description of the schema of a type.
@@ -65,7 +58,7 @@ func (c *checks) ofType(t reflect.Type, comment string) string {
 		return ""
 	}
 	text, err := description(typeName(t), publicName(t), comment)
-	if err != nil && c.applyTo(t) {
+	if err != nil {
 		c.found[fmt.Sprintf("%s: the description %q %v", t, text, err)] = true
 	}
 	return text
@@ -76,16 +69,14 @@ func (c *checks) ofField(f field, comment string) string {
 	place := fmt.Sprintf("%s.%s", f.owner, f.field.Name)
 	comment = cmp.Or(comment, c.members[f.name])
 	if comment == "" {
-		if c.applyTo(f.owner) {
-			c.unstated[place] = f.name
-		}
+		c.unstated[place] = f.name
 		return ""
 	}
 	text, err := description(f.field.Name, "", comment)
 	if err == nil {
 		err = namesNoGoField(f.owner, text)
 	}
-	if err != nil && c.applyTo(f.owner) {
+	if err != nil {
 		c.found[fmt.Sprintf("%s: the description %q %v", place, text, err)] = true
 	}
 	return text
