@@ -281,7 +281,7 @@ func (a *App) registerGauges() {
 		value      func() int
 	}{
 		{"omnirapeutic_event_streams", "Open event streams.", a.Events.Streams},
-		{"omnirapeutic_combine_waiting", "Requests waiting for their transaction.", a.Commands.Waiting},
+		{"omnirapeutic_commands_waiting", "Commands waiting for their transaction.", a.Commands.Waiting},
 		{"omnirapeutic_verifications_running", "Running verifications on this instance.", a.Verifications.Running},
 	} {
 		a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help},

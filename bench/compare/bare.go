@@ -56,14 +56,14 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 		}
 		const clients = 50
 		t.bare(run.name, clients, perSecond, failed, mean)
-		combined, measured := t.measured[run.scenario]
+		shared, measured := t.measured[run.scenario]
 		if !measured {
-			if combined, err = b.load(ctx, run.scenario); err != nil {
+			if shared, err = b.load(ctx, run.scenario); err != nil {
 				return err
 			}
-			t.load(run.scenario+", combined", combined)
+			t.load(run.scenario+", shared", shared)
 		}
-		t.atLeast(run.scenario+" against pgbench with the same statements", combined.AcceptedPerSecond/perSecond, run.target)
+		t.atLeast(run.scenario+" against pgbench with the same statements", shared.AcceptedPerSecond/perSecond, run.target)
 	}
 	return nil
 }
