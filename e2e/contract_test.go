@@ -94,12 +94,6 @@ func TestContract(t *testing.T) {
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
 		Members: members,
-<<<<<<< HEAD
-=======
-		Exempt: []string{
-			"omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
-		},
->>>>>>> main
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),

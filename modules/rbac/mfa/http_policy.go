@@ -31,11 +31,7 @@ func (s *Service) policyRoutes() []httpx.Route {
 	}
 }
 
-<<<<<<< HEAD
-// signInPolicyBody is the requirements of an organization for sign-ins with a password.
-=======
 // signInPolicyBody is the organization's requirement for sign-ins with a password.
->>>>>>> main
 type signInPolicyBody struct {
 	// Whether users without a second factor who sign in with a password can only set one up. Sign-ins
 	// through the identity provider are exempt.
