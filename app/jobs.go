@@ -79,7 +79,13 @@ func (a *App) instanceJobs() []jobs.Job {
 			Wake:        a.Audit.Recorded(),
 			Gather:      jobs.Gather(sealGather),
 		},
-		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.WriteAttempts, PerInstance: true, AtStop: true},
+		{
+			Name:        "write-anonymous-attempts",
+			Every:       5 * time.Second,
+			Run:         a.Audit.WriteAttempts,
+			PerInstance: true,
+			AtStop:      true,
+		},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
 }
