@@ -133,11 +133,16 @@ const (
 
 // Unconfirmed has the details of [ErrUnconfirmed].
 type Unconfirmed struct {
-	Differences []string  `json:"differences"`     // The differences: `other-date`, `other-length`.
-	BookedStart time.Time `json:"bookedStartTime"` // The booked start.
-	BookedEnd   time.Time `json:"bookedEndTime"`   // The booked end.
-	Start       time.Time `json:"startTime"`       // The start of the session.
-	End         time.Time `json:"endTime"`         // The end of the session.
+	// The differences: `other-date`, `other-length`.
+	Differences []string `json:"differences"` // The differences: `other-date`, `other-length`
+	// The booked start.
+	BookedStart time.Time `json:"bookedStartTime"`
+	// The booked end.
+	BookedEnd time.Time `json:"bookedEndTime"`
+	// The start of the session.
+	Start time.Time `json:"startTime"`
+	// The end of the session.
+	End time.Time `json:"endTime"`
 }
 
 // Conflicting is an appointment that overlaps another one.

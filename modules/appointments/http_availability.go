@@ -88,10 +88,9 @@ func (s *AvailabilityService) handleSetAvailability(ctx context.Context, in avai
 
 type openingsRequest struct {
 	byID
-	From calendar.Date `query:"from" validate:"required"` // The first day.
-	To   calendar.Date `query:"to" validate:"required"`   // The last day.
-	// The length of an opening in minutes.
-	Minutes int `query:"minutes" validate:"required,min=1,max=1440"`
+	From    calendar.Date `query:"from" validate:"required"`                   // The first day.
+	To      calendar.Date `query:"to" validate:"required"`                     // The last day.
+	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"` // The length of an opening in minutes.
 	// The distance of possible starts in minutes. The default is 15.
 	Step int `query:"step" validate:"omitempty,min=5,max=1440"`
 	// The appointment to move. Its own time is treated as free.

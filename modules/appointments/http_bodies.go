@@ -36,27 +36,22 @@ type appointmentBody struct {
 
 	ID             uuid.UUID `json:"id"`
 	OrganizationID uuid.UUID `json:"organizationId"`
-	// The first of the patients.
-	PatientID uuid.UUID `json:"patientId"`
-	// The first of the practitioners.
-	PractitionerID uuid.UUID `json:"practitionerId"`
+	PatientID      uuid.UUID `json:"patientId"`      // The first of the patients.
+	PractitionerID uuid.UUID `json:"practitionerId"` // The first of the practitioners.
 	// The authorization of the first patient.
 	AuthorizationID uuid.UUID `json:"authorizationId"`
-	// The units of the first patient.
-	Units         int       `json:"units"`
-	ServiceCodeID uuid.UUID `json:"serviceCodeId"`
-	// The status of the appointment.
-	Status    Status    `json:"status"`
-	StartTime time.Time `json:"startTime"`
-	EndTime   time.Time `json:"endTime"`
+	Units           int       `json:"units"` // The units of the first patient.
+	ServiceCodeID   uuid.UUID `json:"serviceCodeId"`
+	Status          Status    `json:"status"` // The status of the appointment.
+	StartTime       time.Time `json:"startTime"`
+	EndTime         time.Time `json:"endTime"`
 	// The date of the start, in the organization's time zone.
 	ServiceDate calendar.Date `json:"serviceDate"`
 	// The patients with their authorizations and units.
 	Patients []participantBody `json:"patients"`
 	// The practitioners. The first one leads.
 	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	// The notes of the organization.
-	Notes *string `json:"notes" needs:"appointment:read-notes"`
+	Notes           *string     `json:"notes" needs:"appointment:read-notes"` // The notes of the organization.
 	// The series of the appointment. Null if it belongs to none.
 	SeriesID *uuid.UUID `json:"seriesId"`
 	// The session of a completed appointment.
@@ -65,8 +60,7 @@ type appointmentBody struct {
 	StartedAt *time.Time `json:"startedAt"`
 	// The last time that a start was undone.
 	ReopenedAt *time.Time `json:"reopenedAt"`
-	// The user who undid the start.
-	ReopenedBy *uuid.UUID `json:"reopenedBy"`
+	ReopenedBy *uuid.UUID `json:"reopenedBy"` // The user who undid the start.
 	// The reason why the start was undone.
 	ReopenReason *string `json:"reopenReason" needs:"appointment:read-notes"`
 	// The time of the cancellation or no-show.

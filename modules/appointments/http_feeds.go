@@ -127,8 +127,9 @@ func (s *FeedService) handleRevokeFeed(ctx context.Context, in byID) (httpx.None
 }
 
 type calendarRequest struct {
-	httpx.AnyQuery        // calendar programs and link checkers add parameters
-	File           string `param:"file" validate:"max=100"` // The secret of the link with `.ics`.
+	httpx.AnyQuery // calendar programs and link checkers add parameters
+	// The secret of the link with `.ics`.
+	File string `param:"file" validate:"max=100"` // The secret of the link with `.ics`
 }
 
 func (s *FeedService) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {

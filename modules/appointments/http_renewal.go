@@ -113,12 +113,10 @@ type strandedBookingBody struct {
 
 // impactBody is the effect of a change on booked appointments.
 type impactBody struct {
-	Bookings []strandedBookingBody `json:"bookings"` // The stranded bookings, sorted by start.
-	// The number of units that the stranded bookings hold.
-	Units int `json:"units"`
-	// The number of authorized units after the change.
-	TotalUnits int `json:"totalUnits"`
-	UsedUnits  int `json:"usedUnits"` // The number of used units before the change.
+	Bookings   []strandedBookingBody `json:"bookings"`   // The stranded bookings, sorted by start.
+	Units      int                   `json:"units"`      // The number of units that the stranded bookings hold.
+	TotalUnits int                   `json:"totalUnits"` // The number of authorized units after the change.
+	UsedUnits  int                   `json:"usedUnits"`  // The number of used units before the change.
 	// The number of scheduled units before the change, including the stranded bookings.
 	ScheduledUnits int `json:"scheduledUnits"`
 	// The number of units that the total would lack even without the stranded bookings.

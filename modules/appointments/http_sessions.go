@@ -81,29 +81,23 @@ type sessionBody struct {
 	ID             uuid.UUID `json:"id"`
 	OrganizationID uuid.UUID `json:"organizationId"`
 	AppointmentID  uuid.UUID `json:"appointmentId"`
-	// The first of the patients.
-	PatientID uuid.UUID `json:"patientId"`
-	// The first of the practitioners.
-	PractitionerID uuid.UUID `json:"practitionerId"`
-	// The units of the first patient.
-	Units int `json:"units"`
+	PatientID      uuid.UUID `json:"patientId"`      // The first of the patients.
+	PractitionerID uuid.UUID `json:"practitionerId"` // The first of the practitioners.
+	Units          int       `json:"units"`          // The units of the first patient.
 	// The number of units of all patients that no authorization covers.
-	UnauthorizedUnits int           `json:"unauthorizedUnits"`
-	StartTime         time.Time     `json:"startTime"`
-	EndTime           time.Time     `json:"endTime"`
-	ServiceDate       calendar.Date `json:"serviceDate"`
-	// The patients with their units.
-	Patients []sessionPatientBody `json:"patients"`
+	UnauthorizedUnits int                  `json:"unauthorizedUnits"`
+	StartTime         time.Time            `json:"startTime"`
+	EndTime           time.Time            `json:"endTime"`
+	ServiceDate       calendar.Date        `json:"serviceDate"`
+	Patients          []sessionPatientBody `json:"patients"` // The patients with their units.
 	// The practitioners. The first one leads.
-	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	// The narrative of the session.
-	Narrative *string `json:"narrative" needs:"session:read-narrative"`
-	// The signed addenda, oldest first.
-	Addenda   []addendumBody `json:"addenda"`
-	CreatedBy uuid.UUID      `json:"createdBy"`
-	Version   int            `json:"version"`
-	CreatedAt time.Time      `json:"createdAt"`
-	UpdatedAt time.Time      `json:"updatedAt"`
+	PractitionerIDs []uuid.UUID    `json:"practitionerIds"`
+	Narrative       *string        `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
+	Addenda         []addendumBody `json:"addenda"`                                  // The signed addenda, oldest first.
+	CreatedBy       uuid.UUID      `json:"createdBy"`
+	Version         int            `json:"version"`
+	CreatedAt       time.Time      `json:"createdAt"`
+	UpdatedAt       time.Time      `json:"updatedAt"`
 }
 
 // Location returns the path of the session.

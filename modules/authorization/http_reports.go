@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) reportRoutes() []httpx.Route {
+func (s *ReportService) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/reports/utilization",
@@ -142,7 +142,7 @@ type utilizationRequest struct {
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt startDate -startDate endDate -endDate"`
 }
 
-func (s *Service) handleUtilization(ctx context.Context, in utilizationRequest) (httpx.Page[utilizationBody], error) {
+func (s *ReportService) handleUtilization(ctx context.Context, in utilizationRequest) (httpx.Page[utilizationBody], error) {
 	f := in.filter()
 	order, positionOf := sortedBy(in.Sort)
 	f.Page = order
@@ -170,7 +170,7 @@ type totalsBody struct {
 	BookedPercent *float64 `json:"bookedPercent"`
 }
 
-func (s *Service) handleTotals(ctx context.Context, in utilizationFilter) (totalsBody, error) {
+func (s *ReportService) handleTotals(ctx context.Context, in utilizationFilter) (totalsBody, error) {
 	t, err := s.UtilizationTotals(ctx, in.filter())
 	body := totalsBody{
 		Authorizations: t.Authorizations, TotalUnits: t.Total, UsedUnits: t.Used, ScheduledUnits: t.Scheduled, AvailableUnits: t.Available(),
@@ -199,7 +199,7 @@ type expiringBody struct {
 	RenewalID *uuid.UUID `json:"renewalId"` // The authorization that replaces it. Null if there is none.
 }
 
-func (s *Service) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
+func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
 	var after *EndPosition
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[expiringBody]{}, err
@@ -238,7 +238,7 @@ type atRiskBody struct {
 	UnderUsed bool `json:"underUsed"`
 }
 
-func (s *Service) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {
+func (s *ReportService) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {
 	var after *EndPosition
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[atRiskBody]{}, err

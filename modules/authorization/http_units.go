@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) unitRoutes() []httpx.Route {
+func (s *UnitService) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
@@ -62,15 +62,6 @@ func (s *Service) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
-			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
-			Name: "getBalance", Summary: "Get an authorization's balance",
-			Description: "Returns only the counters, for screens that refresh them often.",
-			Refusals:    []*fault.Error{ErrNotFound},
-			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
-		},
-		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
 			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
@@ -104,15 +95,14 @@ func (s *Service) unitRoutes() []httpx.Route {
 
 // reservationBody is a reservation in API responses.
 type reservationBody struct {
-	ID              uuid.UUID `json:"id"`
-	AuthorizationID uuid.UUID `json:"authorizationId"`
-	Units           int       `json:"units"`
-	ConsumedUnits   int       `json:"consumedUnits"`
-	ReleasedUnits   int       `json:"releasedUnits"`
-	// Whether some units are left and it has not expired.
-	Open        bool          `json:"open"`
-	ServiceDate calendar.Date `json:"serviceDate"`
-	ExpiresAt   *time.Time    `json:"expiresAt"` // The end of the hold. Null if it does not expire.
+	ID              uuid.UUID     `json:"id"`
+	AuthorizationID uuid.UUID     `json:"authorizationId"`
+	Units           int           `json:"units"`
+	ConsumedUnits   int           `json:"consumedUnits"`
+	ReleasedUnits   int           `json:"releasedUnits"`
+	Open            bool          `json:"open"` // Whether some units are left and it has not expired.
+	ServiceDate     calendar.Date `json:"serviceDate"`
+	ExpiresAt       *time.Time    `json:"expiresAt"` // The end of the hold. Null if it does not expire.
 	// The appointment that holds the units. Null if it belongs to none.
 	AppointmentID *uuid.UUID `json:"appointmentId"`
 	Reference     *string    `json:"reference"`
@@ -163,7 +153,7 @@ type reserveAnswer struct {
 	Authorization Body            `json:"authorization"` // The authorization after the operation.
 }
 
-func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
+func (s *UnitService) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
 	outcome, err := s.Reserve(ctx, in.ID, in.reservation(), in.Key)
 	if err != nil {
 		return reserveAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -196,7 +186,7 @@ type releaseAnswer struct {
 	Authorization Body              `json:"authorization"` // The authorization after the operation.
 }
 
-func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
+func (s *UnitService) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
 	outcome, err := s.Release(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
 		return releaseAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -232,7 +222,7 @@ type consumeAnswer struct {
 	MissingUnits int `json:"missingUnits"`
 }
 
-func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
+func (s *UnitService) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
 	outcome, err := s.Consume(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
 		return consumeAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -273,7 +263,7 @@ func refusalBodyOf(r *fault.Error) *refusalBody {
 	return &refusalBody{r.Code(), r.Error(), r.Details()}
 }
 
-func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
+func (s *UnitService) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
 	outcome, err := s.previewOf(ctx, in)
 	if err != nil {
 		return previewAnswer{}, err
@@ -287,7 +277,7 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 	return answer, nil
 }
 
-func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
+func (s *UnitService) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
 	if in.Operation == "" || in.Operation == Reserve {
 		if in.Units == nil {
 			return Outcome{}, fault.InvalidFields(fault.Field{Field: "units", Code: "required", Message: "must be given"})
@@ -301,26 +291,13 @@ func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, er
 	return s.PreviewSettlement(ctx, in.Operation, in.ID, c.settlement())
 }
 
-type balanceBody struct {
-	AvailableUnits int    `json:"availableUnits"`
-	TotalUnits     int    `json:"totalUnits"`
-	UsedUnits      int    `json:"usedUnits"`
-	ScheduledUnits int    `json:"scheduledUnits"`
-	Status         Status `json:"status"` // The status of the authorization.
-}
-
-func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {
-	v, err := s.Get(ctx, in.ID)
-	return balanceBody{v.Available(), v.Total, v.Used, v.Scheduled, v.Status}, err
-}
-
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
 	Open *bool `query:"open"` // Whether the reservations are open.
 }
 
-func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
+func (s *UnitService) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[reservationBody]{}, err
@@ -333,20 +310,16 @@ func (s *Service) handleReservations(ctx context.Context, in reservationsRequest
 // entryBody is a ledger entry in API responses.
 type entryBody struct {
 	// The position in the ledger of the authorization.
-	Sequence int64 `json:"sequence"`
-	// The kind of the movement.
-	Kind  EntryKind `json:"kind"`
-	Units int       `json:"units"`
-	// The reservation whose units moved.
-	ReservationID *uuid.UUID `json:"reservationId"`
+	Sequence      int64      `json:"sequence"`
+	Kind          EntryKind  `json:"kind"` // The kind of the movement.
+	Units         int        `json:"units"`
+	ReservationID *uuid.UUID `json:"reservationId"` // The reservation whose units moved.
 	// The date of the service. Null if the entry is not about a service.
 	ServiceDate calendar.Date `json:"serviceDate" null:"true"`
-	OperationID uuid.UUID     `json:"operationId"` // The id of the command.
-	// The user or the API key that acted.
-	ActorID   uuid.UUID `json:"actorId"`
-	RequestID string    `json:"requestId"` // The id of the request.
-	// The reason of the movement.
-	Reason *string `json:"reason" needs:"authorization:read-notes"`
+	OperationID uuid.UUID     `json:"operationId"`                             // The id of the command.
+	ActorID     uuid.UUID     `json:"actorId"`                                 // The user or the API key that acted.
+	RequestID   string        `json:"requestId"`                               // The id of the request.
+	Reason      *string       `json:"reason" needs:"authorization:read-notes"` // The reason of the movement.
 	// The number of authorized units after the movement.
 	TotalUnitsAfter int `json:"totalUnitsAfter"`
 	// The number of used units after the movement.
@@ -356,8 +329,7 @@ type entryBody struct {
 	// The number of available units after the movement.
 	AvailableUnitsAfter int       `json:"availableUnitsAfter"`
 	OccurredAt          time.Time `json:"occurredAt"`
-	// The hash of the previous entry.
-	PreviousHash string `json:"previousHash"`
+	PreviousHash        string    `json:"previousHash"` // The hash of the previous entry.
 	// The hash of this entry and all earlier ones.
 	Hash string `json:"hash"`
 }
@@ -377,7 +349,7 @@ type entriesRequest struct {
 	httpx.PageQuery
 }
 
-func (s *Service) handleEntries(ctx context.Context, in entriesRequest) (httpx.Page[entryBody], error) {
+func (s *UnitService) handleEntries(ctx context.Context, in entriesRequest) (httpx.Page[entryBody], error) {
 	var after int64
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[entryBody]{}, err
