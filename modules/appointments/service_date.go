@@ -44,7 +44,7 @@ func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
 	if err != nil {
 		return err
 	}
-	if err := caller.RequireWhole(permission.AppointmentReschedule); err != nil {
+	if err := caller.RequireForOrganization(permission.AppointmentReschedule); err != nil {
 		return err
 	}
 	misdated, err := s.Misdated(ctx, zone)

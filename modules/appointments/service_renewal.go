@@ -218,7 +218,7 @@ func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, fr
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.
 func (s *Service) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
-	if err := r.caller.RequireWhole(needed); err != nil {
+	if err := r.caller.RequireForOrganization(needed); err != nil {
 		return err
 	}
 	_, err := s.run(ctx, r)

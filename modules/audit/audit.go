@@ -68,3 +68,6 @@ type eventRow struct {
 
 // now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// Hash is a link of the chain.
+type Hash = db.Hash

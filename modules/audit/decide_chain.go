@@ -7,12 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"omnirapeutic/platform/db"
 )
-
-// Hash is a link of the chain.
-type Hash = db.Hash
 
 // genesis is the hash before the first position. It contains the organization, so that the chain
 // of one cannot be used for another.

@@ -173,7 +173,7 @@ func (s *Service) adjust(ctx context.Context, u unitCommand) (Authorization, err
 // change needs besides [permission.AuthorizationChange].
 func (c Change) RequirePermission(caller identity.Caller) error {
 	if c.TotalUnits.Given {
-		return caller.RequireWhole(permission.AuthorizationAdjust)
+		return caller.RequireForOrganization(permission.AuthorizationAdjust)
 	}
 	return nil
 }
