@@ -22,7 +22,10 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/oidc"
+	"omnirapeutic/modules/rbac/revocation"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
@@ -61,7 +64,7 @@ type Dependencies struct {
 type App struct {
 	Commands       *command.Engine
 	Directory      *directory.Service
-	Access         *rbac.Service
+	Access         *access.Access
 	Authorizations *authorization.Service
 	Appointments   *appointments.Service
 	// AppointmentsAt returns the service with another current time, for demo histories.
@@ -89,7 +92,7 @@ type App struct {
 // New builds the modules and mounts their routes. Its error names a route that cannot
 // be mounted.
 func New(d Dependencies) (*App, error) {
-	d.Database = d.Database.WithLinks(rbac.Links())
+	d.Database = d.Database.WithLinks(user.Links())
 	registry := prometheus.NewRegistry()
 	batches := command.NewMetrics()
 	registry.MustRegister(
@@ -118,11 +121,11 @@ func New(d Dependencies) (*App, error) {
 	} {
 		a.routes = append(a.routes, module...)
 	}
-	a.Access.Possible(scopesOf(a.routes))
+	a.Access.PermissionSets.SupportedScopes(scopesOf(a.routes))
 	server, err := NewServer(ServerOptions{
 		Routes:       a.routes,
 		Authenticate: a.Access.Authenticate,
-		UntilRevoked: a.Access.While,
+		UntilRevoked: a.Access.Revocations.ContextUntilRevoked,
 		Emergency:    a.Emergency,
 		Ready:        a.ready(d.Ready),
 		Registry:     registry,
@@ -152,20 +155,38 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		DiskQueue: queue,
 	})
 	watchTrail(a.registry, a.Audit)
-	a.Access = rbac.New(rbac.Dependencies{
-		Database: d.Database, Audit: a.Audit, Events: publisher{a}, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		PublicURL: d.Config.HTTP.PublicURL, FrontendURL: d.Config.HTTP.FrontendURL, AnyAddress: d.Config.Profile != config.Production,
-		Secret: secrets.Tokens[0], Former: secrets.Tokens[1:], Lifetime: d.Config.Token.Lifetime,
-		Encryption: secrets.Encryption, Devices: secrets.Devices, Throttle: secrets.Throttle,
-		Idle: d.Config.Token.SignInIdle, Longest: d.Config.Token.SignInLifetime, Invitations: d.Config.InvitationLifetime,
+	revocations := revocation.New(d.Database, d.Clock, d.Logger)
+	a.Directory = directory.New(d.Database, a.Audit, revocations, practiceCalendar{a}, d.Clock, d.NewID)
+	a.Access = access.New(access.Dependencies{
+		Database:       d.Database,
+		Audit:          a.Audit,
+		Events:         publisher{a},
+		Clock:          d.Clock,
+		NewID:          d.NewID,
+		Logger:         d.Logger,
+		Directory:      accessDirectory{a.Directory},
+		Revocations:    revocations,
+		PublicURL:      d.Config.HTTP.PublicURL,
+		FrontendURL:    d.Config.HTTP.FrontendURL,
+		AnyAddress:     d.Config.Profile != config.Production,
+		Secret:         secrets.Tokens[0],
+		Former:         secrets.Tokens[1:],
+		Lifetime:       d.Config.Token.Lifetime,
+		Encryption:     secrets.Encryption,
+		Devices:        secrets.Devices,
+		Throttle:       secrets.Throttle,
+		Idle:           d.Config.Token.SignInIdle,
+		Longest:        d.Config.Token.SignInLifetime,
+		Invitations:    d.Config.InvitationLifetime,
 		PasswordResets: d.Config.PasswordResetLifetime,
-		UsualKey:       d.Config.APIKeyLifetime, LongestKey: d.Config.APIKeyMaxLifetime, Quick: d.QuickPasswords,
-		Failures: newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
+		UsualKey:       d.Config.APIKeyLifetime,
+		LongestKey:     d.Config.APIKeyMaxLifetime,
+		Quick:          d.QuickPasswords,
+		Failures:       newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
-	a.Directory = directory.New(d.Database, a.Audit, a.Access, practiceCalendar{a}, d.Clock, d.NewID)
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Audit: a.Audit, Callers: a.Access, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), rbac.EventTypes()),
+		Database: d.Database, Audit: a.Audit, Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), oidc.EventTypes()),
 		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
 		Limits: events.Limits{
 			Webhooks:             d.Config.Webhooks.PerOrganization,
@@ -222,7 +243,7 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		Authorizations: a.Authorizations,
 		Events:         a.Events,
 		Audit:          a.Audit,
-		Callers:        a.Access,
+		Callers:        a.Access.Accounts,
 		Clock:          d.Clock,
 		NewID:          d.NewID,
 	}
@@ -241,7 +262,7 @@ func (a *App) registerGauges() {
 		value      func() int
 	}{
 		{"omnirapeutic_event_streams", "Open event streams.", a.Events.Streams},
-		{"omnirapeutic_combine_waiting", "Requests waiting for their transaction.", a.Commands.Waiting},
+		{"omnirapeutic_commands_waiting", "Commands waiting for their transaction.", a.Commands.Waiting},
 		{"omnirapeutic_verifications_running", "Running verifications on this instance.", a.Verifications.Running},
 	} {
 		a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help},
@@ -253,13 +274,13 @@ func (a *App) registerGauges() {
 // be granted: those to which an operation with the permission limits its records, or
 // whose fields require it. Permissions that only services check cover the organization.
 func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
-	possible := map[identity.Permission]identity.Scope{}
+	supported := map[identity.Permission]identity.Scope{}
 	for _, r := range routes {
 		for _, p := range append([]identity.Permission{r.Permission}, r.Endpoint.Needs...) {
-			possible[p] |= r.RecordScopes
+			supported[p] |= r.RecordScopes
 		}
 	}
-	return possible
+	return supported
 }
 
 // Routes returns every operation of the API.

@@ -10,7 +10,7 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 
 	"omnirapeutic/modules/emergency"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -101,7 +101,7 @@ func FaultsOf(r httpx.Route) []*fault.Error {
 	all = append(all, httpx.ErrMalformed, httpx.ErrBodyTooLarge, errRateLimited, trail.ErrNotRecorded, errInternal,
 		errDatabase, errDatabaseFull, errDatabaseBusy, errSchemaMismatch, errTimeout, errCancelled, errShuttingDown, errContention)
 	if r.Permission != httpx.Public {
-		all = append(all, identity.ErrUnauthenticated, rbac.ErrTokenNotChecked)
+		all = append(all, identity.ErrUnauthenticated, revocation.ErrTokenNotChecked)
 		if readsOnly(r) {
 			all = append(all, emergency.ErrNotOpen)
 		} else {

@@ -47,8 +47,10 @@ func TestCORS(t *testing.T) {
 		require.Equal(t, page, h.Get("Access-Control-Allow-Origin"))
 		require.Contains(t, h.Get("Access-Control-Allow-Methods"), "POST")
 		require.NotContains(t, h.Get("Access-Control-Allow-Methods"), "DELETE", "only methods of the address")
-		for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID",
-			"Break-Glass"} {
+		for _, name := range []string{
+			"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID",
+			"Break-Glass",
+		} {
 			require.Contains(t, h.Get("Access-Control-Allow-Headers"), name)
 		}
 		require.Equal(t, "600", h.Get("Access-Control-Max-Age"))

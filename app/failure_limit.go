@@ -18,7 +18,7 @@ const (
 )
 
 // failureLimit limits how often one source may fail to authenticate or to prove something else, in
-// the memory of this instance; see rbac.FailureLimit. Beyond the limit, attempts are refused before
+// the memory of this instance; see throttle.FailureLimit. Beyond the limit, attempts are refused before
 // any work is done, and the refusals are delayed. Otherwise a client that retries immediately would
 // keep the processors busy with refusals. Safe for concurrent use.
 type failureLimit struct {

@@ -63,7 +63,7 @@ func (a *App) BackgroundJobs() []jobs.Job {
 			Gather:      jobs.Gather(sealGather),
 		},
 		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.WriteAttempts, PerInstance: true, AtStop: true},
-		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.KeepKeyUses, PerInstance: true, AtStop: true},
+		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
 }
 

@@ -80,8 +80,11 @@ func TestAccess(t *testing.T) {
 		"it refuses another scheme":                  {"/read", []string{"Basic " + tokenReader}, 401},
 		"it refuses a token without scheme":          {"/read", []string{tokenReader}, 401},
 		"it refuses an empty token":                  {"/read", []string{"Bearer "}, 401},
-		"it refuses two tokens": {"/read", []string{"Bearer " + tokenReader, "Bearer " + tokenReader},
-			401},
+		"it refuses two tokens": {
+			"/read",
+			[]string{"Bearer " + tokenReader, "Bearer " + tokenReader},
+			401,
+		},
 		"it refuses a caller without an organization": {"/read", []string{"Bearer " + tokenNowhere}, 401},
 		"it fails if tokens cannot be checked":        {"/read", []string{"Bearer " + tokenBroken}, 500},
 		"it answers 503 if revocations are unknown":   {"/read", []string{"Bearer " + tokenSilent}, 503},

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/db"
 )
 
@@ -41,7 +42,7 @@ func RemoveAudit(
 
 // FirstUser is a user created by an operator, optionally with a new organization.
 type FirstUser struct {
-	rbac.NewUser
+	user.NewUser
 	Organization string // an id, or the name of a new organization
 	TimeZone     string // of the new organization
 }
@@ -67,7 +68,7 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 		return rbac.User{}, err
 	}
 	if u.TimeZone == "" {
-		return p.Access.CreateUser(ctx, uuid.MustParse(u.Organization), u.NewUser)
+		return p.Access.Users.Create(ctx, uuid.MustParse(u.Organization), u.NewUser)
 	}
 	return db.Serializable(ctx, p.database, "user.create-first", func(ctx context.Context) (rbac.User, error) {
 		existing, err := p.Directory.OrganizationsNamed(ctx, u.Organization)
@@ -83,6 +84,6 @@ func (p *Program) CreateUser(ctx context.Context, u FirstUser) (rbac.User, error
 		if err != nil {
 			return rbac.User{}, err
 		}
-		return p.Access.CreateUser(ctx, organization.ID, u.NewUser)
+		return p.Access.Users.Create(ctx, organization.ID, u.NewUser)
 	}, db.AllOrganizations())
 }

@@ -15,8 +15,10 @@ import (
 // FuzzProblem writes problem documents with arbitrary text and details. Each must be
 // valid JSON with the seven members, which details cannot change.
 func FuzzProblem(f *testing.F) {
-	for _, seed := range []string{"", "%", "%s%n%!d(MISSING)", "a\x00b", "\xff\xfe", "</script>", "\u2028", `"}`, "{{x}}",
-		"😀\ud7ff"} {
+	for _, seed := range []string{
+		"", "%", "%s%n%!d(MISSING)", "a\x00b", "\xff\xfe", "</script>", "\u2028", `"}`, "{{x}}",
+		"😀\ud7ff",
+	} {
 		f.Add(seed, "/api/v1/patients/"+seed, seed, seed, uint8(len(seed)))
 	}
 	f.Add("text", "/x", "status", `{"status":200}`, uint8(0))

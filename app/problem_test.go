@@ -61,8 +61,10 @@ func TestProblem(t *testing.T) {
 			authorization.ErrInsufficientUnits.Because(hidden)), 409, "insufficient-units", nil},
 		"it answers 413 to a body that is too large":     {httpx.ErrBodyTooLarge, 413, "body-too-large", nil},
 		"it answers 415 to another media type than JSON": {httpx.ErrUnsupported, 415, "unsupported-media-type", nil},
-		"it answers 422 to invalid fields": {fault.InvalidFields(fault.Field{Field: "units"}), 422,
-			"validation-failed", nil},
+		"it answers 422 to invalid fields": {
+			fault.InvalidFields(fault.Field{Field: "units"}), 422,
+			"validation-failed", nil,
+		},
 		"it answers 500 to contention, with Retry-After": {
 			fmt.Errorf("reserve: %w", &db.ContentionError{}), 500, "contention",
 			map[string]string{"Retry-After": "1"},
@@ -93,8 +95,10 @@ func TestProblem(t *testing.T) {
 			fmt.Errorf("%w: %w", context.DeadlineExceeded, hidden), 503, "timeout", map[string]string{"Retry-After": "1"},
 		},
 		"it answers 503 if the client has disconnected": {context.Canceled, 503, "request-cancelled", nil},
-		"it answers 500 to any other error and reveals nothing": {hidden, 500, "internal",
-			map[string]string{"Retry-After": ""}},
+		"it answers 500 to any other error and reveals nothing": {
+			hidden, 500, "internal",
+			map[string]string{"Retry-After": ""},
+		},
 		"it answers 413 to echo's error for it": {echo.ErrStatusRequestEntityTooLarge, 413, "body-too-large", nil},
 		"it answers 415 to echo's error for it": {echo.ErrUnsupportedMediaType, 415, "unsupported-media-type", nil},
 		"it answers 400 to echo's error for it": {

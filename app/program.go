@@ -127,7 +127,7 @@ func (p *Program) CheckServable(ctx context.Context) error {
 
 // demoSignIns returns the addresses of the demo practice's active users.
 func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
-	accounts, err := p.Access.SignIns(ctx, demo.Emails())
+	accounts, err := p.Access.Accounts.SignIns(ctx, demo.Emails())
 	var emails []string
 	for _, a := range accounts {
 		emails = append(emails, a.Email)
@@ -147,7 +147,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.Audit.Prepare(); err != nil {
 		return err
 	}
-	if err := p.Access.Learn(ctx); err != nil && ctx.Err() == nil { // during shutdown, the regular path below stops it
+	if err := p.Access.Revocations.LoadRevocations(ctx); err != nil && ctx.Err() == nil { // during shutdown, the regular path below stops it
 		return fmt.Errorf("load the revoked access tokens: %w", err)
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
@@ -181,7 +181,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.Events.Listen(ctx) })
-	background.Go(func() { a.Access.Run(ctx) })
+	background.Go(func() { a.Access.Revocations.Run(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
 	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/config"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -57,7 +57,7 @@ func authenticateTest(_ context.Context, token string) (identity.Caller, error) 
 	case tokenBroken:
 		return identity.Caller{}, errors.New("the authentication is unavailable")
 	case tokenSilent:
-		return identity.Caller{}, rbac.ErrTokenNotChecked
+		return identity.Caller{}, revocation.ErrTokenNotChecked
 	}
 	return identity.Caller{}, identity.ErrUnauthenticated
 }

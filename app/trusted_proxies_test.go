@@ -30,8 +30,11 @@ func TestAddressBehindProxies(t *testing.T) {
 		"it trusts no other address": {
 			trusted, "10.2.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, "10.2.0.1",
 		},
-		"it trusts no address for being local": {trusted, "127.0.0.1:1", http.Header{"X-Forwarded-For": {"192.0.2.7"}},
-			"127.0.0.1"},
+		"it trusts no address for being local": {
+			trusted, "127.0.0.1:1",
+			http.Header{"X-Forwarded-For": {"192.0.2.7"}},
+			"127.0.0.1",
+		},
 		"it uses the address the proxy saw, not the client's claim": {
 			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7"}}, "192.0.2.7",
 		},
@@ -41,8 +44,11 @@ func TestAddressBehindProxies(t *testing.T) {
 		"it skips proxies behind each other": {
 			trusted, "10.1.0.1:1", http.Header{"X-Forwarded-For": {"198.51.100.1, 192.0.2.7, 10.1.0.2"}}, "192.0.2.7",
 		},
-		"it uses the connection if a list is invalid": {trusted, "10.1.0.1:1",
-			http.Header{"X-Forwarded-For": {"192.0.2.7, <script>"}}, "10.1.0.1"},
+		"it uses the connection if a list is invalid": {
+			trusted, "10.1.0.1:1",
+			http.Header{"X-Forwarded-For": {"192.0.2.7, <script>"}},
+			"10.1.0.1",
+		},
 		"it uses the connection if there is no list": {trusted, "10.1.0.1:1", http.Header{}, "10.1.0.1"},
 		"it trusts no other header": {
 			trusted, "10.1.0.1:1",

@@ -175,7 +175,7 @@ func (a *App) verificationBodies(ctx context.Context, runs ...verification.Run) 
 	for i, r := range runs {
 		ids[i] = r.StartedBy
 	}
-	names, err := a.Access.NamesOf(ctx, ids)
+	names, err := a.Access.Names(ctx, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -120,8 +120,10 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Demo {
 		l.problems.add("demo", "true", sources["demo"], "must not be true in production")
 	}
-	for _, known := range []struct{ key, address string }{{"http.public_url", c.HTTP.PublicURL},
-		{"http.frontend_url", c.HTTP.FrontendURL}} {
+	for _, known := range []struct{ key, address string }{
+		{"http.public_url", c.HTTP.PublicURL},
+		{"http.frontend_url", c.HTTP.FrontendURL},
+	} {
 		if known.address != "" && !strings.HasPrefix(known.address, "https://") {
 			l.problems.add(known.key, known.address, sources[known.key], "must begin with https:// in production")
 		}

@@ -46,8 +46,10 @@ func (c Config) KeySecrets() KeySecrets {
 	if c.Secrets.Encryption.Secret != "" { // older ciphertexts must stay readable
 		encryption = append(encryption, of(KeySet{})...)
 	}
-	return KeySecrets{of(c.Secrets.Tokens), encryption, of(c.Secrets.Cursors), of(c.Secrets.Devices),
-		of(c.Secrets.Throttle)}
+	return KeySecrets{
+		of(c.Secrets.Tokens), encryption, of(c.Secrets.Cursors), of(c.Secrets.Devices),
+		of(c.Secrets.Throttle),
+	}
 }
 
 func revealed(secrets []Secret) [][]byte {

@@ -27,8 +27,10 @@ func TestWeakSecretsAreRefusedInProduction(t *testing.T) {
 			t.Parallel()
 			require.Error(t, checkStrength(secret))
 			for _, variable := range []string{"OMNI_TOKEN_SECRET", "OMNI_SECRET_ENCRYPTION", "OMNI_SECRET_TOKENS"} {
-				environ := []string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret,
-					variable + "=" + secret}
+				environ := []string{
+					"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret,
+					variable + "=" + secret,
+				}
 				_, err := load(t, "", environ...)
 				require.ErrorContains(t, err, "openssl rand -base64 48")
 				require.NotContains(t, err.Error(), secret)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 )
@@ -18,7 +19,7 @@ import (
 // hireWith creates a user of a practice with their own password.
 func (c *clinic) hireWith(t testing.TB, p practice, email, password string, roles ...rbac.Role) uuid.UUID {
 	t.Helper()
-	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
+	u, err := c.app.Access.Users.Create(identity.With(t.Context(), identity.System(p.id)), p.id, user.NewUser{
 		Email: email, Name: "Sam Example", Password: password, Roles: roles,
 	})
 	require.NoError(t, err)

@@ -75,8 +75,10 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	ours.ended(t) // the other instance has received the change
 
 	for _, item := range instances {
-		for _, token := range []string{scheduler, kept.token, key, unused, item.own.tokens[rbac.Admin],
-			item.own.tokens[rbac.SuperAdmin]} {
+		for _, token := range []string{
+			scheduler, kept.token, key, unused, item.own.tokens[rbac.Admin],
+			item.own.tokens[rbac.SuperAdmin],
+		} {
 			item.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
 		for _, m := range slices.Concat(meanwhile, []entered{kept}) {

@@ -89,8 +89,10 @@ func TestEmergencyAccess(t *testing.T) {
 		require.Equal(t, 6, reads, "one per record and answer")
 	})
 	t.Run("it is read-only", func(t *testing.T) {
-		for _, write := range []string{appointment + "/start", appointment + "/complete", appointment + "/no-show",
-			"/emergency-grants"} {
+		for _, write := range []string{
+			appointment + "/start", appointment + "/complete", appointment + "/no-show",
+			"/emergency-grants",
+		} {
 			under.post(t, write, body{}).refused(t, http.StatusForbidden, "emergency-read-only")
 		}
 		e.technician.post(t, appointment+"/start", body{}).refused(t, http.StatusNotFound, "appointment-not-found")

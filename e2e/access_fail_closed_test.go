@@ -37,11 +37,18 @@ var needNoCaller = map[string]string{
 	"audit.Backlog":                "a count, for metrics",
 	"audit.Verify":                 "for the given organization; the caller decides",
 	"verification.Forget":          "internal, for all organizations",
-	"rbac.HasUsers":                "at startup, before any sign-in",
-	"rbac.Learn":                   "internal, for all organizations",
-	"rbac.Sweep":                   "internal, for all organizations",
-	"rbac.KeepKeyUses":             "internal, for all organizations",
-	"rbac.SignIns":                 "for operators: lists accounts with the demo's public password",
+	"access.Sweep":                 "internal, for all organizations",
+	"account.HasUsers":             "at startup, before any sign-in",
+	"account.SignIns":              "for operators: lists accounts with the demo's public password",
+	"apikey.WriteUses":             "internal, for all organizations",
+	"mfa.RefuseCode":               "the given values, here none",
+	"password.CountAttempt":        "a count of the given caller, here none",
+	"password.Hash":                "the given values, here none; it reveals only a new salt",
+	"password.Matching":            "the given values, here none",
+	"password.UnusableHash":        "the given values, here none; it reveals only a new salt",
+	"revocation.RevokeSessions":    "the given values, here none",
+	"revocation.LoadRevocations":   "internal, for all organizations",
+	"session.RemoveTokens":         "internal, for all organizations",
 }
 
 // TestServicesFailClosed calls every service method that takes a context, without a
@@ -52,7 +59,11 @@ func TestServicesFailClosed(t *testing.T) {
 	c := open(t)
 	services := map[string]any{
 		"directory": c.app.Directory, "authorization": c.app.Authorizations, "appointments": c.app.Appointments,
-		"events": c.app.Events, "audit": c.app.Audit, "rbac": c.app.Access,
+		"events": c.app.Events, "audit": c.app.Audit,
+		"access": c.app.Access, "account": c.app.Access.Accounts, "apikey": c.app.Access.APIKeys,
+		"invitation": c.app.Access.Invitations, "mfa": c.app.Access.SecondFactors, "oidc": c.app.Access.OpenID,
+		"password": c.app.Access.Passwords, "permissionset": c.app.Access.PermissionSets, "revocation": c.app.Access.Revocations,
+		"session": c.app.Access.Sessions, "signin": c.app.Access.SignIns, "user": c.app.Access.Users,
 		"verification": c.app.Verifications,
 	}
 	asked, refused := map[string]bool{}, map[string]bool{}

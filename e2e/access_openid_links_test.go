@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 )
 
 const linkRequests = provider + "/link-requests"

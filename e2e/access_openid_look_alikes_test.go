@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 )
 
 // lookAlikes are addresses that case folding, trimming or Unicode normalization turns into the

@@ -121,8 +121,10 @@ func TestSetsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	})
 	t.Run("administrators keep what they need", func(t *testing.T) {
 		admin := c.admin().set(t, rbac.Admin)
-		for _, p := range []string{"user:read", "user:change", "user:grant", "user:invite", "permission-set:read",
-			"permission-set:change"} {
+		for _, p := range []string{
+			"user:read", "user:change", "user:grant", "user:invite", "permission-set:read",
+			"permission-set:change",
+		} {
 			invalid("ADMIN", without(admin, p))
 			invalid("ADMIN", body{"permissions": append(without(admin, p)["permissions"].([]any),
 				body{"permission": p, "scopes": []string{"CASELOAD"}})})

@@ -76,7 +76,11 @@ func (w *reached) people(t *testing.T) []person {
 	w.users = nil
 	var hired []person
 	for n, roles := range [][]rbac.Role{
-		{rbac.Technician}, {rbac.Patient}, {rbac.Practitioner}, {rbac.Biller}, {rbac.Technician, rbac.Patient},
+		{rbac.Technician},
+		{rbac.Patient},
+		{rbac.Practitioner},
+		{rbac.Biller},
+		{rbac.Technician, rbac.Patient},
 		{rbac.Auditor, rbac.Patient},
 	} {
 		email := fmt.Sprintf("person-%d@own.test", n)

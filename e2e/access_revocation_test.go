@@ -19,8 +19,8 @@ func (c *clinic) following(t testing.TB) *clinic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	require.NoError(t, c.app.Access.Learn(ctx))
-	go func() { defer close(ended); c.app.Access.Run(ctx) }()
+	require.NoError(t, c.app.Access.Revocations.LoadRevocations(ctx))
+	go func() { defer close(ended); c.app.Access.Revocations.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
 	return c
 }

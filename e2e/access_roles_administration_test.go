@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/identity"
 )
 
@@ -64,7 +65,7 @@ func TestAdministrationEveryRouteIsCalled(t *testing.T) {
 // hire creates a user of an organization and returns its path.
 func (c *clinic) hire(t testing.TB, p practice, email string, roles ...rbac.Role) string {
 	t.Helper()
-	u, err := c.app.Access.CreateUser(identity.With(t.Context(), identity.System(p.id)), p.id, rbac.NewUser{
+	u, err := c.app.Access.Users.Create(identity.With(t.Context(), identity.System(p.id)), p.id, user.NewUser{
 		Email: email, Name: "Sam Example", Password: password, Roles: roles,
 	})
 	require.NoError(t, err)

@@ -26,8 +26,11 @@ var appointmentCalls = []struct {
 	{http.MethodGet, "/appointments/:id", nil, family},
 	{http.MethodPatch, "/appointments/:id", body{"notes": "seen"}, bookers},
 	{http.MethodPost, "/appointments/:id/start", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
-	{http.MethodPost, "/appointments/:id/reopen", body{"reason": "The wrong one."},
-		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
+	{
+		http.MethodPost, "/appointments/:id/reopen",
+		body{"reason": "The wrong one."},
+		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"},
+	},
 	{http.MethodPost, "/appointments/:id/complete", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/cancel", body{}, bookers},
 	{http.MethodPost, "/appointments/:id/no-show", body{}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN"}},

@@ -62,8 +62,10 @@ var deskCalls = []deskCall{
 		"availability-practitioner-not-found", nil,
 	},
 	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, nothing, "calendar-owner-not-found", nil},
-	{http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found",
-		[]rbac.Role{"TECHNICIAN"}},
+	{
+		http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found",
+		[]rbac.Role{"TECHNICIAN"},
+	},
 	{http.MethodGet, "/calendar-feeds", "", deliverers, nil, "", nil},
 	{http.MethodDelete, "/calendar-feeds/:id", "", deliverers, nil, "calendar-feed-not-found", nil},
 

@@ -108,8 +108,10 @@ func TestSecondFactorIsDisabled(t *testing.T) {
 	require.Zero(t, c.count(t, "SELECT count(*) FROM recovery_codes"))
 	c.login(t, rbac.Biller, "").ok(t)
 	trail := string(c.admin().get(t, "/admin/audit-events?limit=200").ok(t).raw)
-	for _, event := range []string{"second-factor.turn-off", "second-factor.renew-recovery-codes",
-		"second-factor.use-recovery-code"} {
+	for _, event := range []string{
+		"second-factor.turn-off", "second-factor.renew-recovery-codes",
+		"second-factor.use-recovery-code",
+	} {
 		require.Contains(t, trail, `"action":"`+event+`"`)
 	}
 	c.enrol(t, biller)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 	"omnirapeutic/platform/httpx"
 )
 

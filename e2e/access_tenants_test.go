@@ -32,10 +32,14 @@ type unitCall struct {
 // unitCalls are all calls, with the roles that may make them in their own organization.
 var unitCalls = []unitCall{
 	{http.MethodGet, "/authorizations", nil, family, func(t *testing.T, a answer) { require.Empty(t, a.body["data"]) }},
-	{http.MethodPost, "/authorizations", body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"},
-		[]rbac.Role{"ADMIN", "BILLER"}, func(t *testing.T, a answer) {
+	{
+		http.MethodPost, "/authorizations",
+		body{"totalUnits": 1, "startDate": "2026-01-01", "endDate": "2026-12-31"},
+		[]rbac.Role{"ADMIN", "BILLER"},
+		func(t *testing.T, a answer) {
 			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		}},
+		},
+	},
 	{http.MethodGet, "/authorizations/:id", nil, family, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"notes": "seen"}, []rbac.Role{"ADMIN", "BILLER"}, nil},
 	{http.MethodPatch, "/authorizations/:id", body{"totalUnits": 1000}, []rbac.Role{"ADMIN"}, nil},

@@ -204,8 +204,10 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
 	}
 	about := func(outcome string) string {
-		return strings.Join([]string{outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user),
-			"t", "t"}, " ")
+		return strings.Join([]string{
+			outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user),
+			"t", "t",
+		}, " ")
 	}
 	first, _ := c.subscribe(t, ada.text("path"))
 	require.Equal(t, []string{about("done")}, kept())

@@ -153,8 +153,10 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 	result.created(t)
 	require.Equal(t, []string{"outside-authorization-dates"}, result.occurrences(t)[2].reasons(t))
 	c.requireBalance(t, path, 100, 0, 8)
-	for _, rule := range []string{"FREQ=WEEKLY", "FREQ=HOURLY;COUNT=2",
-		"FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day"} {
+	for _, rule := range []string{
+		"FREQ=WEEKLY", "FREQ=HOURLY;COUNT=2",
+		"FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day",
+	} {
 		invalid := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, body{"recurrenceRule": rule})).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "recurrenceRule", invalid.body["errors"].([]any)[0].(map[string]any)["field"])

@@ -221,8 +221,10 @@ func TestUnrecordedActionsAreRefused(t *testing.T) {
 	owner := c.owner(t)
 	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
 	require.NoError(t, err)
-	for _, read := range []string{patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances",
-		"/events"} {
+	for _, read := range []string{
+		patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances",
+		"/events",
+	} {
 		a := c.admin().get(t, read).refused(t, http.StatusServiceUnavailable, "not-recorded")
 		require.NotContains(t, string(a.raw), "Ada")
 		require.NotEmpty(t, a.header.Get("Retry-After"))

@@ -15,29 +15,29 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// heldLane is a clinic in which combined work is blocked until it is released.
-type heldLane struct {
+// heldLock is a clinic whose commands wait until the lock is released.
+type heldLock struct {
 	clinic  *clinic
 	clients sync.WaitGroup
 	queued  int
 	holder  pgx.Tx
 }
 
-// holdLane blocks the lane, and starts a reserve that waits for it.
-func (c *clinic) holdLane(t *testing.T) *heldLane {
+// holdLock takes the lock, and starts a reserve that waits for it.
+func (c *clinic) holdLock(t *testing.T) *heldLock {
 	t.Helper()
 	ahead := c.authorize(t, 1)
-	return c.holdLaneBehind(t, func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
+	return c.holdLockBehind(t, func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
 }
 
-// holdLaneBehind blocks the lane, and starts the call, behind which others of its kind
+// holdLockBehind takes the lock, and starts the call, behind which others of its kind
 // queue.
-func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
+func (c *clinic) holdLockBehind(t *testing.T, ahead func()) *heldLock {
 	t.Helper()
 	other, err := pgx.Connect(t.Context(), c.database.OwnerURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close(context.Background())) })
-	l := &heldLane{clinic: c}
+	l := &heldLock{clinic: c}
 	l.holder, err = other.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = l.holder.Exec(t.Context(), "LOCK TABLE write_lock IN EXCLUSIVE MODE")
@@ -54,7 +54,7 @@ func (c *clinic) holdLaneBehind(t *testing.T, ahead func()) *heldLane {
 }
 
 // queue starts a call that will share a transaction with the queued ones, in order.
-func (l *heldLane) queue(t *testing.T, call func()) {
+func (l *heldLock) queue(t *testing.T, call func()) {
 	t.Helper()
 	l.queued++
 	l.clients.Go(call)
@@ -63,8 +63,8 @@ func (l *heldLane) queue(t *testing.T, call func()) {
 	}, soon, 50*time.Microsecond)
 }
 
-// letGo releases the lane and waits for the answers.
-func (l *heldLane) letGo(t *testing.T) {
+// letGo releases the lock and waits for the answers.
+func (l *heldLock) letGo(t *testing.T) {
 	t.Helper()
 	require.NoError(t, l.holder.Rollback(t.Context()))
 	l.clients.Wait()
@@ -73,26 +73,26 @@ func (l *heldLane) letGo(t *testing.T) {
 // gathered executes the calls in one shared transaction, in order.
 func (c *clinic) gathered(t *testing.T, calls ...func()) {
 	t.Helper()
-	lane := c.holdLane(t)
+	lock := c.holdLock(t)
 	for _, call := range calls {
-		lane.queue(t, call)
+		lock.queue(t, call)
 	}
-	lane.letGo(t)
+	lock.letGo(t)
 }
 
 // gatheredAppointments is like gathered for calls on appointments.
 func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 	t.Helper()
-	lane := c.holdLaneBehind(t, calls[0])
+	lock := c.holdLockBehind(t, calls[0])
 	for _, call := range calls[1:] {
-		lane.queue(t, call)
+		lock.queue(t, call)
 	}
-	lane.letGo(t)
+	lock.letGo(t)
 }
 
 // TestStatementsOfABatch executes 50 calls of two organizations on 20 authorizations in
 // one transaction. It needs no more statements than a single call, except those that
-// read for calls that arrived while another instance held the lane. If these use
+// read for calls that arrived while another instance held the lock. If these use
 // authorizations that were already read, nothing more is read.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
@@ -124,18 +124,18 @@ func TestStatementsOfABatch(t *testing.T) {
 		"LOCK write_lock", "SELECT authorizations", // of the first reserve
 		"SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
 	}, writes...), of(func() { c.gathered(t, calls...) }))
-	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 71`,
+	require.Contains(t, c.metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 71`,
 		"20 of each, 50 in total, and one ahead of them")
 
 	reserve := func() { c.admin().post(t, paths[0]+"/reserve", body{"units": 1}) }
 	require.Equal(t, append([]string{"LOCK write_lock", "SELECT authorizations"}, writes...), of(func() {
-		lane := c.holdLaneBehind(t, reserve)
+		lock := c.holdLockBehind(t, reserve)
 		for range 30 {
-			lane.queue(t, reserve)
+			lock.queue(t, reserve)
 		}
-		lane.letGo(t)
+		lock.letGo(t)
 	}), "31 on one authorization")
-	require.Contains(t, c.metrics(t), `omnirapeutic_combined_requests_sum{combiner="units"} 102`)
+	require.Contains(t, c.metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 102`)
 	c.requireClean(t)
 	stranger.requireClean(t)
 }
@@ -240,9 +240,9 @@ func TestTheQueueIsFull(t *testing.T) {
 	reserve := func(key int) answer {
 		return c.admin().with("Idempotency-Key", fmt.Sprint("client ", key)).post(t, path+"/reserve", body{"units": 1})
 	}
-	lane := c.holdLane(t)
+	lock := c.holdLock(t)
 	for range room {
-		lane.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
+		lock.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
 	}
 	together(more, func(i int) {
 		turnedAway := reserve(i)
@@ -250,7 +250,7 @@ func TestTheQueueIsFull(t *testing.T) {
 		require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
 	})
 	require.Equal(t, room, c.app.Commands.Waiting(), "no more than the limit")
-	lane.letGo(t)
+	lock.letGo(t)
 	c.requireBalance(t, path, 100, 0, room)
 	for i := range more {
 		a := reserve(i)
@@ -267,9 +267,9 @@ func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 	c := serve(t, database, database.Open(t), append(sharing, "OMNI_REQUEST_TIMEOUT=1s")...)
 	patient := secondInstance(t, c, database.Open(t), sharing...)
 	path := c.authorize(t, 10)
-	lane := patient.holdLane(t)
+	lock := patient.holdLock(t)
 	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
-	lane.letGo(t)
+	lock.letGo(t)
 	c.requireBalance(t, path, 10, 0, 0)
 	c.requireClean(t)
 }

@@ -249,15 +249,21 @@ func TestBulkIsValidated(t *testing.T) {
 		"an operation of another kind":  {on(path, "adjust", body{"units": 1}), "operation"},
 		"a reserve on a reservation":    {on(path, "reserve", body{"units": 1, "reservationId": id}), "reservationId"},
 		"a reserve with a reason":       {on(path, "reserve", body{"units": 1, "reason": "why"}), "reason"},
-		"a release with a date": {on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}),
-			"serviceDate"},
+		"a release with a date": {
+			on(path, "release", body{"units": 1, "serviceDate": "2026-03-10"}),
+			"serviceDate",
+		},
 		"a release with a reference": {on(path, "release", body{"units": 1, "reference": "x"}), "reference"},
 		"a release with a remainder": {on(path, "release", body{"units": 1, "remainder": "keep"}), "remainder"},
-		"a consume that expires": {on(path, "consume", body{"units": 1, "expiresInSeconds": 5}),
-			"expiresInSeconds"},
+		"a consume that expires": {
+			on(path, "consume", body{"units": 1, "expiresInSeconds": 5}),
+			"expiresInSeconds",
+		},
 		"a remainder without consumed units": {on(path, "consume", body{"units": 1, "remainder": "lose"}), "remainder"},
-		"a hold without length": {on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}),
-			"expiresInSeconds"},
+		"a hold without length": {
+			on(path, "reserve", body{"units": 1, "expiresInSeconds": 0}),
+			"expiresInSeconds",
+		},
 		"an unknown field": {on(path, "reserve", body{"units": 1, "force": true}), "force"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {

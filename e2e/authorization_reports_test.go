@@ -46,8 +46,10 @@ func openReporting(t *testing.T) *reporting {
 		{"E", "2025-08-01", "2026-02-10", 50, nil},
 		{"B", "2025-09-22", "2026-03-20", 100, body{"authNumber": "=B-1"}},
 		{"C", "2026-02-16", "2026-03-29", 24, nil},
-		{"I", "2026-03-01", "2026-04-30", 40,
-			body{"caps": []any{body{"period": "WEEK", "units": 20}, body{"period": "MONTH", "units": 8}}}},
+		{
+			"I", "2026-03-01", "2026-04-30", 40,
+			body{"caps": []any{body{"period": "WEEK", "units": 20}, body{"period": "MONTH", "units": 8}}},
+		},
 		{"F", "2026-03-01", "2026-05-31", 40, body{"status": "PENDING"}},
 		{"H", "2026-03-01", "2026-06-30", 8, nil},
 		{"A", "2026-01-05", "2026-07-04", 480, body{"authNumber": "AUTH-1, A"}},
@@ -266,9 +268,11 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		rows, order := r.named(t, "/reports/expiring?limit=1")
 		require.Equal(t, []string{"B", "C", "I"}, order)
 		requireFigures(t, "B", rows["B"], figures{"daysLeft": 18.0, "band": 30.0, "renewalId": nil})
-		requireFigures(t, "C", rows["C"], figures{"daysLeft": 27.0, "band": 30.0,
+		requireFigures(t, "C", rows["C"], figures{
+			"daysLeft": 27.0, "band": 30.0,
 			"renewalId": strings.TrimPrefix(r.paths["D"],
-				"/authorizations/")})
+				"/authorizations/"),
+		})
 		requireFigures(t, "I", rows["I"], figures{"daysLeft": 59.0, "band": 60.0, "renewalId": nil})
 		for filter, want := range map[string]string{
 			"withinDays=17": "", "withinDays=18": "B", "withinDays=365": "BCIHA", "renewed=true": "C", "renewed=false": "BI",

@@ -365,8 +365,10 @@ func TestListsArePaged(t *testing.T) {
 		}
 	}
 	require.Equal(t, made, seen)
-	for _, query := range []string{"?limit=0", "?limit=201", "?cursor=nonsense", "?nonsense=1", "?patientId=7",
-		"?status=OPEN"} {
+	for _, query := range []string{
+		"?limit=0", "?limit=201", "?cursor=nonsense", "?nonsense=1", "?patientId=7",
+		"?status=OPEN",
+	} {
 		answer := c.admin().get(t, "/authorizations"+query)
 		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, answer.status, "%s: %s", query,
 			answer.raw)

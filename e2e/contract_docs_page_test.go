@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/emergency"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/oidc"
 )
 
 // TestDocumentationPageLoadsNothingFromOtherHosts follows every link of the page.
@@ -99,7 +99,7 @@ func TestEveryEventIsInTheDocs(t *testing.T) {
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "\n## ")
 	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(),
-		rbac.EventTypes()) {
+		oidc.EventTypes()) {
 		require.Contains(t, table, "`"+kind.Name+"`")
 		require.Contains(t, table, "needs `"+string(kind.Permission)+"`")
 	}

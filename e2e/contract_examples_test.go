@@ -218,8 +218,10 @@ func TestExamplesOfTheDemoFollowTheDate(t *testing.T) {
 	require.NotEqual(t, before["listOpenings"].path, after["listOpenings"].path)
 	require.Equal(t, before["getPatient"].path, after["getPatient"].path)
 	admin := c.signedIn(t, requests)
-	for _, operation := range []string{"listOpenings", "previewAppointment", "bookAppointment", "changeAppointment",
-		"reserveUnits"} {
+	for _, operation := range []string{
+		"listOpenings", "previewAppointment", "bookAppointment", "changeAppointment",
+		"reserveUnits",
+	} {
 		a := admin.execute(t, after[operation])
 		require.Less(t, a.status, http.StatusMultipleChoices, "%s %s: %s", operation, after[operation].body, a.raw)
 		if operation == "previewAppointment" {

@@ -56,7 +56,10 @@ var extremes = map[string][]extreme{
 		{json.Number("1e400"), ""},
 	},
 	"number": {
-		{json.Number("0"), ""}, {json.Number("-1"), ""}, {json.Number("1e400"), ""}, {json.Number("-1e308"), ""},
+		{json.Number("0"), ""},
+		{json.Number("-1"), ""},
+		{json.Number("1e400"), ""},
+		{json.Number("-1e308"), ""},
 		{json.Number("1e-400"), ""},
 	},
 	"string": {

@@ -44,7 +44,11 @@ func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 		},
 		words(c.admin().patch(t, who,
 			body{
-				"credentials": []any{1, body{"code": 1}, body{"code": "BCBA", "expires": "x"},
-					body{"code": "RBT", "expiresOn": "2026-02-30"}},
+				"credentials": []any{
+					1,
+					body{"code": 1},
+					body{"code": "BCBA", "expires": "x"},
+					body{"code": "RBT", "expiresOn": "2026-02-30"},
+				},
 			})))
 }

@@ -20,7 +20,7 @@ import (
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -31,7 +31,7 @@ import (
 func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
 		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
-		rbac.New(rbac.Dependencies{
+		access.New(access.Dependencies{
 			Clock:    time.Now,
 			NewID:    uuid.New,
 			Secret:   []byte("a secret of exactly 32 bytes, ok"),

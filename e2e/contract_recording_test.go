@@ -20,7 +20,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
-	"omnirapeutic/modules/rbac/openid/openidtest"
+	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/openapi"

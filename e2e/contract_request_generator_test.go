@@ -461,8 +461,10 @@ var spoiled = map[string][]string{
 		"%7B0198f0de-0000-7000-8000-00000000000a%7D", "urn:uuid:0198f0de-0000-7000-8000-00000000000a",
 		"0198f0de-0000-7000-8000-00000000000g", "0198f0de-0000-7000-8000-00000000000a%0a", "'%3B--",
 	},
-	"integer": {"x", "1.5", "1e-3", "0x1", "%2B1", "99999999999999999999999", "1_000", "%00", "NaN", "--1", "%D9%A1",
-		"1%20", "-"},
+	"integer": {
+		"x", "1.5", "1e-3", "0x1", "%2B1", "99999999999999999999999", "1_000", "%00", "NaN", "--1", "%D9%A1",
+		"1%20", "-",
+	},
 	"boolean": {"1", "0", "TRUE", "yes", "null", "t", "%00", "true%20"},
 	"enum":    {"active", "NONE", "ACTIVE,INACTIVE", "ACTIVE%00", "%ff", "0", "ACTIVE%20"},
 	"string":  {"%00", "%ff", "%C3%28", "%ED%A0%80", "a%00b"},
@@ -598,8 +600,10 @@ func (m maker) spoilText(t *trial) bool {
 			broken = append(broken, inside+`,"`+name+`":`+string(again)+"}",
 				inside+`,"\u00`+strconv.FormatInt(int64(name[0]), 16)+name[1:]+`":`+string(again)+"}")
 			if _, isText := object[name].(string); isText {
-				for _, text := range []string{`"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\x00\"", "\"\t\n\"",
-					`"\x41"`, `"\u12"`} {
+				for _, text := range []string{
+					`"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\x00\"", "\"\t\n\"",
+					`"\x41"`, `"\u12"`,
+				} {
 					broken = append(broken, strings.Replace(written, `"`+name+`":`+string(again), `"`+name+`":`+text, 1))
 				}
 			}

@@ -24,7 +24,8 @@ import (
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/oidc"
+	passwords "omnirapeutic/modules/rbac/password"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/openapi"
@@ -125,10 +126,10 @@ func TestContract(t *testing.T) {
 	for _, kind := range emergency.EventTypes() {
 		document.Events[kind.Name] = reflect.TypeFor[emergency.GrantChange]()
 	}
-	for _, kind := range rbac.EventTypes() {
-		document.Events[kind.Name] = reflect.TypeFor[rbac.ProviderLinkChange]()
+	for _, kind := range oidc.EventTypes() {
+		document.Events[kind.Name] = reflect.TypeFor[oidc.ProviderLinkChange]()
 	}
-	document.Events[rbac.EventProviderChanged] = reflect.TypeFor[rbac.ProviderChange]()
+	document.Events[oidc.EventProviderChanged] = reflect.TypeFor[oidc.ProviderChange]()
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
@@ -142,7 +143,7 @@ func TestContract(t *testing.T) {
 	}
 	var published []string
 	for _, kind := range slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(),
-		rbac.EventTypes()) {
+		oidc.EventTypes()) {
 		published = append(published, kind.Name)
 	}
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
@@ -404,7 +405,7 @@ func (c *contract) declares(routes []httpx.Route) {
 
 // unreachable refusals cannot occur here: too many concurrent sign-ins are tested with
 // real hashing, in rbac.
-var unreachable = []*fault.Error{rbac.ErrSignInBusy}
+var unreachable = []*fault.Error{passwords.ErrBusy}
 
 // isWholeRun reports whether all tests run at full length.
 func isWholeRun() bool {

@@ -149,8 +149,10 @@ func TestATestReachesPublicAddressesOnly(t *testing.T) {
 	c.own.tokens[rbac.Admin] = c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).
 		text("accessToken")
 	r := receive(t)
-	for _, url := range []string{strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook",
-		"https://[fe80::1]/hook"} {
+	for _, url := range []string{
+		strings.Replace(r.URL, "http:", "https:", 1), "https://10.1.2.3/hook",
+		"https://[fe80::1]/hook",
+	} {
 		path, _ := c.hook(t, url)
 		failed := c.admin().post(t, path+"/test", nil).ok(t)
 		require.Equal(t, []any{false, nil, "the address is not public"},

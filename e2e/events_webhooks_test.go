@@ -356,8 +356,10 @@ func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	c.deliveries(t, path, "DELIVERED", "WITHHELD")
 	require.Len(t, r.messages(), 1)
 	withheld := c.admin().get(t, path+"/deliveries?state=WITHHELD").ok(t).body["data"].([]any)[0].(map[string]any)
-	require.Equal(t, []any{0.0, nil, nil,
-		"the user responsible for the webhook can no longer read this event or manage webhooks"},
+	require.Equal(t, []any{
+		0.0, nil, nil,
+		"the user responsible for the webhook can no longer read this event or manage webhooks",
+	},
 		[]any{withheld["attempts"], withheld["nextAttemptAt"], withheld["lastStatus"], withheld["lastError"]})
 
 	c.admin().patch(t, user, body{"disabled": false}).ok(t)

@@ -90,14 +90,14 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	h.progress(t, 20)
 	holder := victim.freeze(t)
 
-	const lane = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
+	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
 		"pg_database WHERE datname = current_database())"
 	path := c.authorize(t, 1)
 	waited := make(chan answer)
 	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // what fails in it fails here: nothing is received
-	require.Eventually(t, func() bool { return c.count(t, lane+" AND NOT granted") == 1 }, soon, time.Millisecond,
+	require.Eventually(t, func() bool { return c.count(t, locks+" AND NOT granted") == 1 }, soon, time.Millisecond,
 		"it waits for the lock")
-	require.Equal(t, 1, c.count(t, lane+" AND granted AND pid = $1", holder))
+	require.Equal(t, 1, c.count(t, locks+" AND granted AND pid = $1", holder))
 
 	dead.Store(true)
 	killed := time.Now()

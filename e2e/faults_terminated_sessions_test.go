@@ -17,8 +17,10 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	database := twoPractices.New(t)
 	c := serve(t, database, database.Open(t))
 	paths, totals := c.contested(t)
-	instances := []*instance{c.launch(t, database.AppURL, transactions()...),
-		c.launch(t, database.AppURL, transactions()...)}
+	instances := []*instance{
+		c.launch(t, database.AppURL, transactions()...),
+		c.launch(t, database.AppURL, transactions()...),
+	}
 	h := &history{}
 	stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
 	h.progress(t, 20)

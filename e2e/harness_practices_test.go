@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
@@ -61,7 +62,7 @@ func (c *clinic) found(t testing.TB, name string) practice {
 	system := identity.With(ctx, identity.System(organization.ID))
 	for _, role := range rbac.Roles() {
 		email := string(role) + "@" + name + ".test"
-		_, err := c.app.Access.CreateUser(system, organization.ID, rbac.NewUser{
+		_, err := c.app.Access.Users.Create(system, organization.ID, user.NewUser{
 			Email: email, Name: string(role), Password: password, Roles: []rbac.Role{role},
 		})
 		require.NoError(t, err)

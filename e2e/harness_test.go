@@ -439,8 +439,10 @@ func (c *clinic) requireBalance(t testing.TB, path string, total, used, schedule
 	a := c.admin().get(t, path)
 	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 	require.Equal(t, []int{total, used, scheduled, total - used - scheduled},
-		[]int{a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"),
-			a.number(t, "availableUnits")},
+		[]int{
+			a.number(t, "totalUnits"), a.number(t, "usedUnits"), a.number(t, "scheduledUnits"),
+			a.number(t, "availableUnits"),
+		},
 		"total, used, scheduled, available in %s", a.raw)
 }
 

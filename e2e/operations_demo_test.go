@@ -252,7 +252,7 @@ func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
 	loaded, err := demo.Load(ctx, interrupted)
 	require.ErrorIs(t, err, context.Canceled)
 	require.False(t, loaded)
-	users, err := practice.Access.HasUsers(t.Context())
+	users, err := practice.Access.Accounts.HasUsers(t.Context())
 	require.NoError(t, err)
 	require.False(t, users, "nothing is there")
 	loaded, err = demo.Load(t.Context(), practice)

@@ -56,7 +56,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 				answer := instance.admin().get(t, "/admin/retry-metrics")
 				for _, item := range answer.body["operations"].([]any) {
 					operation := item.(map[string]any)
-					if operation["operation"] != "units.combined" {
+					if operation["operation"] != "units.batch" {
 						continue
 					}
 					for _, n := range operation["attempts"].(map[string]any) {

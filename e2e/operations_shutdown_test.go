@@ -101,7 +101,7 @@ func (p *instance) waiting(t testing.TB) int {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "omnirapeutic_combine_waiting "); ok {
+		if text, ok := strings.CutPrefix(lines.Text(), "omnirapeutic_commands_waiting "); ok {
 			n, err := strconv.Atoi(text)
 			require.NoError(t, err)
 			return n

@@ -28,8 +28,10 @@ import (
 func TestLoadtestMeasuresServersOfItsOwn(t *testing.T) {
 	t.Parallel()
 	database := dbtest.Of(dbtest.Server(t, true))
-	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
-		"OMNI_LOG_LEVEL=warn"}
+	environment := []string{
+		"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_LOG_LEVEL=warn",
+	}
 	run := func(arguments ...string) string {
 		code, out, errors := runProgram(t, environment, "", arguments...)
 		require.Equal(t, cli.ExitOK, code, "%v: %s%s", arguments, out, errors)
@@ -56,8 +58,10 @@ func TestLoadtestDistinguishesSlowFromWrong(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	c := program(t,
-		[]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn",
-			"OMNI_ADDR=:0"}, "serve")
+		[]string{
+			"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn",
+			"OMNI_ADDR=:0",
+		}, "serve")
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	var log bytes.Buffer

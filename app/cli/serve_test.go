@@ -27,8 +27,10 @@ import (
 func onDatabase(t *testing.T, more ...string) []string {
 	t.Helper()
 	database := dbtest.New(t)
-	return append([]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
-		"OMNI_ADDR=127.0.0.1:0"}, more...)
+	return append([]string{
+		"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_ADDR=127.0.0.1:0",
+	}, more...)
 }
 
 // serving starts a serving program and returns its output so far.
@@ -122,8 +124,12 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 		code                   int
 		says                   string
 	}{
-		"a wrong setting": {[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"}, []string{"serve"}, cli.ExitUsage,
-			"OMNI_ADDR"},
+		"a wrong setting": {
+			[]string{"OMNI_ADDR=nonsense", "OMNI_LOG_FORMAT=json"},
+			[]string{"serve"},
+			cli.ExitUsage,
+			"OMNI_ADDR",
+		},
 		"one in production":  {[]string{"OMNI_PROFILE=production"}, []string{"serve"}, cli.ExitUsage, "token.secret"},
 		"an unknown command": {[]string{"OMNI_LOG_FORMAT=json"}, []string{"fly"}, cli.ExitUsage, "fly"},
 		"an unreachable database": {

@@ -15,6 +15,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/programname"
 )
 
@@ -62,7 +63,7 @@ func (u userCreate) user(password string) app.FirstUser {
 	}
 	return app.FirstUser{
 		Organization: u.Organization, TimeZone: u.TimeZone,
-		NewUser: rbac.NewUser{Email: u.Email, Name: u.Name, Password: password, Roles: roles},
+		NewUser: user.NewUser{Email: u.Email, Name: u.Name, Password: password, Roles: roles},
 	}
 }
 
@@ -112,7 +113,7 @@ func (u userResetPassword) Run(e environment) error {
 		organization = *u.Organization
 	}
 	return e.withProgram(func(p *app.Program) error {
-		user, err := p.Access.SetPassword(e.context, u.Email, organization, password)
+		user, err := p.Access.Passwords.Set(e.context, u.Email, organization, password)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/apikey"
+	"omnirapeutic/modules/rbac/invitation"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 )
@@ -21,7 +23,7 @@ func (p Practice) administration(own context.Context, staff map[string]uuid.UUID
 	if err != nil {
 		return err
 	}
-	if _, _, err := p.Access.CreateKey(admin, rbac.NewAPIKey{
+	if _, _, err := p.Access.APIKeys.Create(admin, apikey.NewKey{
 		Name: "Billing system", Permissions: []identity.Permission{permission.AuthorizationRead},
 	}); err != nil {
 		return err
@@ -33,7 +35,7 @@ func (p Practice) administration(own context.Context, staff map[string]uuid.UUID
 			return err
 		}
 	}
-	if _, _, err := p.Access.Invite(admin, rbac.NewInvitation{
+	if _, _, err := p.Access.Invitations.Invite(admin, invitation.Invitee{
 		Email: "newcomer@demo.test", Name: "Nia Newcomer", Roles: []rbac.Role{rbac.Technician},
 	}); err != nil {
 		return err

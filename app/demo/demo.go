@@ -16,6 +16,8 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
@@ -31,7 +33,7 @@ const practiceZone = "America/New_York"
 
 // people are the users of the demo practice. Guests belong to the other practice.
 var (
-	people = []rbac.NewUser{
+	people = []user.NewUser{
 		{Email: "admin@demo.test", Name: "Alma Admin", Roles: []rbac.Role{rbac.Admin}},
 		{Email: "scheduler@demo.test", Name: "Sam Scheduler", Roles: []rbac.Role{rbac.Scheduler}},
 		{Email: "bcba@demo.test", Name: "Bea Analyst", Roles: []rbac.Role{rbac.Practitioner}},
@@ -40,7 +42,7 @@ var (
 		{Email: "auditor@demo.test", Name: "Ada Auditor", Roles: []rbac.Role{rbac.Auditor}},
 		{Email: "parent@demo.test", Name: "Pat Parent", Roles: []rbac.Role{rbac.Patient}},
 	}
-	guests = []rbac.NewUser{
+	guests = []user.NewUser{
 		{Email: "admin@other.test", Name: "Olga Other", Roles: []rbac.Role{rbac.Admin}},
 	}
 )
@@ -59,7 +61,7 @@ type Practice struct {
 	Database  *db.DB
 	Commands  *command.Engine
 	Directory *directory.Service
-	Access    *rbac.Service
+	Access    *access.Access
 	Events    *events.Service
 	Audit     trail.Recorder
 	// Appointments returns the service with the given current time.
@@ -72,7 +74,7 @@ type Practice struct {
 // Load fills the database if it has no users, in one transaction, and reports whether
 // it did.
 func Load(ctx context.Context, p Practice) (bool, error) {
-	if exists, err := p.Access.HasUsers(ctx); err != nil || exists {
+	if exists, err := p.Access.Accounts.HasUsers(ctx); err != nil || exists {
 		return false, err
 	}
 	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes a few seconds")
@@ -105,7 +107,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 
 // organization creates an organization with its users and service codes, and returns a
 // context that acts in it.
-func (p Practice) organization(ctx context.Context, name, zone string, users []rbac.NewUser) (context.Context, error) {
+func (p Practice) organization(ctx context.Context, name, zone string, users []user.NewUser) (context.Context, error) {
 	o, err := p.Directory.CreateOrganization(ctx, directory.NewOrganization{Name: name, TimeZone: zone})
 	if err != nil {
 		return nil, err
@@ -113,7 +115,7 @@ func (p Practice) organization(ctx context.Context, name, zone string, users []r
 	own := identity.With(ctx, identity.Caller{UserID: identity.SystemUser, OrganizationID: o.ID, RequestID: "demo"})
 	for _, u := range users {
 		u.Password = Password
-		if _, err := p.Access.CreateUser(own, o.ID, u); err != nil {
+		if _, err := p.Access.Users.Create(own, o.ID, u); err != nil {
 			return nil, err
 		}
 	}

@@ -40,7 +40,7 @@ const exampleSeries = "FREQ=WEEKLY;COUNT=3"
 // that it does not find are omitted. It returns nil if the demo practice is not loaded or
 // its administrator cannot sign in.
 func (p Practice) Examples(ctx context.Context) (*Examples, error) {
-	accounts, err := p.Access.SignIns(ctx, []string{people[0].Email})
+	accounts, err := p.Access.Accounts.SignIns(ctx, []string{people[0].Email})
 	if err != nil || len(accounts) == 0 {
 		return nil, err
 	}

@@ -7,7 +7,8 @@ import (
 
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/emergency"
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/invitation"
 	"omnirapeutic/platform/db"
 )
 
@@ -54,7 +55,7 @@ func (f *finder) findDirectory() (err error) {
 // findUsers finds users by email address: the technician's practitioner, and the
 // parent's children.
 func (f *finder) findUsers() error {
-	accounts, err := f.Access.SignIns(f.ctx, Emails())
+	accounts, err := f.Access.Accounts.SignIns(f.ctx, Emails())
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (f *finder) findUsers() error {
 
 // findPractitioner finds the user's practitioner, and another one whose hours can change.
 func (f *finder) findPractitioner(user uuid.UUID) error {
-	users, err := f.Access.Users(f.ctx, rbac.UserFilter{Keyset: db.Keyset{Limit: len(people)}})
+	users, err := f.Access.Accounts.List(f.ctx, account.Filter{Keyset: db.Keyset{Limit: len(people)}})
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (f *finder) findPractitioner(user uuid.UUID) error {
 
 // findCaseload finds a patient to assign to the practitioner, and one to unassign.
 func (f *finder) findCaseload() error {
-	assigned, err := f.Access.Caseload(f.ctx, f.practitioner)
+	assigned, err := f.Access.Users.Caseload(f.ctx, f.practitioner)
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (f *finder) findChildren(parent uuid.UUID) error {
 	if parent == uuid.Nil {
 		return nil
 	}
-	children, err := f.Access.PatientsOf(f.ctx, parent)
+	children, err := f.Access.Users.Patients(f.ctx, parent)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (f *finder) findChildren(parent uuid.UUID) error {
 }
 
 func (f *finder) findAdministration() error {
-	keys, err := f.Access.Keys(f.ctx, uuid.Nil, uuid.Nil, 1)
+	keys, err := f.Access.APIKeys.List(f.ctx, uuid.Nil, uuid.Nil, 1)
 	if err != nil {
 		return err
 	}
@@ -153,8 +154,8 @@ func (f *finder) findAdministration() error {
 		f.id("/admin/webhooks", "", webhooks[0].ID)
 		f.parameter("deleteWebhook", "id", webhook.ID.String()) // the last one
 	}
-	invitations, err := f.Access.Invitations(f.ctx,
-		rbac.InvitationFilter{Keyset: db.Keyset{Limit: 1}, State: rbac.InvitationOpen})
+	invitations, err := f.Access.Invitations.List(f.ctx,
+		invitation.Filter{Keyset: db.Keyset{Limit: 1}, State: invitation.Open})
 	if err != nil {
 		return err
 	}

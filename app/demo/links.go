@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/account"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -20,16 +22,16 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 		return err
 	}
 	for role, practitioner := range map[rbac.Role]uuid.UUID{rbac.Practitioner: staff["Bea"], rbac.Technician: staff["Tom"]} {
-		user, err := p.userOf(own, role)
+		id, err := p.userOf(own, role)
 		if err != nil {
 			return err
 		}
-		if _, err := p.Access.ChangeUser(acting, rbac.UserChange{ID: user, PractitionerID: patch.SetClearable(practitioner)}); err != nil {
+		if _, err := p.Access.Users.Change(acting, user.Change{ID: id, PractitionerID: patch.SetClearable(practitioner)}); err != nil {
 			return err
 		}
 	}
 	for _, i := range []int{0, 1, 3, 21, 39} { // the patients that Tom treats
-		if _, err := p.Access.Assign(acting, staff["Tom"], patients[i].patient); err != nil {
+		if _, err := p.Access.Users.Assign(acting, staff["Tom"], patients[i].patient); err != nil {
 			return err
 		}
 	}
@@ -38,7 +40,7 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 		return err
 	}
 	for _, i := range []int{0, 3} { // the children of the Sample family
-		if _, err := p.Access.Entrust(acting, parent, patients[i].patient, rbac.RelationGuardian); err != nil {
+		if _, err := p.Access.Users.AddPatient(acting, parent, patients[i].patient, user.RelationGuardian); err != nil {
 			return err
 		}
 	}
@@ -47,7 +49,7 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 
 // userOf returns the id of the first user with the role.
 func (p Practice) userOf(own context.Context, role rbac.Role) (uuid.UUID, error) {
-	users, err := p.Access.Users(own, rbac.UserFilter{Keyset: db.Keyset{Limit: 1}, Role: role})
+	users, err := p.Access.Accounts.List(own, account.Filter{Keyset: db.Keyset{Limit: 1}, Role: role})
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -67,7 +69,7 @@ func (p Practice) as(own context.Context, role rbac.Role) (context.Context, erro
 	if err != nil {
 		return nil, err
 	}
-	acting, err := p.Access.Presently(own, caller.OrganizationID, user)
+	acting, err := p.Access.Accounts.CurrentCaller(own, caller.OrganizationID, user)
 	acting.RequestID = caller.RequestID
 	return identity.With(own, acting), err
 }

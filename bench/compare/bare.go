@@ -56,14 +56,14 @@ func (b *bench) bare(ctx context.Context, t *table) error {
 		}
 		const clients = 50
 		t.bare(run.name, clients, perSecond, failed, mean)
-		combined, measured := t.measured[run.scenario]
+		shared, measured := t.measured[run.scenario]
 		if !measured {
-			if combined, err = b.load(ctx, run.scenario); err != nil {
+			if shared, err = b.load(ctx, run.scenario); err != nil {
 				return err
 			}
-			t.load(run.scenario+", combined", combined)
+			t.load(run.scenario+", shared", shared)
 		}
-		t.atLeast(run.scenario+" against pgbench with the same statements", combined.AcceptedPerSecond/perSecond, run.target)
+		t.atLeast(run.scenario+" against pgbench with the same statements", shared.AcceptedPerSecond/perSecond, run.target)
 	}
 	return nil
 }
@@ -103,11 +103,10 @@ func (b *bench) pgbench(
 		return 0, 0, 0, err
 	}
 	b.say("measuring pgbench on %d rows", rows)
-	command := exec.CommandContext(ctx, pgbenchProgram(ctx), "--no-vacuum", "--file",
-		script, //nolint:gosec // PostgreSQL's own
-		"--define", "rows="+strconv.Itoa(rows),
-		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())), "--max-tries", "5", "--protocol",
-		"prepared",
+	command := exec.CommandContext(ctx, pgbenchProgram(ctx), //nolint:gosec // PostgreSQL's own
+		"--no-vacuum", "--file", script, "--define", "rows="+strconv.Itoa(rows),
+		"--client", "50", "--jobs", "1", "--time", strconv.Itoa(int(b.duration.Seconds())),
+		"--max-tries", "5", "--protocol", "prepared",
 		"--host", s.socket(), "--username", ownerRole, "omnirapeutic")
 	command.Env = append(os.Environ(), "PGPASSWORD="+s.secrets[ownerRole],
 		"PGOPTIONS=-c enable_seqscan=off -c omni.organizations=*")

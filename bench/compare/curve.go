@@ -20,7 +20,7 @@ var crowds = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}
 var curveModes = []struct {
 	name      string
 	arguments []string
-}{{"combined", nil}, {"one transaction per request", []string{"--separate"}}}
+}{{"shared", nil}, {"one transaction per request", []string{"--separate"}}}
 
 // clients measures both modes with growing numbers of clients, adds a table for each
 // scenario, and writes plots. Runs with failed requests are listed and marked in the
@@ -52,7 +52,7 @@ func (b *bench) clients(ctx context.Context, t *table) error {
 // curveTable has a row for each number of clients, followed by the failures.
 func curveTable(scenario string, runs [][]loadtest.Result) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "| %s: clients | combined, accepted/s | p99 ms | failed | one transaction per request, accepted/s "+
+	fmt.Fprintf(&text, "| %s: clients | shared, accepted/s | p99 ms | failed | one transaction per request, accepted/s "+
 		"| p99 ms | failed |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", scenario)
 	var failed []string
 	for i, n := range crowds {

@@ -36,8 +36,10 @@ func TestFill(t *testing.T) {
 	require.Equal(t, before, foreignKeys(), "all walls are restored and checked")
 
 	settings, err := config.Load("",
-		[]string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
-			"OMNI_DATA_DIR=" + t.TempDir()})
+		[]string{
+			"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+			"OMNI_DATA_DIR=" + t.TempDir(),
+		})
 	require.NoError(t, err)
 	quiet := logrus.New()
 	quiet.SetLevel(logrus.ErrorLevel)

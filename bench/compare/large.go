@@ -111,8 +111,8 @@ func (s *server) isFull(ctx context.Context) (full bool, err error) {
 
 // makeUser creates a user of the large practice.
 func (b *bench) makeUser(ctx context.Context, s *server) error {
-	create := exec.CommandContext(ctx, b.program, "user", "create", "--email", largeEmail, "--name",
-		"Large", //nolint:gosec // our own program
+	create := exec.CommandContext(ctx, b.program, //nolint:gosec // our own program
+		"user", "create", "--email", largeEmail, "--name", "Large",
 		"--organization", organization.String(), "--role", "ADMIN")
 	create.Env = append(os.Environ(), "OMNI_DATABASE_URL="+s.databaseURL(programRole), "OMNI_DB_AUTO_MIGRATE=false",
 		"OMNI_LOG_LEVEL=error")

@@ -1,5 +1,5 @@
 // Command compare measures the figures in docs/performance.md, in one run on one machine, and
-// prints them as tables. It compares the program combining requests, the program with one
+// prints them as tables. It compares the program with shared transactions, the program with one
 // transaction per request, two programs on one database, and PostgreSQL alone with the same
 // statements (pgbench). Run it from the repository:
 //
@@ -9,7 +9,7 @@
 //	go run ./bench/compare -stall                # how long a killed instance delays another
 //	go run ./bench/compare -pairs                # one server against two on one database
 //	go run ./bench/compare -apart                # the same, each with its own share of a processor (Linux, root)
-//	go run ./bench/compare -pgbench              # combined, against PostgreSQL alone
+//	go run ./bench/compare -pgbench              # shared, against PostgreSQL alone
 //
 // The last six can be combined and replace the comparisons. The command needs PostgreSQL's
 // programs, including pgbench. It writes to a folder below the system's temporary one, and removes
@@ -91,8 +91,14 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, part := range []struct {
 		selected bool
 		measure  func(context.Context, *table) error
-	}{{b.stalls, b.stall}, {b.paired, b.pairs}, {b.separate, b.apart}, {b.alone, b.bare}, {b.large, b.beside},
-		{b.curve, b.clients}} {
+	}{
+		{b.stalls, b.stall},
+		{b.paired, b.pairs},
+		{b.separate, b.apart},
+		{b.alone, b.bare},
+		{b.large, b.beside},
+		{b.curve, b.clients},
+	} {
 		if !part.selected {
 			continue
 		}

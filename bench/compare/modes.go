@@ -7,7 +7,7 @@ import (
 )
 
 // compared are the scenarios that are run in both modes and shown in all tables. The
-// ratio is the target for accepted/s combined against one transaction per request; 0
+// ratio is the target for accepted/s shared against one transaction per request; 0
 // means no target.
 var compared = []struct {
 	scenario string
@@ -17,7 +17,7 @@ var compared = []struct {
 // modes runs each scenario in both modes, and then the scenarios that exist in one mode only.
 func (b *bench) modes(ctx context.Context, t *table) error {
 	for _, c := range compared {
-		combined, err := b.load(ctx, c.scenario)
+		shared, err := b.load(ctx, c.scenario)
 		if err != nil {
 			return err
 		}
@@ -25,10 +25,10 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 		if err != nil {
 			return err
 		}
-		t.combined(c.scenario, combined)
+		t.shared(c.scenario, shared)
 		t.load(c.scenario+", one transaction per request", single)
-		t.atLeast(c.scenario+": combined against one transaction per request",
-			combined.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
+		t.atLeast(c.scenario+": shared against one transaction per request",
+			shared.AcceptedPerSecond/single.AcceptedPerSecond, c.ratio)
 	}
 	alone, err := b.load(ctx, "high-contention", "--clients", "1")
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *bench) modes(ctx context.Context, t *table) error {
 		if err != nil {
 			return err
 		}
-		t.combined(scenario, r)
+		t.shared(scenario, r)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ const rounds = 9
 
 // paired are the loads for one and two servers: the scenarios, and the first of them
 // with more clients. With few clients, each of two servers has fewer requests to
-// combine.
+// share transactions.
 var paired = []struct {
 	what, scenario string
 	arguments      []string
@@ -121,8 +121,8 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 		}
 		ratios = append(ratios, runs[2][round].AcceptedPerSecond/runs[1][round].AcceptedPerSecond)
 	}
-	t.load(what+", combined, "+two, middle(runs[2]))
-	t.load(what+", combined, one of them", middle(runs[1]))
+	t.load(what+", shared, "+two, middle(runs[2]))
+	t.load(what+", shared, one of them", middle(runs[1]))
 	slices.Sort(ratios)
 	t.atLeast(
 		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0],

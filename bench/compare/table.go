@@ -15,18 +15,18 @@ type table struct {
 	rows     []string
 	targets  []string
 	notes    []string
-	measured map[string]loadtest.Result // combined, by scenario
+	measured map[string]loadtest.Result // shared, by scenario
 	machine  loadtest.Machine           // machine of the first run
 	postgres string                     // version, if known
 }
 
-// combined records a scenario in the default mode and its targets.
-func (t *table) combined(scenario string, r loadtest.Result) {
+// shared records a scenario in the default mode and its targets.
+func (t *table) shared(scenario string, r loadtest.Result) {
 	if t.measured == nil {
 		t.measured = map[string]loadtest.Result{}
 	}
 	t.measured[scenario] = r
-	t.load(scenario+", combined", r)
+	t.load(scenario+", shared", r)
 	for _, target := range r.Targets {
 		// Failures are shown in the other table.
 		if target.Met && target.Unit == "" && target.Limit == 0 {

@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 			Time: time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC),
 		},
 	}
-	b.combined("stampede", r)
+	b.shared("stampede", r)
 	b.atLeast("a ratio", 0.999, 1)
 	b.atLeast("a ratio without a target", 2, 0)
 	b.atMost("another", 15, 15)
@@ -43,7 +43,7 @@ func TestTable(t *testing.T) {
 
 | what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| stampede, combined | 5000 | 6348 | 7 | 1.2 | 2.0 | 3.0 | 251 |
+| stampede, shared | 5000 | 6348 | 7 | 1.2 | 2.0 | 3.0 | 251 |
 
 | target | limit | measured | |
 | --- | --- | ---: | --- |

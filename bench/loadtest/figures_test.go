@@ -148,8 +148,12 @@ func TestIntegrityCompare(t *testing.T) {
 		{"reports too many used", Balance{100, 8, 2, 90}, nil, "2 used, should have from 0 to 1"},
 		{"reports a changed total", Balance{99, 9, 0, 90}, nil, "a total of 99, should be 100"},
 		{"reports more booked units than the total", Balance{100, 101, 0, 0}, nil, "has booked 101 of 100"},
-		{"reports an inconsistent available", Balance{100, 9, 0, 90}, nil,
-			"reports 90 available units, but total minus booked is 91"},
+		{
+			"reports an inconsistent available",
+			Balance{100, 9, 0, 90},
+			nil,
+			"reports 90 available units, but total minus booked is 91",
+		},
 		{"reports an authorization that could not be read", Balance{}, errors.New("gone"), "could not be read: gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -185,8 +189,10 @@ func TestClassify(t *testing.T) {
 		{"accepts 200 for a consume", consume, 200, nil, nil, verdict{outcome: accepted}},
 		{"does not know the effect of 200 for a reserve", reserve, 200, nil, nil, verdict{failed, true, "200", ""}},
 		{"does not know the effect of 202 for a release", release, 202, nil, nil, verdict{failed, true, "202", ""}},
-		{"classifies insufficient units as a refusal", reserve, 409, because("insufficient-units"), nil,
-			verdict{outcome: refused}},
+		{
+			"classifies insufficient units as a refusal", reserve, 409, because("insufficient-units"), nil,
+			verdict{outcome: refused},
+		},
 		{
 			"classifies another conflict as a failure", release, 409, because("reservation-closed"), nil,
 			verdict{failed, false, "409 reservation-closed", "Why."},
@@ -196,10 +202,14 @@ func TestClassify(t *testing.T) {
 			verdict{failed, false, "400 insufficient-units", "Why."},
 		},
 		{"classifies 429 as a failure", reserve, 429, nil, nil, verdict{failed, false, "429", ""}},
-		{"classifies contention as not executed", reserve, 500, because("contention"), nil,
-			verdict{failed, false, "500 contention", "Why."}},
-		{"classifies 503 as unknown", reserve, 503, because("outcome-unknown"), nil,
-			verdict{failed, true, "503 outcome-unknown", "Why."}},
+		{
+			"classifies contention as not executed", reserve, 500, because("contention"), nil,
+			verdict{failed, false, "500 contention", "Why."},
+		},
+		{
+			"classifies 503 as unknown", reserve, 503, because("outcome-unknown"), nil,
+			verdict{failed, true, "503 outcome-unknown", "Why."},
+		},
 		{"classifies 504 as unknown", reserve, 504, []byte("<html>"), nil, verdict{failed, true, "504", ""}},
 		{
 			"classifies a broken connection as unknown", reserve, 0, nil, io.ErrUnexpectedEOF,
@@ -316,8 +326,10 @@ func TestDistribution(t *testing.T) {
 	t.Parallel()
 	t.Run("counts every latency in its bin", func(t *testing.T) {
 		t.Parallel()
-		latencies := []time.Duration{0, 900 * time.Microsecond, time.Millisecond, 1050 * time.Microsecond,
-			10 * time.Millisecond, 3 * time.Second}
+		latencies := []time.Duration{
+			0, 900 * time.Microsecond, time.Millisecond, 1050 * time.Microsecond,
+			10 * time.Millisecond, 3 * time.Second,
+		}
 		bins := distribution(latencies)
 		var sum int64
 		for i, b := range bins {

@@ -73,7 +73,7 @@ type Options struct {
 	Rate float64
 
 	Progress io.Writer // receives progress; may be nil
-	Mode     string    // free text for the result, such as "combined"
+	Mode     string    // free text for the result, such as "shared transactions"
 }
 
 // Check returns an error for invalid options, before anything is started.

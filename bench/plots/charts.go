@@ -31,8 +31,10 @@ type legendEntry struct {
 
 func (r run) charts() ([]chart, error) {
 	var all []chart
-	for _, draw := range []func() (*plot.Plot, chart){r.latencyChart, r.throughputChart, r.tailChart, r.queueChart,
-		r.retryChart} {
+	for _, draw := range []func() (*plot.Plot, chart){
+		r.latencyChart, r.throughputChart, r.tailChart, r.queueChart,
+		r.retryChart,
+	} {
 		p, c := draw()
 		if c.Title == "" {
 			continue

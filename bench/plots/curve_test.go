@@ -23,8 +23,10 @@ func TestCurvePlot(t *testing.T) {
 	t.Parallel()
 	p := plots.CurvePlot{Title: "high-contention: <p99>", Unit: " ms", Log: true, Curves: []plots.Curve{
 		{"combined", []plots.CurvePoint{{1, 2.5, false}, {50, 20, false}, {5000, 900, false}}},
-		{"one transaction per request",
-			[]plots.CurvePoint{{1, 2.5, false}, {50, 150, false}, {2000, 0, true}, {5000, 15_000, true}}},
+		{
+			"one transaction per request",
+			[]plots.CurvePoint{{1, 2.5, false}, {50, 150, false}, {2000, 0, true}, {5000, 15_000, true}},
+		},
 	}}
 	text := svgOf(t, p)
 

@@ -199,7 +199,7 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 // is disabled, or the user has lost a role, a caseload or a child. Feeds that were once created with
 // an API key are closed too.
 func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
-	maker, err := s.callers.Presently(ctx, f.OrganizationID, f.CreatedBy)
+	maker, err := s.callers.CurrentCaller(ctx, f.OrganizationID, f.CreatedBy)
 	if errors.Is(err, identity.ErrUnauthenticated) {
 		return true, nil
 	}

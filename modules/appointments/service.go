@@ -45,9 +45,9 @@ type Audit interface {
 
 // Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user with the current permissions, read in the transaction of the
+	// CurrentCaller returns a user with the current permissions, read in the transaction of the
 	// context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
-	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+	CurrentCaller(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
 // Service implements the use cases of appointments and sessions. It is safe for concurrent use.

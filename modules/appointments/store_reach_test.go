@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"omnirapeutic/modules/rbac"
+	"omnirapeutic/modules/rbac/user"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
@@ -22,7 +22,7 @@ import (
 func TestPlansWithALimitedRecordScope(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	program := database.Open(t).WithLinks(rbac.Links())
+	program := database.Open(t).WithLinks(user.Links())
 	owner, err := sql.Open("pgx", database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()

@@ -19,6 +19,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// Hash is a link of the chain.
+type Hash = db.Hash
+
 // Service stores the audit trail. It is safe for concurrent use.
 type Service struct {
 	database   *db.DB
@@ -68,6 +71,3 @@ type eventRow struct {
 
 // now returns the time with the precision of the database: whole microseconds.
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
-
-// Hash is a link of the chain.
-type Hash = db.Hash

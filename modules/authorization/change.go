@@ -29,8 +29,8 @@ type Change struct {
 	Reason      *string // stored in the audit event and in the ledger's entries
 }
 
-// Change changes an authorization in its own transaction. A change of only the total is combined
-// with other operations. Errors: [ErrNotFound], [patch.ErrStale], [ErrTotalBelowBooked],
+// Change changes an authorization in its own transaction. A change of only the total shares a
+// transaction with other commands. Errors: [ErrNotFound], [patch.ErrStale], [ErrTotalBelowBooked],
 // [ErrTransition], [ErrReservationsOutsideDates], [fault.ErrInvalid], [identity.ErrForbidden].
 func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	p, err := s.PrepareChange(ctx, id, c)

@@ -64,7 +64,7 @@ func open(t testing.TB, options ...dbtest.Option) register {
 // doors implements directory.Access without any effect.
 type doors struct{}
 
-func (doors) Switched(context.Context, uuid.UUID, bool, int) error { return nil }
+func (doors) OrganizationSwitched(context.Context, uuid.UUID, bool, int) error { return nil }
 
 // found creates an organization and returns it with a caller.
 func (r register) found(t testing.TB, name string) (uuid.UUID, context.Context) {

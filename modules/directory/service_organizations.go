@@ -52,6 +52,13 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 	}, db.ProvenBy(stored))
 }
 
+// OrganizationsByID returns organizations for access control, sorted by name, in the transaction of
+// the context. It needs no caller, because a person who signs in has none. It makes one query, also
+// without ids.
+func (s *Service) OrganizationsByID(ctx context.Context, ids []uuid.UUID) ([]Organization, error) {
+	return s.store.organizationsByID(ctx, ids)
+}
+
 // OrganizationsNamed returns the organizations with exactly this name, the oldest first. It needs
 // no caller in the context, and is for operators only.
 func (s *Service) OrganizationsNamed(ctx context.Context, name string) ([]Organization, error) {
@@ -177,7 +184,7 @@ func (s *Service) SwitchOrganization(ctx context.Context, c OrganizationSwitch) 
 		if err := s.store.updateOrganization(ctx, after); err != nil {
 			return Organization{}, err
 		}
-		if err := s.access.Switched(ctx, c.ID, after.Disabled, after.Version); err != nil {
+		if err := s.access.OrganizationSwitched(ctx, c.ID, after.Disabled, after.Version); err != nil {
 			return Organization{}, err
 		}
 		return after, s.recordOrganization(ctx, &before, &after, now)

@@ -45,3 +45,9 @@ func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) 
 		c.Status.Apply(&p.Status)
 	})
 }
+
+// PractitionerExists reports whether the caller's organization has the practitioner, in the
+// transaction of the context.
+func (s *Service) PractitionerExists(ctx context.Context, id uuid.UUID) (bool, error) {
+	return s.store.practitionerExists(ctx, id)
+}

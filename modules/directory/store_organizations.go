@@ -37,6 +37,17 @@ func (store) findOrganizations(ctx context.Context, p Page, only uuid.UUID) ([]O
 	return found, err
 }
 
+// organizationsByID returns the organizations with the ids, sorted by name. Index: the primary key.
+func (store) organizationsByID(ctx context.Context, ids []uuid.UUID) ([]Organization, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Organization
+	err = tx.Raw("SELECT * FROM organizations WHERE id = ANY ($1) ORDER BY lower(name), id", db.UUIDs(ids)).Scan(&found).Error
+	return found, err
+}
+
 func (store) organizationsNamed(ctx context.Context, name string) ([]Organization, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -67,3 +67,15 @@ func (store) insurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, er
 	err = tx.Table("insurances").Where("payer_id = ?", payer).Pluck("id", &ids).Error
 	return ids, err
 }
+
+// practitionerExists reports whether the caller's organization has the practitioner. Index: the
+// primary key.
+func (store) practitionerExists(ctx context.Context, id uuid.UUID) (bool, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return false, err
+	}
+	var found int64
+	err = tx.Model(&Practitioner{}).Where("id = ?", id).Count(&found).Error
+	return found == 1, err
+}

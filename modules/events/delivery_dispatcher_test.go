@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/record"
@@ -74,7 +75,7 @@ func (f *traffic) deliverFor(t *testing.T, seconds int) []time.Duration {
 			defer d.work.Wait()
 			for {
 				_, err := d.dispatch(ctx)
-				require.NoError(t, err)
+				assert.NoError(t, err)
 				select {
 				case <-ctx.Done():
 					return

@@ -98,9 +98,9 @@ type Service struct {
 
 // Callers provides the users of organizations.
 type Callers interface {
-	// Presently returns a user as a caller with their current permissions, read in the transaction of
+	// CurrentCaller returns a user as a caller with their current permissions, read in the transaction of
 	// the context. The error is [identity.ErrUnauthenticated] if the user may not sign in.
-	Presently(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
+	CurrentCaller(ctx context.Context, organization, user uuid.UUID) (identity.Caller, error)
 }
 
 // Dependencies are the dependencies of the service.

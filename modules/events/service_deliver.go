@@ -128,7 +128,7 @@ func (s *Service) permissionsFor(ctx context.Context, w record.Key) ([]identity.
 	if err != nil || by == nil {
 		return nil, err
 	}
-	answers, err := s.callers.Presently(ctx, w.OrganizationID, *by)
+	answers, err := s.callers.CurrentCaller(ctx, w.OrganizationID, *by)
 	if errors.Is(err, identity.ErrUnauthenticated) || err == nil &&
 		!answers.Scope(permission.WebhookManage).Has(identity.Organization) {
 		return nil, nil

@@ -24,9 +24,9 @@ const (
 	decides     = "it requires the decision of a person"
 )
 
-// forPeople returns the reason why no API key can hold the permission; "": a key can.
-func forPeople(p identity.Permission) string {
-	for _, row := range shipped {
+// PeopleOnly returns why no API key can hold the permission; "": a key can.
+func PeopleOnly(p identity.Permission) string {
+	for _, row := range defaults {
 		if row.permission == p {
 			return row.people
 		}
@@ -54,13 +54,13 @@ var (
 	ownAndFamily = map[Role]identity.Scope{Technician: identity.Self, Patient: identity.Child}
 )
 
-// shipped are the default roles of each permission. Behavior analysts hold their permissions for
+// defaults are the default roles of each permission. Behavior analysts hold their permissions for
 // the whole organization: in a small practice they substitute for each other and plan for
 // technicians with other caseloads. A larger practice can restrict them. Super administrators see
 // no health data.
 //
 // docs/roles.md shows this table; a test fails when they differ.
-var shipped = []grant{
+var defaults = []grant{
 	{permission: permission.OrganizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
 	{permission: permission.OrganizationReadAll, roles: []Role{SuperAdmin}, people: beyond},
 	{permission: permission.OrganizationCreate, roles: []Role{SuperAdmin}, people: beyond},
@@ -136,7 +136,7 @@ var shipped = []grant{
 	{permission: permission.PermissionSetRead, roles: []Role{Admin, Auditor}},
 	{permission: permission.PermissionSetChange, roles: []Role{Admin}, people: givesAccess},
 
-	{permission: permission.ApiKeyManage, roles: []Role{Admin}, people: givesAccess},
+	{permission: permission.APIKeyManage, roles: []Role{Admin}, people: givesAccess},
 
 	{permission: permission.IdentityProviderManage, roles: []Role{Admin}, people: givesAccess},
 	{permission: permission.SignInPolicyManage, roles: []Role{Admin}, people: givesAccess},
@@ -156,8 +156,8 @@ var shipped = []grant{
 
 // Permissions returns every permission, grouped by noun.
 func Permissions() []identity.Permission {
-	all := make([]identity.Permission, len(shipped))
-	for i, row := range shipped {
+	all := make([]identity.Permission, len(defaults))
+	for i, row := range defaults {
 		all[i] = row.permission
 	}
 	return all
@@ -165,21 +165,32 @@ func Permissions() []identity.Permission {
 
 // Permissions returns the default permissions of the role, in the order of [Permissions].
 func (r Role) Permissions() []identity.Permission {
-	var held []identity.Permission
-	for _, row := range shipped {
+	var all []identity.Permission
+	for _, row := range defaults {
 		if row.of(r) != 0 {
-			held = append(held, row.permission)
+			all = append(all, row.permission)
 		}
 	}
-	return held
+	return all
 }
 
 // Scope returns the default scope in which the role holds the permission.
 func (r Role) Scope(p identity.Permission) identity.Scope {
-	for _, row := range shipped {
+	for _, row := range defaults {
 		if row.permission == p {
 			return row.of(r)
 		}
 	}
 	return 0
+}
+
+// Defaults returns the default permissions of the role with their scopes.
+func (r Role) Defaults() Held {
+	set := Held{}
+	for _, row := range defaults {
+		if scope := row.of(r); scope != 0 {
+			set[row.permission] = scope
+		}
+	}
+	return set
 }

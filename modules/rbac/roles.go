@@ -1,9 +1,12 @@
 package rbac
 
 import (
+	"database/sql/driver"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
+
+	"omnirapeutic/platform/fault"
 )
 
 // Role is a named set of permissions that a user holds in an organization.
@@ -34,46 +37,63 @@ func ParseRole(name string) (Role, error) {
 	return "", fmt.Errorf("%q is not a role; the roles are %v", name, roles)
 }
 
-// combination is a set of roles: one bit for each, in the order of roles.
-type combination uint16
-
-// combine returns the set of the named roles. Unknown names grant nothing.
-func combine(names []string) combination {
-	var c combination
-	for _, name := range names {
-		if i := slices.Index(roles, Role(name)); i >= 0 {
-			c |= 1 << i
+// InOrder returns the roles in the order of [Roles], each once.
+func InOrder(given []Role) []Role {
+	var ordered []Role
+	for _, r := range roles {
+		if slices.Contains(given, r) {
+			ordered = append(ordered, r)
 		}
 	}
-	return c
+	return ordered
 }
 
-// grants caches the permissions of each combination of roles in an organization. There are at
-// most 256 combinations, and few are in use. The zero value has the default permissions. Safe for
-// concurrent use.
-type grants struct {
-	changed map[Role]held // the sets that the organization has changed
-	known   sync.Map      // combination → held
+// RoleNames returns the names of the roles.
+func RoleNames(given []Role) []string {
+	names := make([]string, len(given))
+	for i, r := range given {
+		names[i] = string(r)
+	}
+	return names
 }
 
-// of returns the combined permissions of the roles. The map is shared and read-only.
-func (g *grants) of(c combination) held {
-	if known, ok := g.known.Load(c); ok {
-		return known.(held)
+// CheckRoles returns an error for each invalid role of a user or an invitation.
+func CheckRoles(given []Role) []fault.Field {
+	var fieldErrors []fault.Field
+	refuse := func(field, code, message string) {
+		fieldErrors = append(fieldErrors, fault.Field{Field: field, Code: code, Message: message})
 	}
-	together := held{}
-	for i, r := range roles {
-		if c&(1<<i) == 0 {
-			continue
-		}
-		set, ok := g.changed[r]
-		if !ok {
-			set = shippedTo(r)
-		}
-		for p, scope := range set {
-			together[p] |= scope
+	if len(given) == 0 {
+		refuse("roles", "required", "must have at least 1 entry")
+	}
+	for i, role := range given {
+		field := fmt.Sprintf("roles[%d]", i)
+		if _, err := ParseRole(string(role)); err != nil {
+			refuse(field, "oneof", "must be one of "+strings.Join(RoleNames(roles), ", "))
+		} else if slices.Contains(given[:i], role) {
+			refuse(field, "unique", "must not be repeated")
 		}
 	}
-	first, _ := g.known.LoadOrStore(c, together)
-	return first.(held)
+	return fieldErrors
+}
+
+// RoleList is a text[] of roles in the database. No role needs quoting.
+type RoleList []Role
+
+// Value writes the list to the database.
+func (l RoleList) Value() (driver.Value, error) {
+	return "{" + strings.Join(RoleNames(l), ",") + "}", nil
+}
+
+// Scan reads the list from the database.
+func (l *RoleList) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("rbac: a list of roles is %T", value)
+	}
+	*l = RoleList{}
+	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {
+		*l = append(*l, Role(name))
+	}
+	return nil
 }

@@ -274,7 +274,7 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 			return query
 		}))
 	}
-	return db.Serializable(ctx, a.engine.options.Database, a.Name+".combined", func(ctx context.Context) ([]outcome, error) {
+	return db.Serializable(ctx, a.engine.options.Database, a.Name+".batch", func(ctx context.Context) ([]outcome, error) {
 		commands := commandsOf[C](batch.All())
 		if err := db.Admit(ctx, organizationsOf(commands)...); err != nil {
 			return nil, err

@@ -6,22 +6,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts batches by name. It is safe for concurrent use.
+// Metrics measures batches. It is safe for concurrent use.
 type Metrics struct{ size, wait, duration *prometheus.HistogramVec }
 
 // NewMetrics returns metrics of no batch.
 func NewMetrics() *Metrics {
 	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"combiner"})
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"queue"})
 	}
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15) // to 8 s
 	return &Metrics{
-		size: histogram("omnirapeutic_combined_requests",
+		size: histogram("omnirapeutic_batch_requests",
 			"Number of requests per transaction.", prometheus.ExponentialBuckets(1, 2, 10)), // to 512
-		wait: histogram("omnirapeutic_combine_wait_seconds",
+		wait: histogram("omnirapeutic_batch_wait_seconds",
 			"Time that requests waited for their transaction, in seconds.", seconds),
-		duration: histogram("omnirapeutic_combined_transaction_seconds",
-			"Duration of a combined transaction, from taking a connection to COMMIT, including retries, in seconds.", seconds),
+		duration: histogram("omnirapeutic_batch_seconds",
+			"Duration of a batch, from taking a connection to COMMIT, including retries, in seconds.", seconds),
 	}
 }
 

@@ -58,8 +58,17 @@ func TestColumnsHaveTheValuesOfAllRows(t *testing.T) {
 func TestColumnsWithoutRowsKeepTheirTypes(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []any{
-		[]pgtype.UUID{}, []pgtype.UUID{}, []string{}, []*string{}, []int{}, []int64{}, []*string{}, []time.Time{}, []*time.Time{},
-		[]bool{}, [][]byte{},
+		[]pgtype.UUID{},
+		[]pgtype.UUID{},
+		[]string{},
+		[]*string{},
+		[]int{},
+		[]int64{},
+		[]*string{},
+		[]time.Time{},
+		[]*time.Time{},
+		[]bool{},
+		[][]byte{},
 	}, db.Columns(nil, addMovement))
 	require.Equal(t, []any{[]pgtype.UUID{}, []pgtype.UUID{}}, db.KeyColumns(nil))
 }

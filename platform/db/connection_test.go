@@ -199,7 +199,7 @@ func TestContext(t *testing.T) {
 		require.Equal(t, int64(1), c.operation(t, "waiter").Cancelled)
 	})
 
-	t.Run("it stops waiting for a lane's lock with its context", func(t *testing.T) {
+	t.Run("it stops waiting for a table lock with its context", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient)
 		holder, err := c.outside.Begin(t.Context())
@@ -210,7 +210,7 @@ func TestContext(t *testing.T) {
 		go func() {
 			defer cancel()
 			for waiting := false; !waiting; {
-				if err := holder.QueryRow(t.Context(), waitsForLane).Scan(&waiting); err != nil {
+				if err := holder.QueryRow(t.Context(), waitsForLock).Scan(&waiting); err != nil {
 					t.Error(err)
 					return
 				}

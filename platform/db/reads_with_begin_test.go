@@ -29,9 +29,9 @@ func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
 	})
 }
 
-// waitsForLane reports whether a session waits for the lock that instances share. It looks at this
+// waitsForLock reports whether a session waits for the lock that instances share. It looks at this
 // database only: its copies have tables with the same OID.
-const waitsForLane = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'write_lock'::regclass AND NOT granted
+const waitsForLock = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'write_lock'::regclass AND NOT granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
 
 const firstTwo = "SELECT n FROM counters WHERE id <= 2 ORDER BY id"
@@ -66,7 +66,7 @@ func TestReadsWithBegin(t *testing.T) {
 		var released sync.WaitGroup
 		released.Go(func() {
 			for waiting := false; !waiting; {
-				if err := holder.QueryRow(t.Context(), waitsForLane).Scan(&waiting); err != nil {
+				if err := holder.QueryRow(t.Context(), waitsForLock).Scan(&waiting); err != nil {
 					t.Error(err)
 					return
 				}

@@ -56,7 +56,7 @@ func tenancyOf(ctx context.Context, u unit) tenancy {
 }
 
 // Admit adds organizations to the transaction in the context: the organizations of a
-// combined batch, or one that is being created. They must be determined by the program,
+// batch of commands, or one that is being created. They must be determined by the program,
 // never taken from a request. They are sent to the database with the next statement. It
 // returns [ErrNoTransaction] if there is no transaction.
 func Admit(ctx context.Context, organizations ...uuid.UUID) error {

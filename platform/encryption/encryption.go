@@ -28,11 +28,7 @@ func New(purpose string, secrets ...[]byte) Sealer {
 
 func aeadOf(secret []byte, purpose string) cipher.AEAD {
 	const bits256 = 32
-	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, bits256)
-	if err != nil {
-		panic(err) // only for keys of more than 8160 bytes
-	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(DeriveKey(secret, purpose, bits256))
 	if err != nil {
 		panic(err) // only for keys of another length
 	}
@@ -41,6 +37,16 @@ func aeadOf(secret []byte, purpose string) cipher.AEAD {
 		panic(err) // only for blocks of another size
 	}
 	return aead
+}
+
+// DeriveKey returns the key of a purpose, of the given length in bytes, by HKDF (RFC 5869). Keys of
+// different purposes reveal nothing about each other or about the secret.
+func DeriveKey(secret []byte, purpose string, length int) []byte {
+	key, err := hkdf.Key(sha256.New, secret, nil, "omnirapeutic "+purpose, length)
+	if err != nil {
+		panic(err) // only for keys of more than 8160 bytes
+	}
+	return key
 }
 
 // Seal encrypts the text. Open needs the same subject (about), so a row of one organization cannot

@@ -35,7 +35,7 @@ func (l Lease) Keep(ctx context.Context) error {
 		started := time.Now()
 		switch held, err := l.Renew(ctx); {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of the context is not a failure
 		case err == nil && !held:
 			return ErrLost
 		case err == nil:

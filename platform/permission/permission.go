@@ -82,7 +82,7 @@ const (
 	PermissionSetRead   identity.Permission = "permission-set:read"
 	PermissionSetChange identity.Permission = "permission-set:change"
 
-	ApiKeyManage identity.Permission = "api-key:manage"
+	APIKeyManage identity.Permission = "api-key:manage"
 
 	IdentityProviderManage identity.Permission = "identity-provider:manage"
 	SignInPolicyManage     identity.Permission = "sign-in-policy:manage"

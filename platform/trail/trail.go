@@ -68,6 +68,30 @@ func By(c identity.Caller) Event {
 	}
 }
 
+// RecordBy records an event as the act of the caller in the context. The given event has neither an
+// organization nor an actor. The error is [identity.ErrUnauthenticated] without a caller.
+func RecordBy(ctx context.Context, r Recorder, e Event) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Record(ctx, []Event{e.by(caller)})
+}
+
+// NoteBy is [RecordBy] for an event that changes nothing.
+func NoteBy(ctx context.Context, r Recorder, e Event) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Note(ctx, []Event{e.by(caller)})
+}
+
+func (e Event) by(c identity.Caller) Event {
+	e.OrganizationID, e.ActorID, e.RequestID, e.Address, e.GrantID = c.OrganizationID, c.UserID, c.RequestID, c.Address, c.GrantID
+	return e
+}
+
 // Fields are the After of a change to personal data: the API names of the changed
 // fields, without values.
 type Fields struct {

@@ -1,11 +1,11 @@
 /**
- * Books units of an authorization, meets "insufficient units", and hears of its own
- * booking. It needs a server with the demo practice, such as `go run .` starts:
+ * Books units of an authorization, handles "insufficient units", and receives the events
+ * of its bookings. It needs a server with the demo practice, such as `go run .` starts:
  *
  *     npm run example
  *
- * OMNI_URL, OMNI_EMAIL and OMNI_PASSWORD name another server or user. Whatever is not
- * as it should be ends it with an exception, and so with an exit code that is not 0.
+ * OMNI_URL, OMNI_EMAIL and OMNI_PASSWORD name another server or user. Any unexpected
+ * answer ends the program with an exception, and so with an exit code that is not 0.
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -16,7 +16,7 @@ const { OMNI_URL = "http://127.0.0.1:8080", OMNI_EMAIL = "admin@demo.test", OMNI
 let token: string | undefined;
 const api = createClient({ baseUrl: `${OMNI_URL}/api/v1`, token: () => token, newKey: randomUUID });
 
-/** Returns what the server answered, or fails with what it refused. */
+/** Returns the answer of the server, or throws its error. */
 function answered<T>({ data, error }: { data?: T; error?: unknown }): T {
   if (data === undefined) throw new Error(`refused: ${JSON.stringify(error)}`);
   return data;
@@ -27,7 +27,7 @@ const signedIn = answered(await api.POST("/auth/login", { body: { email: OMNI_EM
 token = signedIn.accessToken;
 console.log(`signed in as ${signedIn.user.name}`);
 
-// What is authorized, and for whom.
+// Create an authorization for a patient.
 const [patient] = answered(await api.GET("/patients", { params: { query: { status: "ACTIVE", limit: 1 } } })).data;
 const [service] = answered(await api.GET("/service-codes", { params: { query: { code: "97153" } } })).data;
 assert(patient && service, "the demo practice has patients, and the service code 97153");
@@ -42,7 +42,7 @@ const authorization = answered(
 const path = { id: authorization.id };
 console.log(`authorized ${authorization.availableUnits} units of ${service.code} for ${patient.firstName} ${patient.lastName}`);
 
-// Listen before booking: what happens after `ready` will be told.
+// Listen before booking: all events after `ready` follow.
 const stop = new AbortController();
 const patience = setTimeout(() => stop.abort(), 30_000);
 const live = api.events({ types: ["authorization.balance"], signal: stop.signal });
@@ -63,12 +63,12 @@ assert.equal(again.response.headers.get("Idempotency-Replayed"), "true");
 assert.equal(answered(again).reservation.id, booked.reservation.id);
 console.log(`reserved ${booked.reservation.units}, ${booked.authorization.availableUnits} are left`);
 
-// Look before leaping: nothing is written.
+// Preview a booking: nothing is written.
 const preview = answered(await api.POST("/authorizations/{id}/preview", { params: { path }, body: { operation: "reserve", units: 17 } }));
 assert.equal(preview.allowed, false);
 assert.equal(preview.refusal?.code, "insufficient-units");
 
-// More than there is: the code tells what it is, and the type knows its numbers.
+// Ask for more than is left. The code identifies the error, and the type has its members.
 const { data, error } = await api.POST("/authorizations/{id}/reserve", { params: { path }, body: { units: 17 } });
 assert.equal(data, undefined);
 if (isProblem(error, "insufficient-units")) {
@@ -77,10 +77,10 @@ if (isProblem(error, "insufficient-units")) {
   const rest = answered(await api.POST("/authorizations/{id}/reserve", { params: { path }, body: { units: error.available } }));
   assert.equal(rest.authorization.availableUnits, 0);
 } else {
-  throw new Error(`another refusal was expected: ${JSON.stringify(error)}`);
+  throw new Error(`unexpected error: ${JSON.stringify(error)}`);
 }
 
-// Both bookings are told, in their order; others may book meanwhile.
+// Both bookings arrive in their order; other users may book meanwhile.
 async function nextOwn(): Promise<AuthorizationBalanceEvent> {
   for (;;) {
     const event = await next();
@@ -93,7 +93,7 @@ assert.equal(first.data.availableUnits, 16);
 assert.equal((await nextOwn()).data.availableUnits, 0);
 await live.return();
 
-// Whoever comes back with the last id gets what came after it.
+// A client that reconnects with the last id gets the later events.
 const missed = api.events({ lastEventId: first.id, signal: stop.signal });
 for await (const event of missed) {
   if (event.type !== "authorization.balance" || event.subjectId !== authorization.id) continue;

@@ -1,7 +1,7 @@
 /**
- * A typed client of the Omnirapeutic API. What can be asked and answered comes from
- * the OpenAPI document (`schema.ts` is generated); this file adds the access token,
- * safe repetition, problems by their codes, and live events.
+ * A typed client of the Omnirapeutic API. The types of requests and answers come from
+ * the OpenAPI document (`schema.ts` is generated). This file adds the access token,
+ * safe retries, errors by their codes, and live events.
  *
  * @packageDocumentation
  */
@@ -12,14 +12,14 @@ export type * from "./schema.js";
 
 type Schemas = components["schemas"];
 
-/** Any refusal of the API (RFC 9457); `code` tells which, and narrows to its numbers. */
-export type ProblemDocument = Extract<Schemas[keyof Schemas], { code: string; requestId: string }>;
+/** Any error of the API (RFC 9457). `code` identifies it and narrows the type to its members. */
+export type ProblemDocument = Extract<Schemas[Exclude<keyof Schemas, "Problem">], { code: string; requestId: string }>;
 
-/** The stable codes of refusals. */
+/** The stable codes of errors. */
 export type ProblemCode = ProblemDocument["code"];
 
 /**
- * Tells whether something is the refusal with this code, and narrows it.
+ * Reports whether the value is the error with this code, and narrows its type.
  *
  * @example
  * if (isProblem(error, "insufficient-units")) console.log(`only ${error.available} left`);
@@ -32,14 +32,14 @@ function isProblemDocument(error: unknown): error is ProblemDocument {
   return typeof error === "object" && error !== null && "code" in error && "requestId" in error;
 }
 
-/** For which records a permission is held. */
+/** The records for which a permission is held. */
 export type Scope = Schemas["SetGrantInput"]["scopes"][number];
 
 /**
- * Tells whether somebody who has signed in holds a permission, for any records or for those of
- * a scope: to offer what will work. The API decides all the same.
+ * Reports whether the signed-in user holds a permission, for any records or with a scope.
+ * Use it to offer only actions that will work. The API checks permissions in any case.
  *
- * @param user - of a sign-in, or of `GET /auth/me`
+ * @param user - the user of a sign-in, or of `GET /auth/me`
  * @example
  * if (may(user, "appointment:start", "SELF")) showStartButton();
  */
@@ -48,27 +48,27 @@ export function may(user: { scopes: Record<string, string[]> }, permission: stri
   return held !== undefined && (scope === undefined || held.includes("ORGANIZATION") || held.includes(scope));
 }
 
-/** A refusal as an exception, where there is no other way to tell of it. */
+/** An error of the API as an exception. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
 
-  /** @param problem - what the server answered */
+  /** @param problem - the answer of the server */
   constructor(readonly problem: ProblemDocument) {
     super(`${problem.detail || problem.title} (${problem.code}, request ${problem.requestId})`);
   }
 }
 
-/** How to reach the API. */
+/** The settings of a client. */
 export interface Options {
-  /** Where the API begins, such as `https://practice.example.org/api/v1`. */
+  /** The base URL of the API, such as `https://practice.example.org/api/v1`. */
   baseUrl: string;
-  /** Gives the access token, before each request; `undefined` where nobody is signed in. */
+  /** Returns the access token before each request; `undefined` if no user is signed in. */
   token?: () => string | undefined | Promise<string | undefined>;
-  /** How often a request is sent at most, where repeating it is safe; 3 unless given. */
+  /** The maximum number of attempts for requests that are safe to retry. Default: 3. */
   attempts?: number;
-  /** Makes Idempotency-Keys. `crypto.randomUUID` unless given: browsers have it on https pages, Node.js from version 20 on. */
+  /** Creates Idempotency-Keys. Default: `crypto.randomUUID`, which browsers have on https pages and Node.js from version 20 on. */
   newKey?: () => string;
-  /** Sends requests; the platform's `fetch` unless given. */
+  /** Sends requests. Default: the platform's `fetch`. */
   fetch?: (request: Request) => Promise<Response>;
 }
 
@@ -79,40 +79,40 @@ export type WebhookEvent = webhooks[keyof webhooks]["post"]["requestBody"]["cont
 export type OrganizationEvent = Exclude<WebhookEvent, { type: "webhook.test" }>;
 
 /**
- * What a stream tells: an event, or where it stands. `ready` comes first with each
- * connection: everything after its `id` will be told. `reset` comes instead where what
- * was missed is no longer known: read afresh what you show.
+ * A message of a stream: an event, or the position of the stream. `ready` comes first on
+ * each connection: all events after its `id` follow. `reset` comes instead if missed
+ * events are no longer kept: load the displayed data again.
  */
 export type LiveEvent = OrganizationEvent | { type: "ready" | "reset"; id: number };
 
-/** What to listen to. */
+/** The options of a stream. */
 export interface Listening {
-  /** Only these types of events; all of them unless given. */
+  /** The types of events to receive. Default: all. */
   types?: OrganizationEvent["type"][];
-  /** The `id` of the last event that is known already. */
+  /** The `id` of the last received event. */
   lastEventId?: number;
   /** Ends the stream. */
   signal?: AbortSignal;
-  /** After how many milliseconds without a sign of life to connect again; 45,000 unless given. */
+  /** The milliseconds without a message after which the client reconnects. Default: 45,000. */
   silence?: number;
 }
 
 /** Calls of the API by method and path, and its live events. */
 export interface Client extends FetchClient<paths> {
   /**
-   * Listens until `signal` is aborted or the loop is left. Lost connections are made
-   * anew, with a fresh token, and go on where they were: nothing is lost or told twice.
+   * Receives events until `signal` is aborted or the loop ends. It reconnects with a fresh
+   * token and continues after the last event, so no event is lost or repeated.
    *
-   * @throws {@link ProblemError} where the server refuses, as with a token that is over.
+   * @throws {@link ProblemError} if the server refuses, for example because a token has expired.
    */
   events(listening?: Listening): AsyncGenerator<LiveEvent, void, undefined>;
 }
 
 /**
- * Makes a client. Every request carries the access token; every POST an Idempotency-Key,
- * unless it is given in `params.header`. What may be repeated (GET, and POST with its key)
- * is, after a broken connection or where the server asks for it with `Retry-After`: it
- * takes effect once.
+ * Creates a client. Every request has the access token, and every POST an Idempotency-Key,
+ * unless `params.header` has one. Requests that are safe to retry (GET, and POST with a key)
+ * are retried after a broken connection, or if the server asks for it with `Retry-After`.
+ * They take effect once.
  */
 export function createClient(options: Options): Client {
   const { newKey = () => crypto.randomUUID(), attempts = 3, fetch = globalThis.fetch } = options;
@@ -128,7 +128,7 @@ export function createClient(options: Options): Client {
   return Object.assign(client, { events: (listening?: Listening) => listen(client, listening) });
 }
 
-/** Sends a request, and again where that is safe and may help. */
+/** Sends a request, and retries it if that is safe and may help. */
 async function persist(request: Request, fetch: (request: Request) => Promise<Response>, attempts: number): Promise<Response> {
   const safe = request.method === "GET" || request.headers.has("Idempotency-Key");
   for (let attempt = 1; safe && attempt < attempts; attempt++) {
@@ -147,7 +147,7 @@ async function persist(request: Request, fetch: (request: Request) => Promise<Re
   return fetch(request);
 }
 
-/** Waits about so long, not all clients the same; shorter where the signal is aborted. */
+/** Waits about this long, with jitter; shorter if the signal is aborted. */
 function pause(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
@@ -174,7 +174,7 @@ async function* listen(client: FetchClient<paths>, listening: Listening = {}): A
       const params = { query: { types }, header: { "Last-Event-ID": last } };
       const { data, error, response } = await client.GET("/events", { params, parseAs: "stream", signal: connection.signal });
       if (!response.ok && response.status < 500 && response.status !== 429) {
-        refused = isProblemDocument(error) ? new ProblemError(error) : new Error(`no stream of events: ${response.status} from ${response.url}`);
+        refused = isProblemDocument(error) ? new ProblemError(error) : new Error(`the stream of events failed: ${response.status} from ${response.url}`);
         throw refused;
       }
       const heard = (): void => {
@@ -197,14 +197,14 @@ async function* listen(client: FetchClient<paths>, listening: Listening = {}): A
   }
 }
 
-/** One message of a stream; what only keeps it alive has an `id` and no data. */
+/** One message of a stream. A keep-alive has an `id` and no data. */
 interface Message {
   id?: number;
   event?: string;
   data?: string;
 }
 
-/** Reads server-sent events, in the form in which this server writes them: one line of data, ends of lines LF. */
+/** Reads server-sent events as this server writes them: one line of data, lines end with LF. */
 async function* messages(stream: ReadableStream<Uint8Array>, heard: () => void): AsyncGenerator<Message, void, undefined> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();

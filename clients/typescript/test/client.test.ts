@@ -47,7 +47,7 @@ const ready = (id: number) => `id: ${id}\nevent: ready\ndata: {"id":${id}}\n\n`;
 const path = { id: "a" };
 const reserve = { params: { path }, body: { units: 4 } };
 
-test("what somebody may do, and for which records", () => {
+test("permissions of a user are checked with their scopes", () => {
   const user = { scopes: { "patient:read": ["CASELOAD", "CHILD"], "appointment:start": ["ORGANIZATION"] } };
   assert(may(user, "patient:read"));
   assert(may(user, "patient:read", "CHILD"));
@@ -58,7 +58,7 @@ test("what somebody may do, and for which records", () => {
   assert(!may(user, "constructor"));
 });
 
-test("a booking carries the token and is repeated with its key", async () => {
+test("a booking has the token and is retried with its key", async () => {
   const { api, asked } = script([broken, problem(503, "shutting-down", { "Retry-After": "0" }), json(201, { reservation: { id: "r" } })], { token: () => "t" });
   const { data } = await api.POST("/authorizations/{id}/reserve", reserve);
   assert.equal(data?.reservation.id, "r");
@@ -67,27 +67,27 @@ test("a booking carries the token and is repeated with its key", async () => {
   assert.deepEqual(await asked[2]?.json(), { units: 4 });
 });
 
-test("a key that is given is kept", async () => {
+test("a given key is kept", async () => {
   const { api, asked } = script([json(201, {})]);
   await api.POST("/authorizations/{id}/reserve", { ...reserve, params: { path, header: { "Idempotency-Key": "mine" } } });
   assert.equal(asked[0]?.headers.get("Idempotency-Key"), "mine");
 });
 
-test("what would not be the same twice is not repeated", async () => {
+test("requests that are not idempotent are not retried", async () => {
   const { api } = script([broken]);
   await assert.rejects(api.PATCH("/authorizations/{id}", { params: { path }, body: { notes: "new" } }), TypeError);
 });
 
-test("a refusal is not repeated, and is known by its code", async () => {
+test("an error is not retried, and its code narrows its type", async () => {
   const { api } = script([json(409, { code: "insufficient-units", requestId: "r1", available: 3, requested: 4 })]);
   const { error } = await api.POST("/authorizations/{id}/reserve", reserve);
   assert(isProblem(error, "insufficient-units") && !isProblem(error, "cap-exceeded"));
   assert.equal(error.available, 3);
-  // The compiler knows the refusals of an operation without a helper, too.
+  // The compiler also knows the errors of an operation without a helper.
   if (error.code === "insufficient-units") assert.equal(error.requested satisfies number, 4);
 });
 
-test("a stream goes on after what it last heard, signs of life included", async () => {
+test("a stream continues after the last message, keep-alives included", async () => {
   const { api, asked } = script([
     stream(ready(1) + event(2) + ": alive\nid: 5\n\n" + event(6).slice(0, 40)),
     broken,
@@ -105,19 +105,19 @@ test("a stream goes on after what it last heard, signs of life included", async 
   assert(asked[2]?.signal.aborted, "the connection is given back");
 });
 
-test("a stream that is silent is opened again", async () => {
+test("a silent stream is reopened", async () => {
   const { api } = script([stream(ready(1), { silent: true }), stream(event(2))]);
   const ids: number[] = [];
   for await (const e of api.events({ silence: 50 })) if (ids.push(e.id) === 2) break;
   assert.deepEqual(ids, [1, 2]);
 });
 
-test("a stream that is refused says why", async () => {
+test("a refused stream throws the error", async () => {
   const { api } = script([problem(401, "unauthenticated")]);
   await assert.rejects(api.events().next(), (e) => e instanceof ProblemError && isProblem(e.problem, "unauthenticated"));
 });
 
-test("a stream ends when it is told to", async () => {
+test("a stream ends when its signal is aborted", async () => {
   const stop = new AbortController();
   const { api } = script([stream(ready(1), { silent: true })]);
   for await (const e of api.events({ signal: stop.signal })) {

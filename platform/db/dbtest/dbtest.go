@@ -292,7 +292,8 @@ func WithPolicy(p db.Policy) Option { return func(c *db.Config) { c.Retry = p } 
 func Through(url func(string) string) Option { return func(c *db.Config) { c.URL = url(c.URL) } }
 
 // Open opens the database as the program does. It is closed when the test ends. The
-// pool has OMNI_TEST_MAX_CONNS connections, or 10.
+// pool has OMNI_TEST_MAX_CONNS connections, or 10. OMNI_TEST_MAX_ATTEMPTS replaces the
+// maximum number of attempts of the default policy.
 func (d Database) Open(t testing.TB, options ...Option) *db.DB {
 	t.Helper()
 	logger := logtest.Logger()
@@ -301,6 +302,12 @@ func (d Database) Open(t testing.TB, options ...Option) *db.DB {
 		n, err := strconv.Atoi(text)
 		require.NoError(t, err)
 		c.MaxConns = n
+	}
+	if text := os.Getenv("OMNI_TEST_MAX_ATTEMPTS"); text != "" {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		c.Retry, _ = db.Preset("default")
+		c.Retry.MaxAttempts = n
 	}
 	for _, o := range options {
 		o(&c)

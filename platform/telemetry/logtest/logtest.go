@@ -32,7 +32,8 @@ var forbidden = []struct {
 }{
 	{"a signed token", []string{"eyj"}, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}`)},
 	{
-		"an Authorization header", []string{"bearer ", "basic "},
+		"an Authorization header",
+		[]string{"bearer ", "basic "},
 		regexp.MustCompile(`(?i:bearer|basic) [A-Za-z0-9._~+/=-]{12,}`),
 	},
 	{"an API key", []string{"omni_key_"}, regexp.MustCompile(`omni_key_[0-9A-Za-z]{8}`)},

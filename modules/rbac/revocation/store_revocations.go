@@ -1,0 +1,102 @@
+package revocation
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+)
+
+// notifyChannel is the notification channel for revocations.
+const notifyChannel = "omnirapeutic_access"
+
+// store reads and writes epochs and changes, in the transaction of the context.
+type store struct{}
+
+// raiseEpoch returns the user's next epoch. Index: the primary key.
+func (store) raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Raw(`
+		UPDATE users SET token_epoch = token_epoch + 1 WHERE organization_id = ? AND id = ?
+		RETURNING token_epoch`, organization, user).Scan(&epoch)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return 0, gorm.ErrRecordNotFound
+	}
+	return epoch, result.Error
+}
+
+// epochOf returns the epoch of the user's valid tokens. Index: the primary key.
+func (store) epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Table("users").Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
+	return epoch, err
+}
+
+// changeRow is a row of access_changes. The database sets its sequence and transaction.
+type changeRow struct {
+	OrganizationID uuid.UUID
+	Kind           kind
+	SubjectID      uuid.UUID
+	Level          int64
+	ChangedAt      time.Time
+}
+
+// TableName names the table for gorm.
+func (changeRow) TableName() string { return "access_changes" }
+
+// insert stores changes and notifies the other instances when the transaction commits.
+func (store) insert(ctx context.Context, organization uuid.UUID, changes []change) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]changeRow, len(changes))
+	for i, c := range changes {
+		rows[i] = changeRow{organization, c.kind, c.id, c.level, c.at}
+	}
+	if err := tx.Create(&rows).Error; err != nil {
+		return err
+	}
+	return tx.Exec("SELECT pg_notify(?, '')", notifyChannel).Error
+}
+
+// changesSince returns the changes of transactions from the given one on, and the oldest
+// transaction that was still open. The next call continues from there. Index:
+// access_changes_by_transaction.
+func (store) changesSince(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	var rows []struct {
+		UpTo      string
+		Kind      *kind
+		SubjectID uuid.UUID
+		Level     int64
+		ChangedAt time.Time
+	}
+	err = tx.Raw(`
+		SELECT now.up_to, c.kind, c.subject_id, c.level, c.changed_at
+		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS up_to) now
+		LEFT JOIN access_changes c ON c.transaction >= ?::text::xid8`, strconv.FormatUint(since, 10)).Scan(&rows).Error
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, r := range rows { // at least one; without changes it has only up_to
+		if r.Kind != nil {
+			found = append(found, change{subject{*r.Kind, r.SubjectID}, r.Level, r.ChangedAt})
+		}
+	}
+	upTo, err = strconv.ParseUint(rows[0].UpTo, 10, 64)
+	return found, upTo, err
+}

@@ -1,0 +1,124 @@
+// Package throttle delays guesses: it counts failed attempts for an account, an address or a
+// session, and limits how often one source may fail.
+package throttle
+
+import (
+	"context"
+	"time"
+
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+)
+
+// ErrSignInDelayed is returned after too many failed attempts. It does not reveal whether the
+// address has an account.
+var ErrSignInDelayed = fault.Define(fault.TooMany, "sign-in-delayed",
+	"Too many failed sign-in attempts. Wait before you try again.").
+	Carrying(delayed{}).
+	Advising("Ask the user to wait for the time in `Retry-After`. Until then passwords are not checked.")
+
+// delayed are the details of [ErrSignInDelayed].
+type delayed struct{ wait time.Duration }
+
+// RetryAfter returns the time until the next attempt is checked.
+func (d delayed) RetryAfter() time.Duration { return d.wait }
+
+// Audit counts refused attempts of callers without an organization, for the operator. It uses no
+// database and never fails.
+type Audit interface {
+	Count(action, reason, address string)
+}
+
+// Service counts attempts. It is safe for concurrent use.
+type Service struct {
+	Counters
+
+	database *db.DB
+	clock    rbac.Clock
+	audit    Audit
+	failures FailureLimit
+	store    store
+}
+
+// Dependencies are the dependencies of the service.
+type Dependencies struct {
+	Database *db.DB
+	Clock    rbac.Clock
+	Audit    Audit
+	Failures FailureLimit // nil: no limit
+	Secret   []byte       // keys of counts are derived from it
+}
+
+// New returns the service.
+func New(d Dependencies) *Service {
+	s := &Service{
+		Counters: NewCounters(d.Secret), database: d.Database, clock: d.Clock, audit: d.Audit, failures: d.Failures,
+	}
+	if s.failures == nil {
+		s.failures = noLimit{}
+	}
+	return s
+}
+
+// Attempt counts an attempt before any check. [Service.Forget] removes it again after a successful
+// one. The error is [ErrSignInDelayed].
+func (s *Service) Attempt(ctx context.Context, counter []byte) error {
+	_, err := s.AttemptAll(ctx, [][]byte{counter})
+	return err
+}
+
+// AttemptAll counts an attempt for each counter without too many failures, and returns the other
+// counters. If the first counter has too many failures, it counts none and returns
+// [ErrSignInDelayed].
+func (s *Service) AttemptAll(ctx context.Context, counters [][]byte) (closed [][]byte, err error) {
+	now := s.clock.Now()
+	type outcome struct {
+		closed [][]byte
+		wait   time.Duration // for the first counter
+	}
+	done, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (outcome, error) {
+		before, err := s.store.lock(ctx, counters, now)
+		if err != nil {
+			return outcome{}, err
+		}
+		var out outcome
+		counted := map[string]attempts{}
+		for i, counter := range counters {
+			after, wait := before[string(counter)].try(now)
+			switch {
+			case wait > 0 && i == 0:
+				return outcome{wait: wait}, nil
+			case wait > 0:
+				out.closed = append(out.closed, counter)
+			default:
+				counted[string(counter)] = after
+			}
+		}
+		return out, s.store.update(ctx, counted)
+	})
+	if err == nil && done.wait > 0 {
+		err = ErrSignInDelayed.With(delayed{done.wait},
+			"Too many attempts to sign in have failed. Wait before you try again; until then every attempt is refused.")
+	}
+	return done.closed, err
+}
+
+// Forget deletes the attempts of the counters, in the transaction of the context, after one of them
+// succeeded.
+func (s *Service) Forget(ctx context.Context, counters ...[]byte) error {
+	return s.store.delete(ctx, counters)
+}
+
+// TakeBack removes one attempt of each counter, as if it had not been made.
+func (s *Service) TakeBack(ctx context.Context, counters [][]byte) error {
+	_, err := db.ReadCommitted(ctx, s.database, "user.take-back-attempt", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.store.takeBack(ctx, counters)
+	})
+	return err
+}
+
+// Outdated selects the counts that no longer matter.
+func (s *Service) Outdated(now time.Time) []db.Removal {
+	return []db.Removal{{Table: "sign_in_failures", Time: "last_at", Before: now.Add(-ForgetAfter)}}
+}
