@@ -32,6 +32,7 @@ import (
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/jobs"
+	"omnirapeutic/platform/outbox"
 )
 
 // Dependencies are the dependencies of an [App].
@@ -111,6 +112,7 @@ func New(d Dependencies) (*App, error) {
 		verifyWait:    cmp.Or(d.VerifyWait, defaultVerifyWait),
 	}
 	a.newRecords(d, secrets, batches)
+	a.newEvents(d, secrets)
 	a.newBookings(d, batches)
 	a.registerGauges()
 
@@ -141,7 +143,7 @@ func New(d Dependencies) (*App, error) {
 	return a, err
 }
 
-// newRecords builds the modules of people, records and events.
+// newRecords builds the audit trail, the directory and access control.
 func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *command.Metrics) {
 	var queue *audit.DiskQueue
 	if d.Config.AuditSpool != "" {
@@ -184,10 +186,22 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Quick:          d.QuickPasswords,
 		Failures:       newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 	})
+}
+
+// newEvents builds the modules that depend on events.
+func (a *App) newEvents(d Dependencies, secrets config.KeySecrets) {
 	a.Events = events.New(events.Dependencies{
-		Database: d.Database, Audit: a.Audit, Callers: a.Access.Accounts, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
-		Types:     slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), oidc.EventTypes()),
-		Retention: d.Config.EventRetention, Secrets: secrets.Encryption, AnyAddress: d.Config.Profile != config.Production, Tuning: d.Events,
+		Database:   d.Database,
+		Audit:      a.Audit,
+		Callers:    a.Access.Accounts,
+		Clock:      d.Clock,
+		NewID:      d.NewID,
+		Logger:     d.Logger,
+		Types:      eventTypes(),
+		Retention:  d.Config.EventRetention,
+		Secrets:    secrets.Encryption,
+		AnyAddress: d.Config.Profile != config.Production,
+		Tuning:     d.Events,
 		Limits: events.Limits{
 			Webhooks:             d.Config.Webhooks.PerOrganization,
 			Slots:                d.Config.Webhooks.Slots,
@@ -209,6 +223,11 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Logger:   d.Logger,
 		OnEnded:  a.ledgerMetrics.ended,
 	})
+}
+
+// eventTypes returns the types of events of all modules.
+func eventTypes() []outbox.Type {
+	return slices.Concat(authorization.EventTypes(), appointments.EventTypes(), emergency.EventTypes(), oidc.EventTypes())
 }
 
 // newBookings builds the command engine and the modules that use it: authorizations and

@@ -37,6 +37,15 @@ func (a *App) BackgroundJobs() []jobs.Job {
 			Gather:      a.Events.Gather,
 		},
 		{
+			Name:        "load-revocations",
+			Every:       time.Second,
+			Run:         a.loadRevocations,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "revoked access tokens could not be loaded; all access tokens will be refused soon",
+			Wake:        a.Access.Revocations.Announced(),
+		},
+		{
 			Name:        "deliver-webhooks",
 			Every:       a.eventPoll,
 			Run:         a.Events.Deliver,
@@ -72,6 +81,10 @@ func (a *App) BackgroundJobs() []jobs.Job {
 func (a *App) RunJobs(ctx context.Context, names ...string) {
 	a.jobs.Run(ctx, names...)
 	a.Events.WaitForDeliveries()
+}
+
+func (a *App) loadRevocations(ctx context.Context) (int64, error) {
+	return 0, a.Access.Revocations.LoadRevocations(ctx)
 }
 
 func (a *App) remind(ctx context.Context) (int64, error) {

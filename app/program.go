@@ -147,7 +147,8 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.Audit.Prepare(); err != nil {
 		return err
 	}
-	if err := p.Access.Revocations.LoadRevocations(ctx); err != nil && ctx.Err() == nil { // during shutdown, the regular path below stops it
+	// During shutdown, the regular path below stops the program.
+	if err := p.Access.Revocations.LoadRevocations(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("load the revoked access tokens: %w", err)
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
@@ -181,7 +182,7 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { a.Events.Listen(ctx) })
-	background.Go(func() { a.Access.Revocations.Run(ctx) })
+	background.Go(func() { a.Access.Revocations.Listen(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
 	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }

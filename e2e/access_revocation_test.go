@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,10 +19,11 @@ import (
 func (c *clinic) following(t testing.TB) *clinic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
 	require.NoError(t, c.app.Access.Revocations.LoadRevocations(ctx))
-	go func() { defer close(ended); c.app.Access.Revocations.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	var running sync.WaitGroup
+	running.Go(func() { c.app.Access.Revocations.Listen(ctx) })
+	running.Go(func() { c.app.RunJobs(ctx, "load-revocations") })
+	t.Cleanup(func() { cancel(); running.Wait() })
 	return c
 }
 

@@ -3,7 +3,7 @@
 //
 // An appointment holds units of its patients' authorizations. Each change updates the units, the
 // appointment, the published events and the audit trail in one SERIALIZABLE transaction. This
-// package opens the transaction, and the account book ([Units]) joins it. Pure functions
+// package opens the transaction, and the ledger of authorizations joins it. Pure functions
 // (decide*.go) judge every request on the state that the transaction has read.
 package appointments
 

@@ -80,3 +80,14 @@ func cancels(a authorization.Authorization, c authorization.Change) bool {
 func shortens(a authorization.Authorization, c authorization.Change) bool {
 	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given && c.EndDate.Value.Before(a.EndDate)
 }
+
+func (i Impact) bookings() []strandedBookingBody {
+	all := make([]strandedBookingBody, len(i.Bookings))
+	for n, each := range i.Bookings {
+		all[n] = strandedBookingBody{
+			AppointmentID: each.ID, StartTime: each.Start, EndTime: each.End, ServiceDate: each.ServiceDate, Units: each.Units,
+			PractitionerIDs: each.Practitioners, Cause: each.Cause,
+		}
+	}
+	return all
+}

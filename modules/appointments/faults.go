@@ -194,3 +194,45 @@ func refusalOf(reasons []*fault.Error) *fault.Error {
 	})
 	return reasons[0].Among(reasons)
 }
+
+// SeriesRefusal has the details of [ErrSeries].
+type SeriesRefusal struct {
+	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
+}
+
+// ErrSeries carries [SeriesRefusal].
+var ErrSeries = fault.Define(
+	fault.Conflict, "series-refused", "Some appointments of the series break a rule, so none was booked or changed.",
+).Carrying(SeriesRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have reasons.")
+
+// ErrRedate carries [MoveRefusal].
+var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
+	"Some appointments cannot have their new service date, so no date has changed.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
+
+// MoveRefusal has the details of [ErrMove].
+type MoveRefusal struct {
+	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
+}
+
+// ErrMove carries [MoveRefusal].
+var ErrMove = fault.Define(fault.Conflict, "move-refused", "Some bookings cannot move to the other authorization, so none was moved.").
+	Carrying(MoveRefusal{}).
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another authorization. Set " +
+		"`from` to skip earlier bookings.")
+
+// ErrNoPractitioner is returned if the caller's organization has no such practitioner, or the
+// practitioner is outside the caller's record scope.
+var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "Practitioner not found.")
+
+// The errors of calendar feeds.
+var (
+	// ErrFeedNotFound is returned for an unknown or revoked calendar feed, and for one of another
+	// organization, so that callers cannot tell these apart.
+	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "Calendar feed not found.").
+			Advising("If it was revoked, create a new one.")
+	// ErrNoOwner is returned for an unknown practitioner or patient of a new feed.
+	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "Practitioner or patient not found.")
+)

@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) availabilityRoutes() []httpx.Route {
+func (s *AvailabilityService) availabilityRoutes() []httpx.Route {
 	const path = "/practitioners/:id/availability"
 	return []httpx.Route{
 		{
@@ -69,7 +69,7 @@ func availabilityBodyOf(t Timetable) availabilityBody {
 	return b
 }
 
-func (s *Service) handleAvailability(ctx context.Context, in byID) (availabilityBody, error) {
+func (s *AvailabilityService) handleAvailability(ctx context.Context, in byID) (availabilityBody, error) {
 	t, err := s.Availability(ctx, in.ID)
 	return availabilityBodyOf(t), err
 }
@@ -80,7 +80,7 @@ type availabilityRequest struct {
 	Availability
 }
 
-func (s *Service) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
+func (s *AvailabilityService) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
 	t, err := s.SetAvailability(ctx, in.ID, in.IfMatch, in.Availability)
 	return availabilityBodyOf(t), err
 }
@@ -110,7 +110,7 @@ type openingsBody struct {
 
 const defaultStep = 15
 
-func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openingsBody, error) {
+func (s *AvailabilityService) handleOpenings(ctx context.Context, in openingsRequest) (openingsBody, error) {
 	if in.Step == 0 {
 		in.Step = defaultStep
 	}
@@ -124,17 +124,4 @@ func (s *Service) handleOpenings(ctx context.Context, in openingsRequest) (openi
 		b.Data = append(b.Data, openingBody{span.Start, span.End})
 	}
 	return b, err
-}
-
-// warned adds warnings to the response of a booking or a change. If they cannot be computed, the
-// response has none: the booking has already been made.
-func (s *Service) warned(ctx context.Context) func(o Outcome, err error) (appointmentBody, error) {
-	return func(o Outcome, err error) (appointmentBody, error) {
-		b, err := answerOf(o, err)
-		if err != nil {
-			return b, err
-		}
-		b.Warnings, _ = s.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(), uuid.Nil)
-		return b, nil
-	}
 }

@@ -17,7 +17,7 @@ import (
 // calendarFresh is the max-age of a feed in HTTP caches.
 const calendarFresh = 5 * time.Minute
 
-func (s *Service) feedRoutes() []httpx.Route {
+func (s *FeedService) feedRoutes() []httpx.Route {
 	const feedContents = " The feed has the times of appointments and whether they were cancelled, but no names, services or notes. " +
 		"The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: " +
 		"the user is disabled, or loses the permission or access to the person of the calendar."
@@ -90,7 +90,7 @@ func newFeed(f Feed, token string, err error) (newFeedBody, error) {
 
 const calendarSuffix = ".ics"
 
-func (s *Service) handlePractitionerFeed(ctx context.Context, in byID) (newFeedBody, error) {
+func (s *FeedService) handlePractitionerFeed(ctx context.Context, in byID) (newFeedBody, error) {
 	f, token, err := s.CreateFeed(ctx, &in.ID, nil)
 	if err != nil {
 		return newFeedBody{}, err
@@ -98,7 +98,7 @@ func (s *Service) handlePractitionerFeed(ctx context.Context, in byID) (newFeedB
 	return newFeed(f, token, nil)
 }
 
-func (s *Service) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, error) {
+func (s *FeedService) handlePatientFeed(ctx context.Context, in byID) (newFeedBody, error) {
 	f, token, err := s.CreateFeed(ctx, nil, &in.ID)
 	if err != nil {
 		return newFeedBody{}, err
@@ -111,7 +111,7 @@ type feedsBody struct {
 	Data []feedBody `json:"data"`
 }
 
-func (s *Service) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, error) {
+func (s *FeedService) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, error) {
 	found, err := s.Feeds(ctx)
 	b := feedsBody{Data: []feedBody{}}
 	for _, f := range found {
@@ -120,7 +120,7 @@ func (s *Service) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, err
 	return b, err
 }
 
-func (s *Service) handleRevokeFeed(ctx context.Context, in byID) (httpx.None, error) {
+func (s *FeedService) handleRevokeFeed(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.RevokeFeed(ctx, in.ID)
 }
 
@@ -129,6 +129,6 @@ type calendarRequest struct {
 	File           string `param:"file" validate:"max=100"`
 }
 
-func (s *Service) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {
+func (s *FeedService) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {
 	return s.Calendar(ctx, strings.TrimSuffix(in.File, calendarSuffix))
 }

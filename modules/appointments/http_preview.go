@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) previewRoutes() []httpx.Route {
+func (s *BookingService) previewRoutes() []httpx.Route {
 	return []httpx.Route{{
 		Method: http.MethodPost, Path: "/appointments/preview", Permission: permission.AppointmentPreview,
 		RecordScopes: appointmentOwners.Scopes(), ReadOnly: true,
@@ -40,7 +40,7 @@ type previewAppointmentRequest struct {
 	AppointmentID *uuid.UUID `json:"appointmentId"` // the appointment to change; its patients and service cannot change
 }
 
-func (s *Service) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {
+func (s *BookingService) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {
 	b, err := in.booking()
 	if err != nil {
 		return appointmentPreviewBody{}, err

@@ -9,14 +9,13 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) sessionRoutes() []httpx.Route {
+func (s *SessionService) sessionRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/sessions",
@@ -124,32 +123,6 @@ func sessionBodyOf(s Session) sessionBody {
 	return b
 }
 
-type completeRequest struct {
-	byID
-	command.Keyed
-	StartTime *time.Time `json:"startTime"`
-	EndTime   *time.Time `json:"endTime"` // not in the future
-	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
-	Confirm   bool       `json:"confirm"` // confirms times that differ much from the booked ones
-}
-
-type completeAnswer struct {
-	command.Replayed `json:"-"`
-
-	Session     sessionBody     `json:"session"`
-	Appointment appointmentBody `json:"appointment"`
-}
-
-func (s *Service) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
-	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
-	o, err := s.Complete(ctx, in.ID, c, in.Key)
-	answer := completeAnswer{Replayed: command.Replayed(o.Replayed)}
-	if err == nil {
-		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
-	}
-	return answer, err
-}
-
 type sessionsRequest struct {
 	httpx.PageQuery
 	within
@@ -160,7 +133,7 @@ type sessionsRequest struct {
 	Unauthorized   *bool     `query:"unauthorized"` // true: only sessions with units that no authorization covers; false: only the others
 }
 
-func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
+func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
 	page, err := byStart(in.PageQuery, in.Sort)
 	if err != nil {
 		return httpx.Page[sessionBody]{}, err
@@ -172,7 +145,7 @@ func (s *Service) handleSessions(ctx context.Context, in sessionsRequest) (httpx
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }
 
-func (s *Service) handleSession(ctx context.Context, in byID) (sessionBody, error) {
+func (s *SessionService) handleSession(ctx context.Context, in byID) (sessionBody, error) {
 	found, err := s.Session(ctx, in.ID)
 	return sessionBodyOf(found), err
 }
@@ -183,7 +156,7 @@ type changeSessionRequest struct {
 	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000" needs:"session:read-narrative"`
 }
 
-func (s *Service) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
+func (s *SessionService) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
 	changed, err := s.ChangeSession(ctx, in.ID, in.IfMatch, in.Narrative)
 	return sessionBodyOf(changed), err
 }
@@ -193,7 +166,7 @@ type addendumRequest struct {
 	Text string `json:"text" validate:"required,max=20000"`
 }
 
-func (s *Service) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {
+func (s *SessionService) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {
 	found, err := s.AddAddendum(ctx, in.ID, in.Text)
 	return sessionBodyOf(found), err
 }

@@ -210,3 +210,19 @@ func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) 
 func dayIn(day calendar.Date, zone *time.Location) Span {
 	return Span{place(day.Time(), zone), place(day.AddDays(1).Time(), zone)}
 }
+
+// flat returns the requests, with each request that has parts replaced by its parts.
+func flat(requests []request) []request {
+	var all []request
+	for _, r := range requests {
+		if r.parts == nil {
+			all = append(all, r)
+			continue
+		}
+		for _, part := range r.parts {
+			part.zone = r.zone
+			all = append(all, part)
+		}
+	}
+	return all
+}

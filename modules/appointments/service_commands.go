@@ -5,13 +5,13 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/command"
-	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/record"
 )
 
@@ -19,8 +19,20 @@ import (
 // units.
 const weight = 2
 
+// commands executes requests that change appointments.
+type commands struct {
+	base
+	executor command.Executor[request, verdict]
+}
+
+func newCommands(b base) *commands {
+	c := &commands{base: b}
+	c.executor = command.Add(b.Engine, c.handler())
+	return c
+}
+
 // handler returns how requests are executed.
-func (s *Service) handler() command.Handler[request, *bookingState, verdict] {
+func (s *commands) handler() command.Handler[request, *bookingState, verdict] {
 	return command.Handler[request, *bookingState, verdict]{
 		Name:   "appointments",
 		Weight: func(request) int { return weight },
@@ -35,10 +47,10 @@ func (s *Service) handler() command.Handler[request, *bookingState, verdict] {
 }
 
 // run executes a request. A refusal is returned as the error.
-func (s *Service) run(ctx context.Context, r request) (verdict, error) {
+func (s *commands) run(ctx context.Context, r request) (verdict, error) {
 	v, err := s.runInZone(ctx, r)
 	for attempt := 1; attempt < zoneAttempts && errors.Is(err, errStaleZone); attempt++ {
-		s.directory.ForgetTimeZone(r.caller.OrganizationID)
+		s.Directory.ForgetTimeZone(r.caller.OrganizationID)
 		v, err = s.runInZone(ctx, r)
 	}
 	return v, err
@@ -54,8 +66,8 @@ var errStaleZone = errors.New("appointments: the organization's time zone has ch
 
 // runInZone executes a request in the organization's cached time zone. The error is [errStaleZone]
 // if the organization has another one.
-func (s *Service) runInZone(ctx context.Context, r request) (verdict, error) {
-	zone, err := s.directory.TimeZone(ctx, r.caller.OrganizationID)
+func (s *commands) runInZone(ctx context.Context, r request) (verdict, error) {
+	zone, err := s.Directory.TimeZone(ctx, r.caller.OrganizationID)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -67,9 +79,9 @@ func (s *Service) runInZone(ctx context.Context, r request) (verdict, error) {
 
 // execute executes a request together with others or, inside a transaction, in that transaction. A
 // refusal is returned as the error.
-func (s *Service) execute(ctx context.Context, r request) (verdict, error) {
+func (s *commands) execute(ctx context.Context, r request) (verdict, error) {
 	r.Subject, r.Fingerprint = r.subject(), r.fingerprint()
-	v, replayed, err := s.commands.Do(ctx, r)
+	v, replayed, err := s.executor.Do(ctx, r)
 	v.replayed = replayed
 	switch {
 	case err != nil:
@@ -83,7 +95,7 @@ func (s *Service) execute(ctx context.Context, r request) (verdict, error) {
 // readNamed reads the appointments of the requests, and those of their series or authorization for
 // requests on several appointments. It returns the appointments, and the requests with a part for
 // each of them.
-func (s *Service) readNamed(ctx context.Context, requests []request) (map[record.Key]Appointment, []request, error) {
+func (s *commands) readNamed(ctx context.Context, requests []request) (map[record.Key]Appointment, []request, error) {
 	named := map[record.Key]bool{}
 	backed, err := s.store.backed(ctx, requests)
 	if err != nil {
@@ -125,7 +137,7 @@ func (s *Service) readNamed(ctx context.Context, requests []request) (map[record
 // load reads the state that the requests may need, in a fixed number of statements: the
 // appointments with their participants, the ledger, the directory's rules, and other
 // appointments.
-func (s *Service) load(ctx context.Context, requests []request) (*bookingState, error) {
+func (s *commands) load(ctx context.Context, requests []request) (*bookingState, error) {
 	state := &bookingState{
 		scene:    scene{now: s.now(), appointments: map[record.Key]Appointment{}, occupied: occupied{}},
 		expanded: map[uuid.UUID]request{}, shrunk: map[record.Key]bool{}, edited: map[record.Key]bool{},
@@ -139,13 +151,13 @@ func (s *Service) load(ctx context.Context, requests []request) (*bookingState, 
 		state.expanded[r.CallID] = r
 	}
 	n := needsOf(expanded, existing, state.now)
-	if state.ledger, err = s.authorizations.OpenLedger(ctx, state.now, n.held); err != nil {
+	if state.ledger, err = s.Authorizations.OpenLedger(ctx, state.now, n.held); err != nil {
 		return nil, err
 	}
 	if len(n.held) == 0 {
 		return state, nil // nothing to look up
 	}
-	if state.rules, err = s.directory.SchedulingRules(ctx, n.ask(state.ledger)); err != nil {
+	if state.rules, err = s.Directory.SchedulingRules(ctx, n.ask(state.ledger)); err != nil {
 		return nil, err
 	}
 	n.addVisits(state.ledger, state.rules)
@@ -155,7 +167,7 @@ func (s *Service) load(ctx context.Context, requests []request) (*bookingState, 
 
 // save writes the decisions, with one statement per table. Units come first, because appointments
 // refer to their reservations.
-func (s *Service) save(ctx context.Context, state *bookingState) error {
+func (s *commands) save(ctx context.Context, state *bookingState) error {
 	if err := state.ledger.Write(ctx); err != nil {
 		return err
 	}
@@ -169,28 +181,55 @@ func (s *Service) save(ctx context.Context, state *bookingState) error {
 	if err := s.store.insertSessions(ctx, state.sessions); err != nil {
 		return err
 	}
-	if err := s.events.Publish(ctx, state.messages); err != nil {
+	if err := s.Events.Publish(ctx, state.messages); err != nil {
 		return err
 	}
-	return s.audit.Record(ctx, state.events)
+	return s.Audit.Record(ctx, state.events)
 }
 
-// constraints maps database constraints to errors. The rules in decide are checked first; the
-// constraints are the last line of defense.
-var constraints = map[string]*fault.Error{
-	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
-	"appointment_patients_once_in_each_lane": ErrPatientOverlap,
-	"appointments_times_in_order":            fault.ErrInvalid,
-	"appointments_whole_minutes":             fault.ErrInvalid,
-	"appointment_practitioners_practitioner": fault.ErrInvalid,
-	"appointment_patients_patient":           fault.ErrInvalid,
-	"appointment_patients_authorization":     fault.ErrInvalid,
-	"sessions_one_for_each_appointment":      ErrTransition,
-}
-
-func refusalOfConstraint(err error) error {
-	if refusal, ok := constraints[db.ConstraintOf(err)]; ok {
-		return refusal.Because(err)
+// request returns a new request of the caller on an appointment, with all ids that it may need.
+func (s *commands) request(ctx context.Context, k kind, appointment uuid.UUID, key command.Key) (request, error) {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return request{}, err
 	}
-	return err
+	r := request{
+		Call: s.executor.NewCall(caller, string(k), key), kind: k, caller: caller, appointment: appointment, session: s.NewID(),
+	}
+	r.reservations = make([]uuid.UUID, MaxPatients)
+	for i := range r.reservations {
+		r.reservations[i] = s.NewID()
+	}
+	return r, nil
+}
+
+// inZone returns the request in the organization's time zone: the appointments of a series have the
+// same time of day there.
+func (s *commands) inZone(r request, zone *time.Location) (request, error) {
+	known := r.zone != nil && r.zone.String() == zone.String()
+	r.zone = zone
+	if r.rule == "" || known {
+		return r, nil
+	}
+	rule, err := ParseRule(r.rule)
+	if err != nil {
+		return r, err
+	}
+	spans, err := rule.Occurrences(r.booking.Span, zone)
+	if err != nil {
+		return r, err
+	}
+	r.parts = nil
+	var parts []request
+	for i, span := range spans {
+		part := r
+		part.booking.Span = span
+		if i > 0 {
+			part.appointment = s.NewID()
+			part.reservations = s.newIDs(len(r.booking.Patients))
+		}
+		parts = append(parts, part)
+	}
+	r.parts = parts
+	return r, nil
 }

@@ -8,11 +8,17 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/record"
 )
+
+// RenewalService changes authorizations together with the appointments on them, moves bookings to other
+// authorizations, and compares appointments with ledgers.
+type RenewalService struct{ *commands }
 
 // AuthorizationChange is a change of an authorization together with its bookings.
 type AuthorizationChange struct {
@@ -59,12 +65,12 @@ func (c AuthorizationChange) mayStrand() bool {
 // appointments from today on, if the authorization is cancelled; and, if the total is too low, the
 // latest appointments until the others fit. It writes nothing. Errors:
 // [authorization.ErrNotFound], [fault.ErrInvalid].
-func (s *Service) Impact(ctx context.Context, id uuid.UUID, c authorization.Change) (Impact, error) {
+func (s *RenewalService) Impact(ctx context.Context, id uuid.UUID, c authorization.Change) (Impact, error) {
 	if err := errorOf(c.FieldErrors()); err != nil {
 		return Impact{}, err
 	}
-	return db.Snapshot(ctx, s.database, "authorization.impact", func(ctx context.Context) (Impact, error) {
-		before, err := s.authorizations.Get(ctx, id)
+	return db.Snapshot(ctx, s.Database, "authorization.impact", func(ctx context.Context) (Impact, error) {
+		before, err := s.Authorizations.Get(ctx, id)
 		if err != nil {
 			return Impact{}, err
 		}
@@ -73,13 +79,13 @@ func (s *Service) Impact(ctx context.Context, id uuid.UUID, c authorization.Chan
 }
 
 // impactOn returns the impact of a change, in the transaction of the context.
-func (s *Service) impactOn(ctx context.Context, before authorization.Authorization, c authorization.Change) (Impact, error) {
+func (s *RenewalService) impactOn(ctx context.Context, before authorization.Authorization, c authorization.Change) (Impact, error) {
 	after, err := before.With(c)
 	if err != nil {
 		return Impact{}, err
 	}
 	c.TotalUnits.Apply(&after.Total)
-	zone, err := s.directory.TimeZone(ctx, after.OrganizationID)
+	zone, err := s.Directory.TimeZone(ctx, after.OrganizationID)
 	if err != nil {
 		return Impact{}, err
 	}
@@ -88,7 +94,7 @@ func (s *Service) impactOn(ctx context.Context, before authorization.Authorizati
 		return Impact{}, err
 	}
 	i := impactOf(after, scheduled, calendar.DateIn(s.now(), zone))
-	outside, err := s.authorizations.ReservationsOutside(ctx, after.ID, after.StartDate, after.EndDate)
+	outside, err := s.Authorizations.ReservationsOutside(ctx, after.ID, after.StartDate, after.EndDate)
 	i.OtherOutside = outside.Reservations
 	for _, b := range i.Bookings {
 		if b.Cause == CauseDates && b.Units > 0 {
@@ -102,7 +108,7 @@ func (s *Service) impactOn(ctx context.Context, before authorization.Authorizati
 // change would strand, in one transaction. Errors: those of [authorization.Service.Change],
 // [ErrBookingsStranded], and those of cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
-func (s *Service) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
+func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return authorization.View{}, err
@@ -114,9 +120,9 @@ func (s *Service) ChangeAuthorization(ctx context.Context, id uuid.UUID, c Autho
 		return authorization.View{}, err
 	}
 	if !c.mayStrand() {
-		return s.authorizations.Change(ctx, id, c.Change)
+		return s.Authorizations.Change(ctx, id, c.Change)
 	}
-	prepared, err := s.authorizations.PrepareChange(ctx, id, c.Change)
+	prepared, err := s.Authorizations.PrepareChange(ctx, id, c.Change)
 	if err != nil {
 		return authorization.View{}, err
 	}
@@ -132,7 +138,7 @@ func (s *Service) ChangeAuthorization(ctx context.Context, id uuid.UUID, c Autho
 // Without a policy, it refuses to cancel an authorization with appointments from today on, and to
 // remove days with an appointment that holds no units: the error is [ErrBookingsStranded]. The
 // authorization itself refuses dates and totals that conflict with held units.
-func (s *Service) settleStranded(ctx context.Context, before authorization.Authorization, c AuthorizationChange) error {
+func (s *RenewalService) settleStranded(ctx context.Context, before authorization.Authorization, c AuthorizationChange) error {
 	if c.Stranded == KeepStranded || c.Stranded == "" && !cancels(before, c.Change) && !shortens(before, c.Change) {
 		return nil
 	}
@@ -158,20 +164,9 @@ func (s *Service) settleStranded(ctx context.Context, before authorization.Autho
 		len(i.Bookings), i.Units)
 }
 
-// settling has the appointments that a change of their authorization would strand.
-type settling struct{ appointments map[uuid.UUID]bool }
-
-func settlingOf(appointments []uuid.UUID) *settling {
-	s := &settling{appointments: map[uuid.UUID]bool{}}
-	for _, id := range appointments {
-		s.appointments[id] = true
-	}
-	return s
-}
-
 // scheduledOn returns the SCHEDULED appointments on the authorization of the caller's organization,
 // sorted by start. It runs in the transaction of the context.
-func (s *Service) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]Appointment, error) {
+func (s *RenewalService) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]Appointment, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
@@ -191,7 +186,7 @@ func (s *Service) scheduledOn(ctx context.Context, authorization uuid.UUID) ([]A
 // cancelStranded cancels appointments because of a change of their authorization, in the
 // transaction of the context: all of them or none. It needs [permission.AppointmentCancel]. Errors: [ErrGroup],
 // [ErrTransition], [ErrNotFound].
-func (s *Service) cancelStranded(ctx context.Context, appointments []uuid.UUID, reason *string) error {
+func (s *RenewalService) cancelStranded(ctx context.Context, appointments []uuid.UUID, reason *string) error {
 	r, err := s.request(ctx, cancel, uuid.Nil, "")
 	if err != nil {
 		return err
@@ -207,7 +202,7 @@ func (s *Service) cancelStranded(ctx context.Context, appointments []uuid.UUID, 
 
 // moveStranded moves appointments because of a change of their authorization, like
 // [Service.MoveBookings], in the transaction of the context. It needs [permission.AppointmentReschedule].
-func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
+func (s *RenewalService) moveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
 	r, err := s.transferRequest(ctx, Transfer{From: from, To: to}, reason, "")
 	if err != nil {
 		return err
@@ -217,10 +212,107 @@ func (s *Service) moveStranded(ctx context.Context, appointments []uuid.UUID, fr
 }
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.
-func (s *Service) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
+func (s *RenewalService) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
 	if err := r.caller.RequireForOrganization(needed); err != nil {
 		return err
 	}
 	_, err := s.run(ctx, r)
 	return err
+}
+
+// Moved is the result of a transfer.
+type Moved struct {
+	Occurrences []Occurrence // the appointments, sorted by start
+	Replayed    bool         // whether it is the stored response of an earlier request with the same key
+}
+
+// MoveBookings moves the transfer's bookings: each releases its units on the old authorization and
+// reserves units on the new one, by the rules of the new one and its payer. It moves all or none,
+// once per key. For a group, only the patient's part moves. A transfer without bookings succeeds.
+// Errors: [authorization.ErrNotFound], [ErrMove], [fault.ErrInvalid] if the new
+// authorization is unknown or does not match, [command.ErrReused].
+func (s *RenewalService) MoveBookings(ctx context.Context, t Transfer, reason *string, key command.Key) (Moved, error) {
+	r, err := s.transferRequest(ctx, t, reason, key)
+	if err != nil {
+		return Moved{}, err
+	}
+	v, err := s.run(ctx, r)
+	return Moved{Occurrences: v.occurrences, Replayed: v.replayed}, err
+}
+
+// PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
+// Broken rules are in the result; the error is for unknown authorizations and those that do not
+// match.
+func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
+	r, err := s.transferRequest(ctx, t, nil, "")
+	if err != nil {
+		return Moved{}, err
+	}
+	if r.zone, err = s.Directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
+		return Moved{}, err
+	}
+	r = r.begin(s.now())
+	v, err := db.Snapshot(ctx, s.Database, "appointments.preview-move", func(ctx context.Context) (verdict, error) {
+		d, err := s.load(ctx, []request{r})
+		if err != nil {
+			return verdict{}, err
+		}
+		for _, each := range d.expanded[r.CallID].parts {
+			showAppointments(ctx, d.appointments[each.key()])
+		}
+		return d.scene.decide(d.expanded[r.CallID])
+	})
+	if err != nil {
+		return Moved{}, err
+	}
+	m := Moved{Occurrences: v.occurrences}
+	if v.refusal != nil {
+		details, ok := v.refusal.Details().(MoveRefusal)
+		if !ok {
+			return Moved{}, v.refusal
+		}
+		m.Occurrences = details.Occurrences
+	}
+	return m, nil
+}
+
+func (s *RenewalService) transferRequest(ctx context.Context, t Transfer, reason *string, key command.Key) (request, error) {
+	r, err := s.request(ctx, transfer, uuid.Nil, key)
+	r.transfer, r.reason = &t, reason
+	return r, err
+}
+
+// CompareHolds compares the books of authorizations with the appointments on them, and reports every
+// disagreement:
+//
+//   - appointment: every open appointment has exactly its reservation, and no open
+//     reservation names an appointment that is not open
+//   - session: the units of every session equal the units consumed for its appointment
+//
+// It runs in the transaction of the context and needs no caller.
+func (s *RenewalService) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
+	keys := make([]record.Key, len(books))
+	for i, b := range books {
+		keys[i] = record.Of(b.OrganizationID, b.ID)
+	}
+	found, err := s.store.holds(ctx, keys)
+	if err != nil {
+		return authorization.Compared{}, err
+	}
+	var compared authorization.Compared
+	holds := map[record.Key][]Hold{}
+	for _, h := range found {
+		key := record.Of(h.OrganizationID, h.AuthorizationID)
+		holds[key] = append(holds[key], h)
+		if !h.Settled {
+			compared.Appointments++
+		}
+	}
+	for i, b := range books {
+		c := comparison{Books: b, holds: holds[keys[i]]}
+		c.compareAppointments()
+		c.compareSessions()
+		compared.Problems = append(compared.Problems, c.problems...)
+	}
+	return compared, nil
 }

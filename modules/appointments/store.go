@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
@@ -188,4 +189,24 @@ func spanColumns(requested map[record.Key][]Span) []any {
 		}
 	}
 	return db.Columns(rows, func(v *db.Values, r row) { v.Key(r.Key).Time(r.Start, r.End) })
+}
+
+// constraints maps database constraints to errors. The rules in decide are checked first; the
+// constraints are the last line of defense.
+var constraints = map[string]*fault.Error{
+	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
+	"appointment_patients_once_in_each_lane": ErrPatientOverlap,
+	"appointments_times_in_order":            fault.ErrInvalid,
+	"appointments_whole_minutes":             fault.ErrInvalid,
+	"appointment_practitioners_practitioner": fault.ErrInvalid,
+	"appointment_patients_patient":           fault.ErrInvalid,
+	"appointment_patients_authorization":     fault.ErrInvalid,
+	"sessions_one_for_each_appointment":      ErrTransition,
+}
+
+func refusalOfConstraint(err error) error {
+	if refusal, ok := constraints[db.ConstraintOf(err)]; ok {
+		return refusal.Because(err)
+	}
+	return err
 }

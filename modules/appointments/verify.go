@@ -1,50 +1,13 @@
 package appointments
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/record"
 )
-
-// CompareHolds compares the books of authorizations with the appointments on them, and reports every
-// disagreement:
-//
-//   - appointment: every open appointment has exactly its reservation, and no open
-//     reservation names an appointment that is not open
-//   - session: the units of every session equal the units consumed for its appointment
-//
-// It runs in the transaction of the context and needs no caller.
-func (s *Service) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
-	keys := make([]record.Key, len(books))
-	for i, b := range books {
-		keys[i] = record.Of(b.OrganizationID, b.ID)
-	}
-	found, err := s.store.holds(ctx, keys)
-	if err != nil {
-		return authorization.Compared{}, err
-	}
-	var compared authorization.Compared
-	holds := map[record.Key][]Hold{}
-	for _, h := range found {
-		key := record.Of(h.OrganizationID, h.AuthorizationID)
-		holds[key] = append(holds[key], h)
-		if !h.Settled {
-			compared.Appointments++
-		}
-	}
-	for i, b := range books {
-		c := comparison{Books: b, holds: holds[keys[i]]}
-		c.compareAppointments()
-		c.compareSessions()
-		compared.Problems = append(compared.Problems, c.problems...)
-	}
-	return compared, nil
-}
 
 // comparison compares one authorization's books with the appointments on it.
 type comparison struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/jobs"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/telemetry/logtest"
 	"omnirapeutic/platform/trail"
@@ -121,10 +123,18 @@ func (p Practice) SecondInstance(t testing.TB) Practice {
 func (p Practice) Run(t testing.TB) Practice {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
 	require.NoError(t, p.Revocations.LoadRevocations(ctx))
-	go func() { defer close(ended); p.Revocations.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	scheduler := jobs.New(nil, uuid.New(), logtest.Logger(), prometheus.NewRegistry(), jobs.Job{
+		Name:        "load-revocations",
+		Every:       time.Second,
+		Run:         func(ctx context.Context) (int64, error) { return 0, p.Revocations.LoadRevocations(ctx) },
+		PerInstance: true,
+		Wake:        p.Revocations.Announced(),
+	})
+	var running sync.WaitGroup
+	running.Go(func() { p.Revocations.Listen(ctx) })
+	running.Go(func() { scheduler.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
 	return p
 }
 

@@ -9,17 +9,13 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-const (
-	// pollEvery is the interval for loading revocations without a notification.
-	pollEvery = time.Second
-	// pollTimeout limits one load.
-	pollTimeout = 3 * time.Second
-)
+// loadTimeout limits one load.
+const loadTimeout = 3 * time.Second
 
-// LoadRevocations loads the revocations since the last call. After the first call, [Service.Run] must
-// repeat it: if no call succeeds for five seconds, [Service.Check] refuses all tokens.
+// LoadRevocations loads the revocations since the last call. After the first call it must be repeated
+// every second: if no call succeeds for five seconds, [Service.Check] refuses all tokens.
 func (s *Service) LoadRevocations(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	began := time.Now() //nolint:forbidigo // real time, independent of the clock
 	since := s.known.next()
@@ -32,6 +28,7 @@ func (s *Service) LoadRevocations(ctx context.Context) error {
 	}
 	s.known.apply(found...)
 	s.known.loaded(began, upTo)
+	s.known.tidy(s.clock.Now().Add(-Keep))
 	return nil
 }
 
@@ -43,43 +40,25 @@ func (s *Service) changesSince(ctx context.Context, transaction uint64) (found [
 	return found, upTo, err
 }
 
-// Run loads the revocations of other instances, each second and at every notification, until the
-// context ends. Any number of instances may run at once.
-func (s *Service) Run(ctx context.Context) {
-	wake := make(chan struct{}, 1)
-	listening := make(chan struct{})
-	go func() {
-		defer close(listening)
-		s.database.Listen(ctx, notifyChannel, listener{wake, s.logger})
-	}()
-	defer func() { <-listening }()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-		case <-wake:
-		}
-		if err := s.LoadRevocations(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WithFields(logrus.Fields{"event": "access_unknown", "error": err}).
-				Warn("cannot load the revocations of other instances; all access tokens will be refused soon")
-		}
-		s.known.tidy(s.clock.Now().Add(-Keep))
-	}
+// Announced signals that another instance has announced revocations; see [Service.Listen].
+func (s *Service) Announced() <-chan struct{} { return s.announced }
+
+// Listen receives notifications of other instances until the context ends. Without it their
+// revocations arrive up to a second late.
+func (s *Service) Listen(ctx context.Context) {
+	s.database.Listen(ctx, notifyChannel, listener{s.announced, s.logger})
 }
 
-// listener polls when another instance publishes a change.
+// listener signals that another instance has announced revocations.
 type listener struct {
-	wake   chan<- struct{}
-	logger logrus.FieldLogger
+	announced chan<- struct{}
+	logger    logrus.FieldLogger
 }
 
 func (l listener) signal() {
 	select {
-	case l.wake <- struct{}{}:
-	default: // a poll is already due
+	case l.announced <- struct{}{}:
+	default: // a signal is already pending
 	}
 }
 

@@ -23,12 +23,14 @@ type Service struct {
 	logger   logrus.FieldLogger
 	store    store
 	known    revocations
+	// announced is signalled when another instance has announced revocations.
+	announced chan struct{}
 }
 
 // New returns the service. Until [Service.LoadRevocations] is called, it knows only its own
 // revocations, which is enough for commands and tests.
 func New(database *db.DB, clock rbac.Clock, logger logrus.FieldLogger) *Service {
-	return &Service{database: database, clock: clock, logger: logger}
+	return &Service{database: database, clock: clock, logger: logger, announced: make(chan struct{}, 1)}
 }
 
 // RevokeUser ends all sign-ins of a user and invalidates their access tokens on every instance, if

@@ -6,6 +6,8 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/record"
 )
 
 // The record scopes of appointments, sessions and calendar feeds. Indexes:
@@ -39,4 +41,37 @@ func (store) reachable(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error
 	var found []uuid.UUID
 	err = tx.Model(&Appointment{}).Where("appointments.id IN ?", ids).Pluck("appointments.id", &found).Error
 	return found, err
+}
+
+// requireInScope returns [ErrNotFound] if one of the appointments is outside the caller's record
+// scope, by the same condition as in lists. It runs no query if the scope is the organization, and
+// does not check that the appointments exist.
+func (s store) requireInScope(ctx context.Context, ids []uuid.UUID) error {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
+		return err
+	}
+	reached, err := s.reachable(ctx, ids)
+	if err == nil && len(reached) < len(ids) {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// requireAppointment returns [ErrNotFound] unless the caller's organization has the appointment and
+// it is within the caller's record scope.
+func (s store) requireAppointment(ctx context.Context, id uuid.UUID) error {
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.requireInScope(ctx, []uuid.UUID{id}); err != nil {
+		return err
+	}
+	key := record.Of(caller.OrganizationID, id)
+	found, err := s.several(ctx, []record.Key{key})
+	if _, ok := found[key]; err == nil && !ok {
+		err = ErrNotFound
+	}
+	return err
 }

@@ -130,3 +130,18 @@ func recordedOf(a Appointment, place int) recorded {
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
 	}
 }
+
+// EventReminder is the type of the event that an appointment starts soon. Subscribers need
+// [permission.AppointmentRead]. The data is an [AppointmentReminder]. Subscribers decide on recipients and
+// channels.
+const EventReminder = "appointment.reminder"
+
+// AppointmentReminder is an appointment that starts soon. It leaves the system, so it does not
+// identify people.
+type AppointmentReminder struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+	StartTime     time.Time `json:"startTime"`
+	EndTime       time.Time `json:"endTime"`
+	Version       int       `json:"version"`
+	MinutesBefore int       `json:"minutesBefore"` // identifies the configured reminder
+}

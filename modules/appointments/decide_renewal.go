@@ -1,18 +1,73 @@
 package appointments
 
 import (
-	"context"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/command"
-	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
 )
+
+// refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
+// not match.
+func (s *scene) refuseTransfer(r request) *fault.Error {
+	from, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.From)
+	if !ok {
+		return authorization.ErrNotFound
+	}
+	to, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.To)
+	var message string
+	switch {
+	case !ok:
+		message = "does not exist"
+	case r.transfer.To == r.transfer.From:
+		message = "must be another authorization"
+	case to.PatientID != from.PatientID:
+		message = "belongs to another patient"
+	case to.ServiceCodeID != from.ServiceCodeID:
+		message = "is for another service"
+	default:
+		return nil
+	}
+	field := "toAuthorizationId"
+	if r.settling != nil {
+		field = "moveToAuthorizationId" // the field of an authorization's change
+	}
+	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: message})
+}
+
+// withoutOvertaken returns the request without the parts whose appointments earlier requests of the
+// batch have started, cancelled or moved. Appointments that these requests have booked are not
+// moved, as if they had been booked later.
+func (d *bookingState) withoutOvertaken(r request) request {
+	if r.kind != transfer {
+		return r
+	}
+	r.parts = slices.DeleteFunc(slices.Clone(r.parts), func(part request) bool {
+		return !r.moves(d.appointments[part.key()])
+	})
+	return r
+}
+
+// moveUnits moves the patient's units to the other authorization. The appointment is decided like a
+// new booking with that authorization, on the current date of its start.
+func (d *draft) moveUnits() error {
+	place := d.a.placeOn(d.transfer.From)
+	if err := d.changeAuthorization(place, d.transfer.To); err != nil {
+		return err
+	}
+	d.touch()
+	return d.placeAgain()
+}
+
+func refuseRedate(occurrences []Occurrence) *fault.Error {
+	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
+		refusedOf(occurrences), len(occurrences))
+}
 
 // Transfer moves bookings from one authorization of a patient to another, for example after a
 // renewal: the SCHEDULED ones from the first day on.
@@ -26,23 +81,6 @@ type Transfer struct {
 func (t Transfer) concerns(p Participant) bool {
 	return p.AuthorizationID == t.From || p.AuthorizationID == t.To
 }
-
-// Moved is the result of a transfer.
-type Moved struct {
-	Occurrences []Occurrence // the appointments, sorted by start
-	Replayed    bool         // whether it is the stored response of an earlier request with the same key
-}
-
-// MoveRefusal has the details of [ErrMove].
-type MoveRefusal struct {
-	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
-}
-
-// ErrMove carries [MoveRefusal].
-var ErrMove = fault.Define(fault.Conflict, "move-refused", "Some bookings cannot move to the other authorization, so none was moved.").
-	Carrying(MoveRefusal{}).
-	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another authorization. Set " +
-		"`from` to skip earlier bookings.")
 
 func refuseMove(occurrences []Occurrence) *fault.Error {
 	return ErrMove.With(MoveRefusal{occurrences}, "%d of the %d bookings cannot be moved, so none was moved.",
@@ -58,62 +96,6 @@ func refusedOf(occurrences []Occurrence) int {
 		}
 	}
 	return refused
-}
-
-// MoveBookings moves the transfer's bookings: each releases its units on the old authorization and
-// reserves units on the new one, by the rules of the new one and its payer. It moves all or none,
-// once per key. For a group, only the patient's part moves. A transfer without bookings succeeds.
-// Errors: the account book's for an unknown authorization, [ErrMove], [fault.ErrInvalid] if the new
-// authorization is unknown or does not match, [command.ErrReused].
-func (s *Service) MoveBookings(ctx context.Context, t Transfer, reason *string, key command.Key) (Moved, error) {
-	r, err := s.transferRequest(ctx, t, reason, key)
-	if err != nil {
-		return Moved{}, err
-	}
-	v, err := s.run(ctx, r)
-	return Moved{Occurrences: v.occurrences, Replayed: v.replayed}, err
-}
-
-// PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
-// Broken rules are in the result; the error is for unknown authorizations and those that do not
-// match.
-func (s *Service) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
-	r, err := s.transferRequest(ctx, t, nil, "")
-	if err != nil {
-		return Moved{}, err
-	}
-	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
-		return Moved{}, err
-	}
-	r = r.begin(s.now())
-	v, err := db.Snapshot(ctx, s.database, "appointments.preview-move", func(ctx context.Context) (verdict, error) {
-		d, err := s.load(ctx, []request{r})
-		if err != nil {
-			return verdict{}, err
-		}
-		for _, each := range d.expanded[r.CallID].parts {
-			showAppointments(ctx, d.appointments[each.key()])
-		}
-		return d.scene.decide(d.expanded[r.CallID])
-	})
-	if err != nil {
-		return Moved{}, err
-	}
-	m := Moved{Occurrences: v.occurrences}
-	if v.refusal != nil {
-		details, ok := v.refusal.Details().(MoveRefusal)
-		if !ok {
-			return Moved{}, v.refusal
-		}
-		m.Occurrences = details.Occurrences
-	}
-	return m, nil
-}
-
-func (s *Service) transferRequest(ctx context.Context, t Transfer, reason *string, key command.Key) (request, error) {
-	r, err := s.request(ctx, transfer, uuid.Nil, key)
-	r.transfer, r.reason = &t, reason
-	return r, err
 }
 
 // begin returns the request to run: a transfer without a first day starts today. The original
@@ -190,4 +172,15 @@ func (r request) transferOf(a Appointment) request {
 		part.reservations[i] = uuid.NewSHA1(id, a.ID[:]) // the same in every attempt
 	}
 	return part
+}
+
+// settling has the appointments that a change of their authorization would strand.
+type settling struct{ appointments map[uuid.UUID]bool }
+
+func settlingOf(appointments []uuid.UUID) *settling {
+	s := &settling{appointments: map[uuid.UUID]bool{}}
+	for _, id := range appointments {
+		s.appointments[id] = true
+	}
+	return s
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -18,32 +19,30 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ErrNoPractitioner is returned if the caller's organization has no such practitioner, or the
-// practitioner is outside the caller's record scope.
-var ErrNoPractitioner = fault.Define(fault.NotFound, "availability-practitioner-not-found", "Practitioner not found.")
+// AvailabilityService manages the hours of practitioners, and finds openings.
+type AvailabilityService struct {
+	base
 
-// Timetable is a practitioner's stored availability.
-type Timetable struct {
-	PractitionerID uuid.UUID
-	Availability
-	Version int // incremented by every change; 0: never set
+	// withAvailability caches the practitioners with availability, so that a booking without
+	// possible warnings needs no query.
+	withAvailability cache.PerOrganization[map[uuid.UUID]bool]
 }
 
 // Availability returns the practitioner's availability, with version 0 if it has never been set.
 // The error is [ErrNoPractitioner].
-func (s *Service) Availability(ctx context.Context, practitioner uuid.UUID) (Timetable, error) {
+func (s *AvailabilityService) Availability(ctx context.Context, practitioner uuid.UUID) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Timetable{}, err
 	}
-	return db.Snapshot(ctx, s.database, "availability.get", func(ctx context.Context) (Timetable, error) {
+	return db.Snapshot(ctx, s.Database, "availability.get", func(ctx context.Context) (Timetable, error) {
 		return s.timetable(ctx, record.Of(caller.OrganizationID, practitioner))
 	})
 }
 
 // timetable returns the timetable, read in the transaction of the context.
-func (s *Service) timetable(ctx context.Context, key record.Key) (Timetable, error) {
-	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []record.Key{key}})
+func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Timetable, error) {
+	rules, err := s.Directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []record.Key{key}})
 	if err != nil {
 		return Timetable{}, err
 	}
@@ -62,7 +61,7 @@ func (s *Service) timetable(ctx context.Context, key record.Key) (Timetable, err
 
 // SetAvailability replaces the practitioner's availability. Appointments stay unchanged. Errors:
 // [ErrNoPractitioner], [patch.ErrStale], [fault.ErrInvalid].
-func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
+func (s *AvailabilityService) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Timetable{}, err
@@ -71,7 +70,7 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 		return Timetable{}, err
 	}
 	key := record.Of(caller.OrganizationID, practitioner)
-	return db.Serializable(ctx, s.database, "availability.set", func(ctx context.Context) (Timetable, error) {
+	return db.Serializable(ctx, s.Database, "availability.set", func(ctx context.Context) (Timetable, error) {
 		before, err := s.timetable(ctx, key)
 		if err != nil {
 			return Timetable{}, err
@@ -90,7 +89,7 @@ func (s *Service) SetAvailability(ctx context.Context, practitioner uuid.UUID, m
 		if err := db.AfterCommit(ctx, func(context.Context) { s.withAvailability.Invalidate(key.OrganizationID) }); err != nil {
 			return Timetable{}, err
 		}
-		return after, s.audit.Record(ctx, []trail.Event{e})
+		return after, s.Audit.Record(ctx, []trail.Event{e})
 	})
 }
 
@@ -117,7 +116,7 @@ type Openings struct {
 // clear of their appointments, sorted by start. An opening that starts late on the last day may end
 // on the next. Errors: [ErrNoPractitioner], [ErrNotFound] for the appointment, [fault.ErrInvalid]
 // for invalid days.
-func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
+func (s *AvailabilityService) Openings(ctx context.Context, q OpeningsQuery) (Openings, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Openings{}, err
@@ -127,7 +126,7 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 			Field: "to", Code: "range", Message: fmt.Sprintf("must be from 0 to %d days after from", maxOpeningDays-1),
 		})
 	}
-	zone, err := s.directory.TimeZone(ctx, caller.OrganizationID)
+	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
 	if err != nil {
 		return Openings{}, err
 	}
@@ -136,10 +135,10 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 		window.Start = now.Truncate(time.Minute).Add(time.Minute)
 	}
 	key := record.Of(caller.OrganizationID, q.PractitionerID)
-	return db.Snapshot(ctx, s.database, "openings.find", func(ctx context.Context) (Openings, error) {
+	return db.Snapshot(ctx, s.Database, "openings.find", func(ctx context.Context) (Openings, error) {
 		t, err := s.timetable(ctx, key)
 		if err == nil && q.AppointmentID != uuid.Nil {
-			err = s.requireAppointment(ctx, q.AppointmentID)
+			err = s.store.requireAppointment(ctx, q.AppointmentID)
 		}
 		if err != nil || !t.Known() || window.empty() {
 			return Openings{Known: t.Known()}, err
@@ -149,32 +148,73 @@ func (s *Service) Openings(ctx context.Context, q OpeningsQuery) (Openings, erro
 	})
 }
 
-// reach returns the span in which other appointments matter: extended by the buffers on both sides.
-func (a Availability) reach(s Span) Span {
-	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
-	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
+// warnings returns a warning for each time that is outside the practitioners' hours or closer to
+// another of their appointments than their buffers allow. Each time is that of an appointment.
+// Practitioners without hours and buffers cause no warnings. One appointment can be excluded: the
+// one that would move to the times.
+func (s *AvailabilityService) warnings(
+	ctx context.Context, organization uuid.UUID, practitioners []uuid.UUID, spans []Span, but uuid.UUID,
+) ([]Warning, error) {
+	known, err := s.practitionersWithAvailability(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	var keys []record.Key
+	for _, id := range practitioners {
+		if known[id] {
+			keys = append(keys, record.Of(organization, id))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	zone, err := s.Directory.TimeZone(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	return db.Snapshot(ctx, s.Database, "availability.warn", func(ctx context.Context) ([]Warning, error) {
+		tables, err := s.store.availability(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		requested := needs{staff: map[record.Key][]Span{}}
+		for key, t := range tables {
+			if t.BufferBefore+t.BufferAfter == 0 {
+				continue
+			}
+			for _, span := range spans {
+				requested.staff[key] = append(requested.staff[key], t.reach(span))
+			}
+		}
+		near, err := s.store.slots(ctx, requested)
+		near.without(but)
+		var all []Warning
+		for _, key := range keys {
+			for _, span := range spans {
+				all = append(all, tables[key].warnings(key.ID, span, near[key], zone)...)
+			}
+		}
+		return all, err
+	})
 }
 
-// requireAppointment returns [ErrNotFound] unless the caller's organization has the appointment and
-// it is within the caller's record scope.
-func (s *Service) requireAppointment(ctx context.Context, id uuid.UUID) error {
-	caller, err := identity.From(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.requireReached(ctx, []uuid.UUID{id}); err != nil {
-		return err
-	}
-	key := record.Of(caller.OrganizationID, id)
-	found, err := s.store.several(ctx, []record.Key{key})
-	if _, ok := found[key]; err == nil && !ok {
-		err = ErrNotFound
-	}
-	return err
+// practitionersWithAvailability returns the practitioners for whom availability has been set. It is
+// cached: other processes may omit warnings for up to 30 seconds after it is first set.
+func (s *AvailabilityService) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
+	return s.withAvailability.Get(organization, s.Clock(), func() (map[uuid.UUID]bool, error) {
+		ids, err := db.Snapshot(ctx, s.Database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
+			return s.store.practitionersWithAvailability(ctx, organization)
+		})
+		known := map[uuid.UUID]bool{}
+		for _, id := range ids {
+			known[id] = true
+		}
+		return known, err
+	})
 }
 
 // busy returns the practitioner's appointments that overlap the span, except the given one.
-func (s *Service) busy(ctx context.Context, practitioner record.Key, within Span, but uuid.UUID) ([]Span, error) {
+func (s *AvailabilityService) busy(ctx context.Context, practitioner record.Key, within Span, but uuid.UUID) ([]Span, error) {
 	found, err := s.store.slots(ctx, needs{staff: map[record.Key][]Span{practitioner: {within}}})
 	found.without(but)
 	var spans []Span

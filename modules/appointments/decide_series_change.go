@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/record"
 )
 
 // differences returns the change without fields that equal the appointment's. A client may send
@@ -125,4 +126,62 @@ func (s shift) of(member Span) (Span, *fault.Error) {
 func daysBetween(from, to calendar.Date) int {
 	const day = 24 * time.Hour
 	return int(to.Time().Sub(from.Time()) / day)
+}
+
+// spread splits each request for several appointments of a series into parts, one for each
+// appointment that it affects.
+func spread(requests []request, members map[record.Key][]uuid.UUID, existing map[record.Key]Appointment) []request {
+	all := slices.Clone(requests)
+	for i, r := range all {
+		if !r.scope.several() {
+			continue
+		}
+		named, ok := existing[r.key()]
+		if !ok || named.SeriesID == nil {
+			continue
+		}
+		var parts []request
+		for _, id := range members[r.key()] {
+			member := existing[record.Of(named.OrganizationID, id)]
+			if member.affected(named, r.scope) {
+				parts = append(parts, r.partFor(named, member))
+			}
+		}
+		slices.SortFunc(parts, func(x, y request) int {
+			xa, ya := existing[x.key()], existing[y.key()]
+			return xa.Start.Compare(ya.Start)
+		})
+		if target := r.change.span(named.Span); target.Start.After(named.Start) {
+			slices.Reverse(parts) // last first, so that none moves to the old time of the next
+		}
+		all[i].parts = parts
+	}
+	return all
+}
+
+// affected reports whether a change of the named appointment also applies to this one. Appointments
+// that have begun or ended are not affected.
+func (a Appointment) affected(named Appointment, scope Scope) bool {
+	switch {
+	case a.ID == named.ID:
+		return true
+	case a.Status != Scheduled:
+		return false
+	}
+	return scope == ScopeAll || !a.Start.Before(named.Start)
+}
+
+// partFor returns the request for another appointment of the series.
+func (r request) partFor(named, member Appointment) request {
+	part := r
+	part.scope, part.appointment = ScopeOne, member.ID
+	if member.ID == named.ID {
+		return part
+	}
+	part.change, part.unplaceable = r.change.differences(named).forMember(named, member, r.zone)
+	part.reservations = make([]uuid.UUID, len(r.reservations))
+	for i, id := range r.reservations {
+		part.reservations[i] = uuid.NewSHA1(id, member.ID[:]) // the same in every attempt
+	}
+	return part
 }

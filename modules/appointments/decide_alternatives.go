@@ -1,16 +1,12 @@
 package appointments
 
 import (
-	"context"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
 )
 
@@ -50,49 +46,6 @@ var (
 	coverage = []string{"outside-authorization-dates", "cap-exceeded", "authorization-not-active", "insufficient-units"}
 )
 
-// withAlternatives adds alternatives to the refusal of a booking or a new time. If they cannot be
-// computed, it returns the refusal without them.
-func (s *Service) withAlternatives(ctx context.Context, r request, err error) error {
-	refusal, ok := fault.From(err)
-	if !ok || len(refusal.Reasons()) == 0 || r.kind != book && r.kind != reschedule || r.parts != nil || r.rule != "" || r.scope.several() {
-		return err
-	}
-	found, searchErr := s.alternatives(ctx, r, refusal.Reasons())
-	if searchErr != nil {
-		return err
-	}
-	return refusal.Offering(found)
-}
-
-// alternatives searches for bookings that would be accepted, using the same decision.
-func (s *Service) alternatives(ctx context.Context, r request, reasons []fault.Reason) (Alternatives, error) {
-	all := func(among []string) bool {
-		return !slices.ContainsFunc(reasons, func(reason fault.Reason) bool { return !slices.Contains(among, reason.Code) })
-	}
-	found := Alternatives{Times: []AlternativeTime{}, Authorizations: []AlternativeAuthorization{}}
-	times, authorizations := all(movable), all(coverage)
-	if !times && !authorizations {
-		return found, nil
-	}
-	var err error
-	if r.zone, err = s.directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
-		return found, err
-	}
-	return db.Snapshot(ctx, s.database, "appointments.alternatives", func(ctx context.Context) (Alternatives, error) {
-		v, err := s.look(ctx, r, authorizations)
-		if err != nil {
-			return found, err
-		}
-		if authorizations {
-			found.Authorizations, err = v.authorizations()
-		}
-		if times && err == nil {
-			found.Times, err = v.times()
-		}
-		return found, err
-	})
-}
-
 // view is a scene with all records that the search for alternatives needs.
 type view struct {
 	scene
@@ -100,71 +53,6 @@ type view struct {
 	requested Appointment // at the requested time
 	hours     []Availability
 	others    []uuid.UUID // the patient's other authorizations
-}
-
-// look reads the records around the requested time.
-func (s *Service) look(ctx context.Context, r request, others bool) (*view, error) {
-	v := &view{scene: scene{now: s.now(), occupied: occupied{}}, request: r}
-	existing, _, err := s.readNamed(ctx, []request{r})
-	if err != nil {
-		return nil, err
-	}
-	v.appointments, v.requested = existing, wanted(r, existing[r.key()])
-	n := needsOf([]request{r}, existing, v.now)
-	window := Span{v.requested.Start.AddDate(0, 0, -alternativeDays-1), v.requested.End.AddDate(0, 0, alternativeDays+1)}
-	n.widen(window, r.zone)
-	if others && len(v.requested.Patients) == 1 {
-		p := v.requested.Patients[0]
-		day := calendar.DateIn(v.requested.Start, r.zone)
-		if v.others, err = s.otherAuthorizations(ctx, p.PatientID, v.requested.ServiceCodeID, day, p.AuthorizationID); err != nil {
-			return nil, err
-		}
-		for _, id := range v.others {
-			n.add(subject{
-				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, placed: true,
-				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
-				ends: []time.Time{v.requested.End},
-			})
-		}
-	}
-	if v.ledger, err = s.authorizations.OpenLedger(ctx, v.now, n.held); err != nil {
-		return nil, err
-	}
-	if v.rules, err = s.directory.SchedulingRules(ctx, n.ask(v.ledger)); err != nil {
-		return nil, err
-	}
-	n.addVisits(v.ledger, v.rules)
-	if v.occupied, err = s.store.slots(ctx, n); err != nil {
-		return nil, err
-	}
-	staff := make([]record.Key, len(v.requested.Practitioners))
-	for i, id := range v.requested.Practitioners {
-		staff[i] = record.Of(r.caller.OrganizationID, id)
-	}
-	tables, err := s.store.availability(ctx, staff)
-	for _, t := range tables {
-		if t.Known() {
-			v.hours = append(v.hours, t.Availability)
-		}
-	}
-	return v, err
-}
-
-// otherAuthorizations returns the patient's other granted authorizations for the service whose dates
-// include the day, sorted by end date.
-func (s *Service) otherAuthorizations(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error) {
-	const most = 20
-	found, err := s.authorizations.List(ctx, authorization.Filter{
-		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,
-		Page: db.Keyset{Column: "end_date", Expression: "CAST(%s AS date)", Limit: most},
-	})
-	var others []uuid.UUID
-	for _, a := range found {
-		if a.ID != but && a.Decision == authorization.Active {
-			others = append(others, a.ID)
-		}
-	}
-	return others, err
 }
 
 // wanted returns the requested appointment.

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/record"
@@ -20,39 +19,13 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The errors of calendar feeds.
-var (
-	// ErrFeedNotFound is returned for an unknown or revoked calendar feed, and for one of another
-	// organization, so that callers cannot tell these apart.
-	ErrFeedNotFound = fault.Define(fault.NotFound, "calendar-feed-not-found", "Calendar feed not found.").
-			Advising("If it was revoked, create a new one.")
-	// ErrNoOwner is returned for an unknown practitioner or patient of a new feed.
-	ErrNoOwner = fault.Define(fault.NotFound, "calendar-owner-not-found", "Practitioner or patient not found.")
-)
-
-// Feed is a link from which calendar programs read the appointments of one person.
-type Feed struct {
-	OrganizationID uuid.UUID
-	ID             uuid.UUID
-	PractitionerID *uuid.UUID // nil: a patient's feed
-	PatientID      *uuid.UUID // nil: a practitioner's feed
-	TokenHash      []byte
-	CreatedBy      uuid.UUID
-	CreatedAt      time.Time
-}
-
-// owner returns the person whose appointments the feed has.
-func (f Feed) owner() uuid.UUID {
-	if f.PractitionerID != nil {
-		return *f.PractitionerID
-	}
-	return *f.PatientID
-}
+// FeedService manages calendar feeds.
+type FeedService struct{ base }
 
 // CreateFeed creates a feed of a practitioner's or a patient's appointments and returns it with its
 // token: 256 random bits, of which only the hash is stored. Errors: [ErrNoOwner],
 // [identity.ErrBeyondOwn].
-func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
+func (s *FeedService) CreateFeed(ctx context.Context, practitioner, patient *uuid.UUID) (Feed, string, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Feed{}, "", err
@@ -62,16 +35,16 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 	_, _ = rand.Read(secret) // never fails
 	token := base64.RawURLEncoding.EncodeToString(secret)
 	f := Feed{
-		OrganizationID: caller.OrganizationID, ID: s.newID(), PractitionerID: practitioner, PatientID: patient,
+		OrganizationID: caller.OrganizationID, ID: s.NewID(), PractitionerID: practitioner, PatientID: patient,
 		TokenHash: hashOfToken(token), CreatedBy: caller.UserID, CreatedAt: s.now(),
 	}
-	f, err = db.Serializable(ctx, s.database, "calendar.create", func(ctx context.Context) (Feed, error) {
+	f, err = db.Serializable(ctx, s.Database, "calendar.create", func(ctx context.Context) (Feed, error) {
 		key := record.Of(f.OrganizationID, f.owner())
 		q := scheduling.Question{Patients: []record.Key{key}}
 		if practitioner != nil {
 			q = scheduling.Question{Practitioners: []record.Key{key}}
 		}
-		rules, err := s.directory.SchedulingRules(ctx, q)
+		rules, err := s.Directory.SchedulingRules(ctx, q)
 		if err != nil {
 			return Feed{}, err
 		}
@@ -86,7 +59,7 @@ func (s *Service) CreateFeed(ctx context.Context, practitioner, patient *uuid.UU
 		if err := s.store.insertFeed(ctx, f); err != nil {
 			return Feed{}, err
 		}
-		return f, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
+		return f, s.Audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
 	})
 	return f, token, err
 }
@@ -128,11 +101,11 @@ func feedEvent(caller identity.Caller, action string, f Feed, at time.Time) trai
 }
 
 // Feeds returns the feeds within the caller's record scope, oldest first.
-func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
+func (s *FeedService) Feeds(ctx context.Context) ([]Feed, error) {
 	if _, err := identity.From(ctx); err != nil {
 		return nil, err
 	}
-	return db.Snapshot(ctx, s.database, "calendar.list", func(ctx context.Context) ([]Feed, error) {
+	return db.Snapshot(ctx, s.Database, "calendar.list", func(ctx context.Context) ([]Feed, error) {
 		found, err := s.store.feeds(ctx)
 		for _, f := range found {
 			if f.PatientID != nil {
@@ -144,17 +117,17 @@ func (s *Service) Feeds(ctx context.Context) ([]Feed, error) {
 }
 
 // RevokeFeed revokes the feed; its link stops working immediately. The error is [ErrFeedNotFound].
-func (s *Service) RevokeFeed(ctx context.Context, id uuid.UUID) error {
+func (s *FeedService) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = db.Serializable(ctx, s.database, "calendar.revoke", func(ctx context.Context) (struct{}, error) {
+	_, err = db.Serializable(ctx, s.Database, "calendar.revoke", func(ctx context.Context) (struct{}, error) {
 		f, err := s.store.deleteFeed(ctx, id)
 		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.revoke", f, s.now())})
+		return struct{}{}, s.Audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.revoke", f, s.now())})
 	})
 	return err
 }
@@ -170,8 +143,8 @@ type feedRead struct {
 // token grants access while the feed's creator could still create it. Each read is recorded in the
 // audit trail before the response. Errors: [ErrFeedNotFound] if the feed does not exist, was
 // revoked or is closed; [trail.ErrNotRecorded].
-func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
-	read, err := db.Snapshot(ctx, s.database, "calendar.read", func(ctx context.Context) (feedRead, error) {
+func (s *FeedService) Calendar(ctx context.Context, token string) (string, error) {
+	read, err := db.Snapshot(ctx, s.Database, "calendar.read", func(ctx context.Context) (feedRead, error) {
 		f, err := s.store.feedOf(ctx, hashOfToken(token))
 		if err != nil {
 			return feedRead{}, err
@@ -198,8 +171,8 @@ func (s *Service) Calendar(ctx context.Context, token string) (string, error) {
 // closed reports whether the feed's creator could no longer create it: the user or the organization
 // is disabled, or the user has lost a role, a caseload or a child. Feeds that were once created with
 // an API key are closed too.
-func (s *Service) closed(ctx context.Context, f Feed) (bool, error) {
-	maker, err := s.callers.CurrentCaller(ctx, f.OrganizationID, f.CreatedBy)
+func (s *FeedService) closed(ctx context.Context, f Feed) (bool, error) {
+	maker, err := s.Callers.CurrentCaller(ctx, f.OrganizationID, f.CreatedBy)
 	if errors.Is(err, identity.ErrUnauthenticated) {
 		return true, nil
 	}
@@ -220,7 +193,7 @@ type feedShown struct {
 
 // noteFeed records that a feed was read. The event has no actor: anyone with the link can read the
 // feed.
-func (s *Service) noteFeed(ctx context.Context, read feedRead) error {
+func (s *FeedService) noteFeed(ctx context.Context, read feedRead) error {
 	e := trail.Event{
 		OrganizationID: read.feed.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
 		Action: "calendar.read", SubjectType: subjectFeed, SubjectID: read.feed.ID, PatientID: read.feed.PatientID,
@@ -229,5 +202,5 @@ func (s *Service) noteFeed(ctx context.Context, read feedRead) error {
 	if read.closed {
 		e.Outcome = trail.Denied
 	}
-	return s.audit.Note(ctx, []trail.Event{e})
+	return s.Audit.Note(ctx, []trail.Event{e})
 }

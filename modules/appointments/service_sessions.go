@@ -16,6 +16,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// SessionService returns sessions, and changes their narratives and addenda.
+type SessionService struct{ base }
+
 // SessionFilter narrows a list of sessions. Zero values do not filter.
 type SessionFilter struct {
 	PatientID      uuid.UUID
@@ -27,34 +30,34 @@ type SessionFilter struct {
 }
 
 // Session returns a session. The error is [ErrSessionNotFound].
-func (s *Service) Session(ctx context.Context, id uuid.UUID) (Session, error) {
-	return db.Snapshot(ctx, s.database, "sessions.get", func(ctx context.Context) (Session, error) {
+func (s *SessionService) Session(ctx context.Context, id uuid.UUID) (Session, error) {
+	return db.Snapshot(ctx, s.Database, "sessions.get", func(ctx context.Context) (Session, error) {
 		found, err := s.store.session(ctx, id)
 		if err != nil {
 			return Session{}, err
 		}
-		found, err = s.sessionWithin(ctx, found)
+		found, err = visibleSession(ctx, found)
 		showSessions(ctx, found)
 		return found, err
 	})
 }
 
 // Sessions returns the sessions that match the filter.
-func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
+func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	zone, err := s.directory.TimeZone(ctx, caller.OrganizationID)
+	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
 	if err != nil {
 		return nil, err
 	}
-	return db.Snapshot(ctx, s.database, "sessions.list", func(ctx context.Context) ([]Session, error) {
+	return db.Snapshot(ctx, s.Database, "sessions.list", func(ctx context.Context) ([]Session, error) {
 		found, err := s.store.sessions(ctx, f, f.Days.in(zone))
 		if err != nil {
 			return nil, err
 		}
-		found, err = s.sessionsWithin(ctx, found)
+		found, err = visibleSessions(ctx, found)
 		showSessions(ctx, found...)
 		return found, err
 	})
@@ -62,13 +65,13 @@ func (s *Service) Sessions(ctx context.Context, f SessionFilter) ([]Session, err
 
 // ChangeSession replaces a session's narrative, within the hours that the organization allows.
 // Errors: [ErrSessionNotFound], [patch.ErrStale], [ErrSessionLocked].
-func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string]) (Session, error) {
+func (s *SessionService) ChangeSession(ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string]) (Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Session{}, err
 	}
 	now := s.now()
-	return db.Serializable(ctx, s.database, "sessions.change", func(ctx context.Context) (Session, error) {
+	return db.Serializable(ctx, s.Database, "sessions.change", func(ctx context.Context) (Session, error) {
 		found, err := s.store.session(ctx, id)
 		if err != nil {
 			return Session{}, err
@@ -79,7 +82,7 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 		before := found
 		narrative.Apply(&found.Narrative)
 		if equal(found.Narrative, before.Narrative) {
-			return s.sessionWithin(ctx, found)
+			return visibleSession(ctx, found)
 		}
 		if err := s.checkUnlocked(ctx, found, now); err != nil {
 			return Session{}, err
@@ -90,17 +93,17 @@ func (s *Service) ChangeSession(ctx context.Context, id uuid.UUID, match patch.M
 			return Session{}, err
 		}
 		events := sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}})
-		if err := s.audit.Record(ctx, events); err != nil {
+		if err := s.Audit.Record(ctx, events); err != nil {
 			return Session{}, err
 		}
-		return s.sessionWithin(ctx, found)
+		return visibleSession(ctx, found)
 	})
 }
 
 // checkUnlocked returns [ErrSessionLocked] if the session can no longer be changed.
-func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
+func (s *SessionService) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
 	key := record.Of(found.OrganizationID, found.Patients[0].PatientID)
-	rules, err := s.directory.SchedulingRules(ctx, scheduling.Question{Patients: []record.Key{key}})
+	rules, err := s.Directory.SchedulingRules(ctx, scheduling.Question{Patients: []record.Key{key}})
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Tim
 	if now.Before(locked) {
 		return nil
 	}
-	zone, err := s.directory.TimeZone(ctx, found.OrganizationID)
+	zone, err := s.Directory.TimeZone(ctx, found.OrganizationID)
 	if err != nil {
 		return err
 	}
@@ -118,31 +121,31 @@ func (s *Service) checkUnlocked(ctx context.Context, found Session, now time.Tim
 
 // AddAddendum adds a text to a session, signed by the caller. It is possible at any time, and the
 // text can never be changed. The error is [ErrSessionNotFound].
-func (s *Service) AddAddendum(ctx context.Context, session uuid.UUID, text string) (Session, error) {
+func (s *SessionService) AddAddendum(ctx context.Context, session uuid.UUID, text string) (Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Session{}, err
 	}
-	a := Addendum{ID: s.newID(), Text: text, SignedBy: caller.UserID, SignedAt: s.now()}
+	a := Addendum{ID: s.NewID(), Text: text, SignedBy: caller.UserID, SignedAt: s.now()}
 	a.Hash = a.hashOf(session)
-	return db.Serializable(ctx, s.database, "sessions.addendum", func(ctx context.Context) (Session, error) {
+	return db.Serializable(ctx, s.Database, "sessions.addendum", func(ctx context.Context) (Session, error) {
 		found, err := s.store.session(ctx, session)
 		if err != nil {
 			return Session{}, err
 		}
 		for _, existing := range found.Addenda { // written by an earlier attempt
 			if existing.ID == a.ID {
-				return s.sessionWithin(ctx, found)
+				return visibleSession(ctx, found)
 			}
 		}
 		if err := s.store.insertAddendum(ctx, found, a); err != nil {
 			return Session{}, err
 		}
 		found.Addenda = append(found.Addenda, a)
-		if err := s.audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID})); err != nil {
+		if err := s.Audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID})); err != nil {
 			return Session{}, err
 		}
-		return s.sessionWithin(ctx, found)
+		return visibleSession(ctx, found)
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasAddendum(ctx, session, a.ID) }))
 }
 

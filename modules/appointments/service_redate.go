@@ -6,26 +6,14 @@ import (
 	"time"
 
 	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 )
 
-// ErrRedate carries [MoveRefusal].
-var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
-	"Some appointments cannot have their new service date, so no date has changed.").
-	Carrying(MoveRefusal{}).
-	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
-
-func refuseRedate(occurrences []Occurrence) *fault.Error {
-	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
-		refusedOf(occurrences), len(occurrences))
-}
-
 // Misdated returns the SCHEDULED appointments of the caller's organization whose start has another
 // date in the zone than their service date, sorted by start. It runs in the transaction of the
 // context.
-func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
+func (s *RenewalService) Misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
 	scheduled, err := s.store.scheduled(ctx)
 	if err != nil {
 		return nil, err
@@ -39,7 +27,7 @@ func (s *Service) Misdated(ctx context.Context, zone *time.Location) ([]Appointm
 // organization's new zone, in the transaction of the context. It changes all of them or none, and
 // checks each like a booking on that date. It needs [permission.AppointmentReschedule]. The error is
 // [ErrRedate].
-func (s *Service) Redate(ctx context.Context, zone *time.Location) error {
+func (s *RenewalService) Redate(ctx context.Context, zone *time.Location) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err

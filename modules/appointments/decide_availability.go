@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 )
@@ -154,4 +156,103 @@ func merged(spans []Span) []Span {
 		whole = append(whole, s)
 	}
 	return whole
+}
+
+// Timetable is a practitioner's stored availability.
+type Timetable struct {
+	PractitionerID uuid.UUID
+	Availability
+	Version int // incremented by every change; 0: never set
+}
+
+// reach returns the span in which other appointments matter: extended by the buffers on both sides.
+func (a Availability) reach(s Span) Span {
+	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
+	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
+}
+
+// The codes of warnings.
+const (
+	warnOutside = "outside-availability"
+	warnBuffer  = "within-buffer"
+)
+
+// Warning is a concern about an appointment that breaks no rule.
+type Warning struct {
+	Code           string    `json:"code"` // outside-availability or within-buffer
+	PractitionerID uuid.UUID `json:"practitionerId"`
+	StartTime      time.Time `json:"startTime"` // of the appointment
+	Message        string    `json:"message"`
+}
+
+// warnings returns the warnings for one appointment of the practitioner.
+func (a Availability) warnings(practitioner uuid.UUID, span Span, near []slot, zone *time.Location) []Warning {
+	var all []Warning
+	if a.Known() && !a.covers(span, zone) {
+		all = append(all, Warning{warnOutside, practitioner, span.Start.UTC(), "The practitioner is not available at that time."})
+	}
+	for _, other := range near {
+		if !other.Span.Overlaps(span) && a.around(other.Span).Overlaps(a.around(span)) {
+			return append(all, Warning{
+				warnBuffer, practitioner, span.Start.UTC(), "The practitioner has another appointment within the buffer time.",
+			})
+		}
+	}
+	return all
+}
+
+// openings returns the times of the given length at which the practitioner could be booked. They
+// start in the window, are within the hours, and keep the buffers to the appointments in busy. They
+// are sorted, in UTC, and may overlap: one starts at each multiple of step since midnight, so a
+// step of 15 minutes gives full and quarter hours. Length and step are whole minutes, at least one.
+// busy has any order, and includes appointments up to a length after the window.
+func (a Availability) openings(zone *time.Location, window Span, busy []Span, length, step time.Duration) []Span {
+	taken := make([]Span, len(busy))
+	for i, s := range busy {
+		taken[i] = a.around(s)
+	}
+	taken = merged(taken)
+
+	found := []Span{}
+	for _, open := range a.spans(window.longer(length), zone) {
+		for s := range steady(zone, open.common(window)) {
+			for start := onGrid(s, step); start.Before(s.End); start = nextOnGrid(start, s.offset, step) {
+				slot := Span{start, start.Add(length)}
+				if slot.End.After(open.End) {
+					break
+				}
+				around := a.around(slot)
+				for len(taken) > 0 && !taken[0].End.After(around.Start) {
+					taken = taken[1:] // no later opening meets it either
+				}
+				if len(taken) == 0 || !taken[0].Overlaps(around) {
+					found = append(found, slot)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// onGrid returns the first instant at or after the span's start whose wall-clock time is a multiple
+// of step since midnight.
+func onGrid(s steadySpan, step time.Duration) time.Time {
+	shown := s.Start.Add(s.offset)
+	if over := shown.Sub(midnight(shown)) % step; over == 0 {
+		return s.Start
+	}
+	return nextOnGrid(s.Start, s.offset, step)
+}
+
+// nextOnGrid returns the next such instant after t. The multiples restart at each midnight.
+func nextOnGrid(t time.Time, offset, step time.Duration) time.Time {
+	const day = 24 * time.Hour
+	shown := t.Add(offset)
+	since := shown.Sub(midnight(shown))
+	return midnight(shown).Add(min(since-since%step+step, day)).Add(-offset)
+}
+
+func midnight(wall time.Time) time.Time {
+	const day = 24 * time.Hour
+	return wall.Truncate(day)
 }

@@ -1,0 +1,84 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
+)
+
+func (s *ScheduleService) scheduleRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodGet, Path: "/appointments",
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
+			Reads: subjectAppointment,
+			Name:  "listAppointments", Summary: "List appointments",
+			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
+				"An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
+		},
+		{
+			Method: http.MethodGet, Path: "/appointments/:id",
+			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
+			Reads: subjectAppointment,
+			Name:  "getAppointment", Summary: "Get an appointment",
+			Description: "Returns one appointment with its participants and the units that it holds.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
+		},
+	}
+}
+
+// within has the days of a list.
+type within struct {
+	From calendar.Date `query:"from"`                                  // the first day
+	To   calendar.Date `query:"to" validate:"omitempty,gtefield=From"` // the last day
+}
+
+func (w within) days() Days { return Days{w.From, w.To} }
+
+type listRequest struct {
+	httpx.PageQuery
+	within
+	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
+	PatientID      uuid.UUID `query:"patientId"`
+	PractitionerID uuid.UUID `query:"practitionerId"`
+	SeriesID       uuid.UUID `query:"seriesId"`
+	Status         []string  `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
+}
+
+// byStart returns the page of a list that is sorted by start.
+func byStart(q httpx.PageQuery, sort string) (db.Keyset, error) {
+	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime", Limit: q.Size() + 1}
+	return page, q.DecodeCursor(&page.After)
+}
+
+func positionOf(start time.Time, id uuid.UUID) any {
+	return db.Position{Value: start.UTC().Format(time.RFC3339Nano), ID: id}
+}
+
+func (s *ScheduleService) handleList(ctx context.Context, in listRequest) (httpx.Page[appointmentBody], error) {
+	page, err := byStart(in.PageQuery, in.Sort)
+	if err != nil {
+		return httpx.Page[appointmentBody]{}, err
+	}
+	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(), Page: page}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, Status(status))
+	}
+	found, err := s.List(ctx, f)
+	return httpx.PageOf(in.PageQuery, found, bodyOf, func(a Appointment) any { return positionOf(a.Start, a.ID) }), err
+}
+
+func (s *ScheduleService) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
+	a, err := s.Get(ctx, in.ID)
+	return bodyOf(a), err
+}

@@ -1,0 +1,137 @@
+package appointments
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
+)
+
+func (s *BookingService) statusRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/start",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
+			Name: "startAppointment", Summary: "Start an appointment",
+			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the organization's " +
+				"`earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until " +
+				"the appointment is completed.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/reopen",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
+			Name: "reopenAppointment", Summary: "Undo a start",
+			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the " +
+				"appointment and in the audit trail.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/complete",
+			Permission: permission.AppointmentComplete, RecordScopes: appointmentOwners.Scopes(),
+			Name: "completeAppointment", Summary: "Complete an appointment",
+			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is " +
+				"released. If it was longer, more units are taken as far as available; the others become the session's " +
+				"`unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. " +
+				"Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of " +
+				"`endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date " +
+				"than booked, and a session that is longer or shorter than booked by more than the organization's " +
+				"`confirmLengthFactor`, need `confirm: true`.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/cancel",
+			Permission: permission.AppointmentCancel, RecordScopes: appointmentOwners.Scopes(),
+			Name: "cancelAppointment", Summary: "Cancel an appointment",
+			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and whether the " +
+				"cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all " +
+				"of them.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleCancel),
+		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/no-show",
+			Permission: permission.AppointmentNoShow, RecordScopes: appointmentOwners.Scopes(),
+			Name: "noShowAppointment", Summary: "Record a no-show",
+			Description: "Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the " +
+				"organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be " +
+				"cancelled.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
+		},
+	}
+}
+
+type startRequest struct {
+	byID
+	command.Keyed
+	StartTime *time.Time `json:"startTime"` // default: now; not in the future, and at most 24 hours ago
+}
+
+func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
+	return answerOf(s.Start(ctx, in.ID, in.StartTime, in.Key))
+}
+
+type reopenRequest struct {
+	byID
+	command.Keyed
+	Reason string `json:"reason" validate:"required,max=500,text"`
+}
+
+func (s *BookingService) handleReopen(ctx context.Context, in reopenRequest) (appointmentBody, error) {
+	return answerOf(s.Reopen(ctx, in.ID, in.Reason, in.Key))
+}
+
+type cancelRequest struct {
+	byID
+	command.Keyed
+	scoped
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (s *BookingService) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
+	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Scope(in.Scope), in.Key))
+}
+
+type noShowRequest struct {
+	byID
+	command.Keyed
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+}
+
+func (s *BookingService) handleNoShow(ctx context.Context, in noShowRequest) (appointmentBody, error) {
+	return answerOf(s.NoShow(ctx, in.ID, in.Reason, in.Key))
+}
+
+type completeRequest struct {
+	byID
+	command.Keyed
+	StartTime *time.Time `json:"startTime"`
+	EndTime   *time.Time `json:"endTime"` // not in the future
+	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
+	Confirm   bool       `json:"confirm"` // confirms times that differ much from the booked ones
+}
+
+type completeAnswer struct {
+	command.Replayed `json:"-"`
+
+	Session     sessionBody     `json:"session"`
+	Appointment appointmentBody `json:"appointment"`
+}
+
+func (s *BookingService) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
+	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
+	o, err := s.Complete(ctx, in.ID, c, in.Key)
+	answer := completeAnswer{Replayed: command.Replayed(o.Replayed)}
+	if err == nil {
+		answer.Session, answer.Appointment = sessionBodyOf(*o.Session), bodyOf(o.Appointment)
+	}
+	return answer, err
+}

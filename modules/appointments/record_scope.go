@@ -1,0 +1,111 @@
+package appointments
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+)
+
+// sight is the caller's record scope, restricted to the participants of appointments. A
+// practitioner of an appointment sees all of it. A caller with access to a patient sees only that
+// patient's part, without the other patients of a group. The zero value has access to no one's
+// records.
+type sight struct {
+	everything bool
+	db.VisiblePeople
+}
+
+// sees reports whether the caller may see the patient's part in an appointment of the staff.
+func (s sight) sees(staff []uuid.UUID, patient uuid.UUID) bool {
+	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool { return s.Practitioners[id] })
+}
+
+// of returns the appointment with only the visible participants.
+func (s sight) of(a Appointment) Appointment {
+	if !s.everything {
+		a.Patients = seen(a.Patients, func(p Participant) bool { return s.sees(a.Practitioners, p.PatientID) })
+	}
+	return a
+}
+
+// ofSession returns the session with only the visible participants, and with their units only.
+func (s sight) ofSession(each Session) Session {
+	if s.everything {
+		return each
+	}
+	each.Patients = seen(each.Patients, func(p SessionPatient) bool { return s.sees(each.Practitioners, p.PatientID) })
+	each.UnauthorizedUnits = 0
+	for _, p := range each.Patients {
+		each.UnauthorizedUnits += p.UnauthorizedUnits
+	}
+	return each
+}
+
+// seen returns the elements for which keep is true. It does not modify the slice, which others may
+// share.
+func seen[T any](all []T, keep func(T) bool) []T {
+	left := []T{}
+	for _, each := range all {
+		if keep(each) {
+			left = append(left, each)
+		}
+	}
+	return left
+}
+
+// sightOf returns the caller's access to the people, read in the transaction of the context. It
+// runs no query for callers whose record scope is the organization.
+func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, error) {
+	reach, err := db.RecordScopeOf(ctx)
+	if err != nil || reach.WholeOrganization() {
+		return sight{everything: err == nil}, err
+	}
+	reached, err := reach.Visible(ctx, patients, practitioners)
+	return sight{VisiblePeople: reached}, err
+}
+
+// visibleAppointments returns the appointments as the caller may see them.
+func visibleAppointments(ctx context.Context, found []Appointment) ([]Appointment, error) {
+	var patients, staff []uuid.UUID
+	for _, a := range found {
+		staff = append(staff, a.Practitioners...)
+		for _, p := range a.Patients {
+			patients = append(patients, p.PatientID)
+		}
+	}
+	sees, err := sightOf(ctx, patients, staff)
+	for i := range found {
+		found[i] = sees.of(found[i])
+	}
+	return found, err
+}
+
+// visibleSessions returns the sessions as the caller may see them.
+func visibleSessions(ctx context.Context, found []Session) ([]Session, error) {
+	var patients, staff []uuid.UUID
+	for _, each := range found {
+		staff = append(staff, each.Practitioners...)
+		for _, p := range each.Patients {
+			patients = append(patients, p.PatientID)
+		}
+	}
+	sees, err := sightOf(ctx, patients, staff)
+	for i := range found {
+		found[i] = sees.ofSession(found[i])
+	}
+	return found, err
+}
+
+func visibleSession(ctx context.Context, found Session) (Session, error) {
+	seen, err := visibleSessions(ctx, []Session{found})
+	return seen[0], err
+}
+
+// reachesPractitioner reports whether the practitioner is within the caller's record scope.
+func reachesPractitioner(ctx context.Context, id uuid.UUID) (bool, error) {
+	sees, err := sightOf(ctx, nil, []uuid.UUID{id})
+	return sees.everything || sees.Practitioners[id], err
+}
