@@ -61,7 +61,7 @@ func TestServicesFailClosed(t *testing.T) {
 		"directory": c.app.Directory, "authorization": c.app.Authorizations, "appointments": c.app.Appointments,
 		"events": c.app.Events, "audit": c.app.Audit,
 		"access": c.app.Access, "account": c.app.Access.Accounts, "apikey": c.app.Access.APIKeys,
-		"invitation": c.app.Access.Invitations, "mfa": c.app.Access.SecondFactors, "oidc": c.app.Access.OpenID,
+		"invitation": c.app.Access.Invitations, "mfa": c.app.Access.SecondFactors, "oidc": c.app.Access.OpenID.SignIns, "oidclinks": c.app.Access.OpenID.Links, "oidcproviders": c.app.Access.OpenID.Providers,
 		"password": c.app.Access.Passwords, "permissionset": c.app.Access.PermissionSets, "revocation": c.app.Access.Revocations,
 		"session": c.app.Access.Sessions, "signin": c.app.Access.SignIns, "user": c.app.Access.Users,
 		"verification": c.app.Verifications,

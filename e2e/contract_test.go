@@ -86,7 +86,7 @@ func TestContract(t *testing.T) {
 		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
 		Members: members,
 		Exempt: []string{
-			"omnirapeutic/modules/rbac", "omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
+			"omnirapeutic/modules/authorization", "omnirapeutic/modules/appointments",
 		},
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{

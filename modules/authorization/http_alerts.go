@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) alertRoutes() []httpx.Route {
+func (s *AlertService) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
@@ -71,7 +71,7 @@ type alertsRequest struct {
 	Acknowledged *bool    `query:"acknowledged"` // true: only acknowledged alerts; false: only the others
 }
 
-func (s *Service) handleAlerts(ctx context.Context, in alertsRequest) (httpx.Page[alertBody], error) {
+func (s *AlertService) handleAlerts(ctx context.Context, in alertsRequest) (httpx.Page[alertBody], error) {
 	f := AlertFilter{Kinds: kindsOf(in.Kind), Acknowledged: in.Acknowledged, Limit: in.Size() + 1}
 	if err := in.DecodeCursor(&f.After); err != nil {
 		return httpx.Page[alertBody]{}, err
@@ -87,7 +87,7 @@ type acknowledgeRequest struct {
 	ID string `param:"id"`
 }
 
-func (s *Service) handleAcknowledge(ctx context.Context, in acknowledgeRequest) (alertBody, error) {
+func (s *AlertService) handleAcknowledge(ctx context.Context, in acknowledgeRequest) (alertBody, error) {
 	a, err := s.Acknowledge(ctx, in.ID)
 	if err != nil {
 		return alertBody{}, err

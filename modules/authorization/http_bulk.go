@@ -69,7 +69,7 @@ type bulkResult struct {
 	Refusal       *refusalBody      `json:"refusal,omitempty"`
 }
 
-func (s *Service) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
+func (s *UnitService) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
 	ops := make([]NewOperation, len(in.Operations))
 	for i, item := range in.Operations {
 		ops[i] = item.operation()

@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) reportRoutes() []httpx.Route {
+func (s *ReportService) reportRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/reports/utilization",
@@ -135,7 +135,7 @@ type utilizationRequest struct {
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt startDate -startDate endDate -endDate"`
 }
 
-func (s *Service) handleUtilization(ctx context.Context, in utilizationRequest) (httpx.Page[utilizationBody], error) {
+func (s *ReportService) handleUtilization(ctx context.Context, in utilizationRequest) (httpx.Page[utilizationBody], error) {
 	f := in.filter()
 	order, positionOf := sortedBy(in.Sort)
 	f.Page = order
@@ -162,7 +162,7 @@ type totalsBody struct {
 	BookedPercent *float64 `json:"bookedPercent"`
 }
 
-func (s *Service) handleTotals(ctx context.Context, in utilizationFilter) (totalsBody, error) {
+func (s *ReportService) handleTotals(ctx context.Context, in utilizationFilter) (totalsBody, error) {
 	t, err := s.UtilizationTotals(ctx, in.filter())
 	body := totalsBody{
 		Authorizations: t.Authorizations, TotalUnits: t.Total, UsedUnits: t.Used, ScheduledUnits: t.Scheduled, AvailableUnits: t.Available(),
@@ -188,7 +188,7 @@ type expiringBody struct {
 	RenewalID *uuid.UUID `json:"renewalId"` // the authorization that replaces it; null: none
 }
 
-func (s *Service) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
+func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
 	var after *EndPosition
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[expiringBody]{}, err
@@ -225,7 +225,7 @@ type atRiskBody struct {
 	UnderUsed bool `json:"underUsed"` // at least half of the days have elapsed, and pacePercent is below 80
 }
 
-func (s *Service) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {
+func (s *ReportService) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {
 	var after *EndPosition
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[atRiskBody]{}, err

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *Service) unitRoutes() []httpx.Route {
+func (s *UnitService) unitRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
@@ -60,15 +60,6 @@ func (s *Service) unitRoutes() []httpx.Route {
 			ReadOnly: true,
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
-		},
-		{
-			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
-			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
-			Name: "getBalance", Summary: "Get an authorization's balance",
-			Description: "Returns only the counters, for screens that refresh them often.",
-			Refusals:    []*fault.Error{ErrNotFound},
-			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
@@ -161,7 +152,7 @@ type reserveAnswer struct {
 	Authorization Body            `json:"authorization"`
 }
 
-func (s *Service) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
+func (s *UnitService) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
 	outcome, err := s.Reserve(ctx, in.ID, in.reservation(), in.Key)
 	if err != nil {
 		return reserveAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -194,7 +185,7 @@ type releaseAnswer struct {
 	Authorization Body              `json:"authorization"`
 }
 
-func (s *Service) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
+func (s *UnitService) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
 	outcome, err := s.Release(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
 		return releaseAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -230,7 +221,7 @@ type consumeAnswer struct {
 	MissingUnits int `json:"missingUnits"`
 }
 
-func (s *Service) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
+func (s *UnitService) handleConsume(ctx context.Context, in consumeRequest) (consumeAnswer, error) {
 	outcome, err := s.Consume(ctx, in.ID, in.settlement(), in.Key)
 	if err != nil {
 		return consumeAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
@@ -270,7 +261,7 @@ func refusalBodyOf(r *fault.Error) *refusalBody {
 	return &refusalBody{r.Code(), r.Error(), r.Details()}
 }
 
-func (s *Service) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
+func (s *UnitService) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
 	outcome, err := s.previewOf(ctx, in)
 	if err != nil {
 		return previewAnswer{}, err
@@ -284,7 +275,7 @@ func (s *Service) handlePreview(ctx context.Context, in previewRequest) (preview
 	return answer, nil
 }
 
-func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
+func (s *UnitService) previewOf(ctx context.Context, in previewRequest) (Outcome, error) {
 	if in.Operation == "" || in.Operation == Reserve {
 		if in.Units == nil {
 			return Outcome{}, fault.InvalidFields(fault.Field{Field: "units", Code: "required", Message: "must be given"})
@@ -298,26 +289,13 @@ func (s *Service) previewOf(ctx context.Context, in previewRequest) (Outcome, er
 	return s.PreviewSettlement(ctx, in.Operation, in.ID, c.settlement())
 }
 
-type balanceBody struct {
-	AvailableUnits int    `json:"availableUnits"`
-	TotalUnits     int    `json:"totalUnits"`
-	UsedUnits      int    `json:"usedUnits"`
-	ScheduledUnits int    `json:"scheduledUnits"`
-	Status         Status `json:"status"`
-}
-
-func (s *Service) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {
-	v, err := s.Get(ctx, in.ID)
-	return balanceBody{v.Available(), v.Total, v.Used, v.Scheduled, v.Status}, err
-}
-
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
 	Open *bool `query:"open"` // true: only open reservations; false: only closed ones
 }
 
-func (s *Service) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
+func (s *UnitService) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[reservationBody]{}, err
@@ -362,7 +340,7 @@ type entriesRequest struct {
 	httpx.PageQuery
 }
 
-func (s *Service) handleEntries(ctx context.Context, in entriesRequest) (httpx.Page[entryBody], error) {
+func (s *UnitService) handleEntries(ctx context.Context, in entriesRequest) (httpx.Page[entryBody], error) {
 	var after int64
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[entryBody]{}, err

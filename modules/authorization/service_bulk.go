@@ -31,7 +31,7 @@ var permissions = map[EntryKind]identity.Permission{
 //
 // A bulk takes effect once per key. Other errors: [identity.ErrForbidden] if the caller lacks the
 // permission for one of the operations, [command.ErrReused], [fault.ErrInvalid].
-func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key command.Key) ([]Outcome, error) {
+func (s *UnitService) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key command.Key) ([]Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err

@@ -96,7 +96,7 @@ var powers = map[string]power{
 		return d.SignIns.Unlock(ctx, d.receiver(t, rbac.Biller).ID)
 	}},
 	"unlink an account": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
-		return unless(d.OpenID.Unlink(ctx, d.receiver(t, rbac.Biller).ID), oidc.ErrNotLinked)
+		return unless(d.OpenID.Links.Unlink(ctx, d.receiver(t, rbac.Biller).ID), oidc.ErrNotLinked)
 	}},
 	"confirm a link": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 		id, who := rbactest.NewID(), d.receiver(t, rbac.Biller)
@@ -104,7 +104,7 @@ var powers = map[string]power{
 			ON CONFLICT (organization_id) DO UPDATE SET set_by = excluded.set_by`, d.Organization, d.admin.ID)
 		d.Exec(t, "INSERT INTO provider_link_requests VALUES (?, ?, 'https://x', ?, ?, ?, ?)",
 			d.Organization, id, id, who.ID, d.Clock.Now(), d.Clock.Now().AddDate(0, 0, 1))
-		return d.OpenID.ConfirmLink(ctx, id)
+		return d.OpenID.Links.Confirm(ctx, id)
 	}},
 	"change a permission set": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, gives scopesOf) error {
 		_, err := d.PermissionSets.Change(ctx, permissionset.Change{Role: rbac.Auditor, Held: gives})
@@ -132,7 +132,7 @@ var powers = map[string]power{
 		gives: func(theirs scopesOf) scopesOf { return union(theirs, shippedTo(rbac.Admin)) },
 		use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {
 			d.receiver(t, rbac.Biller)
-			_, err := d.OpenID.SetProvider(ctx, oidc.ProviderSettings{Issuer: d.provider.Issuer, ClientID: "x", ClientSecret: "x"})
+			_, err := d.OpenID.Providers.Set(ctx, oidc.ProviderSettings{Issuer: d.provider.Issuer, ClientID: "x", ClientSecret: "x"})
 			return err
 		},
 	},

@@ -131,13 +131,13 @@ func (s *Service) handleConfirm(ctx context.Context, in confirmFactorRequest) (c
 	return confirmedFactorBody{secrets(codes), httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer"}, err
 }
 
-// bothFactors prove that the caller is the user.
+// bothFactors are the two proofs that the caller is the user.
 type bothFactors struct {
 	Password string `json:"password" validate:"required"`    // The caller's password.
 	Code     string `json:"code" validate:"required,max=40"` // A code from the app, or a recovery code.
 }
 
-// recoveryCodesBody lists new recovery codes.
+// recoveryCodesBody is a list of new recovery codes.
 type recoveryCodesBody struct {
 	RecoveryCodes httpx.Secrets `json:"recoveryCodes"` // The recovery codes, each of which works once.
 }

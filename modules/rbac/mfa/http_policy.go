@@ -31,7 +31,7 @@ func (s *Service) policyRoutes() []httpx.Route {
 	}
 }
 
-// signInPolicyBody is what an organization requires of sign-ins with a password.
+// signInPolicyBody is the organization's requirement for sign-ins with a password.
 type signInPolicyBody struct {
 	// Whether users without a second factor who sign in with a password can only set one up. Sign-ins
 	// through the identity provider are exempt.
@@ -52,7 +52,7 @@ func (s *Service) handlePolicy(ctx context.Context, _ httpx.None) (signInPolicyB
 	return policyBodyOf(p), err
 }
 
-// signInPolicyChange replaces the sign-in policy.
+// signInPolicyChange is a new sign-in policy.
 type signInPolicyChange struct {
 	Match patch.Match `header:"If-Match"`
 	// Whether sign-ins with a password require a second factor.

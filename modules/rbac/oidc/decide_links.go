@@ -44,7 +44,7 @@ type LinkRequest struct {
 	RequestedAt    time.Time
 	ExpiresAt      time.Time
 	CodeHash       []byte     // SHA-256 of the code of the last sign-in; nil: used up
-	Challenge      *string    // of that code, see [Service.Begin]
+	Challenge      *string    // of that code, see [SignIns.Begin]
 	CodeExpiresAt  *time.Time // of that code
 }
 
@@ -80,7 +80,7 @@ func refusalReason(u rbac.User) string {
 // CodeExchange is the request of a page after a sign-in with an identity provider.
 type CodeExchange struct {
 	Code     string
-	Verifier string // its SHA-256 is the challenge of [Service.Begin]
+	Verifier string // its SHA-256 is the challenge of [SignIns.Begin]
 	// Password and SecondFactorCode are the account's. They confirm the first sign-in of an account
 	// through the provider, and are ignored otherwise.
 	Password         string

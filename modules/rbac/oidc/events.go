@@ -48,14 +48,14 @@ type ProviderLinkChange struct {
 	ChangedBy *uuid.UUID `json:"changedBy"`
 }
 
-func (s *Service) publishProvider(ctx context.Context, p IdentityProvider, change ProviderChange, at time.Time) error {
+func (s *Providers) publish(ctx context.Context, p IdentityProvider, change ProviderChange, at time.Time) error {
 	return s.Events.Publish(ctx, []outbox.Message{{
 		OrganizationID: p.OrganizationID, Type: EventProviderChanged, SubjectID: p.OrganizationID,
 		Permission: permission.UserChange, OccurredAt: at, Payload: change,
 	}})
 }
 
-func (s *Service) publishLink(ctx context.Context, event string, u rbac.User, by *uuid.UUID, at time.Time) error {
+func (s *Links) publish(ctx context.Context, event string, u rbac.User, by *uuid.UUID, at time.Time) error {
 	return s.Events.Publish(ctx, []outbox.Message{{
 		OrganizationID: u.OrganizationID, Type: event, SubjectID: u.ID,
 		Permission: permission.UserChange, OccurredAt: at, Payload: ProviderLinkChange{u.ID, by},

@@ -16,7 +16,7 @@ import (
 
 const pathLinkRequests = pathProvider + "/link-requests"
 
-func (s *Service) linkRoutes() []httpx.Route {
+func (s *Links) routes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathLinkRequests, Permission: permission.IdentityProviderManage,
@@ -65,24 +65,24 @@ func linkRequestBodyOf(r LinkRequest) linkRequestBody {
 	return linkRequestBody{r.ID, r.UserID, r.Subject, r.RequestedAt.UTC(), r.ExpiresAt.UTC()}
 }
 
-func (s *Service) handleLinkRequests(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[linkRequestBody], error) {
+func (s *Links) handleLinkRequests(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[linkRequestBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[linkRequestBody]{}, err
 	}
-	found, err := s.LinkRequests(ctx, after, in.Size()+1)
+	found, err := s.List(ctx, after, in.Size()+1)
 	return httpx.PageOf(in.PageQuery, found, linkRequestBodyOf, func(r LinkRequest) any { return r.ID }), err
 }
 
-func (s *Service) handleConfirmLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
-	return httpx.None{}, s.ConfirmLink(ctx, in.ID)
+func (s *Links) handleConfirmLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
+	return httpx.None{}, s.Confirm(ctx, in.ID)
 }
 
-func (s *Service) handleDeclineLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
-	return httpx.None{}, s.DeclineLink(ctx, in.ID)
+func (s *Links) handleDeclineLink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
+	return httpx.None{}, s.Decline(ctx, in.ID)
 }
 
-func (s *Service) handleUnlink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
+func (s *Links) handleUnlink(ctx context.Context, in linkRequestPath) (httpx.None, error) {
 	return httpx.None{}, s.Unlink(ctx, in.ID)
 }
 

@@ -18,21 +18,16 @@ import (
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/permission"
 )
 
 const (
 	pathOpenID   = "/auth/oidc"
 	pathCallback = pathOpenID + "/callback"
-	pathProvider = "/identity-provider"
 	cookieName   = "omni_sign_in"
 )
 
-// Routes returns the operations of identity providers.
-func (s *Service) Routes() []httpx.Route {
-	return append(s.linkRoutes(), []httpx.Route{
+func (s *SignIns) routes() []httpx.Route {
+	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
 			Name: "startProviderSignIn", Summary: "Start a sign-in with an identity provider",
@@ -68,30 +63,7 @@ func (s *Service) Routes() []httpx.Route {
 			},
 			ReadOnly: true, Endpoint: httpx.Handle(http.StatusOK, s.handleExchange),
 		},
-		{
-			Method: http.MethodGet, Path: pathProvider, Permission: permission.IdentityProviderManage,
-			Name: "getIdentityProvider", Summary: "Get the identity provider",
-			Description: "The identity provider with which people of the organization can sign in, without the client secret.",
-			Refusals:    []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusOK, s.handleProvider),
-		},
-		{
-			Method: http.MethodPut, Path: pathProvider, Permission: permission.IdentityProviderManage,
-			Name: "setIdentityProvider", Summary: "Set the identity provider",
-			Description: "The server checks that the provider answers before it saves anything. The client's secret is stored " +
-				"encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this " +
-				"requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` " +
-				"or `clientId` ends all links and sessions of the former provider. Administrators receive an " +
-				"`identity-provider.changed` event.",
-			Refusals: []*fault.Error{ErrNoAddress, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleSetProvider),
-		},
-		{
-			Method: http.MethodDelete, Path: pathProvider, Permission: permission.IdentityProviderManage,
-			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
-			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider and its " +
-				"sessions end.",
-			Refusals: []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemoveProvider),
-		},
-	}...)
+	}
 }
 
 type startRequest struct {
@@ -100,7 +72,7 @@ type startRequest struct {
 	Challenge string `query:"challenge" validate:"required,min=43,max=43,printascii"`
 }
 
-func (s *Service) handleStart(ctx context.Context, in startRequest) (httpx.Redirect, error) {
+func (s *SignIns) handleStart(ctx context.Context, in startRequest) (httpx.Redirect, error) {
 	to, carried, err := s.Begin(ctx, in.OrganizationID, in.Challenge)
 	if err != nil {
 		return httpx.Redirect{}, err
@@ -110,7 +82,7 @@ func (s *Service) handleStart(ctx context.Context, in startRequest) (httpx.Redir
 
 // cookie carries an unfinished sign-in. It is Lax, because the browser returns with it from
 // another site, by following a link.
-func (s *Service) cookie(value string, life time.Duration) *http.Cookie {
+func (s *SignIns) cookie(value string, life time.Duration) *http.Cookie {
 	age := int(life / time.Second)
 	if age == 0 {
 		age = -1 // delete the cookie
@@ -131,7 +103,7 @@ type callbackRequest struct {
 	Carried string `cookie:"omni_sign_in" validate:"max=4000"` // The started sign-in, which the browser carries.
 }
 
-func (s *Service) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
+func (s *SignIns) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
 	answer := httpx.Redirect{Cookie: s.cookie("", 0)} // also after a failure
 	code, err := s.Finish(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
 	if err != nil {
@@ -152,51 +124,10 @@ type exchangeRequest struct {
 	SecondFactorCode string `json:"secondFactorCode" validate:"max=40"`
 }
 
-func (s *Service) handleExchange(ctx context.Context, in exchangeRequest) (session.SignInBody, error) {
+func (s *SignIns) handleExchange(ctx context.Context, in exchangeRequest) (session.SignInBody, error) {
 	signed, err := s.ExchangeCode(ctx, CodeExchange(in))
 	if err != nil {
 		return session.SignInBody{}, err
 	}
 	return s.Sessions.Body(ctx, signed)
-}
-
-// providerBody is an identity provider.
-type providerBody struct {
-	Issuer      string    `json:"issuer"`      // The provider's exact issuer, an https URL.
-	ClientID    string    `json:"clientId"`    // The id of this program at the provider.
-	CallbackURL string    `json:"callbackUrl"` // The redirect URI to register with the provider.
-	Version     int       `json:"version"`     // The number of changes, starting with 1.
-	CreatedAt   time.Time `json:"createdAt"`   // The time at which the provider was entered.
-	UpdatedAt   time.Time `json:"updatedAt"`   // The time of the last change.
-}
-
-// Revision returns the version, which the API returns as ETag.
-func (b providerBody) Revision() int { return b.Version }
-
-func (s *Service) providerBodyOf(p IdentityProvider) providerBody {
-	return providerBody{p.Issuer, p.ClientID, s.callbackURL(), p.Version, p.CreatedAt.UTC(), p.UpdatedAt.UTC()}
-}
-
-func (s *Service) handleProvider(ctx context.Context, _ httpx.None) (providerBody, error) {
-	p, err := s.Provider(ctx)
-	return s.providerBodyOf(p), err
-}
-
-type providerRequest struct {
-	Match        patch.Match `header:"If-Match"`
-	Issuer       string      `json:"issuer" validate:"required,max=500"`        // The provider's exact issuer, an https URL.
-	ClientID     string      `json:"clientId" validate:"required,max=500,text"` // The id of this program at the provider.
-	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"` // The secret of this program at the provider.
-}
-
-func (s *Service) handleSetProvider(ctx context.Context, in providerRequest) (providerBody, error) {
-	p, err := s.SetProvider(ctx, ProviderSettings(in))
-	return s.providerBodyOf(p), err
-}
-
-func (s *Service) handleRemoveProvider(ctx context.Context, in struct {
-	Match patch.Match `header:"If-Match"`
-},
-) (httpx.None, error) {
-	return httpx.None{}, s.RemoveProvider(ctx, in.Match)
 }

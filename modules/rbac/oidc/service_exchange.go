@@ -16,20 +16,20 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// ExchangeCode exchanges a code of [Service.Finish], once, for the result of a sign-in. It needs no
+// ExchangeCode exchanges a code of [SignIns.Finish], once, for the result of a sign-in. It needs no
 // caller.
 //
 // The first sign-in of an existing account through the provider must be confirmed. ExchangeCode
 // returns [ErrLinkUnconfirmed] and keeps the code until the request includes the account's password
-// and, if the account has a second factor, its code. [Service.ConfirmLink] is the alternative.
+// and, if the account has a second factor, its code. [Links.Confirm] is the alternative.
 // Errors: [ErrCodeUsed], [ErrLinkUnconfirmed], [signin.ErrWrongCredentials], [mfa.ErrRequired],
 // [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired], [throttle.ErrSignInDelayed], [password.ErrBusy].
-func (s *Service) ExchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
+func (s *SignIns) ExchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
 	return throttle.Limited(ctx, s.Throttle, throttle.IdentityProvider, throttle.NetworkSource(ctx),
 		func() (session.SignedIn, error) { return s.exchangeCode(ctx, x) }, failures...)
 }
 
-func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
+func (s *SignIns) exchangeCode(ctx context.Context, x CodeExchange) (session.SignedIn, error) {
 	organization, hash, ok := x.organization()
 	if !ok {
 		return session.SignedIn{}, ErrCodeUsed.Because(throttle.ErrGuess)
@@ -70,7 +70,7 @@ func (s *Service) exchangeCode(ctx context.Context, x CodeExchange) (session.Sig
 }
 
 // issue records the sign-in of a stored session, and creates its tokens.
-func (s *Service) issue(ctx context.Context, started session.Started) (session.SignedIn, error) {
+func (s *SignIns) issue(ctx context.Context, started session.Started) (session.SignedIn, error) {
 	u := started.User()
 	e := s.signIns.Event(ctx, u)
 	e.ActorID, e.After = u.ID, signedInBy{Method: methodOpenID}
@@ -83,7 +83,7 @@ func (s *Service) issue(ctx context.Context, started session.Started) (session.S
 
 // linkRequestFor returns the link request of a code, nil if there is none or the code has expired.
 // A wrong verifier uses the code up.
-func (s *Service) linkRequestFor(ctx context.Context, x CodeExchange, hash db.Hash) (*LinkRequest, error) {
+func (s *SignIns) linkRequestFor(ctx context.Context, x CodeExchange, hash db.Hash) (*LinkRequest, error) {
 	request, err := s.store.requestWithCode(ctx, hash)
 	if err != nil || request == nil || !isBefore(s.Clock.Now(), request.CodeExpiresAt) {
 		return nil, err
@@ -100,7 +100,7 @@ func isBefore(now time.Time, end *time.Time) bool { return end != nil && now.Bef
 // confirmOwnLink signs in the owner of an account who confirms its link to the provider with the
 // password and, if the account has one, the second factor. Refused attempts are counted like
 // refused password changes.
-func (s *Service) confirmOwnLink(
+func (s *SignIns) confirmOwnLink(
 	ctx context.Context, x CodeExchange, request LinkRequest, hash db.Hash,
 ) (session.SignedIn, error) {
 	ctx = account.AsUser(ctx, rbac.User{ID: request.UserID, OrganizationID: request.OrganizationID})
@@ -141,7 +141,7 @@ func (s *Service) confirmOwnLink(
 
 // startLinked links the account to the provider and starts the session of its owner. The error is
 // [ErrCodeUsed] if the link request no longer exists.
-func (s *Service) startLinked(
+func (s *SignIns) startLinked(
 	ctx context.Context, known account.Account, factor mfa.Factor, proof mfa.Proof, counter []byte, code db.Hash,
 ) (session.SignedIn, error) {
 	started, err := db.Serializable(ctx, s.Database, "user.confirm-link", func(ctx context.Context) (*session.Started, error) {
@@ -158,7 +158,7 @@ func (s *Service) startLinked(
 				return nil, err
 			}
 		}
-		if err := s.link(ctx, u, request.Issuer, request.Subject, s.Clock.Now()); err != nil {
+		if err := s.links.link(ctx, u, request.Issuer, request.Subject, s.Clock.Now()); err != nil {
 			return nil, err
 		}
 		if err := s.Throttle.Forget(ctx, counter); err != nil {

@@ -42,9 +42,16 @@ var (
 // linkRequestTime is the lifetime of a link request.
 const linkRequestTime = 7 * 24 * time.Hour
 
-// requestLink stores that a provider has recognized an account for the first time, in the
+// Links manages the links of accounts to identity providers. It is safe for concurrent use.
+type Links struct {
+	Dependencies
+
+	store store
+}
+
+// request stores that a provider has recognized an account for the first time, in the
 // transaction of the context. An open request for the same subject keeps its id.
-func (s *Service) requestLink(ctx context.Context, r LinkRequest, u rbac.User) error {
+func (s *Links) request(ctx context.Context, r LinkRequest, u rbac.User) error {
 	open, err := s.store.requestOf(ctx, r.Issuer, r.Subject)
 	if err != nil {
 		return err
@@ -61,15 +68,15 @@ func (s *Service) requestLink(ctx context.Context, r LinkRequest, u rbac.User) e
 	if err := s.store.saveRequest(ctx, r); err != nil {
 		return err
 	}
-	if err := s.recordLink(ctx, "user.request-provider-link", u, r.RequestedAt); err != nil {
+	if err := s.record(ctx, "user.request-provider-link", u, r.RequestedAt); err != nil {
 		return err
 	}
-	return s.publishLink(ctx, EventLinkRequested, u, nil, r.RequestedAt)
+	return s.publish(ctx, EventLinkRequested, u, nil, r.RequestedAt)
 }
 
 // link links an account to a subject of the provider in the caller's name, in the transaction of the
 // context, and removes all requests to link it.
-func (s *Service) link(ctx context.Context, u rbac.User, issuer, subject string, now time.Time) error {
+func (s *Links) link(ctx context.Context, u rbac.User, issuer, subject string, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
@@ -81,24 +88,24 @@ func (s *Service) link(ctx context.Context, u rbac.User, issuer, subject string,
 	if err != nil {
 		return err
 	}
-	if err := s.recordLink(ctx, "user.link-provider", u, now); err != nil {
+	if err := s.record(ctx, "user.link-provider", u, now); err != nil {
 		return err
 	}
-	return s.publishLink(ctx, EventLinked, u, &caller.UserID, now)
+	return s.publish(ctx, EventLinked, u, &caller.UserID, now)
 }
 
-// LinkRequests lists the open link requests of the caller's organization after an id, sorted by id.
-func (s *Service) LinkRequests(ctx context.Context, after uuid.UUID, limit int) ([]LinkRequest, error) {
+// List lists the open link requests of the caller's organization after an id, sorted by id.
+func (s *Links) List(ctx context.Context, after uuid.UUID, limit int) ([]LinkRequest, error) {
 	return db.Snapshot(ctx, s.Database, "link-request.list", func(ctx context.Context) ([]LinkRequest, error) {
 		return s.store.requests(ctx, after, limit, s.Clock.Now())
 	})
 }
 
-// ConfirmLink confirms a link request on behalf of the account's owner: from now on the provider
+// Confirm confirms a link request on behalf of the account's owner: from now on the provider
 // can sign in to that account. The caller must hold every permission that the account holds, and be
 // neither its owner nor the user who set up the provider. Errors: [ErrLinkRequestNotFound],
 // [ErrLinkNeedsAnother], [identity.ErrBeyondOwn], [identity.ErrPeopleOnly].
-func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
+func (s *Links) Confirm(ctx context.Context, id uuid.UUID) error {
 	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
@@ -110,7 +117,7 @@ func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		request, u, err := s.openLinkRequest(ctx, id, now)
+		request, u, err := s.openRequest(ctx, id, now)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -133,8 +140,8 @@ func (s *Service) ConfirmLink(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// openLinkRequest returns an open link request with its user.
-func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Time) (LinkRequest, rbac.User, error) {
+// openRequest returns an open link request with its user.
+func (s *Links) openRequest(ctx context.Context, id uuid.UUID, now time.Time) (LinkRequest, rbac.User, error) {
 	request, err := s.store.request(ctx, id)
 	if err != nil {
 		return LinkRequest{}, rbac.User{}, err
@@ -149,8 +156,8 @@ func (s *Service) openLinkRequest(ctx context.Context, id uuid.UUID, now time.Ti
 	return *request, u, err
 }
 
-// DeclineLink removes a link request. The error is [ErrLinkRequestNotFound].
-func (s *Service) DeclineLink(ctx context.Context, id uuid.UUID) error {
+// Decline removes a link request. The error is [ErrLinkRequestNotFound].
+func (s *Links) Decline(ctx context.Context, id uuid.UUID) error {
 	_, err := db.Serializable(ctx, s.Database, "link-request.decline", func(ctx context.Context) (struct{}, error) {
 		if _, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage); err != nil {
 			return struct{}{}, err
@@ -166,15 +173,15 @@ func (s *Service) DeclineLink(ctx context.Context, id uuid.UUID) error {
 			return struct{}{}, err
 		}
 		declined := rbac.User{ID: request.UserID, OrganizationID: request.OrganizationID}
-		return struct{}{}, s.recordLink(ctx, "user.decline-provider-link", declined, s.Clock.Now())
+		return struct{}{}, s.record(ctx, "user.decline-provider-link", declined, s.Clock.Now())
 	})
 	return err
 }
 
-// Unlink ends the link of a user's account to the identity provider, and the provider's sign-ins to
-// it. Errors: [rbac.ErrUserNotFound], [ErrNotLinked], [identity.ErrBeyondOwn] for a user with more permissions
-// than the caller.
-func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
+// Unlink ends the link of a user's account to the identity provider, and the provider's sessions of
+// it. Errors: [rbac.ErrUserNotFound], [ErrNotLinked], [identity.ErrBeyondOwn] for a user with more
+// permissions than the caller.
+func (s *Links) Unlink(ctx context.Context, user uuid.UUID) error {
 	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
@@ -186,27 +193,35 @@ func (s *Service) Unlink(ctx context.Context, user uuid.UUID) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		ended, err := s.endTraces(ctx, &user, now)
+		ended, err := s.end(ctx, &user, now)
 		if err == nil && ended.links == 0 {
 			err = ErrNotLinked
 		}
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := s.recordLink(ctx, "user.unlink-provider", u, now); err != nil {
+		if err := s.record(ctx, "user.unlink-provider", u, now); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.publishLink(ctx, EventUnlinked, u, &caller.UserID, now)
+		return struct{}{}, s.publish(ctx, EventUnlinked, u, &caller.UserID, now)
 	})
 	return err
 }
 
-// recordLink records a change of the link of an account to the identity provider.
-func (s *Service) recordLink(ctx context.Context, action string, u rbac.User, at time.Time) error {
-	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: at})
+// endedLinks counts the links and sessions that ended.
+type endedLinks struct{ links, sessions int }
+
+// end deletes the links, link requests and codes of one user, or of all users of the caller's
+// organization if user is nil, and ends the provider's sessions, in the transaction of the context.
+func (s *Links) end(ctx context.Context, user *uuid.UUID, now time.Time) (ended endedLinks, err error) {
+	if ended.links, err = s.store.deleteLinks(ctx, user); err != nil {
+		return ended, err
+	}
+	ended.sessions, err = s.Sessions.EndProviderSessions(ctx, user, now)
+	return ended, err
 }
 
-// Outdated selects expired link requests.
-func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "provider_link_requests", Time: "expires_at", Before: now}}
+// record records a change of the link of an account to the identity provider.
+func (s *Links) record(ctx context.Context, action string, u rbac.User, at time.Time) error {
+	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: at})
 }

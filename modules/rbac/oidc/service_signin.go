@@ -12,15 +12,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/invitation"
 	"omnirapeutic/modules/rbac/oidc/openid"
+	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/modules/rbac/signin"
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
@@ -50,6 +51,18 @@ var (
 			Advising("Start the sign-in again.")
 )
 
+// SignIns signs users in with identity providers. It is safe for concurrent use.
+type SignIns struct {
+	Dependencies
+
+	client    *openid.Client
+	cookies   encryption.Sealer // of unfinished sign-ins
+	providers *Providers
+	links     *Links
+	signIns   session.SignInTrail
+	store     store
+}
+
 const (
 	attemptTime = 10 * time.Minute // for the person at the provider
 	codeTime    = time.Minute      // for the page to exchange its code
@@ -74,14 +87,14 @@ var cookiePurpose = []byte("sign-in")
 //
 // The browser carries the state, so an unauthenticated request writes nothing to the database,
 // every instance can finish the sign-in, and nothing needs to be cleaned up.
-func (s *Service) Begin(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
-	_, settings, err := s.providerOf(ctx, organization)
+func (s *SignIns) Begin(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
+	_, settings, err := s.providers.of(ctx, organization)
 	if err != nil {
 		return "", "", err
 	}
 	url, attempt, err := s.client.Begin(ctx, settings)
 	if err != nil {
-		s.logProvider(organization, err)
+		s.providers.logFailure(organization, err)
 		return "", "", ErrProviderUnavailable.Because(err)
 	}
 	text, err := json.Marshal(pendingSignIn{organization, attempt, challenge, s.Clock.Now().Add(attemptTime)})
@@ -92,23 +105,23 @@ func (s *Service) Begin(ctx context.Context, organization uuid.UUID, challenge s
 }
 
 // Finish receives a browser that returns from the identity provider, and returns a code for
-// [Service.ExchangeCode]. It needs no caller. The user is the one linked to the provider's subject,
+// [SignIns.ExchangeCode]. It needs no caller. The user is the one linked to the provider's subject,
 // or, at the first time, the one with the verified address in the same organization. At the first
-// time the code is for a link request, see [Service.ExchangeCode]. A new user is created only from
+// time the code is for a link request, see [SignIns.ExchangeCode]. A new user is created only from
 // an open invitation to that address, with its roles. Errors: [ErrSignInLost],
 // [ErrSignInCancelled], [ErrNotRecognized], [ErrNoProvider], [ErrProviderUnavailable].
-func (s *Service) Finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+func (s *SignIns) Finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	return throttle.Limited(ctx, s.Throttle, throttle.IdentityProvider, throttle.NetworkSource(ctx),
 		func() (string, error) { return s.finish(ctx, carried, with) }, failures...)
 }
 
-func (s *Service) finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
+func (s *SignIns) finish(ctx context.Context, carried string, with openid.Answer) (code string, err error) {
 	pending, ok := s.readPending(carried)
 	if !ok || !s.Clock.Now().Before(pending.Until) ||
 		subtle.ConstantTimeCompare([]byte(pending.Attempt.State), []byte(with.State)) != 1 {
 		return "", ErrSignInLost.Because(throttle.ErrGuess)
 	}
-	provider, settings, err := s.providerOf(ctx, pending.Organization)
+	provider, settings, err := s.providers.of(ctx, pending.Organization)
 	if err != nil {
 		return "", err
 	}
@@ -119,10 +132,10 @@ func (s *Service) finish(ctx context.Context, carried string, with openid.Answer
 	person, err := s.client.Finish(ctx, settings, pending.Attempt, with)
 	switch {
 	case errors.Is(err, openid.ErrUnavailable):
-		s.logProvider(pending.Organization, err)
+		s.providers.logFailure(pending.Organization, err)
 		return "", ErrProviderUnavailable.Because(err)
 	case err != nil:
-		s.logProvider(pending.Organization, err)
+		s.providers.logFailure(pending.Organization, err)
 		return "", s.refuse(ctx, rbac.User{OrganizationID: pending.Organization}, "provider", ErrNotRecognized)
 	}
 	user, reason, code, err := s.recognize(ctx, provider, person, pending.Challenge)
@@ -148,7 +161,7 @@ const methodOpenID = "oidc"
 var failures = append([]error{ErrNotRecognized, ErrSignInCancelled, ErrSignInLost, ErrCodeUsed}, signin.Failures...)
 
 // refuse records that a sign-in was refused, and returns the refusal.
-func (s *Service) refuse(ctx context.Context, u rbac.User, reason string, refusal error) error {
+func (s *SignIns) refuse(ctx context.Context, u rbac.User, reason string, refusal error) error {
 	s.signIns.LogRefusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
 	e := s.signIns.RefusalEvent(ctx, u, reason)
 	e.After = signedInBy{methodOpenID, reason}
@@ -158,31 +171,13 @@ func (s *Service) refuse(ctx context.Context, u rbac.User, reason string, refusa
 	return refusal
 }
 
-func (s *Service) readPending(carried string) (pending pendingSignIn, ok bool) {
+func (s *SignIns) readPending(carried string) (pending pendingSignIn, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(carried)
 	if err != nil {
 		return pendingSignIn{}, false
 	}
 	text, err := s.cookies.Open(sealed, cookiePurpose)
 	return pending, err == nil && json.Unmarshal(text, &pending) == nil
-}
-
-// providerOf returns the identity provider of any organization, for a person who has not signed
-// in yet.
-func (s *Service) providerOf(ctx context.Context, organization uuid.UUID) (IdentityProvider, openid.Settings, error) {
-	if organization == uuid.Nil || s.PublicURL == "" || s.FrontendURL == "" {
-		return IdentityProvider{}, openid.Settings{}, ErrNoProvider
-	}
-	p, err := s.Provider(identity.With(ctx, identity.System(organization)))
-	if err != nil {
-		return IdentityProvider{}, openid.Settings{}, err
-	}
-	settings, err := s.settings(p)
-	if err != nil {
-		s.logProvider(organization, err)
-		return IdentityProvider{}, openid.Settings{}, ErrProviderUnavailable.Because(err)
-	}
-	return p, settings, nil
 }
 
 // recognition is a person recognized by an identity provider, with the code that their page
@@ -197,7 +192,7 @@ type recognition struct {
 }
 
 // recognize finds the user and creates a code, or returns a reason for refusing the sign-in.
-func (s *Service) recognize(
+func (s *SignIns) recognize(
 	ctx context.Context, p IdentityProvider, person openid.Person, challenge string,
 ) (u rbac.User, reason, code string, err error) {
 	ctx = identity.With(ctx, identity.System(p.OrganizationID))
@@ -213,7 +208,7 @@ func (s *Service) recognize(
 // admit stores the code of a recognized person, in the transaction of the context. The code is for
 // a sign-in if the account is linked to the provider or was just created from an invitation,
 // otherwise for a link request.
-func (s *Service) admit(ctx context.Context, r recognition) (u rbac.User, reason string, err error) {
+func (s *SignIns) admit(ctx context.Context, r recognition) (u rbac.User, reason string, err error) {
 	current, err := s.store.provider(ctx)
 	if ignoreNoProvider(err) != nil {
 		return rbac.User{}, "", err
@@ -238,7 +233,7 @@ func (s *Service) admit(ctx context.Context, r recognition) (u rbac.User, reason
 }
 
 // admitUnlinked is admit for a subject without a linked account.
-func (s *Service) admitUnlinked(ctx context.Context, r recognition) (rbac.User, string, error) {
+func (s *SignIns) admitUnlinked(ctx context.Context, r recognition) (rbac.User, string, error) {
 	if !r.person.Verified {
 		return rbac.User{}, "unverified", nil
 	}
@@ -263,7 +258,7 @@ func (s *Service) admitUnlinked(ctx context.Context, r recognition) (rbac.User, 
 		return u, reason, nil
 	}
 	until := r.now.Add(attemptTime)
-	return u, "", s.requestLink(account.AsUser(ctx, u), LinkRequest{
+	return u, "", s.links.request(account.AsUser(ctx, u), LinkRequest{
 		OrganizationID: u.OrganizationID, ID: r.id, Issuer: r.provider.Issuer, Subject: r.person.Subject, UserID: u.ID,
 		RequestedAt: r.now, ExpiresAt: r.now.Add(linkRequestTime),
 		CodeHash: r.code[:], Challenge: &r.challenge, CodeExpiresAt: &until,
@@ -272,7 +267,7 @@ func (s *Service) admitUnlinked(ctx context.Context, r recognition) (rbac.User, 
 
 // admitInvited is admit for the address of an open invitation. It needs no confirmation, because
 // the account is new.
-func (s *Service) admitInvited(ctx context.Context, r recognition, email string) (rbac.User, string, error) {
+func (s *SignIns) admitInvited(ctx context.Context, r recognition, email string) (rbac.User, string, error) {
 	u, err := s.Invitations.AcceptVerified(ctx, r.provider.setBy, r.id, email, r.now)
 	if errors.Is(err, invitation.ErrNotFound) {
 		return rbac.User{}, "unknown", nil
@@ -280,17 +275,12 @@ func (s *Service) admitInvited(ctx context.Context, r recognition, email string)
 	if err != nil {
 		return rbac.User{}, "", err
 	}
-	if err := s.link(account.AsUser(ctx, u), u, r.provider.Issuer, r.person.Subject, r.now); err != nil {
+	if err := s.links.link(account.AsUser(ctx, u), u, r.provider.Issuer, r.person.Subject, r.now); err != nil {
 		return rbac.User{}, "", err
 	}
 	return u, "", s.insertCode(ctx, r, u)
 }
 
-func (s *Service) insertCode(ctx context.Context, r recognition, u rbac.User) error {
+func (s *SignIns) insertCode(ctx context.Context, r recognition, u rbac.User) error {
 	return s.store.insertCode(ctx, codeRow{u.OrganizationID, r.code[:], u.ID, r.challenge, r.now.Add(codeTime)}, r.now)
-}
-
-func (s *Service) logProvider(organization uuid.UUID, err error) {
-	s.Logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).
-		Warn("identity provider unreachable, or its answer is invalid")
 }

@@ -49,23 +49,28 @@ func (s *Service) Routes() []httpx.Route {
 	}
 }
 
-// permissionSetBody is a permission set in the API.
+// permissionSetBody is the set of permissions of a role.
 type permissionSetBody struct {
-	Role        rbac.Role      `json:"role"`
-	Shipped     bool           `json:"shipped"`
-	Permissions []setGrantBody `json:"permissions"` // sorted as in docs/roles.md
-	Version     int            `json:"version"`     // counts the organization's changes; 0: none
-	ChangedAt   *time.Time     `json:"changedAt"`   // null: never
-	ChangedBy   *uuid.UUID     `json:"changedBy"`   // a user
+	Role    rbac.Role `json:"role"`    // The role that has the permissions.
+	Default bool      `json:"shipped"` // Whether the organization uses the default set.
+	// The permissions of the role, in the order of the documentation.
+	Permissions []setGrantBody `json:"permissions"`
+	// The number of changes by the organization. It is 0 before the first one.
+	Version   int        `json:"version"`
+	ChangedAt *time.Time `json:"changedAt"` // The time of the last change. It is null before the first one.
+	ChangedBy *uuid.UUID `json:"changedBy"` // The user who made the last change. It is null before the first one.
 }
 
 // Revision returns the version, which the API returns as ETag.
 func (b permissionSetBody) Revision() int { return b.Version }
 
-// setGrantBody is a permission and its scopes.
+// setGrantBody is a permission with its scopes.
 type setGrantBody struct {
+	// The name of the permission.
 	Permission identity.Permission `json:"permission" validate:"required,max=100"`
-	Scopes     []string            `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
+	// The records for which the permission is held: all of the organization, those of patients on the
+	// caseload, the user's own, or those of the family.
+	Scopes []string `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
 }
 
 func permissionSetBodyOf(set Set) permissionSetBody {
@@ -78,10 +83,10 @@ func permissionSetBodyOf(set Set) permissionSetBody {
 	return b
 }
 
-// permissionSetsBody lists the permission sets of an organization.
+// permissionSetsBody is the list of the permission sets of an organization.
 type permissionSetsBody struct {
-	Data []permissionSetBody `json:"data"`
-	// Possible lists the scopes that each permission can have, widest first.
+	Data []permissionSetBody `json:"data"` // The permission sets, one for each role.
+	// The scopes that each permission can have, widest first.
 	Possible map[identity.Permission][]string `json:"possible"`
 }
 
@@ -98,8 +103,9 @@ func (s *Service) handleSets(ctx context.Context, _ httpx.None) (permissionSetsB
 }
 
 type changeSetRequest struct {
-	Role        string         `param:"role" validate:"max=100"`
-	Match       patch.Match    `header:"If-Match"`
+	Role  string      `param:"role" validate:"max=100"` // The name of the role.
+	Match patch.Match `header:"If-Match"`
+	// All permissions of the role after the change.
 	Permissions []setGrantBody `json:"permissions" validate:"required,max=200,dive"`
 }
 
@@ -139,7 +145,7 @@ func (r changeSetRequest) held(possible func(identity.Permission) identity.Scope
 }
 
 type restoreSetRequest struct {
-	Role  string      `param:"role" validate:"max=100"`
+	Role  string      `param:"role" validate:"max=100"` // The name of the role.
 	Match patch.Match `header:"If-Match"`
 }
 

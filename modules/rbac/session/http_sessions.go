@@ -86,7 +86,7 @@ func userSessionBodyOf(in Session) userSessionBody {
 	}
 }
 
-// mySessionsBody lists the active sessions of the caller.
+// mySessionsBody is the list of the active sessions of the caller.
 type mySessionsBody struct {
 	Data []mySessionBody `json:"data"` // The sessions, the newest first.
 }
@@ -120,7 +120,7 @@ func (s *Service) handleSignOutEverywhere(ctx context.Context, _ httpx.None) (ht
 	return httpx.None{}, s.SignOutEverywhere(ctx)
 }
 
-// userSessionsBody lists the active sessions of a user.
+// userSessionsBody is the list of the active sessions of a user.
 type userSessionsBody struct {
 	Data []userSessionBody `json:"data"` // The sessions, the newest first.
 }

@@ -115,7 +115,7 @@ func guardianshipBodyOf(g Guardianship) guardianshipBody {
 	return guardianshipBody{g.UserID, g.PatientID, g.Relation, g.GrantedAt.UTC(), g.GrantedBy}
 }
 
-// familyBody lists the patients of a user.
+// familyBody is the list of the patients of a user.
 type familyBody struct {
 	Data []guardianshipBody `json:"data"` // The patients, sorted by id.
 }

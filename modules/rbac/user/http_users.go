@@ -127,7 +127,7 @@ func changedAccountOf(c Changed) changedAccount {
 	return changedAccount{account.Body(c.User), keys}
 }
 
-// userChange changes the given fields of a user.
+// userChange is a change of the given fields of a user.
 type userChange struct {
 	ID       uuid.UUID           `param:"id"`
 	Match    patch.Match         `header:"If-Match"`
@@ -144,7 +144,7 @@ func (s *Service) handleChangeUser(ctx context.Context, in userChange) (changedA
 	return changedAccountOf(c), err
 }
 
-// rolesChange replaces all roles of a user.
+// rolesChange is a replacement of all roles of a user.
 type rolesChange struct {
 	ID    uuid.UUID   `param:"id"`
 	Match patch.Match `header:"If-Match"`

@@ -1,28 +1,19 @@
-// Package oidc signs users in with the OpenID Connect provider of their organization, and manages
-// providers and the links of accounts to them. Package openid, below it, speaks the protocol.
 package oidc
 
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
-	"omnirapeutic/modules/rbac/invitation"
-	"omnirapeutic/modules/rbac/mfa"
 	"omnirapeutic/modules/rbac/oidc/openid"
-	"omnirapeutic/modules/rbac/password"
-	"omnirapeutic/modules/rbac/session"
-	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
@@ -48,64 +39,29 @@ type ProviderSettings struct {
 	ClientSecret string
 }
 
-// Service signs users in with identity providers. It is safe for concurrent use.
-type Service struct {
+// Providers manages the identity providers of organizations. It is safe for concurrent use.
+type Providers struct {
 	Dependencies
 
 	client  *openid.Client
-	cookies encryption.Sealer // of unfinished sign-ins
 	secrets encryption.Sealer // of clients
-	signIns session.SignInTrail
+	links   *Links
 	store   store
 }
 
-// Dependencies are the dependencies of the service.
-type Dependencies struct {
-	Database      *db.DB
-	Clock         rbac.Clock
-	NewID         func() uuid.UUID
-	Audit         trail.Recorder
-	Events        outbox.Publisher
-	Logger        logrus.FieldLogger
-	Accounts      *account.Service
-	Invitations   *invitation.Service
-	Passwords     *password.Service
-	Sessions      *session.Service
-	SecondFactors *mfa.Service
-	Throttle      *throttle.Service
-	// Secrets encrypt unfinished sign-ins and secrets of clients. The first is in use, the others are
-	// former ones.
-	Secrets [][]byte
-	// PublicURL is the origin under which browsers reach the program. FrontendURL is the page to
-	// which they return from an identity provider. Empty: not configured.
-	PublicURL, FrontendURL string
-	// AnyAddress allows identity providers with private addresses and http.
-	AnyAddress bool
-}
-
-// New returns the service.
-func New(d Dependencies) *Service {
-	return &Service{
-		Dependencies: d,
-		client:       openid.New(d.Clock, d.AnyAddress),
-		cookies:      encryption.New("sign-ins under way", d.Secrets...),
-		secrets:      encryption.New("secrets at identity providers", d.Secrets...),
-		signIns:      session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
-	}
-}
-
-// Provider returns the identity provider of the caller's organization. The error is
+// Get returns the identity provider of the caller's organization. The error is
 // [ErrNoProvider].
-func (s *Service) Provider(ctx context.Context) (IdentityProvider, error) {
+func (s *Providers) Get(ctx context.Context) (IdentityProvider, error) {
 	return db.Snapshot(ctx, s.Database, "identity-provider.get", s.store.provider)
 }
 
-// SetProvider enters or changes the identity provider of the caller's organization. It checks that
+// Set enters or changes the identity provider of the caller's organization. It checks that
 // the provider answers before it saves anything. The provider can claim that any user of the
 // organization has signed in, so the caller must hold every permission of every user whom it could
-// recognize. Changing the issuer or client ends the links and sign-ins of the former one. Errors:
-// [fault.ErrInvalid], [identity.ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale], [identity.ErrPeopleOnly].
-func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
+// recognize. Changing the issuer or client ends the links and sessions of the former one. Errors:
+// [fault.ErrInvalid], [identity.ErrBeyondOwn], [ErrNoAddress], [patch.ErrStale],
+// [identity.ErrPeopleOnly].
+func (s *Providers) Set(ctx context.Context, p ProviderSettings) (IdentityProvider, error) {
 	caller, err := account.Person(ctx)
 	if err != nil {
 		return IdentityProvider{}, err
@@ -113,7 +69,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 	if s.PublicURL == "" || s.FrontendURL == "" {
 		return IdentityProvider{}, ErrNoAddress
 	}
-	if err := s.checkProvider(ctx, p.Issuer); err != nil {
+	if err := s.check(ctx, p.Issuer); err != nil {
 		return IdentityProvider{}, err
 	}
 	set := IdentityProvider{
@@ -121,7 +77,7 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 		sealedSecret: s.secrets.Seal([]byte(p.ClientSecret), caller.OrganizationID[:]),
 	}
 	return db.Serializable(ctx, s.Database, "identity-provider.set", func(ctx context.Context) (IdentityProvider, error) {
-		if err := s.mayChooseProvider(ctx); err != nil {
+		if err := s.mayChoose(ctx); err != nil {
 			return IdentityProvider{}, err
 		}
 		before, err := s.store.provider(ctx)
@@ -143,13 +99,13 @@ func (s *Service) SetProvider(ctx context.Context, p ProviderSettings) (Identity
 		if err := s.store.putProvider(ctx, after); err != nil {
 			return IdentityProvider{}, err
 		}
-		return after, s.replaceProvider(ctx, "identity-provider.set", before, after)
+		return after, s.replaced(ctx, "identity-provider.set", before, after)
 	})
 }
 
-// mayChooseProvider returns [identity.ErrBeyondOwn] unless the caller holds every permission of every user
+// mayChoose returns [identity.ErrBeyondOwn] unless the caller holds every permission of every user
 // whom a provider of the organization could recognize, directly or by an open invitation.
-func (s *Service) mayChooseProvider(ctx context.Context) error {
+func (s *Providers) mayChoose(ctx context.Context) error {
 	mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 	if err != nil {
 		return err
@@ -169,18 +125,18 @@ func (s *Service) mayChooseProvider(ctx context.Context) error {
 	return mine.Covers(theirs)
 }
 
-// replaceProvider records and publishes a change of the provider, in the transaction of the
+// replaced records and publishes a change of the provider, in the transaction of the
 // context. If after is another client or nil, it ends links, link requests, codes and sessions
 // of before, and every instance refuses their access tokens.
-func (s *Service) replaceProvider(ctx context.Context, action string, before, after IdentityProvider) error {
+func (s *Providers) replaced(ctx context.Context, action string, before, after IdentityProvider) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
 	}
 	now := s.Clock.Now()
-	var ended providerTraces
+	var ended endedLinks
 	if !after.isSame(before) {
-		if ended, err = s.endTraces(ctx, nil, now); err != nil {
+		if ended, err = s.links.end(ctx, nil, now); err != nil {
 			return err
 		}
 	}
@@ -195,23 +151,10 @@ func (s *Service) replaceProvider(ctx context.Context, action string, before, af
 	if after.Version == 0 {
 		shown = before
 	}
-	return s.publishProvider(ctx, shown, ProviderChange{
+	return s.publish(ctx, shown, ProviderChange{
 		Issuer: shown.Issuer, ClientID: shown.ClientID, ChangedBy: caller.UserID, Removed: after.Version == 0,
 		EndedLinks: ended.links, EndedSignIns: ended.sessions,
 	}, now)
-}
-
-// providerTraces counts what ended with an identity provider.
-type providerTraces struct{ links, sessions int }
-
-// endTraces deletes the links, link requests and codes of one user, or of all users of the caller's
-// organization if user is nil, and ends the provider's sessions, in the transaction of the context.
-func (s *Service) endTraces(ctx context.Context, user *uuid.UUID, now time.Time) (ended providerTraces, err error) {
-	if ended.links, err = s.store.deleteLinks(ctx, user); err != nil {
-		return ended, err
-	}
-	ended.sessions, err = s.Sessions.EndProviderSessions(ctx, user, now)
-	return ended, err
 }
 
 // recordedProvider is an identity provider in the audit trail. It contains no personal data.
@@ -237,8 +180,8 @@ func ignoreNoProvider(err error) error {
 	return err
 }
 
-// checkProvider checks that an OpenID provider answers at the issuer.
-func (s *Service) checkProvider(ctx context.Context, issuer string) error {
+// check checks that an OpenID provider answers at the issuer.
+func (s *Providers) check(ctx context.Context, issuer string) error {
 	err := s.client.Check(ctx, issuer)
 	if err == nil {
 		return nil
@@ -252,11 +195,11 @@ func (s *Service) checkProvider(ctx context.Context, issuer string) error {
 	return fault.InvalidFields(fault.Field{Field: "issuer", Code: "provider", Message: message}).Because(err)
 }
 
-// RemoveProvider removes the identity provider: people sign in with passwords, if they have one.
-// Its links and sign-ins end. It requires only its own permission, so that an administrator who
+// Remove removes the identity provider: people sign in with passwords, if they have one.
+// Its links and sessions end. It requires only its own permission, so that an administrator who
 // distrusts a provider can stop it. Errors: [ErrNoProvider], [patch.ErrStale],
 // [identity.ErrPeopleOnly].
-func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
+func (s *Providers) Remove(ctx context.Context, match patch.Match) error {
 	caller, err := account.Person(ctx)
 	if err != nil {
 		return err
@@ -272,7 +215,7 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 		if err := s.store.deleteProvider(ctx); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.replaceProvider(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
+		return struct{}{}, s.replaced(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		_, err := s.store.provider(ctx)
 		if errors.Is(err, ErrNoProvider) {
@@ -285,10 +228,34 @@ func (s *Service) RemoveProvider(ctx context.Context, match patch.Match) error {
 
 // settings returns the settings of the sign-in protocol. The error is for a client secret that
 // was encrypted with a secret that is no longer configured.
-func (s *Service) settings(p IdentityProvider) (openid.Settings, error) {
+func (s *Providers) settings(p IdentityProvider) (openid.Settings, error) {
 	secret, err := s.secrets.Open(p.sealedSecret, p.OrganizationID[:])
 	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
 }
 
 // callbackURL returns the redirect URI for providers.
-func (s *Service) callbackURL() string { return s.PublicURL + rbac.BasePath + pathCallback }
+func (s *Providers) callbackURL() string { return s.PublicURL + rbac.BasePath + pathCallback }
+
+// of returns the identity provider of any organization, for a person who has not signed
+// in yet.
+func (s *Providers) of(ctx context.Context, organization uuid.UUID) (IdentityProvider, openid.Settings, error) {
+	if organization == uuid.Nil || s.PublicURL == "" || s.FrontendURL == "" {
+		return IdentityProvider{}, openid.Settings{}, ErrNoProvider
+	}
+	p, err := s.Get(identity.With(ctx, identity.System(organization)))
+	if err != nil {
+		return IdentityProvider{}, openid.Settings{}, err
+	}
+	settings, err := s.settings(p)
+	if err != nil {
+		s.logFailure(organization, err)
+		return IdentityProvider{}, openid.Settings{}, ErrProviderUnavailable.Because(err)
+	}
+	return p, settings, nil
+}
+
+// logFailure logs why a provider could not be used.
+func (s *Providers) logFailure(organization uuid.UUID, err error) {
+	s.Logger.WithFields(logrus.Fields{"event": "identity_provider_failed", "organization_id": organization, "cause": err}).
+		Warn("identity provider unreachable, or its answer is invalid")
+}
