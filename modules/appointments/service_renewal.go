@@ -105,8 +105,8 @@ func (s *RenewalService) impactOn(ctx context.Context, before authorization.Auth
 }
 
 // ChangeAuthorization changes an authorization, and cancels or moves the appointments that the
-// change would strand, in one transaction. Errors: those of [authorization.Service.Change],
-// [ErrBookingsStranded], and those of cancelling or moving: [ErrGroup], [ErrMove],
+// change would strand, in one transaction. Errors: as for [authorization.Service.Change],
+// [ErrBookingsStranded], and as for cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
 func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
 	caller, err := identity.From(ctx)
@@ -241,8 +241,8 @@ func (s *RenewalService) MoveBookings(ctx context.Context, t Transfer, reason *s
 }
 
 // PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
-// Broken rules are in the result; the error is for unknown authorizations and those that do not
-// match.
+// Broken rules are in the result; the error is for unknown authorizations, and for a pair that
+// does not match.
 func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, nil, "")
 	if err != nil {

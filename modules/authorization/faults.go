@@ -7,8 +7,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The errors of this module. The text and the details of each give a user what is needed to correct
-// the request.
+// The errors of this module. With the text and the details of each, a user can correct the request.
 var (
 	// ErrNotFound is returned if the caller's organization has no such authorization, or it is
 	// outside the caller's record scope.
