@@ -198,7 +198,8 @@ func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) {
 	for _, v := range n.visits {
 		a, ok := ledger.Authorization(v.authorization.OrganizationID, v.authorization.ID)
-		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
+		totals := v.totals || ok &&
+			rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
 		if totals {
 			n.patients[v.patient] = append(n.patients[v.patient], dayIn(v.day, v.zone))
 		}

@@ -61,7 +61,9 @@ func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Ti
 
 // SetAvailability replaces the practitioner's availability. Appointments stay unchanged. Errors:
 // [ErrNoPractitioner], [patch.ErrStale], [fault.ErrInvalid].
-func (s *AvailabilityService) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
+func (s *AvailabilityService) SetAvailability(
+	ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability,
+) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Timetable{}, err

@@ -242,7 +242,9 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 
 // otherAuthorizations returns the patient's other granted authorizations for the service whose dates
 // include the day, sorted by end date.
-func (s *BookingService) otherAuthorizations(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error) {
+func (s *BookingService) otherAuthorizations(
+	ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID,
+) ([]uuid.UUID, error) {
 	const most = 20
 	found, err := s.Authorizations.List(ctx, authorization.Filter{
 		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,

@@ -17,7 +17,8 @@ func (s *Service) organizationRoutes() []httpx.Route {
 			httpx.Handle(http.StatusCreated, s.CreateOrganization),
 			"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to others. "+
 				"Its time zone decides when its days begin and end."),
-		route("listOrganizations", http.MethodGet, "/organizations", permission.OrganizationRead, httpx.Handle(http.StatusOK, s.handleOrganizations),
+		route("listOrganizations", http.MethodGet, "/organizations", permission.OrganizationRead,
+			httpx.Handle(http.StatusOK, s.handleOrganizations),
 			"List organizations", "The caller's own organization, or all of them for administrators of the installation."),
 		route("getOrganization", http.MethodGet, "/organizations/:id", permission.OrganizationRead, getRoute(s.Organization),
 			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),

@@ -23,7 +23,8 @@ func (s *Service) practitionerRoutes() []httpx.Route {
 			"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. "+
 				"The check digit of the NPI is validated.",
 			ErrNPITaken),
-		route("listPractitioners", http.MethodGet, "/practitioners", permission.PractitionerRead, httpx.Handle(http.StatusOK, s.handlePractitioners),
+		route("listPractitioners", http.MethodGet, "/practitioners", permission.PractitionerRead,
+			httpx.Handle(http.StatusOK, s.handlePractitioners),
 			"List practitioners", "All practitioners, in the order of their creation unless `sort` says otherwise."),
 		route("getPractitioner", http.MethodGet, "/practitioners/:id", permission.PractitionerRead, getRoute(s.Practitioner),
 			"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound),
@@ -67,7 +68,9 @@ func (p Practitioner) Location() string { return apiPath + "/practitioners/" + p
 func (Credential) SchemaOfRequest() string {
 	return `{"description": "A credential, or only its code if it does not expire.", "oneOf": [
 		{"type": "string", "minLength": 1, "maxLength": 20},
-		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20}, "expiresOn": {"type": ["string", "null"], "format": "date"}},
+		{"type": "object", "properties": {
+				"code": {"type": "string", "minLength": 1, "maxLength": 20},
+				"expiresOn": {"type": ["string", "null"], "format": "date"}},
 			"required": ["code"], "additionalProperties": false}]}`
 }
 

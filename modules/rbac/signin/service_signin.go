@@ -87,7 +87,8 @@ type Request struct {
 // If several match, the caller chooses ([ErrOrganizationRequired]).
 //
 // An unknown address, text that is no address, a wrong password, and a disabled user or organization
-// take the same time and work for any number of accounts. They get the same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
+// take the same time and work for any number of accounts. They get the same [ErrWrongCredentials],
+// and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
 // caller with the right password learns that there is a second factor: [mfa.ErrRequired],
 // [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong password until the
 // sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
