@@ -117,7 +117,7 @@ type Session struct {
 	UpdatedAt         time.Time
 
 	Patients      []SessionPatient `gorm:"-"`
-	Practitioners []uuid.UUID      `gorm:"-"` // those of the appointment
+	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 }
 

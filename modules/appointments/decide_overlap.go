@@ -84,8 +84,8 @@ func (o occupied) earliest(key record.Key, a Appointment, conflicts func(slot) b
 }
 
 // overlaps returns an error for each conflicting appointment. A practitioner has one appointment at
-// a time. A patient has one appointment at a time in each track, and in other tracks those that the
-// organization allows to run together. The texts give times in the zone.
+// a time. A patient has one appointment at a time in each track, and in other tracks only appointments
+// that the organization allows to run together. The texts give times in the zone.
 func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Location) []*fault.Error {
 	var reasons []*fault.Error
 	day := calendar.DateIn(a.Start, zone)

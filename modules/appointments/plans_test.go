@@ -182,7 +182,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 }
 
 // wholly returns the tables that a query reads completely, in the transaction of the context. The
-// statistics are those of the connection, so earlier reads are subtracted. The table of addenda is
+// statistics belong to the connection, so earlier reads are subtracted. The table of addenda is
 // empty and always read completely.
 func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string {
 	t.Helper()

@@ -44,7 +44,7 @@ func (o Outcome) spans() []Span {
 // Book books an appointment. It checks every rule, reserves units and writes the appointment, in
 // one transaction and once per key. A refusal has all rules that the booking would break, see
 // [fault.Error.Reasons]: [ErrPractitionerInactive], [ErrCredentialMissing],
-// [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the ledger. Other errors:
+// [ErrPractitionerOverlap], [ErrPatientOverlap], and rules of the ledger. Other errors:
 // [fault.ErrInvalid] for unknown records and records that do not match, [command.ErrReused].
 func (s *BookingService) Book(ctx context.Context, b Booking, key command.Key) (Outcome, error) {
 	r, err := s.bookingRequest(ctx, b, key)
@@ -67,7 +67,7 @@ func (s *BookingService) bookingRequest(ctx context.Context, b Booking, key comm
 
 // Change changes an appointment. A change of the time, the staff or the authorization is checked
 // like a booking, and is possible only while the appointment is [Scheduled]. The reservation
-// changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and those of
+// changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and as for
 // [Service.Book].
 //
 // For several appointments of a series, it changes all or none: the error is [ErrSeries]. Each

@@ -18,7 +18,7 @@ import (
 // Preview is the current decision on a proposed booking.
 type Preview struct {
 	Bookable    bool         // no occurrence breaks a rule
-	Occurrences []Occurrence // one, or those of the series; none is booked
+	Occurrences []Occurrence // one, or all of the series; none is booked
 	Warnings    []Warning
 	// Alternatives are bookings that would be accepted instead of a single refused one; nil
 	// otherwise.

@@ -105,8 +105,8 @@ func (s *RenewalService) impactOn(ctx context.Context, before authorization.Auth
 }
 
 // ChangeAuthorization changes an authorization, and cancels or moves the appointments that the
-// change would strand, in one transaction. Errors: those of [authorization.Service.Change],
-// [ErrBookingsStranded], and those of cancelling or moving: [ErrGroup], [ErrMove],
+// change would strand, in one transaction. Errors: as for [authorization.Service.Change],
+// [ErrBookingsStranded], and as for cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
 func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
 	caller, err := identity.From(ctx)
@@ -213,7 +213,7 @@ func (s *RenewalService) moveStranded(ctx context.Context, appointments []uuid.U
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.
 func (s *RenewalService) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
-	if err := r.caller.RequireWhole(needed); err != nil {
+	if err := r.caller.RequireForOrganization(needed); err != nil {
 		return err
 	}
 	_, err := s.run(ctx, r)
@@ -241,8 +241,8 @@ func (s *RenewalService) MoveBookings(ctx context.Context, t Transfer, reason *s
 }
 
 // PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
-// Broken rules are in the result; the error is for unknown authorizations and those that do not
-// match.
+// Broken rules are in the result; the error is for unknown authorizations, and for a pair that
+// does not match.
 func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, nil, "")
 	if err != nil {

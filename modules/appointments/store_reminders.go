@@ -18,7 +18,7 @@ type dueReminder struct {
 	MinutesBefore int
 }
 
-// takeReminders records due reminders as published and returns those that were not recorded before,
+// takeReminders records due reminders as published and returns the ones that were not recorded before,
 // at most the given number, of all enabled organizations. A concurrent call waits for this one and
 // then finds nothing to publish. Indexes: appointments_by_start, appointment_reminders_pkey.
 func (store) takeReminders(ctx context.Context, now time.Time, before time.Duration, most int) ([]dueReminder, error) {

@@ -8,7 +8,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// save writes new and changed appointments with their participants. shrunk has those that lose a
+// save writes new and changed appointments with their participants. shrunk has the ones that lose a
 // practitioner.
 func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if len(changed) == 0 {

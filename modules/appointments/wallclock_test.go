@@ -89,9 +89,9 @@ func drawDate(t *rapid.T, zone *time.Location) calendar.Date {
 	return calendar.DateIn(change, zone).AddDays(rapid.IntRange(-1, 1).Draw(t, "days from the change"))
 }
 
-// TestADayHasWhatHasItsDate checks that each start belongs to exactly one day, even if clocks skip
+// TestADayHasAllTimesOfItsDate checks that each start belongs to exactly one day, even if clocks skip
 // midnight.
-func TestADayHasWhatHasItsDate(t *testing.T) {
+func TestADayHasAllTimesOfItsDate(t *testing.T) {
 	t.Parallel()
 	santiago := zoneOf(t, "America/Santiago")
 	late := instant(t, "2026-09-06T03:30:00Z") // 23:30 on the 5th, half an hour before clocks show 01:00

@@ -189,7 +189,7 @@ func (a account) period(p Period, day calendar.Date) days {
 	return d
 }
 
-// bookedIn returns the units that count against a cap in the given days: those of all reservations
+// bookedIn returns the units that count against a cap in the given days: all reservations
 // for these days, used or not, without released units.
 func (a account) bookedIn(p Period, d days) int {
 	if p == PerSpan {

@@ -311,7 +311,7 @@ func drawOperation(t *rapid.T, a account) Operation {
 	return op
 }
 
-// drawAppointment turns some reservations into those of appointments, and some into a resize of an
+// drawAppointment turns some reservations into reservations of appointments, and some into a resize of an
 // existing one.
 func drawAppointment(t *rapid.T, a account, op *Operation) {
 	switch rapid.IntRange(0, 3).Draw(t, "appointment") {

@@ -62,7 +62,7 @@ type Change struct {
 // change needs besides [permission.AuthorizationChange].
 func (c Change) RequirePermission(caller identity.Caller) error {
 	if c.TotalUnits.Given {
-		return caller.RequireWhole(permission.AuthorizationAdjust)
+		return caller.RequireForOrganization(permission.AuthorizationAdjust)
 	}
 	return nil
 }

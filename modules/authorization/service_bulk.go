@@ -75,7 +75,7 @@ func (n NewOperation) operation() Operation {
 // permission.
 func requirePermissions(caller identity.Caller, ops []Operation) error {
 	for i, op := range ops {
-		if needed := permissions[op.Kind]; caller.RequireWhole(needed) != nil {
+		if needed := permissions[op.Kind]; caller.RequireForOrganization(needed) != nil {
 			return identity.ErrForbidden.With(identity.Denial{Permission: needed},
 				"operations[%d] requires the permission %s for the whole organization. None of your roles grants it.", i, needed)
 		}

@@ -71,8 +71,8 @@ type verified struct {
 	compared  Compared
 }
 
-// add adds the problems of the authorizations: for each one those of its ledger, then those that
-// the comparisons found.
+// add adds the problems of the authorizations: for each one the problems of its ledger, then the
+// ones that the comparisons found.
 func (r *Report) add(v verified, overdue time.Time) {
 	compared := map[uuid.UUID][]Discrepancy{}
 	for _, p := range v.compared.Problems {

@@ -5,7 +5,7 @@ import (
 )
 
 // ServiceCode is the code of a service, such as 97153. The set of codes is open: an organization
-// enters those that its payers use.
+// enters the codes that its payers use.
 type ServiceCode struct {
 	Record
 	// The code, such as 97153. The organization uses each code once.
