@@ -290,9 +290,9 @@ func (s *RenewalService) transferRequest(ctx context.Context, t Transfer, reason
 //   - session: the units of every session equal the units consumed for its appointment
 //
 // It runs in the transaction of the context and needs no caller.
-func (s *RenewalService) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
-	keys := make([]record.Key, len(books))
-	for i, b := range books {
+func (s *RenewalService) CompareHolds(ctx context.Context, snapshots []authorization.Snapshot) (authorization.Compared, error) {
+	keys := make([]record.Key, len(snapshots))
+	for i, b := range snapshots {
 		keys[i] = record.Of(b.OrganizationID, b.ID)
 	}
 	found, err := s.store.holds(ctx, keys)
@@ -308,8 +308,8 @@ func (s *RenewalService) CompareHolds(ctx context.Context, books []authorization
 			compared.Appointments++
 		}
 	}
-	for i, b := range books {
-		c := comparison{Books: b, holds: holds[keys[i]]}
+	for i, b := range snapshots {
+		c := comparison{Snapshot: b, holds: holds[keys[i]]}
 		c.compareAppointments()
 		c.compareSessions()
 		compared.Problems = append(compared.Problems, c.problems...)

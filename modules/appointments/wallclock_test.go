@@ -45,7 +45,7 @@ func TestPlace(t *testing.T) {
 		{"handles days that begin at 01:00", "America/Santiago", "2026-09-06T00:30:00Z", "2026-09-06T04:30:00Z"},
 		{"handles skipped days", "Pacific/Apia", "2011-12-30T12:00:00Z", "2011-12-30T22:00:00Z"},
 	} {
-		require.Equal(t, instant(t, c.at), place(instant(t, c.wall), zoneOf(t, c.zone)), "it %s", c.it)
+		require.Equal(t, instant(t, c.at), instantOf(instant(t, c.wall), zoneOf(t, c.zone)), "it %s", c.it)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestPlaceAgainstEveryMinute(t *testing.T) {
 		date := drawDate(t, zone)
 		wall := date.Time().Add(time.Duration(rapid.IntRange(0, 1439).Draw(t, "minute")) * time.Minute)
 
-		got := place(wall, zone)
+		got := instantOf(wall, zone)
 		from := wall.Add(-27 * time.Hour)
 		for at := from; at.Before(wall.Add(27 * time.Hour)); at = at.Add(time.Minute) {
 			if wallClock(at, zone).Equal(wall) {

@@ -72,8 +72,8 @@ func (c Caps) List() []Cap {
 // counters suffice.
 func (c Caps) byDate() bool { return c.Day != nil || c.Week != nil || c.Month != nil }
 
-// nothingBooked returns the initial Booked value of an authorization without reservations.
-func (c Caps) nothingBooked() UnitsByDate {
+// noUnits returns the initial units by date of an authorization without reservations.
+func (c Caps) noUnits() UnitsByDate {
 	if c.byDate() {
 		return UnitsByDate{}
 	}
@@ -196,7 +196,7 @@ func (a account) bookedIn(p Period, d days) int {
 		return a.Used + a.Scheduled
 	}
 	sum := 0
-	for day, units := range a.Booked {
+	for day, units := range a.UnitsByDate {
 		if d.hold(day) {
 			sum += units
 		}

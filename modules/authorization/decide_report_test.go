@@ -133,11 +133,11 @@ func TestTheLastBookableDay(t *testing.T) {
 			a := february(t, 28, 0, 0)
 			caps, fieldErrors := capsOf(c.caps)
 			require.Empty(t, fieldErrors)
-			a.Caps, a.Booked = caps, caps.nothingBooked()
+			a.Caps, a.UnitsByDate = caps, caps.noUnits()
 			for day, units := range c.booked {
 				a.Scheduled += units
-				if a.Booked != nil {
-					a.Booked[date(t, day)] = units
+				if a.UnitsByDate != nil {
+					a.UnitsByDate[date(t, day)] = units
 				}
 			}
 			require.Equal(t, c.want, account{Authorization: a, weekStart: time.Sunday}.lastBookable().String())

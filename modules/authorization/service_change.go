@@ -190,13 +190,13 @@ func (s *TermsService) changeTerms(ctx context.Context, before Authorization, c 
 		return before, nil
 	}
 	if after.Caps.byDate() != before.Caps.byDate() {
-		after.Booked = nil
+		after.UnitsByDate = nil
 		if after.Caps.byDate() {
 			booked, err := s.store.booked(ctx, before.ID)
 			if err != nil {
 				return after, err
 			}
-			after.Booked = booked
+			after.UnitsByDate = booked
 		}
 	}
 	after.Version++

@@ -13,7 +13,7 @@ type ServiceCode struct {
 	// A short label of the organization.
 	Description string `json:"description"`
 	// The kind of service. A patient has one appointment at a time of each kind.
-	Lane scheduling.Lane `json:"lane"`
+	Track scheduling.Track `json:"lane"`
 	// The length of a unit in minutes.
 	UnitMinutes int `json:"unitMinutes"`
 	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is
