@@ -211,7 +211,8 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 		}
 		for _, id := range v.others {
 			n.add(subject{
-				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, rebooked: true,
+				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID,
+				staff: v.requested.Practitioners, rebooked: true,
 				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
 				ends: []time.Time{v.requested.End},
 			})
