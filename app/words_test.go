@@ -24,7 +24,6 @@ const (
 	maxLine     = 140 // characters, a tab counting as one
 )
 
-
 // passage is a text that people read, with its place.
 type passage struct{ place, text string }
 
