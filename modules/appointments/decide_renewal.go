@@ -43,12 +43,12 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 // withoutOvertaken returns the request without the parts whose appointments earlier requests of the
 // batch have started, cancelled or moved. Appointments that these requests have booked are not
 // moved, as if they had been booked later.
-func (d *bookingState) withoutOvertaken(r request) request {
+func (s *bookingState) withoutOvertaken(r request) request {
 	if r.kind != transfer {
 		return r
 	}
 	r.parts = slices.DeleteFunc(slices.Clone(r.parts), func(part request) bool {
-		return !r.moves(d.appointments[part.key()])
+		return !r.moves(s.appointments[part.key()])
 	})
 	return r
 }

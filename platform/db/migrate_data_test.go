@@ -77,12 +77,16 @@ func TestMigrationsKeepData(t *testing.T) {
 			read(`SELECT concat_ws(' ', o.name, code, other_code) FROM service_pairs p
 				JOIN organizations o ON o.id = p.organization_id ORDER BY 1`))
 		require.Equal(t,
-			[]string{"0362T DIRECT 2", "97151 ASSESSMENT 2", "97153 DIRECT 2", "97155 SUPERVISION 2", "97156 CAREGIVER 2",
-				"97157 CAREGIVER 2"},
+			[]string{
+				"0362T DIRECT 2", "97151 ASSESSMENT 2", "97153 DIRECT 2", "97155 SUPERVISION 2", "97156 CAREGIVER 2",
+				"97157 CAREGIVER 2",
+			},
 			read(`SELECT concat_ws(' ', code, track, count(*)) FROM service_codes GROUP BY code, track ORDER BY 1`))
 		require.Equal(t,
-			[]string{"CEIL CEIL 0001-01-01 2", "CMS_TOTAL CMS_TOTAL 0001-01-01 2", "FLOOR FLOOR 0001-01-01 2",
-				"MIDPOINT MIDPOINT 0001-01-01 2"},
+			[]string{
+				"CEIL CEIL 0001-01-01 2", "CMS_TOTAL CMS_TOTAL 0001-01-01 2", "FLOOR FLOOR 0001-01-01 2",
+				"MIDPOINT MIDPOINT 0001-01-01 2",
+			},
 			read(`SELECT concat_ws(' ', p.name, r.method, r.starts_on, count(*))
 				FROM payers p JOIN payer_rounding_rules r ON r.organization_id = p.organization_id AND r.payer_id = p.id
 				GROUP BY p.name, r.method, r.starts_on ORDER BY 1`))

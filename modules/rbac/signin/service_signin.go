@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
@@ -18,8 +19,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/trail"
-
-	"github.com/google/uuid"
 )
 
 // The errors of sign-ins with a password.
