@@ -50,7 +50,8 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 	}
 	for _, r := range requests {
 		if r.transfer != nil { // both authorizations are needed, even if nothing moves
-			n.held = append(n.held, authorization.Held{OrganizationID: r.caller.OrganizationID, AuthorizationID: r.transfer.From},
+			n.held = append(n.held, authorization.Held{OrganizationID: r.caller.OrganizationID,
+				AuthorizationID: r.transfer.From},
 				authorization.Held{OrganizationID: r.caller.OrganizationID, AuthorizationID: r.transfer.To},
 			)
 		}
@@ -68,7 +69,8 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 		s := subjects[r.key()]
 		if s == nil {
 			s = &subject{
-				organization: a.OrganizationID, zone: r.zone, service: a.ServiceCodeID, patients: a.clone().Patients, staff: a.clone().Practitioners,
+				organization: a.OrganizationID, zone: r.zone, service: a.ServiceCodeID, patients: a.clone().Patients,
+				staff:  a.clone().Practitioners,
 				starts: []time.Time{a.Start}, ends: []time.Time{a.End},
 			}
 			subjects[r.key()] = s
@@ -106,7 +108,8 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.ends = append(s.ends, c.End.Value)
 		}
 		if c.AuthorizationID.Given {
-			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID, AuthorizationID: c.AuthorizationID.Value})
+			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID,
+				AuthorizationID: c.AuthorizationID.Value})
 		}
 	case transfer:
 		s.rebooked = true
@@ -198,7 +201,8 @@ func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) {
 	for _, v := range n.visits {
 		a, ok := ledger.Authorization(v.authorization.OrganizationID, v.authorization.ID)
-		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
+		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID,
+			v.day)].Method == scheduling.RoundCMSTotal
 		if totals {
 			n.patients[v.patient] = append(n.patients[v.patient], dayIn(v.day, v.zone))
 		}

@@ -21,13 +21,17 @@ const fillAppointments = `
 			WHERE contype = 'f' AND conrelid::regclass::text LIKE 'appointment%' LOOP
 			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
 		END LOOP; END $$;
-	INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
-	SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
+	INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by,
+		created_at, updated_at)
+	SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour',
+		at::date, gen_random_uuid(), at, at
 	FROM generate_series(1, 2000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
-	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units, minutes, unit_minutes,
-		rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies)
-	SELECT organization_id, id, id, 0, id, 4, 60, 15, 'CEILING', '0001-01-01', 'x', '97153', starts_at, ends_at, true FROM appointments;
-	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at, occupies)
+	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units,
+		minutes, unit_minutes, rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies)
+	SELECT organization_id, id, id, 0, id, 4, 60, 15, 'CEILING', '0001-01-01', 'x', '97153', starts_at, ends_at, true
+		FROM appointments;
+	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at,
+		occupies)
 	SELECT organization_id, id, id, 0, starts_at, ends_at, true FROM appointments;
 	ANALYZE`
 
@@ -46,7 +50,8 @@ func TestPlans(t *testing.T) {
 	id := uuid.NewString()
 	for _, test := range []struct{ it, query, index string }{
 		{
-			"finds an appointment by its id", `SELECT * FROM appointments t WHERE t.organization_id = '` + organization + `' AND t.id = '` + id + `'`,
+			"finds an appointment by its id", `SELECT * FROM appointments t WHERE t.organization_id = '` + organization + `'
+				AND t.id = '` + id + `'`,
 			"appointments_pkey",
 		},
 		{
@@ -57,13 +62,15 @@ func TestPlans(t *testing.T) {
 		},
 		{
 			"finds a practitioner's day by its start",
-			`SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + organization + `' AND t.practitioner_id = '` + id + `'
+			`SELECT * FROM appointment_practitioners t WHERE t.organization_id = '` + organization + `'
+				AND t.practitioner_id = '` + id + `'
 				AND t.starts_at < now() AND t.starts_at > now() - interval '1 day' AND t.ends_at > now() AND t.occupies`,
 			"appointment_practitioners_by_start",
 		},
 		{
 			"finds a patient's day by its start",
-			`SELECT * FROM appointment_patients t WHERE t.organization_id = '` + organization + `' AND t.patient_id = '` + id + `'
+			`SELECT * FROM appointment_patients t WHERE t.organization_id = '` + organization + `'
+				AND t.patient_id = '` + id + `'
 				AND t.starts_at < now() AND t.starts_at > now() - interval '1 day' AND t.ends_at > now() AND t.occupies`,
 			"appointment_patients_by_start",
 		},
@@ -102,8 +109,10 @@ func TestPlanOfTheCalendar(t *testing.T) {
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `
 		ALTER TABLE appointments DROP CONSTRAINT appointments_service_code; -- they are nobody's
-		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
-		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
+		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by,
+			created_at, updated_at)
+		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour',
+			at::date, gen_random_uuid(), at, at
 		FROM generate_series(1, 20000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
 		ANALYZE appointments`)
 	require.NoError(t, err)

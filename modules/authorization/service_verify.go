@@ -103,7 +103,9 @@ func compare(ctx context.Context, snapshots []Snapshot, comparisons []Comparison
 // advance returns a function that adds to the number of checked authorizations and reports it; it
 // reports zero first. The verification also checks authorizations that are created meanwhile, so
 // the total may grow.
-func (s *VerificationService) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
+func (s *VerificationService) advance(
+	ctx context.Context, organization uuid.UUID, progress func(checked, total int64),
+) (func(checked int), error) {
 	if progress == nil {
 		return func(int) {}, nil
 	}

@@ -70,7 +70,8 @@ func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, err
 			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, position, grantedSQL, g.condition, after, q.noted()))
 	}
 	var found []raised
-	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id, position LIMIT @limit`, q, at, &found)
+	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms,
+		" UNION ALL ")+`) found ORDER BY end_date, id, position LIMIT @limit`, q, at, &found)
 	if err != nil {
 		return nil, err
 	}

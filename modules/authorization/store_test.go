@@ -35,12 +35,15 @@ func insert(t *testing.T) records {
 		r.organization[i], r.patient[i], r.code[i], r.granted[i] = uuid.New(), uuid.New(), uuid.New(), uuid.New()
 		r.must(
 			t,
-			`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ($1, 'x', 'UTC', 1, now(), now())`,
+			`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ($1, 'x', 'UTC', 1, now(),
+				now())`,
 			r.organization[i],
 		)
-		r.must(t, `INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version, created_at, updated_at)
+		r.must(t, `INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version,
+			created_at, updated_at)
 			VALUES ($1, $2, 'Ada', 'Example', '2019-01-01', 'ACTIVE', 1, now(), now())`, r.organization[i], r.patient[i])
-		r.must(t, `INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
+		r.must(t, `INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version,
+			created_at, updated_at)
 			VALUES ($1, $2, '97153', 'x', 15, true, 1, now(), now())`, r.organization[i], r.code[i])
 		require.NoError(t, r.grant(r.organization[i], r.granted[i], r.patient[i], r.code[i]))
 	}
@@ -57,7 +60,8 @@ func (r records) grant(organization, id, patient, code uuid.UUID) error {
 	_, err := r.database.ExecContext(context.Background(), `
 		INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units,
 			start_date, end_date, status, last_hash, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, 10, 10, '2026-01-01', '2026-12-31', 'ACTIVE', sha256(''), now(), now())`, organization, id, patient, code)
+		VALUES ($1, $2, $3, $4, 10, 10, '2026-01-01', '2026-12-31', 'ACTIVE', sha256(''), now(),
+			now())`, organization, id, patient, code)
 	return err
 }
 
@@ -65,7 +69,8 @@ func (r records) reserve(organization, authorization, id uuid.UUID, units, consu
 	_, err := r.database.ExecContext(context.Background(), `
 		INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, consumed_units, released_units,
 			service_date, created_at, updated_at)
-		VALUES ($1, $2, $3, 1, $4, $5, $6, '2026-06-01', now(), now())`, organization, id, authorization, units, consumed, released)
+		VALUES ($1, $2, $3, 1, $4, $5, $6, '2026-06-01', now(),
+			now())`, organization, id, authorization, units, consumed, released)
 	return err
 }
 
@@ -104,7 +109,8 @@ func TestConstraintsProtectTheCounters(t *testing.T) {
 	}
 	t.Run("refuses to settle more than is reserved", func(t *testing.T) {
 		t.Parallel()
-		requireViolates(t, "unit_reservations_settled_within_units", r.reserve(r.organization[0], r.granted[0], uuid.New(), 4, 3, 2))
+		requireViolates(t, "unit_reservations_settled_within_units",
+			r.reserve(r.organization[0], r.granted[0], uuid.New(), 4, 3, 2))
 	})
 	t.Run("keeps an authorization with reservations", func(t *testing.T) {
 		t.Parallel()
@@ -147,9 +153,10 @@ func TestEveryEntryHasAnAuthorization(t *testing.T) {
 // enter appends an entry to the ledger of the authorization.
 func (r records) enter(organization, authorization uuid.UUID, kind string, reservation *uuid.UUID) error {
 	_, err := r.database.ExecContext(context.Background(), `
-		INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, reservation_id, operation_id, actor_id,
-			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
-		VALUES ($1, $2, 1, $3, 1, $4, $1, $1, '', 10, 0, 1, now(), sha256(''), sha256(''))`, organization, authorization, kind, reservation)
+		INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, reservation_id, operation_id,
+			actor_id, request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
+		VALUES ($1, $2, 1, $3, 1, $4, $1, $1, '', 10, 0, 1, now(), sha256(''),
+			sha256(''))`, organization, authorization, kind, reservation)
 	return err
 }
 
@@ -162,21 +169,29 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	require.NoError(t, err)
 	defer owner.Close()
 	for _, statement := range []string{
-		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ('00000000-0000-7000-8000-00000000000a', 'x', 'UTC', 1, now(), now())`,
-		`INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version, created_at, updated_at)
+		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at)
+			VALUES ('00000000-0000-7000-8000-00000000000a', 'x', 'UTC', 1, now(), now())`,
+		`INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version, created_at,
+			updated_at)
 			SELECT id, id, 'Ada', 'Example', '2019-01-01', 'ACTIVE', 1, now(), now() FROM organizations`,
-		`INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
+		`INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at,
+			updated_at)
 			SELECT id, id, '97153', 'x', 15, true, 1, now(), now() FROM organizations`,
-		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units, start_date, end_date, status, last_hash, created_at, updated_at)
-			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01'::date + n, '2026-06-01'::date + n, 'ACTIVE', sha256(''), now(), now()
+		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units,
+			start_date, end_date, status, last_hash, created_at, updated_at)
+			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01'::date + n, '2026-06-01'::date + n, 'ACTIVE',
+				sha256(''), now(), now()
 			FROM organizations o, generate_series(1, 100) n`,
-		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
-			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations, generate_series(1, 20) n`,
+		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at,
+			updated_at)
+			SELECT organization_id, gen_random_uuid(), id, n, 1, '2026-06-01', now(), now() FROM authorizations,
+				generate_series(1, 20) n`,
 		`INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
 			SELECT organization_id, id, id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
 		`INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, operation_id, actor_id,
 			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
-			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations, generate_series(1, 20) n`,
+			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations,
+				generate_series(1, 20) n`,
 		`ANALYZE`,
 	} {
 		_, err := owner.ExecContext(t.Context(), statement)
@@ -184,15 +199,24 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	}
 	const organization = `organization_id = '00000000-0000-7000-8000-00000000000a'`
 	for statement, index := range map[string]string{
-		`SELECT * FROM authorizations WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                  "authorizations_pkey",
-		`UPDATE authorizations SET used_units = 1 WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b' AND last_sequence = 0`:                                "authorizations_pkey",
-		`SELECT * FROM commands WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                        "commands_pkey",
-		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b' AND id = '00000000-0000-7000-8000-00000000000b'`: "unit_reservations_pkey",
-		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b'
-			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY sequence LIMIT 4`: "unit_reservations_open_oldest_first",
-		`SELECT organization_id, authorization_id FROM unit_reservations WHERE open AND expires_at IS NOT NULL AND expires_at <= now()
+		`SELECT * FROM authorizations WHERE ` + organization +
+			` AND id = '00000000-0000-7000-8000-00000000000b'`: "authorizations_pkey",
+		`UPDATE authorizations SET used_units = 1 WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'
+			AND last_sequence = 0`: "authorizations_pkey",
+		`SELECT * FROM commands WHERE ` + organization +
+			` AND id = '00000000-0000-7000-8000-00000000000b'`: "commands_pkey",
+		`SELECT * FROM unit_reservations WHERE ` + organization + `
+			AND authorization_id = '00000000-0000-7000-8000-00000000000b'
+				AND id = '00000000-0000-7000-8000-00000000000b'`: "unit_reservations_pkey",
+		`SELECT * FROM unit_reservations WHERE ` + organization + `
+			AND authorization_id = '00000000-0000-7000-8000-00000000000b'
+			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY sequence
+				LIMIT 4`: "unit_reservations_open_oldest_first",
+		`SELECT organization_id, authorization_id FROM unit_reservations WHERE open AND expires_at IS NOT NULL
+			AND expires_at <= now()
 			GROUP BY 1, 2 ORDER BY min(expires_at) LIMIT 100`: "unit_reservations_open_by_expiry",
-		`SELECT 1 FROM ONLY unit_entries x WHERE ` + organization + ` AND adjusts = '00000000-0000-7000-8000-00000000000b' FOR KEY SHARE OF x`: "unit_entries_adjusting",
+		`SELECT 1 FROM ONLY unit_entries x WHERE ` + organization + `
+			AND adjusts = '00000000-0000-7000-8000-00000000000b' FOR KEY SHARE OF x`: "unit_entries_adjusting",
 	} {
 		rows, err := owner.QueryContext(t.Context(), "EXPLAIN "+statement)
 		require.NoError(t, err)
