@@ -153,7 +153,8 @@ func (d *draft) unknown() []fault.Field {
 	}
 	for i, id := range d.a.Practitioners {
 		if _, ok := d.rules.Practitioners[d.named(id)]; !ok {
-			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference", Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference",
+				Message: "does not exist"})
 		}
 	}
 	return fieldErrors
@@ -165,11 +166,13 @@ func (d *draft) mismatches(i int, field func(i int, name string) string) []fault
 	p := d.a.Patients[i]
 	var fieldErrors []fault.Field
 	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "patientId"), Code: "reference", Message: "does not exist"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "patientId"), Code: "reference",
+			Message: "does not exist"})
 	}
 	a, ok := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
 	refers := func(message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "authorizationId"), Code: "reference", Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "authorizationId"), Code: "reference",
+			Message: message})
 	}
 	switch {
 	case !ok:
@@ -234,7 +237,8 @@ func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
 	p.Track, p.Code, p.UnitMinutes = service.Track, service.Code, service.UnitMinutes
 	p.Rounding = d.ruleOn(*p, d.a.ServiceDate)
 	p.Minutes = d.a.Minutes()
-	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
+	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes,
+		d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
 }
 
 // ruleOn returns the rounding rule of the patient's payer on the day.

@@ -75,7 +75,8 @@ func TestOpenings(t *testing.T) {
 		{
 			"keeps both buffers between two appointments",
 			Availability{
-				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15, BufferAfter: 10,
+				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}}, BufferBefore: 15,
+				BufferAfter: 10,
 			},
 			monday,
 			[]Span{at("10:00", "10:30")},
@@ -93,8 +94,9 @@ func TestOpenings(t *testing.T) {
 		},
 		{
 			"offers other hours on an exception that has some", Availability{
-				Weekly:     []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}},
-				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1), Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
+				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}},
+				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1),
+					Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
 			}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"},
 		},
 		{
@@ -130,7 +132,8 @@ func TestOpenings(t *testing.T) {
 		},
 		{
 			"respects the dates of validity", Availability{Weekly: []WeeklyHours{
-				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"), ValidUntil: calendar.NewDate(2026, time.May, 31)},
+				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"),
+					ValidUntil: calendar.NewDate(2026, time.May, 31)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
 			}}, monday, nil, 60, 60, []string{"Mon 11:00-12:00"},
@@ -144,11 +147,13 @@ func TestOpenings(t *testing.T) {
 			[]string{"Sun 00:00-01:00", "Sun 01:00-01:00", "Sun 01:00-02:00", "Sun 02:00-03:00"},
 		},
 		{
-			"has an hour less when clocks go forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60, 60,
+			"has an hour less when clocks go forward", on(time.Sunday, hours(t, "01:00", "04:00")), day("2026-03-08"), nil, 60,
+			60,
 			[]string{"Sun 01:00-03:00", "Sun 03:00-04:00"},
 		},
 		{
-			"keeps its wall-clock hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil, 60, 60,
+			"keeps its wall-clock hours after the change", on(time.Monday, hours(t, "09:00", "10:00")), day("2026-11-02"), nil,
+			60, 60,
 			[]string{"Mon 09:00-10:00"},
 		},
 	} {
@@ -281,7 +286,8 @@ func TestInvalidAvailabilityNamesTheField(t *testing.T) {
 	a := Availability{
 		Weekly: []WeeklyHours{
 			{Hours: hours(t, "09:00", "09:00")},
-			{Hours: hours(t, "09:00", "10:00"), ValidFrom: calendar.NewDate(2026, 2, 1), ValidUntil: calendar.NewDate(2026, 1, 31)},
+			{Hours: hours(t, "09:00", "10:00"), ValidFrom: calendar.NewDate(2026, 2, 1),
+				ValidUntil: calendar.NewDate(2026, 1, 31)},
 		},
 		Exceptions: []Exception{{Hours: []Hours{hours(t, "09:00", "10:00"), hours(t, "22:00", "06:00")}}},
 	}

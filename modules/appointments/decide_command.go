@@ -79,7 +79,8 @@ func (s *bookingState) noteAll(r request, v verdict) {
 	}
 	if r.kind == book {
 		s.series = append(s.series, Series{
-			OrganizationID: r.caller.OrganizationID, ID: r.series, RecurrenceRule: r.rule, CreatedBy: r.caller.UserID, CreatedAt: s.now,
+			OrganizationID: r.caller.OrganizationID, ID: r.series, RecurrenceRule: r.rule, CreatedBy: r.caller.UserID,
+			CreatedAt: s.now,
 		})
 	}
 	for i, decided := range v.parts {

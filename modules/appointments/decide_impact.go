@@ -78,7 +78,8 @@ func cancels(a authorization.Authorization, c authorization.Change) bool {
 
 // shortens reports whether the change removes days from the authorization.
 func shortens(a authorization.Authorization, c authorization.Change) bool {
-	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given && c.EndDate.Value.Before(a.EndDate)
+	return c.StartDate.Given && c.StartDate.Value.After(a.StartDate) || c.EndDate.Given &&
+		c.EndDate.Value.Before(a.EndDate)
 }
 
 func (i Impact) bookings() []strandedBookingBody {

@@ -65,7 +65,8 @@ func (d *draft) moveUnits() error {
 }
 
 func refuseRedate(occurrences []Occurrence) *fault.Error {
-	return ErrRedate.With(MoveRefusal{occurrences}, "%d of the %d appointments cannot have the service date of the new time zone.",
+	return ErrRedate.With(MoveRefusal{occurrences},
+		"%d of the %d appointments cannot have the service date of the new time zone.",
 		refusedOf(occurrences), len(occurrences))
 }
 

@@ -148,7 +148,8 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 	case r.redates:
 		return refuseRedate(v.occurrences)
 	}
-	return ErrSeries.With(SeriesRefusal{v.occurrences}, "%d of the %d appointments of the series cannot be booked.", refused, len(v.parts))
+	return ErrSeries.With(SeriesRefusal{v.occurrences}, "%d of the %d appointments of the series cannot be booked.",
+		refused, len(v.parts))
 }
 
 // occurrencesOf returns the result of each part, sorted by start.

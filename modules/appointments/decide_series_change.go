@@ -117,7 +117,8 @@ func (s shift) of(member Span) (Span, *fault.Error) {
 	if calendar.DateIn(start, s.zone) != date {
 		return member, fault.InvalidFields(fault.Field{
 			Field: "startTime", Code: "recurrence",
-			Message: "moves an appointment to " + date.String() + ", which has neither that time nor a later one in the organization's time zone",
+			Message: "moves an appointment to " + date.String() +
+				", which has neither that time nor a later one in the organization's time zone",
 		})
 	}
 	return Span{start, start.Add(length)}, nil

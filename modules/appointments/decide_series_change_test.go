@@ -41,11 +41,14 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")},
 			booked,
 		},
-		{"keeps every time with only an unchanged end", Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
-		{"keeps every time with only an unchanged start", Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
+		{"keeps every time with only an unchanged end",
+			Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
+		{"keeps every time with only an unchanged start",
+			Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
 		{
 			"keeps every time with other staff",
-			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Practitioners: patch.Set([]uuid.UUID{robin})},
+			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End),
+				Practitioners: patch.Set([]uuid.UUID{robin})},
 			booked,
 		},
 		{
@@ -68,7 +71,8 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 			t.Run("it "+test.it+", "+string(scope), func(t *testing.T) {
 				t.Parallel()
 				s, all := bookedSeries(t, 4)
-				s.reschedules(t, all[2], Change{Start: patch.Set(wall(20, "17:00-17:15").Start), End: patch.Set(wall(20, "17:00-17:15").End)})
+				s.reschedules(t, all[2], Change{Start: patch.Set(wall(20, "17:00-17:15").Start),
+					End: patch.Set(wall(20, "17:00-17:15").End)})
 				s.accepted(t, bookingOf(therapy, wall(13, "15:00-15:30"), []uuid.UUID{jordan}, ben)) // where the third was
 				r := requestFor(reschedule, all[0].ID)
 				r.change = test.change
@@ -169,10 +173,12 @@ func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 				return clocks
 			}
 			for named := range spans {
-				require.Equal(t, where(test.displaced), change(named, 0, 2*time.Hour), "a new length does not set a new time of day")
+				require.Equal(t, where(test.displaced), change(named, 0, 2*time.Hour),
+					"a new length does not set a new time of day")
 			}
 			for _, named := range []int{0, 1, 3, 4} {
-				require.Equal(t, where(test.displaced-1), change(named, 1, time.Hour), "another one falls on the day without that time")
+				require.Equal(t, where(test.displaced-1), change(named, 1, time.Hour),
+					"another one falls on the day without that time")
 			}
 		})
 	}
@@ -205,7 +211,8 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	r.change = Change{Start: patch.Set(at(14, 23, 30)), End: patch.Set(at(14, 23, 45))}
 	refused := s.decides(t, scopedTo(s, r, ScopeAll, all))
 	require.ErrorContains(t, refused.refusal,
-		"startTime moves an appointment to 2026-03-28, which has neither that time nor a later one in the organization's time zone")
+		"startTime moves an appointment to 2026-03-28, which has neither that time nor a later one in the organization's "+
+			"time zone")
 	require.Equal(t, before, stateOf(s))
 }
 
@@ -225,7 +232,8 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 		drawn := func(name string) memberModel {
 			return memberModel{
 				rapid.IntRange(1, 27).Draw(t, name+" day"), rapid.IntRange(0, 95).Draw(t, name+" quarter"),
-				15 * rapid.IntRange(1, 12).Draw(t, name+" length"), rapid.SampledFrom([]uuid.UUID{jordan, robin}).Draw(t, name+" staff"),
+				15 * rapid.IntRange(1, 12).Draw(t, name+" length"),
+				rapid.SampledFrom([]uuid.UUID{jordan, robin}).Draw(t, name+" staff"),
 				rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, name+" notes"),
 			}
 		}
@@ -274,7 +282,8 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 
 		named, member := appointmentOf(usual), appointmentOf(exception)
 		to := spanOf(target)
-		change := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Practitioners: patch.Set([]uuid.UUID{target.staff})}
+		change := Change{Start: patch.Set(to.Start), End: patch.Set(to.End),
+			Practitioners: patch.Set([]uuid.UUID{target.staff})}
 		if target.notes != "" {
 			change.Notes = patch.SetClearable(target.notes)
 		} else {

@@ -57,11 +57,13 @@ func TestASeriesIsItsBookingsOneByOne(t *testing.T) {
 		var times []Span
 		count := rapid.IntRange(1, 6).Draw(t, "occurrences")
 		for day := 11; len(times) < count; day += rapid.IntRange(1, 6).Draw(t, "days") {
-			times = append(times, wall(day, rapid.SampledFrom([]string{"15:00-15:15", "15:00-15:30", "15:00-16:00"}).Draw(t, "time")))
+			times = append(times, wall(day, rapid.SampledFrom([]string{"15:00-15:15", "15:00-15:30", "15:00-16:00"}).Draw(t,
+				"time")))
 		}
 		var before []request
 		for range rapid.IntRange(0, 2).Draw(t, "in the way") {
-			before = append(before, bookingOf(therapy, wall(rapid.IntRange(11, 20).Draw(t, "day"), "15:15-15:45"), []uuid.UUID{jordan}, ben))
+			before = append(before, bookingOf(therapy, wall(rapid.IntRange(11, 20).Draw(t, "day"), "15:15-15:45"),
+				[]uuid.UUID{jordan}, ben))
 		}
 		prepared := func() *stage {
 			s := newStage(scheduling.RoundUp)
@@ -157,7 +159,8 @@ func TestScopes(t *testing.T) {
 			[]string{"11 15:00", "12 16:00", "13 16:00", "14 16:00"},
 		},
 		{"moves all", ScopeAll, 1, wall(12, "16:00-16:30"), []string{"11 16:00", "12 16:00", "13 16:00", "14 16:00"}},
-		{"moves each to where the next one was", ScopeAll, 0, wall(12, "15:00-15:30"), []string{"12 15:00", "13 15:00", "14 15:00", "15 15:00"}},
+		{"moves each to where the next one was", ScopeAll, 0, wall(12, "15:00-15:30"),
+			[]string{"12 15:00", "13 15:00", "14 15:00", "15 15:00"}},
 		{
 			"moves each to where the last one was", ScopeFollowing, 1, wall(11, "15:30-16:00"),
 			[]string{"11 15:00", "11 15:30", "12 15:30", "13 15:30"},
@@ -194,7 +197,8 @@ func TestASeriesKeepsItsTimeOfDayWhenClocksChange(t *testing.T) {
 	named := Appointment{ID: uuid.New(), Span: wall(6, "15:00-16:00")}
 	member := Appointment{ID: uuid.New(), Span: wall(9, "10:00-10:15")}
 	to := wall(7, "16:30-18:00")
-	other, refusal := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Match: `"3"`}.forMember(named, member, zone)
+	other, refusal := Change{Start: patch.Set(to.Start), End: patch.Set(to.End), Match: `"3"`}.forMember(named, member,
+		zone)
 	require.Nil(t, refusal)
 	require.Equal(t, wall(10, "16:30-18:00").utc(), other.span(member.Span).utc())
 	require.Empty(t, other.Match, "only the named appointment's version is checked")

@@ -40,7 +40,8 @@ func (s Status) Occupies() bool { return s != Cancelled && s != NoShow }
 func (s Status) mayBecome(next Status) bool { return slices.Contains(transitions[s], next) }
 
 // targets has the target status of each transition.
-var targets = map[kind]Status{start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled, noShow: NoShow}
+var targets = map[kind]Status{start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled,
+	noShow: NoShow}
 
 // move performs a transition.
 func (d *draft) move() error {
@@ -113,16 +114,19 @@ func (d *draft) refuseStart() *fault.Error {
 		return fault.InvalidFields(fault.Field{Field: "startTime", Code: "future", Message: "must not be in the future"})
 	case at.Before(d.now.Add(-maxStartAge)):
 		return fault.InvalidFields(fault.Field{
-			Field: "startTime", Code: "past", Message: "must not be more than 24 hours ago: complete the appointment with its times instead",
+			Field: "startTime", Code: "past",
+			Message: "must not be more than 24 hours ago: complete the appointment with its times instead",
 		})
 	case at.Before(from):
-		return ErrStartTooEarly.With(TooEarly{d.a.Start, from}, "The appointment is booked for %s. It can be started from %s.",
+		return ErrStartTooEarly.With(TooEarly{d.a.Start, from},
+			"The appointment is booked for %s. It can be started from %s.",
 			localSpan(d.a.Span, d.zone), localTime(from, d.zone))
 	case at.Before(d.a.End):
 		return nil
 	case d.started == nil:
 		return ErrStartTooLate.With(TooLate{d.a.End},
-			"The appointment was booked for %s and is over. Send its actual start as `startTime`, or complete it with its times.",
+			"The appointment was booked for %s and is over. Send its actual start as `startTime`, or complete it with its "+
+				"times.",
 			localSpan(d.a.Span, d.zone))
 	}
 	return ErrStartTooLate.With(TooLate{d.a.End},
@@ -167,8 +171,9 @@ func (d *draft) complete() error {
 	}
 	d.a.Worked = &span
 	d.session = &Session{
-		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span, ServiceDate: d.dateOf(span.Start),
-		Narrative: d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
+		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span,
+		ServiceDate: d.dateOf(span.Start),
+		Narrative:   d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
 		Practitioners: d.a.Practitioners,
 	}
 	d.a.SessionID = &d.session.ID

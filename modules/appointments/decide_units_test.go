@@ -71,8 +71,9 @@ func TestAVisitIsRoundedAsAWholeOrServiceByService(t *testing.T) {
 		"three times 7 minutes are none separately": {[]int{7, 7, 7}, scheduling.RoundMidpoint, []int{0, 0, 0}},
 		"three times 10 minutes are 2 together":     {[]int{10, 10, 10}, scheduling.RoundCMSTotal, []int{1, 0, 1}},
 		"three times 10 minutes are 3 separately":   {[]int{10, 10, 10}, scheduling.RoundMidpoint, []int{1, 1, 1}},
-		"33 and 7 minutes are 3 together":           {[]int{33, 7}, scheduling.RoundCMSTotal, []int{2, 1}}, // CMS's own example
-		"18, 13, 10 and 8 minutes are 3 together":   {[]int{18, 13, 10, 8}, scheduling.RoundCMSTotal, []int{1, 1, 1, 0}},
+		// CMS's own example
+		"33 and 7 minutes are 3 together":         {[]int{33, 7}, scheduling.RoundCMSTotal, []int{2, 1}},
+		"18, 13, 10 and 8 minutes are 3 together": {[]int{18, 13, 10, 8}, scheduling.RoundCMSTotal, []int{1, 1, 1, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

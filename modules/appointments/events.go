@@ -27,7 +27,8 @@ const (
 func EventTypes() []outbox.Type {
 	var all []outbox.Type
 	for _, name := range []string{
-		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow, EventReminder,
+		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow,
+		EventReminder,
 	} {
 		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
 	}
@@ -43,8 +44,8 @@ var eventOf = map[kind]string{
 // patients.
 type AppointmentChange struct {
 	AppointmentID   uuid.UUID   `json:"appointmentId"`
-	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	Status          Status      `json:"status"` // The status of the appointment.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"` // The practitioners; the first one leads.
+	Status          Status      `json:"status"`          // The status of the appointment.
 	StartTime       time.Time   `json:"startTime"`
 	EndTime         time.Time   `json:"endTime"`
 	Version         int         `json:"version"`
@@ -55,7 +56,8 @@ func messageOf(r request, a Appointment) outbox.Message {
 		OrganizationID: a.OrganizationID, Type: eventOf[r.kind], SubjectID: a.ID,
 		Permission: permission.AppointmentRead, OccurredAt: a.UpdatedAt,
 		Payload: AppointmentChange{
-			AppointmentID: a.ID, PractitionerIDs: a.Practitioners, Status: a.Status, StartTime: a.Start, EndTime: a.End, Version: a.Version,
+			AppointmentID: a.ID, PractitionerIDs: a.Practitioners, Status: a.Status, StartTime: a.Start, EndTime: a.End,
+			Version: a.Version,
 		},
 	}
 }

@@ -20,41 +20,50 @@ var (
 	// outside the caller's record scope.
 	ErrSessionNotFound = fault.Define(fault.NotFound, "session-not-found", "Session not found.")
 	// ErrTransition carries [Transition].
-	ErrTransition = fault.Define(fault.Conflict, "appointment-transition", "The appointment's status does not allow that.").
-			Carrying(Transition{}).
-			Advising("Reload the appointment: another request has changed it. `allowed` lists the statuses that it can change to.")
+	ErrTransition = fault.Define(fault.Conflict, "appointment-transition",
+		"The appointment's status does not allow that.").
+		Carrying(Transition{}).
+		Advising("Reload the appointment: another request has changed it. `allowed` lists the statuses that it can " +
+			"change to.")
 	// ErrNotBegun carries [NotBegun].
-	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun", "The appointment has not begun, so it cannot be a no-show yet.").
-			Carrying(NotBegun{}).
-			Advising("Offer this from `startTime` on. Until then, the appointment can be cancelled.")
+	ErrNotBegun = fault.Define(fault.Conflict, "appointment-not-begun",
+		"The appointment has not begun, so it cannot be a no-show yet.").
+		Carrying(NotBegun{}).
+		Advising("Offer this from `startTime` on. Until then, the appointment can be cancelled.")
 	// ErrStartTooEarly carries [TooEarly].
 	ErrStartTooEarly = fault.Define(fault.Conflict, "start-too-early", "It is too early to start the appointment.").
 				Carrying(TooEarly{}).
 				Advising("Offer the start from `startableFrom` on. The organization's `earlyStartMinutes` sets this time.")
 	// ErrStartTooLate carries [TooLate].
-	ErrStartTooLate = fault.Define(fault.Conflict, "start-too-late", "The appointment is over, so it cannot be started now.").
-			Carrying(TooLate{}).
-			Advising("Ask for the actual start and send it as `startTime`, at most 24 hours back. Or complete the appointment with " +
-			"its times: `POST /appointments/{id}/complete`.")
+	ErrStartTooLate = fault.Define(fault.Conflict, "start-too-late",
+		"The appointment is over, so it cannot be started now.").
+		Carrying(TooLate{}).
+		Advising("Ask for the actual start and send it as `startTime`, at most 24 hours back. Or complete the appointment " +
+			"with its times: `POST /appointments/{id}/complete`.")
 	// ErrUnconfirmed carries [Unconfirmed].
-	ErrUnconfirmed = fault.Define(fault.Conflict, "session-unconfirmed", "The session's times differ much from the booked times.").
-			Carrying(Unconfirmed{}).
-			Advising("Show both times and ask whether they are right. Then send the same request with `confirm: true`, under " +
+	ErrUnconfirmed = fault.Define(fault.Conflict, "session-unconfirmed",
+		"The session's times differ much from the booked times.").
+		Carrying(Unconfirmed{}).
+		Advising("Show both times and ask whether they are right. Then send the same request with `confirm: true`, under " +
 			"another `Idempotency-Key`.")
 	// ErrPractitionerOverlap carries [PractitionerOverlap].
-	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap", "The practitioner has another appointment at that time.").
-				Carrying(PractitionerOverlap{}).
-				Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
+	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap",
+		"The practitioner has another appointment at that time.").
+		Carrying(PractitionerOverlap{}).
+		Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
 	// ErrPatientOverlap carries [PatientOverlap].
 	ErrPatientOverlap = fault.Define(
 		fault.Conflict, "patient-overlap",
 		"The patient has another appointment at that time, and the two services cannot run together.",
 	).Carrying(PatientOverlap{}).
-		Advising("Choose a time outside `startTime` to `endTime`. `GET /service-pairs` lists the services that may run together.")
+		Advising("Choose a time outside `startTime` to `endTime`. `GET /service-pairs` lists the services that may run " +
+			"together.")
 	// ErrBookingsStranded carries [StrandedBookings].
-	ErrBookingsStranded = fault.Define(fault.Conflict, "bookings-stranded", "Appointments are still booked on the authorization.").
-				Carrying(StrandedBookings{}).
-				Advising("Show `bookings` and ask the user how to handle them. Then set `strandedBookings` to CANCEL, MOVE or KEEP.")
+	ErrBookingsStranded = fault.Define(fault.Conflict, "bookings-stranded",
+		"Appointments are still booked on the authorization.").
+		Carrying(StrandedBookings{}).
+		Advising("Show `bookings` and ask the user how to handle them. Then set `strandedBookings` to CANCEL, MOVE or " +
+			"KEEP.")
 	// ErrGroup carries [Group].
 	ErrGroup = fault.Define(
 		fault.Conflict, "group-appointment",
@@ -71,8 +80,9 @@ var (
 				Carrying(Practitioner{}).
 				Advising("Choose another practitioner.")
 	// ErrSessionLocked carries [Locked].
-	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked", "The session can no longer be changed.").Carrying(Locked{}).
-				Advising("Add an addendum: `POST /sessions/{id}/addenda`.")
+	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked",
+		"The session can no longer be changed.").Carrying(Locked{}).
+		Advising("Add an addendum: `POST /sessions/{id}/addenda`.")
 )
 
 // StrandedBookings has the details of [ErrBookingsStranded].
@@ -210,7 +220,8 @@ type SeriesRefusal struct {
 var ErrSeries = fault.Define(
 	fault.Conflict, "series-refused", "Some appointments of the series break a rule, so none was booked or changed.",
 ).Carrying(SeriesRefusal{}).
-	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have reasons.")
+	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have " +
+		"reasons.")
 
 // ErrRedate carries [MoveRefusal].
 var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
@@ -224,10 +235,11 @@ type MoveRefusal struct {
 }
 
 // ErrMove carries [MoveRefusal].
-var ErrMove = fault.Define(fault.Conflict, "move-refused", "Some bookings cannot move to the other authorization, so none was moved.").
+var ErrMove = fault.Define(fault.Conflict, "move-refused",
+	"Some bookings cannot move to the other authorization, so none was moved.").
 	Carrying(MoveRefusal{}).
-	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another authorization. Set " +
-		"`from` to skip earlier bookings.")
+	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those, or move them to another " +
+		"authorization. Set `from` to skip earlier bookings.")
 
 // ErrNoPractitioner is returned if the caller's organization has no such practitioner, or the
 // practitioner is outside the caller's record scope.

@@ -20,17 +20,19 @@ func (s *AvailabilityService) availabilityRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: path, Permission: permission.AvailabilityRead, RecordScopes: identity.Self,
 			Name: "getAvailability", Summary: "Get a practitioner's availability",
-			Description: "Returns the weekly hours, the exceptions for certain dates, and the buffers around appointments, in wall-clock " +
-				"time of the organization's time zone. If no availability has been set, all lists are empty and `version` is 0.",
+			Description: "Returns the weekly hours, the exceptions for certain dates, and the buffers around appointments, in " +
+				"wall-clock time of the organization's time zone. If no availability has been set, all lists are empty and " +
+				"`version` is 0.",
 			Refusals: []*fault.Error{ErrNoPractitioner},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleAvailability),
 		},
 		{
 			Method: http.MethodPut, Path: path, Permission: permission.AvailabilityChange, RecordScopes: identity.Self,
 			Name: "setAvailability", Summary: "Set a practitioner's availability",
-			Description: "Replaces the practitioner's availability. Hours go from a time of day to a later one; split hours that cross " +
-				"midnight into two days. An exception replaces the weekly hours of its dates by its own hours, or by none. Availability " +
-				"determines openings and causes warnings. It never refuses a booking, and does not affect existing appointments.",
+			Description: "Replaces the practitioner's availability. Hours go from a time of day to a later one; split hours " +
+				"that cross midnight into two days. An exception replaces the weekly hours of its dates by its own hours, or by " +
+				"none. Availability determines openings and causes warnings. It never refuses a booking, and does not affect " +
+				"existing appointments.",
 			Refusals: []*fault.Error{ErrNoPractitioner},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSetAvailability),
 		},
@@ -38,11 +40,11 @@ func (s *AvailabilityService) availabilityRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/practitioners/:id/openings",
 			Permission: permission.AvailabilityRead, RecordScopes: identity.Self,
 			Name: "listOpenings", Summary: "Find free times of a practitioner",
-			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner could be " +
-				"booked: within their hours, clear of their appointments and buffers, not in the past. They start on these days at " +
-				"each multiple of `step` minutes since midnight, may end on the next day, and may overlap each other. With " +
-				"`appointmentId` they are times to which that appointment could move; its own time is treated as free. Nothing is " +
-				"reserved: another booking may take the time first.",
+			Description: "Times of `minutes` on the days `from` to `to` (both included, at most 31) at which the practitioner " +
+				"could be booked: within their hours, clear of their appointments and buffers, not in the past. They start on " +
+				"these days at each multiple of `step` minutes since midnight, may end on the next day, and may overlap each " +
+				"other. With `appointmentId` they are times to which that appointment could move; its own time is treated as " +
+				"free. Nothing is reserved: another booking may take the time first.",
 			Refusals: []*fault.Error{ErrNoPractitioner, ErrNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleOpenings),
 		},
@@ -81,7 +83,9 @@ type availabilityRequest struct {
 	Availability
 }
 
-func (s *AvailabilityService) handleSetAvailability(ctx context.Context, in availabilityRequest) (availabilityBody, error) {
+func (s *AvailabilityService) handleSetAvailability(
+	ctx context.Context, in availabilityRequest,
+) (availabilityBody, error) {
 	t, err := s.SetAvailability(ctx, in.ID, in.IfMatch, in.Availability)
 	return availabilityBodyOf(t), err
 }

@@ -96,13 +96,15 @@ func bodyOf(a Appointment) appointmentBody {
 		ID: a.ID, OrganizationID: a.OrganizationID, ServiceCodeID: a.ServiceCodeID, Status: a.Status,
 		StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, PractitionerIDs: a.Practitioners, Notes: a.Notes,
 		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt,
-		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt, CancelledBy: a.CancelledBy,
+		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt,
+		CancelledBy:  a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
 		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
-			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes, roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes,
+			roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
 		})
 	}
 	if len(b.Patients) > 0 { // it has no patients if the request failed

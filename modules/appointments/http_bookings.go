@@ -24,13 +24,13 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments",
 			Permission: permission.AppointmentBook, RecordScopes: appointmentOwners.Scopes(),
 			Name: "bookAppointment", Summary: "Book an appointment",
-			Description: "Books a patient with a practitioner for a service, and reserves the units on the authorization, in one " +
-				"transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several practitioners, " +
-				"send `practitionerIds`; the first one leads. A time in the past is allowed if the authorization covers it, for entries " +
-				"from paper records. If the booking is refused, `reasons` lists every rule that it would break. With a `recurrenceRule` " +
-				"it books a series at the same time of day in the organization's time zone, even across clock changes. The response has " +
-				"the first appointment and all `occurrences`. A series is booked completely or not at all; with `allowPartial`, " +
-				"occurrences that break a rule are skipped.",
+			Description: "Books a patient with a practitioner for a service, and reserves the units on the authorization, in " +
+				"one transaction. For a group, send `patients` instead of `patientId` and `authorizationId`. For several " +
+				"practitioners, send `practitionerIds`; the first one leads. A time in the past is allowed if the authorization " +
+				"covers it, for entries from paper records. If the booking is refused, `reasons` lists every rule that it would " +
+				"break. With a `recurrenceRule` it books a series at the same time of day in the organization's time zone, even " +
+				"across clock changes. The response has the first appointment and all `occurrences`. A series is booked " +
+				"completely or not at all; with `allowPartial`, occurrences that break a rule are skipped.",
 			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
@@ -38,13 +38,14 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 			Method: http.MethodPatch, Path: "/appointments/:id",
 			Permission: permission.AppointmentReschedule, RecordScopes: appointmentOwners.Scopes(),
 			Name: "changeAppointment", Summary: "Reschedule or change an appointment",
-			Description: "A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a " +
-				"booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment " +
-				"is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED " +
-				"appointments of its series that start later, or to all of them; either all change or none. Only fields that differ " +
-				"from this appointment's present values are applied to the others: a new date moves each by the same number of days, " +
-				"and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed " +
-				"individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.",
+			Description: "A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is " +
+				"checked like a booking, and the reservation changes by the difference, in one transaction. That is possible " +
+				"while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this " +
+				"appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all " +
+				"change or none. Only fields that differ from this appointment's present values are applied to the others: a new " +
+				"date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do " +
+				"not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is " +
+				"refused (422), like a booking of a series.",
 			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
@@ -87,7 +88,8 @@ type bookRequest struct {
 
 // booking returns the requested booking. The error names fields that exclude each other.
 func (r proposal) booking() (Booking, error) {
-	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime}, Notes: r.Notes}
+	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
+		Notes: r.Notes}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
 	}
@@ -171,7 +173,8 @@ func (s *BookingService) warned(ctx context.Context) func(o Outcome, err error) 
 		if err != nil {
 			return b, err
 		}
-		b.Warnings, _ = s.availability.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(), uuid.Nil)
+		b.Warnings, _ = s.availability.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(),
+			uuid.Nil)
 		return b, nil
 	}
 }

@@ -18,46 +18,52 @@ import (
 const calendarFresh = 5 * time.Minute
 
 func (s *FeedService) feedRoutes() []httpx.Route {
-	const feedContents = " The feed has the times of appointments and whether they were cancelled, but no names, services or notes. " +
-		"The link is returned only once. Anyone with the link can read the feed, until it is revoked or its creator loses access: " +
-		"the user is disabled, or loses the permission or access to the person of the calendar."
+	const feedContents = " The feed has the times of appointments and whether they were cancelled, but no names, " +
+		"services or notes. The link is returned only once. Anyone with the link can read the feed, until it is revoked or " +
+		"its creator loses access: the user is disabled, or loses the permission or access to the person of the calendar."
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/practitioners/:id/calendar-feed",
 			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPractitionerCalendarFeed", Summary: "Create a calendar link for a practitioner",
-			Description: "Creates a secret link from which calendar programs read the practitioner's appointments as iCalendar." + feedContents,
-			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
+			Description: "Creates a secret link from which calendar programs read the practitioner's appointments as " +
+				"iCalendar." + feedContents,
+			Refusals: []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handlePractitionerFeed),
 		},
 		{
 			Method: http.MethodPost, Path: "/patients/:id/calendar-feed",
 			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "createPatientCalendarFeed", Summary: "Create a calendar link for a patient",
-			Description: "Creates a secret link from which calendar programs read the patient's appointments as iCalendar." + feedContents,
-			Refusals:    []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
+			Description: "Creates a secret link from which calendar programs read the patient's appointments as iCalendar." +
+				feedContents,
+			Refusals: []*fault.Error{ErrNoOwner, identity.ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handlePatientFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendar-feeds",
 			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(), Reads: subjectFeed,
 			Name: "listCalendarFeeds", Summary: "List calendar links",
-			Description: "Returns all calendar feeds of the organization that are not revoked, oldest first, without their links.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleFeeds),
+			Description: "Returns all calendar feeds of the organization that are not revoked, oldest first, without their " +
+				"links.",
+			Endpoint: httpx.Handle(http.StatusOK, s.handleFeeds),
 		},
 		{
 			Method: http.MethodDelete, Path: "/calendar-feeds/:id",
 			Permission: permission.CalendarManage, RecordScopes: feedOwners.Scopes(),
 			Name: "revokeCalendarFeed", Summary: "Revoke a calendar link",
-			Description: "Revokes the link: it stops working immediately. Calendar programs may still show appointments that they have " +
-				"already read.",
+			Description: "Revokes the link: it stops working immediately. Calendar programs may still show appointments that " +
+				"they have already read.",
 			Refusals: []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeFeed),
 		},
 		{
 			Method: http.MethodGet, Path: "/calendars/:file", Permission: httpx.Public,
 			Name: "readCalendar", Summary: "Read a calendar feed",
-			Description: "Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that " +
-				"subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar " +
-				"programs add are ignored.",
-			Refusals: []*fault.Error{ErrFeedNotFound}, Endpoint: httpx.HandleDocument(calendarType, calendarFresh, s.handleCalendar),
+			Description: "Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar " +
+				"programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query " +
+				"parameters that calendar programs add are ignored.",
+			Refusals: []*fault.Error{ErrFeedNotFound},
+			Endpoint: httpx.HandleDocument(calendarType, calendarFresh, s.handleCalendar),
 		},
 	}
 }

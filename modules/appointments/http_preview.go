@@ -16,10 +16,10 @@ func (s *BookingService) previewRoutes() []httpx.Route {
 		Method: http.MethodPost, Path: "/appointments/preview", Permission: permission.AppointmentPreview,
 		RecordScopes: appointmentOwners.Scopes(), ReadOnly: true,
 		Name: "previewAppointment", Summary: "Preview a booking or a new time",
-		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with `recurrenceRule`, for " +
-			"each of a series: the units, and all rules that it would break. With `appointmentId` it is the decision on " +
-			"changing that appointment to this time, staff and authorization; its own time and units are treated as free. " +
-			"Nothing is written or reserved: another booking may come first.",
+		Description: "The decision that `POST /appointments` would make right now, for one appointment or, with " +
+			"`recurrenceRule`, for each of a series: the units, and all rules that it would break. With `appointmentId` it is " +
+			"the decision on changing that appointment to this time, staff and authorization; its own time and units are " +
+			"treated as free. Nothing is written or reserved: another booking may come first.",
 		Refusals: []*fault.Error{ErrNotFound},
 		Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 	}}
@@ -44,7 +44,9 @@ type previewAppointmentRequest struct {
 	AppointmentID *uuid.UUID `json:"appointmentId"`
 }
 
-func (s *BookingService) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {
+func (s *BookingService) handlePreview(
+	ctx context.Context, in previewAppointmentRequest,
+) (appointmentPreviewBody, error) {
 	b, err := in.booking()
 	if err != nil {
 		return appointmentPreviewBody{}, err

@@ -21,13 +21,13 @@ func (s *RenewalService) renewalRoutes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/authorizations/:id", Permission: permission.AuthorizationChange,
 			Name: "changeAuthorization", Summary: "Change an authorization",
-			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new `totalUnits` is written " +
-				"to the ledger with the `reason`, and also needs the permission `authorization:adjust`. It cannot be less than the used " +
-				"and scheduled units. A change that would strand bookings is refused unless `strandedBookings` is given. `CANCEL` " +
-				"cancels them and needs `appointment:cancel`. `MOVE` moves them to `moveToAuthorizationId` and needs " +
-				"`appointment:reschedule`. Both happen in the same transaction as the change. `KEEP` leaves the bookings on an " +
-				"authorization that is cancelled; they can still be cancelled, moved and completed. `POST /authorizations/{id}/impact` " +
-				"lists them in advance.",
+			Description: "A merge patch: omitted fields stay unchanged, and `null` clears an optional field. A new " +
+				"`totalUnits` is written to the ledger with the `reason`, and also needs the permission `authorization:adjust`. " +
+				"It cannot be less than the used and scheduled units. A change that would strand bookings is refused unless " +
+				"`strandedBookings` is given. `CANCEL` cancels them and needs `appointment:cancel`. `MOVE` moves them to " +
+				"`moveToAuthorizationId` and needs `appointment:reschedule`. Both happen in the same transaction as the change. " +
+				"`KEEP` leaves the bookings on an authorization that is cancelled; they can still be cancelled, moved and " +
+				"completed. `POST /authorizations/{id}/impact` lists them in advance.",
 			Refusals: []*fault.Error{
 				authorization.ErrNotFound, authorization.ErrTotalBelowBooked, authorization.ErrTransition,
 				authorization.ErrReservationsOutsideDates, ErrBookingsStranded, ErrMove, ErrGroup,
@@ -38,22 +38,22 @@ func (s *RenewalService) renewalRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/authorizations/:id/impact", Permission: permission.AuthorizationRead,
 			RecordScopes: authorization.Scopes(), ReadOnly: true, Reads: authorization.Subject,
 			Name: "previewAuthorizationChange", Summary: "List the bookings that a change would strand",
-			Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: appointments " +
-				"outside the new dates; all appointments from today on, if the authorization is cancelled; and, if the total is too " +
-				"low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` in the change to cancel, " +
-				"move or keep them.",
+			Description: "Lists the SCHEDULED appointments that a change of the dates, the total or the status would strand: " +
+				"appointments outside the new dates; all appointments from today on, if the authorization is cancelled; and, if " +
+				"the total is too low, the latest appointments until the others fit. Nothing is written. Use `strandedBookings` " +
+				"in the change to cancel, move or keep them.",
 			Refusals: []*fault.Error{authorization.ErrNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleImpact),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/move-bookings", Permission: permission.AppointmentReschedule,
 			Name: "moveBookings", Summary: "Move bookings to another authorization",
-			Description: "For a renewal. Every SCHEDULED appointment on this authorization from the day `from` on (default: today) releases " +
-				"its units here and reserves them on the other authorization of the same patient and service: all in one " +
-				"transaction, or none. Time and staff stay. Each appointment is checked like a new booking: against the dates, the " +
-				"state, the units and the caps of the other authorization, its payer's rounding, and the credentials, the state and " +
-				"the other appointments of its participants. Of a group appointment only this patient's part moves. Without " +
-				"appointments to move, nothing changes.",
+			Description: "For a renewal. Every SCHEDULED appointment on this authorization from the day `from` on (default: " +
+				"today) releases its units here and reserves them on the other authorization of the same patient and service: " +
+				"all in one transaction, or none. Time and staff stay. Each appointment is checked like a new booking: against " +
+				"the dates, the state, the units and the caps of the other authorization, its payer's rounding, and the " +
+				"credentials, the state and the other appointments of its participants. Of a group appointment only this " +
+				"patient's part moves. Without appointments to move, nothing changes.",
 			Refusals: []*fault.Error{authorization.ErrNotFound, ErrMove},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleMove),
 		},
@@ -62,8 +62,8 @@ func (s *RenewalService) renewalRoutes() []httpx.Route {
 			Permission: permission.AppointmentPreview,
 			ReadOnly:   true, Reads: subjectAppointment,
 			Name: "previewMoveBookings", Summary: "Preview moving bookings",
-			Description: "Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each booking. " +
-				"Nothing is written or reserved.",
+			Description: "Returns the decision that `POST /authorizations/{id}/move-bookings` would make right now, for each " +
+				"booking. Nothing is written or reserved.",
 			Refusals: []*fault.Error{authorization.ErrNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreviewMove),
 		},
@@ -79,7 +79,9 @@ type changeAuthorizationRequest struct {
 	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
 }
 
-func (s *RenewalService) handleChangeAuthorization(ctx context.Context, in changeAuthorizationRequest) (authorization.Body, error) {
+func (s *RenewalService) handleChangeAuthorization(
+	ctx context.Context, in changeAuthorizationRequest,
+) (authorization.Body, error) {
 	v, err := s.ChangeAuthorization(ctx, in.ID, AuthorizationChange{
 		Change: in.Change(), Stranded: in.StrandedBookings, MoveTo: in.MoveToAuthorizationID,
 	})
@@ -106,7 +108,7 @@ type strandedBookingBody struct {
 	ServiceDate   calendar.Date `json:"serviceDate"`
 	// The number of units that the booking holds on the authorization.
 	Units           int         `json:"units"`
-	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"` // The practitioners; the first one leads.
 	// The reason why the authorization would no longer cover the booking.
 	Cause Cause `json:"cause"`
 }

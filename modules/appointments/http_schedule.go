@@ -21,8 +21,9 @@ func (s *ScheduleService) scheduleRoutes() []httpx.Route {
 			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "listAppointments", Summary: "List appointments",
-			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). " +
-				"An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.",
+			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time " +
+				"zone). An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, " +
+				"status.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -59,7 +60,8 @@ type listRequest struct {
 
 // byStart returns the page of a list that is sorted by start.
 func byStart(q httpx.PageQuery, sort string) (db.Keyset, error) {
-	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime", Limit: q.Size() + 1}
+	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime",
+		Limit: q.Size() + 1}
 	return page, q.DecodeCursor(&page.After)
 }
 
@@ -72,7 +74,8 @@ func (s *ScheduleService) handleList(ctx context.Context, in listRequest) (httpx
 	if err != nil {
 		return httpx.Page[appointmentBody]{}, err
 	}
-	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(), Page: page}
+	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(),
+		Page: page}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))
 	}

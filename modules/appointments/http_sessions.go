@@ -21,9 +21,9 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/sessions",
 			Permission: permission.SessionRead, RecordScopes: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSessions", Summary: "List sessions",
-			Description: "Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that " +
-				"crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the " +
-				"exceptions list: sessions with units that no authorization covers.",
+			Description: "Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A " +
+				"session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` " +
+				"it is the exceptions list: sessions with units that no authorization covers.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
@@ -38,16 +38,18 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 			Method: http.MethodPatch, Path: "/sessions/:id",
 			Permission: permission.SessionChange, RecordScopes: sessionOwners.Scopes(),
 			Name: "changeSession", Summary: "Change a session's narrative",
-			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.",
-			Refusals:    []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleChangeSession),
+			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add " +
+				"an addendum.",
+			Refusals: []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{
 			Method: http.MethodPost, Path: "/sessions/:id/addenda",
 			Permission: permission.SessionChange, RecordScopes: sessionOwners.Scopes(),
 			Name: "addAddendum", Summary: "Add a signed addendum to a session",
-			Description: "Adds a text that is signed by the caller and can never be changed. Possible at any time. Its hash is the SHA-256 " +
-				"of the session's id, the signer's id, the time in microseconds since 1970 and the text, each followed by a line break.",
+			Description: "Adds a text that is signed by the caller and can never be changed. Possible at any time. Its hash " +
+				"is the SHA-256 of the session's id, the signer's id, the time in microseconds since 1970 and the text, each " +
+				"followed by a line break.",
 			Refusals: []*fault.Error{ErrSessionNotFound},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleAddendum),
 		},
@@ -109,8 +111,9 @@ func (b sessionBody) Revision() int { return b.Version }
 func sessionBodyOf(s Session) sessionBody {
 	b := sessionBody{
 		ID: s.ID, OrganizationID: s.OrganizationID, AppointmentID: s.AppointmentID, UnauthorizedUnits: s.UnauthorizedUnits,
-		StartTime: s.Start, EndTime: s.End, ServiceDate: s.ServiceDate, PractitionerIDs: s.Practitioners, Narrative: s.Narrative,
-		Addenda: []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		StartTime: s.Start, EndTime: s.End, ServiceDate: s.ServiceDate, PractitionerIDs: s.Practitioners,
+		Narrative: s.Narrative,
+		Addenda:   []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}
 	for _, p := range s.Patients {
 		b.Patients = append(b.Patients, sessionPatientBody{

@@ -17,9 +17,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/start",
 			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "startAppointment", Summary: "Start an appointment",
-			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the organization's " +
-				"`earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until " +
-				"the appointment is completed.",
+			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the " +
+				"organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay " +
+				"reserved until the appointment is completed.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
@@ -27,8 +27,8 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/reopen",
 			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
 			Name: "reopenAppointment", Summary: "Undo a start",
-			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the " +
-				"appointment and in the audit trail.",
+			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason " +
+				"is in the appointment and in the audit trail.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
@@ -36,12 +36,12 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/complete",
 			Permission: permission.AppointmentComplete, RecordScopes: appointmentOwners.Scopes(),
 			Name: "completeAppointment", Summary: "Complete an appointment",
-			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is " +
-				"released. If it was longer, more units are taken as far as available; the others become the session's " +
-				"`unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. " +
-				"Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of " +
-				"`endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date " +
-				"than booked, and a session that is longer or shorter than booked by more than the organization's " +
+			Description: "Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, " +
+				"the rest is released. If it was longer, more units are taken as far as available; the others become the " +
+				"session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is " +
+				"often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. " +
+				"Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on " +
+				"another date than booked, and a session that is longer or shorter than booked by more than the organization's " +
 				"`confirmLengthFactor`, need `confirm: true`.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
@@ -50,9 +50,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/cancel",
 			Permission: permission.AppointmentCancel, RecordScopes: appointmentOwners.Scopes(),
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
-			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and whether the " +
-				"cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all " +
-				"of them.",
+			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and " +
+				"whether the cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that " +
+				"start later, or all of them.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleCancel),
 		},
@@ -60,9 +60,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/no-show",
 			Permission: permission.AppointmentNoShow, RecordScopes: appointmentOwners.Scopes(),
 			Name: "noShowAppointment", Summary: "Record a no-show",
-			Description: "Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the " +
-				"organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be " +
-				"cancelled.",
+			Description: "Records that the patient did not come. It releases the units that the appointment holds, or " +
+				"consumes them if the organization's `noShowConsumes` is set. Possible from the booked start on; before that, " +
+				"the appointment can be cancelled.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
 		},

@@ -51,8 +51,10 @@ func TestCalendar(t *testing.T) {
 	found := events(t, text)
 	require.Len(t, found, 2)
 	for name, want := range map[string]string{
-		ical.PropUID: "019a0000-0000-7000-8000-000000000001@omnirapeutic", ical.PropSequence: "2", ical.PropStatus: "CONFIRMED",
-		ical.PropDateTimeStart: "20260308T190000Z", ical.PropDateTimeEnd: "20260308T203000Z", ical.PropLastModified: "20260301T101112Z",
+		ical.PropUID: "019a0000-0000-7000-8000-000000000001@omnirapeutic", ical.PropSequence: "2",
+		ical.PropStatus:        "CONFIRMED",
+		ical.PropDateTimeStart: "20260308T190000Z", ical.PropDateTimeEnd: "20260308T203000Z",
+		ical.PropLastModified:  "20260301T101112Z",
 		ical.PropDateTimeStamp: "20260301T101112Z", ical.PropSummary: "Appointment", ical.PropClass: "PRIVATE",
 	} {
 		require.Equal(t, want, property(t, found[0], name), name)
@@ -66,7 +68,8 @@ func TestCalendar(t *testing.T) {
 	} {
 		require.Equal(t, 1, strings.Count(text, "\r\n"+line), line)
 	}
-	for _, secret := range append(secrets, a.Patients[0].PatientID.String(), a.Practitioners[0].String(), a.ServiceCodeID.String()) {
+	for _, secret := range append(secrets, a.Patients[0].PatientID.String(), a.Practitioners[0].String(),
+		a.ServiceCodeID.String()) {
 		require.NotContains(t, text, secret)
 	}
 }

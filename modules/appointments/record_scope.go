@@ -20,7 +20,9 @@ type visibility struct {
 
 // sees reports whether the caller may see the patient's part in an appointment of the staff.
 func (s visibility) sees(staff []uuid.UUID, patient uuid.UUID) bool {
-	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool { return s.Practitioners[id] })
+	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool {
+		return s.Practitioners[id]
+	})
 }
 
 // of returns the appointment with only the visible participants.

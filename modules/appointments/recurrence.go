@@ -35,7 +35,8 @@ const fieldRule = "recurrenceRule"
 func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 	start := calendar.DateIn(first.Start, zone)
 	if year := start.Time().Year(); year < 1 || year > 9000 {
-		return nil, fault.InvalidFields(fault.Field{Field: "startTime", Code: "range", Message: "is too far in the future for a series"})
+		return nil, fault.InvalidFields(fault.Field{Field: "startTime", Code: "range",
+			Message: "is too far in the future for a series"})
 	}
 	if reason := r.misses(start); reason != "" {
 		return nil, ruleError("must have the first appointment as its first occurrence: " + reason)
@@ -68,12 +69,14 @@ func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 			return nil, ruleError(fmt.Sprintf("must not have more than %d occurrences", MaxOccurrences))
 		}
 		if calendar.DateIn(begins, zone) != date {
-			return nil, ruleError(fmt.Sprintf("falls on %s, when the organization's time zone has neither that time nor a later one", date))
+			return nil,
+				ruleError(fmt.Sprintf("falls on %s, when the organization's time zone has neither that time nor a later one", date))
 		}
 		spans = append(spans, Span{begins, begins.Add(first.Length())})
 	}
 	if len(spans) < r.count {
-		return nil, ruleError(fmt.Sprintf("must reach its COUNT within %d years; by then it has %d occurrences", MaxSeriesYears, len(spans)))
+		return nil, ruleError(fmt.Sprintf("must reach its COUNT within %d years; by then it has %d occurrences",
+			MaxSeriesYears, len(spans)))
 	}
 	return spans, nil
 }

@@ -154,7 +154,8 @@ func (p *ruleParser) read(name, value string) {
 	default:
 		known = slices.Contains(otherParts, name)
 		if known {
-			p.refuse("must not have %s: the time of day is that of the first appointment, and yearly rules are not supported", name)
+			p.refuse("must not have %s: the time of day is that of the first appointment, and yearly rules are not supported",
+				name)
 		} else {
 			p.refuse("must be a rule of RFC 5545 such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20")
 		}

@@ -60,7 +60,8 @@ func TestSeries(t *testing.T) {
 			[]string{"2026-10-31 01:30 EDT", "2026-11-01 01:30 EDT", "2026-11-02 01:30 EST"},
 		},
 		{
-			"keeps a first appointment at the second occurrence of a repeated time", "FREQ=DAILY;COUNT=2", "2026-11-01T06:30:00Z", newYork,
+			"keeps a first appointment at the second occurrence of a repeated time", "FREQ=DAILY;COUNT=2",
+			"2026-11-01T06:30:00Z", newYork,
 			[]string{"2026-11-01 01:30 EST", "2026-11-02 01:30 EST"},
 		},
 		{
@@ -76,12 +77,14 @@ func TestSeries(t *testing.T) {
 			[]string{"2026-01-31 12:00 UTC", "2026-03-31 12:00 UTC", "2026-05-31 12:00 UTC"},
 		},
 		{
-			"finds the last working day of a month", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3", "2026-01-30T12:00:00Z", "UTC",
+			"finds the last working day of a month", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3",
+			"2026-01-30T12:00:00Z", "UTC",
 			[]string{"2026-01-30 12:00 UTC", "2026-02-27 12:00 UTC", "2026-03-31 12:00 UTC"},
 		},
 		{
 			"combines counted and plain weekdays", "FREQ=MONTHLY;BYDAY=MO,1TU;COUNT=5", "2026-06-01T12:00:00Z", "UTC",
-			[]string{"2026-06-01 12:00 UTC", "2026-06-02 12:00 UTC", "2026-06-08 12:00 UTC", "2026-06-15 12:00 UTC", "2026-06-22 12:00 UTC"},
+			[]string{"2026-06-01 12:00 UTC", "2026-06-02 12:00 UTC", "2026-06-08 12:00 UTC", "2026-06-15 12:00 UTC",
+				"2026-06-22 12:00 UTC"},
 		},
 		{
 			// RFC 5545, 3.8.5.3.
@@ -93,11 +96,13 @@ func TestSeries(t *testing.T) {
 			[]string{"2026-06-01 23:00 EDT", "2026-06-02 23:00 EDT", "2026-06-03 23:00 EDT"},
 		},
 		{
-			"includes an occurrence at the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T030000Z", "2026-06-02T03:00:00Z", newYork,
+			"includes an occurrence at the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T030000Z", "2026-06-02T03:00:00Z",
+			newYork,
 			[]string{"2026-06-01 23:00 EDT", "2026-06-02 23:00 EDT"},
 		},
 		{
-			"excludes an occurrence after the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T025959Z", "2026-06-02T03:00:00Z", newYork,
+			"excludes an occurrence after the instant of UNTIL", "FREQ=DAILY;UNTIL=20260603T025959Z", "2026-06-02T03:00:00Z",
+			newYork,
 			[]string{"2026-06-01 23:00 EDT"},
 		},
 	} {
@@ -124,34 +129,35 @@ func TestSeriesRefused(t *testing.T) {
 	t.Parallel()
 	const monday = "2026-06-01T12:00:00Z"
 	for rule, says := range map[string]string{
-		"":                                                        "RFC 5545",
-		"every Monday":                                            "RFC 5545",
-		"COUNT=3":                                                 "must have FREQ",
-		"FREQ=WEEKLY":                                             "either COUNT or UNTIL",
-		"FREQ=WEEKLY;COUNT=3;UNTIL=20260701":                      "either COUNT or UNTIL",
-		"FREQ=WEEKLY;COUNT=0":                                     "from 1 to 366 as its COUNT",
-		"FREQ=WEEKLY;COUNT=-1":                                    "from 1 to 366 as its COUNT",
-		"FREQ=DAILY;COUNT=367":                                    "from 1 to 366 as its COUNT",
-		"FREQ=WEEKLY;COUNT=99999999999999999999":                  "from 1 to 366 as its COUNT",
-		"FREQ=WEEKLY;COUNT=2;COUNT=3":                             "COUNT twice",
-		"FREQ=WEEKLY;COUNT=2;BYHOUR=3;BYHOUR=4":                   "BYHOUR twice",
-		"FREQ=WEEKLY;INTERVAL=0;COUNT=2":                          "as its INTERVAL",
-		"FREQ=WEEKLY;INTERVAL=9999;COUNT=2":                       "as its INTERVAL",
-		"FREQ=HOURLY;COUNT=2":                                     "DAILY, WEEKLY or MONTHLY",
-		"FREQ=YEARLY;COUNT=2":                                     "DAILY, WEEKLY or MONTHLY",
-		"FREQ=DAILY;COUNT=2;BYSECOND=1":                           "must not have BYSECOND",
-		"FREQ=DAILY;COUNT=2;BYHOUR=9,15":                          "must not have BYHOUR",
-		"FREQ=DAILY;COUNT=2;BYWEEKNO=9":                           "must not have BYWEEKNO",
-		"FREQ=DAILY;COUNT=2;BYEASTER=0":                           "RFC 5545",
-		"FREQ=DAILY;COUNT=2;":                                     "RFC 5545",
-		"DTSTART:20260601T120000Z\nRRULE:FREQ=DAILY;COUNT=2":      "RFC 5545",
-		"FREQ=DAILY;UNTIL=tomorrow":                               "as its UNTIL",
-		"FREQ=DAILY;UNTIL=20260701T120000":                        "as its UNTIL",
-		"FREQ=DAILY;UNTIL=20260230":                               "as its UNTIL",
-		"FREQ=DAILY;UNTIL=20260531":                               "must not end before the first",
-		"FREQ=DAILY;UNTIL=20260601T115959Z":                       "must not end before the first",
-		"FREQ=WEEKLY;UNTIL=20280602":                              "must end within 2 years",
-		"FREQ=MONTHLY;COUNT=26":                                   "reach its COUNT within 2 years; by then it has 25 occurrences",
+		"":                                                   "RFC 5545",
+		"every Monday":                                       "RFC 5545",
+		"COUNT=3":                                            "must have FREQ",
+		"FREQ=WEEKLY":                                        "either COUNT or UNTIL",
+		"FREQ=WEEKLY;COUNT=3;UNTIL=20260701":                 "either COUNT or UNTIL",
+		"FREQ=WEEKLY;COUNT=0":                                "from 1 to 366 as its COUNT",
+		"FREQ=WEEKLY;COUNT=-1":                               "from 1 to 366 as its COUNT",
+		"FREQ=DAILY;COUNT=367":                               "from 1 to 366 as its COUNT",
+		"FREQ=WEEKLY;COUNT=99999999999999999999":             "from 1 to 366 as its COUNT",
+		"FREQ=WEEKLY;COUNT=2;COUNT=3":                        "COUNT twice",
+		"FREQ=WEEKLY;COUNT=2;BYHOUR=3;BYHOUR=4":              "BYHOUR twice",
+		"FREQ=WEEKLY;INTERVAL=0;COUNT=2":                     "as its INTERVAL",
+		"FREQ=WEEKLY;INTERVAL=9999;COUNT=2":                  "as its INTERVAL",
+		"FREQ=HOURLY;COUNT=2":                                "DAILY, WEEKLY or MONTHLY",
+		"FREQ=YEARLY;COUNT=2":                                "DAILY, WEEKLY or MONTHLY",
+		"FREQ=DAILY;COUNT=2;BYSECOND=1":                      "must not have BYSECOND",
+		"FREQ=DAILY;COUNT=2;BYHOUR=9,15":                     "must not have BYHOUR",
+		"FREQ=DAILY;COUNT=2;BYWEEKNO=9":                      "must not have BYWEEKNO",
+		"FREQ=DAILY;COUNT=2;BYEASTER=0":                      "RFC 5545",
+		"FREQ=DAILY;COUNT=2;":                                "RFC 5545",
+		"DTSTART:20260601T120000Z\nRRULE:FREQ=DAILY;COUNT=2": "RFC 5545",
+		"FREQ=DAILY;UNTIL=tomorrow":                          "as its UNTIL",
+		"FREQ=DAILY;UNTIL=20260701T120000":                   "as its UNTIL",
+		"FREQ=DAILY;UNTIL=20260230":                          "as its UNTIL",
+		"FREQ=DAILY;UNTIL=20260531":                          "must not end before the first",
+		"FREQ=DAILY;UNTIL=20260601T115959Z":                  "must not end before the first",
+		"FREQ=WEEKLY;UNTIL=20280602":                         "must end within 2 years",
+		"FREQ=MONTHLY;COUNT=26": "reach its COUNT within 2 years; by then it has 25 " +
+			"occurrences",
 		"FREQ=DAILY;UNTIL=20270602":                               "more than 366 occurrences",
 		"FREQ=WEEKLY;BYDAY=TU;COUNT=2":                            "2026-06-01 is a Monday that BYDAY does not name",
 		"FREQ=MONTHLY;BYDAY=2MO;COUNT=2":                          "2026-06-01 is a Monday that BYDAY does not name",
@@ -191,7 +197,8 @@ func TestSeriesRefusesASkippedDay(t *testing.T) {
 
 func TestSeriesHasAtMostMaxOccurrences(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []string{"FREQ=DAILY;COUNT=366", "FREQ=DAILY;UNTIL=20270601", "RRULE:FREQ=DAILY;UNTIL=20270601T120000Z"} {
+	for _, rule := range []string{"FREQ=DAILY;COUNT=366", "FREQ=DAILY;UNTIL=20270601",
+		"RRULE:FREQ=DAILY;UNTIL=20270601T120000Z"} {
 		got, err := series(t, rule, "2026-06-01T12:00:00Z", "UTC")
 		require.NoError(t, err)
 		require.Len(t, got, 366)
@@ -285,7 +292,8 @@ func drawRule(t *rapid.T) string {
 		}
 	}
 	if rapid.Bool().Draw(t, "with INTERVAL") {
-		parts = append(parts, "INTERVAL="+rapid.SampledFrom([]string{"1", "2", "3", "4", "5", "14", "40"}).Draw(t, "INTERVAL"))
+		parts = append(parts, "INTERVAL="+rapid.SampledFrom([]string{"1", "2", "3", "4", "5", "14", "40"}).Draw(t,
+			"INTERVAL"))
 	}
 	if frequency == "MONTHLY" {
 		for _, d := range slices.Clone(weekdays) {

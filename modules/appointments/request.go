@@ -108,7 +108,8 @@ func (r request) fingerprint() []byte {
 	if r.kind == book {
 		appointment = uuid.Nil
 	}
-	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope, r.started}
+	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope,
+		r.started}
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
 	}
@@ -162,7 +163,8 @@ func (b Booking) check() error {
 	seen := map[uuid.UUID]bool{}
 	for i, p := range b.Patients {
 		if seen[p.PatientID] {
-			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate", Message: "is given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate",
+				Message: "is given twice"})
 		}
 		seen[p.PatientID] = true
 	}
@@ -187,14 +189,16 @@ func (b Booking) field(i int, name string) string {
 func staffErrors(practitioners []uuid.UUID) []fault.Field {
 	if n := len(practitioners); n == 0 || n > MaxPractitioners {
 		return []fault.Field{{
-			Field: "practitionerIds", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPractitioners),
+			Field: "practitionerIds", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries",
+				MaxPractitioners),
 		}}
 	}
 	var fieldErrors []fault.Field
 	seen := map[uuid.UUID]bool{}
 	for i, id := range practitioners {
 		if seen[id] {
-			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(practitioners, i), Code: "duplicate", Message: "is given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(practitioners, i), Code: "duplicate",
+				Message: "is given twice"})
 		}
 		seen[id] = true
 	}

@@ -88,7 +88,9 @@ func (s *AvailabilityService) SetAvailability(
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "availability.change", "practitioner", practitioner, now
 		e.Before, e.After = before.Availability, after.Availability
-		if err := db.AfterCommit(ctx, func(context.Context) { s.withAvailability.Invalidate(key.OrganizationID) }); err != nil {
+		if err := db.AfterCommit(ctx, func(context.Context) {
+			s.withAvailability.Invalidate(key.OrganizationID)
+		}); err != nil {
 			return Timetable{}, err
 		}
 		return after, s.Audit.Record(ctx, []trail.Event{e})
@@ -202,11 +204,14 @@ func (s *AvailabilityService) warnings(
 
 // practitionersWithAvailability returns the practitioners for whom availability has been set. It is
 // cached: other processes may omit warnings for up to 30 seconds after it is first set.
-func (s *AvailabilityService) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
+func (s *AvailabilityService) practitionersWithAvailability(
+	ctx context.Context, organization uuid.UUID,
+) (map[uuid.UUID]bool, error) {
 	return s.withAvailability.Get(organization, s.Clock(), func() (map[uuid.UUID]bool, error) {
-		ids, err := db.Snapshot(ctx, s.Database, "availability.practitioners", func(ctx context.Context) ([]uuid.UUID, error) {
-			return s.store.practitionersWithAvailability(ctx, organization)
-		})
+		ids, err := db.Snapshot(ctx, s.Database, "availability.practitioners",
+			func(ctx context.Context) ([]uuid.UUID, error) {
+				return s.store.practitionersWithAvailability(ctx, organization)
+			})
 		known := map[uuid.UUID]bool{}
 		for _, id := range ids {
 			known[id] = true
@@ -216,7 +221,9 @@ func (s *AvailabilityService) practitionersWithAvailability(ctx context.Context,
 }
 
 // busy returns the practitioner's appointments that overlap the span, except the given one.
-func (s *AvailabilityService) busy(ctx context.Context, practitioner record.Key, within Span, but uuid.UUID) ([]Span, error) {
+func (s *AvailabilityService) busy(
+	ctx context.Context, practitioner record.Key, within Span, but uuid.UUID,
+) ([]Span, error) {
 	found, err := s.store.slots(ctx, needs{staff: map[record.Key][]Span{practitioner: {within}}})
 	found.without(but)
 	var spans []Span

@@ -138,7 +138,9 @@ func (s *BookingService) admit(ctx context.Context, r request) (visibility, erro
 		}
 		sees, err := visibilityOf(ctx, patients, a.Practitioners)
 		// A caller who reassigns an appointment still sees the response.
-		sees.everything = len(seen(patients, func(p uuid.UUID) bool { return sees.sees(a.Practitioners, p) })) == len(patients)
+		sees.everything = len(seen(patients, func(p uuid.UUID) bool {
+			return sees.sees(a.Practitioners, p)
+		})) == len(patients)
 		return sees, err
 	})
 }
@@ -156,7 +158,8 @@ func (b Booking) admit(ctx context.Context) (visibility, error) {
 	var fieldErrors []fault.Field
 	for i, p := range patients {
 		if !sees.sees(b.Practitioners, p) {
-			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference",
+				Message: "does not exist"})
 		}
 	}
 	return visibility{everything: true}, errorOf(fieldErrors)

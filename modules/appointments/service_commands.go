@@ -194,7 +194,8 @@ func (s *commands) request(ctx context.Context, k kind, appointment uuid.UUID, k
 		return request{}, err
 	}
 	r := request{
-		Call: s.executor.NewCall(caller, string(k), key), kind: k, caller: caller, appointment: appointment, session: s.NewID(),
+		Call: s.executor.NewCall(caller, string(k), key), kind: k, caller: caller, appointment: appointment,
+		session: s.NewID(),
 	}
 	r.reservations = make([]uuid.UUID, MaxPatients)
 	for i := range r.reservations {

@@ -86,7 +86,8 @@ func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 // reached reports whether the feed's person is within the caller's record scope.
 func (f Feed) visibleTo(ctx context.Context) (bool, error) {
 	sees, err := visibilityOf(ctx, []uuid.UUID{f.owner()}, []uuid.UUID{f.owner()})
-	return sees.everything || f.PatientID != nil && sees.Patients[f.owner()] || f.PractitionerID != nil && sees.Practitioners[f.owner()], err
+	return sees.everything || f.PatientID != nil && sees.Patients[f.owner()] || f.PractitionerID != nil &&
+		sees.Practitioners[f.owner()], err
 }
 
 func hashOfToken(token string) []byte {

@@ -97,10 +97,12 @@ func (s *BookingService) previewRequest(ctx context.Context, p Proposal) (reques
 func (p Proposal) fits(a Appointment) error {
 	var fieldErrors []fault.Field
 	if p.ServiceCodeID != a.ServiceCodeID {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "serviceCodeId", Code: "reference", Message: "must be the appointment's service"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "serviceCodeId", Code: "reference",
+			Message: "must be the appointment's service"})
 	}
 	if len(p.Patients) != len(a.Patients) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "patients", Code: "reference", Message: "must be the appointment's patients"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: "patients", Code: "reference",
+			Message: "must be the appointment's patients"})
 	}
 	for i, proposed := range p.Patients {
 		has := slices.IndexFunc(a.Patients, func(each Participant) bool { return each.PatientID == proposed.PatientID })
@@ -111,7 +113,8 @@ func (p Proposal) fits(a Appointment) error {
 			})
 		case len(p.Patients) > 1 && a.Patients[has].AuthorizationID != proposed.AuthorizationID:
 			fieldErrors = append(fieldErrors, fault.Field{
-				Field: p.field(i, "authorizationId"), Code: "group", Message: "cannot be changed: the appointment has several patients",
+				Field: p.field(i, "authorizationId"), Code: "group",
+				Message: "cannot be changed: the appointment has several patients",
 			})
 		}
 	}
@@ -153,7 +156,8 @@ func (s *BookingService) previewOf(ctx context.Context, requested Proposal, r re
 // computed, it returns the refusal without them.
 func (s *BookingService) withAlternatives(ctx context.Context, r request, err error) error {
 	refusal, ok := fault.From(err)
-	if !ok || len(refusal.Reasons()) == 0 || r.kind != book && r.kind != reschedule || r.parts != nil || r.rule != "" || r.scope.several() {
+	if !ok || len(refusal.Reasons()) == 0 || r.kind != book && r.kind != reschedule || r.parts != nil || r.rule != "" ||
+		r.scope.several() {
 		return err
 	}
 	found, searchErr := s.alternatives(ctx, r, refusal.Reasons())
@@ -206,7 +210,8 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 	if others && len(v.requested.Patients) == 1 {
 		p := v.requested.Patients[0]
 		day := calendar.DateIn(v.requested.Start, r.zone)
-		if v.others, err = s.otherAuthorizations(ctx, p.PatientID, v.requested.ServiceCodeID, day, p.AuthorizationID); err != nil {
+		if v.others, err = s.otherAuthorizations(ctx, p.PatientID, v.requested.ServiceCodeID, day,
+			p.AuthorizationID); err != nil {
 			return nil, err
 		}
 		for _, id := range v.others {

@@ -18,7 +18,9 @@ func (s *RenewalService) Misdated(ctx context.Context, zone *time.Location) ([]A
 	if err != nil {
 		return nil, err
 	}
-	scheduled = slices.DeleteFunc(scheduled, func(a Appointment) bool { return calendar.DateIn(a.Start, zone) == a.ServiceDate })
+	scheduled = slices.DeleteFunc(scheduled, func(a Appointment) bool {
+		return calendar.DateIn(a.Start, zone) == a.ServiceDate
+	})
 	var found []Appointment
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
 }

@@ -44,7 +44,8 @@ func (c AuthorizationChange) check() error {
 	fieldErrors := c.FieldErrors()
 	if (c.Stranded == MoveStranded) != (c.MoveTo != nil) {
 		fieldErrors = append(fieldErrors, fault.Field{
-			Field: "moveToAuthorizationId", Code: "required_if", Message: "must be given if, and only if, strandedBookings is MOVE",
+			Field: "moveToAuthorizationId", Code: "required_if",
+			Message: "must be given if, and only if, strandedBookings is MOVE",
 		})
 	}
 	if c.Reason != nil && c.Empty() && c.Stranded == "" {
@@ -58,7 +59,8 @@ func (c AuthorizationChange) check() error {
 
 // mayStrand reports whether the change may concern appointments.
 func (c AuthorizationChange) mayStrand() bool {
-	return c.Stranded != "" || c.Status.Given && c.Status.Value == authorization.Cancelled || c.StartDate.Given || c.EndDate.Given
+	return c.Stranded != "" || c.Status.Given && c.Status.Value == authorization.Cancelled || c.StartDate.Given ||
+		c.EndDate.Given
 }
 
 // Impact returns the bookings that a change would strand: appointments outside the new dates; all
@@ -79,7 +81,9 @@ func (s *RenewalService) Impact(ctx context.Context, id uuid.UUID, c authorizati
 }
 
 // impactOn returns the impact of a change, in the transaction of the context.
-func (s *RenewalService) impactOn(ctx context.Context, before authorization.Authorization, c authorization.Change) (Impact, error) {
+func (s *RenewalService) impactOn(
+	ctx context.Context, before authorization.Authorization, c authorization.Change,
+) (Impact, error) {
 	after, err := before.With(c)
 	if err != nil {
 		return Impact{}, err
@@ -108,7 +112,9 @@ func (s *RenewalService) impactOn(ctx context.Context, before authorization.Auth
 // change would strand, in one transaction. Errors: as for [authorization.Service.Change],
 // [ErrBookingsStranded], and as for cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
-func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
+func (s *RenewalService) ChangeAuthorization(
+	ctx context.Context, id uuid.UUID, c AuthorizationChange,
+) (authorization.View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return authorization.View{}, err
@@ -138,7 +144,9 @@ func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, 
 // Without a policy, it refuses to cancel an authorization with appointments from today on, and to
 // remove days with an appointment that holds no units: the error is [ErrBookingsStranded]. The
 // authorization itself refuses dates and totals that conflict with held units.
-func (s *RenewalService) settleStranded(ctx context.Context, before authorization.Authorization, c AuthorizationChange) error {
+func (s *RenewalService) settleStranded(
+	ctx context.Context, before authorization.Authorization, c AuthorizationChange,
+) error {
 	if c.Stranded == KeepStranded || c.Stranded == "" && !cancels(before, c.Change) && !shortens(before, c.Change) {
 		return nil
 	}
@@ -202,7 +210,9 @@ func (s *RenewalService) cancelStranded(ctx context.Context, appointments []uuid
 
 // moveStranded moves appointments because of a change of their authorization, like
 // [Service.MoveBookings], in the transaction of the context. It needs [permission.AppointmentReschedule].
-func (s *RenewalService) moveStranded(ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string) error {
+func (s *RenewalService) moveStranded(
+	ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string,
+) error {
 	r, err := s.transferRequest(ctx, Transfer{From: from, To: to}, reason, "")
 	if err != nil {
 		return err
@@ -276,7 +286,9 @@ func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, er
 	return m, nil
 }
 
-func (s *RenewalService) transferRequest(ctx context.Context, t Transfer, reason *string, key command.Key) (request, error) {
+func (s *RenewalService) transferRequest(
+	ctx context.Context, t Transfer, reason *string, key command.Key,
+) (request, error) {
 	r, err := s.request(ctx, transfer, uuid.Nil, key)
 	r.transfer, r.reason = &t, reason
 	return r, err
@@ -290,7 +302,9 @@ func (s *RenewalService) transferRequest(ctx context.Context, t Transfer, reason
 //   - session: the units of every session equal the units consumed for its appointment
 //
 // It runs in the transaction of the context and needs no caller.
-func (s *RenewalService) CompareHolds(ctx context.Context, snapshots []authorization.Snapshot) (authorization.Compared, error) {
+func (s *RenewalService) CompareHolds(
+	ctx context.Context, snapshots []authorization.Snapshot,
+) (authorization.Compared, error) {
 	keys := make([]record.Key, len(snapshots))
 	for i, b := range snapshots {
 		keys[i] = record.Of(b.OrganizationID, b.ID)

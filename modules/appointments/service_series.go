@@ -7,7 +7,9 @@ import (
 )
 
 // seriesRequest is the booking of a series as a request.
-func (s *BookingService) seriesRequest(ctx context.Context, b Booking, rule string, partial bool, key command.Key) (request, error) {
+func (s *BookingService) seriesRequest(
+	ctx context.Context, b Booking, rule string, partial bool, key command.Key,
+) (request, error) {
 	r, err := s.bookingRequest(ctx, b, key)
 	if err != nil {
 		return r, err
@@ -28,7 +30,9 @@ func (s *BookingService) seriesRequest(ctx context.Context, b Booking, rule stri
 // first of them. It books all or none or, if partial is set, the ones that break no rule, at least
 // one. The outcome lists each of them. Errors: as for [Service.Book], [ErrSeries], and
 // [fault.ErrInvalid] for an invalid rule (see [ParseRule] and [Rule.Occurrences]).
-func (s *BookingService) BookSeries(ctx context.Context, b Booking, rule string, partial bool, key command.Key) (Outcome, error) {
+func (s *BookingService) BookSeries(
+	ctx context.Context, b Booking, rule string, partial bool, key command.Key,
+) (Outcome, error) {
 	r, err := s.seriesRequest(ctx, b, rule, partial, key)
 	if err != nil {
 		return Outcome{}, err

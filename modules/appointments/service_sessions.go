@@ -144,7 +144,8 @@ func (s *SessionService) AddAddendum(ctx context.Context, session uuid.UUID, tex
 			return Session{}, err
 		}
 		found.Addenda = append(found.Addenda, a)
-		if err := s.Audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt, signed{a.ID})); err != nil {
+		if err := s.Audit.Record(ctx, sessionEvents(caller, found, "session.addendum", a.SignedAt,
+			signed{a.ID})); err != nil {
 			return Session{}, err
 		}
 		return visibleSession(ctx, found)

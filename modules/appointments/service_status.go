@@ -30,7 +30,9 @@ func (s *BookingService) Reopen(ctx context.Context, id uuid.UUID, reason string
 // Cancel releases the units that the appointment holds, and records the user, the time, the reason
 // and whether it was late. For a series, it cancels all SCHEDULED appointments of the scope.
 // Errors: [ErrNotFound], [ErrTransition].
-func (s *BookingService) Cancel(ctx context.Context, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
+func (s *BookingService) Cancel(
+	ctx context.Context, id uuid.UUID, reason *string, scope Scope, key command.Key,
+) (Outcome, error) {
 	return s.end(ctx, cancel, id, reason, scope, key)
 }
 
@@ -41,7 +43,9 @@ func (s *BookingService) NoShow(ctx context.Context, id uuid.UUID, reason *strin
 	return s.end(ctx, noShow, id, reason, ScopeOne, key)
 }
 
-func (s *BookingService) end(ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key command.Key) (Outcome, error) {
+func (s *BookingService) end(
+	ctx context.Context, k kind, id uuid.UUID, reason *string, scope Scope, key command.Key,
+) (Outcome, error) {
 	r, err := s.request(ctx, k, id, key)
 	if err != nil {
 		return Outcome{}, err

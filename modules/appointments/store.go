@@ -83,7 +83,8 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	patients, err := lookUp[participantRow](ctx, keys, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
+			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id
+				AND t.appointment_id = k.id OFFSET 0) p
 		ORDER BY p.position`)
 	if err != nil {
 		return err
@@ -96,9 +97,11 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		}
 	}
 	staff, err := lookUp[struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }](ctx, keys, `
-		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[],
+			$2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
+			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id
+				AND t.appointment_id = k.id OFFSET 0) p
 		ORDER BY p.position`)
 	if err != nil {
 		return err
@@ -142,12 +145,14 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	}
 	var rows []slotRow
 	err = tx.Raw(`
-		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at, p.taken_until AS ends_at,
+		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at,
+			p.taken_until AS ends_at,
 			'' AS track, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code, p.minutes, p.units,
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code, p.minutes,
+			p.units,
 			l.practitioner_id
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
@@ -157,7 +162,8 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
-			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
+			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code, minutes: r.Minutes,
+			units: r.Units, lead: r.LeadID,
 		})
 	}
 	return found, err

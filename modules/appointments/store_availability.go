@@ -27,7 +27,8 @@ func (store) availability(ctx context.Context, practitioners []record.Key) (map[
 	rows, err := lookUp[availabilityRow](ctx, practitioners, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM practitioner_availability t WHERE t.organization_id = k.organization_id AND t.practitioner_id = k.id OFFSET 0) a`)
+			SELECT * FROM practitioner_availability t WHERE t.organization_id = k.organization_id
+				AND t.practitioner_id = k.id OFFSET 0) a`)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +69,7 @@ func (store) practitionersWithAvailability(ctx context.Context, organization uui
 		return nil, err
 	}
 	var ids []uuid.UUID
-	err = tx.Raw(`SELECT practitioner_id FROM practitioner_availability WHERE organization_id = $1`, organization).Scan(&ids).Error
+	err = tx.Raw(`SELECT practitioner_id FROM practitioner_availability
+		WHERE organization_id = $1`, organization).Scan(&ids).Error
 	return ids, err
 }

@@ -73,11 +73,14 @@ func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, 
 		return nil, err
 	}
 	const columns = `SELECT a.id, a.status, a.starts_at, a.ends_at, a.version, a.updated_at FROM `
-	const times = ` p.starts_at > $3::timestamptz - interval '24 hours' AND p.ends_at > $3 AND p.starts_at < $4 ORDER BY a.starts_at, a.id`
-	query := columns + `appointment_practitioners p JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
+	const times = ` p.starts_at > $3::timestamptz - interval '24 hours' AND p.ends_at > $3 AND p.starts_at < $4
+		ORDER BY a.starts_at, a.id`
+	query := columns + `appointment_practitioners p JOIN appointments a ON a.organization_id = p.organization_id
+		AND a.id = p.appointment_id
 		WHERE p.organization_id = $1 AND p.practitioner_id = $2 AND` + times
 	if f.PatientID != nil {
-		query = columns + `appointment_patients p JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
+		query = columns + `appointment_patients p JOIN appointments a ON a.organization_id = p.organization_id
+			AND a.id = p.appointment_id
 		WHERE p.organization_id = $1 AND p.patient_id = $2 AND` + times
 	}
 	var found []Appointment

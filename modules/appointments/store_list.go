@@ -57,7 +57,8 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	for _, part := range []struct {
 		table, column string
 		id            uuid.UUID
-	}{{"appointment_patients", "patient_id", f.PatientID}, {"appointment_practitioners", "practitioner_id", f.PractitionerID}} {
+	}{{"appointment_patients", "patient_id", f.PatientID},
+		{"appointment_practitioners", "practitioner_id", f.PractitionerID}} {
 		if part.id == uuid.Nil {
 			continue
 		}
@@ -110,10 +111,12 @@ func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, er
 	}
 	var rows []Hold
 	err = tx.Raw(`
-		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, a.service_date, a.status = 'COMPLETED' AS settled,
+		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, a.service_date,
+			a.status = 'COMPLETED' AS settled,
 			CASE a.status WHEN 'COMPLETED' THEN coalesce(s.units - s.unauthorized_units, 0) ELSE p.units END AS units
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies AND p.position >= 0
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
+			AND p.position >= 0
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
 		LEFT JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
 			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id

@@ -32,7 +32,8 @@ func (store) takeReminders(ctx context.Context, now time.Time, before time.Durat
 			SELECT a.organization_id, a.id, a.starts_at, a.ends_at, a.version FROM organizations o
 			CROSS JOIN LATERAL (
 				SELECT * FROM appointments t
-				WHERE t.organization_id = o.id AND t.starts_at > $1 AND t.starts_at <= $2 AND t.status = 'SCHEDULED' AND t.version > 0 OFFSET 0) a
+				WHERE t.organization_id = o.id AND t.starts_at > $1 AND t.starts_at <= $2 AND t.status = 'SCHEDULED'
+					AND t.version > 0 OFFSET 0) a
 			WHERE NOT o.disabled AND NOT EXISTS (
 				SELECT FROM appointment_reminders r WHERE r.organization_id = a.organization_id AND r.appointment_id = a.id
 					AND r.starts_at = a.starts_at AND r.minutes_before = $3)

@@ -39,15 +39,17 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
 			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at,
 			reopened_at, reopened_by, reopen_reason)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[]::date[],
-			$8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::text[], $15::boolean[],
-			$16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::uuid[], $22::text[])
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+			$7::text[]::date[], $8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[],
+			$14::text[], $15::boolean[], $16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[],
+				$21::uuid[], $22::text[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
-			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
-			notes = excluded.notes, series_id = excluded.series_id, session_id = excluded.session_id, started_at = excluded.started_at,
-			cancelled_at = excluded.cancelled_at, cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason,
-			late_cancel = excluded.late_cancel, reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by,
-			reopen_reason = excluded.reopen_reason, version = excluded.version, updated_at = excluded.updated_at`, columns...)
+			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+			service_date = excluded.service_date, notes = excluded.notes, series_id = excluded.series_id,
+			session_id = excluded.session_id, started_at = excluded.started_at, cancelled_at = excluded.cancelled_at,
+			cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason, late_cancel = excluded.late_cancel,
+			reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by, reopen_reason = excluded.reopen_reason,
+				version = excluded.version, updated_at = excluded.updated_at`, columns...)
 }
 
 // upsertPatients writes patients' parts. The patients of an appointment never change, but their
@@ -73,11 +75,12 @@ func (store) upsertPatients(ctx context.Context, appointments []Appointment) err
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
-			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes, unit_minutes,
-			rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
-			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[],
-			$17::timestamptz[], $18::timestamptz[])
+			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes,
+			unit_minutes, rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at,
+				worked_ends_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[],
+			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
+			$16::boolean[], $17::timestamptz[], $18::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
@@ -105,10 +108,10 @@ func (store) upsertPractitioners(ctx context.Context, appointments []Appointment
 		v.OptionalTime(from).OptionalTime(until)
 	})
 	return db.Write(ctx, len(rows), `
-		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at, occupies,
-			worked_starts_at, worked_ends_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
-			$8::timestamptz[], $9::timestamptz[])
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at,
+			occupies, worked_starts_at, worked_ends_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[],
+			$7::boolean[], $8::timestamptz[], $9::timestamptz[])
 		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
 			occupies = excluded.occupies,
@@ -123,13 +126,16 @@ func (store) removePractitioners(ctx context.Context, shrunk []Appointment) erro
 	if err != nil || len(shrunk) == 0 {
 		return err
 	}
-	columns := db.Columns(shrunk, func(v *db.Values, a Appointment) { v.UUID(a.OrganizationID, a.ID).Int(len(a.Practitioners)) })
+	columns := db.Columns(shrunk, func(v *db.Values, a Appointment) {
+		v.UUID(a.OrganizationID, a.ID).Int(len(a.Practitioners))
+	})
 	return tx.Exec(`
 		DELETE FROM appointment_practitioners WHERE ctid = ANY (ARRAY(
 			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
 			CROSS JOIN LATERAL (
 				SELECT t.ctid FROM appointment_practitioners t
-				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.position >= k.remaining OFFSET 0) f))`,
+				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id
+					AND t.position >= k.remaining OFFSET 0) f))`,
 		columns...).Error
 }
 
@@ -144,10 +150,12 @@ func (s store) insertSessions(ctx context.Context, sessions []Session) error {
 	})
 	err := db.Write(ctx, len(sessions), `
 		INSERT INTO sessions (
-			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at, updated_at)
-		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[]::date[],
-			$7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
-			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by, created_at)`,
+			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
+				created_at, updated_at)
+		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
+			$6::text[]::date[], $7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
+			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
+				created_at)`,
 		columns...)
 	if err != nil {
 		return err
@@ -169,12 +177,13 @@ func (store) insertSessionPatients(ctx context.Context, sessions []Session) erro
 	}
 	columns := db.Columns(rows, func(v *db.Values, r row) {
 		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID)
-		v.Int(r.p.Minutes, r.p.Units, r.p.UnauthorizedUnits, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
+		v.Int(r.p.Minutes, r.p.Units, r.p.UnauthorizedUnits,
+			r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO session_patients (
-			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units, unit_minutes,
-			rounding, rounding_starts_on)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[],
-			$10::text[], $11::text[]::date[])`, columns...)
+			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units,
+			unit_minutes, rounding, rounding_starts_on)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[],
+			$9::int[], $10::text[], $11::text[]::date[])`, columns...)
 }

@@ -26,7 +26,8 @@ func (store) insertSeries(ctx context.Context, rows []Series) error {
 // including itself, in one statement. Indexes: the primary key, appointments_by_series.
 func (store) seriesOf(ctx context.Context, named []record.Key) (map[record.Key][]uuid.UUID, error) {
 	rows, err := lookUp[struct{ OrganizationID, NamedID, MemberID uuid.UUID }](ctx, named, `
-		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		SELECT k.organization_id, k.id AS named_id, m.id AS member_id FROM unnest($1::uuid[],
+			$2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT series_id FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a
 		CROSS JOIN LATERAL (

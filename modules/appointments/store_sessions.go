@@ -59,7 +59,8 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	}
 	if f.PractitionerID != uuid.Nil {
 		tx = tx.Where(`EXISTS (SELECT FROM appointment_practitioners p
-			WHERE p.organization_id = ? AND p.appointment_id = sessions.appointment_id AND p.practitioner_id = ?)`, organization, f.PractitionerID)
+			WHERE p.organization_id = ? AND p.appointment_id = sessions.appointment_id
+				AND p.practitioner_id = ?)`, organization, f.PractitionerID)
 	}
 	var rows []Session
 	if err := f.Page.Apply(tx).Find(&rows).Error; err != nil {

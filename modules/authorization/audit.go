@@ -45,8 +45,9 @@ func unitEvent(op Operation, o Outcome, now time.Time) trail.Event {
 		after.ReservationIDs = append(after.ReservationIDs, r.ID)
 	}
 	return trail.Event{
-		OrganizationID: a.OrganizationID, ActorID: op.ActorID, RequestID: op.RequestID, Address: op.Address, GrantID: op.GrantID,
-		Action: Subject + "." + string(op.Kind), SubjectType: Subject, SubjectID: a.ID, PatientID: new(a.PatientID),
+		OrganizationID: a.OrganizationID, ActorID: op.ActorID, RequestID: op.RequestID, Address: op.Address,
+		GrantID: op.GrantID,
+		Action:  Subject + "." + string(op.Kind), SubjectType: Subject, SubjectID: a.ID, PatientID: new(a.PatientID),
 		Before: counters(first.before()), After: after, OccurredAt: now,
 	}
 }
@@ -98,14 +99,17 @@ func recordedCaps(c Caps) []recordedCap {
 
 func termsOf(a Authorization) terms {
 	return terms{
-		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, TotalUnits: a.Total, StartDate: a.StartDate, EndDate: a.EndDate,
-		Status: a.Decision, Caps: recordedCaps(a.Caps), Version: a.Version,
+		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, TotalUnits: a.Total, StartDate: a.StartDate,
+		EndDate: a.EndDate,
+		Status:  a.Decision, Caps: recordedCaps(a.Caps), Version: a.Version,
 	}
 }
 
 // recordTerms records that the caller has created (before is nil), changed, or deleted (after is
 // nil) an authorization, with the given reason.
-func (s *TermsService) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
+func (s *TermsService) recordTerms(
+	ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time,
+) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err

@@ -329,7 +329,8 @@ func (d *draft) grantable(units int, day calendar.Date) int {
 }
 
 func notActive(status Status) *fault.Error {
-	return ErrNotActive.With(State{status}, "The authorization is %s. Units can be reserved only on an ACTIVE authorization.", status)
+	return ErrNotActive.With(State{status},
+		"The authorization is %s. Units can be reserved only on an ACTIVE authorization.", status)
 }
 
 func (a Authorization) outsideDates(day calendar.Date) *fault.Error {

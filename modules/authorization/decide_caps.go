@@ -81,7 +81,8 @@ func (c Caps) noUnits() UnitsByDate {
 }
 
 func (c Caps) equal(other Caps) bool {
-	return equal(c.Day, other.Day) && equal(c.Week, other.Week) && equal(c.Month, other.Month) && equal(c.Total, other.Total)
+	return equal(c.Day, other.Day) && equal(c.Week, other.Week) && equal(c.Month, other.Month) &&
+		equal(c.Total, other.Total)
 }
 
 // UnitsByDate has the units of an authorization's reservations by service date, without released

@@ -70,24 +70,25 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 		{PerMonth, time.Sunday, "2024-02-29", "2024-02-01", "2024-02-29"},
 		{PerMonth, time.Sunday, "2026-12-31", "2026-12-01", "2026-12-31"},
 	} {
-		t.Run(fmt.Sprintf("counts the %s of %s from %s to %s", test.period, test.booked, test.first, test.last), func(t *testing.T) {
-			t.Parallel()
-			a := limited(test.week, Cap{test.period, 10}).having(t, 8, test.booked)
-			first, last := date(t, test.first), date(t, test.last)
-			for _, within := range []calendar.Date{first, date(t, test.booked), last} {
-				_, o := decide(a, reserve(3).on(within), at)
-				requireRefusal(t, ErrCapExceeded, o)
-				require.Equal(t, CapShortage{test.period, first, last, 10, 8, 3, 1}, o.Refusal.Details())
-				_, o = decide(a, reserve(2).on(within), at)
-				require.Nil(t, o.Refusal, "what fits")
-			}
-			for _, adjacent := range []calendar.Date{first.AddDays(-1), last.AddDays(1)} {
-				_, o := decide(a, reserve(10).on(adjacent), at)
-				require.Nil(t, o.Refusal)
-				_, o = decide(a, reserve(11).on(adjacent), at)
-				requireRefusal(t, ErrCapExceeded, o)
-			}
-		})
+		t.Run(fmt.Sprintf("counts the %s of %s from %s to %s", test.period, test.booked, test.first, test.last),
+			func(t *testing.T) {
+				t.Parallel()
+				a := limited(test.week, Cap{test.period, 10}).having(t, 8, test.booked)
+				first, last := date(t, test.first), date(t, test.last)
+				for _, within := range []calendar.Date{first, date(t, test.booked), last} {
+					_, o := decide(a, reserve(3).on(within), at)
+					requireRefusal(t, ErrCapExceeded, o)
+					require.Equal(t, CapShortage{test.period, first, last, 10, 8, 3, 1}, o.Refusal.Details())
+					_, o = decide(a, reserve(2).on(within), at)
+					require.Nil(t, o.Refusal, "what fits")
+				}
+				for _, adjacent := range []calendar.Date{first.AddDays(-1), last.AddDays(1)} {
+					_, o := decide(a, reserve(10).on(adjacent), at)
+					require.Nil(t, o.Refusal)
+					_, o = decide(a, reserve(11).on(adjacent), at)
+					requireRefusal(t, ErrCapExceeded, o)
+				}
+			})
 	}
 }
 
@@ -206,10 +207,13 @@ func TestCaps(t *testing.T) {
 func TestCapRefusalText(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[Period]string{
-		PerDay:   "The authorization allows 2 units on the day 2026-03-10. Booked: 0, Requested: 5, Missing: 3",
-		PerWeek:  "The authorization allows 2 units in the week from 2026-03-09 to 2026-03-15. Booked: 0, Requested: 5, Missing: 3",
-		PerMonth: "The authorization allows 2 units in the month from 2026-03-01 to 2026-03-31. Booked: 0, Requested: 5, Missing: 3",
-		PerSpan:  "The authorization allows 2 units in all, from 2023-01-01 to 2028-12-31. Booked: 0, Requested: 5, Missing: 3",
+		PerDay: "The authorization allows 2 units on the day 2026-03-10. Booked: 0, Requested: 5, Missing: 3",
+		PerWeek: "The authorization allows 2 units in the week from 2026-03-09 to 2026-03-15. Booked: 0, Requested: 5, " +
+			"Missing: 3",
+		PerMonth: "The authorization allows 2 units in the month from 2026-03-01 to 2026-03-31. Booked: 0, Requested: 5, " +
+			"Missing: 3",
+		PerSpan: "The authorization allows 2 units in all, from 2023-01-01 to 2028-12-31. Booked: 0, Requested: 5, " +
+			"Missing: 3",
 	} {
 		_, o := decide(limited(time.Monday, Cap{p, 2}), reserve(5), at)
 		require.EqualError(t, o.Refusal, want)

@@ -240,7 +240,8 @@ func TestDecideAgainstModel(t *testing.T) {
 		total := rapid.IntRange(0, 30).Draw(t, "total")
 		a := granted(total, 0, 0)
 		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
-		stones := model{available: total, caps: drawCaps(t), weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
+		stones := model{available: total, caps: drawCaps(t),
+			weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
 		a.Caps, _ = capsOf(stones.caps)
 		a.UnitsByDate, a.weekStart = a.Caps.noUnits(), stones.weekStart
 		ledger := Snapshot{}
@@ -264,7 +265,8 @@ func TestDecideAgainstModel(t *testing.T) {
 			if op.Kind == Reserve && op.ReservationID == nil {
 				require.True(t, stones.fits(0, op.ServiceDate), "%+v exceeds one of %v", op, stones.caps)
 			}
-			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()}, a.Balance)
+			require.Equal(t, Balance{stones.available + stones.used + stones.scheduled(), stones.used, stones.scheduled()},
+				a.Balance)
 
 			ledger.Entries = append(ledger.Entries, outcome.Entries...)
 			ledger.Authorization, ledger.Reservations = a.Authorization, a.reservations
@@ -288,7 +290,8 @@ func drawCaps(t *rapid.T) []Cap {
 func drawOperation(t *rapid.T, a account) Operation {
 	op := Operation{
 		ID: uuid.New(), NewID: uuid.New(),
-		Kind:  rapid.SampledFrom([]EntryKind{Reserve, Reserve, Reserve, Release, Consume, Consume, Adjust, Expire}).Draw(t, "kind"),
+		Kind: rapid.SampledFrom([]EntryKind{Reserve, Reserve, Reserve, Release, Consume, Consume, Adjust, Expire}).Draw(t,
+			"kind"),
 		Units: rapid.IntRange(1, 12).Draw(t, "units"),
 	}
 	switch op.Kind {

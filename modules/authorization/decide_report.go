@@ -112,7 +112,8 @@ func (u *Utilization) project(today calendar.Date, seen activity) {
 	}
 	if window, ok := u.recentWindow(today); ok && seen.recent > 0 && left > 0 {
 		days := u.EndDate.DaysSince(from)
-		needed := (left*window.length() + seen.recent - 1) / seen.recent // days at the recent rate, the last one possibly partial
+		// days at the recent rate, the last one possibly partial
+		needed := (left*window.length() + seen.recent - 1) / seen.recent
 		if needed <= days {
 			u.ExhaustedOn = from.AddDays(needed)
 		}

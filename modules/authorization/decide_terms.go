@@ -81,7 +81,8 @@ func (c Change) Empty() bool { return !c.TotalUnits.Given && !c.givesTerms() }
 
 // givesTerms reports whether the change includes fields that are not in the ledger.
 func (c Change) givesTerms() bool {
-	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
+	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given ||
+		c.Caps.Given || c.Notes.Given
 }
 
 // caps returns the new caps, and their field errors.

@@ -79,7 +79,9 @@ type Audit interface {
 }
 
 // read calls fn in a snapshot, with the current time.
-func read[T any](ctx context.Context, s base, operation string, fn func(context.Context, Moment) (T, error)) (T, error) {
+func read[T any](
+	ctx context.Context, s base, operation string, fn func(context.Context, Moment) (T, error),
+) (T, error) {
 	var none T
 	caller, err := identity.From(ctx)
 	if err != nil {

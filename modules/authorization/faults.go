@@ -16,30 +16,38 @@ var (
 	ErrAlertNotFound = fault.Define(fault.NotFound, "alert-not-found", "Alert not found, or no longer open.").
 				Advising("Reload the worklist.")
 	// ErrReservationNotFound is returned if the authorization has no such reservation.
-	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found", "Reservation not found on this authorization.")
+	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found",
+		"Reservation not found on this authorization.")
 	// ErrInsufficientUnits carries [Shortage].
-	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units", "The authorization does not have enough units available.").
-				Carrying(Shortage{}).
-				Advising("Offer fewer units or another authorization. `available` is the number of units that can still be reserved.")
+	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units",
+		"The authorization does not have enough units available.").
+		Carrying(Shortage{}).
+		Advising("Offer fewer units or another authorization. `available` is the number of units that can still be " +
+			"reserved.")
 	// ErrCapExceeded carries [CapShortage].
 	ErrCapExceeded = fault.Define(fault.Conflict, "cap-exceeded", "The booking would exceed a cap of the authorization.").
 			Carrying(CapShortage{}).
-			Advising("Offer fewer units, or a day before `periodStart` or after `periodEnd`. `limit` − `booked` units still fit.")
+			Advising("Offer fewer units, or a day before `periodStart` or after `periodEnd`. `limit` − `booked` units still " +
+			"fit.")
 	// ErrInsufficientReserved carries [ReservedShortage].
-	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units", "More units were to be released than are reserved.").
-				Carrying(ReservedShortage{}).
-				Advising("Release at most `reserved` units.")
+	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units",
+		"More units were to be released than are reserved.").
+		Carrying(ReservedShortage{}).
+		Advising("Release at most `reserved` units.")
 	// ErrNotActive carries [State].
-	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active", "The authorization is not active.").Carrying(State{}).
-			Advising("Units can be reserved only on an ACTIVE authorization. `authorizationStatus` is the current status.")
+	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active",
+		"The authorization is not active.").Carrying(State{}).
+		Advising("Units can be reserved only on an ACTIVE authorization. `authorizationStatus` is the current status.")
 	// ErrOutsideDates carries [Dates].
-	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates", "The service date is outside the authorization's dates.").
-			Carrying(Dates{}).
-			Advising("Choose a day from `startDate` to `endDate`, or another authorization.")
+	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates",
+		"The service date is outside the authorization's dates.").
+		Carrying(Dates{}).
+		Advising("Choose a day from `startDate` to `endDate`, or another authorization.")
 	// ErrReservationClosed carries [Settled].
-	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed", "The reservation no longer holds any units.").
-				Carrying(Settled{}).
-				Advising("Reload the reservation. It was settled by another request or, if `expired` is true, its hold expired.")
+	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed",
+		"The reservation no longer holds any units.").
+		Carrying(Settled{}).
+		Advising("Reload the reservation. It was settled by another request or, if `expired` is true, its hold expired.")
 	// ErrBelongsToAppointment carries [Appointment].
 	ErrBelongsToAppointment = fault.Define(
 		fault.Conflict, "reservation-belongs-to-appointment",
@@ -47,20 +55,22 @@ var (
 	).Carrying(Appointment{}).
 		Advising("Complete or cancel the appointment `appointmentId` instead.")
 	// ErrTotalBelowBooked carries [BookedUnits].
-	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than the used and scheduled units.").
-				Carrying(BookedUnits{}).
-				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first. " +
+	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked",
+		"The total cannot be less than the used and scheduled units.").
+		Carrying(BookedUnits{}).
+		Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first. " +
 			"`POST /authorizations/{id}/impact` lists the affected bookings. Set `strandedBookings` to cancel or move them.")
 	// ErrTransition carries [Transition].
-	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed", "The authorization cannot change to that status.").
-			Carrying(Transition{}).
-			Advising("`allowed` lists the statuses that it can change to.")
+	ErrTransition = fault.Define(fault.Conflict, "status-transition-not-allowed",
+		"The authorization cannot change to that status.").
+		Carrying(Transition{}).
+		Advising("`allowed` lists the statuses that it can change to.")
 	// ErrReservationsOutsideDates carries [Stranded].
 	ErrReservationsOutsideDates = fault.Define(
 		fault.Conflict, "reservations-outside-dates", "Open reservations would fall outside the new dates.",
 	).Carrying(Stranded{}).
-		Advising("Settle the reservations between `firstDate` and `lastDate` first. `POST /authorizations/{id}/impact` lists the " +
-			"affected bookings. Set `strandedBookings` to cancel or move them.")
+		Advising("Settle the reservations between `firstDate` and `lastDate` first. `POST /authorizations/{id}/impact` " +
+			"lists the affected bookings. Set `strandedBookings` to cancel or move them.")
 	// ErrHasHistory is returned for an authorization with reservations or entries: these are kept.
 	ErrHasHistory = fault.Define(
 		fault.Conflict, "authorization-has-history",
@@ -76,10 +86,11 @@ var (
 		Advising("Contact the operator: `verify` lists the differences.")
 	// ErrBulkRefused is returned if an operation of an atomic bulk request was refused. It carries
 	// the bulk's results.
-	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused", "Some of the operations were refused, so none took effect.").
-			Carrying(bulkBody{}).
-			Advising("Each result with the status `refused` gives the reason. Correct or remove those operations, or send the request " +
-			"without `atomic`.")
+	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused",
+		"Some of the operations were refused, so none took effect.").
+		Carrying(bulkBody{}).
+		Advising("Each result with the status `refused` gives the reason. Correct or remove those operations, or send the " +
+			"request without `atomic`.")
 )
 
 // Shortage has the details of [ErrInsufficientUnits], in units.

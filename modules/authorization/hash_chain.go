@@ -17,7 +17,8 @@ type Hash = db.Hash
 // units. Entries therefore cannot be moved to another authorization, and the grant cannot be
 // changed outside the ledger.
 func genesis(organization, authorization uuid.UUID, initialUnits int) Hash {
-	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic unit ledger\n%s\n%s\n%d\n", organization, authorization, initialUnits))
+	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic unit ledger\n%s\n%s\n%d\n", organization, authorization,
+		initialUnits))
 }
 
 // computeHash returns the SHA-256 of the previous entry's hash and the entry's fields, one per

@@ -16,20 +16,21 @@ import (
 func (s *AlertService) alertRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
-			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
-			Name: "listAlerts", Summary: "List alerts",
-			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of units, or are " +
-				"under-used. An alert is computed: it is open while its condition holds, and closes when a renewal is entered or the " +
-				"condition no longer holds. Sorted by end date, earliest first.",
+			Method: http.MethodGet, Path: "/alerts", Permission: permission.ReportRead, RecordScopes: owners.Scopes(),
+			Reads: Subject,
+			Name:  "listAlerts", Summary: "List alerts",
+			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of " +
+				"units, or are under-used. An alert is computed: it is open while its condition holds, and closes when a renewal " +
+				"is entered or the condition no longer holds. Sorted by end date, earliest first.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleAlerts),
 		},
 		{
 			Method: http.MethodPost, Path: "/alerts/:id/acknowledge",
 			Permission: permission.AlertAcknowledge, RecordScopes: owners.Scopes(),
 			Name: "acknowledgeAlert", Summary: "Acknowledge an alert",
-			Description: "Records the first user who acknowledges the alert. The alert stays open until its condition no longer holds. The " +
-				"authorization's next alert, such as `expiring-30` after `expiring-60`, is unacknowledged. An alert becomes " +
-				"unacknowledged again when the end date or the total changes.",
+			Description: "Records the first user who acknowledges the alert. The alert stays open until its condition no " +
+				"longer holds. The authorization's next alert, such as `expiring-30` after `expiring-60`, is unacknowledged. An " +
+				"alert becomes unacknowledged again when the end date or the total changes.",
 			Refusals: []*fault.Error{ErrAlertNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleAcknowledge),
 		},
@@ -62,7 +63,8 @@ type alertBody struct {
 func alertBodyOf(a Alert) alertBody {
 	return alertBody{
 		ID: a.ID(), Kind: a.Kind, AuthorizationID: a.View.ID, PatientID: a.PatientID, InsuranceID: a.InsuranceID,
-		ServiceCodeID: a.ServiceCodeID, AuthNumber: a.AuthNumber, StartDate: a.StartDate, EndDate: a.EndDate, DaysLeft: a.DaysLeft,
+		ServiceCodeID: a.ServiceCodeID, AuthNumber: a.AuthNumber, StartDate: a.StartDate, EndDate: a.EndDate,
+		DaysLeft:   a.DaysLeft,
 		TotalUnits: a.Total, UsedUnits: a.Used, ScheduledUnits: a.Scheduled, AvailableUnits: a.Available(),
 		AcknowledgedBy: a.AcknowledgedBy, AcknowledgedAt: a.AcknowledgedAt,
 	}

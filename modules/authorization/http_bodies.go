@@ -125,7 +125,9 @@ func (r ChangeRequest) Change() Change {
 
 // shown records each authorization of the page as read by the caller, for the audit trail, and
 // returns the page.
-func shown[B any](ctx context.Context, page httpx.Page[B], of func(B) (authorization, patient uuid.UUID)) httpx.Page[B] {
+func shown[B any](
+	ctx context.Context, page httpx.Page[B], of func(B) (authorization, patient uuid.UUID),
+) httpx.Page[B] {
 	for _, body := range page.Data {
 		authorization, patient := of(body)
 		show(ctx, authorization, patient)

@@ -17,35 +17,35 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/reports/utilization",
 			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportUtilization", Summary: "Report utilization",
-			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized (`totalUnits`), " +
-				"used, scheduled and available units, the rate of use, and a projection. Sorted by creation unless `sort` is given. " +
-				"JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized " +
+				"(`totalUnits`), used, scheduled and available units, the rate of use, and a projection. Sorted by creation " +
+				"unless `sort` is given. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint: httpx.HandleTable(s.handleUtilization),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/utilization/totals",
 			Permission: permission.ReportRead, RecordScopes: owners.Scopes(),
 			Name: "reportTotals", Summary: "Get utilization totals",
-			Description: "Returns the sums over all authorizations that match the filters of the utilization report. It reads every " +
-				"matching authorization, so its duration grows with their number.",
+			Description: "Returns the sums over all authorizations that match the filters of the utilization report. It reads " +
+				"every matching authorization, so its duration grows with their number.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/expiring",
 			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportExpiring", Summary: "Report expiring authorizations",
-			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and their " +
-				"renewals. A renewal is another active authorization for the same patient and service that begins no later than the day " +
-				"after the end, and ends later. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and " +
+				"their renewals. A renewal is another active authorization for the same patient and service that begins no later " +
+				"than the day after the end, and ends later. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint: httpx.HandleTable(s.handleExpiring),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/at-risk",
 			Permission: permission.ReportRead, RecordScopes: owners.Scopes(), Reads: Subject,
 			Name: "reportAtRisk", Summary: "Report authorizations at risk",
-			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or scheduled, and the " +
-				"under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. Sorted by end date, earliest " +
-				"first. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
+			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or " +
+				"scheduled, and the under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. " +
+				"Sorted by end date, earliest first. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
 			Endpoint: httpx.HandleTable(s.handleAtRisk),
 		},
 	}
@@ -102,7 +102,8 @@ func utilizationBodyOf(u Utilization) utilizationBody {
 		AuthorizationID: u.ID, PatientID: u.PatientID, InsuranceID: u.InsuranceID, ServiceCodeID: u.ServiceCodeID,
 		AuthNumber: u.AuthNumber, Status: u.Status, StartDate: u.StartDate, EndDate: u.EndDate,
 		TotalUnits: u.Total, UsedUnits: u.Used, ScheduledUnits: u.Scheduled, AvailableUnits: u.Available(),
-		UsedPercent: u.UsedPercent, BookedPercent: u.BookedPercent, ElapsedPercent: u.ElapsedPercent, PacePercent: u.PacePercent,
+		UsedPercent: u.UsedPercent, BookedPercent: u.BookedPercent, ElapsedPercent: u.ElapsedPercent,
+		PacePercent:         u.PacePercent,
 		AverageUnitsPerWeek: u.AverageWeekly, RecentUnitsPerWeek: u.RecentWeekly,
 		ProjectedExhaustionDate: u.ExhaustedOn, ProjectedUnusedUnits: u.UnusedAtEnd, LastBookableDate: u.LastBookable,
 	}
@@ -128,7 +129,8 @@ type utilizationFilter struct {
 
 func (f utilizationFilter) filter() Filter {
 	found := Filter{
-		PatientID: f.PatientID, ServiceCodeID: f.ServiceCodeID, InsuranceID: f.InsuranceID, PayerID: f.PayerID, InForceOn: f.InForceOn,
+		PatientID: f.PatientID, ServiceCodeID: f.ServiceCodeID, InsuranceID: f.InsuranceID, PayerID: f.PayerID,
+		InForceOn: f.InForceOn,
 	}
 	for _, status := range f.Status {
 		found.Statuses = append(found.Statuses, Status(status))
@@ -142,7 +144,9 @@ type utilizationRequest struct {
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt startDate -startDate endDate -endDate"`
 }
 
-func (s *ReportService) handleUtilization(ctx context.Context, in utilizationRequest) (httpx.Page[utilizationBody], error) {
+func (s *ReportService) handleUtilization(
+	ctx context.Context, in utilizationRequest,
+) (httpx.Page[utilizationBody], error) {
 	f := in.filter()
 	order, positionOf := sortedBy(in.Sort)
 	f.Page = order
@@ -173,7 +177,8 @@ type totalsBody struct {
 func (s *ReportService) handleTotals(ctx context.Context, in utilizationFilter) (totalsBody, error) {
 	t, err := s.UtilizationTotals(ctx, in.filter())
 	body := totalsBody{
-		Authorizations: t.Authorizations, TotalUnits: t.Total, UsedUnits: t.Used, ScheduledUnits: t.Scheduled, AvailableUnits: t.Available(),
+		Authorizations: t.Authorizations, TotalUnits: t.Total, UsedUnits: t.Used, ScheduledUnits: t.Scheduled,
+		AvailableUnits: t.Available(),
 	}
 	if t.Total > 0 {
 		body.UsedPercent, body.BookedPercent = new(percent(t.Used, t.Total)), new(percent(t.Used+t.Scheduled, t.Total))
@@ -211,7 +216,9 @@ func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) 
 	body := func(e Expiring) expiringBody {
 		return expiringBody{utilizationBodyOf(e.Utilization), e.DaysLeft, orNull(bandOf(e.DaysLeft)), e.RenewalID}
 	}
-	page := httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any { return EndPosition{EndDate: e.EndDate, ID: e.ID} })
+	page := httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any {
+		return EndPosition{EndDate: e.EndDate, ID: e.ID}
+	})
 	return shown(ctx, page, expiringBody.about), err
 }
 
@@ -251,7 +258,9 @@ func (s *ReportService) handleAtRisk(ctx context.Context, in atRiskRequest) (htt
 	body := func(r AtRisk) atRiskBody {
 		return atRiskBody{utilizationBodyOf(r.Utilization), orNull(r.UsageBand), r.UnderUsed}
 	}
-	page := httpx.PageOf(in.PageQuery, found, body, func(r AtRisk) any { return EndPosition{EndDate: r.EndDate, ID: r.ID} })
+	page := httpx.PageOf(in.PageQuery, found, body, func(r AtRisk) any {
+		return EndPosition{EndDate: r.EndDate, ID: r.ID}
+	})
 	return shown(ctx, page, atRiskBody.about), err
 }
 

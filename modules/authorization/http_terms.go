@@ -19,15 +19,17 @@ func (s *TermsService) termsRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/authorizations", Permission: permission.AuthorizationCreate,
 			Name: "createAuthorization", Summary: "Create an authorization",
-			Description: "Records a payer's grant: a number of units of one service for one patient between two dates, both included. Caps " +
-				"can limit the units per day, week or month. Use PENDING until the payer has decided. The default is ACTIVE.",
+			Description: "Records a payer's grant: a number of units of one service for one patient between two dates, both " +
+				"included. Caps can limit the units per day, week or month. Use PENDING until the payer has decided. The default " +
+				"is ACTIVE.",
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
 		},
 		{
-			Method: http.MethodGet, Path: "/authorizations", Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
-			Name: "listAuthorizations", Summary: "List authorizations",
-			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is given. The status " +
-				"is computed: an ACTIVE authorization has begun, has not ended and has units left.",
+			Method: http.MethodGet, Path: "/authorizations", Permission: permission.AuthorizationRead,
+			RecordScopes: owners.Scopes(),
+			Name:         "listAuthorizations", Summary: "List authorizations",
+			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is " +
+				"given. The status is computed: an ACTIVE authorization has begun, has not ended and has units left.",
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
@@ -43,8 +45,8 @@ func (s *TermsService) termsRoutes() []httpx.Route {
 		{
 			Method: http.MethodDelete, Path: "/authorizations/:id", Permission: permission.AuthorizationDelete,
 			Name: "deleteAuthorization", Summary: "Delete an unused authorization",
-			Description: "Deletes an authorization that was entered by mistake. An authorization with reservations or entries cannot be " +
-				"deleted: cancel it instead.",
+			Description: "Deletes an authorization that was entered by mistake. An authorization with reservations or entries " +
+				"cannot be deleted: cancel it instead.",
 			Refusals: []*fault.Error{ErrNotFound, ErrHasHistory},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
@@ -78,7 +80,8 @@ type createAuthorizationRequest struct {
 func (s *TermsService) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
-		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(), Notes: in.Notes,
+		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(),
+		Notes: in.Notes,
 	})
 	return BodyOf(v), err
 }

@@ -21,29 +21,31 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
 			Permission: permission.AuthorizationReserve, RecordScopes: owners.Scopes(),
 			Name: "reserveUnits", Summary: "Reserve units",
-			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
-				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
-				"number available.",
-			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrLedgerDamaged},
+			Description: "Holds units, for example for an appointment, until they are consumed or released, or until " +
+				"`expiresInSeconds` have passed. The response has the reservation and the new balance. If there are too few " +
+				"units, the error reports the number available.",
+			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded,
+				ErrLedgerDamaged},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/release",
 			Permission: permission.AuthorizationRelease, RecordScopes: owners.Scopes(),
 			Name: "releaseUnits", Summary: "Release reserved units",
-			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units that the " +
-				"reservation still holds. Without it, units are taken from the oldest open reservations without an appointment. The " +
-				"authorization can have any status.",
-			Refusals: []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved, ErrBelongsToAppointment},
+			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units " +
+				"that the reservation still holds. Without it, units are taken from the oldest open reservations without an " +
+				"appointment. The authorization can have any status.",
+			Refusals: []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved,
+				ErrBelongsToAppointment},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/consume",
 			Permission: permission.AuthorizationConsume, RecordScopes: owners.Scopes(),
 			Name: "consumeUnits", Summary: "Consume units",
-			Description: "Turns reserved units into used units after a service was rendered. This also works after the authorization has " +
-				"ended, because documentation is often late. Units beyond the reservation are taken from the available units. Units " +
-				"that are not available are not booked, and are reported as `missingUnits`.",
+			Description: "Turns reserved units into used units after a service was rendered. This also works after the " +
+				"authorization has ended, because documentation is often late. Units beyond the reservation are taken from the " +
+				"available units. Units that are not available are not booked, and are reported as `missingUnits`.",
 			Refusals: []*fault.Error{
 				ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientUnits, ErrNotActive, ErrOutsideDates,
 				ErrBelongsToAppointment,
@@ -54,8 +56,8 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/authorizations/:id/preview",
 			Permission: permission.AuthorizationPreview, RecordScopes: owners.Scopes(),
 			Name: "previewOperation", Summary: "Preview an operation on units",
-			Description: "Returns the decision that reserve, release or consume would make right now, and the balance afterwards. Nothing " +
-				"is written or reserved: another operation may come first.",
+			Description: "Returns the decision that reserve, release or consume would make right now, and the balance " +
+				"afterwards. Nothing is written or reserved: another operation may come first.",
 			Refusals: []*fault.Error{ErrNotFound},
 			ReadOnly: true,
 			Reads:    "authorization",
@@ -74,8 +76,8 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/authorizations/:id/entries",
 			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listEntries", Summary: "List an authorization's unit ledger",
-			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry carries the hash " +
-				"of the previous entry, so changes that bypass the program can be detected.",
+			Description: "Returns every movement of units with its user, time, kind and the counters after it. Each entry " +
+				"carries the hash of the previous entry, so changes that bypass the program can be detected.",
 			Refusals: []*fault.Error{ErrNotFound},
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
@@ -84,9 +86,9 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			// Each operation is checked against the permission for its kind.
 			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
 			Name: "bulkOperations", Summary: "Run many operations on units",
-			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take effect even if " +
-				"others are refused. With `atomic`, either all take effect or none. Operations on one authorization are decided in the " +
-				"given order. Each operation needs the permission for its kind.",
+			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take " +
+				"effect even if others are refused. With `atomic`, either all take effect or none. Operations on one " +
+				"authorization are decided in the given order. Each operation needs the permission for its kind.",
 			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
 		},
@@ -191,7 +193,8 @@ func (s *UnitService) handleRelease(ctx context.Context, in releaseRequest) (rel
 	if err != nil {
 		return releaseAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
-	return releaseAnswer{command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view())}, nil
+	return releaseAnswer{command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations),
+		BodyOf(outcome.view())}, nil
 }
 
 type consumeRequest struct {
@@ -228,7 +231,8 @@ func (s *UnitService) handleConsume(ctx context.Context, in consumeRequest) (con
 		return consumeAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
 	return consumeAnswer{
-		command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()), outcome.Consumed, outcome.Missing,
+		command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations), BodyOf(outcome.view()),
+		outcome.Consumed, outcome.Missing,
 	}, nil
 }
 
@@ -269,7 +273,8 @@ func (s *UnitService) handlePreview(ctx context.Context, in previewRequest) (pre
 		return previewAnswer{}, err
 	}
 	answer := previewAnswer{
-		Allowed: outcome.Refusal == nil, Authorization: BodyOf(outcome.view()), ConsumedUnits: outcome.Consumed, MissingUnits: outcome.Missing,
+		Allowed: outcome.Refusal == nil, Authorization: BodyOf(outcome.view()), ConsumedUnits: outcome.Consumed,
+		MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
 		answer.Refusal = refusalBodyOf(r)
@@ -297,7 +302,9 @@ type reservationsRequest struct {
 	Open *bool `query:"open"` // Whether the reservations are open.
 }
 
-func (s *UnitService) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
+func (s *UnitService) handleReservations(
+	ctx context.Context, in reservationsRequest,
+) (httpx.Page[reservationBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[reservationBody]{}, err

@@ -20,8 +20,10 @@ func TestFingerprintStays(t *testing.T) {
 	t.Parallel()
 	op := Operation{
 		Kind: Reserve, AuthorizationID: uuid.MustParse("0198f0de-0000-7000-8000-00000000000a"), Units: 4,
-		ServiceDate: calendar.NewDate(2026, time.March, 2), HoldFor: time.Hour, Reference: new("a \"b\" é"), KeepRest: true, Reason: new("why"),
-		ID: uuid.New(), NewID: uuid.New(), ActorID: uuid.New(), RequestID: "r", // not part of the fingerprint
+		ServiceDate: calendar.NewDate(2026, time.March, 2), HoldFor: time.Hour, Reference: new("a \"b\" é"), KeepRest: true,
+		Reason: new("why"),
+		ID:     uuid.New(), NewID: uuid.New(), ActorID: uuid.New(), RequestID: "r", // not part of the fingerprint
 	}
-	require.Equal(t, "75552b774790c40b3b0f339d9802bd5122c205db2a00f128c3a553a1cafd12b8", hex.EncodeToString(op.fingerprint()))
+	require.Equal(t, "75552b774790c40b3b0f339d9802bd5122c205db2a00f128c3a553a1cafd12b8",
+		hex.EncodeToString(op.fingerprint()))
 }

@@ -100,7 +100,8 @@ func (s *AlertService) Acknowledge(ctx context.Context, alert string) (Alert, er
 			return Alert{}, err
 		}
 		e := trail.By(caller)
-		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", Subject, id, new(a.PatientID), at.Now
+		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", Subject, id, new(a.PatientID),
+			at.Now
 		e.After = acknowledged{kind, a.EndDate, a.Total}
 		return a.alertOn(at.Today), s.Audit.Record(ctx, []trail.Event{e})
 	})

@@ -59,19 +59,22 @@ func (s *TermsService) PrepareChange(ctx context.Context, id uuid.UUID, c Change
 // Run runs fn in one SERIALIZABLE transaction, while no command runs. fn gets the authorization
 // before the change, and returns the result of [PreparedChange.Apply]. Errors: [ErrNotFound],
 // [patch.ErrStale], and the errors of fn.
-func (p *PreparedChange) Run(ctx context.Context, fn func(ctx context.Context, before View) (View, error)) (View, error) {
+func (p *PreparedChange) Run(
+	ctx context.Context, fn func(ctx context.Context, before View) (View, error),
+) (View, error) {
 	var v View
 	s := p.service
-	err := s.Engine.Exclusive(ctx, "authorization.change", p.command.Call, func(ctx context.Context, done bool) (err error) {
-		if v, err = s.current(ctx, p.command.Subject); err != nil || done {
+	err := s.Engine.Exclusive(ctx, "authorization.change", p.command.Call,
+		func(ctx context.Context, done bool) (err error) {
+			if v, err = s.current(ctx, p.command.Subject); err != nil || done {
+				return err
+			}
+			if err := p.change.Match.Check(v.Version); err != nil {
+				return err
+			}
+			v, err = fn(ctx, v)
 			return err
-		}
-		if err := p.change.Match.Check(v.Version); err != nil {
-			return err
-		}
-		v, err = fn(ctx, v)
-		return err
-	})
+		})
 	if err != nil {
 		return View{}, err
 	}
@@ -156,12 +159,16 @@ func (s *TermsService) adjust(ctx context.Context, u unitCommand) (Authorization
 
 // ReservationsOutside returns the open reservations whose service dates are not between the dates.
 // It runs in the transaction of the context.
-func (s *TermsService) ReservationsOutside(ctx context.Context, id uuid.UUID, start, end calendar.Date) (Stranded, error) {
+func (s *TermsService) ReservationsOutside(
+	ctx context.Context, id uuid.UUID, start, end calendar.Date,
+) (Stranded, error) {
 	return s.store.stranded(ctx, id, start, end, s.now())
 }
 
 // changeTerms applies and writes the fields that are not in the ledger.
-func (s *TermsService) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
+func (s *TermsService) changeTerms(
+	ctx context.Context, before Authorization, c Change, at Moment,
+) (Authorization, error) {
 	after, err := before.With(c)
 	if err != nil {
 		return after, err

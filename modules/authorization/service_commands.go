@@ -46,7 +46,8 @@ func (s *commands) newCommand(caller identity.Caller, kind string, key command.K
 	c.Subject = ops[0].AuthorizationID
 	for i := range ops {
 		ops[i].ID, ops[i].NewID = operationID(c.ID, i), s.NewID()
-		ops[i].ActorID, ops[i].RequestID, ops[i].Address, ops[i].GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
+		ops[i].ActorID, ops[i].RequestID, ops[i].Address, ops[i].GrantID = caller.UserID, caller.RequestID, caller.Address,
+			caller.GrantID
 	}
 	c.Fingerprint = ops[0].fingerprint()
 	return c

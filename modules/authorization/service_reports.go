@@ -92,7 +92,9 @@ type Expiring struct {
 
 // Expiring returns the authorizations in force that end today or within the given number of days,
 // sorted by end date. If renewed is not nil, it returns only those with or without a renewal.
-func (s *ReportService) Expiring(ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int) ([]Expiring, error) {
+func (s *ReportService) Expiring(
+	ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int,
+) ([]Expiring, error) {
 	return read(ctx, s.base, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
 		found, err := s.store.expiring(ctx, question{
 			from: at.Today, until: at.Today.AddDays(withinDays), renewed: renewed, after: after, limit: limit,
@@ -100,7 +102,9 @@ func (s *ReportService) Expiring(ctx context.Context, withinDays int, renewed *b
 		if err != nil {
 			return nil, err
 		}
-		reports, err := s.utilizations(ctx, authorizationsOf(found, func(r renewing) Authorization { return r.Authorization }), at)
+		reports, err := s.utilizations(ctx, authorizationsOf(found, func(r renewing) Authorization {
+			return r.Authorization
+		}), at)
 		all := make([]Expiring, len(reports))
 		for i, u := range reports {
 			all[i] = Expiring{u, u.EndDate.DaysSince(at.Today), found[i].RenewalID}
@@ -126,7 +130,9 @@ type AtRisk struct {
 
 // AtRisk returns the authorizations in force with one of the given kinds of risk, sorted by end
 // date. The kinds are [AlertUsed80], [AlertUsed90], [AlertUsed100] and [AlertUnderUsed].
-func (s *ReportService) AtRisk(ctx context.Context, kinds []AlertKind, after *EndPosition, limit int) ([]AtRisk, error) {
+func (s *ReportService) AtRisk(
+	ctx context.Context, kinds []AlertKind, after *EndPosition, limit int,
+) ([]AtRisk, error) {
 	return read(ctx, s.base, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
 		found, err := s.store.atRisk(ctx, question{kinds: kinds, after: after, limit: limit}, at)
 		if err != nil {

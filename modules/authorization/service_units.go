@@ -45,7 +45,9 @@ type Settlement struct {
 // Reserve reserves units. It is atomic and takes effect once per key. Errors: [ErrNotFound],
 // [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits], [ErrCapExceeded],
 // [command.ErrReused], [fault.ErrInvalid].
-func (s *UnitService) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key command.Key) (Outcome, error) {
+func (s *UnitService) Reserve(
+	ctx context.Context, authorization uuid.UUID, n NewReservation, key command.Key,
+) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
 
@@ -60,7 +62,9 @@ func (n NewReservation) operation(authorization uuid.UUID) Operation {
 // effect once per key. Errors: [ErrNotFound], [ErrReservationNotFound], [ErrReservationClosed],
 // [ErrBelongsToAppointment], [ErrInsufficientReserved], [command.ErrReused],
 // [fault.ErrInvalid].
-func (s *UnitService) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
+func (s *UnitService) Release(
+	ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key,
+) (Outcome, error) {
 	return s.perform(ctx, n.operation(Release, authorization), key)
 }
 
@@ -69,7 +73,9 @@ func (s *UnitService) Release(ctx context.Context, authorization uuid.UUID, n Se
 // units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
 // effect once per key. Errors: as for [Service.Release], and [ErrOutsideDates], [ErrNotActive]
 // and [ErrInsufficientUnits] if no unit can be consumed.
-func (s *UnitService) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
+func (s *UnitService) Consume(
+	ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key,
+) (Outcome, error) {
 	return s.perform(ctx, n.operation(Consume, authorization), key)
 }
 
@@ -88,7 +94,9 @@ func (s *UnitService) PreviewReserve(ctx context.Context, authorization uuid.UUI
 
 // PreviewSettlement returns the outcome that a release or a consumption would have now. It writes
 // nothing. A refusal is in the outcome, not in the error.
-func (s *UnitService) PreviewSettlement(ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement) (Outcome, error) {
+func (s *UnitService) PreviewSettlement(
+	ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement,
+) (Outcome, error) {
 	return s.preview(ctx, n.operation(kind, authorization))
 }
 
@@ -194,15 +202,16 @@ func (s *UnitService) Reservations(
 	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int,
 ) ([]Reservation, time.Time, error) {
 	var now time.Time
-	found, err := read(ctx, s.base, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
-		now = at.Now
-		a, err := s.store.get(ctx, authorization)
-		if err != nil {
-			return nil, err
-		}
-		show(ctx, a.ID, a.PatientID)
-		return s.store.reservations(ctx, authorization, open, after, limit, now)
-	})
+	found, err := read(ctx, s.base, "authorization.reservations",
+		func(ctx context.Context, at Moment) ([]Reservation, error) {
+			now = at.Now
+			a, err := s.store.get(ctx, authorization)
+			if err != nil {
+				return nil, err
+			}
+			show(ctx, a.ID, a.PatientID)
+			return s.store.reservations(ctx, authorization, open, after, limit, now)
+		})
 	return found, now, err
 }
 

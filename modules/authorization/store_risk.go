@@ -15,7 +15,8 @@ import (
 // The rules of risk.go in SQL; a is the authorization. A test checks that the two agree.
 const (
 	// grantedSQL selects granted authorizations that have begun, within the caller's record scope.
-	grantedSQL = `a.organization_id = @organization AND ` + withinScope + ` AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
+	grantedSQL = `a.organization_id = @organization AND ` + withinScope + ` AND a.status = 'ACTIVE'
+		AND a.start_date <= CAST(@today AS date)`
 	// pagedSQL continues after a cursor position; runningSQL does so among authorizations that have
 	// not ended. The index scan begins at this position, so it is never before the first requested
 	// day.
@@ -121,7 +122,9 @@ func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing,
 	if err != nil {
 		return nil, err
 	}
-	return found, s.freeExpired(ctx, pointersTo(found, func(r *renewing) *Authorization { return &r.Authorization }), at.Now)
+	return found, s.freeExpired(ctx, pointersTo(found, func(r *renewing) *Authorization {
+		return &r.Authorization
+	}), at.Now)
 }
 
 // atRisk returns the authorizations in force with one of the kinds of risk, sorted by end date.
@@ -132,16 +135,19 @@ func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorizati
 	var arms []string
 	used := `a.booked_band >= @leastBand AND a.booked_band > 0 AND ` + usageSQL + ` IN @kinds`
 	if q.asks(AlertUsed80, AlertUsed90, AlertUsed100) {
-		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+used+` ORDER BY a.end_date, a.id LIMIT @limit)`)
+		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+used+` ORDER BY a.end_date, a.id
+			LIMIT @limit)`)
 	}
 	if q.asks(AlertUnderUsed) {
 		if len(arms) > 0 {
 			running += " AND NOT (" + used + ")"
 		}
-		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+underUsedSQL+` ORDER BY a.end_date, a.id LIMIT @limit)`)
+		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+underUsedSQL+` ORDER BY a.end_date,
+			a.id LIMIT @limit)`)
 	}
 	var found []Authorization
-	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id LIMIT @limit`, q, at, &found)
+	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id LIMIT @limit`, q,
+		at, &found)
 	if err != nil {
 		return nil, err
 	}

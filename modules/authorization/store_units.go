@@ -201,8 +201,10 @@ func (store) updateCounters(ctx context.Context, changed []*accountChange) error
 		UPDATE authorizations a SET (
 			total_units, used_units, scheduled_units, version, last_sequence, last_hash, booked_by_date, next_expiry, updated_at
 		) = (
-			SELECT ($4::int[])[k.index], ($5::int[])[k.index], ($6::int[])[k.index], ($7::int[])[k.index], ($8::bigint[])[k.index],
-				($9::bytea[])[k.index], CAST(($10::text[])[k.index] AS jsonb), ($11::timestamptz[])[k.index], ($12::timestamptz[])[k.index]
+			SELECT ($4::int[])[k.index], ($5::int[])[k.index], ($6::int[])[k.index], ($7::int[])[k.index],
+				($8::bigint[])[k.index],
+				($9::bytea[])[k.index], CAST(($10::text[])[k.index] AS jsonb), ($11::timestamptz[])[k.index],
+					($12::timestamptz[])[k.index]
 			FROM array_position($2::uuid[], a.id) AS k (index)
 		)
 		WHERE a.ctid = ANY (ARRAY(
@@ -231,13 +233,15 @@ func (store) upsertReservations(ctx context.Context, rows []Reservation) error {
 			$8::text[]::date[], $9::timestamptz[], $10::uuid[], $11::text[], $12::timestamptz[], $13::timestamptz[])
 		ON CONFLICT (organization_id, authorization_id, id) DO UPDATE SET
 			units = excluded.units, consumed_units = excluded.consumed_units,
-			released_units = excluded.released_units, service_date = excluded.service_date, updated_at = excluded.updated_at`, columns...)
+			released_units = excluded.released_units, service_date = excluded.service_date,
+				updated_at = excluded.updated_at`, columns...)
 }
 
 // insertEntries appends entries to ledgers.
 func (store) insertEntries(ctx context.Context, rows []Entry) error {
 	columns := db.Columns(rows, func(v *db.Values, e Entry) {
-		v.UUID(e.OrganizationID, e.AuthorizationID).Bigint(e.Sequence).Text(string(e.Kind)).Int(e.Units).OptionalUUID(e.ReservationID)
+		v.UUID(e.OrganizationID,
+			e.AuthorizationID).Bigint(e.Sequence).Text(string(e.Kind)).Int(e.Units).OptionalUUID(e.ReservationID)
 		v.Date(e.ServiceDate).UUID(e.OperationID, e.ActorID).Text(e.RequestID).OptionalText(e.Reason)
 		v.Int(e.TotalAfter, e.UsedAfter, e.ScheduledAfter).Time(e.OccurredAt).Hash(e.PreviousHash, e.Hash)
 	})
@@ -245,8 +249,9 @@ func (store) insertEntries(ctx context.Context, rows []Entry) error {
 		INSERT INTO unit_entries (
 			organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
 			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[], $8::uuid[],
-			$9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[], $16::bytea[], $17::bytea[])`, columns...)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[],
+			$8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[],
+				$16::bytea[], $17::bytea[])`, columns...)
 }
 
 // dueHold is an expired hold.

@@ -54,12 +54,15 @@ func (store) snapshots(ctx context.Context, only, afterOrganization, after uuid.
 	if err != nil {
 		return nil, err
 	}
-	const ofEntries = `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
-		actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash`
+	const ofEntries = `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date,
+		operation_id, actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash,
+			hash`
 	err = db.Read(ctx, ofEach(keys, ofEntries, "unit_entries", func(scan func(targets ...any) error) error {
 		var e Entry
-		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate, &e.OperationID,
-			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash, &e.Hash)
+		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate,
+			&e.OperationID,
+			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash,
+			&e.Hash)
 		if err == nil {
 			b := at[e.AuthorizationID]
 			b.Entries = append(b.Entries, e)
@@ -92,5 +95,6 @@ func ofEach(keys []record.Key, columns, table string, row func(scan func(targets
 	return db.Query{Row: row, Arguments: db.KeyColumns(keys), Statement: fmt.Sprintf(`
 		SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
 			SELECT %s FROM %s t
-			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.authorization_id OFFSET 0) r`, columns, table)}
+			WHERE t.organization_id = k.organization_id
+				AND t.authorization_id = k.authorization_id OFFSET 0) r`, columns, table)}
 }

@@ -38,14 +38,15 @@ const maxProblems = 100
 
 // Report is the result of a verification.
 type Report struct {
-	OK             bool          `json:"ok"`
-	Authorizations int           `json:"authorizations"`
-	Reservations   int           `json:"reservations"`
-	Entries        int           `json:"entries"`
-	Appointments   int           `json:"appointments"` // open ones, counted once per authorization on which they hold units
-	ProblemCount   int           `json:"problemCount"`
-	Problems       []Discrepancy `json:"problems"` // The first 100 discrepancies.
-	CheckedAt      time.Time     `json:"checkedAt"`
+	OK             bool `json:"ok"`
+	Authorizations int  `json:"authorizations"`
+	Reservations   int  `json:"reservations"`
+	Entries        int  `json:"entries"`
+	// open ones, counted once per authorization on which they hold units
+	Appointments int           `json:"appointments"`
+	ProblemCount int           `json:"problemCount"`
+	Problems     []Discrepancy `json:"problems"` // The first 100 discrepancies.
+	CheckedAt    time.Time     `json:"checkedAt"`
 }
 
 // Snapshot has all data of one authorization at one moment.
@@ -101,7 +102,8 @@ func (b Snapshot) check(overdue time.Time) []Discrepancy {
 
 // Discrepancy returns a discrepancy in the authorization's books.
 func (b Snapshot) Discrepancy(check, expected, found string) Discrepancy {
-	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
+	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected,
+		Found: found}
 }
 
 // ledgerCheck is the check of one authorization's books.
