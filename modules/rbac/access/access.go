@@ -149,13 +149,15 @@ func New(d Dependencies) *Access {
 	})
 	a.SignIns = signin.New(signin.Dependencies{
 		Database: d.Database, Clock: d.Clock, Audit: d.Audit, Logger: d.Logger,
-		Accounts: a.Accounts, Passwords: a.Passwords, Sessions: a.Sessions, SecondFactors: a.SecondFactors, Throttle: a.Throttle,
+		Accounts: a.Accounts, Passwords: a.Passwords, Sessions: a.Sessions, SecondFactors: a.SecondFactors,
+		Throttle:      a.Throttle,
 		DeviceSecrets: orElse(d.Devices, secrets),
 	})
 	a.APIKeys = apikey.New(apikey.Dependencies{
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit,
 		Accounts: a.Accounts, Revocations: a.Revocations, Throttle: a.Throttle,
-		CacheLifetime: d.Lifetime, Usual: cmp.Or(d.UsualKey, usualKeyTime), Longest: cmp.Or(d.LongestKey, longestKeyYears*usualKeyTime),
+		CacheLifetime: d.Lifetime,
+		Usual:         cmp.Or(d.UsualKey, usualKeyTime), Longest: cmp.Or(d.LongestKey, longestKeyYears*usualKeyTime),
 	})
 	a.Invitations = invitation.New(invitation.Dependencies{
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit,
@@ -163,7 +165,8 @@ func New(d Dependencies) *Access {
 	})
 	a.Users = user.New(user.Dependencies{
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Directory: d.Directory,
-		Accounts: a.Accounts, APIKeys: a.APIKeys, Invitations: a.Invitations, Passwords: a.Passwords, Revocations: a.Revocations,
+		Accounts: a.Accounts, APIKeys: a.APIKeys, Invitations: a.Invitations, Passwords: a.Passwords,
+		Revocations: a.Revocations,
 	})
 	a.OpenID = oidc.New(oidc.Dependencies{
 		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Events: d.Events, Logger: d.Logger,

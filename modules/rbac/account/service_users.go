@@ -55,7 +55,9 @@ type Filter struct {
 
 // Get returns a user. The error is [rbac.ErrUserNotFound].
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (rbac.User, error) {
-	return db.Snapshot(ctx, s.database, "user.get", func(ctx context.Context) (rbac.User, error) { return s.User(ctx, id) })
+	return db.Snapshot(ctx, s.database, "user.get", func(ctx context.Context) (rbac.User, error) {
+		return s.User(ctx, id)
+	})
 }
 
 // User returns a user, read in the transaction of the context. The error is [rbac.ErrUserNotFound].

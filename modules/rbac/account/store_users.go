@@ -341,9 +341,13 @@ func refusalOf(err error) error {
 	case "users_practitioner_once":
 		return ErrPractitionerTaken.Because(err)
 	case "users_practitioner":
-		return fault.InvalidFields(fault.Field{Field: "practitionerId", Code: "reference", Message: "does not exist"}).Because(err)
+		return missing("practitionerId").Because(err)
 	case "users_organization":
-		return fault.InvalidFields(fault.Field{Field: "organizationId", Code: "reference", Message: "does not exist"}).Because(err)
+		return missing("organizationId").Because(err)
 	}
 	return err
+}
+
+func missing(field string) *fault.Error {
+	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: "does not exist"})
 }

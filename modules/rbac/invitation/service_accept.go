@@ -77,7 +77,9 @@ func (s *Service) createUser(ctx context.Context, invited Invitation, created rb
 // user has an unusable password. The error is [ErrNotFound] if there is no such invitation. An
 // invitation with permissions beyond the organization, or beyond those of the user who set the
 // provider, needs its token.
-func (s *Service) AcceptVerified(ctx context.Context, setBy *uuid.UUID, id uuid.UUID, email string, now time.Time) (rbac.User, error) {
+func (s *Service) AcceptVerified(
+	ctx context.Context, setBy *uuid.UUID, id uuid.UUID, email string, now time.Time,
+) (rbac.User, error) {
 	invited, err := s.ifOpen(ctx)(s.store.lockOpenTo(ctx, email, now))
 	if err == nil && slices.Contains(invited.Roles, rbac.SuperAdmin) {
 		err = ErrNotFound

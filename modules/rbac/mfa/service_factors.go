@@ -99,15 +99,15 @@ func (s *Service) Mine(ctx context.Context) (Status, error) {
 		if err != nil {
 			return Status{}, err
 		}
-		mine := Status{On: f.IsOn(), Required: policy.SecondFactorRequired}
+		status := Status{On: f.IsOn(), Required: policy.SecondFactorRequired}
 		if f.isStarted(s.Clock.Now()) {
-			mine.ConfirmUntil = new(f.StartedAt.Add(enrolmentTime).UTC())
+			status.ConfirmUntil = new(f.StartedAt.Add(enrolmentTime).UTC())
 		}
 		if f.IsOn() {
-			mine.Since = new(f.ConfirmedAt.UTC())
-			mine.RecoveryCodesLeft, err = s.store.recoveryCodesLeft(ctx, caller.OrganizationID, caller.UserID)
+			status.Since = new(f.ConfirmedAt.UTC())
+			status.RecoveryCodesLeft, err = s.store.recoveryCodesLeft(ctx, caller.OrganizationID, caller.UserID)
 		}
-		return mine, err
+		return status, err
 	})
 }
 
@@ -146,7 +146,8 @@ func (s *Service) TurnOff(ctx context.Context, password, code string) error {
 // codes become invalid. Errors: as for [Service.TurnOff].
 func (s *Service) RenewRecoveryCodes(ctx context.Context, password, code string) ([]string, error) {
 	codes := newRecoveryCodes()
-	return codes, s.withBoth(ctx, password, code, "second-factor.renew-recovery-codes", func(ctx context.Context, f Factor) error {
+	const action = "second-factor.renew-recovery-codes"
+	return codes, s.withBoth(ctx, password, code, action, func(ctx context.Context, f Factor) error {
 		return s.store.replaceRecoveryCodes(ctx, f, recoveryHashes(codes))
 	})
 }

@@ -50,8 +50,9 @@ func (e SpentError) Error() string {
 func (s *Service) Judge(f Factor, code string) (Proof, Verdict) {
 	secret, err := s.secrets.Open(f.Secret, f.subject())
 	if err != nil {
-		s.Logger.WithFields(logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}).
-			Error("a second factor was encrypted with a secret that is no longer configured; its user needs a recovery code")
+		fields := logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}
+		s.Logger.WithFields(fields).Error(
+			"a second factor was encrypted with a secret that is no longer configured; its user needs a recovery code")
 	}
 	return f.judge(secret, code, s.Clock.Now())
 }
@@ -121,7 +122,9 @@ func (s *Service) RefuseCode(ctx context.Context, u rbac.User, f Factor, verdict
 
 // refuseOwnCode records that the caller's code was refused for the action, and returns the
 // refusal.
-func (s *Service) refuseOwnCode(ctx context.Context, caller identity.Caller, f Factor, verdict Verdict, action string) error {
+func (s *Service) refuseOwnCode(
+	ctx context.Context, caller identity.Caller, f Factor, verdict Verdict, action string,
+) error {
 	if err := s.countWrong(ctx, f, verdict); err != nil {
 		return err
 	}

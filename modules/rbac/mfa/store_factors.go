@@ -153,7 +153,8 @@ func (store) replaceRecoveryCodes(ctx context.Context, f Factor, hashes [][]byte
 	if err != nil {
 		return err
 	}
-	if err := tx.Exec("DELETE FROM recovery_codes WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error; err != nil {
+	err = tx.Exec("DELETE FROM recovery_codes WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error
+	if err != nil {
 		return err
 	}
 	rows := make([]recoveryRow, len(hashes))
@@ -170,7 +171,9 @@ func (store) delete(ctx context.Context, organization, user uuid.UUID) (bool, er
 	if err != nil {
 		return false, err
 	}
-	result := tx.Exec("DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL", organization, user)
+	result := tx.Exec(`
+		DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL`,
+		organization, user)
 	return result.RowsAffected == 1, result.Error
 }
 

@@ -113,7 +113,7 @@ func (s *Links) Confirm(ctx context.Context, id uuid.UUID) error {
 	now := s.Clock.Now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link request.
 	_, err = db.Serializable(ctx, s.Database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
+		held, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -128,11 +128,11 @@ func (s *Links) Confirm(ctx context.Context, id uuid.UUID) error {
 		if err := decideConfirmation(caller.UserID, provider, u); err != nil {
 			return struct{}{}, err
 		}
-		theirs, err := s.Accounts.HeldBy(ctx, u.Roles)
+		needed, err := s.Accounts.HeldBy(ctx, u.Roles)
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := mine.Covers(theirs); err != nil {
+		if err := held.Covers(needed); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.link(ctx, u, request.Issuer, request.Subject, now)

@@ -52,7 +52,10 @@ type hasher struct {
 // newHasher returns a hasher. A minimal one does as little work as possible, for tests.
 func newHasher(minimal bool) *hasher {
 	size := max(int64(runtime.GOMAXPROCS(0))/2, 1)
-	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), maxQueued: size * (1 + queuePerSlot), compute: argon2Key}
+	h := &hasher{
+		params: production, size: size, threads: semaphore.NewWeighted(size), maxQueued: size * (1 + queuePerSlot),
+		compute: argon2Key,
+	}
 	if minimal {
 		h.params = quick
 	}
@@ -73,7 +76,8 @@ func randomBytes(n uint32) []byte {
 // encodeHash writes a hash in the PHC string format.
 func encodeHash(p argon2id.Params, salt, key []byte) string {
 	text := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism, text(salt), text(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, p.Memory, p.Iterations, p.Parallelism, text(salt), text(key))
 }
 
 // newSalt returns a random salt for [hasher.hash].

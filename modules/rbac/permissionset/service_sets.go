@@ -18,7 +18,8 @@ import (
 
 // ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
 // cannot change.
-var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.").
+var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found",
+	"Role not found, or its permissions cannot be changed.").
 	Advising("Reload the permission sets: they list the roles that can be changed.")
 
 // Callers returns what the caller may do now.
@@ -90,8 +91,8 @@ func (s *Service) Change(ctx context.Context, c Change) (Set, error) {
 	if fieldErrors := c.check(); len(fieldErrors) > 0 {
 		return Set{}, fault.InvalidFields(fieldErrors...)
 	}
-	return s.replace(ctx, c.Role, c.Match, func(mine rbac.Held) (Set, error) {
-		return Set{Role: c.Role, Held: c.Held}, mine.Covers(c.Held)
+	return s.replace(ctx, c.Role, c.Match, func(held rbac.Held) (Set, error) {
+		return Set{Role: c.Role, Held: c.Held}, held.Covers(c.Held)
 	})
 }
 
@@ -103,12 +104,12 @@ func (s *Service) Restore(ctx context.Context, role rbac.Role, match patch.Match
 	if !canChange(role) {
 		return ErrRoleNotFound
 	}
-	_, err := s.replace(ctx, role, match, func(mine rbac.Held) (Set, error) {
+	_, err := s.replace(ctx, role, match, func(held rbac.Held) (Set, error) {
 		restored := Set{Role: role, Default: true, Held: role.Defaults()}
 		if role == rbac.Admin {
 			return restored, nil
 		}
-		return restored, mine.Covers(restored.Held)
+		return restored, held.Covers(restored.Held)
 	})
 	return err
 }
@@ -117,7 +118,7 @@ func (s *Service) Restore(ctx context.Context, role rbac.Role, match patch.Match
 // hold the current set. It works without [db.ProvenBy]: the caller can repeat it after an unknown
 // outcome.
 func (s *Service) replace(
-	ctx context.Context, role rbac.Role, match patch.Match, decide func(mine rbac.Held) (Set, error),
+	ctx context.Context, role rbac.Role, match patch.Match, decide func(held rbac.Held) (Set, error),
 ) (Set, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Service) replace(
 	}
 	now := s.clock.Now()
 	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (Set, error) {
-		mine, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
+		held, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
 		if err != nil {
 			return Set{}, err
 		}
@@ -137,10 +138,10 @@ func (s *Service) replace(
 		if err := match.Check(before.Version); err != nil {
 			return Set{}, err
 		}
-		if err := mine.Covers(before.Held); err != nil {
+		if err := held.Covers(before.Held); err != nil {
 			return Set{}, err
 		}
-		after, err := decide(mine)
+		after, err := decide(held)
 		if err != nil {
 			return Set{}, err
 		}

@@ -146,7 +146,8 @@ func (r *revocations) endChanged(news []change) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for st := range r.streams {
-		if slices.ContainsFunc(news, func(c change) bool { return c.kind == ofPermissions && c.id == st.caller.OrganizationID }) {
+		permissions := subject{ofPermissions, st.caller.OrganizationID}
+		if slices.ContainsFunc(news, func(c change) bool { return c.subject == permissions }) {
 			st.end()
 		}
 	}
@@ -190,7 +191,9 @@ func (r *revocations) tidy(before time.Time) {
 
 // contextUntilRevoked returns a context that ends when the caller's token is revoked, and a function
 // that releases it.
-func (r *revocations) contextUntilRevoked(ctx context.Context, c identity.Caller) (context.Context, context.CancelFunc) {
+func (r *revocations) contextUntilRevoked(
+	ctx context.Context, c identity.Caller,
+) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	st := &stream{c, cancel}
 	r.mu.Lock()

@@ -38,7 +38,8 @@ func (store) epochOf(ctx context.Context, organization, user uuid.UUID) (epoch i
 	if err != nil {
 		return 0, err
 	}
-	err = tx.Table("users").Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
+	err = tx.Table("users").Where("organization_id = ? AND id = ?", organization, user).
+		Select("token_epoch").Take(&epoch).Error
 	return epoch, err
 }
 

@@ -35,7 +35,9 @@ func (t SignInTrail) Refuse(ctx context.Context, u rbac.User, reason string, ref
 // LogRefusal returns the logger of a refusal with the user, the reason and the network address, so
 // that an operator can block the address.
 func (t SignInTrail) LogRefusal(ctx context.Context, event string, u rbac.User, reason string) logrus.FieldLogger {
-	return t.Logger.WithFields(UserFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
+	fields := UserFields(event, u)
+	fields["reason"], fields["address"] = reason, trail.Address(ctx)
+	return t.Logger.WithFields(fields)
 }
 
 // UserFields returns the fields of a log entry about a user.

@@ -76,7 +76,9 @@ func (store) insert(ctx context.Context, in Session, first refreshToken) error {
 	if err := tx.Create(&in).Error; err != nil {
 		return err
 	}
-	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
+	return tx.Create(&refreshRow{
+		OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt,
+	}).Error
 }
 
 // rotate uses a token up, from a network, and stores its successor and the new end of the session.
@@ -100,7 +102,9 @@ func (store) rotate(ctx context.Context, in Session, used, next refreshToken, fr
 	if err != nil {
 		return err
 	}
-	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
+	return tx.Create(&refreshRow{
+		OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now,
+	}).Error
 }
 
 // markRepeated stores that a used token of a session was answered again, at most once per
@@ -134,7 +138,8 @@ func (store) setEpoch(ctx context.Context, in Session) error {
 	if err != nil {
 		return err
 	}
-	return tx.Exec("UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?", in.Epoch, in.OrganizationID, in.ID).Error
+	return tx.Exec("UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?",
+		in.Epoch, in.OrganizationID, in.ID).Error
 }
 
 // endByProvider ends sessions through an identity provider, of one user or of all users of the
@@ -179,7 +184,8 @@ func (store) one(ctx context.Context, organization, user, id uuid.UUID, now time
 	}
 	result := tx.Raw(`
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+isActive, organization, user, id, now, now).Scan(&found)
+		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+isActive,
+		organization, user, id, now, now).Scan(&found)
 	if result.Error == nil && result.RowsAffected == 0 {
 		return Session{}, gorm.ErrRecordNotFound
 	}
@@ -210,7 +216,8 @@ func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions 
 	removed := tx.Exec(ended+`
 		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
 			SELECT t.tid FROM ended e CROSS JOIN LATERAL (
-				SELECT ctid AS tid FROM refresh_tokens t WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
+				SELECT ctid AS tid FROM refresh_tokens t
+				WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
 			LIMIT $3))`, now, maxEndedSessions, maxRemovedTokens)
 	if removed.Error != nil || removed.RowsAffected == maxRemovedTokens {
 		return removed.RowsAffected, 0, removed.Error

@@ -26,8 +26,9 @@ import (
 var (
 	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong password, a disabled
 	// user and a disabled organization, so sign-in does not reveal accounts.
-	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is wrong.").
-				Advising("Let the person try again.")
+	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials",
+		"The e-mail address or the password is wrong.").
+		Advising("Let the person try again.")
 	// ErrOrganizationRequired is returned if the password matches accounts in several organizations.
 	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required",
 		"You have accounts in several organizations. Choose one.").
@@ -148,7 +149,9 @@ func (s *Service) signInFrom(ctx context.Context, from source, typed string, r R
 
 // accountsOf returns the accounts of the typed address with their second factors. No account has
 // other texts as its address.
-func (s *Service) accountsOf(ctx context.Context, typed string) (accounts []account.Account, factors map[uuid.UUID]mfa.Factor, err error) {
+func (s *Service) accountsOf(
+	ctx context.Context, typed string,
+) (accounts []account.Account, factors map[uuid.UUID]mfa.Factor, err error) {
 	address, _ := rbac.ParseEmail(typed)
 	accounts, err = db.Snapshot(ctx, s.Database, "user.find", func(ctx context.Context) ([]account.Account, error) {
 		found, err := s.Accounts.AccountsWithEmail(ctx, address)
@@ -166,7 +169,9 @@ func (s *Service) accountsOf(ctx context.Context, typed string) (accounts []acco
 }
 
 // signInTo signs in to an account whose password was right.
-func (s *Service) signInTo(ctx context.Context, known candidate, r Request, addressCounter []byte) (session.SignedIn, error) {
+func (s *Service) signInTo(
+	ctx context.Context, known candidate, r Request, addressCounter []byte,
+) (session.SignedIn, error) {
 	var proof mfa.Proof
 	if known.factor.IsOn() {
 		var verdict mfa.Verdict
