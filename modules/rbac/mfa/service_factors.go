@@ -117,20 +117,6 @@ func (s *Service) Factors(ctx context.Context, users []rbac.User) (map[uuid.UUID
 	return s.store.factors(ctx, users)
 }
 
-// Own returns the caller's account and second factor. The error is [identity.ErrUnauthenticated] if
-// the caller may not sign in.
-func (s *Service) Own(ctx context.Context, caller identity.Caller) (account.Account, Factor, error) {
-	var f Factor
-	own, err := db.Snapshot(ctx, s.Database, "user.password", func(ctx context.Context) (account.Account, error) {
-		own, err := s.Passwords.Own(ctx, caller)
-		if err == nil {
-			f, err = s.store.factor(ctx, caller.UserID)
-		}
-		return own, err
-	})
-	return own, f, err
-}
-
 // TurnOff removes the caller's second factor with its recovery codes. Sessions continue. If the
 // organization requires a second factor, they can only set one up after their next refresh. Errors:
 // [identity.ErrPeopleOnly], [ErrNone], [fault.ErrInvalid] for a wrong password or code,
@@ -187,13 +173,6 @@ func (s *Service) Remove(ctx context.Context, user uuid.UUID, match patch.Match)
 		})
 	})
 	return err
-}
-
-// recordOwn records an action of the caller on their own second factor.
-func (s *Service) recordOwn(ctx context.Context, caller identity.Caller, action string) error {
-	return trail.RecordBy(ctx, s.Audit, trail.Event{
-		Action: action, SubjectType: "user", SubjectID: caller.UserID, OccurredAt: s.Clock.Now(),
-	})
 }
 
 // Outdated selects enrolments that were not confirmed in time.

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/fault"
@@ -13,6 +14,11 @@ import (
 )
 
 const pathProvider = "/identity-provider"
+
+// Routes returns the operations of identity providers.
+func (s *Service) Routes() []httpx.Route {
+	return slices.Concat(s.SignIns.routes(), s.Providers.routes(), s.Links.routes())
+}
 
 func (s *Providers) routes() []httpx.Route {
 	return []httpx.Route{

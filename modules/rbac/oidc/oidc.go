@@ -3,7 +3,6 @@
 package oidc
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +18,6 @@ import (
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
-	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/trail"
 )
@@ -68,11 +66,6 @@ func New(d Dependencies) *Service {
 		cookies: encryption.New("sign-ins under way", d.Secrets...),
 		signIns: session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
 	}}
-}
-
-// Routes returns the operations of identity providers.
-func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.SignIns.routes(), s.Providers.routes(), s.Links.routes())
 }
 
 // Outdated selects expired link requests.

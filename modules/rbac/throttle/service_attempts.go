@@ -24,12 +24,6 @@ type delayed struct{ wait time.Duration }
 // RetryAfter returns the time until the next attempt is checked.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// Audit counts refused attempts of callers without an organization, for the operator. It uses no
-// database and never fails.
-type Audit interface {
-	Count(action, reason, address string)
-}
-
 // Service counts attempts. It is safe for concurrent use.
 type Service struct {
 	Counters
