@@ -37,7 +37,7 @@ func storeAddress(next echo.HandlerFunc) echo.HandlerFunc {
 // watching collects the patient records that a request reads.
 func watching(c echo.Context) *trail.Shown {
 	shown := &trail.Shown{}
-	c.SetRequest(c.Request().WithContext(trail.Watching(c.Request().Context(), shown)))
+	c.SetRequest(c.Request().WithContext(trail.WithShown(c.Request().Context(), shown)))
 	return shown
 }
 

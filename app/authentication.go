@@ -90,12 +90,12 @@ func permit(r httpx.Route) echo.MiddlewareFunc {
 			case r.RecordScopes != 0:
 				err = caller.Require(r.Permission)
 			default:
-				err = caller.RequireWhole(r.Permission)
+				err = caller.RequireForOrganization(r.Permission)
 			}
 			if err != nil {
 				return err
 			}
-			c.SetRequest(c.Request().WithContext(identity.With(c.Request().Context(), caller.Acts(r.Permission))))
+			c.SetRequest(c.Request().WithContext(identity.With(c.Request().Context(), caller.ActingUnder(r.Permission))))
 			return next(c)
 		}
 	}

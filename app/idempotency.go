@@ -56,7 +56,7 @@ func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 		reply, replayed, err := s.options.Commands.Once(
 			c.Request().Context(), key, r.Method+" "+r.Path, fingerprint, func(ctx context.Context) (command.Reply, error) {
 				reply, err := call.Run(ctx)
-				return command.Reply{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Kept}, err
+				return command.Reply{Status: reply.Status, Headers: reply.Header, Body: reply.Body, Kept: reply.Stored}, err
 			})
 		command.Replayed(replayed).Header(c.Response().Header())
 		if err != nil {

@@ -13,8 +13,12 @@ const sealGather = 250 * time.Millisecond
 
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
+	return append(a.sharedJobs(), a.instanceJobs()...)
+}
+
+// sharedJobs run once per interval, on any instance.
+func (a *App) sharedJobs() []jobs.Job {
 	return []jobs.Job{
-		// Once per interval, on any instance.
 		{Name: "release-expired-holds", Every: a.config.SweepInterval, Run: a.Authorizations.SweepHolds},
 		{Name: "publish-reminders", Every: 30 * time.Second, Run: a.remind},
 		{Name: "remove-reminders", Every: time.Hour, Run: a.Appointments.ForgetReminders},
@@ -24,8 +28,12 @@ func (a *App) BackgroundJobs() []jobs.Job {
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
+	}
+}
 
-		// On every instance.
+// instanceJobs run on every instance.
+func (a *App) instanceJobs() []jobs.Job {
+	return []jobs.Job{
 		{
 			Name:        "relay-events",
 			Every:       a.eventPoll,
@@ -71,7 +79,13 @@ func (a *App) BackgroundJobs() []jobs.Job {
 			Wake:        a.Audit.Recorded(),
 			Gather:      jobs.Gather(sealGather),
 		},
-		{Name: "write-anonymous-attempts", Every: 5 * time.Second, Run: a.Audit.WriteAttempts, PerInstance: true, AtStop: true},
+		{
+			Name:        "write-anonymous-attempts",
+			Every:       5 * time.Second,
+			Run:         a.Audit.WriteAttempts,
+			PerInstance: true,
+			AtStop:      true,
+		},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
 }

@@ -144,8 +144,8 @@ func (b verificationBody) Location() string {
 	return basePath + pathVerifications + "/" + b.ID.String()
 }
 
-// UnderWay implements [httpx.Started].
-func (b verificationBody) UnderWay() (again time.Duration, ok bool) {
+// Running implements [httpx.Started].
+func (b verificationBody) Running() (again time.Duration, ok bool) {
 	return verifyAgain, b.State == verification.Running
 }
 

@@ -292,10 +292,16 @@ func TestRates(t *testing.T) {
 		user, token Rate
 	}{
 		"it sets rate limits in production": {production, Rate{50, 200}, Rate{25, 100}},
-		"it sets rate limits in development if configured": {[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"}, Rate{3, 5},
-			Rate{1.5, 3}},
-		"it sets none in production if configured": {append([]string{"OMNI_RATE_LIMIT=0"}, production...), Rate{0, 200},
-			Rate{0, 100}},
+		"it sets rate limits in development if configured": {
+			[]string{"OMNI_RATE_LIMIT=3", "OMNI_RATE_BURST=5"},
+			Rate{3, 5},
+			Rate{1.5, 3},
+		},
+		"it sets none in production if configured": {
+			append([]string{"OMNI_RATE_LIMIT=0"}, production...),
+			Rate{0, 200},
+			Rate{0, 100},
+		},
 		"it can limit tokens alone": {[]string{"OMNI_TOKEN_RATE_LIMIT=2"}, Rate{0, 200}, Rate{2, 100}},
 		"it can leave out the limit of tokens": {
 			append([]string{"OMNI_TOKEN_RATE_LIMIT=0"}, production...), Rate{50, 200}, Rate{0, 100},
@@ -362,18 +368,27 @@ func TestProblems(t *testing.T) {
 		variables []string
 		want      []string
 	}{
-		"it refuses a fraction of a connection": {"database: {max_conns: 1.5}", nil,
-			[]string{"database.max_conns"}},
-		"it refuses too many connections": {"", []string{"OMNI_DB_MAX_CONNS=1001"},
-			[]string{"database.max_conns"}},
-		"it refuses the simple protocol": {"database: {exec_mode: simple_protocol}", nil,
-			[]string{"database.exec_mode"}},
+		"it refuses a fraction of a connection": {
+			"database: {max_conns: 1.5}", nil,
+			[]string{"database.max_conns"},
+		},
+		"it refuses too many connections": {
+			"",
+			[]string{"OMNI_DB_MAX_CONNS=1001"},
+			[]string{"database.max_conns"},
+		},
+		"it refuses the simple protocol": {
+			"database: {exec_mode: simple_protocol}", nil,
+			[]string{"database.exec_mode"},
+		},
 		"it refuses a value other than true and false":      {"demo: yep", nil, []string{"demo"}},
 		"it refuses a duration without a unit":              {"sweep_interval: 30", nil, []string{"sweep_interval"}},
 		"it refuses a reminder with a fraction of a minute": {"reminders: 90s", nil, []string{"reminders"}},
 		"it refuses a duplicate reminder":                   {"reminders: 60m,1h", nil, []string{"reminders"}},
-		"it refuses a missing limit of webhooks": {"webhooks: {per_organization: 0}", nil,
-			[]string{"webhooks.per_organization"}},
+		"it refuses a missing limit of webhooks": {
+			"webhooks: {per_organization: 0}", nil,
+			[]string{"webhooks.per_organization"},
+		},
 		"it refuses too few slots for webhooks": {"webhooks: {slots: 3}", nil, []string{"webhooks.slots"}},
 		"it refuses one slot for an organization": {
 			"webhooks: {slots_per_organization: 1}", nil,
@@ -386,20 +401,32 @@ func TestProblems(t *testing.T) {
 		"it refuses an unknown preset":              {"", []string{"OMNI_RETRY_PRESET=wild"}, []string{"retry.preset"}},
 		"it refuses a body limit that is too small": {"http: {body_limit: 1}", nil, []string{"http.body_limit"}},
 		"it refuses a body limit that is too large": {"http: {body_limit: 65MiB}", nil, []string{"http.body_limit"}},
-		"it refuses a pattern of origins": {"http: {cors_origins: 'https://*.a.test'}", nil,
-			[]string{"http.cors_origins"}},
-		"it refuses * together with another origin": {"http: {cors_origins: '*, https://a.test'}", nil,
-			[]string{"http.cors_origins"}},
-		"it refuses an origin with a slash": {"http: {cors_origins: 'https://a.test/'}", nil,
-			[]string{"http.cors_origins"}},
-		"it refuses an origin with capitals": {"http: {cors_origins: 'https://A.test'}", nil,
-			[]string{"http.cors_origins"}},
-		"it refuses an origin with the default port": {"http: {cors_origins: 'https://a.test:443'}", nil,
-			[]string{"http.cors_origins"}},
+		"it refuses a pattern of origins": {
+			"http: {cors_origins: 'https://*.a.test'}", nil,
+			[]string{"http.cors_origins"},
+		},
+		"it refuses * together with another origin": {
+			"http: {cors_origins: '*, https://a.test'}", nil,
+			[]string{"http.cors_origins"},
+		},
+		"it refuses an origin with a slash": {
+			"http: {cors_origins: 'https://a.test/'}", nil,
+			[]string{"http.cors_origins"},
+		},
+		"it refuses an origin with capitals": {
+			"http: {cors_origins: 'https://A.test'}", nil,
+			[]string{"http.cors_origins"},
+		},
+		"it refuses an origin with the default port": {
+			"http: {cors_origins: 'https://a.test:443'}", nil,
+			[]string{"http.cors_origins"},
+		},
 		"it refuses an origin without scheme":    {"http: {cors_origins: a.test}", nil, []string{"http.cors_origins"}},
 		"it refuses an origin of another scheme": {"http: {cors_origins: 'null'}", nil, []string{"http.cors_origins"}},
-		"it refuses an address with a path": {"http: {public_url: 'https://api.a.test/omni'}", nil,
-			[]string{"http.public_url"}},
+		"it refuses an address with a path": {
+			"http: {public_url: 'https://api.a.test/omni'}", nil,
+			[]string{"http.public_url"},
+		},
 		"it refuses a page without a URL": {
 			"http: {frontend_url: 'https://a.test/#/signed-in'}", nil, []string{"http.frontend_url"},
 		},
@@ -423,10 +450,15 @@ func TestProblems(t *testing.T) {
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses an address of metrics without port": {"metrics_addr: localhost", nil, []string{"metrics_addr"}},
 		"it refuses a certificate without its key":      {"http: {tls_certificate: /t/c.pem}", nil, []string{"http.tls_key"}},
-		"it refuses a key without its certificate": {"", []string{"OMNI_TLS_KEY=/t/k.pem"},
-			[]string{"http.tls_certificate"}},
-		"it refuses a proxy that is not a network": {"http: {trusted_proxies: proxy.test}", nil,
-			[]string{"http.trusted_proxies"}},
+		"it refuses a key without its certificate": {
+			"",
+			[]string{"OMNI_TLS_KEY=/t/k.pem"},
+			[]string{"http.tls_certificate"},
+		},
+		"it refuses a proxy that is not a network": {
+			"http: {trusted_proxies: proxy.test}", nil,
+			[]string{"http.trusted_proxies"},
+		},
 		"it refuses a network with bits beyond its prefix": {"http: {trusted_proxies: '10.0.0.0/16, " +
 			"10.1.0.7/16'}", nil, []string{"http.trusted_proxies"}},
 		"it refuses to trust all addresses":   {"http: {trusted_proxies: 0.0.0.0/0}", nil, []string{"http.trusted_proxies"}},
@@ -434,8 +466,10 @@ func TestProblems(t *testing.T) {
 		"it refuses an invalid database URL":  {"", []string{"OMNI_DATABASE_URL=nonsense host="}, []string{"database.url"}},
 		"it refuses an unknown PostgreSQL setting": {"database: {url: 'postgres://h/d?sslmode=bogus', " +
 			"migrate_url: 'host=h port=x'}", nil, []string{"database.url", "database.migrate_url"}},
-		"it refuses a URL for migrations alone": {"database: {migrate_url: 'postgres://h/d'}", nil,
-			[]string{"database.migrate_url"}},
+		"it refuses a URL for migrations alone": {
+			"database: {migrate_url: 'postgres://h/d'}", nil,
+			[]string{"database.migrate_url"},
+		},
 		"it refuses a value for a group":     {"database: postgres", nil, []string{"database"}},
 		"it refuses a group for a value":     {"addr: {host: a}", nil, []string{"addr.host"}},
 		"it refuses a list for a value":      {"addr: [a, b]", nil, []string{"addr"}},
@@ -449,8 +483,11 @@ func TestProblems(t *testing.T) {
 		"it refuses a file and a value of one secret": {
 			"", []string{"OMNI_TOKEN_SECRET=" + someSecret, "OMNI_TOKEN_SECRET_FILE=/x"}, []string{"token.secret"},
 		},
-		"it refuses a missing secret file": {"", []string{"OMNI_TOKEN_SECRET_FILE=/nowhere"},
-			[]string{"token.secret"}},
+		"it refuses a missing secret file": {
+			"",
+			[]string{"OMNI_TOKEN_SECRET_FILE=/nowhere"},
+			[]string{"token.secret"},
+		},
 		"it refuses a file for a setting that is not secret": {"", []string{"OMNI_ADDR_FILE=/x"}, []string{"OMNI_ADDR_FILE"}},
 		"it refuses development settings in production": {
 			"",
@@ -623,7 +660,7 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 
 func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 	t.Parallel()
-	for _, each := range [][2]string{
+	for _, item := range [][2]string{
 		{
 			"http:\n  cors_origins:\n    - https://a.example.org\n    - https://b.example.org\n",
 			`write cors_origins: "https://a.example.org, https://b.example.org"`,
@@ -633,7 +670,7 @@ func TestAListInYAMLIsRefusedWithAnExample(t *testing.T) {
 		{"addr: [\"127.0.0.1:8080\"]\n", "write addr: VALUE on one line"},
 		{"database:\n  url:\n    host: db\n", "write url: VALUE on one line"},
 	} {
-		text, remedy := each[0], each[1]
+		text, remedy := item[0], item[1]
 		found := problems(t, text)
 		require.Len(t, found, 1, text)
 		require.Contains(t, found[0].Message, remedy)

@@ -45,8 +45,8 @@ func requireIn(t testing.TB, p practice, a answer) {
 // choices returns the organizations that the answer offers.
 func choices(t testing.TB, a answer) (names []string) {
 	t.Helper()
-	for _, each := range a.refused(t, http.StatusUnauthorized, "organization-required").body["organizations"].([]any) {
-		o := each.(map[string]any)
+	for _, item := range a.refused(t, http.StatusUnauthorized, "organization-required").body["organizations"].([]any) {
+		o := item.(map[string]any)
 		names = append(names, fmt.Sprint(o["name"], " ", o["id"]))
 	}
 	return names
@@ -68,21 +68,21 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 		requireIn(t, third, c.loginTo(t, email, anotherPassword, uuid.Nil))
 	})
 	t.Run("with several matching accounts the user chooses, and others are not mentioned", func(t *testing.T) {
-		asked := c.loginTo(t, "Rosa@Example.test", password, uuid.Nil)
-		require.Equal(t, []string{choice(c.other, "other"), choice(c.own, "own")}, choices(t, asked))
-		require.NotContains(t, string(asked.raw), third.id.String())
+		requested := c.loginTo(t, "Rosa@Example.test", password, uuid.Nil)
+		require.Equal(t, []string{choice(c.other, "other"), choice(c.own, "own")}, choices(t, requested))
+		require.NotContains(t, string(requested.raw), third.id.String())
 		a := c.loginTo(t, email, password, c.other.id)
 		requireIn(t, c.other, a)
 		require.Equal(t, []any{"SCHEDULER"}, a.body["user"].(map[string]any)["roles"])
 		requireIn(t, c.own, c.loginTo(t, email, password, c.own.id))
 	})
 	t.Run("the choice of an organization without such an account is a wrong password", func(t *testing.T) {
-		wrong := c.loginTo(t, email, password, third.id).refused(t, http.StatusUnauthorized, "wrong-credentials")
+		invalid := c.loginTo(t, email, password, third.id).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		nowhere := c.loginTo(t, email, password, uuid.New()).refused(t, http.StatusUnauthorized, "wrong-credentials")
 		unknown := c.loginTo(t, "nobody@example.test", password, third.id).
 			refused(t, http.StatusUnauthorized, "wrong-credentials")
-		require.Equal(t, wrong.text("detail"), nowhere.text("detail"))
-		require.Equal(t, wrong.text("detail"), unknown.text("detail"))
+		require.Equal(t, invalid.text("detail"), nowhere.text("detail"))
+		require.Equal(t, invalid.text("detail"), unknown.text("detail"))
 	})
 	t.Run("each account has its own second factor", func(t *testing.T) {
 		own := c.as(c.loginTo(t, email, password, c.own.id).ok(t).text("accessToken"))
@@ -204,8 +204,10 @@ func TestSignInCostsTheSameForAnyNumberOfAccounts(t *testing.T) {
 	}
 	of := statements("nobody@example.test", uuid.Nil)
 	require.NotEmpty(t, of)
-	for _, email := range []string{"in-1@example.test", "in-2@example.test", "in-3@example.test", "no address",
-		uuid.NewString()} {
+	for _, email := range []string{
+		"in-1@example.test", "in-2@example.test", "in-3@example.test", "no address",
+		uuid.NewString(),
+	} {
 		for _, organization := range []uuid.UUID{uuid.Nil, first.own.id, uuid.New()} {
 			require.Equal(t, of, statements(email, organization), "%s in %s", email, organization)
 		}

@@ -70,7 +70,10 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		require.NotNil(t, found.body["revokedBy"])
 	})
 	t.Run("its text is shown once and not stored", func(t *testing.T) {
-		keyed, wanted := c.admin().with("Idempotency-Key", "one-key"), body{"name": "x", "permissions": []string{"authorization:read"}}
+		keyed, wanted := c.admin().with("Idempotency-Key", "one-key"), body{
+			"name":        "x",
+			"permissions": []string{"authorization:read"},
+		}
 		first, again := keyed.post(t, "/api-keys", wanted), keyed.post(t, "/api-keys", wanted)
 		require.Equal(t, first.created(t), again.created(t))
 		require.Nil(t, again.body["key"])
@@ -100,7 +103,8 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		other := c.as(c.other.tokens[rbac.Admin])
 		require.Empty(t, other.get(t, "/api-keys").ok(t).body["data"])
 		nowhere := other.get(t, "/api-keys/"+uuid.NewString()).refused(t, http.StatusNotFound, "api-key-not-found")
-		require.Equal(t, nowhere.text("detail"), other.get(t, path).refused(t, http.StatusNotFound, "api-key-not-found").text("detail"))
+		require.Equal(t, nowhere.text("detail"),
+			other.get(t, path).refused(t, http.StatusNotFound, "api-key-not-found").text("detail"))
 		other.delete(t, path).refused(t, http.StatusNotFound, "api-key-not-found")
 		require.Nil(t, c.admin().get(t, path).ok(t).body["revokedAt"])
 	})
@@ -110,7 +114,7 @@ func TestAPIKeyLifecycle(t *testing.T) {
 			refused(t, http.StatusForbidden, "beyond-own-permissions")
 		require.Equal(t, "payer:change", denied.body["exceeds"])
 		require.Equal(t, http.StatusNoContent, c.admin().delete(t, "/permission-sets/ADMIN").status)
-		for _, wrong := range []body{
+		for _, invalid := range []body{
 			{"permissions": []string{"patient:read"}},
 			{"name": " ", "permissions": []string{"patient:read"}},
 			{"name": "x", "permissions": []string{}},
@@ -118,7 +122,7 @@ func TestAPIKeyLifecycle(t *testing.T) {
 			{"name": "x", "permissions": []string{"patient:read"}, "expiresAt": c.clock.now().Add(-time.Second).UTC()},
 			{"name": "x", "permissions": []string{"patient:read"}, "organizationId": c.other.id},
 		} {
-			c.admin().post(t, "/api-keys", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			c.admin().post(t, "/api-keys", invalid).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 	})
 	t.Run("pages continue after the previous one", func(t *testing.T) {
@@ -138,7 +142,8 @@ func TestDisablingAUserListsAndEndsTheirAPIKeys(t *testing.T) {
 	second := secondInstance(t, c, c.database.Open(t)).following(t)
 	make := func(email string) (user, key, text string) {
 		user = c.hire(t, c.own, email, rbac.Admin)
-		created := c.enter(t, email).post(t, "/api-keys", body{"name": "Billing system", "permissions": []string{"payer:read"}})
+		created := c.enter(t, email).post(t, "/api-keys",
+			body{"name": "Billing system", "permissions": []string{"payer:read"}})
 		return user, created.created(t).String(), created.text("key")
 	}
 	requireOut := func(text string) {
@@ -210,9 +215,12 @@ func TestAPIKeysWorkInTheirNetworksOnly(t *testing.T) {
 	denied := c.admin().get(t, "/admin/audit-events?action=api-key.use&outcome=denied").ok(t)
 	require.Len(t, denied.body["data"], 2)
 	require.Contains(t, string(denied.raw), `"address":"203.0.114.77"`)
-	for _, wrong := range []body{{"networks": []string{"office"}}, {"expiresAt": c.clock.now().Add(73 * time.Hour).UTC()}} {
-		wrong["name"], wrong["permissions"] = "x", []string{"payer:read"}
-		c.admin().post(t, "/api-keys", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	for _, invalid := range []body{
+		{"networks": []string{"office"}},
+		{"expiresAt": c.clock.now().Add(73 * time.Hour).UTC()},
+	} {
+		invalid["name"], invalid["permissions"] = "x", []string{"payer:read"}
+		c.admin().post(t, "/api-keys", invalid).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	c.requireClean(t)
 }

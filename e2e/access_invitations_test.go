@@ -34,9 +34,9 @@ func (c *clinic) accept(t testing.TB, token string, changes ...body) answer {
 func (c *clinic) states(t testing.TB, query string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, each := range c.admin().all(t, "/users/invitations?limit=2"+query, nil) {
-		require.NotContains(t, each, "token")
-		found[each["email"].(string)] = each["state"].(string)
+	for _, item := range c.admin().all(t, "/users/invitations?limit=2"+query, nil) {
+		require.NotContains(t, item, "token")
+		found[item["email"].(string)] = item["state"].(string)
 	}
 	return found
 }
@@ -64,11 +64,11 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 			a := c.accept(t, token, body{"password": weak}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Contains(t, string(a.raw), `"password"`)
 		}
-		made := c.accept(t, token)
-		made.created(t)
-		require.Equal(t, []any{"PRACTITIONER", "TECHNICIAN"}, made.body["roles"])
+		result := c.accept(t, token)
+		result.created(t)
+		require.Equal(t, []any{"PRACTITIONER", "TECHNICIAN"}, result.body["roles"])
 		require.Equal(t, []string{"rosa@example.test", "Somebody New", c.own.id.String()},
-			[]string{made.text("email"), made.text("name"), made.text("organizationId")})
+			[]string{result.text("email"), result.text("name"), result.text("organizationId")})
 		c.enter(t, "rosa@example.test").get(t, "/appointments").ok(t)
 	})
 	t.Run("once", func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 	a.refused(t, http.StatusForbidden, "beyond-own-permissions")
 	c.admin().post(t, "/users/invitations", body{"email": "BILLER@own.test", "name": "Bo", "roles": []string{"BILLER"}}).
 		refused(t, http.StatusConflict, "email-taken")
-	for _, wrong := range []body{
+	for _, invalid := range []body{
 		{"email": "nobody", "name": "A", "roles": []string{"BILLER"}},
 		{"email": "a@b.test", "name": " ", "roles": []string{"BILLER"}},
 		{"email": "a@b.test", "name": "A", "roles": []string{}},
@@ -158,7 +158,7 @@ func TestInvitationsBeyondOwnPermissionsAreRefused(t *testing.T) {
 		{"email": "a@b.test", "name": "A", "roles": []string{"BILLER"}, "expiresAt": "2030-01-01T00:00:00Z"},
 		{"email": "a@b.test", "name": "A", "roles": []string{"BILLER"}, "organizationId": c.other.id},
 	} {
-		c.admin().post(t, "/users/invitations", wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().post(t, "/users/invitations", invalid).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	require.Empty(t, c.states(t, ""))
 	t.Run("an address is taken by a user of the same organization only", func(t *testing.T) {
@@ -181,15 +181,15 @@ func TestConcurrentAcceptancesOfOneInvitation(t *testing.T) {
 		_, token := c.admin().invite(t, email, "BILLER")
 		answers := make([]answer, 6)
 		together(len(answers), func(i int) { answers[i] = []*clinic{c, second}[i%2].accept(t, token) })
-		made := 0
+		created := 0
 		for _, a := range answers {
 			if a.status == http.StatusCreated {
-				made++
+				created++
 				continue
 			}
 			a.refused(t, http.StatusNotFound, "invitation-not-found")
 		}
-		require.Equal(t, 1, made)
+		require.Equal(t, 1, created)
 		require.Equal(t, 1, c.count(t, "SELECT count(*) FROM users WHERE email = $1", email))
 	}
 }

@@ -21,9 +21,9 @@ const linkRequests = provider + "/link-requests"
 // linkRequest returns the id of the open link request of a subject.
 func (c *clinic) linkRequest(t testing.TB, as caller, subject string) string {
 	t.Helper()
-	for _, each := range as.all(t, linkRequests+"?limit=1", nil) {
-		if each["subject"] == subject {
-			return each["id"].(string)
+	for _, item := range as.all(t, linkRequests+"?limit=1", nil) {
+		if item["subject"] == subject {
+			return item["id"].(string)
 		}
 	}
 	t.Fatalf("no link request of %s", subject)

@@ -33,10 +33,10 @@ func TestALookAlikeOfAnAddressIsNotRecognized(t *testing.T) {
 	known = append(known, openidtest.Person{Subject: "upper", Email: "ADMIN@INVITED.TEST", Verified: true})
 	c, p := openWithProvider(t, known...)
 	c.admin().invite(t, invited, "TECHNICIAN")
-	for _, each := range known[:len(known)-1] {
-		c.signInAs(t, p, each.Subject).landed(t, "not-recognized")
+	for _, item := range known[:len(known)-1] {
+		c.signInAs(t, p, item.Subject).landed(t, "not-recognized")
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
-		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"address"}`, "%q", each.Email)
+		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"address"}`, "%q", item.Email)
 	}
 	require.Equal(t, map[string]string{invited: "OPEN"}, c.states(t, ""))
 	require.Zero(t, c.count(t, "SELECT count(*) FROM provider_subjects"))

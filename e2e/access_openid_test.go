@@ -172,7 +172,7 @@ func TestRefusedProviderSignIns(t *testing.T) {
 		email("", true), openidtest.Person{Subject: "s-2", Email: scheduler.Email, Verified: true})
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'auditor@own.test'")
 	c.connect(t, p, scheduler.Subject)
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for subject, reason := range map[string]string{
 		stranger.Subject:       "unknown",
 		"BILLER@own.test":      "unverified",
@@ -186,11 +186,11 @@ func TestRefusedProviderSignIns(t *testing.T) {
 			continue // the provider requires a name itself
 		}
 		refused := c.signInAs(t, p, subject).landed(t, "not-recognized")
-		told[refused.header.Get("Location")+string(refused.raw)] = true
+		reported[refused.header.Get("Location")+string(refused.raw)] = true
 		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
 		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"`+reason+`"}`, subject)
 	}
-	require.Len(t, told, 1, "it does not reveal which users exist")
+	require.Len(t, reported, 1, "it does not reveal which users exist")
 
 	code := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 	c.run(t, "UPDATE users SET status = 'DISABLED' WHERE email = 'scheduler@own.test'")
@@ -241,9 +241,11 @@ func TestAttacksOnASignIn(t *testing.T) {
 			refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.exchange(t, code, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		c.back(t, theirs, back).landed(t, "not-recognized")
-		for _, made := range []string{"x", strings.Repeat("A", 60),
-			base64.RawURLEncoding.EncodeToString(c.own.id[:]) + "made-up"} {
-			c.exchange(t, made, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
+		for _, invented := range []string{
+			"x", strings.Repeat("A", 60),
+			base64.RawURLEncoding.EncodeToString(c.own.id[:]) + "made-up",
+		} {
+			c.exchange(t, invented, verifier).refused(t, http.StatusUnauthorized, "sign-in-code")
 		}
 		late := codeIn(t, c.signInAs(t, p, scheduler.Subject))
 		slow := c.begin(t)
@@ -352,23 +354,25 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 
 	for _, role := range rbac.Roles() {
 		if role != rbac.Admin {
-			for _, a := range []answer{c.as(c.own.tokens[role]).get(t, provider),
+			for _, a := range []answer{
+				c.as(c.own.tokens[role]).get(t, provider),
 				c.as(c.own.tokens[role]).send(t, http.MethodPut,
-					provider, settings), c.as(c.own.tokens[role]).delete(t, provider)} {
+					provider, settings), c.as(c.own.tokens[role]).delete(t, provider),
+			} {
 				a.refused(t, http.StatusForbidden, "forbidden")
 			}
 		}
 	}
 	c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"identity-provider:manage"}}).
 		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	for _, wrong := range []body{
+	for _, invalid := range []body{
 		{},
 		{"issuer": p.Issuer + "/", "clientId": "x", "clientSecret": "x"},
 		{"issuer": "nonsense", "clientId": "x", "clientSecret": "x"},
 		{"issuer": p.Issuer, "clientId": "x"},
 		{"issuer": p.Issuer, "clientId": "x", "clientSecret": "x", "organizationId": c.other.id},
 	} {
-		c.admin().send(t, http.MethodPut, provider, wrong).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.admin().send(t, http.MethodPut, provider, invalid).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 
 	other := c.as(c.other.tokens[rbac.Admin])

@@ -34,10 +34,10 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 	const email = "rosa@own.test"
 	user := c.hire(t, c.own, email, rbac.Biller)
 	signedIn := c.enters(t, email)
-	made := c.admin().post(t, user+"/password-reset", body{})
-	require.Equal(t, http.StatusCreated, made.status, "%s", made.raw)
-	token := made.text("token")
-	require.Nil(t, made.body["link"], "no page is configured")
+	created := c.admin().post(t, user+"/password-reset", body{})
+	require.Equal(t, http.StatusCreated, created.status, "%s", created.raw)
+	token := created.text("token")
+	require.Nil(t, created.body["link"], "no page is configured")
 	require.GreaterOrEqual(t, len(token), 43, "256 bits")
 	for _, table := range []string{"password_resets", "audit_events", "outbox", "commands"} {
 		require.Zero(t, c.count(t, "SELECT count(*) FROM "+table+" x WHERE x::text LIKE '%' || $1 || '%'", token),

@@ -15,8 +15,8 @@ import (
 // set returns the permission set of a role in the API.
 func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 	t.Helper()
-	for _, each := range c.get(t, "/permission-sets").ok(t).body["data"].([]any) {
-		if set := each.(map[string]any); set["role"] == string(role) {
+	for _, item := range c.get(t, "/permission-sets").ok(t).body["data"].([]any) {
+		if set := item.(map[string]any); set["role"] == string(role) {
 			return set
 		}
 	}
@@ -26,8 +26,8 @@ func (c caller) set(t testing.TB, role rbac.Role) map[string]any {
 
 // without returns a set's grants except the ones of a permission.
 func without(set map[string]any, permission string) body {
-	return body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(each any) bool {
-		return each.(map[string]any)["permission"] == permission
+	return body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(item any) bool {
+		return item.(map[string]any)["permission"] == permission
 	})}
 }
 
@@ -43,8 +43,8 @@ func TestPermissionSetsHaveDefaults(t *testing.T) {
 	c := open(t)
 	data := c.admin().get(t, "/permission-sets").ok(t).body["data"].([]any)
 	require.Len(t, data, len(rbac.Roles())-1, "all but the role with permissions beyond the organization")
-	for _, each := range data {
-		set := each.(map[string]any)
+	for _, item := range data {
+		set := item.(map[string]any)
 		require.Equal(t, []any{true, 0.0, nil, nil},
 			[]any{set["shipped"], set["version"], set["changedAt"], set["changedBy"]})
 		var names []string

@@ -41,7 +41,7 @@ type owned struct{ patients, staff []uuid.UUID }
 func openReached(t *testing.T) *reached {
 	t.Helper()
 	c := open(t)
-	linker, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL))
+	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.database.AppURL))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, linker.Close()) })
 	w := &reached{

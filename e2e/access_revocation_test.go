@@ -45,8 +45,8 @@ func TestSignOutEverywhereTakesEffectOnEveryInstance(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, first.as(elsewhere).post(t, "/auth/logout-everywhere", nil).status)
 	first.as(token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	ours.ended(t)
-	for _, each := range []string{token, elsewhere} {
-		second.as(each).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+	for _, item := range []string{token, elsewhere} {
+		second.as(item).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
 	}
 	second.as(other).get(t, "/auth/me").ok(t)
 	second.as(second.signIn(t, "own", rbac.Scheduler)).get(t, "/auth/me").ok(t)

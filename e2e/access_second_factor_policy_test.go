@@ -139,9 +139,9 @@ func TestAdministratorRemovesASecondFactor(t *testing.T) {
 	c.own.tokens[rbac.Admin] = admin.token
 	require.Equal(t, true, admin.get(t, user).ok(t).body["secondFactor"])
 	with := map[string]bool{}
-	for _, each := range admin.all(t, "/users?limit=100", nil) {
-		if each["secondFactor"].(bool) {
-			with[each["email"].(string)] = true
+	for _, item := range admin.all(t, "/users?limit=100", nil) {
+		if item["secondFactor"].(bool) {
+			with[item["email"].(string)] = true
 		}
 	}
 	require.Equal(t, map[string]bool{"biller@own.test": true, "super_admin@own.test": true, "admin@own.test": true}, with)

@@ -54,7 +54,7 @@ func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 // the answer is not read back from the stored one.
 func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{
+	for it, place := range map[string]wireproxy.Point{
 		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
 		t.Run(it, func(t *testing.T) {

@@ -244,7 +244,7 @@ func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 
 func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{
+	for it, place := range map[string]wireproxy.Point{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
 	} {
 		for _, key := range []string{"", "k"} {

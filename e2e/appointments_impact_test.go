@@ -13,8 +13,8 @@ import (
 func (a answer) stranded(t testing.TB) []string {
 	t.Helper()
 	all := []string{}
-	for _, each := range a.body["bookings"].([]any) {
-		b := each.(map[string]any)
+	for _, item := range a.body["bookings"].([]any) {
+		b := item.(map[string]any)
 		all = append(all, b["appointmentId"].(string)+" "+b["cause"].(string))
 	}
 	return all
@@ -44,7 +44,8 @@ func TestImpactOfAChange(t *testing.T) {
 	require.EqualValues(t, 4, first["units"])
 
 	fewer := ask(body{"totalUnits": 14})
-	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " UNITS"}, fewer.stranded(t), "the latest ones, until the rest fits")
+	require.Equal(t, []string{idOf(all[3]) + " UNITS", idOf(all[4]) + " UNITS"}, fewer.stranded(t),
+		"the latest ones, until the rest fits")
 	require.Equal(t, 0, fewer.number(t, "missingUnits"))
 	require.Equal(t, 1, ask(body{"totalUnits": 4}).number(t, "missingUnits"), "held by another user")
 	both := ask(body{"totalUnits": 14, "endDate": c.day(t, 3)})
@@ -52,8 +53,10 @@ func TestImpactOfAChange(t *testing.T) {
 	require.Len(t, ask(body{"status": "CANCELLED"}).stranded(t), 3, "bookings of today and later")
 
 	c.requireBalance(t, path, 40, 0, 21)
-	c.admin().post(t, path+"/impact", body{"endDate": "2000-01-01"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().post(t, "/authorizations/"+uuid.NewString()+"/impact", body{}).refused(t, http.StatusNotFound, "authorization-not-found")
+	c.admin().post(t, path+"/impact", body{"endDate": "2000-01-01"}).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.admin().post(t, "/authorizations/"+uuid.NewString()+"/impact", body{}).
+		refused(t, http.StatusNotFound, "authorization-not-found")
 	c.requireClean(t)
 }
 
@@ -67,7 +70,8 @@ func TestImpactOnAppointmentsWithoutUnits(t *testing.T) {
 	c.admin().patch(t, path, body{"endDate": c.day(t, 3), "notes": "it is within"}).ok(t)
 	refused := c.admin().patch(t, path, body{"endDate": c.day(t, 2)}).refused(t, http.StatusConflict, "bookings-stranded")
 	require.Equal(t, []string{idOf(short) + " OUTSIDE_DATES"}, refused.stranded(t))
-	c.admin().patch(t, path, body{"startDate": c.day(t, 4), "endDate": c.day(t, 5)}).refused(t, http.StatusConflict, "bookings-stranded")
+	c.admin().patch(t, path, body{"startDate": c.day(t, 4), "endDate": c.day(t, 5)}).
+		refused(t, http.StatusConflict, "bookings-stranded")
 	c.admin().patch(t, path, body{"endDate": c.day(t, 2), "strandedBookings": "CANCEL"}).ok(t)
 	require.Equal(t, "CANCELLED", c.admin().get(t, short).ok(t).text("status"))
 	c.requireClean(t)
@@ -114,7 +118,8 @@ func TestImpactOfACancellation(t *testing.T) {
 	}
 	before := c.admin().get(t, path).raw
 	refused := c.admin().patch(t, path, cancel(nil)).refused(t, http.StatusConflict, "bookings-stranded")
-	require.Equal(t, []string{idOf(all[1]) + " CANCELLED", idOf(all[2]) + " CANCELLED"}, refused.stranded(t), "bookings of today and later")
+	require.Equal(t, []string{idOf(all[1]) + " CANCELLED", idOf(all[2]) + " CANCELLED"}, refused.stranded(t),
+		"bookings of today and later")
 	require.Equal(t, c.admin().post(t, path+"/impact", cancel(nil)).ok(t).body["bookings"], refused.body["bookings"])
 	require.Equal(t, 8, refused.number(t, "units"))
 	require.Equal(t, string(before), string(c.admin().get(t, path).raw))
@@ -130,7 +135,8 @@ func TestImpactOfACancellation(t *testing.T) {
 	// Kept appointments are completed, moved or cancelled; the cancellation stays.
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
 	c.admin().post(t, path+"/move-bookings", move(c.authorize(t, 4), body{"from": c.day(t, 2)})).ok(t)
-	c.admin().patch(t, all[1], body{"endTime": c.hour(t, 1, "17:00").UTC()}).refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().patch(t, all[1], body{"endTime": c.hour(t, 1, "17:00").UTC()}).
+		refused(t, http.StatusConflict, "authorization-not-active")
 	c.admin().post(t, "/appointments", c.booking(path, who, c.hour(t, 5, "09:00"), hour)).refused(t, http.StatusConflict,
 		"authorization-not-active")
 	c.admin().post(t, all[1]+"/cancel", body{}).ok(t)
@@ -144,7 +150,8 @@ func TestImpactOfACancellation(t *testing.T) {
 	c.daily(t, short, who, 5, 6)
 	c.admin().patch(t, short, body{"endDate": c.day(t, 5), "strandedBookings": "KEEP"}).refused(t, http.StatusConflict,
 		"reservations-outside-dates")
-	c.admin().patch(t, short, body{"totalUnits": 4, "strandedBookings": "KEEP"}).refused(t, http.StatusConflict, "total-below-booked")
+	c.admin().patch(t, short, body{"totalUnits": 4, "strandedBookings": "KEEP"}).
+		refused(t, http.StatusConflict, "total-below-booked")
 	c.requireClean(t)
 }
 
@@ -213,8 +220,9 @@ func TestImpactIsMoved(t *testing.T) {
 	c.requireBalance(t, d, 40, 0, 5)
 
 	to["moveToAuthorizationId"] = uuid.New()
-	wrong := c.admin().patch(t, d, with(body{"endDate": c.day(t, 9)})).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Equal(t, "moveToAuthorizationId", wrong.body["errors"].([]any)[0].(map[string]any)["field"])
+	invalid := c.admin().patch(t, d, with(body{"endDate": c.day(t, 9)})).
+		refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	require.Equal(t, "moveToAuthorizationId", invalid.body["errors"].([]any)[0].(map[string]any)["field"])
 	c.admin().patch(t, d, body{"strandedBookings": "MOVE"}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.requireClean(t)
 }
@@ -225,11 +233,13 @@ func TestImpactRequiresThePermissionsOfBookings(t *testing.T) {
 	path := c.authorize(t, 40)
 	c.daily(t, path, c.employ(t), 3)
 	biller := c.as(c.own.tokens["BILLER"])
-	biller.patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).refused(t, http.StatusForbidden, "forbidden")
+	biller.patch(t, path, body{"endDate": c.day(t, 1), "strandedBookings": "CANCEL"}).
+		refused(t, http.StatusForbidden, "forbidden")
 	require.Len(t, biller.post(t, path+"/impact", body{"endDate": c.day(t, 1)}).ok(t).stranded(t), 1)
 	c.requireBalance(t, path, 40, 0, 4)
 
-	other := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).created(t)
+	other := c.admin().post(t, "/patients", body{"firstName": "Robin", "lastName": "Ray", "dateOfBirth": "2019-01-01"}).
+		created(t)
 	theirs := c.authorize(t, 20, body{"patientId": other})
 	group := c.book(t, c.booking(path, c.employ(t), c.hour(t, 5, "09:00"), hour, body{
 		"patientId": nil, "authorizationId": nil, "patients": []body{

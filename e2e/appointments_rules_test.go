@@ -72,7 +72,8 @@ func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 	}
 	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).
 		refused(t, http.StatusConflict, "cap-exceeded")
-	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).refused(t, http.StatusConflict, "insufficient-units")
+	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).
+		refused(t, http.StatusConflict, "insufficient-units")
 	c.requireBalance(t, path, 12, 0, 4)
 	c.admin().patch(t, booked, body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
 		refused(t, http.StatusConflict, "outside-authorization-dates")
@@ -181,8 +182,10 @@ func TestAppointmentClockChanges(t *testing.T) {
 		from, to time.Time
 		units    int
 	}{
-		{time.Date(2026, time.March, 8, 1, 0, 0, 0, zone), time.Date(2026, time.March, 8, 4, 0, 0, 0, zone), 8},        // two hours have passed
-		{time.Date(2026, time.November, 1, 0, 0, 0, 0, zone), time.Date(2026, time.November, 1, 3, 0, 0, 0, zone), 16}, // four
+		// Two hours have passed.
+		{time.Date(2026, time.March, 8, 1, 0, 0, 0, zone), time.Date(2026, time.March, 8, 4, 0, 0, 0, zone), 8},
+		// Four.
+		{time.Date(2026, time.November, 1, 0, 0, 0, 0, zone), time.Date(2026, time.November, 1, 3, 0, 0, 0, zone), 16},
 	} {
 		a := c.admin().post(t, "/appointments", c.booking(path, who, test.from, test.to.Sub(test.from)))
 		a.created(t)
@@ -223,7 +226,8 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 			c.booking(other, who, at.Add(hour), 7*time.Minute, body{"serviceCodeId": advice})).number(t, "units"))
 		again := c.book(t, c.booking(one, who, at.Add(2*hour), 7*time.Minute))
 		require.Equal(t, 0, c.admin().get(t, again).number(t, "units"))
-		require.Equal(t, 1, c.admin().patch(t, again, body{"endTime": at.Add(2*hour + 9*time.Minute)}).ok(t).number(t, "units"))
+		require.Equal(t, 1,
+			c.admin().patch(t, again, body{"endTime": at.Add(2*hour + 9*time.Minute)}).ok(t).number(t, "units"))
 	})
 	c.requireClean(t)
 }
@@ -245,9 +249,10 @@ func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 				units++
 				next += 15
 			}
-			told := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, time.Duration(minutes)*time.Minute)).ok(t)
-			require.Equal(t, true, told.body["bookable"], "%s", told.raw)
-			require.Equal(t, units, told.occurrences(t)[0].number(t, "units"), "%d minutes by %s", minutes, method)
+			reported := c.admin().post(t, "/appointments/preview",
+				c.booking(path, who, start, time.Duration(minutes)*time.Minute)).ok(t)
+			require.Equal(t, true, reported.body["bookable"], "%s", reported.raw)
+			require.Equal(t, units, reported.occurrences(t)[0].number(t, "units"), "%d minutes by %s", minutes, method)
 		}
 	}
 }
@@ -273,7 +278,8 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	var patients, authorizations []string
 	members := []any{}
 	for range 4 {
-		patient := c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).created(t)
+		patient := c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).
+			created(t)
 		path := c.authorize(t, 8, body{"patientId": patient, "serviceCodeId": group})
 		patients, authorizations = append(patients, patient.String()), append(authorizations, path)
 		members = append(members, body{"patientId": patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")})
@@ -299,16 +305,19 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	})
 	t.Run("both technicians are unavailable", func(t *testing.T) {
 		path := c.authorize(t, 20)
-		two := c.booking(path, one, at.Add(3*hour), hour, body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
+		two := c.booking(path, one, at.Add(3*hour), hour,
+			body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
 		pair := c.book(t, two)
 		for _, who := range []uuid.UUID{one, other} {
-			clash := c.booking(authorizations[0], who, at.Add(3*hour), hour, body{"serviceCodeId": group, "patientId": patients[0]})
+			clash := c.booking(authorizations[0], who, at.Add(3*hour), hour,
+				body{"serviceCodeId": group, "patientId": patients[0]})
 			refused := c.admin().post(t, "/appointments", clash).refused(t, http.StatusConflict, "practitioner-overlap")
 			require.Equal(t, pair, "/appointments/"+refused.text("appointmentId"))
 		}
 		c.admin().patch(t, pair, body{"practitionerId": one}).ok(t)
 		require.Empty(t, c.admin().get(t, "/appointments?practitionerId="+other.String()).body["data"])
-		c.book(t, c.booking(authorizations[0], other, at.Add(3*hour), hour, body{"serviceCodeId": group, "patientId": patients[0]}))
+		c.book(t,
+			c.booking(authorizations[0], other, at.Add(3*hour), hour, body{"serviceCodeId": group, "patientId": patients[0]}))
 	})
 	done := c.admin().post(t, booked+"/complete", body{"endTime": at.Add(30 * time.Minute)}).ok(t)
 	require.Len(t, done.body["session"].(map[string]any)["patients"], 4)
@@ -330,7 +339,8 @@ func TestAppointmentServicesThatMayRunTogether(t *testing.T) {
 		refused(t, http.StatusConflict, "patient-overlap")
 	require.Equal(t, first, "/appointments/"+refused.text("appointmentId"))
 	after := c.book(t, c.booking(guided, c.employ(t), at.Add(2*hour), hour, body{"serviceCodeId": family})) // back to back
-	c.admin().patch(t, after, body{"startTime": at.Add(119 * time.Minute)}).refused(t, http.StatusConflict, "patient-overlap")
+	c.admin().patch(t, after, body{"startTime": at.Add(119 * time.Minute)}).
+		refused(t, http.StatusConflict, "patient-overlap")
 	c.requireClean(t)
 }
 
@@ -342,14 +352,16 @@ func TestAppointmentNeedsACredential(t *testing.T) {
 	at := c.hour(t, 1, "15:00")
 	ends := at.Format(time.DateOnly)
 	who := c.employ(t, body{"code": "BCBA", "expiresOn": ends})
-	refused := c.admin().post(t, "/appointments", c.booking(path, c.employ(t, "RBT"), at, hour, body{"serviceCodeId": advice})).
+	refused := c.admin().post(t, "/appointments",
+		c.booking(path, c.employ(t, "RBT"), at, hour, body{"serviceCodeId": advice})).
 		refused(t, http.StatusConflict, "credential-missing")
 	require.Equal(t, []any{"BCBA"}, refused.body["required"])
 	booked := c.book(t, c.booking(path, who, at, hour, body{"serviceCodeId": advice}))
 	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).
 		refused(t, http.StatusConflict, "credential-missing")
 	c.admin().patch(t, "/practitioners/"+who.String(), body{"status": "INACTIVE"}).ok(t)
-	refused = c.admin().post(t, "/appointments", c.booking(path, who, at.Add(24*hour), hour, body{"serviceCodeId": advice})).
+	refused = c.admin().post(t, "/appointments",
+		c.booking(path, who, at.Add(24*hour), hour, body{"serviceCodeId": advice})).
 		refused(t, http.StatusConflict, "practitioner-inactive")
 	require.Equal(t, []string{"practitioner-inactive", "credential-missing"}, refused.reasons(t))
 	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "practitioner-inactive")
@@ -364,8 +376,10 @@ func TestAppointmentOnAnAuthorizationThatIsNotActive(t *testing.T) {
 	at := c.hour(t, 1, "15:00")
 	booked := c.book(t, c.booking(path, who, at, hour))
 	c.admin().patch(t, path, body{"status": "CANCELLED", "strandedBookings": "KEEP"}).ok(t)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).refused(t, http.StatusConflict, "authorization-not-active")
-	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).
+		refused(t, http.StatusConflict, "authorization-not-active")
+	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).
+		refused(t, http.StatusConflict, "authorization-not-active")
 	c.admin().patch(t, booked, body{"endTime": at.Add(30 * time.Minute)}).ok(t)
 	c.admin().post(t, booked+"/cancel", body{}).ok(t)
 	c.requireBalance(t, path, 40, 0, 0)
@@ -390,7 +404,10 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 		{"authorizationId", body{"authorizationId": uuid.NewString()}},
 		{
 			"authorizationId",
-			body{"authorizationId": strings.TrimPrefix(c.authorize(t, 4, body{"serviceCodeId": c.service(t, "97151")}), "/authorizations/")},
+			body{
+				"authorizationId": strings.TrimPrefix(c.authorize(t, 4, body{"serviceCodeId": c.service(t, "97151")}),
+					"/authorizations/"),
+			},
 		},
 		{"endTime", body{"endTime": at}},
 		{"endTime", body{"endTime": at.Add(25 * hour)}},
@@ -398,7 +415,12 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 		{"patientId", body{"patientId": nil, "authorizationId": nil}},
 		{"practitionerId", body{"practitionerId": nil}},
 		{"authorizationId", body{"authorizationId": nil}},
-		{"patients", body{"patients": []any{body{"patientId": c.own.patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")}}}},
+		{
+			"patients",
+			body{
+				"patients": []any{body{"patientId": c.own.patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")}},
+			},
+		},
 		{"practitionerIds", body{"practitionerIds": []uuid.UUID{who}}},
 	} {
 		t.Run(fmt.Sprint(test.change), func(t *testing.T) {
@@ -412,7 +434,8 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).
 		refused(t, http.StatusPreconditionFailed, "stale-version")
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
-		c.admin().post(t, "/appointments/"+uuid.NewString()+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
+		c.admin().post(t, "/appointments/"+uuid.NewString()+"/"+verb, body{}).
+			refused(t, http.StatusNotFound, "appointment-not-found")
 		foreign.post(t, booked+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
 	}
 	foreign.get(t, booked).refused(t, http.StatusNotFound, "appointment-not-found")
@@ -430,9 +453,11 @@ func TestBookingOnADamagedLedgerIsRefused(t *testing.T) {
 	at := c.hour(t, 1, "15:00")
 	booked := c.book(t, c.booking(path, who, at, hour))
 	c.admin().post(t, path+"/reserve", body{"units": 3, "expiresInSeconds": 60})
-	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1", strings.TrimPrefix(path, "/authorizations/"))
+	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1",
+		strings.TrimPrefix(path, "/authorizations/"))
 	c.clock.set(time.Minute)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).refused(t, http.StatusConflict, "books-damaged")
+	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).
+		refused(t, http.StatusConflict, "books-damaged")
 	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "books-damaged")
 }
 
@@ -481,7 +506,8 @@ func TestAppointmentSessionIsLocked(t *testing.T) {
 	path := c.authorize(t, 40)
 	who := c.employ(t)
 	booked := c.book(t, c.booking(path, who, c.hour(t, -1, "15:00"), hour))
-	session := "/sessions/" + c.admin().post(t, booked+"/complete", body{}).ok(t).body["session"].(map[string]any)["id"].(string)
+	session := "/sessions/" +
+		c.admin().post(t, booked+"/complete", body{}).ok(t).body["session"].(map[string]any)["id"].(string)
 	changed := c.admin().patch(t, session, body{"narrative": "They worked."}).ok(t)
 	require.Equal(t, 2, changed.number(t, "version"))
 	c.clock.set(72 * hour)
@@ -523,7 +549,8 @@ func TestAppointmentLists(t *testing.T) {
 	who, other := c.employ(t), c.employ(t)
 	var all []string
 	for day := range 5 {
-		all = append(all, c.book(t, c.booking(path, []uuid.UUID{who, other}[day%2], c.hour(t, day-2, "23:00"), 30*time.Minute)))
+		all = append(all,
+			c.book(t, c.booking(path, []uuid.UUID{who, other}[day%2], c.hour(t, day-2, "23:00"), 30*time.Minute)))
 	}
 	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
 	c.admin().post(t, all[4]+"/cancel", body{}).ok(t)
@@ -668,7 +695,8 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 		require.NoError(t, rows.Err())
 		return all
 	}
-	require.Equal(t, []string{"appointment.booked", "appointment.rescheduled", "appointment.started", "appointment.completed"},
+	require.Equal(t,
+		[]string{"appointment.booked", "appointment.rescheduled", "appointment.started", "appointment.completed"},
 		read(`SELECT type FROM outbox WHERE type LIKE 'appointment.%' ORDER BY sequence`))
 	require.Equal(t, []string{"appointment.book", "appointment.reschedule", "appointment.start", "appointment.complete"},
 		read(`SELECT action FROM audit_events WHERE subject_type = 'appointment' ORDER BY sequence`))

@@ -21,10 +21,10 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 		patient := c.admin().post(t, "/patients",
 			body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
 		path = c.authorize(t, 100, body{"patientId": patient})
-		made := c.admin().post(t, "/appointments",
+		result := c.admin().post(t, "/appointments",
 			c.booking(path, c.employ(t), start, hour, body{"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4"}))
-		made.created(t)
-		for _, o := range made.occurrences(t) {
+		result.created(t)
+		for _, o := range result.occurrences(t) {
 			all = append(all, "/appointments/"+o.text("appointmentId"))
 		}
 		return path, all
@@ -54,8 +54,8 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 			func() { rest = c.admin().patch(t, all[0]+"?scope=all", to(1, "13:00")) },
 		)
 		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.status, rest.status}, "%s", rest.raw)
-		for i, each := range all {
-			require.Equal(t, c.hour(t, 2+i, "13:00").UTC().Format(time.RFC3339), c.admin().get(t, each).ok(t).text("startTime"))
+		for i, item := range all {
+			require.Equal(t, c.hour(t, 2+i, "13:00").UTC().Format(time.RFC3339), c.admin().get(t, item).ok(t).text("startTime"))
 		}
 		c.requireBalance(t, path, 100, 0, 16)
 	})

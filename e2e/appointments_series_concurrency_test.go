@@ -58,12 +58,12 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 	for round := range 4 {
 		start, dates := c.atChange(t)
 		path := c.authorize(t, 1000, dates)
-		made := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start.Add(time.Duration(round)*5*hour),
+		result := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start.Add(time.Duration(round)*5*hour),
 			15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
-		made.created(t)
+		result.created(t)
 		start = start.Add(time.Duration(round) * 5 * hour)
 		var all []string
-		for _, o := range made.occurrences(t) {
+		for _, o := range result.occurrences(t) {
 			all = append(all, "/appointments/"+o.text("appointmentId"))
 		}
 		reverse := round%2 == 1
@@ -82,11 +82,11 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 				require.Equal(t, http.StatusConflict, a.status)
 				continue
 			}
-			told := []answer{a}
+			reported := []answer{a}
 			if round[i].scope != "" {
-				told = a.occurrences(t)
+				reported = a.occurrences(t)
 			}
-			for _, o := range told {
+			for _, o := range reported {
 				id := o.text("appointmentId")
 				if id == "" {
 					id = o.text("id")
@@ -100,9 +100,9 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 			}
 		}
 		held := 0
-		for i, each := range all {
-			now := c.admin().get(t, each).ok(t)
-			id := idOf(each)
+		for i, item := range all {
+			now := c.admin().get(t, item).ok(t)
+			id := idOf(item)
 			require.Equal(t, 1+changes[id], now.number(t, "version"),
 				"every change answered with 200 is stored once, and no other")
 			require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")],
@@ -145,16 +145,16 @@ func TestSeriesOfMaximumLength(t *testing.T) {
 	live := func(n, hours int) (steps [][]string) {
 		units := 4 * n
 		path, who, at := c.authorize(t, units, year), c.employ(t), c.hour(t, 1, "00:00").Add(time.Duration(hours)*hour)
-		var made answer
+		var result answer
 		steps = append(steps, during(func() {
-			made = c.admin().post(t, "/appointments",
+			result = c.admin().post(t, "/appointments",
 				c.booking(path, who, at, hour, body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
 		}))
-		made.created(t)
-		require.Len(t, made.occurrences(t), n)
+		result.created(t)
+		require.Len(t, result.occurrences(t), n)
 		c.requireBalance(t, path, units, 0, units)
-		one := "/appointments/" + made.text("id")
-		last := "/appointments/" + made.occurrences(t)[n-1].text("appointmentId")
+		one := "/appointments/" + result.text("id")
+		last := "/appointments/" + result.occurrences(t)[n-1].text("appointmentId")
 		refused := c.admin().patch(t, one+"?scope=all",
 			body{"startTime": at.UTC(), "endTime": at.Add(75 * time.Minute).UTC()}).
 			refused(t, http.StatusConflict, "series-refused")

@@ -171,8 +171,8 @@ func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 	require.NoError(t, err)
 	found := c.admin().get(t, "/appointments?status=SCHEDULED&limit=200").ok(t).body["data"].([]any)
 	require.Len(t, found, 4*workers)
-	for _, each := range found {
-		a := answer{body: each.(map[string]any)}
+	for _, item := range found {
+		a := answer{body: item.(map[string]any)}
 		start, err := time.Parse(time.RFC3339, a.text("startTime"))
 		require.NoError(t, err)
 		require.Equal(t, start.In(zone).Format(time.DateOnly), a.text("serviceDate"))

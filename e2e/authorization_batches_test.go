@@ -326,7 +326,8 @@ func TestPoolersInTransactionMode(t *testing.T) {
 			id := c.admin().post(t, path+"/reserve",
 				body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
 			require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 5}).status)
-			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
+			require.Equal(t, http.StatusOK,
+				c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
 			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 2}).status)
 			require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"totalUnits": 90}).status)
 			keyed := c.admin().with("Idempotency-Key", "k")

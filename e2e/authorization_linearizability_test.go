@@ -157,7 +157,8 @@ func TestTheModelOfHistories(t *testing.T) {
 	first := call(0, 1, reserve, outcome{scheduled: 3, available: 2, reservation: "r"})
 	require.True(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 2})))
 	require.True(t, check(first, call(0, 3, request{path: path, verb: "look"}, outcome{available: 5})), "they overlap")
-	require.False(t, check(first, call(2, 3, request{path: path, verb: "look"}, outcome{available: 5})), "it is out of date")
+	require.False(t, check(first, call(2, 3, request{path: path, verb: "look"}, outcome{available: 5})),
+		"it is out of date")
 	require.False(t, check(first, call(2, 3, reserve, outcome{scheduled: 6, available: 0, reservation: "s"})),
 		"no units are left")
 	require.False(t, check(first, call(2, 3, reserve, outcome{code: "insufficient-units", available: 1})), "there are two")

@@ -349,9 +349,9 @@ func TestChangeOfAnAuthorization(t *testing.T) {
 func TestListsArePaged(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	var made []string
+	var created []string
 	for range 5 {
-		made = append(made, strings.TrimPrefix(c.authorize(t, 10), "/authorizations/"))
+		created = append(created, strings.TrimPrefix(c.authorize(t, 10), "/authorizations/"))
 	}
 	var seen []string
 	cursor := ""
@@ -364,7 +364,7 @@ func TestListsArePaged(t *testing.T) {
 			cursor = "&cursor=" + next
 		}
 	}
-	require.Equal(t, made, seen)
+	require.Equal(t, created, seen)
 	for _, query := range []string{
 		"?limit=0", "?limit=201", "?cursor=nonsense", "?nonsense=1", "?patientId=7",
 		"?status=OPEN",

@@ -68,7 +68,8 @@ func TestErrorsPage(t *testing.T) {
 			require.Regexp(t, found, f.Title(), "the general advice speaks of a record: give %s its own", f.Code())
 		}
 		if f.Advice() == "" && f.Kind() == fault.Forbidden {
-			require.IsType(t, identity.Denial{}, f.Carries(), "the general advice speaks of a permission: give %s its own", f.Code())
+			require.IsType(t, identity.Denial{}, f.Carries(), "the general advice speaks of a permission: give %s its own",
+				f.Code())
 		}
 		require.NotEmpty(t, cmp.Or(f.Advice(), advice[f.Kind()]), "%s has advice", f.Code())
 		require.NotEmpty(t, http.StatusText(app.StatusOf(f)))

@@ -133,10 +133,10 @@ func requireClientsMistake(t *testing.T, err error) {
 	require.True(t, json.Valid(text))
 	if details, ok := refusal.Details().(fault.Fields); ok {
 		require.NotEmpty(t, details.Errors)
-		for _, wrong := range details.Errors {
-			require.NotEmpty(t, wrong.Code)
-			require.NotEmpty(t, wrong.Message)
-			require.LessOrEqual(t, len(wrong.Field), 400, "client texts are truncated in errors")
+		for _, invalid := range details.Errors {
+			require.NotEmpty(t, invalid.Code)
+			require.NotEmpty(t, invalid.Message)
+			require.LessOrEqual(t, len(invalid.Field), 400, "client texts are truncated in errors")
 		}
 	}
 }

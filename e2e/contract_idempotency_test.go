@@ -134,7 +134,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 
 func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{
+	for it, place := range map[string]wireproxy.Point{
 		"COMMIT never reached the server":        wireproxy.BeforeServer,
 		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {

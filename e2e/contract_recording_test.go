@@ -183,8 +183,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
 		}
 	case "listApiKeys":
-		for _, each := range a.body["data"].([]any) {
-			each.(map[string]any)["begins"] = "omni_key_7Qx2"
+		for _, item := range a.body["data"].([]any) {
+			item.(map[string]any)["begins"] = "omni_key_7Qx2"
 		}
 	case "getApiKey":
 		a.body["begins"] = "omni_key_7Qx2"
@@ -301,9 +301,9 @@ func (s *story) playVerifications(admin caller) {
 // accessToken returns the access token of an answer whose example does not show it.
 func accessToken(t *testing.T, a answer) string {
 	t.Helper()
-	var told struct{ AccessToken string }
-	require.NoError(t, json.Unmarshal(a.raw, &told))
-	return told.AccessToken
+	var reported struct{ AccessToken string }
+	require.NoError(t, json.Unmarshal(a.raw, &reported))
+	return reported.AccessToken
 }
 
 // playSignOut is the auditor's last request.
@@ -316,10 +316,10 @@ func (s *story) playSignOut() {
 	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
 		body{"refreshToken": "omr_nobody-has-issued-this"})
 	here := s.c.as(accessToken(s.t, refreshed))
-	there := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
+	exists := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
 	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
 	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
-	s.c.as(there.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	s.c.as(exists.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	const another = "a-meadow-of-red-clover"
 	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password",
 		body{"currentPassword": "wrong", "newPassword": another})
@@ -379,16 +379,16 @@ func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
 }
 
 func (s *story) playKeys(admin caller) {
-	made := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+	result := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
 		"name":        "Billing system",
 		"permissions": []string{"authorization:read", "session:read"},
 		"expiresAt":   "2027-03-02T00:00:00Z",
 	})
 	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
 		body{"name": "Invitations", "permissions": []string{"user:invite"}})
-	key := "/api-keys/" + made.created(s.t).String()
+	key := "/api-keys/" + result.created(s.t).String()
 	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
-	s.tell(s.c.as(made.text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
+	s.tell(s.c.as(result.text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
 	s.tell(admin, "revokeApiKey", "The key was leaked", key, nil)
 	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
@@ -409,19 +409,19 @@ func (s *story) playUsers(admin caller) {
 
 // playInvitations has one invitation accepted and another one declined.
 func (s *story) playInvitations(admin caller) {
-	made := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
+	result := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
 		body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
 	s.tell(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
 		body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "inviteUser", "The user exists already", "/users/invitations",
 		body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
-	accept := body{"token": made.text("token"), "password": "an allotment at dusk"}
+	accept := body{"token": result.text("token"), "password": "an allotment at dusk"}
 	s.tell(s.c.as(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
 	s.tell(s.c.as(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
 	other := admin.post(s.t, "/users/invitations",
 		body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
 	s.tell(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
-	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+made.text("id"), nil)
+	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.text("id"), nil)
 	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
 }
 
@@ -517,12 +517,12 @@ func (s *story) playDirectory(admin caller) {
 
 func (s *story) playAuthorizations(admin, scheduler caller) {
 	c := s.c
-	made := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", body{
+	result := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", body{
 		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4711",
 		"totalUnits": 20, "startDate": "2026-01-15", "endDate": "2026-07-14",
 		"caps": []any{body{"period": "WEEK", "units": 12}},
 	}).created(s.t)
-	path := "/authorizations/" + made.String()
+	path := "/authorizations/" + result.String()
 	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5",
 		nil)
 	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
@@ -547,14 +547,14 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 	s.tell(admin.with("Idempotency-Key", "week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", body{"operations": []any{
 		body{
 			"operation":       "reserve",
-			"authorizationId": made,
+			"authorizationId": result,
 			"units":           4,
 			"serviceDate":     "2026-03-09",
 			"reference":       "visit 13",
 		},
 		body{
 			"operation":       "reserve",
-			"authorizationId": made,
+			"authorizationId": result,
 			"units":           40,
 			"serviceDate":     "2026-03-11",
 			"reference":       "visit 14",
@@ -644,7 +644,8 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
 	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
 	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
-	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show", body{"reason": "The family did not open the door."})
+	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show",
+		body{"reason": "The family did not open the door."})
 
 	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
 	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
@@ -713,9 +714,9 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient",
 		"/patients/"+c.own.patient.String()+"/calendar-feed", body{})
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
-	var made struct{ Path string } // from the raw answer, not the shown one
-	require.NoError(s.t, json.Unmarshal(feed.raw, &made))
-	calendar := c.as("").fetch(s.t, strings.TrimPrefix(made.Path, "/api/v1"))
+	var result struct{ Path string } // from the raw answer, not the shown one
+	require.NoError(s.t, json.Unmarshal(feed.raw, &result))
+	calendar := c.as("").fetch(s.t, strings.TrimPrefix(result.Path, "/api/v1"))
 	s.keep(s.routes["readCalendar"], calendar)
 	text, err := json.Marshal(string(calendar.raw))
 	require.NoError(s.t, err)

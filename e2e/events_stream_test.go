@@ -360,7 +360,7 @@ func (c *clinic) count(t testing.TB, query string, args ...any) int {
 
 func (c *clinic) run(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	role, err := sql.Open("pgx", dbtest.SeeingAll(c.database.AppURL)) // may end the program's connections
+	role, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.database.AppURL)) // may end the program's connections
 	require.NoError(t, err)
 	defer role.Close()
 	_, err = role.ExecContext(t.Context(), statement, args...)
@@ -398,7 +398,7 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 // the units, the event exists once.
 func TestEventsOfAmbiguousCommits(t *testing.T) {
 	t.Parallel()
-	for _, place := range []wireproxy.Place{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
+	for _, place := range []wireproxy.Point{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
 		database := twoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
 		c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))

@@ -115,7 +115,7 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 		c.as("").post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
 		c.as(c.own.tokens["BILLER"]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
 		c.admin().post(t, path+"/reserve", body{"units": 0}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		for _, wrong := range []struct {
+		for _, invalid := range []struct {
 			path   string
 			change body
 		}{
@@ -127,7 +127,7 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 			{"/insurances/" + uuid.NewString(), body{"startsOn": "2026-02-01", "endsOn": "2026-01-01"}},
 			{"/organizations/" + c.own.id.String(), body{"timeZone": "localtime"}},
 		} {
-			c.admin().patch(t, wrong.path, wrong.change).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			c.admin().patch(t, invalid.path, invalid.change).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		c.admin().patch(t, "/patients/"+uuid.NewString(), body{"firstName": "Ada"}).refused(t, http.StatusServiceUnavailable,
 			"database-unavailable")

@@ -16,7 +16,7 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		it    string
-		place wireproxy.Place
+		place wireproxy.Point
 		times int
 	}{
 		{"holds the units once when COMMIT never reached the server", wireproxy.BeforeServer, 1},
@@ -52,7 +52,7 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 			})
 		}
 	}
-	for it, place := range map[string]wireproxy.Place{
+	for it, place := range map[string]wireproxy.Point{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
 	} {
 		t.Run("it executes a bulk once whose COMMIT "+it, func(t *testing.T) {

@@ -43,7 +43,7 @@ var firstOwn, firstOther practice
 // fill creates two practices if the database does not have them.
 func (c *clinic) fill(t testing.TB) {
 	t.Helper()
-	if twoPractices.Made(c.database) {
+	if twoPractices.IsCloneOf(c.database) {
 		c.own, c.other = firstOwn.clone(), firstOther.clone()
 	} else {
 		c.own, c.other = c.found(t, "own"), c.found(t, "other")

@@ -310,7 +310,7 @@ func keepOutOfLogs(t testing.TB, request *http.Request) {
 	require.NoError(t, err)
 	raw, err := io.ReadAll(content)
 	require.NoError(t, err)
-	logtest.Asked(raw)
+	logtest.RegisterRequest(raw)
 }
 
 // answered reads an answer, and checks it against the contract.
@@ -325,7 +325,7 @@ func (c caller) answered(t testing.TB, method, path string, response *http.Respo
 	if a.status >= http.StatusBadRequest {
 		a.requireProblem(t)
 	} else {
-		logtest.Answered(raw)
+		logtest.RegisterResponse(raw)
 	}
 	c.requireContract(t, method, path, a)
 	return a

@@ -41,9 +41,16 @@ func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice)
 	c.listen(t, opened)
 	logger := logtest.Logger()
 	return c, demo.Practice{
-		Database: opened, Commands: c.app.Commands, Directory: c.app.Directory, Access: c.app.Access, Events: c.app.Events, Audit: c.app.Audit,
+		Database:     opened,
+		Commands:     c.app.Commands,
+		Directory:    c.app.Directory,
+		Access:       c.app.Access,
+		Events:       c.app.Events,
+		Audit:        c.app.Audit,
 		Appointments: c.app.AppointmentsAt,
-		NewID:        newID, Now: time.Now(), Logger: logger,
+		NewID:        newID,
+		Now:          time.Now(),
+		Logger:       logger,
 	}
 }
 
@@ -87,8 +94,10 @@ func TestDemoPractice(t *testing.T) {
 			}
 			user := as(email)
 			require.NotEmpty(t, user.get(t, "/appointments").ok(t).body["data"], email)
-			for _, list := range []string{"/patients", "/authorizations", "/sessions", "/practitioners", "/payers",
-				"/service-codes"} {
+			for _, list := range []string{
+				"/patients", "/authorizations", "/sessions", "/practitioners", "/payers",
+				"/service-codes",
+			} {
 				if a := user.get(t, list); a.status != http.StatusForbidden {
 					require.NotEmpty(t, a.ok(t).body["data"], "%s of %s", list, email)
 				}
@@ -115,7 +124,8 @@ func TestDemoPractice(t *testing.T) {
 			state := authorization["status"].(string)
 			states[state] = true
 			entries := admin.get(t, "/authorizations/"+authorization["id"].(string)+"/entries?limit=200").body["data"].([]any)
-			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of appointments that are %s", state)
+			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of appointments that are %s",
+				state)
 			before := ""
 			for _, entry := range entries {
 				at := entry.(map[string]any)["occurredAt"].(string)
@@ -242,9 +252,9 @@ func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
 	_, practice := empty(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	made, interrupted := 0, practice
+	created, interrupted := 0, practice
 	interrupted.NewID = func() uuid.UUID {
-		if made++; made == 20 { // in the middle of the history
+		if created++; created == 20 { // in the middle of the history
 			cancel()
 		}
 		return newID()

@@ -39,7 +39,8 @@ func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 		return n
 	}
 	for _, job := range first.app.BackgroundJobs() {
-		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond, "%s runs immediately", job.Name)
+		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond,
+			"%s runs immediately", job.Name)
 	}
 	stop()
 	running.Wait()

@@ -165,8 +165,14 @@ var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: 
 // ledger returns the authorization service with the given current time.
 func (p Practice) ledger(at time.Time) *authorization.Service {
 	return authorization.New(authorization.Dependencies{
-		Database: p.Database, Engine: p.Commands, Directory: p.Directory, Events: p.Events, Audit: p.Audit, NewID: p.NewID, Logger: p.Logger,
-		Clock: func() time.Time { return at },
+		Database:  p.Database,
+		Engine:    p.Commands,
+		Directory: p.Directory,
+		Events:    p.Events,
+		Audit:     p.Audit,
+		NewID:     p.NewID,
+		Logger:    p.Logger,
+		Clock:     func() time.Time { return at },
 	})
 }
 

@@ -120,10 +120,10 @@ func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper
 
 	r := newResult(o, s)
 	retries := watchRetries(ctx, to)
-	memory := watchMemory(o.Processes)
+	usage := watchMemory(o.Processes)
 	l := newLoad(o, s, to, accounts)
 	l.run(ctx)
-	r.ServerPeakMemoryBytes = memory.peak()
+	r.ServerPeakMemoryBytes = usage.peak()
 	r.Retries, r.RetrySeries = retries.stop(ctx, l.from)
 
 	if s.exhausts {

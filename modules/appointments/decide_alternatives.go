@@ -10,11 +10,12 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// Alternatives are bookings that would currently be accepted instead of a refused one. Nothing is
-// reserved: another booking may come first.
+// Alternatives are the bookings that would currently be accepted instead of a refused one.
+// Nothing is reserved: another booking may come first.
 type Alternatives struct {
-	Times []AlternativeTime `json:"times"` // of the same length, nearest first
-	// Other authorizations of the patient that cover the service at the requested time.
+	// The nearest free times of the same length, nearest first.
+	Times []AlternativeTime `json:"times"`
+	// The other authorizations of the patient that cover the service at the requested time.
 	Authorizations []AlternativeAuthorization `json:"authorizations"`
 }
 

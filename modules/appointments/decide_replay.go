@@ -8,7 +8,7 @@ import (
 
 // storedVerdict is the stored form of a verdict. It does not contain texts such as notes.
 type storedVerdict struct {
-	Refusal     *fault.Frozen `json:"refusal,omitempty"` // nil: accepted
+	Refusal     *fault.Stored `json:"refusal,omitempty"` // nil: accepted
 	Appointment *Appointment  `json:"appointment,omitempty"`
 	Session     *Session      `json:"session,omitempty"`
 	Occurrences []Occurrence  `json:"occurrences,omitempty"`
@@ -16,7 +16,7 @@ type storedVerdict struct {
 
 func storedVerdictOf(v verdict) storedVerdict {
 	if v.refusal != nil {
-		return storedVerdict{Refusal: v.refusal.Freeze()}
+		return storedVerdict{Refusal: v.refusal.Store()}
 	}
 	a := v.appointment
 	a.Notes, a.CancelReason, a.ReopenReason = nil, nil, nil
@@ -37,7 +37,7 @@ func (s *bookingState) replay(r request, answer []byte) (verdict, error) {
 		return verdict{}, err
 	}
 	if stored.Refusal != nil {
-		refusal, err := stored.Refusal.Thaw()
+		refusal, err := stored.Refusal.Restore()
 		return verdict{refusal: refusal}, err
 	}
 	v := verdict{appointment: *stored.Appointment, session: stored.Session, occurrences: stored.Occurrences}

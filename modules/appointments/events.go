@@ -44,7 +44,7 @@ var eventOf = map[kind]string{
 type AppointmentChange struct {
 	AppointmentID   uuid.UUID   `json:"appointmentId"`
 	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	Status          Status      `json:"status"`
+	Status          Status      `json:"status"` // The status of the appointment.
 	StartTime       time.Time   `json:"startTime"`
 	EndTime         time.Time   `json:"endTime"`
 	Version         int         `json:"version"`
@@ -143,5 +143,6 @@ type AppointmentReminder struct {
 	StartTime     time.Time `json:"startTime"`
 	EndTime       time.Time `json:"endTime"`
 	Version       int       `json:"version"`
-	MinutesBefore int       `json:"minutesBefore"` // identifies the configured reminder
+	// The minutes between the reminder and the start, as configured.
+	MinutesBefore int `json:"minutesBefore"`
 }

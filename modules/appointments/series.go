@@ -34,8 +34,10 @@ func (s Scope) several() bool { return s == ScopeFollowing || s == ScopeAll }
 type Occurrence struct {
 	StartTime     time.Time  `json:"startTime"`
 	EndTime       time.Time  `json:"endTime"`
-	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
-	Units         int        `json:"units"`         // of all patients; in a transfer, of the patient whose authorization changes
-	// Reasons are the rules that it breaks; empty: it is accepted.
+	AppointmentID *uuid.UUID `json:"appointmentId"` // The booked appointment. Null if it is not booked.
+	// The units of all patients. In a transfer, the units of the patient whose authorization
+	// changes.
+	Units int `json:"units"`
+	// The rules that the occurrence breaks. If it is empty, the occurrence is accepted.
 	Reasons []fault.Reason `json:"reasons"`
 }

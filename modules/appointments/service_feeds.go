@@ -68,14 +68,14 @@ func (s *FeedService) CreateFeed(ctx context.Context, practitioner, patient *uui
 // is outside the caller's record scope, [identity.ErrBeyondOwn] if the caller may not read its
 // appointments.
 func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
-	managed, err := f.reached(identity.With(ctx, caller.Acts(permission.CalendarManage)))
+	managed, err := f.reached(identity.With(ctx, caller.ActingUnder(permission.CalendarManage)))
 	if err != nil {
 		return err
 	}
 	if !managed {
 		return ErrNoOwner
 	}
-	read, err := f.reached(identity.With(ctx, caller.Acts(permission.AppointmentRead)))
+	read, err := f.reached(identity.With(ctx, caller.ActingUnder(permission.AppointmentRead)))
 	if err != nil || read {
 		return err
 	}

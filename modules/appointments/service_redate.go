@@ -32,7 +32,7 @@ func (s *RenewalService) Redate(ctx context.Context, zone *time.Location) error 
 	if err != nil {
 		return err
 	}
-	if err := caller.RequireWhole(permission.AppointmentReschedule); err != nil {
+	if err := caller.RequireForOrganization(permission.AppointmentReschedule); err != nil {
 		return err
 	}
 	misdated, err := s.Misdated(ctx, zone)

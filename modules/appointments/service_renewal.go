@@ -213,7 +213,7 @@ func (s *RenewalService) moveStranded(ctx context.Context, appointments []uuid.U
 
 // runInTransaction runs a request in the transaction of the context, which its caller has begun.
 func (s *RenewalService) runInTransaction(ctx context.Context, needed identity.Permission, r request) error {
-	if err := r.caller.RequireWhole(needed); err != nil {
+	if err := r.caller.RequireForOrganization(needed); err != nil {
 		return err
 	}
 	_, err := s.run(ctx, r)

@@ -82,16 +82,16 @@ func (t *attemptCounter) keyOf(e trail.Event) attemptKey {
 }
 
 // separate separates denials of no organization, as counts, from all other events.
-func (t *attemptCounter) separate(events []trail.Event) (kept []trail.Event, refused attemptCounts) {
+func (t *attemptCounter) separate(events []trail.Event) (rest []trail.Event, refused attemptCounts) {
 	refused = attemptCounts{}
 	for _, e := range events {
 		if isAnonymous(e) {
 			refused.add(t.keyOf(e), 1, e.OccurredAt)
 		} else {
-			kept = append(kept, e)
+			rest = append(rest, e)
 		}
 	}
-	return kept, refused
+	return rest, refused
 }
 
 func (t *attemptCounter) add(key attemptKey, count attemptCount) {

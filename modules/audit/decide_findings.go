@@ -19,14 +19,14 @@ type Finding struct {
 
 // String returns the problem in one line.
 func (p Finding) String() string {
-	where := "audit trail of " + p.OrganizationID.String()
+	location := "audit trail of " + p.OrganizationID.String()
 	if p.Position > 0 {
-		where += fmt.Sprintf(", position %d", p.Position)
+		location += fmt.Sprintf(", position %d", p.Position)
 	}
 	if p.Sequence > 0 {
-		where += fmt.Sprintf(", event %d", p.Sequence)
+		location += fmt.Sprintf(", event %d", p.Sequence)
 	}
-	return fmt.Sprintf("%s: %s: expected %s, found %s", where, p.Check, p.Expected, p.Found)
+	return fmt.Sprintf("%s: %s: expected %s, found %s", location, p.Check, p.Expected, p.Found)
 }
 
 // maxListedFindings limits the problems that a report lists; all of them are counted.

@@ -91,7 +91,7 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 func TestAReplayThatIsInterruptedEntersNothingTwice(t *testing.T) {
 	t.Parallel()
 	const many = 2500 // three transactions
-	for name, place := range map[string]wireproxy.Place{
+	for name, place := range map[string]wireproxy.Point{
 		"before COMMIT": wireproxy.BeforeServer, "after COMMIT": wireproxy.BeforeAnswer,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func open(t *testing.T) *office {
 	place := dbtest.New(t)
 	o := &office{
 		place: place, database: place.Open(t), owner: connect(t, place.OwnerURL),
-		program: connect(t, dbtest.SeeingAll(place.AppURL)), now: moment,
+		program: connect(t, dbtest.WithAllOrganizations(place.AppURL)), now: moment,
 	}
 	logger := logtest.Logger()
 	o.Service = audit.New(audit.Dependencies{

@@ -30,20 +30,20 @@ func (s *Service) Count(action, reason, address string) {
 // WriteAttempts writes the counts of [Service.Count] and returns the number of rows. Failed writes
 // are repeated the next time.
 func (s *Service) WriteAttempts(ctx context.Context) (int64, error) {
-	taken := s.attempts.take()
-	if len(taken) == 0 {
+	counts := s.attempts.take()
+	if len(counts) == 0 {
 		return 0, nil
 	}
 	_, err := db.ReadCommitted(ctx, s.database, "audit.keep-attempts", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.store.addAttempts(ctx, taken)
+		return struct{}{}, s.store.addAttempts(ctx, counts)
 	})
 	if err != nil {
-		for key, count := range taken {
+		for key, count := range counts {
 			s.attempts.add(key, count)
 		}
 		return 0, err
 	}
-	return int64(len(taken)), nil
+	return int64(len(counts)), nil
 }
 
 // RemoveOldAttempts removes counts that are older than the retention, and returns their number. Index:

@@ -142,9 +142,9 @@ func (q *DiskQueue) queued() int {
 func (q *DiskQueue) rotate() *queueFile {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	taken := q.file
+	current := q.file
 	q.file = nil
-	return taken
+	return current
 }
 
 // restore makes a file of [DiskQueue.rotate] that was not entered the current file again. If there is

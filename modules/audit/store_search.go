@@ -24,7 +24,7 @@ func (store) search(ctx context.Context, f Filter, after *cursor, newestFirst bo
 	conditions, values := []string{"e.organization_id = @organization"}, map[string]any{
 		"organization": organization, "limit": limit,
 	}
-	where := func(condition, name string, value any) {
+	add := func(condition, name string, value any) {
 		conditions = append(conditions, condition)
 		values[name] = value
 	}
@@ -32,30 +32,30 @@ func (store) search(ctx context.Context, f Filter, after *cursor, newestFirst bo
 		"actor_id": f.ActorID, "patient_id": f.PatientID, "subject_id": f.SubjectID,
 	} {
 		if id != uuid.Nil {
-			where("e."+column+" = @"+column, column, id)
+			add("e."+column+" = @"+column, column, id)
 		}
 	}
 	switch {
 	case strings.HasSuffix(f.Action, "."):
-		where("starts_with(e.action, @action)", "action", f.Action)
+		add("starts_with(e.action, @action)", "action", f.Action)
 	case f.Action != "":
-		where("e.action = @action", "action", f.Action)
+		add("e.action = @action", "action", f.Action)
 	}
 	if f.Outcome != "" {
-		where("e.outcome = @outcome", "outcome", string(f.Outcome))
+		add("e.outcome = @outcome", "outcome", string(f.Outcome))
 	}
 	if !f.From.IsZero() {
-		where("e.occurred_at >= @from", "from", f.From)
+		add("e.occurred_at >= @from", "from", f.From)
 	}
 	if !f.To.IsZero() {
-		where("e.occurred_at < @to", "to", f.To)
+		add("e.occurred_at < @to", "to", f.To)
 	}
 	sign, direction := ">", "ASC"
 	if newestFirst {
 		sign, direction = "<", "DESC"
 	}
 	if after != nil {
-		where("(e.occurred_at, e.sequence) "+sign+" (@at, @sequence)", "at", after.OccurredAt)
+		add("(e.occurred_at, e.sequence) "+sign+" (@at, @sequence)", "at", after.OccurredAt)
 		values["sequence"] = after.Sequence
 	}
 	var found []Entry

@@ -13,12 +13,6 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Audit records events in the audit trail.
-type Audit interface {
-	// Record writes the events in the transaction of the context.
-	Record(ctx context.Context, events []trail.Event) error
-}
-
 // Subject is the subject of this module's audit events.
 const Subject = "authorization"
 
@@ -82,22 +76,36 @@ type terms struct {
 	StartDate     calendar.Date `json:"startDate"`
 	EndDate       calendar.Date `json:"endDate"`
 	Status        Status        `json:"status"`
-	Caps          []capBody     `json:"caps"`
+	Caps          []recordedCap `json:"caps"`
 	Version       int           `json:"version"`
 	Changed       []string      `json:"changed,omitempty"`
 	Reason        *string       `json:"reason,omitempty"` // the given reason for the change
 }
 
+// recordedCap is the audit trail's record of a cap.
+type recordedCap struct {
+	Period Period `json:"period"`
+	Units  int    `json:"units"`
+}
+
+func recordedCaps(c Caps) []recordedCap {
+	all := []recordedCap{}
+	for _, each := range c.List() {
+		all = append(all, recordedCap(each))
+	}
+	return all
+}
+
 func termsOf(a Authorization) terms {
 	return terms{
 		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, TotalUnits: a.Total, StartDate: a.StartDate, EndDate: a.EndDate,
-		Status: a.Decision, Caps: capBodiesOf(a.Caps), Version: a.Version,
+		Status: a.Decision, Caps: recordedCaps(a.Caps), Version: a.Version,
 	}
 }
 
 // recordTerms records that the caller has created (before is nil), changed, or deleted (after is
 // nil) an authorization, with the given reason.
-func (s *Service) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
+func (s *TermsService) recordTerms(ctx context.Context, verb string, before, after *Authorization, reason *string, now time.Time) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
@@ -119,7 +127,7 @@ func (s *Service) recordTerms(ctx context.Context, verb string, before, after *A
 		}
 		e.After = current
 	}
-	return s.audit.Record(ctx, []trail.Event{e})
+	return s.Audit.Record(ctx, []trail.Event{e})
 }
 
 // changedFields returns the API names of the terms that differ.

@@ -9,11 +9,14 @@
 package authorization
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/record"
 )
 
 // MaxUnits is the maximum number of units of one authorization or operation. Real values stay below
@@ -159,3 +162,24 @@ type Entry struct {
 
 // After returns the counters after the entry.
 func (e Entry) After() Balance { return Balance{e.TotalAfter, e.UsedAfter, e.ScheduledAfter} }
+
+// View is an authorization as of today: with its computed status, and with the units of expired
+// holds counted as available.
+type View struct {
+	Authorization
+	Status Status
+}
+
+func (a Authorization) viewOn(today calendar.Date) View {
+	return View{Authorization: a, Status: a.StatusOn(today)}
+}
+
+func equal[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+func fieldUnits(name string, least int) fault.Field {
+	return fault.Field{Field: name, Code: "range", Message: fmt.Sprintf("must be between %d and %d", least, MaxUnits)}
+}
+
+func (a Authorization) key() record.Key { return record.Of(a.OrganizationID, a.ID) }

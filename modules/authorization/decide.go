@@ -328,11 +328,6 @@ func (d *draft) grantable(units int, day calendar.Date) int {
 	return min(units, d.Available())
 }
 
-// mayHaveExpired reports whether an open hold may have expired.
-func (a Authorization) mayHaveExpired(now time.Time) bool {
-	return a.NextExpiry != nil && !a.NextExpiry.After(now)
-}
-
 func notActive(status Status) *fault.Error {
 	return ErrNotActive.With(State{status}, "The authorization is %s. Units can be reserved only on an ACTIVE authorization.", status)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/trail"
@@ -140,4 +141,18 @@ func (c unitCommand) bulkFingerprint() []byte {
 		sum.Write(op.fingerprint())
 	}
 	return sum.Sum(nil)
+}
+
+// unitCommand has the operations of one call: a single operation, or many. They are decided in
+// order, each on the state that the previous one left, and each has its own outcome.
+type unitCommand struct {
+	command.Call
+	zone   *time.Location // the organization's time zone
+	ops    []Operation    // at least one
+	atomic bool           // if one operation is refused, none takes effect
+}
+
+// key returns the key of the operation's authorization.
+func (c unitCommand) key(op Operation) record.Key {
+	return record.Of(c.OrganizationID, op.AuthorizationID)
 }

@@ -11,7 +11,7 @@ import (
 // storedOutcome is the stored form of an outcome: the content of a replayed response, without data
 // that identifies a patient.
 type storedOutcome struct {
-	Refusal      *fault.Frozen `json:"refusal,omitempty"` // nil: accepted
+	Refusal      *fault.Stored `json:"refusal,omitempty"` // nil: accepted
 	Balance      Balance       `json:"balance"`
 	Version      int           `json:"version"`
 	UpdatedAt    time.Time     `json:"updatedAt"`
@@ -32,7 +32,7 @@ func storedOutcomesOf(outcomes []Outcome) any {
 			Missing:      o.Missing,
 		}
 		if o.Refusal != nil {
-			stored[i].Refusal = o.Refusal.Freeze()
+			stored[i].Refusal = o.Refusal.Store()
 		}
 	}
 	return stored
@@ -71,7 +71,7 @@ func (o storedOutcome) outcome(now Authorization) (Outcome, error) {
 	if o.Refusal == nil {
 		return found, nil
 	}
-	refusal, err := o.Refusal.Thaw()
+	refusal, err := o.Refusal.Restore()
 	found.Refusal = refusal
 	return found, err
 }

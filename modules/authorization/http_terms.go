@@ -3,9 +3,7 @@ package authorization
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -13,17 +11,11 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
 
-// Scopes returns the scopes, other than the organization's, in which authorizations can be read.
-func Scopes() identity.Scope { return owners.Scopes() }
-
-// Routes returns the operations of this module's API.
-func (s *Service) Routes() []httpx.Route {
-	return slices.Concat([]httpx.Route{
+func (s *TermsService) termsRoutes() []httpx.Route {
+	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations", Permission: permission.AuthorizationCreate,
 			Name: "createAuthorization", Summary: "Create an authorization",
@@ -56,87 +48,16 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound, ErrHasHistory},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleDelete),
 		},
-	}, s.unitRoutes(), s.reportRoutes(), s.alertRoutes())
-}
-
-// Body is an authorization in API responses.
-type Body struct {
-	ID             uuid.UUID     `json:"id"`
-	OrganizationID uuid.UUID     `json:"organizationId"`
-	PatientID      uuid.UUID     `json:"patientId"`
-	InsuranceID    *uuid.UUID    `json:"insuranceId"`
-	ServiceCodeID  uuid.UUID     `json:"serviceCodeId"`
-	AuthNumber     *string       `json:"authNumber"`
-	TotalUnits     int           `json:"totalUnits"`
-	UsedUnits      int           `json:"usedUnits"`
-	ScheduledUnits int           `json:"scheduledUnits"`
-	AvailableUnits int           `json:"availableUnits"`
-	StartDate      calendar.Date `json:"startDate"`
-	EndDate        calendar.Date `json:"endDate"`
-	Status         Status        `json:"status"`
-	Caps           []capBody     `json:"caps"`
-	Notes          *string       `json:"notes" needs:"authorization:read-notes"`
-	Version        int           `json:"version"`
-	CreatedAt      time.Time     `json:"createdAt"`
-	UpdatedAt      time.Time     `json:"updatedAt"`
-}
-
-// Location returns the path of the authorization.
-func (b Body) Location() string { return "/api/v1/authorizations/" + b.ID.String() }
-
-// Revision returns the version, which the API sends as the ETag.
-func (b Body) Revision() int { return b.Version }
-
-// BodyOf returns the wire form of an authorization.
-func BodyOf(v View) Body {
-	return Body{
-		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
-		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber,
-		TotalUnits: v.Total, UsedUnits: v.Used, ScheduledUnits: v.Scheduled, AvailableUnits: v.Available(),
-		StartDate: v.StartDate, EndDate: v.EndDate, Status: v.Status, Caps: capBodiesOf(v.Caps), Notes: v.Notes,
-		Version: v.Version, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+		{
+			Method: http.MethodGet, Path: "/authorizations/:id/available-units",
+			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
+			Name: "getBalance", Summary: "Get an authorization's balance",
+			Description: "Returns only the counters, for screens that refresh them often.",
+			Refusals:    []*fault.Error{ErrNotFound},
+			Reads:       "authorization",
+			Endpoint:    httpx.Handle(http.StatusOK, s.handleAvailable),
+		},
 	}
-}
-
-// capBody is a cap in API responses.
-type capBody struct {
-	Period Period `json:"period"`
-	Units  int    `json:"units"`
-}
-
-func capBodiesOf(c Caps) []capBody {
-	bodies := []capBody{}
-	for _, each := range c.List() {
-		bodies = append(bodies, capBody(each))
-	}
-	return bodies
-}
-
-// capRequest is a cap in API requests. Units is a pointer because a cap of 0 units differs from a
-// missing field.
-type capRequest struct {
-	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"`
-	Units  *int   `json:"units" validate:"required,min=0,max=10000000"`
-}
-
-// capped has the list of caps of a request; null means an empty list.
-type capped struct {
-	Caps patch.Clearable[[]capRequest] `json:"caps" validate:"omitempty,max=4,dive"`
-}
-
-func (c capped) list() []Cap {
-	if c.Caps.Value == nil {
-		return nil
-	}
-	var list []Cap
-	for _, each := range *c.Caps.Value {
-		list = append(list, Cap{each.Period, *each.Units})
-	}
-	return list
-}
-
-func (c capped) change() patch.Clearable[[]Cap] {
-	return patch.Clearable[[]Cap]{Given: c.Caps.Given, Value: new(c.list())}
 }
 
 type createAuthorizationRequest struct {
@@ -148,11 +69,13 @@ type createAuthorizationRequest struct {
 	TotalUnits    *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
 	StartDate     calendar.Date `json:"startDate" validate:"required"`
 	EndDate       calendar.Date `json:"endDate" validate:"required"`
-	Status        Status        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
-	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
+	// The status of the authorization.
+	Status Status `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
+	// The notes of the organization.
+	Notes *string `json:"notes" validate:"omitempty,max=4000"`
 }
 
-func (s *Service) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
+func (s *TermsService) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
 		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(), Notes: in.Notes,
@@ -166,10 +89,11 @@ type listRequest struct {
 	PatientID     uuid.UUID `query:"patientId"`
 	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
 	InsuranceID   uuid.UUID `query:"insuranceId"`
-	Status        []string  `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
+	// The statuses of the authorizations.
+	Status []string `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
 }
 
-func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[Body], error) {
+func (s *TermsService) handleList(ctx context.Context, in listRequest) (httpx.Page[Body], error) {
 	f := Filter{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID,
 	}
@@ -185,16 +109,6 @@ func (s *Service) handleList(ctx context.Context, in listRequest) (httpx.Page[Bo
 	views, err := s.List(ctx, f)
 	page := httpx.PageOf(in.PageQuery, views, BodyOf, positionOf)
 	return shown(ctx, page, func(b Body) (uuid.UUID, uuid.UUID) { return b.ID, b.PatientID }), err
-}
-
-// shown records each authorization of the page as read by the caller, for the audit trail, and
-// returns the page.
-func shown[B any](ctx context.Context, page httpx.Page[B], of func(B) (authorization, patient uuid.UUID)) httpx.Page[B] {
-	for _, body := range page.Data {
-		authorization, patient := of(body)
-		show(ctx, authorization, patient)
-	}
-	return page
 }
 
 // dates has the columns by which authorizations can be sorted. Sorting by createdAt uses the id,
@@ -221,42 +135,9 @@ func sortedBy(sort string) (db.Keyset, func(View) any) {
 	}
 }
 
-type byID struct {
-	ID uuid.UUID `param:"id"`
-}
-
-func (s *Service) handleGet(ctx context.Context, in byID) (Body, error) {
+func (s *TermsService) handleGet(ctx context.Context, in byID) (Body, error) {
 	v, err := s.Get(ctx, in.ID)
 	return BodyOf(v), err
-}
-
-// matching is the header that makes a change conditional on a version.
-type matching struct {
-	IfMatch patch.Match `header:"If-Match"`
-}
-
-// ChangeRequest is the wire form of a [Change].
-type ChangeRequest struct {
-	byID
-	matching
-	capped
-	InsuranceID patch.Clearable[uuid.UUID] `json:"insuranceId"`
-	AuthNumber  patch.Clearable[string]    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
-	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
-	StartDate   patch.Field[calendar.Date] `json:"startDate"`
-	EndDate     patch.Field[calendar.Date] `json:"endDate"`
-	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
-	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
-	// Stored in the audit trail, the ledger's entries and the appointments that the change cancels.
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
-}
-
-// Change returns the requested change.
-func (r ChangeRequest) Change() Change {
-	return Change{
-		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, TotalUnits: r.TotalUnits,
-		StartDate: r.StartDate, EndDate: r.EndDate, Status: r.Status, Caps: r.change(), Notes: r.Notes, Reason: r.Reason,
-	}
 }
 
 type deleteRequest struct {
@@ -264,6 +145,19 @@ type deleteRequest struct {
 	matching
 }
 
-func (s *Service) handleDelete(ctx context.Context, in deleteRequest) (httpx.None, error) {
+func (s *TermsService) handleDelete(ctx context.Context, in deleteRequest) (httpx.None, error) {
 	return httpx.None{}, s.Delete(ctx, in.ID, in.IfMatch)
+}
+
+type balanceBody struct {
+	AvailableUnits int    `json:"availableUnits"`
+	TotalUnits     int    `json:"totalUnits"`
+	UsedUnits      int    `json:"usedUnits"`
+	ScheduledUnits int    `json:"scheduledUnits"`
+	Status         Status `json:"status"` // The status of the authorization.
+}
+
+func (s *TermsService) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {
+	v, err := s.Get(ctx, in.ID)
+	return balanceBody{v.Available(), v.Total, v.Used, v.Scheduled, v.Status}, err
 }

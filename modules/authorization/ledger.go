@@ -19,8 +19,8 @@ import (
 // caller stores its own responses. A Ledger is not safe for concurrent use, and is invalid after
 // the transaction.
 type Ledger struct {
-	service *Service
-	state   *unitState
+	commands *commands
+	state    *unitState
 }
 
 // Held has the keys of an authorization and of an appointment's reservation on it, if any.
@@ -34,7 +34,7 @@ type Held struct {
 // The transaction must be SERIALIZABLE if anything is written. It runs one statement for the
 // authorizations and, if needed, one each for reservations and first days of weeks. It needs no
 // caller. Missing authorizations and reservations are omitted.
-func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
+func (s *UnitService) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
 	state := newUnitState(now)
 	requested := map[record.Key][]Operation{}
 	for _, h := range held {
@@ -42,12 +42,12 @@ func (s *Service) OpenLedger(ctx context.Context, now time.Time, held []Held) (*
 		requested[key] = append(requested[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
 	}
 	if len(requested) == 0 {
-		return &Ledger{s, state}, nil
+		return &Ledger{s.commands, state}, nil
 	}
 	if err := s.loadAccounts(ctx, state, requested); err != nil {
 		return nil, err
 	}
-	return &Ledger{s, state}, nil
+	return &Ledger{s.commands, state}, nil
 }
 
 // NewLedger returns a ledger of authorizations without reservations, which cannot be written. It is
@@ -76,7 +76,7 @@ func (l *Ledger) Authorization(organization, id uuid.UUID) (Authorization, bool)
 }
 
 // Write writes the kept claims, and publishes the balances.
-func (l *Ledger) Write(ctx context.Context) error { return l.service.save(ctx, l.state) }
+func (l *Ledger) Write(ctx context.Context) error { return l.commands.save(ctx, l.state) }
 
 // Sheet collects the claims of one request: all of them are kept, or none. A ledger has one sheet
 // at a time.

@@ -44,3 +44,8 @@ func expiredUnitsSQL(authorization string) string {
 				AND %[2]s
 		) ELSE 0 END`, authorization, expiredSQL("r", "@now"))
 }
+
+// mayHaveExpired reports whether an open hold may have expired.
+func (a Authorization) mayHaveExpired(now time.Time) bool {
+	return a.NextExpiry != nil && !a.NextExpiry.After(now)
+}

@@ -100,3 +100,7 @@ type Moment struct {
 	Now   time.Time
 	Today calendar.Date
 }
+
+func momentIn(now time.Time, zone *time.Location) Moment {
+	return Moment{Now: now, Today: calendar.DateIn(now, zone)}
+}

@@ -15,6 +15,9 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// AlertService returns and acknowledges alerts.
+type AlertService struct{ base }
+
 // Alert is one item of the worklist. An alert is computed, not stored: it is open while its
 // condition holds.
 type Alert struct {
@@ -46,11 +49,11 @@ type AlertFilter struct {
 }
 
 // Alerts returns the open alerts, sorted by the end dates of their authorizations.
-func (s *Service) Alerts(ctx context.Context, f AlertFilter) ([]Alert, error) {
+func (s *AlertService) Alerts(ctx context.Context, f AlertFilter) ([]Alert, error) {
 	if len(f.Kinds) == 0 {
 		f.Kinds = AlertKinds()
 	}
-	return read(ctx, s, "alert.list", func(ctx context.Context, at Moment) ([]Alert, error) {
+	return read(ctx, s.base, "alert.list", func(ctx context.Context, at Moment) ([]Alert, error) {
 		found, err := s.store.alerts(ctx, question{
 			from: at.Today.AddDays(-expiredDays), until: at.Today.AddDays(expiringDays),
 			kinds: f.Kinds, acknowledged: f.Acknowledged, after: f.After, limit: f.Limit,
@@ -70,7 +73,7 @@ func (r raised) alertOn(today calendar.Date) Alert {
 // Acknowledge records that the caller has acknowledged an open alert, and returns it. The first
 // acknowledgement is kept. If the end date or the total changes, the alert is unacknowledged again.
 // The error is [ErrAlertNotFound].
-func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) {
+func (s *AlertService) Acknowledge(ctx context.Context, alert string) (Alert, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Alert{}, err
@@ -79,7 +82,7 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 	if !ok {
 		return Alert{}, ErrAlertNotFound
 	}
-	return db.Serializable(ctx, s.database, "alert.acknowledge", func(ctx context.Context) (Alert, error) {
+	return db.Serializable(ctx, s.Database, "alert.acknowledge", func(ctx context.Context) (Alert, error) {
 		at, err := s.moment(ctx, caller.OrganizationID)
 		if err != nil {
 			return Alert{}, err
@@ -99,7 +102,7 @@ func (s *Service) Acknowledge(ctx context.Context, alert string) (Alert, error) 
 		e := trail.By(caller)
 		e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = "alert.acknowledge", Subject, id, new(a.PatientID), at.Now
 		e.After = acknowledged{kind, a.EndDate, a.Total}
-		return a.alertOn(at.Today), s.audit.Record(ctx, []trail.Event{e})
+		return a.alertOn(at.Today), s.Audit.Record(ctx, []trail.Event{e})
 	})
 }
 
@@ -111,7 +114,7 @@ type acknowledged struct {
 }
 
 // openAlert returns the alert if it is open. The error is [ErrAlertNotFound].
-func (s *Service) openAlert(ctx context.Context, id uuid.UUID, kind AlertKind, at Moment) (raised, error) {
+func (s *AlertService) openAlert(ctx context.Context, id uuid.UUID, kind AlertKind, at Moment) (raised, error) {
 	a, err := s.store.current(ctx, id, at.Now)
 	open := false
 	if err == nil {
@@ -131,7 +134,7 @@ func (s *Service) openAlert(ctx context.Context, id uuid.UUID, kind AlertKind, a
 	return r, err
 }
 
-func (s *Service) isOpen(ctx context.Context, a Authorization, kind AlertKind, at Moment) (bool, error) {
+func (s *AlertService) isOpen(ctx context.Context, a Authorization, kind AlertKind, at Moment) (bool, error) {
 	switch kind {
 	case a.usageOn(at.Today):
 		return true, nil

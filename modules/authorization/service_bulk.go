@@ -31,7 +31,7 @@ var permissions = map[EntryKind]identity.Permission{
 //
 // A bulk takes effect once per key. Other errors: [identity.ErrForbidden] if the caller lacks the
 // permission for one of the operations, [command.ErrReused], [fault.ErrInvalid].
-func (s *Service) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key command.Key) ([]Outcome, error) {
+func (s *UnitService) Bulk(ctx context.Context, ops []NewOperation, atomic bool, key command.Key) ([]Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (n NewOperation) operation() Operation {
 // permission.
 func requirePermissions(caller identity.Caller, ops []Operation) error {
 	for i, op := range ops {
-		if needed := permissions[op.Kind]; caller.RequireWhole(needed) != nil {
+		if needed := permissions[op.Kind]; caller.RequireForOrganization(needed) != nil {
 			return identity.ErrForbidden.With(identity.Denial{Permission: needed},
 				"operations[%d] requires the permission %s for the whole organization. None of your roles grants it.", i, needed)
 		}

@@ -12,27 +12,12 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/permission"
 )
-
-// Change is a change of an authorization's terms. Fields that are not given stay unchanged.
-type Change struct {
-	Match       patch.Match // the versions that the change applies to
-	InsuranceID patch.Clearable[uuid.UUID]
-	AuthNumber  patch.Clearable[string]
-	TotalUnits  patch.Field[int] // needs [permission.AuthorizationAdjust]; becomes a ledger entry
-	StartDate   patch.Field[calendar.Date]
-	EndDate     patch.Field[calendar.Date]
-	Status      patch.Field[Status]
-	Caps        patch.Clearable[[]Cap] // replaces all caps
-	Notes       patch.Clearable[string]
-	Reason      *string // stored in the audit event and in the ledger's entries
-}
 
 // Change changes an authorization in its own transaction. A change of only the total shares a
 // transaction with other commands. Errors: [ErrNotFound], [patch.ErrStale], [ErrTotalBelowBooked],
 // [ErrTransition], [ErrReservationsOutsideDates], [fault.ErrInvalid], [identity.ErrForbidden].
-func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
+func (s *TermsService) Change(ctx context.Context, id uuid.UUID, c Change) (View, error) {
 	p, err := s.PrepareChange(ctx, id, c)
 	if err != nil {
 		return View{}, err
@@ -47,14 +32,14 @@ func (s *Service) Change(ctx context.Context, id uuid.UUID, c Change) (View, err
 // PreparedChange is a checked change of an authorization, before its transaction. Another module
 // can change its own records in the same transaction.
 type PreparedChange struct {
-	service *Service
+	service *TermsService
 	change  Change
 	command unitCommand // its only operation is the change of the total
 }
 
 // PrepareChange checks the caller's permissions and everything else that does not depend on stored
 // state. Errors: [fault.ErrInvalid], [identity.ErrForbidden].
-func (s *Service) PrepareChange(ctx context.Context, id uuid.UUID, c Change) (*PreparedChange, error) {
+func (s *TermsService) PrepareChange(ctx context.Context, id uuid.UUID, c Change) (*PreparedChange, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return nil, err
@@ -77,7 +62,7 @@ func (s *Service) PrepareChange(ctx context.Context, id uuid.UUID, c Change) (*P
 func (p *PreparedChange) Run(ctx context.Context, fn func(ctx context.Context, before View) (View, error)) (View, error) {
 	var v View
 	s := p.service
-	err := s.engine.Exclusive(ctx, "authorization.change", p.command.Call, func(ctx context.Context, done bool) (err error) {
+	err := s.Engine.Exclusive(ctx, "authorization.change", p.command.Call, func(ctx context.Context, done bool) (err error) {
 		if v, err = s.current(ctx, p.command.Subject); err != nil || done {
 			return err
 		}
@@ -94,7 +79,7 @@ func (p *PreparedChange) Run(ctx context.Context, fn func(ctx context.Context, b
 }
 
 // current returns an authorization in the transaction of the context.
-func (s *Service) current(ctx context.Context, id uuid.UUID) (View, error) {
+func (s *TermsService) current(ctx context.Context, id uuid.UUID) (View, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return View{}, err
@@ -137,7 +122,7 @@ func (p *PreparedChange) Apply(ctx context.Context) (View, error) {
 	return after.viewOn(at.Today), err
 }
 
-func (s *Service) adjustTotal(ctx context.Context, u unitCommand) (View, error) {
+func (s *TermsService) adjustTotal(ctx context.Context, u unitCommand) (View, error) {
 	outcomes, err := s.run(ctx, u)
 	if err != nil {
 		return View{}, err
@@ -150,9 +135,9 @@ func (s *Service) adjustTotal(ctx context.Context, u unitCommand) (View, error) 
 
 // adjust decides and writes a change of the total that comes with new terms, on the authorization
 // with the new terms.
-func (s *Service) adjust(ctx context.Context, u unitCommand) (Authorization, error) {
+func (s *TermsService) adjust(ctx context.Context, u unitCommand) (Authorization, error) {
 	var err error
-	if u.zone, err = s.directory.TimeZone(ctx, u.OrganizationID); err != nil {
+	if u.zone, err = s.Directory.TimeZone(ctx, u.OrganizationID); err != nil {
 		return Authorization{}, err
 	}
 	state, err := s.load(ctx, nil, []unitCommand{u})
@@ -169,66 +154,14 @@ func (s *Service) adjust(ctx context.Context, u unitCommand) (Authorization, err
 	return outcomes[0].Authorization, db.Pipeline(ctx, func(ctx context.Context) error { return s.save(ctx, state) })
 }
 
-// RequirePermission returns [identity.ErrForbidden] if the caller lacks a permission that this
-// change needs besides [permission.AuthorizationChange].
-func (c Change) RequirePermission(caller identity.Caller) error {
-	if c.TotalUnits.Given {
-		return caller.RequireWhole(permission.AuthorizationAdjust)
-	}
-	return nil
-}
-
-// FieldErrors returns the errors that do not depend on stored state.
-func (c Change) FieldErrors() []fault.Field {
-	_, fieldErrors := c.caps()
-	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
-		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
-	}
-	return fieldErrors
-}
-
-// Empty reports whether the change gives no field.
-func (c Change) Empty() bool { return !c.TotalUnits.Given && !c.givesTerms() }
-
-// givesTerms reports whether the change includes fields that are not in the ledger.
-func (c Change) givesTerms() bool {
-	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given || c.Caps.Given || c.Notes.Given
-}
-
-// caps returns the new caps, and their field errors.
-func (c Change) caps() (Caps, []fault.Field) {
-	if c.Caps.Value == nil {
-		return Caps{}, nil
-	}
-	return capsOf(*c.Caps.Value)
-}
-
-// With returns the authorization with the new dates, the new status and the other new terms. The
-// total stays unchanged. The error is [fault.ErrInvalid] if the dates are in the wrong order.
-func (a Authorization) With(c Change) (Authorization, error) {
-	c.InsuranceID.Apply(&a.InsuranceID)
-	c.AuthNumber.Apply(&a.AuthNumber)
-	c.StartDate.Apply(&a.StartDate)
-	c.EndDate.Apply(&a.EndDate)
-	c.Status.Apply(&a.Decision)
-	c.Notes.Apply(&a.Notes)
-	if c.Caps.Given {
-		a.Caps, _ = c.caps() // its field errors were reported before
-	}
-	if a.EndDate.Before(a.StartDate) {
-		return a, fault.InvalidFields(fieldDatesOrder)
-	}
-	return a, nil
-}
-
 // ReservationsOutside returns the open reservations whose service dates are not between the dates.
 // It runs in the transaction of the context.
-func (s *Service) ReservationsOutside(ctx context.Context, id uuid.UUID, start, end calendar.Date) (Stranded, error) {
+func (s *TermsService) ReservationsOutside(ctx context.Context, id uuid.UUID, start, end calendar.Date) (Stranded, error) {
 	return s.store.stranded(ctx, id, start, end, s.now())
 }
 
 // changeTerms applies and writes the fields that are not in the ledger.
-func (s *Service) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
+func (s *TermsService) changeTerms(ctx context.Context, before Authorization, c Change, at Moment) (Authorization, error) {
 	after, err := before.With(c)
 	if err != nil {
 		return after, err
@@ -238,7 +171,7 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 			"The authorization is %s and cannot become %s.", before.Decision, after.Decision)
 	}
 	if c.InsuranceID.Given {
-		if err := s.directory.CheckReferences(ctx, after.PatientID, after.ServiceCodeID, after.InsuranceID); err != nil {
+		if err := s.Directory.CheckReferences(ctx, after.PatientID, after.ServiceCodeID, after.InsuranceID); err != nil {
 			return after, err
 		}
 	}
@@ -271,19 +204,10 @@ func (s *Service) changeTerms(ctx context.Context, before Authorization, c Chang
 	return after, s.store.saveTerms(ctx, after)
 }
 
-func (a Authorization) sameTerms(b Authorization) bool {
-	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
-		a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
-}
-
-func equal[T comparable](a, b *T) bool {
-	return a == b || a != nil && b != nil && *a == *b
-}
-
 // Delete deletes an authorization without reservations or entries. Errors: [ErrNotFound],
 // [patch.ErrStale], [ErrHasHistory].
-func (s *Service) Delete(ctx context.Context, id uuid.UUID, match patch.Match) error {
-	_, err := db.Serializable(ctx, s.database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
+func (s *TermsService) Delete(ctx context.Context, id uuid.UUID, match patch.Match) error {
+	_, err := db.Serializable(ctx, s.Database, "authorization.delete", func(ctx context.Context) (struct{}, error) {
 		a, err := s.store.get(ctx, id)
 		if errors.Is(err, ErrNotFound) && db.InDoubt(ctx) {
 			return struct{}{}, nil // an earlier attempt has deleted it

@@ -3,7 +3,6 @@ package authorization
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -13,24 +12,20 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// unitCommand has the operations of one call: a single operation, or many. They are decided in
-// order, each on the state that the previous one left, and each has its own outcome.
-type unitCommand struct {
-	command.Call
-	zone   *time.Location // the organization's time zone
-	ops    []Operation    // at least one
-	atomic bool           // if one operation is refused, none takes effect
+// commands executes commands on units.
+type commands struct {
+	base
+	executor command.Executor[unitCommand, []Outcome]
 }
 
-func (a Authorization) key() record.Key { return record.Of(a.OrganizationID, a.ID) }
-
-// key returns the key of the operation's authorization.
-func (c unitCommand) key(op Operation) record.Key {
-	return record.Of(c.OrganizationID, op.AuthorizationID)
+func newCommands(b base) *commands {
+	c := &commands{base: b}
+	c.executor = command.Add(b.Engine, c.handler())
+	return c
 }
 
 // handler returns how commands on units are executed.
-func (s *Service) handler() command.Handler[unitCommand, *unitState, []Outcome] {
+func (s *commands) handler() command.Handler[unitCommand, *unitState, []Outcome] {
 	return command.Handler[unitCommand, *unitState, []Outcome]{
 		Name:     "units",
 		Weight:   func(c unitCommand) int { return len(c.ops) },
@@ -45,11 +40,11 @@ func (s *Service) handler() command.Handler[unitCommand, *unitState, []Outcome] 
 
 // newCommand returns a command of the caller with the operations. The first one's authorization
 // decides its turn in the queue.
-func (s *Service) newCommand(caller identity.Caller, kind string, key command.Key, ops ...Operation) unitCommand {
-	c := unitCommand{Call: s.commands.NewCall(caller, kind, key), ops: ops}
+func (s *commands) newCommand(caller identity.Caller, kind string, key command.Key, ops ...Operation) unitCommand {
+	c := unitCommand{Call: s.executor.NewCall(caller, kind, key), ops: ops}
 	c.Subject = ops[0].AuthorizationID
 	for i := range ops {
-		ops[i].ID, ops[i].NewID = operationID(c.ID, i), s.newID()
+		ops[i].ID, ops[i].NewID = operationID(c.ID, i), s.NewID()
 		ops[i].ActorID, ops[i].RequestID, ops[i].Address, ops[i].GrantID = caller.UserID, caller.RequestID, caller.Address, caller.GrantID
 	}
 	c.Fingerprint = ops[0].fingerprint()
@@ -65,12 +60,12 @@ func operationID(command uuid.UUID, i int) uuid.UUID {
 }
 
 // run executes a command. Refusals are in the outcomes.
-func (s *Service) run(ctx context.Context, c unitCommand) ([]Outcome, error) {
+func (s *commands) run(ctx context.Context, c unitCommand) ([]Outcome, error) {
 	var err error
-	if c.zone, err = s.directory.TimeZone(ctx, c.OrganizationID); err != nil {
+	if c.zone, err = s.Directory.TimeZone(ctx, c.OrganizationID); err != nil {
 		return nil, err
 	}
-	outcomes, replayed, err := s.commands.Do(ctx, c)
+	outcomes, replayed, err := s.executor.Do(ctx, c)
 	for i := range outcomes {
 		outcomes[i].Replayed = replayed
 	}
@@ -78,7 +73,7 @@ func (s *Service) run(ctx context.Context, c unitCommand) ([]Outcome, error) {
 }
 
 // prefetch returns the query for the authorizations of the commands.
-func (s *Service) prefetch(first []unitCommand) (*unitState, db.Query) {
+func (s *commands) prefetch(first []unitCommand) (*unitState, db.Query) {
 	state := &unitState{}
 	state.prefetched.keys = keysOf(first)
 	return state, s.store.several(&state.prefetched)
@@ -97,7 +92,7 @@ func keysOf(commands []unitCommand) []record.Key {
 
 // load reads the state that the commands may change: one statement for the authorizations that were
 // not prefetched and, if needed, one each for reservations and first days of weeks.
-func (s *Service) load(ctx context.Context, prefetched *unitState, commands []unitCommand) (*unitState, error) {
+func (s *commands) load(ctx context.Context, prefetched *unitState, commands []unitCommand) (*unitState, error) {
 	state := newUnitState(s.now())
 	if prefetched != nil {
 		state.prefetched = prefetched.prefetched
@@ -112,7 +107,7 @@ func (s *Service) load(ctx context.Context, prefetched *unitState, commands []un
 }
 
 // loadAccounts reads the authorizations with the reservations that the operations need.
-func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
+func (s *commands) loadAccounts(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	rest := &reading{keys: state.prefetched.missing(requested)}
 	if len(rest.keys) > 0 {
 		if err := db.Read(ctx, s.store.several(rest)); err != nil {
@@ -134,7 +129,7 @@ func (s *Service) loadAccounts(ctx context.Context, state *unitState, requested 
 	return nil
 }
 
-func (s *Service) loadReservations(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
+func (s *commands) loadReservations(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	var w wanted
 	for key, current := range state.accounts {
 		w.add(current.before.Authorization, requested[key], state.now)
@@ -154,7 +149,7 @@ func (s *Service) loadReservations(ctx context.Context, state *unitState, reques
 }
 
 // loadWeeks looks up the first day of the week for reservations that are subject to a weekly cap.
-func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
+func (s *commands) loadWeeks(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
 	var capped []*accountChange
 	var organizations, insurances []uuid.UUID
 	for key, current := range state.accounts {
@@ -168,7 +163,7 @@ func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map
 	if len(capped) == 0 {
 		return nil
 	}
-	days, err := s.directory.WeekStarts(ctx, organizations, insurances)
+	days, err := s.Directory.WeekStarts(ctx, organizations, insurances)
 	if err != nil {
 		return err
 	}
@@ -179,14 +174,14 @@ func (s *Service) loadWeeks(ctx context.Context, state *unitState, requested map
 }
 
 // save writes the changes, with one statement per table.
-func (s *Service) save(ctx context.Context, state *unitState) error {
+func (s *commands) save(ctx context.Context, state *unitState) error {
 	if changed := state.changed(); len(changed) > 0 {
 		if err := s.store.post(ctx, changed); err != nil {
 			return err
 		}
 	}
-	if err := s.events.Publish(ctx, state.messages); err != nil {
+	if err := s.Events.Publish(ctx, state.messages); err != nil {
 		return err
 	}
-	return s.audit.Record(ctx, state.trail)
+	return s.Audit.Record(ctx, state.trail)
 }

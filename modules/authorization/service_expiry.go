@@ -18,7 +18,7 @@ const sweepBatch = 500
 // SweepHolds writes the entries of expired holds, in all organizations, and returns the number of
 // entries. The units were already free; this brings the ledger up to date. Several instances may
 // sweep at once: the second one finds nothing to do.
-func (s *Service) SweepHolds(ctx context.Context) (int64, error) { return s.sweep(ctx, uuid.Nil) }
+func (s *UnitService) SweepHolds(ctx context.Context) (int64, error) { return s.sweep(ctx, uuid.Nil) }
 
 // across returns the option to access all organizations if organization is [uuid.Nil], and no
 // option otherwise.
@@ -31,13 +31,13 @@ func across(organization uuid.UUID) []db.Option {
 
 // sweep sweeps one organization or, with [uuid.Nil], all. It tries each due hold once, so a hold
 // that cannot be released does not block the others.
-func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written int64, err error) {
-	now := s.clock()
+func (s *UnitService) sweep(ctx context.Context, organization uuid.UUID) (written int64, err error) {
+	now := s.Clock()
 	var failed []error
 	var last dueHold
 	tried := map[record.Key]bool{} // all holds of an authorization are released together
 	for {
-		due, err := db.Snapshot(ctx, s.database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
+		due, err := db.Snapshot(ctx, s.Database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
 			return s.store.due(ctx, organization, now, last, sweepBatch)
 		}, across(organization)...)
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *Service) sweep(ctx context.Context, organization uuid.UUID) (written in
 
 // expire releases the expired holds of one authorization, as the system user. It recovers from
 // panics: otherwise the same hold would crash the program again after every restart.
-func (s *Service) expire(ctx context.Context, hold dueHold) (written int, err error) {
+func (s *UnitService) expire(ctx context.Context, hold dueHold) (written int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)

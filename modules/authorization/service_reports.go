@@ -7,11 +7,17 @@ import (
 	"github.com/google/uuid"
 )
 
+// ReportService computes reports on authorizations.
+type ReportService struct {
+	base
+	terms *TermsService
+}
+
 // Utilization returns the reports of the authorizations that match the filter, as of today, in the
 // order of the filter's page.
-func (s *Service) Utilization(ctx context.Context, f Filter) ([]Utilization, error) {
-	return read(ctx, s, "report.utilization", func(ctx context.Context, at Moment) ([]Utilization, error) {
-		found, err := s.list(ctx, f, at)
+func (s *ReportService) Utilization(ctx context.Context, f Filter) ([]Utilization, error) {
+	return read(ctx, s.base, "report.utilization", func(ctx context.Context, at Moment) ([]Utilization, error) {
+		found, err := s.terms.list(ctx, f, at)
 		if err != nil {
 			return nil, err
 		}
@@ -20,7 +26,7 @@ func (s *Service) Utilization(ctx context.Context, f Filter) ([]Utilization, err
 }
 
 // utilizations computes the reports of the authorizations, in their order.
-func (s *Service) utilizations(ctx context.Context, of []Authorization, at Moment) ([]Utilization, error) {
+func (s *ReportService) utilizations(ctx context.Context, of []Authorization, at Moment) ([]Utilization, error) {
 	seen, err := s.store.activities(ctx, of, at)
 	if err != nil {
 		return nil, err
@@ -37,7 +43,7 @@ func (s *Service) utilizations(ctx context.Context, of []Authorization, at Momen
 }
 
 // weekStarts returns the first day of the week of each authorization's payer, in their order.
-func (s *Service) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
+func (s *ReportService) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
 	starts := make([]time.Weekday, len(of)) // Sunday without an insurance
 	var places []int
 	var organizations, insurances []uuid.UUID
@@ -50,7 +56,7 @@ func (s *Service) weekStarts(ctx context.Context, of []Authorization) ([]time.We
 	if len(places) == 0 {
 		return starts, nil
 	}
-	days, err := s.directory.WeekStarts(ctx, organizations, insurances)
+	days, err := s.Directory.WeekStarts(ctx, organizations, insurances)
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +74,9 @@ type Totals struct {
 
 // UtilizationTotals returns the sums over the authorizations that match the filter. It ignores the
 // filter's page.
-func (s *Service) UtilizationTotals(ctx context.Context, f Filter) (Totals, error) {
-	return read(ctx, s, "report.totals", func(ctx context.Context, at Moment) (Totals, error) {
-		if err := s.ofPayer(ctx, &f); err != nil {
+func (s *ReportService) UtilizationTotals(ctx context.Context, f Filter) (Totals, error) {
+	return read(ctx, s.base, "report.totals", func(ctx context.Context, at Moment) (Totals, error) {
+		if err := s.terms.ofPayer(ctx, &f); err != nil {
 			return Totals{}, err
 		}
 		return s.store.totals(ctx, f, at)
@@ -86,8 +92,8 @@ type Expiring struct {
 
 // Expiring returns the authorizations in force that end today or within the given number of days,
 // sorted by end date. If renewed is not nil, it returns only those with or without a renewal.
-func (s *Service) Expiring(ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int) ([]Expiring, error) {
-	return read(ctx, s, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
+func (s *ReportService) Expiring(ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int) ([]Expiring, error) {
+	return read(ctx, s.base, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
 		found, err := s.store.expiring(ctx, question{
 			from: at.Today, until: at.Today.AddDays(withinDays), renewed: renewed, after: after, limit: limit,
 		}, at)
@@ -120,8 +126,8 @@ type AtRisk struct {
 
 // AtRisk returns the authorizations in force with one of the given kinds of risk, sorted by end
 // date. The kinds are [AlertUsed80], [AlertUsed90], [AlertUsed100] and [AlertUnderUsed].
-func (s *Service) AtRisk(ctx context.Context, kinds []AlertKind, after *EndPosition, limit int) ([]AtRisk, error) {
-	return read(ctx, s, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
+func (s *ReportService) AtRisk(ctx context.Context, kinds []AlertKind, after *EndPosition, limit int) ([]AtRisk, error) {
+	return read(ctx, s.base, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
 		found, err := s.store.atRisk(ctx, question{kinds: kinds, after: after, limit: limit}, at)
 		if err != nil {
 			return nil, err

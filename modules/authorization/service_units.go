@@ -14,6 +14,9 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
+// UnitService reserves, releases and consumes units, and returns reservations and ledger entries.
+type UnitService struct{ *commands }
+
 // MaxHold is the longest duration of a hold.
 const MaxHold = 30 * 24 * time.Hour
 
@@ -42,7 +45,7 @@ type Settlement struct {
 // Reserve reserves units. It is atomic and takes effect once per key. Errors: [ErrNotFound],
 // [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits], [ErrCapExceeded],
 // [command.ErrReused], [fault.ErrInvalid].
-func (s *Service) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key command.Key) (Outcome, error) {
+func (s *UnitService) Reserve(ctx context.Context, authorization uuid.UUID, n NewReservation, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(authorization), key)
 }
 
@@ -57,7 +60,7 @@ func (n NewReservation) operation(authorization uuid.UUID) Operation {
 // effect once per key. Errors: [ErrNotFound], [ErrReservationNotFound], [ErrReservationClosed],
 // [ErrBelongsToAppointment], [ErrInsufficientReserved], [command.ErrReused],
 // [fault.ErrInvalid].
-func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
+func (s *UnitService) Release(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Release, authorization), key)
 }
 
@@ -66,7 +69,7 @@ func (s *Service) Release(ctx context.Context, authorization uuid.UUID, n Settle
 // units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
 // effect once per key. Errors: those of [Service.Release], and [ErrOutsideDates], [ErrNotActive]
 // and [ErrInsufficientUnits] if no unit can be consumed.
-func (s *Service) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
+func (s *UnitService) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Consume, authorization), key)
 }
 
@@ -79,18 +82,18 @@ func (n Settlement) operation(kind EntryKind, authorization uuid.UUID) Operation
 
 // PreviewReserve returns the outcome that a reservation would have now. It writes nothing. A
 // refusal is in the outcome, not in the error.
-func (s *Service) PreviewReserve(ctx context.Context, authorization uuid.UUID, n NewReservation) (Outcome, error) {
+func (s *UnitService) PreviewReserve(ctx context.Context, authorization uuid.UUID, n NewReservation) (Outcome, error) {
 	return s.preview(ctx, n.operation(authorization))
 }
 
 // PreviewSettlement returns the outcome that a release or a consumption would have now. It writes
 // nothing. A refusal is in the outcome, not in the error.
-func (s *Service) PreviewSettlement(ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement) (Outcome, error) {
+func (s *UnitService) PreviewSettlement(ctx context.Context, kind EntryKind, authorization uuid.UUID, n Settlement) (Outcome, error) {
 	return s.preview(ctx, n.operation(kind, authorization))
 }
 
 // perform runs one operation.
-func (s *Service) perform(ctx context.Context, op Operation, key command.Key) (Outcome, error) {
+func (s *UnitService) perform(ctx context.Context, op Operation, key command.Key) (Outcome, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -114,18 +117,18 @@ func (s *Service) perform(ctx context.Context, op Operation, key command.Key) (O
 // reachable returns [ErrNotFound] if the authorization is outside the caller's record scope. It is
 // checked before the caller waits for a lock, and is skipped for callers whose scope is the
 // organization.
-func (s *Service) reachable(ctx context.Context, id uuid.UUID) error {
+func (s *UnitService) reachable(ctx context.Context, id uuid.UUID) error {
 	reach, err := db.RecordScopeOf(ctx)
 	if err != nil || reach.WholeOrganization() {
 		return err
 	}
-	_, err = db.Snapshot(ctx, s.database, "authorization.reach", func(ctx context.Context) (Authorization, error) {
+	_, err = db.Snapshot(ctx, s.Database, "authorization.reach", func(ctx context.Context) (Authorization, error) {
 		return s.store.get(ctx, id)
 	})
 	return err
 }
 
-func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
+func (s *UnitService) preview(ctx context.Context, op Operation) (Outcome, error) {
 	if err := op.check(); err != nil {
 		return Outcome{}, err
 	}
@@ -134,7 +137,7 @@ func (s *Service) preview(ctx context.Context, op Operation) (Outcome, error) {
 		return Outcome{}, err
 	}
 	c := s.newCommand(caller, string(op.Kind), "", op)
-	return read(ctx, s, "units.preview", func(ctx context.Context, at Moment) (Outcome, error) {
+	return read(ctx, s.base, "units.preview", func(ctx context.Context, at Moment) (Outcome, error) {
 		state, err := s.load(ctx, nil, []unitCommand{c})
 		if err != nil {
 			return Outcome{}, err
@@ -184,6 +187,34 @@ func (o Operation) fieldErrors() []fault.Field {
 	return nil
 }
 
-func fieldUnits(name string, least int) fault.Field {
-	return fault.Field{Field: name, Code: "range", Message: fmt.Sprintf("must be between %d and %d", least, MaxUnits)}
+// Reservations returns an authorization's reservations with an id after the given one, sorted by
+// id. If open is not nil, it returns only open or only closed ones. It also returns the time of
+// that state. The error is [ErrNotFound].
+func (s *UnitService) Reservations(
+	ctx context.Context, authorization uuid.UUID, open *bool, after uuid.UUID, limit int,
+) ([]Reservation, time.Time, error) {
+	var now time.Time
+	found, err := read(ctx, s.base, "authorization.reservations", func(ctx context.Context, at Moment) ([]Reservation, error) {
+		now = at.Now
+		a, err := s.store.get(ctx, authorization)
+		if err != nil {
+			return nil, err
+		}
+		show(ctx, a.ID, a.PatientID)
+		return s.store.reservations(ctx, authorization, open, after, limit, now)
+	})
+	return found, now, err
+}
+
+// Entries returns an authorization's ledger entries after the given sequence number, oldest first.
+// The error is [ErrNotFound].
+func (s *UnitService) Entries(ctx context.Context, authorization uuid.UUID, after int64, limit int) ([]Entry, error) {
+	return read(ctx, s.base, "authorization.entries", func(ctx context.Context, _ Moment) ([]Entry, error) {
+		a, err := s.store.get(ctx, authorization)
+		if err != nil {
+			return nil, err
+		}
+		show(ctx, a.ID, a.PatientID)
+		return s.store.entries(ctx, authorization, after, limit)
+	})
 }

@@ -2,7 +2,6 @@ package authorization
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,61 +9,10 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// Discrepancy is an inconsistency in an authorization's books.
-type Discrepancy struct {
-	OrganizationID  uuid.UUID `json:"organizationId"`
-	AuthorizationID uuid.UUID `json:"authorizationId"`
-	Check           string    `json:"check"` // The broken rule.
-	// The sequence number of the entry, if the discrepancy concerns one.
-	Sequence      int64  `json:"sequence,omitempty"`
-	ReservationID string `json:"reservationId,omitempty"` // The reservation, if the discrepancy concerns one.
-	// The value that follows from the rest of the ledger.
-	Expected string `json:"expected"`
-	Found    string `json:"found"` // The stored value.
-}
-
-// String describes the discrepancy in one line.
-func (p Discrepancy) String() string {
-	where := "authorization " + p.AuthorizationID.String()
-	if p.Sequence > 0 {
-		where += fmt.Sprintf(", entry %d", p.Sequence)
-	}
-	if p.ReservationID != "" {
-		where += ", reservation " + p.ReservationID
-	}
-	return fmt.Sprintf("%s: %s: expected %s, found %s", where, p.Check, p.Expected, p.Found)
-}
-
-// maxProblems is the maximum number of problems that a report lists; all are counted.
-const maxProblems = 100
-
-// Report is the result of a verification.
-type Report struct {
-	OK             bool          `json:"ok"`
-	Authorizations int           `json:"authorizations"`
-	Reservations   int           `json:"reservations"`
-	Entries        int           `json:"entries"`
-	Appointments   int           `json:"appointments"` // open ones, counted once per authorization on which they hold units
-	ProblemCount   int           `json:"problemCount"`
-	Problems       []Discrepancy `json:"problems"` // The first 100 discrepancies.
-	CheckedAt      time.Time     `json:"checkedAt"`
-}
-
-// Books has all data of one authorization at one moment.
-type Books struct {
-	Authorization
-	Reservations []Reservation
-	Entries      []Entry // in the order of their sequence numbers
-}
-
-// Comparison compares books with the records of another module, in the snapshot in which the books
-// were read.
-type Comparison func(ctx context.Context, books []Books) (Compared, error)
-
-// Compared is the result of a [Comparison].
-type Compared struct {
-	Appointments int // open ones, counted once per authorization on which they hold units
-	Problems     []Discrepancy
+// VerificationService checks the ledgers of authorizations.
+type VerificationService struct {
+	base
+	units *UnitService // releases expired holds first
 }
 
 // verifyBatch is the number of authorizations that are read in one snapshot.
@@ -97,17 +45,17 @@ const verifyBatch = 200
 //
 // After each batch it calls progress, if not nil, with the number of checked authorizations
 // and their total. The report includes the problems that the comparisons find.
-func (s *Service) Verify(
+func (s *VerificationService) Verify(
 	ctx context.Context, organization uuid.UUID, progress func(checked, total int64), comparisons ...Comparison,
 ) (Report, error) {
-	if _, err := s.sweep(ctx, organization); err != nil {
-		s.logger.WithField("event", "holds_not_swept").WithError(err).
+	if _, err := s.units.sweep(ctx, organization); err != nil {
+		s.Logger.WithField("event", "holds_not_swept").WithError(err).
 			Warn("some expired holds could not be released before the verification")
 	}
-	now := s.clock().UTC()
+	now := s.Clock().UTC()
 	var overdue time.Time // zero without a sweeper: nothing is overdue
-	if s.grace > 0 {
-		overdue = now.Add(-s.grace)
+	if s.SweeperGrace > 0 {
+		overdue = now.Add(-s.SweeperGrace)
 	}
 	report := Report{CheckedAt: now, Problems: []Discrepancy{}}
 	advance, err := s.advance(ctx, organization, progress)
@@ -116,7 +64,7 @@ func (s *Service) Verify(
 	}
 	var last Books
 	for {
-		found, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) (verified, error) {
+		found, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (verified, error) {
 			books, err := s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
 			if err != nil || len(books) == 0 {
 				return verified{}, err
@@ -131,17 +79,11 @@ func (s *Service) Verify(
 		advance(report.Authorizations)
 		if len(found.books) < verifyBatch {
 			report.OK = report.ProblemCount == 0
-			s.onVerified(organization, report)
+			s.OnVerified(organization, report)
 			return report, nil
 		}
 		last = found.books[len(found.books)-1]
 	}
-}
-
-// verified is what one snapshot has of some authorizations.
-type verified struct {
-	books    []Books
-	compared Compared
 }
 
 // compare returns the results of all comparisons.
@@ -161,162 +103,15 @@ func compare(ctx context.Context, books []Books, comparisons []Comparison) (Comp
 // advance returns a function that adds to the number of checked authorizations and reports it; it
 // reports zero first. The verification also checks authorizations that are created meanwhile, so
 // the total may grow.
-func (s *Service) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
+func (s *VerificationService) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
 	if progress == nil {
 		return func(int) {}, nil
 	}
-	total, err := db.Snapshot(ctx, s.database, "authorization.verify", func(ctx context.Context) (int64, error) {
+	total, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
 		return s.store.countBooks(ctx, organization)
 	}, across(organization)...)
 	if err == nil {
 		progress(0, total)
 	}
 	return func(checked int) { progress(int64(checked), max(total, int64(checked))) }, err
-}
-
-// add adds the problems of the authorizations: for each one those of its ledger, then those that
-// the comparisons found.
-func (r *Report) add(v verified, overdue time.Time) {
-	compared := map[uuid.UUID][]Discrepancy{}
-	for _, p := range v.compared.Problems {
-		compared[p.AuthorizationID] = append(compared[p.AuthorizationID], p)
-	}
-	r.Authorizations += len(v.books)
-	r.Appointments += v.compared.Appointments
-	for _, b := range v.books {
-		r.Reservations += len(b.Reservations)
-		r.Entries += len(b.Entries)
-		problems := append(b.check(overdue), compared[b.ID]...)
-		r.ProblemCount += len(problems)
-		r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
-	}
-}
-
-// check replays the ledger and returns all inconsistencies. Holds that expired before overdue
-// should have been released.
-func (b Books) check(overdue time.Time) []Discrepancy {
-	a := audit{Books: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
-	a.replay()
-	a.compareCounters()
-	a.compareReservations(overdue)
-	return a.problems
-}
-
-// Discrepancy returns a discrepancy in the authorization's books.
-func (b Books) Discrepancy(check, expected, found string) Discrepancy {
-	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
-}
-
-// audit is the check of one authorization's books.
-type audit struct {
-	Books
-	balance  Balance                   // replayed from the entries
-	sums     map[uuid.UUID]Reservation // replayed from the entries
-	problems []Discrepancy
-}
-
-func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
-	if expected == found {
-		return
-	}
-	p := a.Discrepancy(check, fmt.Sprint(expected), fmt.Sprint(found))
-	if entry != nil {
-		p.Sequence = entry.Sequence
-	}
-	if reservation != uuid.Nil {
-		p.ReservationID = reservation.String()
-	}
-	a.problems = append(a.problems, p)
-}
-
-func (a *audit) replay() {
-	a.balance = Balance{Total: a.InitialUnits}
-	previous := genesis(a.OrganizationID, a.ID, a.InitialUnits)
-	var sequence int64
-	for i := range a.Entries {
-		e := &a.Entries[i]
-		a.expect("sequence", e, uuid.Nil, sequence+1, e.Sequence)
-		a.expect("chain", e, uuid.Nil, previous, e.PreviousHash)
-		a.expect("hash", e, uuid.Nil, e.computeHash(), e.Hash)
-		a.apply(e)
-		a.expect("balance-after", e, uuid.Nil, a.balance, e.After())
-		sequence, previous = e.Sequence, e.Hash
-	}
-	a.expect("sequence", nil, uuid.Nil, sequence, a.LastSequence)
-	a.expect("head", nil, uuid.Nil, previous, a.LastHash)
-}
-
-// apply applies an entry to the replayed counters.
-func (a *audit) apply(e *Entry) {
-	var sum Reservation
-	if e.ReservationID != nil {
-		sum = a.sums[*e.ReservationID]
-		if sum.Sequence == 0 {
-			sum.Sequence = e.Sequence
-		}
-	}
-	switch e.Kind {
-	case Reserve:
-		a.balance.Scheduled += e.Units
-		sum.Units += e.Units
-		sum.ServiceDate = e.ServiceDate
-	case Release, Expire:
-		a.balance.Scheduled -= e.Units
-		sum.Released += e.Units
-	case Consume:
-		a.balance.Scheduled -= e.Units
-		a.balance.Used += e.Units
-		sum.Consumed += e.Units
-	case Adjust:
-		a.balance.Total += e.Units
-	}
-	if e.ReservationID != nil {
-		a.sums[*e.ReservationID] = sum
-	}
-}
-
-func (a *audit) compareCounters() {
-	a.expect("total", nil, uuid.Nil, a.balance.Total, a.Total)
-	a.expect("used", nil, uuid.Nil, a.balance.Used, a.Used)
-	a.expect("scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
-	var used, scheduled int
-	for _, r := range a.Reservations {
-		used += r.Consumed
-		scheduled += r.Left()
-	}
-	if a.Booked != nil {
-		booked := UnitsByDate{}
-		for _, r := range a.Reservations {
-			if units := r.Units - r.Released; units > 0 {
-				booked[r.ServiceDate] += units
-			}
-		}
-		a.expect("booked-by-date", nil, uuid.Nil, booked.String(), a.Booked.String())
-	}
-	a.expect("reservations-used", nil, uuid.Nil, used, a.Used)
-	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
-}
-
-// units has the fields on which a reservation and its entries must agree.
-type units struct{ Units, Consumed, Released int }
-
-func (a *audit) compareReservations(overdue time.Time) {
-	for _, r := range a.Reservations {
-		sum := a.sums[r.ID]
-		a.expect("reservation", nil, r.ID,
-			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
-		a.expect("age", nil, r.ID, sum.Sequence, r.Sequence)
-		a.expect("service-date", nil, r.ID, sum.ServiceDate, r.ServiceDate)
-		if r.hasLeft() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
-			a.expect("next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
-		}
-		if r.ExpiredAt(overdue) {
-			a.expect("overdue", nil, r.ID, "released once expired at "+r.ExpiresAt.Format(time.RFC3339),
-				fmt.Sprintf("%d units held", r.Left()))
-		}
-		delete(a.sums, r.ID)
-	}
-	for id, sum := range a.sums {
-		a.expect("reservation", nil, id, units{sum.Units, sum.Consumed, sum.Released}, "no such reservation")
-	}
 }

@@ -27,7 +27,7 @@ type records struct {
 // insert writes the rows with plain SQL, as the program's database role.
 func insert(t *testing.T) records {
 	t.Helper()
-	connection, err := sql.Open("pgx", dbtest.SeeingAll(dbtest.New(t).AppURL))
+	connection, err := sql.Open("pgx", dbtest.WithAllOrganizations(dbtest.New(t).AppURL))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, connection.Close()) })
 	r := records{database: connection}

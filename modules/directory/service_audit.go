@@ -48,13 +48,13 @@ func recordEvent(ctx context.Context, s *Service, t auditedFields, name string, 
 
 // keep returns the fields whose values are stored, and the version.
 func (t auditedFields) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
-	kept := map[string]json.RawMessage{"version": fields["version"]}
+	stored := map[string]json.RawMessage{"version": fields["version"]}
 	for _, name := range among {
 		if name == "changed" || !slices.Contains(unreportedFields, name) && (t.all || slices.Contains(t.values, name)) {
-			kept[name] = fields[name]
+			stored[name] = fields[name]
 		}
 	}
-	return kept
+	return stored
 }
 
 // eventBy returns an event in an organization, whose actor is the caller or, without one, the program.

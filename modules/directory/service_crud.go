@@ -111,9 +111,9 @@ func (k crud[T, P]) list(ctx context.Context, s *Service, p Page, where ...condi
 func (k crud[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T)) (T, error) {
 	var none T
 	now := s.now()
-	alone := k.valid
-	apply(&alone)
-	if fieldErrors := P(&alone).normalize(latestToday(now)); len(fieldErrors) > 0 { // before any connection is taken
+	changes := k.valid
+	apply(&changes)
+	if fieldErrors := P(&changes).normalize(latestToday(now)); len(fieldErrors) > 0 { // before any connection is taken
 		return none, fault.InvalidFields(fieldErrors...)
 	}
 	today, err := s.today(ctx)
@@ -149,7 +149,7 @@ func (k crud[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match 
 	})
 }
 
-// storedRecord records in the audit trail that a record was created (before is nil) or changed.
+// record records in the audit trail that a record was created (before is nil) or changed.
 func (k crud[T, P]) record(ctx context.Context, s *Service, before any, after T) error {
 	return recordEvent(ctx, s, k.audited, k.name, k.patientIDOf(after), before, after, *P(&after).head())
 }
@@ -182,9 +182,9 @@ func (k crud[T, P]) read(ctx context.Context, id uuid.UUID) (T, error) {
 	if err != nil {
 		return found, err
 	}
-	one := []T{found}
-	err = k.loadPartsOf(ctx, one)
-	return one[0], err
+	records := []T{found}
+	err = k.loadPartsOf(ctx, records)
+	return records[0], err
 }
 
 func (k crud[T, P]) loadPartsOf(ctx context.Context, found []T) error {

@@ -74,7 +74,7 @@ func (s *Service) Organization(ctx context.Context, id uuid.UUID) (Organization,
 	if err != nil {
 		return Organization{}, err
 	}
-	if id != caller.OrganizationID && caller.RequireWhole(permission.OrganizationReadAll) != nil {
+	if id != caller.OrganizationID && caller.RequireForOrganization(permission.OrganizationReadAll) != nil {
 		return Organization{}, ErrOrganizationNotFound
 	}
 	return db.Snapshot(ctx, s.database, "organization.get", func(ctx context.Context) (Organization, error) {
@@ -90,7 +90,7 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 		return nil, err
 	}
 	only := caller.OrganizationID
-	if caller.RequireWhole(permission.OrganizationReadAll) == nil {
+	if caller.RequireForOrganization(permission.OrganizationReadAll) == nil {
 		only = uuid.Nil
 	}
 	return db.Snapshot(ctx, s.database, "organization.list", func(ctx context.Context) ([]Organization, error) {

@@ -22,21 +22,21 @@ func (s *Service) Take(ctx context.Context, n NewGrant) (Grant, error) {
 		return Grant{}, err
 	}
 	now := s.now()
-	taken := Grant{
+	grant := Grant{
 		OrganizationID: caller.OrganizationID, ID: s.newID(), UserID: caller.UserID, PatientID: n.PatientID,
 		Reason: n.Reason, GrantedAt: now, ExpiresAt: now.Add(n.Duration),
 	}
-	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, taken.ID) }
+	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, grant.ID) }
 	return db.Serializable(ctx, s.database, "emergency.take", func(ctx context.Context) (Grant, error) {
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
 			if exists, err := stored(ctx); exists || err != nil {
-				return taken, err
+				return grant, err
 			}
 		}
-		if err := s.store.insert(ctx, taken); err != nil {
+		if err := s.store.insert(ctx, grant); err != nil {
 			return Grant{}, err
 		}
-		return taken, s.publish(ctx, caller, EventTaken, taken, now)
+		return grant, s.publish(ctx, caller, EventTaken, grant, now)
 	}, db.ProvenBy(stored))
 }
 

@@ -22,7 +22,7 @@ var retryDelays = []time.Duration{
 
 // retryDelay returns the delay after the given number of failed attempts, and whether there is another
 // one. Random returns numbers in [0, 1).
-func retryDelay(attempts int, random func() float64) (delay time.Duration, again bool) {
+func retryDelay(attempts int, random func() float64) (delay time.Duration, retry bool) {
 	if attempts > len(retryDelays) {
 		return 0, false
 	}

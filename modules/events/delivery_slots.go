@@ -41,7 +41,7 @@ type slots struct {
 	busy     map[record.Key]bool // whether the webhook was slow when it got its slot
 	failing  map[record.Key]bool
 	lastTurn map[uuid.UUID]int64 // when the organization last got a slot
-	turns    int64
+	turn     int64
 }
 
 func newSlots(s slotLimits) *slots {
@@ -64,8 +64,8 @@ func (s *slots) take(due []record.Key) (taken []record.Key) {
 			return taken
 		}
 		w := due[next]
-		s.turns++
-		s.lastTurn[w.OrganizationID] = s.turns
+		s.turn++
+		s.lastTurn[w.OrganizationID] = s.turn
 		s.busy[w] = s.failing[w]
 		taken = append(taken, w)
 	}

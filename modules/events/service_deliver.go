@@ -147,8 +147,8 @@ func (s *Service) attempt(ctx context.Context, w record.Key, c claim) attemptRes
 		return r
 	}
 	r.err = new(deliveryError(err, attemptTimeout))
-	delay, again := retryDelay(c.Attempts, rand.Float64)
-	if !again {
+	delay, retry := retryDelay(c.Attempts, rand.Float64)
+	if !retry {
 		r.state = DeliveryDead
 		s.logger.WithFields(logrus.Fields{
 			"event": "delivery_dead", "webhook_id": w.ID, "position": c.Position, "attempts": c.Attempts,

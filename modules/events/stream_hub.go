@@ -59,10 +59,10 @@ func (h *streamHub) remove(w *watcher) {
 func (h *streamHub) advance(heads ...head) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, each := range heads {
-		for w := range h.watchers[each.OrganizationID] {
-			if each.LastPosition > w.notified {
-				w.notified = each.LastPosition
+	for _, stream := range heads {
+		for w := range h.watchers[stream.OrganizationID] {
+			if stream.LastPosition > w.notified {
+				w.notified = stream.LastPosition
 				signal(w.wake)
 			}
 		}

@@ -113,19 +113,19 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 	if !s.enter() {
 		return Run{}, ErrClosed
 	}
-	mine := Run{
+	created := Run{
 		OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now(),
 	}
 	for {
-		current, err := s.insertRun(ctx, mine)
+		current, err := s.insertRun(ctx, created)
 		switch {
 		case err != nil:
 			s.working.Done()
 			return Run{}, err
 		case len(current) == 0:
 			continue // the other run ended between the two statements
-		case current[0].ID == mine.ID:
-			s.runInBackground(mine)
+		case current[0].ID == created.ID:
+			s.runInBackground(created)
 		default:
 			s.working.Done()
 		}
@@ -134,16 +134,16 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 }
 
 // insertRun writes the run, or returns the organization's running one if there is one.
-func (s *Service) insertRun(ctx context.Context, mine Run) ([]runRow, error) {
+func (s *Service) insertRun(ctx context.Context, created Run) ([]runRow, error) {
 	return db.ReadCommitted(ctx, s.Database, "verification.start", func(ctx context.Context) ([]runRow, error) {
 		if err := s.store.endExpired(ctx); err != nil {
 			return nil, err
 		}
-		if _, err := s.store.insert(ctx, mine, leaseTime); err != nil {
+		if _, err := s.store.insert(ctx, created, leaseTime); err != nil {
 			return nil, err
 		}
 		return s.store.running(ctx)
-	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.exists(ctx, mine.ID) }))
+	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.exists(ctx, created.ID) }))
 }
 
 // Await returns the run at its end, or its current state after the given time. The error is

@@ -129,8 +129,8 @@ func (store) list(ctx context.Context, page db.Keyset) ([]Run, error) {
 	var found []runRow
 	err = page.Apply(tx.Table("verifications").Select(runColumns)).Scan(&found).Error
 	runs := make([]Run, len(found))
-	for i, each := range found {
-		runs[i] = each.run()
+	for i, row := range found {
+		runs[i] = row.run()
 	}
 	return runs, err
 }

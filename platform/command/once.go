@@ -23,7 +23,7 @@ type Reply struct {
 
 // storedReply is the stored form of a reply.
 type storedReply struct {
-	Refusal *fault.Frozen     `json:"refusal,omitempty"` // nil: accepted
+	Refusal *fault.Stored     `json:"refusal,omitempty"` // nil: accepted
 	Status  int               `json:"status,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
 	Body    string            `json:"body,omitempty"` // JSON, so it is valid UTF-8
@@ -61,7 +61,7 @@ func (e *Engine) Once(
 		// The request had no effect, so the refusal is stored in a transaction of its own. If
 		// several requests race, the first to write the key decides.
 		found, err = e.once(ctx, mine, func(context.Context) (storedReply, error) {
-			return storedReply{Refusal: refusal.Freeze()}, nil
+			return storedReply{Refusal: refusal.Store()}, nil
 		})
 	}
 	replayed := found.CallID != mine.CallID
@@ -82,7 +82,7 @@ func (r row) reply(fresh Reply, replayed bool) (Reply, bool, error) {
 	}
 	switch {
 	case stored.Refusal != nil:
-		refusal, err := stored.Refusal.Thaw()
+		refusal, err := stored.Refusal.Restore()
 		if err == nil {
 			err = refusal
 		}

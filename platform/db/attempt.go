@@ -110,8 +110,8 @@ func (a *attempt) start(tx *gorm.DB) {
 	a.tx = tx
 }
 
-// giveUp records that the body has failed.
-func (a *attempt) giveUp() {
+// markFailed records that the body has failed.
+func (a *attempt) markFailed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.failed = true

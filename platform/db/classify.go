@@ -16,9 +16,9 @@ import (
 type phase string
 
 const (
-	begin  phase = "begin"  // taking a connection, BEGIN, locks
-	inBody phase = "body"   // the first reads and the caller's function
-	commit phase = "commit" // the function returned nil; COMMIT may have been sent
+	beginPhase  phase = "begin"  // taking a connection, BEGIN, locks
+	bodyPhase   phase = "body"   // the first reads and the caller's function
+	commitPhase phase = "commit" // the function returned nil; COMMIT may have been sent
 )
 
 // outcomeKind is the outcome of an attempt.
@@ -55,10 +55,10 @@ func (a *attempt) classify(ctx context.Context, err error) classification {
 	if state == "" {
 		state = SQLState(err)
 	}
-	v := classification{kind: failed, err: keepCause(err, first), sqlState: state, phase: a.at}
+	v := classification{kind: failed, err: withCause(err, first), sqlState: state, phase: a.at}
 	switch {
-	case a.at == commit && errors.Is(err, ErrTransactionOver): // nothing was sent
-	case a.at == commit && !a.unit.readOnly: // a read-only transaction is safe to repeat
+	case a.at == commitPhase && errors.Is(err, ErrTransactionOver): // nothing was sent
+	case a.at == commitPhase && !a.unit.readOnly: // a read-only transaction is safe to repeat
 		v.kind = classifyCommit(err, state)
 	case retryable(state), planOutdated(err, first):
 		v.kind = retry
@@ -68,7 +68,7 @@ func (a *attempt) classify(ctx context.Context, err error) classification {
 		v.kind = unavailable
 	case ctx.Err() != nil:
 		v.err = errors.Join(ctx.Err(), v.err)
-	case a.at == begin || broken || isConnectionLoss(state) || first == nil && errors.Is(err, driver.ErrBadConn):
+	case a.at == beginPhase || broken || isConnectionLoss(state) || first == nil && errors.Is(err, driver.ErrBadConn):
 		// Before the body there is no transaction, so any network error is a lost
 		// connection. In the body, only the driver's errors count, because the body's
 		// errors may come from other networks.
@@ -140,9 +140,9 @@ func isConnectionLoss(state string) bool {
 // transactionTimeout is the SQLSTATE of transaction_timeout, which PostgreSQL 17 added.
 const transactionTimeout = "25P04"
 
-// keepCause makes sure that errors.As finds the first database error in the returned
+// withCause makes sure that errors.As finds the first database error in the returned
 // error.
-func keepCause(err, first error) error {
+func withCause(err, first error) error {
 	if first == nil || errors.Is(err, first) || SQLState(first) != "" && SQLState(first) == SQLState(err) {
 		return err
 	}

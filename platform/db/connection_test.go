@@ -42,7 +42,7 @@ func TestLostConnection(t *testing.T) {
 	})
 
 	for name, statement := range map[string]string{"at BEGIN": "begin", "at a statement of the body": "update"} {
-		for side, place := range map[string]wireproxy.Place{
+		for side, place := range map[string]wireproxy.Point{
 			"before the server sees it": wireproxy.BeforeServer, "before its answer": wireproxy.BeforeAnswer,
 		} {
 			t.Run("it retries when the connection breaks "+name+", "+side, func(t *testing.T) {

@@ -112,13 +112,13 @@ func note(ctx context.Context, operation uuid.UUID) error {
 	return tx.Exec("INSERT INTO operations VALUES (?)", operation).Error
 }
 
-func noted(ctx context.Context, operation uuid.UUID) (there bool, err error) {
+func noted(ctx context.Context, operation uuid.UUID) (exists bool, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return false, err
 	}
-	err = tx.Raw("SELECT EXISTS (SELECT FROM operations WHERE id = ?)", operation).Row().Scan(&there)
-	return there, err
+	err = tx.Raw("SELECT EXISTS (SELECT FROM operations WHERE id = ?)", operation).Row().Scan(&exists)
+	return exists, err
 }
 
 func backend(ctx context.Context) (pid int, err error) {

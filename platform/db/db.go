@@ -151,13 +151,13 @@ func isWritable(c *pgx.Conn) bool {
 	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
-// forgetPlans replaces all connections and their prepared statements, because after a migration
+// replaceConnections replaces all connections and their prepared statements, because after a migration
 // each statement would fail once on each connection. Connections in use are closed when they are
 // returned. Of many concurrent calls, one replaces them.
-func (d *DB) forgetPlans() {
-	const once = time.Second
+func (d *DB) replaceConnections() {
+	const minInterval = time.Second
 	now, last := time.Now().UnixMilli(), d.renewed.Load()
-	if now-last >= once.Milliseconds() && d.renewed.CompareAndSwap(last, now) {
+	if now-last >= minInterval.Milliseconds() && d.renewed.CompareAndSwap(last, now) {
 		d.pool.Reset()
 	}
 }

@@ -8,12 +8,12 @@ import (
 // health records the state of the database as seen by transactions, so that a readiness check can
 // report whether writing works without writing. Safe for concurrent use.
 type health struct {
-	mu        sync.Mutex
-	next      int
-	waiting   map[int]time.Time // start times of current waits for a table's lock
-	state     State             // state at the last refusal
-	refusedAt time.Time
-	owed      int // COMMITs that the server has not yet answered
+	mu         sync.Mutex
+	next       int
+	waiting    map[int]time.Time // start times of current waits for a table's lock
+	state      State             // state at the last refusal
+	refusedAt  time.Time
+	unanswered int // COMMITs that the server has not yet answered
 }
 
 func newHealth() *health { return &health{waiting: map[int]time.Time{}, state: ReadWrite} }
@@ -22,13 +22,13 @@ const (
 	// longWait is the wait for a table's lock after which its holder counts as hanging: a
 	// transaction holds it for a few milliseconds.
 	longWait = 2 * time.Second
-	// memory is how long a refusal counts for the database's state. Transactions meet a lasting
+	// refusalMemory is how long a refusal counts for the database's state. Transactions meet a lasting
 	// refusal again in that time; a temporary one is forgotten without a write.
-	memory = 10 * time.Second
+	refusalMemory = 10 * time.Second
 )
 
-// waits records that a transaction waits for a table's lock, until the returned function is called.
-func (h *health) waits() (over func()) {
+// startWait records that a transaction waits for a table's lock, until the returned function is called.
+func (h *health) startWait() (over func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := h.next
@@ -50,10 +50,10 @@ func (h *health) refused(sqlState string) {
 	}
 }
 
-func (h *health) unanswered(n int) {
+func (h *health) setUnanswered(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.owed = n
+	h.unanswered = n
 }
 
 // longest returns the longest current wait for a table's lock.
@@ -73,11 +73,11 @@ func (h *health) current() State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.owed > 0:
+	case h.unanswered > 0:
 		return Unconfirmed
 	case wait > longWait:
 		return Blocked
-	case time.Since(h.refusedAt) < memory:
+	case time.Since(h.refusedAt) < refusalMemory:
 		return h.state
 	}
 	return ReadWrite

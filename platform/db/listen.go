@@ -18,8 +18,8 @@ type Listener interface {
 	Lost(err error) // the connection broke or could not be opened; a new attempt follows after a delay
 }
 
-// listening is the delay before [DB.Listen] reconnects.
-var listening = Policy{MaxAttempts: 1, BaseDelay: 100 * time.Millisecond, MaxDelay: 10 * time.Second, Jitter: 0.1}
+// listenPolicy is the delay before [DB.Listen] reconnects.
+var listenPolicy = Policy{MaxAttempts: 1, BaseDelay: 100 * time.Millisecond, MaxDelay: 10 * time.Second, Jitter: 0.1}
 
 // Listen listens on the channel until the context ends, on one connection outside the
 // pool, and reconnects when it breaks. Notifications can be lost at any time, and
@@ -32,10 +32,10 @@ func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
 			return
 		}
 		l.Lost(err)
-		if time.Since(connected) > listening.MaxDelay {
+		if time.Since(connected) > listenPolicy.MaxDelay {
 			failures = 0
 		}
-		if sleep(ctx, listening.Delay(failures, rand.Float64)) != nil {
+		if sleep(ctx, listenPolicy.Delay(failures, rand.Float64)) != nil {
 			return
 		}
 	}

@@ -93,9 +93,9 @@ func Read(ctx context.Context, q Query) error {
 }
 
 // readRows reads the rows of the query.
-func (q Query) readRows(ctx context.Context, ask func() (pgx.Rows, error), trace traceFunc) error {
+func (q Query) readRows(ctx context.Context, query func() (pgx.Rows, error), trace traceFunc) error {
 	began := time.Now()
-	rows, err := ask()
+	rows, err := query()
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func TestPipeline(t *testing.T) {
 		require.True(t, found)
 	})
 
-	for side, place := range map[string]wireproxy.Place{
+	for side, place := range map[string]wireproxy.Point{
 		"before the server sees them": wireproxy.BeforeServer, "before their answer": wireproxy.BeforeAnswer,
 	} {
 		t.Run("and when the connection breaks "+side, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (h *health) collect(to chan<- prometheus.Metric) {
 	gauge(descLockWait, h.longest().Seconds())
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	gauge(descOwed, float64(h.owed))
+	gauge(descOwed, float64(h.unanswered))
 }
 
 func attemptHistogram(o OperationMetrics) prometheus.Metric {

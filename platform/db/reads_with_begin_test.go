@@ -44,13 +44,13 @@ func TestReadsWithBegin(t *testing.T) {
 		c, proxy := behindProxy(t, dbtest.WithMaxConns(1))
 		var a ahead
 		read := func() int {
-			before := proxy.Turns()
+			before := proxy.RoundTrips()
 			_, err := db.Serializable(t.Context(), c.DB, "read", func(ctx context.Context) (none, error) {
 				require.Equal(t, []int64{0, 0}, a.values)
 				return none{}, put(ctx, 1, 0)
 			}, a.first(firstTwo), db.WritesWithCommit(), db.Locking("write_lock"))
 			require.NoError(t, err)
-			return proxy.Turns() - before
+			return proxy.RoundTrips() - before
 		}
 		read() // prepares the statements
 		require.Equal(t, 2, read(), "BEGIN with LOCK and SELECT, and UPDATE with COMMIT")
@@ -104,7 +104,7 @@ func TestReadsWithBegin(t *testing.T) {
 
 	t.Run("also when the connection breaks at it", func(t *testing.T) {
 		t.Parallel()
-		for side, place := range map[string]wireproxy.Place{
+		for side, place := range map[string]wireproxy.Point{
 			"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "amid": wireproxy.InAnswer,
 		} {
 			t.Run(side, func(t *testing.T) {

@@ -31,7 +31,7 @@ func RemoveOld(ctx context.Context, d *DB, r Removal) (total int64, err error) {
 			return r.removeSlice(ctx, from, removalSlice)
 		}, AllOrganizations())
 		total += result.Removed
-		if err != nil || result.Seen < removalSlice {
+		if err != nil || result.Examined < removalSlice {
 			return total, err
 		}
 		from = result.Last
@@ -40,9 +40,9 @@ func RemoveOld(ctx context.Context, d *DB, r Removal) (total int64, err error) {
 
 // slice is the result of removing one slice.
 type slice struct {
-	Seen    int64
-	Removed int64
-	Last    *time.Time
+	Examined int64
+	Removed  int64
+	Last     *time.Time
 }
 
 // removeSlice removes the first rows that are not older than from, up to the limit.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// maxLost is the maximum number of retries after broken connections.
-const maxLost = 2
+// maxConnectionLosses is the maximum number of retries after broken connections.
+const maxConnectionLosses = 2
 
 // retrier counts the attempts of one operation and decides whether there is another. It
 // does not depend on the database.
@@ -20,20 +20,20 @@ type retrier struct {
 
 	attempts    int
 	losses      int
-	free        int // uncounted attempts: see [RetryConstraint]
+	uncounted   int // uncounted attempts: see [RetryConstraint]
 	slept       time.Duration
 	ambiguities int   // commits whose reply was lost
 	unknown     error // *[AmbiguousCommitError] of an attempt that may still turn out to be committed
 	last        error // error of the previous attempt
 }
 
-// next reports whether the operation has ended, and its error. Otherwise it has slept,
+// nextAttempt reports whether the operation has ended, and its error. Otherwise it has slept,
 // and another attempt is due.
-func (r *retrier) next(ctx context.Context, v classification) (done bool, err error) {
+func (r *retrier) nextAttempt(ctx context.Context, v classification) (done bool, err error) {
 	if v.commitAmbiguous {
 		r.unknown = v.err
 	}
-	result, err := r.ends(ctx, v)
+	result, err := r.result(ctx, v)
 	if err == nil {
 		result, err = r.pause(ctx, v)
 	}
@@ -52,18 +52,18 @@ func (r *retrier) next(ctx context.Context, v classification) (done bool, err er
 	return true, err
 }
 
-// ends returns the result of the operation and its error, which is nil if the operation
+// result returns the result of the operation and its error, which is nil if the operation
 // continues.
-func (r *retrier) ends(ctx context.Context, v classification) (Result, error) {
-	usedUp := r.attempts-r.free >= r.policy.MaxAttempts
+func (r *retrier) result(ctx context.Context, v classification) (Result, error) {
+	usedUp := r.attempts-r.uncounted >= r.policy.MaxAttempts
 	switch {
-	case v.constraintViolated && r.free == 0:
+	case v.constraintViolated && r.uncounted == 0:
 		return "", nil
 	case v.kind == failed && ctx.Err() != nil:
 		return Cancelled, errors.Join(v.err, r.last)
 	case v.kind == failed:
 		return Refused, v.err
-	case v.kind == unavailable, v.kind == connectionLost && (usedUp || r.losses == maxLost):
+	case v.kind == unavailable, v.kind == connectionLost && (usedUp || r.losses == maxConnectionLosses):
 		return Unavailable, newUnavailableError(r.operation, v.err)
 	case v.commitAmbiguous && usedUp:
 		return Ambiguous, v.err
@@ -80,8 +80,8 @@ func (r *retrier) ends(ctx context.Context, v classification) (Result, error) {
 // would end during the delay.
 func (r *retrier) pause(ctx context.Context, v classification) (Result, error) {
 	delay := r.policy.Delay(r.attempts-1, r.random)
-	if v.constraintViolated && r.free == 0 {
-		delay, r.free = 0, 1
+	if v.constraintViolated && r.uncounted == 0 {
+		delay, r.uncounted = 0, 1
 	}
 	if err := sleep(ctx, delay); err != nil {
 		return Cancelled, errors.Join(err, v.err)

@@ -29,7 +29,7 @@ func (s *script) play(ctx context.Context, p Policy, verdicts ...classification)
 			r.finish(Committed, v)
 			return r.attempts, nil
 		}
-		if done, err := r.next(ctx, v); done {
+		if done, err := r.nextAttempt(ctx, v); done {
 			return r.attempts, err
 		}
 	}
@@ -45,8 +45,8 @@ func (s *script) delays() (delays []time.Duration) {
 
 var (
 	serialization = &pgconn.PgError{Severity: "ERROR", Code: "40001", Message: "could not serialize access"}
-	overtaken     = classification{kind: retry, err: serialization, sqlState: "40001", phase: inBody}
-	brokenLink    = classification{kind: connectionLost, err: errors.New("conn closed"), phase: inBody}
+	overtaken     = classification{kind: retry, err: serialization, sqlState: "40001", phase: bodyPhase}
+	brokenLink    = classification{kind: connectionLost, err: errors.New("conn closed"), phase: bodyPhase}
 )
 
 func times(n int, v classification) []classification {
@@ -118,11 +118,11 @@ func TestRetrier(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Millisecond)
 			defer cancel()
 			r := retrier{policy: policy, observer: &s, random: func() float64 { return 0.5 }, attempts: 1}
-			done, err := r.next(ctx, overtaken)
+			done, err := r.nextAttempt(ctx, overtaken)
 			require.NoError(t, err)
 			require.False(t, done)
 			<-ctx.Done()
-			_, err = r.next(ctx, classification{kind: failed, err: ctx.Err(), phase: begin})
+			_, err = r.nextAttempt(ctx, classification{kind: failed, err: ctx.Err(), phase: beginPhase})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, serialization)
 		})
@@ -141,8 +141,8 @@ func TestRetrier(t *testing.T) {
 
 	t.Run("it never reports that nothing has changed after a COMMIT without a reply", func(t *testing.T) {
 		t.Parallel()
-		unanswered := classification{kind: retry, err: &AmbiguousCommitError{Operation: "played"}, phase: commit, commitAmbiguous: true}
-		refusal := classification{kind: failed, err: errors.New("refused"), phase: inBody}
+		unanswered := classification{kind: retry, err: &AmbiguousCommitError{Operation: "played"}, phase: commitPhase, commitAmbiguous: true}
+		refusal := classification{kind: failed, err: errors.New("refused"), phase: bodyPhase}
 		for _, rest := range [][]classification{times(5, overtaken), times(5, brokenLink), times(5, unanswered), {refusal}} {
 			synctest.Test(t, func(t *testing.T) {
 				var s script

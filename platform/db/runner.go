@@ -137,7 +137,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
 		outcome := a.classify(ctx, err)
 		if planOutdated(outcome.err) {
-			d.forgetPlans()
+			d.replaceConnections()
 		}
 		inDoubt = inDoubt || outcome.kind == ambiguous || outcome.constraintViolated
 		if outcome.kind == ambiguous {
@@ -149,7 +149,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 			a.runAfterCommit(ctx)
 			return nil
 		}
-		if done, err := r.next(ctx, outcome); done {
+		if done, err := r.nextAttempt(ctx, outcome); done {
 			return err
 		}
 	}
@@ -163,7 +163,7 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 // destroys the connection.
 func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body func(context.Context) error) (*attempt, error) {
 	a := &attempt{
-		unit: u, number: number, inDoubt: inDoubt, at: begin, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
+		unit: u, number: number, inDoubt: inDoubt, at: beginPhase, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
 	}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
@@ -173,10 +173,10 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 	err := d.gorm.WithContext(ctx).Connection(func(connection *gorm.DB) error {
 		a.connection = connection.Statement.ConnPool.(*sql.Conn) // type guaranteed by gorm
 		return connection.WithContext(lasting).Transaction(func(tx *gorm.DB) error {
-			a.at = inBody
+			a.at = bodyPhase
 			a.start(tx)
 			if err := body(ctx); err != nil {
-				a.giveUp()
+				a.markFailed()
 				return err
 			}
 			if first, _ := a.firstError(); first != nil {
@@ -190,7 +190,7 @@ func (d *DB) attempt(ctx context.Context, u unit, number int, inDoubt bool, body
 					return err
 				}
 			}
-			a.at = commit
+			a.at = commitPhase
 			return nil
 		}, &sql.TxOptions{Isolation: u.isolation, ReadOnly: u.readOnly})
 	})
@@ -213,13 +213,13 @@ func confirm(ctx context.Context) error {
 const rollbackGrace = time.Second
 
 // outlive returns a context that ends a while after the other one does.
-func outlive(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	outliving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(while, cancel)
-		context.AfterFunc(lasting, func() { timer.Stop() })
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(outliving, func() { timer.Stop() })
 	})
-	return lasting, func() { stop(); cancel() }
+	return outliving, func() { stop(); cancel() }
 }
 
 // resolve determines whether an ambiguous COMMIT took effect.
@@ -237,7 +237,9 @@ func (d *DB) resolve(ctx context.Context, u unit, v classification) classificati
 		case err == nil && proven:
 			return classification{kind: committed, commitAmbiguous: true}
 		case err == nil:
-			return classification{kind: retry, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commit, commitAmbiguous: true}
+			return classification{
+				kind: retry, err: unknown, sqlState: pgerrcode.StatementCompletionUnknown, phase: commitPhase, commitAmbiguous: true,
+			}
 		case n+1 >= proofAttempts || ctx.Err() != nil:
 			return classification{kind: failed, err: errors.Join(unknown, err), commitAmbiguous: true}
 		}

@@ -185,7 +185,7 @@ func (u *unansweredCommits) add(s *serverConn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.conns[s] = struct{}{}
-	u.health.unanswered(len(u.conns))
+	u.health.setUnanswered(len(u.conns))
 	if u.closed {
 		s.close()
 	}
@@ -195,7 +195,7 @@ func (u *unansweredCommits) remove(s *serverConn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.conns, s)
-	u.health.unanswered(len(u.conns))
+	u.health.setUnanswered(len(u.conns))
 }
 
 // tooMany reports whether the limit for further writing connections is reached.

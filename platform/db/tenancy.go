@@ -186,7 +186,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 	batch.BeginTx(options)
 	if len(a.unit.locks) > 0 {
-		batch.Queue(a.setLockWait())
+		batch.Queue(a.lockTimeoutStatement())
 	}
 	for _, table := range a.unit.locks {
 		batch.Queue(lockOf(table))
@@ -199,7 +199,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		batch.Queue(first.Statement, first.Arguments...)
 	}
 	if len(a.unit.locks) > 0 {
-		defer c.health.waits()()
+		defer c.health.startWait()()
 	}
 
 	began := time.Now()
@@ -220,7 +220,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		_, err = results.Exec() // the organizations and the timeouts
 	}
 	if err == nil && a.unit.beginQuery != nil {
-		a.at = inBody
+		a.at = bodyPhase
 		err = first.readRows(ctx, results.Query, c.log.Trace)
 	}
 	if closed := results.Close(); err == nil {
@@ -251,7 +251,7 @@ func (t transaction) Commit() error {
 	a := attemptIn(t.ctx)
 	err := t.server.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
 	if refused, ok := errors.AsType[*refusedWrite](err); ok {
-		a.at = inBody
+		a.at = bodyPhase
 		return refused.error
 	}
 	return err

@@ -87,7 +87,7 @@ func TestTransactionOrganizations(t *testing.T) {
 	})
 	t.Run("it is empty without a caller, even if the session has a default", func(t *testing.T) {
 		t.Parallel()
-		got, err := in(t.Context(), dbtest.Open(t, dbtest.Through(dbtest.SeeingAll)), just(t))
+		got, err := in(t.Context(), dbtest.Open(t, dbtest.Through(dbtest.WithAllOrganizations)), just(t))
 		require.NoError(t, err)
 		require.Empty(t, got)
 	})
@@ -159,7 +159,7 @@ func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 	d := database.Open(t, dbtest.Through(proxy.URL), dbtest.WithMaxConns(1))
 	turns := func(ctx context.Context, admitted ...uuid.UUID) int {
 		t.Helper()
-		before := proxy.Turns()
+		before := proxy.RoundTrips()
 		_, err := db.Serializable(ctx, d, "organizations", func(ctx context.Context) (int, error) {
 			if err := db.Admit(ctx, admitted...); err != nil {
 				return 0, err
@@ -171,7 +171,7 @@ func TestOrganizationsTakeNoRoundTrip(t *testing.T) {
 			})
 		}, db.Locking("write_lock"))
 		require.NoError(t, err)
-		return proxy.Turns() - before
+		return proxy.RoundTrips() - before
 	}
 	turns(t.Context(), uuid.New()) // prepares the statements
 	require.Equal(t, 3, turns(t.Context()), "BEGIN with LOCK, SELECT, COMMIT")

@@ -11,30 +11,30 @@ import (
 // Timeouts of a transaction at the server. A process can be suspended, a machine paused or a
 // network cut without ending its session, so the program alone cannot end it.
 const (
-	// idleHolding is how long a transaction that holds a lock of [Locking] may wait for its client.
+	// idleTimeoutWithLock is how long a transaction that holds a lock of [Locking] may wait for its client.
 	// Other instances wait for the lock meanwhile.
-	idleHolding = 3 * time.Second
-	// idleWriting is the same for any other transaction that may write.
-	idleWriting = 10 * time.Second
-	// lockWait is how long a transaction waits for any lock. It is longer than idleHolding, after
+	idleTimeoutWithLock = 3 * time.Second
+	// idleTimeout is the same for any other transaction that may write.
+	idleTimeout = 10 * time.Second
+	// lockTimeout is how long a transaction waits for any lock. It is longer than idleHolding, after
 	// which the server ends a holder that hangs, and well below the timeout of a request.
-	lockWait = 5 * time.Second
+	lockTimeout = 5 * time.Second
 )
 
-// setLockWait returns the statement that limits the wait for the locks of [Locking]: to lockWait,
+// lockTimeoutStatement returns the statement that limits the wait for the locks of [Locking]: to lockWait,
 // or to four fifths of the caller's time if that is less, so that the caller gets the reason before
 // its deadline. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole
 // lockSteps, because each text is prepared once per connection.
-func (a *attempt) setLockWait() string {
-	wait := lockWait
+func (a *attempt) lockTimeoutStatement() string {
+	wait := lockTimeout
 	if deadline, hasDeadline := a.caller.Deadline(); hasDeadline {
-		left := max(time.Until(deadline)*4/5, 1)
-		wait = min(wait, (left + lockStep).Truncate(lockStep))
+		remaining := max(time.Until(deadline)*4/5, 1)
+		wait = min(wait, (remaining + lockTimeoutStep).Truncate(lockTimeoutStep))
 	}
 	return "SET LOCAL lock_timeout = " + milliseconds(wait)
 }
 
-const lockStep = 20 * time.Millisecond
+const lockTimeoutStep = 20 * time.Millisecond
 
 // timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
 // its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
@@ -44,16 +44,16 @@ func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []an
 	if a.unit.readOnly {
 		return setOrganizations, []any{organizations}
 	}
-	idle := idleWriting
+	idle := idleTimeout
 	if len(a.unit.locks) > 0 {
-		idle = idleHolding
+		idle = idleTimeoutWithLock
 	}
 	deadline, hasDeadline := a.caller.Deadline()
 	if !hasDeadline || majorVersion(c) < transactionTimeoutVersion {
-		return setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait)}
+		return setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockTimeout)}
 	}
 	whole := max(time.Until(deadline), 0) + rollbackGrace
-	return setAllTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockWait), milliseconds(whole)}
+	return setAllTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockTimeout), milliseconds(whole)}
 }
 
 const (

@@ -50,10 +50,10 @@ func TestWritesWithCommit(t *testing.T) {
 		c, proxy := behindProxy(t, dbtest.WithMaxConns(1))
 		_, err := c.last(t.Context(), "first", uuid.New(), quietly) // prepares the statements
 		require.NoError(t, err)
-		before := proxy.Turns()
+		before := proxy.RoundTrips()
 		_, err = c.last(t.Context(), "second", uuid.New(), quietly)
 		require.NoError(t, err)
-		require.Equal(t, 3, proxy.Turns()-before, "BEGIN, SELECT, and all the rest")
+		require.Equal(t, 3, proxy.RoundTrips()-before, "BEGIN, SELECT, and all the rest")
 	})
 
 	t.Run("nothing is visible before COMMIT, and nothing is written if the body fails", func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestWritesWithCommit(t *testing.T) {
 	})
 
 	for _, statement := range []string{"update", "insert", "commit"} {
-		for side, place := range map[string]wireproxy.Place{
+		for side, place := range map[string]wireproxy.Point{
 			"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer, "in the answer to": wireproxy.InAnswer,
 		} {
 			t.Run("it takes effect exactly once when the connection breaks "+side+" "+statement, func(t *testing.T) {

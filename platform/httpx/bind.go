@@ -22,7 +22,7 @@ import (
 
 // binder reads requests into one type. It is read-only after creation.
 type binder struct {
-	shape     *shape
+	shape     *plan
 	queries   map[string]int // index into members by name
 	others    []int          // members from path, headers and cookies
 	anyQuery  bool           // unknown parameters are ignored: see AnyQuery
@@ -41,7 +41,7 @@ func newBinder(in reflect.Type) *binder {
 	if in.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
 	}
-	plans := &shapes{done: map[reflect.Type]*shape{}}
+	plans := &plans{plans: map[reflect.Type]*plan{}}
 	b := &binder{shape: plans.of(in), queries: map[string]int{}, anyQuery: takesAnyQuery(in)}
 	for i, m := range b.shape.members {
 		switch m.from {
@@ -109,7 +109,7 @@ func mustBeScalar(in reflect.Type, m member) {
 // occur once. An unknown parameter is malformed, because ignoring a misspelt filter
 // would return unfiltered data.
 func (b *binder) bind(c echo.Context, v reflect.Value) error {
-	r := &reading{path: make([]byte, 0, 64), rules: b.rules}
+	r := &decoder{path: make([]byte, 0, 64), rules: b.rules}
 	request := c.Request()
 	unknown, err := b.bindQuery(r, request.URL.RawQuery, v)
 	if err != nil {
@@ -129,7 +129,7 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	case len(r.fieldErrors) > 0:
 		return fault.InvalidFields(r.fieldErrors...)
 	}
-	return b.requireShown(request.Context(), v)
+	return b.requireVisible(request.Context(), v)
 }
 
 func names(fields []fault.Field) string {
@@ -144,7 +144,7 @@ const maxUnknownQueries = 10
 
 // bindQuery reads the query and returns the parameters that the endpoint does not
 // define.
-func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []fault.Field, err error) {
+func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []fault.Field, err error) {
 	if raw == "" {
 		return nil, nil
 	}
@@ -171,7 +171,7 @@ func (b *binder) bindQuery(r *reading, raw string, v reflect.Value) (unknown []f
 	return unknown, nil
 }
 
-func (b *binder) bindOther(r *reading, c echo.Context, m *member, v reflect.Value) {
+func (b *binder) bindOther(r *decoder, c echo.Context, m *member, v reflect.Value) {
 	var values []string
 	switch m.from {
 	case "param":
@@ -190,73 +190,73 @@ func (b *binder) bindOther(r *reading, c echo.Context, m *member, v reflect.Valu
 }
 
 // parameter reads one parameter of the path, the query or the headers.
-func (r *reading) parameter(m *member, values []string, v reflect.Value) {
-	outer := r.enter(m.name)
-	defer r.leave(outer)
-	before := len(r.fieldErrors)
+func (d *decoder) parameter(m *member, values []string, v reflect.Value) {
+	outer := d.enter(m.name)
+	defer d.leave(outer)
+	before := len(d.fieldErrors)
 	switch {
 	case m.shape.kind == kindList:
 		list := reflect.MakeSlice(m.shape.typ, len(values), len(values))
 		for i, text := range values {
-			r.word(text, m.shape.elem, list.Index(i))
+			d.parameterText(text, m.shape.elem, list.Index(i))
 		}
 		v.Set(list)
 	case len(values) > 1:
-		r.fail("duplicate", duplicateText)
+		d.fail("duplicate", duplicateText)
 	case m.from == "header" && values[0] == "": // an intermediary dropped the value of a key or condition
-		r.fail("required", emptyText)
+		d.fail("required", emptyText)
 	default:
-		r.word(values[0], m.shape, v)
+		d.parameterText(values[0], m.shape, v)
 	}
-	if len(r.fieldErrors) == before {
-		r.zero(m, v)
+	if len(d.fieldErrors) == before {
+		d.checkZero(m, v)
 	}
 }
 
-// word reads the text of a parameter.
-func (r *reading) word(text string, s *shape, v reflect.Value) {
+// parameterText reads the text of a parameter.
+func (d *decoder) parameterText(text string, s *plan, v reflect.Value) {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		r.fail("characters", charactersText)
+		d.fail("characters", charactersText)
 		return
 	}
 	switch s.kind {
 	case kindPointer:
 		v.Set(reflect.New(s.typ.Elem()))
-		r.word(text, s.elem, v.Elem())
+		d.parameterText(text, s.elem, v.Elem())
 	case kindText:
 		v.SetString(text)
 	case kindBool:
 		if text != "true" && text != "false" {
-			r.fail("type", boolText)
+			d.fail("type", boolText)
 			return
 		}
 		v.SetBool(text == "true")
 	case kindInt, kindUint, kindFloat:
-		if !plainNumber(text) {
-			r.fail("type", textOfNumber(s.kind))
+		if !isNumberText(text) {
+			d.fail("type", textOfNumber(s.kind))
 			return
 		}
-		r.number(text, s, v)
+		d.number(text, s, v)
 	case kindUUID:
-		r.uuid(text, v)
+		d.uuid(text, v)
 	case kindInstant:
-		r.instant(text, v)
+		d.instant(text, v)
 	case kindDate:
-		r.date(text, v)
+		d.date(text, v)
 	default:
-		r.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
+		d.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 	}
 }
 
-// plainNumber reports whether a parameter has the form of a JSON number: no plus sign,
+// isNumberText reports whether a parameter has the form of a JSON number: no plus sign,
 // hexadecimal digits, underscores or words such as inf.
-func plainNumber(text string) bool {
+func isNumberText(text string) bool {
 	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && !strings.ContainsAny(text, "_xXpPnN")
 }
 
 // bindBody reads the JSON object in the body. An absent body counts as an empty object
 // if no member is required.
-func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) error {
+func (b *binder) bindBody(r *decoder, request *http.Request, v reflect.Value) error {
 	if request.Body == nil || request.Body == http.NoBody {
 		return b.withoutBody()
 	}
@@ -276,8 +276,8 @@ func (b *binder) bindBody(r *reading, request *http.Request, v reflect.Value) er
 	if err := checkMediaType(request.Header); err != nil {
 		return err
 	}
-	r.body = borrowTokens(body)
-	defer returnTokens(r.body)
+	r.body = borrowTokenReader(body)
+	defer returnTokenReader(r.body)
 	if err := r.body.checkSyntax(body); err != nil {
 		return ErrMalformed.With(nil, "%s", err)
 	}

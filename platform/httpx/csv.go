@@ -18,7 +18,7 @@ type column struct {
 // columnsOf returns the columns of a row. It panics on a member that is not a single
 // value.
 func columnsOf(row reflect.Type) []column {
-	plans := &shapes{done: map[reflect.Type]*shape{}}
+	plans := &plans{plans: map[reflect.Type]*plan{}}
 	var all []column
 	for _, m := range plans.of(row).members {
 		s := m.shape

@@ -43,50 +43,50 @@ const (
 	otherText      = "is not valid"
 )
 
-// reading collects the invalid fields of a request while it is read. The current path
+// decoder collects the invalid fields of a request while it is read. The current path
 // is a stack of bytes, converted to a string only for an error.
-type reading struct {
-	body        *tokens
+type decoder struct {
+	body        *tokenReader
 	path        []byte
 	fieldErrors []fault.Field
 	rules       *rules
 }
 
-func (r *reading) fail(code, message string) {
-	if len(r.fieldErrors) < maxFieldErrors {
-		r.fieldErrors = append(r.fieldErrors, fault.Field{Field: string(r.path), Code: code, Message: message})
+func (d *decoder) fail(code, message string) {
+	if len(d.fieldErrors) < maxFieldErrors {
+		d.fieldErrors = append(d.fieldErrors, fault.Field{Field: string(d.path), Code: code, Message: message})
 	}
 }
 
-func (r *reading) full() bool { return len(r.fieldErrors) >= maxFieldErrors }
+func (d *decoder) full() bool { return len(d.fieldErrors) >= maxFieldErrors }
 
 // enter appends a level to the path. Pass its result to leave to restore the path.
-func (r *reading) enter(name string) (outer int) {
-	outer = len(r.path)
+func (d *decoder) enter(name string) (outer int) {
+	outer = len(d.path)
 	if outer > 0 {
-		r.path = append(r.path, '.')
+		d.path = append(d.path, '.')
 	}
-	r.path = append(r.path, name...)
+	d.path = append(d.path, name...)
 	return outer
 }
 
-func (r *reading) enterIndex(i int) (outer int) {
-	outer = len(r.path)
-	r.path = append(r.path, '[')
-	r.path = strconv.AppendInt(r.path, int64(i), 10)
-	r.path = append(r.path, ']')
+func (d *decoder) enterIndex(i int) (outer int) {
+	outer = len(d.path)
+	d.path = append(d.path, '[')
+	d.path = strconv.AppendInt(d.path, int64(i), 10)
+	d.path = append(d.path, ']')
 	return outer
 }
 
-func (r *reading) enterKey(key string) (outer int) {
-	outer = len(r.path)
-	r.path = append(r.path, '[')
-	r.path = append(r.path, shortened(key)...)
-	r.path = append(r.path, ']')
+func (d *decoder) enterKey(key string) (outer int) {
+	outer = len(d.path)
+	d.path = append(d.path, '[')
+	d.path = append(d.path, shortened(key)...)
+	d.path = append(d.path, ']')
 	return outer
 }
 
-func (r *reading) leave(outer int) { r.path = r.path[:outer] }
+func (d *decoder) leave(outer int) { d.path = d.path[:outer] }
 
 // shortened truncates text from the client to maxName bytes, at a character boundary.
 func shortened(name string) string {
@@ -101,15 +101,15 @@ func shortened(name string) string {
 }
 
 // refuse records an error for the next value and passes over it.
-func (r *reading) refuse(code, message string) {
-	r.fail(code, message)
-	r.body.skip()
+func (d *decoder) refuse(code, message string) {
+	d.fail(code, message)
+	d.body.skip()
 }
 
 // object reads a JSON object into a struct.
-func (r *reading) object(s *shape, v reflect.Value) {
-	if r.body.PeekKind() != jsontext.KindBeginObject {
-		r.refuse("type", objectText)
+func (d *decoder) object(s *plan, v reflect.Value) {
+	if d.body.PeekKind() != jsontext.KindBeginObject {
+		d.refuse("type", objectText)
 		return
 	}
 	var few [64]bool
@@ -117,31 +117,31 @@ func (r *reading) object(s *shape, v reflect.Value) {
 	if len(s.members) > len(few) {
 		seen = make([]bool, len(s.members))
 	}
-	r.body.within(jsontext.KindEndObject, func() bool {
-		name := r.body.value()
+	d.body.forEach(jsontext.KindEndObject, func() bool {
+		name := d.body.value()
 		i, ok := s.find(name)
 		if !ok {
 			text, _ := textOf(name)
-			outer := r.enter(shortened(text))
-			r.refuse("unknown", unknownText)
-			r.leave(outer)
-			return !r.full()
+			outer := d.enter(shortened(text))
+			d.refuse("unknown", unknownText)
+			d.leave(outer)
+			return !d.full()
 		}
 		m := &s.members[i]
-		outer := r.enter(m.name)
+		outer := d.enter(m.name)
 		if seen[i] {
-			r.refuse("duplicate", duplicateText)
+			d.refuse("duplicate", duplicateText)
 		} else {
 			seen[i] = true
-			r.member(m, v.FieldByIndex(m.index))
+			d.member(m, v.FieldByIndex(m.index))
 		}
-		r.leave(outer)
-		return !r.full()
+		d.leave(outer)
+		return !d.full()
 	})
 }
 
 // find returns the index of the member with the name, which may be written with escapes.
-func (s *shape) find(name jsontext.Value) (int, bool) {
+func (s *plan) find(name jsontext.Value) (int, bool) {
 	if i, ok := s.byName[string(name[1:len(name)-1])]; ok {
 		return i, true
 	}
@@ -153,200 +153,200 @@ func (s *shape) find(name jsontext.Value) (int, bool) {
 	return i, ok
 }
 
-func (r *reading) member(m *member, v reflect.Value) {
-	before := len(r.fieldErrors)
-	r.value(m.shape, v)
-	if len(r.fieldErrors) == before {
-		r.zero(m, v)
+func (d *decoder) member(m *member, v reflect.Value) {
+	before := len(d.fieldErrors)
+	d.value(m.shape, v)
+	if len(d.fieldErrors) == before {
+		d.checkZero(m, v)
 	}
 }
 
-// zero applies the rules to a given value that equals Go's zero value. The validator's
+// checkZero applies the rules to a given value that equals Go's zero value. The validator's
 // omitempty and required would treat it as absent.
-func (r *reading) zero(m *member, v reflect.Value) {
+func (d *decoder) checkZero(m *member, v reflect.Value) {
 	if m.whenZero == "" && !m.required || !v.IsZero() {
 		return
 	}
 	switch m.shape.kind {
 	case kindBool, kindInt, kindUint, kindFloat, kindText:
-		if m.whenZero != "" && r.rules.one(r, m.whenZero, v) {
+		if m.whenZero != "" && d.rules.checkValue(d, m.whenZero, v) {
 			return
 		}
 		if m.required {
-			r.fail("required", emptyText)
+			d.fail("required", emptyText)
 		}
 	case kindList, kindMap, kindJSON, kindString, kindInstant, kindDate:
 		if m.required {
-			r.fail("required", emptyText)
+			d.fail("required", emptyText)
 		}
 	}
 }
 
 // value reads one JSON value according to its shape.
-func (r *reading) value(s *shape, v reflect.Value) {
-	given := r.body.PeekKind()
-	if given == jsontext.KindNull && r.null(s, v) {
-		r.body.skip()
+func (d *decoder) value(s *plan, v reflect.Value) {
+	given := d.body.PeekKind()
+	if given == jsontext.KindNull && d.null(s, v) {
+		d.body.skip()
 		return
 	}
 	switch s.kind {
 	case kindBool:
 		if given != jsontext.KindTrue && given != jsontext.KindFalse {
-			r.refuse("type", boolText)
+			d.refuse("type", boolText)
 			return
 		}
-		r.body.skip()
+		d.body.skip()
 		v.SetBool(given == jsontext.KindTrue)
 	case kindInt, kindUint, kindFloat:
 		if given != jsontext.KindNumber {
-			r.refuse("type", textOfNumber(s.kind))
+			d.refuse("type", textOfNumber(s.kind))
 			return
 		}
-		r.number(string(r.body.value()), s, v)
+		d.number(string(d.body.value()), s, v)
 	case kindText:
-		if text, ok := r.text(stringText); ok {
+		if text, ok := d.text(stringText); ok {
 			v.SetString(text)
 		}
 	case kindUUID:
-		if text, ok := r.text(uuidText); ok {
-			r.uuid(text, v)
+		if text, ok := d.text(uuidText); ok {
+			d.uuid(text, v)
 		}
 	case kindInstant:
-		if text, ok := r.text(instantText); ok {
-			r.instant(text, v)
+		if text, ok := d.text(instantText); ok {
+			d.instant(text, v)
 		}
 	case kindDate:
-		if text, ok := r.text(dateText); ok {
-			r.date(text, v)
+		if text, ok := d.text(dateText); ok {
+			d.date(text, v)
 		}
 	case kindString:
-		if text, ok := r.text(stringText); ok {
-			r.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
+		if text, ok := d.text(stringText); ok {
+			d.parseError(v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)))
 		}
 	case kindJSON:
-		before := len(r.fieldErrors)
-		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(r.body.value()))
-		if len(r.fieldErrors) == before {
-			r.ranges(v)
+		before := len(d.fieldErrors)
+		d.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(d.body.value()))
+		if len(d.fieldErrors) == before {
+			d.ranges(v)
 		}
 	case kindStruct:
-		r.object(s, v)
+		d.object(s, v)
 	case kindPointer:
 		v.Set(reflect.New(s.typ.Elem()))
-		r.value(s.elem, v.Elem())
+		d.value(s.elem, v.Elem())
 	case kindPatch:
-		r.patch(s, v)
+		d.patch(s, v)
 	case kindList:
-		r.list(s, v)
+		d.list(s, v)
 	case kindMap:
-		r.mapping(s, v)
+		d.mapObject(s, v)
 	default:
-		if json.Unmarshal(r.body.value(), v.Addr().Interface()) != nil {
-			r.fail("type", otherText)
+		if json.Unmarshal(d.body.value(), v.Addr().Interface()) != nil {
+			d.fail("type", otherText)
 		}
 	}
 }
 
 // null handles null and reports whether the value is complete.
-func (r *reading) null(s *shape, v reflect.Value) bool {
+func (d *decoder) null(s *plan, v reflect.Value) bool {
 	switch s.kind {
 	case kindJSON, kindAny:
 		return false // the type handles null itself
 	case kindPatch:
-		r.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
+		d.parseError(v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte("null")))
 	case kindPointer, kindDate:
 		v.SetZero() // the zero date is invalid
 	default:
-		r.fail("null", nullText)
+		d.fail("null", nullText)
 	}
 	return true
 }
 
 // parseError records the error of a type that parses itself.
-func (r *reading) parseError(err error) {
+func (d *decoder) parseError(err error) {
 	if err == nil {
 		return
 	}
 	words, ok := errors.AsType[fault.Words](err)
 	switch {
 	case !ok:
-		r.fail("format", otherText)
+		d.fail("format", otherText)
 	case words == patch.ErrNull:
-		r.fail("null", words.Error())
+		d.fail("null", words.Error())
 	default:
-		r.fail("format", words.Error())
+		d.fail("format", words.Error())
 	}
 }
 
-func (r *reading) text(message string) (string, bool) {
-	if r.body.PeekKind() != jsontext.KindString {
-		r.refuse("type", message)
+func (d *decoder) text(message string) (string, bool) {
+	if d.body.PeekKind() != jsontext.KindString {
+		d.refuse("type", message)
 		return "", false
 	}
-	text, ok := textOf(r.body.value())
+	text, ok := textOf(d.body.value())
 	if !ok {
-		r.fail("characters", charactersText)
+		d.fail("characters", charactersText)
 	}
 	return text, ok
 }
 
 // patch reads the value into a patch.Field or patch.Clearable: sets Given and Value.
-func (r *reading) patch(s *shape, v reflect.Value) {
+func (d *decoder) patch(s *plan, v reflect.Value) {
 	given, value := v.Field(0), v.Field(1)
 	if value.Kind() == reflect.Pointer {
 		value.Set(reflect.New(value.Type().Elem()))
 		value = value.Elem()
 	}
 	given.SetBool(true)
-	r.value(s.elem, value)
+	d.value(s.elem, value)
 }
 
-func (r *reading) list(s *shape, v reflect.Value) {
-	if r.body.PeekKind() != jsontext.KindBeginArray {
-		r.refuse("type", listText)
+func (d *decoder) list(s *plan, v reflect.Value) {
+	if d.body.PeekKind() != jsontext.KindBeginArray {
+		d.refuse("type", listText)
 		return
 	}
 	v.Set(reflect.MakeSlice(s.typ, 0, 0))
 	i := 0
-	r.body.within(jsontext.KindEndArray, func() bool {
+	d.body.forEach(jsontext.KindEndArray, func() bool {
 		if i++; i > maxElements {
 			if i == maxElements+1 {
-				r.fail("max", fmt.Sprintf("must have at most %d entries", maxElements))
+				d.fail("max", fmt.Sprintf("must have at most %d entries", maxElements))
 			}
-			r.body.skip()
-			return !r.full()
+			d.body.skip()
+			return !d.full()
 		}
 		v.Grow(1) // grown step by step, so a short body cannot allocate much memory
 		v.SetLen(i)
-		outer := r.enterIndex(i - 1)
-		r.value(s.elem, v.Index(i-1))
-		r.leave(outer)
-		return !r.full()
+		outer := d.enterIndex(i - 1)
+		d.value(s.elem, v.Index(i-1))
+		d.leave(outer)
+		return !d.full()
 	})
 }
 
-func (r *reading) mapping(s *shape, v reflect.Value) {
-	if r.body.PeekKind() != jsontext.KindBeginObject {
-		r.refuse("type", objectText)
+func (d *decoder) mapObject(s *plan, v reflect.Value) {
+	if d.body.PeekKind() != jsontext.KindBeginObject {
+		d.refuse("type", objectText)
 		return
 	}
 	m := reflect.MakeMap(s.typ)
-	r.body.within(jsontext.KindEndObject, func() bool {
-		text, ok := textOf(r.body.value())
+	d.body.forEach(jsontext.KindEndObject, func() bool {
+		text, ok := textOf(d.body.value())
 		key := reflect.ValueOf(text).Convert(s.typ.Key())
-		outer := r.enterKey(text)
-		defer r.leave(outer)
+		outer := d.enterKey(text)
+		defer d.leave(outer)
 		switch {
 		case !ok:
-			r.refuse("characters", charactersText)
+			d.refuse("characters", charactersText)
 		case m.MapIndex(key).IsValid():
-			r.refuse("duplicate", duplicateText)
+			d.refuse("duplicate", duplicateText)
 		default:
 			element := reflect.New(s.typ.Elem()).Elem()
-			r.value(s.elem, element)
+			d.value(s.elem, element)
 			m.SetMapIndex(key, element)
 		}
-		return !r.full()
+		return !d.full()
 	})
 	v.Set(m)
 }

@@ -126,7 +126,7 @@ type Reply struct {
 	Status int
 	Header map[string]string
 	Body   []byte // nil with status 204
-	Kept   []byte // the part of Body stored for repeated requests: all but each [Secret]
+	Stored []byte // the part of Body stored for repeated requests: all but each [Secret]
 }
 
 // Prepare reads the request. The caller then executes it and sends the reply. The
@@ -149,7 +149,7 @@ func (r Reply) Send(c echo.Context) error {
 // Takes reports whether the request has a field of the name from the source (json,
 // param, query or header). An empty name matches any field.
 func (e Endpoint) Takes(what string) bool {
-	plans := &shapes{done: map[reflect.Type]*shape{}}
+	plans := &plans{plans: map[reflect.Type]*plan{}}
 	for _, m := range plans.of(e.In).members {
 		if what == "" || m.from == what || m.name == what {
 			return true
@@ -171,9 +171,9 @@ type Located interface{ Location() string }
 // Started is implemented by the answers of [HandleStart].
 type Started interface {
 	Located
-	// UnderWay reports whether the work continues after the answer, and how long a client should
+	// Running reports whether the work continues after the answer, and how long a client should
 	// wait before it polls for the result.
-	UnderWay() (again time.Duration, ok bool)
+	Running() (again time.Duration, ok bool)
 }
 
 // Versioned is implemented by answers with a version, which becomes the ETag.
@@ -204,7 +204,7 @@ func Handle[In, Out any](status int, fn func(ctx context.Context, in In) (Out, e
 // ended, otherwise 202 with Location and Retry-After. In is as for [Handle].
 func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	e := handle(func(answer Out) int {
-		if _, ok := answer.UnderWay(); ok {
+		if _, ok := answer.Running(); ok {
 			return http.StatusAccepted
 		}
 		return http.StatusOK
@@ -239,9 +239,9 @@ func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.
 			if err != nil || len(secrets) == 0 {
 				return Reply{status, header, b.Bytes(), b.Bytes()}, err
 			}
-			var kept bytes.Buffer
-			_, err = write(&kept, status, withoutSecrets(answer, secrets))
-			return Reply{status, header, b.Bytes(), kept.Bytes()}, err
+			var stored bytes.Buffer
+			_, err = write(&stored, status, withoutSecrets(answer, secrets))
+			return Reply{status, header, b.Bytes(), stored.Bytes()}, err
 		}}, nil
 	}
 	serve := func(c echo.Context, before Before) error {
@@ -327,7 +327,7 @@ func write(b *bytes.Buffer, status int, answer any) (map[string]string, error) {
 		header[echo.HeaderLocation] = l.Location()
 	}
 	if s, ok := answer.(Started); ok && status == http.StatusAccepted {
-		again, _ := s.UnderWay()
+		again, _ := s.Running()
 		header[echo.HeaderRetryAfter] = strconv.Itoa(int(math.Ceil(again.Seconds())))
 	}
 	if v, ok := answer.(Versioned); ok {

@@ -492,7 +492,7 @@ type started struct {
 	again time.Duration
 }
 
-func (s started) UnderWay() (time.Duration, bool) { return s.again, s.again > 0 }
+func (s started) Running() (time.Duration, bool) { return s.again, s.again > 0 }
 
 func TestAnswer(t *testing.T) {
 	t.Parallel()

@@ -22,20 +22,20 @@ type redaction func(v reflect.Value, caller identity.Caller)
 // redactionOf returns the mask of a type, and adds the permissions that its fields require.
 // It panics if such a field cannot be null.
 func redactionOf(t reflect.Type, needs *[]identity.Permission) redaction {
-	return redactions{needs: needs, within: map[reflect.Type]bool{}}.of(t)
+	return redactionBuilder{needs: needs, visiting: map[reflect.Type]bool{}}.of(t)
 }
 
-type redactions struct {
-	needs  *[]identity.Permission
-	within map[reflect.Type]bool // types being visited: a type may contain itself
+type redactionBuilder struct {
+	needs    *[]identity.Permission
+	visiting map[reflect.Type]bool // types being visited: a type may contain itself
 }
 
-func (m redactions) of(t reflect.Type) redaction {
-	if t == nil || m.within[t] {
+func (m redactionBuilder) of(t reflect.Type) redaction {
+	if t == nil || m.visiting[t] {
 		return nil
 	}
-	m.within[t] = true
-	defer delete(m.within, t)
+	m.visiting[t] = true
+	defer delete(m.visiting, t)
 	switch t.Kind() {
 	case reflect.Pointer:
 		return onElem(m.of(t.Elem()))
@@ -73,7 +73,7 @@ func onEach(inner redaction) redaction {
 	}
 }
 
-func (m redactions) ofStruct(t reflect.Type) redaction {
+func (m redactionBuilder) ofStruct(t reflect.Type) redaction {
 	var all []redaction
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -92,7 +92,7 @@ func (m redactions) ofStruct(t reflect.Type) redaction {
 		}
 		*m.needs = append(*m.needs, needed)
 		all = append(all, func(v reflect.Value, caller identity.Caller) {
-			if !caller.Shows(needed) {
+			if !caller.MaySee(needed) {
 				v.Field(i).SetZero()
 			}
 		})
@@ -125,9 +125,9 @@ func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) 
 	}, needs
 }
 
-// requireShown returns [identity.ErrForbidden] for a merge patch that gives a field the
+// requireVisible returns [identity.ErrForbidden] for a merge patch that gives a field the
 // caller may not see.
-func (b *binder) requireShown(ctx context.Context, v reflect.Value) error {
+func (b *binder) requireVisible(ctx context.Context, v reflect.Value) error {
 	for _, m := range b.shape.members {
 		if m.needs == "" || !v.FieldByIndex(m.index).Field(0).Bool() {
 			continue
@@ -136,7 +136,7 @@ func (b *binder) requireShown(ctx context.Context, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
-		if !caller.Shows(m.needs) {
+		if !caller.MaySee(m.needs) {
 			return identity.ErrForbidden.With(identity.Denial{Permission: m.needs},
 				"You cannot change the field %s without permission to see it. This requires the permission %s.", m.name, m.needs)
 		}

@@ -53,7 +53,7 @@ func served(t *testing.T, e httpx.Endpoint, who identity.Caller, method, target,
 }
 
 func acting(held map[identity.Permission]identity.Scope) identity.Caller {
-	c := identity.System(identity.SystemUser).Acts("thing:read")
+	c := identity.System(identity.SystemUser).ActingUnder("thing:read")
 	c.Permissions = held
 	return c
 }

@@ -90,7 +90,7 @@ func (r *rules) text(e validator.FieldError) (code, message string) {
 		return code, otherText
 	case tag == "oneof":
 		parameter = strings.Join(strings.Fields(parameter), ", ")
-	case looksAtOthers(tag):
+	case comparesFields(tag):
 		parameter = r.namesOf(parameter)
 	}
 	return code, strings.ReplaceAll(text, "%s", parameter)

@@ -23,10 +23,10 @@ func textOfNumber(k kind) string {
 }
 
 // number parses a number in JSON notation.
-func (r *reading) number(text string, s *shape, v reflect.Value) {
+func (d *decoder) number(text string, s *plan, v reflect.Value) {
 	var err error
 	if s.kind != kindFloat {
-		text = wholeNumber(text)
+		text = integerText(text)
 	}
 	bits := s.typ.Bits()
 	switch s.kind {
@@ -50,16 +50,16 @@ func (r *reading) number(text string, s *shape, v reflect.Value) {
 		}
 	}
 	if !errors.Is(err, strconv.ErrRange) && !(s.kind == kindUint && isWhole(text)) {
-		r.fail("type", textOfNumber(s.kind))
+		d.fail("type", textOfNumber(s.kind))
 		return
 	}
 	switch s.kind {
 	case kindInt:
-		r.fail("range", fmt.Sprintf("must be a whole number from %d to %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits)))
+		d.fail("range", fmt.Sprintf("must be a whole number from %d to %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits)))
 	case kindUint:
-		r.fail("range", fmt.Sprintf("must be a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits)))
+		d.fail("range", fmt.Sprintf("must be a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits)))
 	default:
-		r.fail("range", "must be a smaller number")
+		d.fail("range", "must be a smaller number")
 	}
 }
 
@@ -71,10 +71,10 @@ func isWhole(text string) bool {
 // decimal matches a number in JSON: sign and digits, decimals, exponent.
 var decimal = regexp.MustCompile(`^(-?[0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$`)
 
-// wholeNumber formats an integer without decimals and exponent: 1.0 and 1e2 are integers in JSON
+// integerText formats an integer without decimals and exponent: 1.0 and 1e2 are integers in JSON
 // Schema. Any other text is returned unchanged. A number that is too large for any integer stays
 // too large: it gets as many zeros as needed.
-func wholeNumber(text string) string {
+func integerText(text string) string {
 	const tooLong = 20 // digits; no integer of 64 bits has more than 19
 	if !strings.ContainsAny(text, ".eE") {
 		return text
@@ -102,10 +102,10 @@ const uuidLength = 36
 
 // uuid accepts the canonical form only. It rejects the nil UUID, which the program
 // treats as absent: a filter by it would not filter.
-func (r *reading) uuid(text string, v reflect.Value) {
+func (d *decoder) uuid(text string, v reflect.Value) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != uuidLength || id == uuid.Nil {
-		r.fail("format", uuidText)
+		d.fail("format", uuidText)
 		return
 	}
 	*v.Addr().Interface().(*uuid.UUID) = id
@@ -113,54 +113,54 @@ func (r *reading) uuid(text string, v reflect.Value) {
 
 // instant accepts an RFC 3339 time within the valid range. Go parses offsets of a day or more
 // but cannot format them, so those are rejected.
-func (r *reading) instant(text string, v reflect.Value) {
+func (d *decoder) instant(text string, v reflect.Value) {
 	var t time.Time
 	err := t.UnmarshalText([]byte(text))
 	if err == nil && calendar.InstantInRange(t) {
 		_, err = t.MarshalText()
 	}
 	if err != nil {
-		r.fail("format", instantText)
+		d.fail("format", instantText)
 		return
 	}
 	*v.Addr().Interface().(*time.Time) = t
-	r.ranges(v)
+	d.ranges(v)
 }
 
 // date accepts YYYY-MM-DD in the range.
-func (r *reading) date(text string, v reflect.Value) {
-	d, err := calendar.ParseDate(text)
+func (d *decoder) date(text string, v reflect.Value) {
+	date, err := calendar.ParseDate(text)
 	if err != nil {
-		r.fail("format", dateText)
+		d.fail("format", dateText)
 		return
 	}
-	*v.Addr().Interface().(*calendar.Date) = d
-	r.ranges(v)
+	*v.Addr().Interface().(*calendar.Date) = date
+	d.ranges(v)
 }
 
 var rangeText = fmt.Sprintf("must be from %s to %s", calendar.First, calendar.Last)
 
 // ranges rejects out-of-range dates and times in a value. It checks every date and time of every
 // request, including types that parse themselves.
-func (r *reading) ranges(v reflect.Value) {
+func (d *decoder) ranges(v reflect.Value) {
 	switch {
 	case v.Type() == typeDate:
-		if d := v.Interface().(calendar.Date); !d.IsZero() && !d.InRange() {
-			r.fail("range", rangeText)
+		if date := v.Interface().(calendar.Date); !date.IsZero() && !date.InRange() {
+			d.fail("range", rangeText)
 		}
 	case v.Type() == typeInstant:
 		if !calendar.InstantInRange(v.Interface().(time.Time)) {
-			r.fail("range", rangeText)
+			d.fail("range", rangeText)
 		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() {
-				outer := r.enter(strings.ToLower(f.Name[:1]) + f.Name[1:])
-				r.ranges(v.Field(i))
-				r.leave(outer)
+				outer := d.enter(strings.ToLower(f.Name[:1]) + f.Name[1:])
+				d.ranges(v.Field(i))
+				d.leave(outer)
 			}
 		}
 	case v.Kind() == reflect.Pointer && !v.IsNil():
-		r.ranges(v.Elem())
+		d.ranges(v.Elem())
 	}
 }

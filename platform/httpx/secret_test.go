@@ -44,12 +44,12 @@ func TestSecret(t *testing.T) {
 		endpoint := httpx.Handle(http.StatusCreated, func(context.Context, httpx.None) (thingWithKeys, error) { return whole, nil })
 		reply := run(t, endpoint)
 		require.JSONEq(t, `{"name":"a","key":"open sesame","spare":null}`, string(reply.Body))
-		require.JSONEq(t, `{"name":"a","key":null,"spare":null}`, string(reply.Kept))
+		require.JSONEq(t, `{"name":"a","key":null,"spare":null}`, string(reply.Stored))
 	})
 	t.Run("an answer without secrets is stored unchanged", func(t *testing.T) {
 		t.Parallel()
 		reply := run(t, httpx.Handle(http.StatusOK, func(context.Context, httpx.None) (thing, error) { return whole.thing, nil }))
-		require.Equal(t, string(reply.Body), string(reply.Kept))
+		require.Equal(t, string(reply.Body), string(reply.Stored))
 	})
 	t.Run("a secret that cannot be removed is refused at startup", func(t *testing.T) {
 		t.Parallel()
@@ -91,6 +91,6 @@ func TestSecretLists(t *testing.T) {
 		return keys{Codes: httpx.Secrets{"open", "sesame"}}, nil
 	}))
 	require.JSONEq(t, `{"codes":["open","sesame"],"none":null}`, string(reply.Body))
-	require.JSONEq(t, `{"codes":null,"none":null}`, string(reply.Kept))
+	require.JSONEq(t, `{"codes":null,"none":null}`, string(reply.Stored))
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}), "sesame")
 }

@@ -23,35 +23,35 @@ var (
 	errObject  = errors.New("The body must be a JSON object, in braces: {\"name\": …}.") //nolint:staticcheck // as above
 )
 
-// tokens reads the JSON tokens of a body. It accepts duplicate names and unpaired surrogates, which
+// tokenReader reads the JSON tokens of a body. It accepts duplicate names and unpaired surrogates, which
 // are reported as errors of their field.
-type tokens struct {
+type tokenReader struct {
 	jsontext.Decoder
 	source bytes.Buffer
 }
 
-var tokensPool = sync.Pool{New: func() any { return new(tokens) }}
+var tokenReaders = sync.Pool{New: func() any { return new(tokenReader) }}
 
-func borrowTokens(body []byte) *tokens {
-	t := tokensPool.Get().(*tokens)
+func borrowTokenReader(body []byte) *tokenReader {
+	t := tokenReaders.Get().(*tokenReader)
 	t.reset(body)
 	return t
 }
 
-func returnTokens(t *tokens) {
+func returnTokenReader(t *tokenReader) {
 	t.reset(nil) // releases the body
-	tokensPool.Put(t)
+	tokenReaders.Put(t)
 }
 
 // reset starts again at the beginning of a body. The values that are read refer to the body.
-func (t *tokens) reset(body []byte) {
+func (t *tokenReader) reset(body []byte) {
 	t.source = *bytes.NewBuffer(body)
 	t.Reset(&t.source, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
 // checkSyntax returns an error unless the body is one JSON value in UTF-8 within maxDepth. Reading
 // the value again cannot fail.
-func (t *tokens) checkSyntax(body []byte) error {
+func (t *tokenReader) checkSyntax(body []byte) error {
 	if !utf8.Valid(body) {
 		return errNotUTF8
 	}
@@ -75,7 +75,7 @@ func (t *tokens) checkSyntax(body []byte) error {
 }
 
 // errorOffset returns the offset of the first byte that is not valid.
-func (t *tokens) errorOffset(err error) int {
+func (t *tokenReader) errorOffset(err error) int {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return int(syntax.ByteOffset)
 	}
@@ -90,13 +90,13 @@ func syntaxError(body []byte, offset int) error {
 }
 
 // value returns the next value as it is written. It is valid until the next call.
-func (t *tokens) value() jsontext.Value {
+func (t *tokenReader) value() jsontext.Value {
 	raw, _ := t.ReadValue() // cannot fail: see checkSyntax
 	return raw
 }
 
-// within calls fn for each member or element of the next object or list until it returns false.
-func (t *tokens) within(end jsontext.Kind, fn func() bool) {
+// forEach calls fn for each member or element of the next object or list until it returns false.
+func (t *tokenReader) forEach(end jsontext.Kind, fn func() bool) {
 	_, _ = t.ReadToken()
 	for t.PeekKind() != end {
 		if !fn() {
@@ -107,7 +107,7 @@ func (t *tokens) within(end jsontext.Kind, fn func() bool) {
 }
 
 // skip passes over the next value.
-func (t *tokens) skip() { _ = t.SkipValue() }
+func (t *tokenReader) skip() { _ = t.SkipValue() }
 
 // textOf returns the text of a JSON string. It returns false for NUL, which a database cannot store,
 // and for unpaired surrogates.

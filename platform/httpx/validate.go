@@ -27,7 +27,7 @@ type rules struct {
 // them.
 const embedded = "\x01"
 
-func newRules(in reflect.Type, plans *shapes) *rules {
+func newRules(in reflect.Type, plans *plans) *rules {
 	r := &rules{validate: validator.New(validator.WithRequiredStructEnabled()), names: map[string]string{}}
 	if in.Name() != "" {
 		r.prefix = in.Name() + "."
@@ -37,7 +37,7 @@ func newRules(in reflect.Type, plans *shapes) *rules {
 		panic(err) // only for an empty name
 	}
 	r.validate.RegisterCustomTypeFunc(dateChecked, calendar.Date{})
-	for t, s := range plans.done {
+	for t, s := range plans.plans {
 		if s.kind == kindPatch {
 			r.validate.RegisterCustomTypeFunc(patchChecked, reflect.Zero(t).Interface())
 		}
@@ -47,7 +47,7 @@ func newRules(in reflect.Type, plans *shapes) *rules {
 			}
 		}
 	}
-	for t, s := range plans.done { // parses every tag now, so that an invalid one panics at startup
+	for t, s := range plans.plans { // parses every tag now, so that an invalid one panics at startup
 		if s.kind == kindStruct {
 			_ = r.validate.Struct(reflect.New(t).Interface())
 			r.parseAlone(s)
@@ -56,7 +56,7 @@ func newRules(in reflect.Type, plans *shapes) *rules {
 	return r
 }
 
-func (r *rules) parseAlone(s *shape) {
+func (r *rules) parseAlone(s *plan) {
 	for _, m := range s.members {
 		if m.whenZero != "" {
 			_ = r.validate.Var(reflect.Zero(m.shape.typ).Interface(), m.whenZero)
@@ -113,7 +113,7 @@ func isText(f validator.FieldLevel) bool {
 
 // check runs the validator and adds its findings. It skips fields that could not be
 // read and comparisons with such fields.
-func (r *rules) check(d *reading, v reflect.Value) {
+func (r *rules) check(d *decoder, v reflect.Value) {
 	found := violations(r.validate.Struct(v.Addr().Interface()))
 	if len(found) == 0 {
 		return
@@ -127,7 +127,7 @@ func (r *rules) check(d *reading, v reflect.Value) {
 		path := r.pathOf(e)
 		switch {
 		case covered(reported, path):
-		case looksAtOthers(e.Tag()):
+		case comparesFields(e.Tag()):
 			compared = append(compared, e)
 		default:
 			r.report(d, path, e)
@@ -141,9 +141,9 @@ func (r *rules) check(d *reading, v reflect.Value) {
 	}
 }
 
-// one checks a single value by rules that use no other field, and reports whether it is
+// checkValue checks a single value by rules that use no other field, and reports whether it is
 // invalid.
-func (r *rules) one(d *reading, tag string, v reflect.Value) bool {
+func (r *rules) checkValue(d *decoder, tag string, v reflect.Value) bool {
 	found := violations(r.validate.Var(v.Interface(), tag))
 	for _, e := range found {
 		code, message := r.text(e)
@@ -163,7 +163,7 @@ func violations(err error) validator.ValidationErrors {
 	return found
 }
 
-func (r *rules) report(d *reading, path string, e validator.FieldError) {
+func (r *rules) report(d *decoder, path string, e validator.FieldError) {
 	if d.full() {
 		return
 	}

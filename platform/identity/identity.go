@@ -83,8 +83,8 @@ func (c Caller) Scope(p Permission) Scope { return c.Permissions[p] }
 // Holds reports whether the caller holds the permission for any records.
 func (c Caller) Holds(p Permission) bool { return c.Permissions[p] != 0 }
 
-// Acts returns a copy of the caller that acts under the permission.
-func (c Caller) Acts(under Permission) Caller {
+// ActingUnder returns a copy of the caller that acts under the permission.
+func (c Caller) ActingUnder(under Permission) Caller {
 	c.Acting = under
 	return c
 }
@@ -97,15 +97,15 @@ func (c Caller) RecordScope() Scope {
 	return c.Scope(c.Acting)
 }
 
-// Shows reports whether the caller may see a field that requires the permission. The
+// MaySee reports whether the caller may see a field that requires the permission. The
 // permission must cover every record that the current action may concern.
-func (c Caller) Shows(p Permission) bool {
+func (c Caller) MaySee(p Permission) bool {
 	return c.Acting == "" || c.RecordScope() != 0 && c.Scope(p).Covers(c.RecordScope())
 }
 
-// RequireWhole returns [ErrForbidden] unless the caller holds the permission for the
+// RequireForOrganization returns [ErrForbidden] unless the caller holds the permission for the
 // whole organization.
-func (c Caller) RequireWhole(p Permission) error {
+func (c Caller) RequireForOrganization(p Permission) error {
 	if err := c.Require(p); err != nil || c.Scope(p).Has(Organization) {
 		return err
 	}

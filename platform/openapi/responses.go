@@ -172,7 +172,7 @@ func (b *builder) eventSchema(kind string, data Object) Object {
 	for name, narrower := range map[string]Object{"type": {{"type", "string"}, {"const", kind}}, "data": data} {
 		general, _ := properties.Get(name).(Object)
 		if words := text(general.Get("description")); words != "" {
-			narrower = append(narrower, member{"description", words})
+			narrower.Set("description", words)
 		}
 		properties.Set(name, narrower)
 	}

@@ -68,20 +68,20 @@ func (c *cluster) writeSettings() error {
 // sharedBuffers is a quarter of the memory, up to 1 GB, in MB.
 func sharedBuffers() int {
 	const most, unknown = 1024, 128
-	machine := memory("/proc/meminfo", "MemTotal: %d kB") / 1024
+	machine := memorySettings("/proc/meminfo", "MemTotal: %d kB") / 1024
 	if machine == 0 {
 		return unknown
 	}
 	// A container's limit may be below the machine's memory.
-	if allowed := memory("/sys/fs/cgroup/memory.max", "%d") / 1024 / 1024; allowed > 0 {
+	if allowed := memorySettings("/sys/fs/cgroup/memory.max", "%d") / 1024 / 1024; allowed > 0 {
 		machine = min(machine, allowed)
 	}
 	return max(16, min(most, machine/4))
 }
 
-// memory parses the number in the first line of the file, in the given format. It
+// memorySettings parses the number in the first line of the file, in the given format. It
 // returns 0 on failure.
-func memory(file, form string) int {
+func memorySettings(file, form string) int {
 	f, err := os.Open(file)
 	if err != nil {
 		return 0

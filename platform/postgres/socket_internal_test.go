@@ -73,10 +73,10 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "meminfo")
 	require.NoError(t, os.WriteFile(file, []byte("Other: 1 kB\nMemTotal:       4096 kB\n"), 0o600))
-	require.Equal(t, 4096, memory(file, "MemTotal: %d kB"))
+	require.Equal(t, 4096, memorySettings(file, "MemTotal: %d kB"))
 	require.NoError(t, os.WriteFile(file, []byte("max\n"), 0o600))
-	require.Zero(t, memory(file, "%d"), "no limit")
-	require.Zero(t, memory(file+".away", "%d"))
+	require.Zero(t, memorySettings(file, "%d"), "no limit")
+	require.Zero(t, memorySettings(file+".away", "%d"))
 }
 
 // shortDir returns a folder with a short path, unlike t.TempDir.

@@ -26,13 +26,13 @@ type Shown struct {
 
 type shownKey struct{}
 
-// Watching returns a context in which [Show] collects records.
-func Watching(ctx context.Context, s *Shown) context.Context {
+// WithShown returns a context in which [Show] collects records.
+func WithShown(ctx context.Context, s *Shown) context.Context {
 	return context.WithValue(ctx, shownKey{}, s)
 }
 
 // Show notes that the caller of the context is about to see records of patients. It
-// does nothing in a context without [Watching], as for work of the program itself.
+// does nothing in a context without [WithShown], as for work of the program itself.
 // Repeated records, as after a transaction retry, count once.
 func Show(ctx context.Context, subjects ...Subject) {
 	s, ok := ctx.Value(shownKey{}).(*Shown)

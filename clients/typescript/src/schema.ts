@@ -432,6 +432,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/{id}/unlock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unlock a user's sign-in
+         * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no longer count, from any network or device. The password and the second factor do not change. An administrator cannot do this for a user who holds more permissions than they do.
+         *
+         *     Permission: `user:change`.
+         */
+        post: operations["unlockUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/refresh": {
         parameters: {
             query?: never;
@@ -443,118 +465,10 @@ export interface paths {
         put?: never;
         /**
          * Refresh an access token
-         * @description Exchanges a refresh token for an access token with the user's current roles and for a new refresh token, which replaces the given one. A client that has lost the answer can repeat the request within 30 seconds and gets the same refresh token. A later use of a used token ends the sign-in, because the token may have been stolen. A sign-in ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the latest.
+         * @description Exchanges a refresh token for an access token with the user's current roles and for a new refresh token, which replaces the given one. A client that has lost the answer can repeat the request within 30 seconds and gets the same refresh token. A later use of a used token ends the session, because the token may have been stolen. A session ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the latest.
          */
         post: operations["refreshSignIn"];
         delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Sign out
-         * @description Ends the current sign-in. Its access token and refresh token become invalid immediately.
-         *
-         *     Requires a signed-in caller, and no particular permission.
-         */
-        post: operations["signOut"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Change my password
-         * @description Requires the current password. A new password has at least 15 characters of any kind and is not a common password. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
-         *
-         *     Requires a signed-in caller, and no particular permission.
-         */
-        put: operations["changeMyPassword"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/password-reset": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Set a new password with a reset link
-         * @description For a user who has forgotten the password. `token` comes from the link that an administrator has created. It works once. All sign-ins of the user end. Then sign in; a second factor is required as before.
-         */
-        post: operations["resetPassword"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List my sessions
-         * @description The caller's active sign-ins, the newest first. `current` marks the sign-in of this request.
-         *
-         *     Requires a signed-in caller, and no particular permission.
-         */
-        get: operations["listMySessions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * End one of my sessions
-         * @description Ends one of the caller's sign-ins. Its access tokens and refresh token become invalid immediately.
-         *
-         *     Requires a signed-in caller, and no particular permission.
-         */
-        delete: operations["endMySession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -582,6 +496,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out
+         * @description Ends the current session. Its access token and refresh token become invalid immediately.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/logout-everywhere": {
         parameters: {
             query?: never;
@@ -593,11 +529,191 @@ export interface paths {
         put?: never;
         /**
          * Sign out everywhere
-         * @description Ends all sign-ins of the caller, including the current one. Their access tokens become invalid immediately.
+         * @description Ends all sessions of the caller, including the current one. Their access tokens become invalid immediately.
          *
          *     Requires a signed-in caller, and no particular permission.
          */
         post: operations["signOutEverywhere"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List my sessions
+         * @description The caller's active sessions, the newest first. `current` marks the session of this request.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        get: operations["listMySessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End one of my sessions
+         * @description Ends one of the caller's sessions. Its access tokens and refresh token become invalid immediately.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        delete: operations["endMySession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a user's sessions
+         * @description The user's active sessions, the newest first. The caller must hold every permission that the user holds.
+         *
+         *     Permission: `user:change`.
+         */
+        get: operations["listUserSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/sessions/{sessionId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a user's session
+         * @description Its access tokens and its refresh token become invalid immediately. The caller must hold every permission that the user holds.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["endUserSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change my password
+         * @description Requires the current password. A new password has at least 15 characters of any kind and is not a common password. All other sessions of the user end. The current session keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        put: operations["changeMyPassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set a new password with a reset link
+         * @description For a user who has forgotten the password. `token` comes from the link that an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.
+         */
+        post: operations["resetPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a password reset link
+         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
+         *
+         *     Permission: `user:change`.
+         */
+        post: operations["createPasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the sign-in policy
+         * @description What the organization requires of sign-ins with a password.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        get: operations["getSignInPolicy"];
+        /**
+         * Set the sign-in policy
+         * @description With `secondFactorRequired`, users who sign in with a password and have no second factor can only set one up (`enrolOnly`). This applies from the next sign-in or refresh on, also to the caller; issued access tokens stay valid until they expire. Sign-ins through the identity provider and API keys are exempt.
+         *
+         *     Permission: `sign-in-policy:manage`.
+         */
+        put: operations["setSignInPolicy"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -642,7 +758,7 @@ export interface paths {
         get?: never;
         /**
          * Turn the second factor on
-         * @description Requires the code that the app shows. From now on every sign-in with a password requires a code. The recovery codes replace a code, each once. They are returned only in this answer; ask the user to keep them apart from the phone. All other sign-ins of the user end. The current sign-in keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
+         * @description Requires the code that the app shows. From now on every sign-in with a password requires a code. The recovery codes replace a code, each once. They are returned only in this answer; ask the user to keep them apart from the phone. All other sessions of the user end. The current session keeps its refresh token and gets a new access token; the earlier access token becomes invalid.
          *
          *     Requires a signed-in caller, and no particular permission.
          */
@@ -698,51 +814,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/users/{id}/password-reset": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create a password reset link
-         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sign-ins end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
-         *
-         *     Permission: `user:change`.
-         */
-        post: operations["createPasswordReset"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List a user's sessions
-         * @description The user's current sign-ins, the newest first. The caller must hold every permission that the user holds.
-         *
-         *     Permission: `user:change`.
-         */
-        get: operations["listUserSessions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/sessions/{sessionId}": {
+    "/users/{id}/second-factor": {
         parameters: {
             query?: never;
             header?: never;
@@ -753,12 +825,112 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * End a user's session
-         * @description Its access tokens and its refresh token become invalid immediately. The caller must hold every permission that the user holds.
+         * Remove a user's second factor
+         * @description For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks for it. All of their sessions end, and the next sign-in requires only the password. The caller must hold every permission of the user, and cannot remove their own second factor; use `PUT /auth/second-factor/off` instead.
          *
          *     Permission: `user:change`.
          */
-        delete: operations["endUserSession"];
+        delete: operations["takeSecondFactor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/caseload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a practitioner's caseload
+         * @description The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.
+         *
+         *     Permission: `caseload:read`.
+         */
+        get: operations["getCaseload"];
+        put?: never;
+        /**
+         * Put a patient on a caseload
+         * @description From now on the practitioner's user can access the patient's records with the permissions held for the caseload. An existing assignment stays unchanged. Requires the right to read all patients.
+         *
+         *     Permission: `caseload:change`.
+         */
+        post: operations["assignPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/practitioners/{id}/caseload/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a patient off a caseload
+         * @description The practitioner's user loses access to the patient's records, unless another permission grants it.
+         *
+         *     Permission: `caseload:change`.
+         */
+        delete: operations["unassignPatient"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the patients of a patient or guardian
+         * @description The patients whose records the user may see, as the patient or as a guardian.
+         *
+         *     Permission: `guardian:read`.
+         */
+        get: operations["listUserPatients"];
+        put?: never;
+        /**
+         * Give a patient or guardian access to a patient's records
+         * @description `relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user needs the role PATIENT. Requires the right to read all patients.
+         *
+         *     Permission: `guardian:change`.
+         */
+        post: operations["addUserPatient"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/patients/{patientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a patient or guardian's access to a patient's records
+         * @description The user loses access immediately.
+         *
+         *     Permission: `guardian:change`.
+         */
+        delete: operations["removeUserPatient"];
         options?: never;
         head?: never;
         patch?: never;
@@ -830,50 +1002,6 @@ export interface paths {
          */
         put: operations["setUserRoles"];
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/second-factor": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Remove a user's second factor
-         * @description For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks for it. All of their sign-ins end, and the next one requires only the password. The caller must hold every permission of the user, and cannot remove their own second factor; use `PUT /auth/second-factor/off` instead.
-         *
-         *     Permission: `user:change`.
-         */
-        delete: operations["takeSecondFactor"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/unlock": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Unlock a user's sign-in
-         * @description For a user whose sign-in is delayed (`sign-in-delayed`) after too many failed attempts. Earlier failures no longer count, from any network or device. The password and the second factor do not change. An administrator cannot do this for a user who holds more permissions than they do.
-         *
-         *     Permission: `user:change`.
-         */
-        post: operations["unlockUser"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1000,106 +1128,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/practitioners/{id}/caseload": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get a practitioner's caseload
-         * @description The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.
-         *
-         *     Permission: `caseload:read`.
-         */
-        get: operations["getCaseload"];
-        put?: never;
-        /**
-         * Put a patient on a caseload
-         * @description From now on the practitioner's user can access the patient's records with the permissions held for the caseload. An existing assignment stays unchanged. Requires the right to read all patients.
-         *
-         *     Permission: `caseload:change`.
-         */
-        post: operations["assignPatient"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/practitioners/{id}/caseload/{patientId}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Take a patient off a caseload
-         * @description The practitioner's user loses access to the patient's records, unless another permission grants it.
-         *
-         *     Permission: `caseload:change`.
-         */
-        delete: operations["unassignPatient"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/patients": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the patients of a patient or guardian
-         * @description The patients whose records the user may see, as the patient or as a guardian.
-         *
-         *     Permission: `guardian:read`.
-         */
-        get: operations["listUserPatients"];
-        put?: never;
-        /**
-         * Give a patient or guardian access to a patient's records
-         * @description `relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user needs the role PATIENT. Requires the right to read all patients.
-         *
-         *     Permission: `guardian:change`.
-         */
-        post: operations["addUserPatient"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/patients/{patientId}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Remove a patient or guardian's access to a patient's records
-         * @description The user loses access immediately.
-         *
-         *     Permission: `guardian:change`.
-         */
-        delete: operations["removeUserPatient"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api-keys": {
         parameters: {
             query?: never;
@@ -1151,100 +1179,6 @@ export interface paths {
          *     Permission: `api-key:manage`.
          */
         delete: operations["revokeApiKey"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/oidc/{organizationId}/start": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Start a sign-in with an identity provider
-         * @description For browsers: send the person to this address. The browser is redirected to the organization's identity provider, back to this server, and then to the configured page of the frontend with `#code=…` or `#error=…`. The page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random `verifier`, keeps it in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, S256). So the code is useless to anyone else.
-         */
-        get: operations["startProviderSignIn"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/oidc/callback": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Return from an identity provider
-         * @description The identity provider redirects browsers to this address. Register it with the provider as the redirect URI. The browser continues to the configured page with `#code=…`, or with `#error=` and the error's code: `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error itself.
-         */
-        get: operations["finishProviderSignIn"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/oidc/token": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Sign in with a code
-         * @description Exchanges the code of a sign-in with an identity provider, once and within a minute, for the answer of `POST /auth/login`. The owner must confirm the first sign-in of an existing account through the provider: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for that. Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and the person signs in again.
-         */
-        post: operations["exchangeSignInCode"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/identity-provider": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get the identity provider
-         * @description The identity provider with which people of the organization can sign in, without the client secret.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        get: operations["getIdentityProvider"];
-        /**
-         * Set the identity provider
-         * @description The server checks that the provider answers before it saves anything. The client's secret is stored encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` or `clientId` ends all links and sign-ins of the former provider. Administrators receive an `identity-provider.changed` event.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        put: operations["setIdentityProvider"];
-        post?: never;
-        /**
-         * Remove the identity provider
-         * @description From now on people sign in with e-mail and password, if they have one. All links to the provider and its sign-ins end.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        delete: operations["removeIdentityProvider"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1328,7 +1262,7 @@ export interface paths {
         post?: never;
         /**
          * Unlink a user from the identity provider
-         * @description The identity provider can no longer sign in to this account, and its sign-ins end. The next link must be confirmed again.
+         * @description The identity provider can no longer sign in to this account, and its sessions end. The next link must be confirmed again.
          *
          *     Permission: `user:change`.
          */
@@ -1338,7 +1272,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/sign-in-policy": {
+    "/auth/oidc/{organizationId}/start": {
         parameters: {
             query?: never;
             header?: never;
@@ -1346,21 +1280,87 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the sign-in policy
-         * @description What the organization requires of sign-ins with a password.
-         *
-         *     Permission: `sign-in-policy:manage`.
+         * Start a sign-in with an identity provider
+         * @description For browsers: send the person to this address. The browser is redirected to the organization's identity provider, back to this server, and then to the configured page of the frontend with `#code=…` or `#error=…`. The page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random `verifier`, keeps it in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, S256). So the code is useless to anyone else.
          */
-        get: operations["getSignInPolicy"];
-        /**
-         * Set the sign-in policy
-         * @description With `secondFactorRequired`, users who sign in with a password and have no second factor can only set one up (`enrolOnly`). This applies from the next sign-in or refresh on, also to the caller; issued access tokens stay valid until they expire. Sign-ins through the identity provider and API keys are exempt.
-         *
-         *     Permission: `sign-in-policy:manage`.
-         */
-        put: operations["setSignInPolicy"];
+        get: operations["startProviderSignIn"];
+        put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return from an identity provider
+         * @description The identity provider redirects browsers to this address. Register it with the provider as the redirect URI. The browser continues to the configured page with `#code=…`, or with `#error=` and the error's code: `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error itself.
+         */
+        get: operations["finishProviderSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/oidc/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with a code
+         * @description Exchanges the code of a sign-in with an identity provider, once and within a minute, for the answer of `POST /auth/login`. The owner must confirm the first sign-in of an existing account through the provider: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and `secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for that. Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and the person signs in again.
+         */
+        post: operations["exchangeSignInCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the identity provider
+         * @description The identity provider with which people of the organization can sign in, without the client secret.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        get: operations["getIdentityProvider"];
+        /**
+         * Set the identity provider
+         * @description The server checks that the provider answers before it saves anything. The client's secret is stored encrypted and never returned. The provider's operator can sign in as any user whom it recognizes, so this requires every permission that any enabled user or open invitation of the organization has. Changing `issuer` or `clientId` ends all links and sessions of the former provider. Administrators receive an `identity-provider.changed` event.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        put: operations["setIdentityProvider"];
+        post?: never;
+        /**
+         * Remove the identity provider
+         * @description From now on people sign in with e-mail and password, if they have one. All links to the provider and its sessions end.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        delete: operations["removeIdentityProvider"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2357,7 +2357,7 @@ export interface paths {
         };
         /**
          * List the deliveries of a webhook
-         * @description Deliveries of events that the caller may read, with their attempts and the receiver's last response. `state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` those that the responsible user could not read when they were due.
+         * @description Deliveries of events that the caller may read, with their attempts and the receiver's last response. `state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible user could not read when they were due.
          *
          *     Permission: `webhook:manage`.
          */
@@ -2495,7 +2495,7 @@ export interface paths {
         };
         /**
          * Get an emergency grant
-         * @description One emergency grant with its reason, its end and its review. The audit trail shows what was read under it.
+         * @description One emergency grant with its reason, its end and its review. The audit trail lists the reads under it.
          *
          *     Permission: `emergency:read`.
          */
@@ -2963,7 +2963,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider changed
-         * @description ProviderChange reports that the organization's identity provider was entered, changed or removed.
+         * @description A change of the organization's identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -2985,7 +2985,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider link-requested
-         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
+         * @description A change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -3007,7 +3007,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider linked
-         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
+         * @description A change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -3029,7 +3029,7 @@ export interface webhooks {
         put?: never;
         /**
          * Identity-provider unlinked
-         * @description ProviderLinkChange reports a change of the link of an account to the identity provider.
+         * @description A change of the link of an account to the identity provider.
          *
          *     `GET /events` streams the same event.
          */
@@ -3051,7 +3051,7 @@ export interface webhooks {
         put?: never;
         /**
          * Webhook test
-         * @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream.
+         * @description An event sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream.
          */
         post: operations["onWebhookTest"];
         delete?: never;
@@ -3064,7 +3064,9 @@ export interface webhooks {
 export interface components {
     schemas: {
         AcceptRequest: {
+            /** @description The token of the invitation. */
             token: string;
+            /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             password: string;
         };
         /** @description A user as administrators see them. */
@@ -3073,29 +3075,39 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
+            /** @description The e-mail address of the user, in lower case. */
             email: string;
+            /** @description The full name of the user. */
             name: string;
+            /** @description The roles that the user holds. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
-            /** @description Cannot sign in. */
+            /** @description Whether the user cannot sign in. */
             disabled: boolean;
             /**
              * Format: uuid
-             * @description Null: no practitioner.
+             * @description The user's practitioner in the directory. It is null if the user is not a practitioner.
              */
             practitionerId: string | null;
             /** @description Whether a sign-in with a password requires a code. */
             secondFactor: boolean;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the user was created.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
         /** @description One page of a list. */
         AccountPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Account"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A signed addendum to a session. */
@@ -3114,24 +3126,15 @@ export interface components {
             text: string;
         };
         /** @description The public addresses of this server and its frontend are not configured. */
-        AddressesNotConfiguredProblem: {
-            type: string;
-            title: string;
+        AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "addresses-not-configured";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "addresses-not-configured";
         };
         /** @description An alert of the worklist. */
         Alert: {
-            /** @description Made of the authorization's id and the kind. */
+            /** @description made of the authorization's id and the kind */
             id: string;
             /** @enum {string} */
             kind: "expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used";
@@ -3143,45 +3146,48 @@ export interface components {
             insuranceId: string | null;
             /** Format: uuid */
             serviceCodeId: string;
+            /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
-            /** @description Until the last day; 0 on it, negative after it. */
+            /** @description until the last day; 0 on it, negative after it */
             daysLeft: number;
+            /** @description The number of authorized units. */
             totalUnits: number;
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
             /**
              * Format: uuid
-             * @description The user who acknowledged it; null: not acknowledged.
+             * @description the user who acknowledged it; null: not acknowledged
              */
             acknowledgedBy: string | null;
             /** Format: date-time */
             acknowledgedAt: string | null;
         };
         /** @description Alert not found, or no longer open. */
-        AlertNotFoundProblem: {
-            type: string;
-            title: string;
+        AlertNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "alert-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "alert-not-found";
         };
         /** @description One page of a list. */
         AlertPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Alert"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description An authorization with enough units. */
@@ -3191,33 +3197,30 @@ export interface components {
         };
         /** @description A time at which all participants are free and that the authorizations cover. */
         AlternativeTime: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
         };
         /** @description Bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
         Alternatives: {
-            /** @description Of the same length, nearest first. */
+            /** @description of the same length, nearest first */
             times: components["schemas"]["AlternativeTime"][];
             /** @description Other authorizations of the patient that cover the service at the requested time. */
             authorizations: components["schemas"]["AlternativeAuthorization"][];
         };
         /** @description API key not found. */
-        ApiKeyNotFoundProblem: {
-            type: string;
-            title: string;
+        ApiKeyNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "api-key-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "api-key-not-found";
         };
         /** @description An appointment in API responses. */
         Appointment: {
@@ -3227,36 +3230,42 @@ export interface components {
             organizationId: string;
             /**
              * Format: uuid
-             * @description The first of patients.
+             * @description the first of patients
              */
             patientId: string;
             /**
              * Format: uuid
-             * @description The first of practitionerIds.
+             * @description the first of practitionerIds
              */
             practitionerId: string;
             /**
              * Format: uuid
-             * @description Of the first patient.
+             * @description of the first patient
              */
             authorizationId: string;
-            /** @description Of the first patient. */
+            /** @description of the first patient */
             units: number;
             /** Format: uuid */
             serviceCodeId: string;
             /** @enum {string} */
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
             /**
              * Format: date
-             * @description Of the start, in the organization's time zone.
+             * @description of the start, in the organization's time zone
              */
             serviceDate: string;
             patients: components["schemas"]["Participant"][];
-            /** @description The first one leads. */
+            /** @description the first one leads */
             practitionerIds: string[];
             /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             notes: string | null;
@@ -3264,14 +3273,14 @@ export interface components {
             seriesId: string | null;
             /**
              * Format: uuid
-             * @description Set when the appointment is completed.
+             * @description set when the appointment is completed
              */
             sessionId: string | null;
             /** Format: date-time */
             startedAt: string | null;
             /**
              * Format: date-time
-             * @description The last time that a start was undone.
+             * @description the last time that a start was undone
              */
             reopenedAt: string | null;
             /** Format: uuid */
@@ -3280,7 +3289,7 @@ export interface components {
             reopenReason: string | null;
             /**
              * Format: date-time
-             * @description The time of the cancellation or no-show.
+             * @description the time of the cancellation or no-show
              */
             cancelledAt: string | null;
             /** Format: uuid */
@@ -3290,44 +3299,65 @@ export interface components {
             lateCancel: boolean;
             /** Format: uuid */
             createdBy: string;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
-            /** @description Has all requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
+            /** @description Occurrences has all requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
             occurrences?: components["schemas"]["Occurrence"][];
             /** @description Concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
             warnings?: components["schemas"]["Warning"][];
         };
         /** @description One event of an organization's stream. */
         AppointmentBookedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.booked";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentCancelledEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.cancelled";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description An appointment after a change. It leaves the system, so it does not identify patients. */
@@ -3337,228 +3367,264 @@ export interface components {
             practitionerIds: string[];
             /** @enum {string} */
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
+            /** @description The number of changes, starting with 1. */
             version: number;
         };
         /** @description One event of an organization's stream. */
         AppointmentCompletedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.completed";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentNoShowEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.no-show";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description The appointment has not begun, so it cannot be a no-show yet. */
-        AppointmentNotBegunProblem: {
-            type: string;
-            title: string;
+        AppointmentNotBegunProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "appointment-not-begun";
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "appointment-not-begun";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: date-time */
-            startTime: string;
         };
         /** @description Appointment not found. */
-        AppointmentNotFoundProblem: {
-            type: string;
-            title: string;
+        AppointmentNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "appointment-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "appointment-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         AppointmentPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Appointment"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description The result of a preview. */
         AppointmentPreview: {
-            /** @description No occurrence breaks a rule. */
+            /** @description no occurrence breaks a rule */
             bookable: boolean;
-            /** @description One, or those of the series: `appointmentId` is null. */
+            /** @description one, or those of the series: `appointmentId` is null */
             occurrences: components["schemas"]["Occurrence"][];
-            /** @description Concerns about the booking that break no rule. */
+            /** @description concerns about the booking that break no rule */
             warnings: components["schemas"]["Warning"][];
-            /** @description To a single appointment that breaks a rule: the nearest free times, and other authorizations that cover it. Null otherwise. */
+            /** @description Alternatives to a single appointment that breaks a rule: the nearest free times, and other authorizations that cover it. Null otherwise. */
             alternatives: components["schemas"]["Alternatives"] | null;
         };
         /** @description An appointment that starts soon. It leaves the system, so it does not identify people. */
         AppointmentReminder: {
             /** Format: uuid */
             appointmentId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** @description Identifies the configured reminder. */
+            /** @description identifies the configured reminder */
             minutesBefore: number;
         };
         /** @description One event of an organization's stream. */
         AppointmentReminderEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.reminder";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentReminder"];
         };
         /** @description One event of an organization's stream. */
         AppointmentReopenedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.reopened";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentRescheduledEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.rescheduled";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentStartedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "appointment.started";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
         /** @description The appointment's status does not allow that. */
-        AppointmentTransitionProblem: {
-            type: string;
-            title: string;
+        AppointmentTransitionProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "appointment-transition";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            status?: 409;
+            /** @constant */
+            code?: "appointment-transition";
             /** @enum {string} */
             from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /** @enum {string} */
             to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "appointment-transition";
         };
         AssignRequest: {
             /** Format: uuid */
             patientId: string;
         };
-        /** @description Assignment puts a patient on the caseload of a practitioner. Permissions that are held for the caseload then include the patient's records. */
+        /** @description A patient on the caseload of a practitioner. */
         Assignment: {
             /** Format: uuid */
             practitionerId: string;
             /** Format: uuid */
             patientId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the assignment.
+             */
             assignedAt: string;
             /**
              * Format: uuid
-             * @description A user.
+             * @description The user who assigned the patient.
              */
             assignedBy: string;
         };
         /** @description The patient is not on this caseload. */
-        AssignmentNotFoundProblem: {
-            type: string;
-            title: string;
+        AssignmentNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "assignment-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "assignment-not-found";
         };
         /** @description The report of an authorization that runs out early or is under-used. */
         AtRisk: {
@@ -3570,24 +3636,31 @@ export interface components {
             insuranceId: string | null;
             /** Format: uuid */
             serviceCodeId: string;
+            /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
-            /** @description Authorized. */
+            /** @description authorized */
             totalUnits: number;
-            /** @description Consumed by sessions. */
+            /** @description consumed by sessions */
             usedUnits: number;
-            /** @description Reserved for future sessions. */
+            /** @description reserved for future sessions */
             scheduledUnits: number;
-            /** @description Remaining: neither used nor scheduled. */
+            /** @description remaining: neither used nor scheduled */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
             bookedPercent: number | null;
             /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
@@ -3609,72 +3682,99 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
-            /** @description 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80. */
+            /** @description 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80 */
             usageBand: number | null;
-            /** @description At least half of the days have elapsed, and pacePercent is below 80. */
+            /** @description at least half of the days have elapsed, and pacePercent is below 80 */
             underUsed: boolean;
         };
         /** @description One page of a list. */
         AtRiskPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["AtRisk"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
-        /** @description Attempts counts refused attempts of callers without an organization: from one network, within one minute, with the same action and reason. The trail of an organization does not include them, so guesses cannot fill it. */
+        /** @description The number of refused attempts, without an organization, from one network within one minute, with the same action and reason. */
         Attempts: {
             /**
              * Format: date-time
-             * @description Its start.
+             * @description The start of the minute.
              */
             minute: string;
-            /** @description Network address, /64 for IPv6; other: networks beyond the limit of a minute. */
+            /** @description The network of the callers, /64 for IPv6. The value `other` is all networks beyond the limit of a minute. */
             source: string;
-            /** @description As in the audit trail. */
+            /** @description The action that was attempted, as in the audit trail. */
             action: string;
-            /** @description Limited: refused unchecked, after too many others. */
+            /** @description The reason of the refusal. `limited` means refused unchecked, after too many others. */
             reason: string;
-            /** @description Number of attempts. */
+            /** @description The number of attempts. */
             attempts: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last attempt.
+             */
             lastAt: string;
         };
         /** @description One page of a list. */
         AttemptsPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Attempts"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description An event in the API. Its fields are in the order of the hash. */
         AuditEvent: {
+            /** @description The position in the organization's hash chain. Null until the event is sealed. */
             position: number | null;
+            /** @description The sequence number of the event, which grows in the order of recording. */
             sequence: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
             /**
              * Format: uuid
-             * @description Null: a caller who was not signed in.
+             * @description The user or the API key that acted. Null for a caller who was not signed in.
              */
             actorId: string | null;
+            /** @description The id of the request. */
             requestId: string;
+            /** @description The name of the action. */
             action: string;
-            /** @enum {string} */
+            /**
+             * @description Whether the action was done or denied.
+             * @enum {string}
+             */
             outcome: "done" | "denied";
+            /** @description The type of the record that the action concerned. */
             subjectType: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The record that the action concerned.
+             */
             subjectId: string | null;
             /** Format: uuid */
             patientId: string | null;
+            /** @description The network address of the caller. */
             address: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The emergency grant that the caller used.
+             */
             grantId: string | null;
+            /** @description The values before the change. */
             before: unknown;
+            /** @description The values after the change. */
             after: unknown;
+            /** @description The hash of the event and of all events before it. Null until the event is sealed. */
             hash: string | null;
         };
         /** @description One page of a list. */
         AuditEventPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["AuditEvent"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description An authorization in API responses. */
@@ -3689,101 +3789,106 @@ export interface components {
             insuranceId: string | null;
             /** Format: uuid */
             serviceCodeId: string;
+            /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
+            /** @description The number of authorized units. */
             totalUnits: number;
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             caps: components["schemas"]["Cap"][];
             /** @description Null without the permission `authorization:read-notes` for all records that the answer may concern. */
             notes: string | null;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
         /** @description One event of an organization's stream. */
         AuthorizationBalanceEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "authorization.balance";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["BalanceChange"];
         };
         /** @description An authorization with reservations or entries cannot be deleted; cancel it instead. */
-        AuthorizationHasHistoryProblem: {
-            type: string;
-            title: string;
+        AuthorizationHasHistoryProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "authorization-has-history";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "authorization-has-history";
         };
         /** @description The authorization is not active. */
-        AuthorizationNotActiveProblem: {
-            type: string;
-            title: string;
+        AuthorizationNotActiveProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "authorization-not-active";
+            /** @enum {string} */
+            authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "authorization-not-active";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @enum {string} */
-            authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
         /** @description Authorization not found. */
-        AuthorizationNotFoundProblem: {
-            type: string;
-            title: string;
+        AuthorizationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "authorization-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "authorization-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         AuthorizationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Authorization"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A practitioner's availability in API responses. */
@@ -3792,42 +3897,40 @@ export interface components {
             practitionerId: string;
             weekly: components["schemas"]["WeeklyHours"][];
             exceptions: components["schemas"]["Exception"][];
-            /** @description And BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
+            /** @description BufferBefore and BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes: number;
             bufferAfterMinutes: number;
-            /** @description 0: never set. */
+            /** @description 0: never set */
             version: number;
         };
         /** @description Practitioner not found. */
-        AvailabilityPractitionerNotFoundProblem: {
-            type: string;
-            title: string;
+        AvailabilityPractitionerNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "availability-practitioner-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "availability-practitioner-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         AvailabilityRequest: {
             weekly?: components["schemas"]["WeeklyHoursInput"][];
             exceptions?: components["schemas"]["ExceptionInput"][];
-            /** @description And BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
+            /** @description BufferBefore and BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes?: number;
             bufferAfterMinutes?: number;
         };
         Balance: {
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
+            /** @description The number of authorized units. */
             totalUnits: number;
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
@@ -3836,55 +3939,47 @@ export interface components {
         BalanceChange: {
             /** Format: uuid */
             authorizationId: string;
+            /** @description The number of authorized units. */
             totalUnits: number;
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
+            /** @description The number of changes, starting with 1. */
             version: number;
             /**
-             * @description The last one, if several changed the counters at once.
+             * @description the last one, if several changed the counters at once
              * @enum {string}
              */
             operation: "reserve" | "release" | "expire" | "consume" | "adjust";
         };
         BeginFactorRequest: {
+            /** @description The caller's password. */
             password: string;
         };
         /** @description This includes permissions that you do not have yourself. */
-        BeyondOwnPermissionsProblem: {
-            type: string;
-            title: string;
+        BeyondOwnPermissionsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "beyond-own-permissions";
+            /** @description The first permission that the caller does not hold, or holds for fewer records. */
+            exceeds: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "beyond-own-permissions";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            exceeds: string;
         };
         /** @description The body of the request is too large. */
-        BodyTooLargeProblem: {
-            type: string;
-            title: string;
+        BodyTooLargeProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 413;
-            detail: string;
-            instance: string;
+            status?: 413;
             /** @constant */
-            code: "body-too-large";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "body-too-large";
         };
         BookRequest: {
             /** Format: uuid */
@@ -3895,24 +3990,24 @@ export interface components {
             practitionerId?: string | null;
             /** @description Instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description Instead of practitionerId. */
+            /** @description instead of practitionerId */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
             /**
              * Format: date-time
-             * @description A whole minute.
+             * @description a whole minute
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description A whole minute, at most 24 hours later.
+             * @description a whole minute, at most 24 hours later
              */
             endTime: string;
             notes?: string | null;
             /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
-            /** @description Of a series: book only the appointments that break no rule, and report the others. */
+            /** @description of a series: book only the appointments that break no rule, and report the others */
             allowPartial?: boolean;
         };
         BookedPatientRequest: {
@@ -3922,51 +4017,40 @@ export interface components {
             authorizationId: string;
         };
         /** @description Appointments are still booked on the authorization. */
-        BookingsStrandedProblem: {
-            type: string;
-            title: string;
+        BookingsStrandedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "bookings-stranded";
+            /** @description sorted by start */
+            bookings: components["schemas"]["StrandedBooking"][];
+            /** @description held by these bookings */
+            units: number;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "bookings-stranded";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description Sorted by start. */
-            bookings: components["schemas"]["StrandedBooking"][];
-            /** @description Held by these bookings. */
-            units: number;
         };
         /** @description This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired. */
-        BooksDamagedProblem: {
-            type: string;
-            title: string;
+        BooksDamagedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "books-damaged";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "books-damaged";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description BothFactors prove that the caller is the user, and not a person at their unlocked screen. */
+        /** @description bothFactors prove that the caller is the user. */
         BothFactors: {
+            /** @description The caller's password. */
             password: string;
-            /** @description From the app, or a recovery code. */
+            /** @description A code from the app, or a recovery code. */
             code: string;
         };
         BulkAnswer: {
@@ -3982,43 +4066,38 @@ export interface components {
             authorizationId: string;
             /** Format: uuid */
             reservationId?: string | null;
+            /** @description The number of units. */
             units?: number | null;
             reference?: string | null;
             expiresInSeconds?: number | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate?: string | null;
             /** @enum {string} */
             remainder?: "release" | "keep";
             reason?: string | null;
         };
         /** @description Some of the operations were refused, so none took effect. */
-        BulkRefusedProblem: {
-            type: string;
-            title: string;
+        BulkRefusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "bulk-refused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "bulk-refused";
             results: components["schemas"]["BulkResult"][];
             accepted: number;
             refused: number;
         };
         BulkRequest: {
-            /** @description True: all operations take effect, or none. */
+            /** @description true: all operations take effect, or none */
             atomic?: boolean;
             operations: components["schemas"]["BulkItemInput"][];
         };
         /** @description The result of one operation. If accepted, it has the fields of the single call's response. */
         BulkResult: {
             index: number;
-            /** @description Accepted or refused. */
+            /** @description accepted or refused */
             status: string;
             reservation?: components["schemas"]["Reservation"];
             reservations?: components["schemas"]["Reservation"][];
@@ -4028,36 +4107,18 @@ export interface components {
             refusal?: components["schemas"]["Refusal"];
         };
         /** @description Calendar feed not found. */
-        CalendarFeedNotFoundProblem: {
-            type: string;
-            title: string;
+        CalendarFeedNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "calendar-feed-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "calendar-feed-not-found";
         };
         /** @description Practitioner or patient not found. */
-        CalendarOwnerNotFoundProblem: {
-            type: string;
-            title: string;
+        CalendarOwnerNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "calendar-owner-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "calendar-owner-not-found";
         };
         CancelRequest: {
             reason?: string | null;
@@ -4066,78 +4127,72 @@ export interface components {
         Cap: {
             /** @enum {string} */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
+            /** @description The number of units. */
             units: number;
         };
         /** @description The booking would exceed a cap of the authorization. */
-        CapExceededProblem: {
-            type: string;
-            title: string;
+        CapExceededProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "cap-exceeded";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            status?: 409;
+            /** @constant */
+            code?: "cap-exceeded";
             /** @enum {string} */
             cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             /** Format: date */
             periodStart: string;
             /**
              * Format: date
-             * @description The last day of the period.
+             * @description the last day of the period
              */
             periodEnd: string;
             limit: number;
             booked: number;
             requested: number;
-            /** @description The units above the limit. */
+            /** @description the units above the limit */
             missing: number;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "cap-exceeded";
         };
         /** @description A cap in API requests. Units is a pointer because a cap of 0 units differs from a missing field. */
         CapRequest: {
             /** @enum {string} */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
+            /** @description The number of units. */
             units: number;
         };
         /** @description The caseload of a practitioner. */
         Caseload: {
+            /** @description The assigned patients, sorted by id. */
             data: components["schemas"]["Assignment"][];
         };
         /** @description Practitioner not found. */
-        CaseloadOwnerNotFoundProblem: {
-            type: string;
-            title: string;
+        CaseloadOwnerNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "caseload-owner-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "caseload-owner-not-found";
         };
         ChangeAppointmentRequest: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime?: string;
             /** Format: uuid */
             practitionerId?: string;
             practitionerIds?: string[];
             /**
              * Format: uuid
-             * @description Only if the appointment has one patient.
+             * @description only if the appointment has one patient
              */
             authorizationId?: string;
             /** @description Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
@@ -4147,11 +4202,19 @@ export interface components {
             caps?: components["schemas"]["CapRequest"][] | null;
             /** Format: uuid */
             insuranceId?: string | null;
+            /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The number of authorized units. */
             totalUnits?: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate?: string;
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
@@ -4183,38 +4246,50 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
+            /** @description The e-mail address of the user, in lower case. */
             email: string;
+            /** @description The full name of the user. */
             name: string;
+            /** @description The roles that the user holds. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
-            /** @description Cannot sign in. */
+            /** @description Whether the user cannot sign in. */
             disabled: boolean;
             /**
              * Format: uuid
-             * @description Null: no practitioner.
+             * @description The user's practitioner in the directory. It is null if the user is not a practitioner.
              */
             practitionerId: string | null;
             /** @description Whether a sign-in with a password requires a code. */
             secondFactor: boolean;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the user was created.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
-            /** @description That the change ended or gave another owner. */
+            /** @description The API keys that the change ended or gave another owner. */
             apiKeys: components["schemas"]["Key"][];
         };
+        /** @description The answer to a change of the password. */
         ChangedPassword: {
-            /** @description Replaces the one that was sent. */
+            /** @description The token that replaces the access token of the request. */
             accessToken: string | null;
-            /** @description In seconds. */
+            /** @description The time in seconds until the access token expires. */
             expiresIn: number;
+            /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
         };
         /** @description A number of checked items. */
         CheckedCount: {
+            /** @description The number of items that have been checked. */
             checked: number;
-            /** @description Null until counted. */
+            /** @description The number of items to check. Null until they have been counted. */
             total: number | null;
         };
         CompleteAnswer: {
@@ -4222,34 +4297,40 @@ export interface components {
             appointment: components["schemas"]["Appointment"];
         };
         CompleteRequest: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime?: string | null;
             /**
              * Format: date-time
-             * @description Not in the future.
+             * @description not in the future
              */
             endTime?: string | null;
             narrative?: string | null;
-            /** @description Confirms times that differ much from the booked ones. */
+            /** @description confirms times that differ much from the booked ones */
             confirm?: boolean;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
+            /** @description All configuration keys with their values. */
             settings: components["schemas"]["Setting"][];
-            /** @description Says how the program's database role could bypass row level security; null if it cannot. */
+            /** @description The reason why the program's database role can bypass row level security. Null if it cannot. */
             rowSecurityGap: string | null;
         };
         ConfirmFactorRequest: {
-            /** @description From the app. */
+            /** @description The code that the app shows. */
             code: string;
         };
+        /** @description The answer to the confirmation of a second factor. */
         ConfirmedFactor: {
-            /** @description Each works once. */
+            /** @description The recovery codes, each of which works once. */
             recoveryCodes: string[] | null;
-            /** @description Replaces the one that was sent. */
+            /** @description The token that replaces the access token of the request. */
             accessToken: string | null;
-            /** @description In seconds. */
+            /** @description The time in seconds until the access token expires. */
             expiresIn: number;
+            /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
         };
         ConsumeAnswer: {
@@ -4262,8 +4343,12 @@ export interface components {
         ConsumeRequest: {
             /** Format: uuid */
             reservationId?: string | null;
+            /** @description The number of units. */
             units?: number | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate?: string | null;
             /**
              * @description What happens to the rest of a named reservation.
@@ -4273,23 +4358,17 @@ export interface components {
             reason?: string | null;
         };
         /** @description Too many people are changing the same record at once. Nothing has been changed; try again. */
-        ContentionProblem: {
-            type: string;
-            title: string;
+        ContentionProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 500;
-            detail: string;
-            instance: string;
+            status?: 500;
+            /** @constant */
+            code?: "contention";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "contention";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         CreateAuthorizationRequest: {
             caps?: components["schemas"]["CapRequest"][] | null;
@@ -4299,11 +4378,19 @@ export interface components {
             serviceCodeId: string;
             /** Format: uuid */
             insuranceId?: string | null;
+            /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The number of authorized units. */
             totalUnits: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE";
@@ -4311,11 +4398,11 @@ export interface components {
         };
         /** @description A qualification of a practitioner. In a request its code alone is accepted: "RBT" is {"code":"RBT"}. */
         Credential: {
-            /** @description BCBA, BCaBA, RBT, …. */
+            /** @description The code of the qualification, such as BCBA, BCaBA or RBT. */
             code: string;
             /**
              * Format: date
-             * @description The last valid day; null: no end known.
+             * @description The last valid day. Null if no end is known.
              */
             expiresOn: string | null;
         };
@@ -4326,357 +4413,325 @@ export interface components {
             expiresOn?: string | null;
         };
         /** @description The practitioner has none of the credentials that the service requires. */
-        CredentialMissingProblem: {
-            type: string;
-            title: string;
+        CredentialMissingProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "credential-missing";
+            /** Format: uuid */
+            practitionerId: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description one of these is required */
+            required: string[];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "credential-missing";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            practitionerId: string;
-            /** Format: date */
-            serviceDate: string;
-            /** @description One of these is required. */
-            required: string[];
         };
         /** @description The database is blocked by another change. Nothing has been changed; try again in a few seconds. */
-        DatabaseBusyProblem: {
-            type: string;
-            title: string;
+        DatabaseBusyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "database-busy";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "database-busy";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database is full. Nothing has been changed; try again soon, and inform your administrator. */
-        DatabaseFullProblem: {
-            type: string;
-            title: string;
+        DatabaseFullProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "database-full";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "database-full";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon. */
-        DatabaseReadOnlyProblem: {
-            type: string;
-            title: string;
+        DatabaseReadOnlyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "database-read-only";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "database-read-only";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The database does not answer right now. Nothing has been changed; try again soon. */
-        DatabaseUnavailableProblem: {
-            type: string;
-            title: string;
+        DatabaseUnavailableProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "database-unavailable";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "database-unavailable";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The delivery of one event to one webhook. */
         Delivery: {
-            /** @description Of the event. */
+            /** @description The id of the event. */
             id: number;
+            /** @description The type of the event. */
             type: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
-            /** @enum {string} */
+            /**
+             * @description The state of the delivery.
+             * @enum {string}
+             */
             state: "PENDING" | "DELIVERED" | "DEAD" | "WITHHELD";
+            /** @description The number of attempts so far. */
             attempts: number;
             /**
              * Format: date-time
-             * @description Nil unless pending.
+             * @description The time of the next attempt. Null unless the delivery is pending.
              */
             nextAttemptAt: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last attempt.
+             */
             lastAttemptAt: string | null;
-            /** @description Of the receiver's last response, if there was one. */
+            /** @description The HTTP status of the receiver's last response. Null if there was none. */
             lastStatus: number | null;
+            /** @description The reason why the last attempt failed. */
             lastError: string | null;
         };
         /** @description Delivery not found, or its event is no longer kept. */
-        DeliveryNotFoundProblem: {
-            type: string;
-            title: string;
+        DeliveryNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "delivery-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "delivery-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         DeliveryPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Delivery"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description An inconsistency in an authorization's books. */
+        Discrepancy: {
+            /** Format: uuid */
+            organizationId: string;
+            /** Format: uuid */
+            authorizationId: string;
+            /** @description The broken rule. */
+            check: string;
+            /** @description The sequence number of the entry, if the discrepancy concerns one. */
+            sequence?: number;
+            /** @description The reservation, if the discrepancy concerns one. */
+            reservationId?: string;
+            /** @description The value that follows from the rest of the ledger. */
+            expected: string;
+            /** @description The stored value. */
+            found: string;
+        };
         /** @description The organization already has a user with this e-mail address. */
-        EmailTakenProblem: {
-            type: string;
-            title: string;
+        EmailTakenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "email-taken";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "email-taken";
         };
         /** @description Emergency grant not found. */
-        EmergencyGrantNotFoundProblem: {
-            type: string;
-            title: string;
+        EmergencyGrantNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "emergency-grant-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "emergency-grant-not-found";
         };
         /** @description The emergency grant is unknown, belongs to another user, or has ended. */
-        EmergencyGrantNotOpenProblem: {
-            type: string;
-            title: string;
+        EmergencyGrantNotOpenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "emergency-grant-not-open";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "emergency-grant-not-open";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The emergency grant is still open. It can be reviewed after its end. */
-        EmergencyGrantOpenProblem: {
-            type: string;
-            title: string;
+        EmergencyGrantOpenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "emergency-grant-open";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "emergency-grant-open";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The emergency grant has already ended. */
-        EmergencyGrantOverProblem: {
-            type: string;
-            title: string;
+        EmergencyGrantOverProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "emergency-grant-over";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "emergency-grant-over";
         };
         /** @description The emergency grant has already been reviewed. */
-        EmergencyGrantReviewedProblem: {
-            type: string;
-            title: string;
+        EmergencyGrantReviewedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "emergency-grant-reviewed";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "emergency-grant-reviewed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You cannot review your own emergency grant. */
-        EmergencyOwnReviewProblem: {
-            type: string;
-            title: string;
+        EmergencyOwnReviewProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "emergency-own-review";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "emergency-own-review";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An emergency grant allows reading only. */
-        EmergencyReadOnlyProblem: {
-            type: string;
-            title: string;
+        EmergencyReadOnlyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "emergency-read-only";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "emergency-read-only";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One event of an organization's stream. */
         EmergencyReviewedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "emergency.reviewed";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["GrantChange"];
         };
         /** @description One event of an organization's stream. */
         EmergencyRevokedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "emergency.revoked";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["GrantChange"];
         };
         /** @description One event of an organization's stream. */
         EmergencyTakenEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "emergency.taken";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["GrantChange"];
         };
+        /** @description A started second factor. */
         Enrolment: {
-            /** @description In base32, for people who type it. */
+            /** @description The secret in base32, for people who type it. */
             secret: string | null;
-            /** @description A URI, for an app that scans it as a QR code. */
+            /** @description The URI for an app that scans it as a QR code. */
             otpauth: string | null;
             /**
              * Format: date-time
-             * @description The secret expires then.
+             * @description The time at which the secret expires unless it is confirmed.
              */
             confirmUntil: string;
         };
         EntrustRequest: {
             /** Format: uuid */
             patientId: string;
-            /** @enum {string} */
+            /**
+             * @description The relation of the user to the patient: SELF if the user is the patient.
+             * @enum {string}
+             */
             relation: "SELF" | "GUARDIAN";
         };
         /** @description A ledger entry in API responses. */
@@ -4684,12 +4739,13 @@ export interface components {
             sequence: number;
             /** @enum {string} */
             kind: "reserve" | "release" | "expire" | "consume" | "adjust";
+            /** @description The number of units. */
             units: number;
             /** Format: uuid */
             reservationId: string | null;
             /**
              * Format: date
-             * @description Null: the entry is not about a service.
+             * @description null: the entry is not about a service
              */
             serviceDate: string | null;
             /** Format: uuid */
@@ -4703,45 +4759,57 @@ export interface components {
             usedUnitsAfter: number;
             scheduledUnitsAfter: number;
             availableUnitsAfter: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
             previousHash: string;
             hash: string;
         };
         /** @description One page of a list. */
         EntryPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Entry"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         Exception: {
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
             /**
              * Format: date
-             * @description Included.
+             * @description included
              */
             endDate: string;
             hours: components["schemas"]["Hours"][];
         };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         ExceptionInput: {
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
             /**
              * Format: date
-             * @description Included.
+             * @description included
              */
             endDate: string;
             hours?: components["schemas"]["HoursInput"][];
         };
         ExchangeRequest: {
+            /** @description The code that the page has received. */
             code: string;
-            /** @description RFC 7636, section 4.1. */
+            /** @description The verifier whose SHA-256 was the challenge (RFC 7636, section 4.1). */
             verifier: string;
-            /** @description And SecondFactorCode confirm the first sign-in of an account with the identity provider. */
+            /** @description The password of the account. It confirms the first sign-in with the identity provider. */
             password?: string;
+            /** @description The code of the account's second factor, with the password. */
             secondFactorCode?: string;
         };
         /** @description The report of an authorization that ends soon. */
@@ -4754,24 +4822,31 @@ export interface components {
             insuranceId: string | null;
             /** Format: uuid */
             serviceCodeId: string;
+            /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
-            /** @description Authorized. */
+            /** @description authorized */
             totalUnits: number;
-            /** @description Consumed by sessions. */
+            /** @description consumed by sessions */
             usedUnits: number;
-            /** @description Reserved for future sessions. */
+            /** @description reserved for future sessions */
             scheduledUnits: number;
-            /** @description Remaining: neither used nor scheduled. */
+            /** @description remaining: neither used nor scheduled */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
             bookedPercent: number | null;
             /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
@@ -4793,24 +4868,26 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
-            /** @description Until the last day; 0 on it. */
+            /** @description until the last day; 0 on it */
             daysLeft: number;
-            /** @description 14, 30 or 60: it ends within that many days; null: later. */
+            /** @description 14, 30 or 60: it ends within that many days; null: later */
             band: number | null;
             /**
              * Format: uuid
-             * @description The authorization that replaces it; null: none.
+             * @description the authorization that replaces it; null: none
              */
             renewalId: string | null;
         };
         /** @description One page of a list. */
         ExpiringPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Expiring"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description familyBody lists the patients of a user. */
         Family: {
+            /** @description The patients, sorted by id. */
             data: components["schemas"]["Guardianship"][];
         };
         /** @description A calendar feed in API responses. */
@@ -4819,17 +4896,20 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description Null: a patient's feed.
+             * @description null: a patient's feed
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description Null: a practitioner's feed.
+             * @description null: a practitioner's feed
              */
             patientId: string | null;
             /** Format: uuid */
             createdBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
         };
         /** @description feedsBody has all calendar feeds of an organization. */
@@ -4838,56 +4918,59 @@ export interface components {
         };
         /** @description One invalid field of a request, identified by its JSON path. */
         Field: {
+            /** @description The path of the field, such as `patients[0].units`. */
             field: string;
+            /** @description The broken rule, such as `required`. */
             code: string;
+            /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
         };
-        /** @description One problem of a trail. */
+        /** @description A problem of an audit trail. */
         Finding: {
             /** Format: uuid */
             organizationId: string;
-            /** @description The violated rule, see Service.Verify. */
+            /** @description The broken rule. */
             check: string;
-            /** @description In the chain, if the problem has one. */
+            /** @description The position in the chain, if the problem has one. */
             position?: number;
-            /** @description Of the event, if the problem has one. */
+            /** @description The sequence number of the event, if the problem has one. */
             sequence?: number;
+            /** @description The expected value. */
             expected: string;
+            /** @description The stored value. */
             found: string;
         };
         /** @description The result of a verification. */
         Findings: {
+            /** @description Whether the trail has no problems. */
             ok: boolean;
-            /** @description Number of sealed events. */
+            /** @description The number of sealed events. */
             events: number;
-            /** @description Number of unsealed events. */
+            /** @description The number of unsealed events. */
             waiting: number;
-            /** @description Removed old events, up to the newest checkpoints. */
+            /** @description The number of old events that were removed, up to the newest checkpoints. */
             removed: number;
+            /** @description The last position of each chain. */
             heads: components["schemas"]["Head"][];
+            /** @description The number of problems. */
             problemCount: number;
-            /** @description The first 100. */
+            /** @description The first 100 problems. */
             problems: components["schemas"]["Finding"][];
         };
         /** @description You do not have the permission for this. */
-        ForbiddenProblem: {
-            type: string;
-            title: string;
+        ForbiddenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "forbidden";
+            /** @description The permission that is required. */
+            permission: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "forbidden";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            permission: string;
         };
         /** @description An emergency grant in the API. */
         Grant: {
@@ -4895,28 +4978,48 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description The user who took it.
+             * @description The user who took the grant.
              */
             userId: string;
             /** Format: uuid */
             patientId: string;
+            /** @description The reason why care could not wait. */
             reason: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time from which the grant applies.
+             */
             grantedAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time until which the grant applies.
+             */
             expiresAt: string;
-            /** @description Whether it applies now. */
+            /** @description Whether the grant applies now. */
             open: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the revocation. Null if the grant is not revoked.
+             */
             revokedAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who revoked the grant.
+             */
             revokedBy: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the review. Null if the grant is not reviewed.
+             */
             reviewedAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who reviewed the grant.
+             */
             reviewedBy: string | null;
-            /** @description Null: not reviewed. */
+            /** @description Whether the access was justified. Null if the grant is not reviewed. */
             justified: boolean | null;
+            /** @description The reviewer's note. */
             reviewNote: string | null;
         };
         /** @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both. */
@@ -4925,262 +5028,269 @@ export interface components {
             grantId: string;
             /**
              * Format: uuid
-             * @description The user who took it.
+             * @description The user who took the grant.
              */
             userId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time until which the grant applies.
+             */
             expiresAt: string;
+            /** @description Whether the grant is revoked. */
             revoked: boolean;
+            /** @description Whether the grant is reviewed. */
             reviewed: boolean;
         };
         /** @description One page of a list. */
         GrantPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Grant"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description The appointment has several patients and cannot be cancelled because of one of them. */
-        GroupAppointmentProblem: {
-            type: string;
-            title: string;
+        GroupAppointmentProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "group-appointment";
+            /** Format: uuid */
+            appointmentId: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "group-appointment";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            appointmentId: string;
         };
-        /** @description Guardianship lets a user with the role PATIENT see the records of a patient. */
+        /** @description A patient whose records a user may see, as the patient or as a guardian. */
         Guardianship: {
             /** Format: uuid */
             userId: string;
             /** Format: uuid */
             patientId: string;
             /**
-             * @description SELF: the user is the patient; GUARDIAN.
+             * @description The relation of the user to the patient: SELF if the user is the patient.
              * @enum {string}
              */
             relation: "SELF" | "GUARDIAN";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the access was given.
+             */
             grantedAt: string;
             /**
              * Format: uuid
-             * @description A user.
+             * @description The user who gave the access.
              */
             grantedBy: string;
         };
         /** @description This user has no access to this patient's records as a patient or guardian. */
-        GuardianshipNotFoundProblem: {
-            type: string;
-            title: string;
+        GuardianshipNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "guardianship-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "guardianship-not-found";
         };
         /** @description The last position and hash of a chain. Keep a copy elsewhere: if the trail still has this hash at this position, it is unchanged up to there. */
         Head: {
             /** Format: uuid */
             organizationId: string;
+            /** @description The last position. */
             position: number;
+            /** @description The hash at that position. */
             hash: string;
         };
         /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         Hours: {
-            /** @description Default: 00:00. */
+            /** @description default: 00:00 */
             from: string;
-            /** @description After From; 24:00 is the end of the day. */
+            /** @description after From; 24:00 is the end of the day */
             to: string;
         };
         /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         HoursInput: {
-            /** @description Default: 00:00. */
+            /** @description default: 00:00 */
             from?: string;
-            /** @description After From; 24:00 is the end of the day. */
+            /** @description after From; 24:00 is the end of the day */
             to?: string;
         };
         /** @description This Idempotency-Key was used for a different request. */
-        IdempotencyKeyReusedProblem: {
-            type: string;
-            title: string;
+        IdempotencyKeyReusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 422;
-            detail: string;
-            instance: string;
+            status?: 422;
+            /** @constant */
+            code?: "idempotency-key-reused";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "idempotency-key-reused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One event of an organization's stream. */
         IdentityProviderChangedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "identity-provider.changed";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["ProviderChange"];
         };
         /** @description One event of an organization's stream. */
         IdentityProviderLinkRequestedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "identity-provider.link-requested";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["ProviderLinkChange"];
         };
         /** @description One event of an organization's stream. */
         IdentityProviderLinkedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "identity-provider.linked";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["ProviderLinkChange"];
         };
         /** @description The identity provider does not answer. Try again shortly. */
-        IdentityProviderUnavailableProblem: {
-            type: string;
-            title: string;
+        IdentityProviderUnavailableProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "identity-provider-unavailable";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "identity-provider-unavailable";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One event of an organization's stream. */
         IdentityProviderUnlinkedEvent: {
-            /** @description In the organization's stream, from 1 on; 0 for a test event. */
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
             id: number;
-            /** @constant */
+            /**
+             * @description The type of the event.
+             * @constant
+             */
             type: "identity-provider.unlinked";
             /**
              * Format: uuid
              * @description The changed record.
              */
             subjectId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
             occurredAt: string;
+            /** @description The data of the event. */
             data: components["schemas"]["ProviderLinkChange"];
         };
         /** @description The effect of a change on booked appointments. */
         Impact: {
-            /** @description The stranded bookings, sorted by start. */
+            /** @description the stranded bookings, sorted by start */
             bookings: components["schemas"]["StrandedBooking"][];
-            /** @description Held by the stranded bookings. */
+            /** @description held by the stranded bookings */
             units: number;
-            /** @description After the change. */
+            /** @description after the change */
             totalUnits: number;
-            /** @description Before the change. */
+            /** @description before the change */
             usedUnits: number;
-            /** @description Before the change, including the stranded bookings. */
+            /** @description before the change, including the stranded bookings */
             scheduledUnits: number;
-            /** @description Units that the total would lack even without the stranded bookings. */
+            /** @description units that the total would lack even without the stranded bookings */
             missingUnits: number;
             /** @description Reservations outside the dates without a SCHEDULED appointment; settle these separately. */
             otherReservations: number;
         };
         ImpactRequest: {
+            /** @description The number of authorized units. */
             totalUnits?: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate?: string;
             /** @enum {string} */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
         /** @description More units were to be released than are reserved. */
-        InsufficientReservedUnitsProblem: {
-            type: string;
-            title: string;
+        InsufficientReservedUnitsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "insufficient-reserved-units";
+            reserved: number;
+            requested: number;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "insufficient-reserved-units";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            reserved: number;
-            requested: number;
         };
         /** @description The authorization does not have enough units available. */
-        InsufficientUnitsProblem: {
-            type: string;
-            title: string;
+        InsufficientUnitsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "insufficient-units";
+            available: number;
+            requested: number;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "insufficient-units";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            available: number;
-            requested: number;
         };
         /** @description A patient's coverage by a payer. */
         Insurance: {
@@ -5188,381 +5298,371 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
             /** Format: uuid */
             patientId: string;
             /** Format: uuid */
             payerId: string;
+            /** @description The patient's member number with the payer. */
             memberNumber: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day of coverage.
+             */
             startsOn: string;
             /**
              * Format: date
-             * @description The last day; null: no end known.
+             * @description The last day of coverage. Null if no end is known.
              */
             endsOn: string | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
+            /** @description The patient's member number with the payer. */
             memberNumber?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day of coverage.
+             */
             startsOn?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day of coverage. Null if no end is known.
+             */
             endsOn?: string | null;
         };
         /** @description Coverage not found. */
-        InsuranceNotFoundProblem: {
-            type: string;
-            title: string;
+        InsuranceNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "insurance-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "insurance-not-found";
         };
         /** @description One page of a list. */
         InsurancePage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Insurance"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description Something went wrong on our side. */
-        InternalProblem: {
-            type: string;
-            title: string;
+        InternalProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 500;
-            detail: string;
-            instance: string;
+            status?: 500;
+            /** @constant */
+            code?: "internal";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "internal";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An invitation in the API. */
+        /** @description An invitation. */
         Invitation: {
             /** Format: uuid */
             id: string;
+            /** @description The e-mail address of the invited person. */
             email: string;
+            /** @description The name of the invited person. */
             name: string;
+            /** @description The roles that the new user gets. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
             /**
-             * @description OPEN, ACCEPTED, REVOKED or EXPIRED.
+             * @description The state of the invitation.
              * @enum {string}
              */
             state: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who created the invitation.
+             */
             invitedBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the invitation was created.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the invitation expires.
+             */
             expiresAt: string;
             /**
              * Format: date-time
-             * @description Null: not accepted.
+             * @description The time at which the invitation was accepted. It is null if it was not.
              */
             acceptedAt: string | null;
             /**
              * Format: uuid
-             * @description The user that was created.
+             * @description The user that was created. It is null if the invitation was not accepted.
              */
             userId: string | null;
             /**
              * Format: date-time
-             * @description Null: not revoked.
+             * @description The time at which the invitation was revoked. It is null if it was not.
              */
             revokedAt: string | null;
         };
         /** @description The invitation has been accepted, and the user exists. */
-        InvitationAcceptedProblem: {
-            type: string;
-            title: string;
+        InvitationAcceptedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "invitation-accepted";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "invitation-accepted";
         };
         /** @description Invitation not found, or no longer valid. */
-        InvitationNotFoundProblem: {
-            type: string;
-            title: string;
+        InvitationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "invitation-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "invitation-not-found";
         };
         /** @description One page of a list. */
         InvitationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Invitation"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A new invitation with its token. */
         InvitationWithToken: {
             /** Format: uuid */
             id: string;
+            /** @description The e-mail address of the invited person. */
             email: string;
+            /** @description The name of the invited person. */
             name: string;
+            /** @description The roles that the new user gets. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
             /**
-             * @description OPEN, ACCEPTED, REVOKED or EXPIRED.
+             * @description The state of the invitation.
              * @enum {string}
              */
             state: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who created the invitation.
+             */
             invitedBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the invitation was created.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the invitation expires.
+             */
             expiresAt: string;
             /**
              * Format: date-time
-             * @description Null: not accepted.
+             * @description The time at which the invitation was accepted. It is null if it was not.
              */
             acceptedAt: string | null;
             /**
              * Format: uuid
-             * @description The user that was created.
+             * @description The user that was created. It is null if the invitation was not accepted.
              */
             userId: string | null;
             /**
              * Format: date-time
-             * @description Null: not revoked.
+             * @description The time at which the invitation was revoked. It is null if it was not.
              */
             revokedAt: string | null;
-            /** @description A secret. It is null if the request is repeated with its Idempotency-Key, because it is not stored; then create another invitation. */
+            /** @description The secret of the invitation. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another invitation. */
             token: string | null;
         };
-        /** @description An API key in the API. */
+        /** @description An API key. */
         Key: {
             /** Format: uuid */
             id: string;
+            /** @description The purpose of the key. */
             name: string;
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
+            /** @description The permissions that the key holds for the whole organization. */
             permissions: string[];
-            /** @description Networks from which it may be used, as CIDR; none: all. */
+            /** @description The networks from which the key may be used, as CIDR. An empty list allows all. */
             networks: string[];
             /**
              * Format: uuid
-             * @description The owner; the key is refused while this user is disabled.
+             * @description The user who owns the key. The key is refused while this user is disabled.
              */
             ownedBy: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who created the key.
+             */
             createdBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the key was created.
+             */
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never, for keys of earlier versions.
+             * @description The time at which the key expires. It is null for keys of earlier versions, which never expire.
              */
             expiresAt: string | null;
             /**
              * Format: date-time
-             * @description Null: not yet; up to a minute late.
+             * @description The time of the last use, up to a minute late. It is null if the key was never used.
              */
             lastUsedAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who revoked the key. It is null if the key was not revoked.
+             */
             revokedBy: string | null;
             /**
              * Format: date-time
-             * @description Null: not revoked.
+             * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
         };
         /** @description One page of a list. */
         KeyPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Key"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description This is the last administrator of the organization. */
-        LastAdministratorProblem: {
-            type: string;
-            title: string;
+        LastAdministratorProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "last-administrator";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "last-administrator";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
-        LinkConfirmationRequiredProblem: {
-            type: string;
-            title: string;
+        LinkConfirmationRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "link-confirmation-required";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "link-confirmation-required";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You cannot confirm this link. The owner of the account or another administrator can. */
-        LinkNeedsAnotherProblem: {
-            type: string;
-            title: string;
+        LinkNeedsAnotherProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "link-needs-another";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "link-needs-another";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A link request in the API. */
+        /** @description The first sign-in of an existing account through the identity provider. */
         LinkRequest: {
             /** Format: uuid */
             id: string;
-            /**
-             * Format: uuid
-             * @description The owner of the account.
-             */
+            /** Format: uuid */
             userId: string;
             /** @description The provider's name for the person. */
             subject: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the first sign-in.
+             */
             requestedAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the request expires.
+             */
             expiresAt: string;
         };
         /** @description Link request not found, or expired. */
-        LinkRequestNotFoundProblem: {
-            type: string;
-            title: string;
+        LinkRequestNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "link-request-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "link-request-not-found";
         };
         /** @description One page of a list. */
         LinkRequestPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["LinkRequest"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description The request is malformed. */
-        MalformedRequestProblem: {
-            type: string;
-            title: string;
+        MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 400;
-            detail: string;
-            instance: string;
+            status?: 400;
             /** @constant */
-            code: "malformed-request";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "malformed-request";
+            /** @description The unknown parameters of the query. */
             errors?: components["schemas"]["Field"][];
         };
         /** @description Another patient has this medical record number. */
-        MedicalRecordNumberTakenProblem: {
-            type: string;
-            title: string;
+        MedicalRecordNumberTakenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "medical-record-number-taken";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "medical-record-number-taken";
+            /** @description The member whose value another record has. */
             field: string;
         };
-        /** @description MetricsSnapshot holds the counts since the program started. */
+        /** @description MetricsSnapshot contains the counts since the program started. */
         MetricsSnapshot: {
-            /** @description Operations that committed after at least one retry. */
+            /** @description The number of operations that committed after at least one retry. */
             retries: number;
-            /** @description Operations that used up all attempts. */
+            /** @description The number of operations that used up all attempts. */
             failures: number;
+            /** @description The counts of each operation. */
             operations: components["schemas"]["OperationMetrics"][];
         };
         /** @description An appointment whose service date differs in a new time zone. */
         MisdatedBooking: {
             /** Format: uuid */
             appointmentId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
             /**
              * Format: date
-             * @description As booked.
+             * @description The service date as booked.
              */
             serviceDate: string;
             /**
              * Format: date
-             * @description Of its start in the new time zone.
+             * @description The date of the start in the new time zone.
              */
             newServiceDate: string;
-            /** @description That it holds for the date. */
+            /** @description The number of units that the booking holds for the date. */
             units: number;
         };
         MoveBookingsRequest: {
@@ -5570,39 +5670,33 @@ export interface components {
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description The first service date, which may be in the past; default: today.
+             * @description the first service date, which may be in the past; default: today
              */
             from?: string | null;
-            /** @description Stored in the ledgers of both authorizations. */
+            /** @description stored in the ledgers of both authorizations */
             reason?: string | null;
         };
         /** @description The result of a preview. */
         MovePreview: {
-            /** @description No booking breaks a rule. */
+            /** @description no booking breaks a rule */
             movable: boolean;
-            /** @description Sorted by start. */
+            /** @description sorted by start */
             occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description Some bookings cannot move to the other authorization, so none was moved. */
-        MoveRefusedProblem: {
-            type: string;
-            title: string;
+        MoveRefusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "move-refused";
+            /** @description all of them, including those that break no rule */
+            occurrences: components["schemas"]["Occurrence"][];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "move-refused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description All of them, including those that break no rule. */
-            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description movedBody has the moved bookings. */
         Moved: {
@@ -5610,45 +5704,50 @@ export interface components {
             authorizationId: string;
             /** Format: uuid */
             toAuthorizationId: string;
-            /** @description The number of bookings. */
+            /** @description the number of bookings */
             moved: number;
-            /** @description Held on the other authorization. */
+            /** @description held on the other authorization */
             units: number;
-            /** @description Sorted by start. */
+            /** @description sorted by start */
             occurrences: components["schemas"]["Occurrence"][];
         };
-        /** @description A session as its user sees it. */
+        /** @description An active session of the caller. */
         MySession: {
             /** Format: uuid */
             id: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the sign-in.
+             */
             startedAt: string;
             /**
              * Format: date-time
-             * @description Of the last refresh.
+             * @description The time of the last refresh.
              */
             usedAt: string;
             /**
              * Format: date-time
-             * @description When a used refresh token was last answered again; null: never.
+             * @description The time at which a used refresh token was last answered again. It is null if there was no repetition.
              */
             repeatedAt: string | null;
             /**
              * Format: date-time
-             * @description End, unless it is refreshed before.
+             * @description The end of the session, unless it is refreshed before.
              */
             idleUntil: string;
             /**
              * Format: date-time
-             * @description Latest end, however often it is refreshed.
+             * @description The latest end of the session, however often it is refreshed.
              */
             endsAt: string;
-            /** @description The network address at its start. */
+            /** @description The network address of the sign-in. */
             address: string;
-            /** @description The session of this request. */
+            /** @description Whether this is the session of the request. */
             current: boolean;
         };
+        /** @description mySessionsBody lists the active sessions of the caller. */
         MySessions: {
+            /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
         };
         /** @description A new calendar feed. */
@@ -5657,17 +5756,20 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description Null: a patient's feed.
+             * @description null: a patient's feed
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description Null: a practitioner's feed.
+             * @description null: a practitioner's feed
              */
             patientId: string | null;
             /** Format: uuid */
             createdBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
             /** @description The path of the link on this server: a secret. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case revoke the feed and create another. */
             path: string | null;
@@ -5678,464 +5780,481 @@ export interface components {
             patientId: string;
             /** Format: uuid */
             payerId: string;
+            /** @description The patient's member number with the payer. */
             memberNumber: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day of coverage.
+             */
             startsOn: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day of coverage. Null if no end is known.
+             */
             endsOn?: string | null;
         };
         /** @description The request for an invitation. */
         NewInvitation: {
+            /** @description The e-mail address of the person. */
             email: string;
+            /** @description The name of the person. */
             name: string;
+            /** @description The roles that the new user gets. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
         };
         /** @description A new API key with its text. */
         NewKey: {
             /** Format: uuid */
             id: string;
+            /** @description The purpose of the key. */
             name: string;
             /** @description The first characters of the key, by which people recognize it. */
             begins: string;
+            /** @description The permissions that the key holds for the whole organization. */
             permissions: string[];
-            /** @description Networks from which it may be used, as CIDR; none: all. */
+            /** @description The networks from which the key may be used, as CIDR. An empty list allows all. */
             networks: string[];
             /**
              * Format: uuid
-             * @description The owner; the key is refused while this user is disabled.
+             * @description The user who owns the key. The key is refused while this user is disabled.
              */
             ownedBy: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who created the key.
+             */
             createdBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the key was created.
+             */
             createdAt: string;
             /**
              * Format: date-time
-             * @description Null: never, for keys of earlier versions.
+             * @description The time at which the key expires. It is null for keys of earlier versions, which never expire.
              */
             expiresAt: string | null;
             /**
              * Format: date-time
-             * @description Null: not yet; up to a minute late.
+             * @description The time of the last use, up to a minute late. It is null if the key was never used.
              */
             lastUsedAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who revoked the key. It is null if the key was not revoked.
+             */
             revokedBy: string | null;
             /**
              * Format: date-time
-             * @description Null: not revoked.
+             * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
+            /** @description The text of the key. It is null if the request is repeated with its Idempotency-Key, because it is not stored. */
             key: string | null;
         };
         NewKeyRequest: {
+            /** @description The purpose of the key. */
             name: string;
+            /** @description The permissions of the key. The caller must hold each for the whole organization. */
             permissions: string[];
             /**
              * Format: date-time
-             * @description At most OMNI_API_KEY_MAX_LIFETIME from now; default: OMNI_API_KEY_LIFETIME from now.
+             * @description The time at which the key expires: at most OMNI_API_KEY_MAX_LIFETIME from now. The default is OMNI_API_KEY_LIFETIME from now.
              */
             expiresAt?: string | null;
-            /** @description Limits where the key may be used from: CIDR or single addresses, IPv4 or IPv6; none: anywhere. */
+            /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
         };
         /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
+            /** @description The name of the practice. */
             name: string;
+            /** @description The IANA name of the time zone, such as `America/New_York`. */
             timeZone: string;
         };
         /** @description The request for a patient. */
         NewPatient: {
+            /** @description The first name. */
             firstName: string;
+            /** @description The last name. */
             lastName: string;
             /**
              * Format: date
-             * @description 1900-01-01 to today.
+             * @description The date of birth, from 1900-01-01 to today.
              */
             dateOfBirth: string;
+            /** @description The number of the patient's record. The organization uses each number once. */
             medicalRecordNumber?: string | null;
             /**
-             * @description Empty: Active.
+             * @description Whether the patient is in care. The default is `ACTIVE`.
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
         };
         /** @description The request for a payer. */
         NewPayer: {
+            /** @description The name of the payer. */
             name: string;
+            /** @description The payer's id in claims. */
             payerCode?: string | null;
             /**
-             * @description For all days; empty: RoundUp.
+             * @description The rounding rule for all days. The default is `CEIL`.
              * @enum {string}
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
-             * @description Empty: SUNDAY.
+             * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
              */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
         /** @description The request for a practitioner. */
         NewPractitioner: {
+            /** @description The first name. */
             firstName: string;
+            /** @description The last name. */
             lastName: string;
+            /** @description The number of the practitioner's license. */
             licenseNumber?: string | null;
+            /** @description The National Provider Identifier. The organization uses each one once. */
             npi?: string | null;
+            /** @description The qualifications. */
             credentials?: components["schemas"]["CredentialInput"][];
             /**
-             * @description Empty: Active.
+             * @description Whether the practitioner renders services. The default is `ACTIVE`.
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
         };
         /** @description The request for a service code. */
         NewServiceCode: {
+            /** @description The code, such as 97153. */
             code: string;
+            /** @description A short label of the organization. */
             description: string;
             /**
-             * @description Empty: the lane that payers assign to the code, DIRECT for other codes.
+             * @description The kind of service. The default is the usual one of the code, or `DIRECT`.
              * @enum {string}
              */
             lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
-            /** @description 0: 15. */
+            /** @description The length of a unit in minutes. The default is 15. */
             unitMinutes?: number;
+            /** @description The qualifications of which the practitioner needs one. */
             requiredCredentials?: string[];
-            /** @description Nil: true. */
+            /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
         };
         /** @description The request for a webhook. */
         NewWebhook: {
+            /** @description The address that receives the events. */
             url: string;
+            /** @description The types of the events. If it is empty, all types are sent. */
             types?: string[];
-            /** @description Nil: true. */
+            /** @description Whether events are sent. The default is true. */
             active?: boolean | null;
         };
         /** @description No identity provider is set up here. */
-        NoIdentityProviderProblem: {
-            type: string;
-            title: string;
+        NoIdentityProviderProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "no-identity-provider";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "no-identity-provider";
         };
         NoOpAnswer: {
-            /** @description As requested. */
+            /** @description The number of units in the request. */
             units: number;
         };
         NoOpRequest: {
+            /** @description The number of units that the answer repeats. */
             units: number;
+            /** @description A text of the client, as in a reservation. It is checked and ignored. */
             reference?: string | null;
+            /** @description The lifetime, as in a reservation. It is checked and ignored. */
             expiresInSeconds?: number | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, as in a reservation. It is checked and ignored.
+             */
             serviceDate?: string | null;
         };
         /** @description No second factor is set up. */
-        NoSecondFactorProblem: {
-            type: string;
-            title: string;
+        NoSecondFactorProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "no-second-factor";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "no-second-factor";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         NoShowRequest: {
             reason?: string | null;
         };
         /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
-        NotRecordedProblem: {
-            type: string;
-            title: string;
+        NotRecordedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "not-recorded";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "not-recorded";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Another practitioner has this NPI. */
-        NpiTakenProblem: {
-            type: string;
-            title: string;
+        NpiTakenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "npi-taken";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "npi-taken";
+            /** @description The member whose value another record has. */
             field: string;
         };
         /** @description The result of a request for one appointment of a series. */
         Occurrence: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
             /**
              * Format: uuid
-             * @description Null: not booked.
+             * @description null: not booked
              */
             appointmentId: string | null;
-            /** @description Of all patients; in a transfer, of the patient whose authorization changes. */
+            /** @description of all patients; in a transfer, of the patient whose authorization changes */
             units: number;
             /** @description The rules that it breaks; empty: it is accepted. */
             reasons: components["schemas"]["Reason"][];
         };
         /** @description A free time. */
         Opening: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
         };
         /** @description Free times of a practitioner. */
         Openings: {
             /** @description Whether availability has been set for the practitioner. If not, there are no openings. */
             availabilityKnown: boolean;
-            /** @description Sorted by start. */
+            /** @description sorted by start */
             data: components["schemas"]["Opening"][];
         };
         /** @description The counts of one operation. */
         OperationMetrics: {
+            /** @description The name of the operation. */
             operation: string;
+            /** @description The number of operations that committed. */
             committed: number;
+            /** @description The number of operations that a rule refused. */
             refused: number;
-            /** @description Committed after at least one retry. */
+            /** @description The number of operations that committed after at least one retry. */
             retries: number;
-            /** @description All attempts used up. */
+            /** @description The number of operations that used up all attempts. */
             failures: number;
+            /** @description The number of operations whose caller gave up. */
             cancelled: number;
+            /** @description The number of operations that failed because the database did not answer. */
             unavailable: number;
+            /** @description The number of commits without a reply whose outcome was found. */
             ambiguousResolved: number;
+            /** @description The number of commits without a reply whose outcome was not found. */
             ambiguousUnresolved: number;
-            /** @description Number of operations by number of attempts. */
+            /** @description The number of operations by number of attempts. */
             attempts: {
                 [key: string]: number;
             };
+            /** @description The total time between attempts, in seconds. */
             sleptSeconds: number;
+            /** @description The failed attempts that were repeated, by cause. */
             retriedAttempts: components["schemas"]["RetriedAttempt"][];
         };
         /** @description A practice. All other records belong to one. */
         Organization: {
             /** Format: uuid */
             id: string;
+            /** @description The name of the practice. */
             name: string;
-            /** @description An IANA name, such as America/New_York. */
+            /** @description The IANA name of the time zone, such as `America/New_York`. */
             timeZone: string;
-            /** @description A cancellation is late if fewer hours are left until the start; 0 to 720. */
+            /** @description The number of hours before the start from which a cancellation is late. */
             lateCancelHours: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes: boolean;
-            /** @description Hours after its end during which a session can be changed; afterwards only addenda; 0 to 8760. */
+            /** @description The number of hours after its end during which a session can be changed. Later, only addenda are possible. */
             sessionEditHours: number;
-            /** @description An appointment can be started at most this many minutes before its booked start; 0 to 1440. */
+            /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes: number;
-            /** @description A session that is longer or shorter than booked by more than this factor must be confirmed; 1 to 100. */
+            /** @description The factor between actual and booked length above which a session must be confirmed. */
             confirmLengthFactor: number;
-            /** @description No access for users, keys and links. */
+            /** @description Whether the organization is disabled. If so, its users, keys and links have no access. */
             disabled: boolean;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
         /** @description OrganizationChange changes the given fields of an organization. */
         OrganizationChange: {
+            /** @description The name of the practice. */
             name?: string;
+            /** @description The IANA name of the time zone, such as `America/New_York`. */
             timeZone?: string;
             /**
-             * @description Decides about the service dates of appointments that start on another date in a new time zone. MOVE gives them the new date, KEEP leaves them unchanged.
+             * @description The decision about appointments that start on another date in a new time zone. `MOVE` gives them the new service date, `KEEP` leaves it unchanged.
              * @enum {string}
              */
             serviceDates?: "MOVE" | "KEEP";
+            /** @description The number of hours before the start from which a cancellation is late. */
             lateCancelHours?: number;
+            /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes?: boolean;
+            /** @description The number of hours after its end during which a session can be changed. */
             sessionEditHours?: number;
+            /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes?: number;
+            /** @description The factor between actual and booked length above which a session must be confirmed. */
             confirmLengthFactor?: number;
         };
         /** @description Organization not found. */
-        OrganizationNotFoundProblem: {
-            type: string;
-            title: string;
+        OrganizationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "organization-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "organization-not-found";
         };
         /** @description One page of a list. */
         OrganizationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Organization"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description You have accounts in several organizations. Choose one. */
-        OrganizationRequiredProblem: {
-            type: string;
-            title: string;
+        OrganizationRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "organization-required";
+            /** @description The organizations with an account that matches the password. */
+            organizations: components["schemas"]["OrganizationToChoose"][];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "organization-required";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description With an account that matches the password. */
-            organizations: components["schemas"]["OrganizationToChoose"][];
         };
         /** @description OrganizationSwitch disables or enables an organization. */
         OrganizationSwitch: {
+            /** @description Whether the organization is disabled. */
             disabled: boolean;
         };
         /** @description An organization that a person can sign in to. */
         OrganizationToChoose: {
             /** Format: uuid */
             id: string;
+            /** @description The name of the organization. */
             name: string;
         };
         /** @description The connection to the database was lost while saving. Check whether the change was saved, or repeat the request with the same Idempotency-Key. */
-        OutcomeUnknownProblem: {
-            type: string;
-            title: string;
+        OutcomeUnknownProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "outcome-unknown";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "outcome-unknown";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The service date is outside the authorization's dates. */
-        OutsideAuthorizationDatesProblem: {
-            type: string;
-            title: string;
+        OutsideAuthorizationDatesProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "outside-authorization-dates";
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /**
+             * Format: date
+             * @description The first day.
+             */
+            startDate: string;
+            /**
+             * Format: date
+             * @description The last day.
+             */
+            endDate: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "outside-authorization-dates";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: date */
-            serviceDate: string;
-            /** Format: date */
-            startDate: string;
-            /** Format: date */
-            endDate: string;
         };
         /** @description You cannot disable your own organization, because you could not enable it again. */
-        OwnOrganizationProblem: {
-            type: string;
-            title: string;
+        OwnOrganizationProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "own-organization";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "own-organization";
         };
         /** @description Change your own password with your current one. If you have forgotten it, ask another administrator. */
-        OwnPasswordProblem: {
-            type: string;
-            title: string;
+        OwnPasswordProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "own-password";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "own-password";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Turn your own second factor off with your password and a code, or ask another administrator to remove it. */
-        OwnSecondFactorProblem: {
-            type: string;
-            title: string;
+        OwnSecondFactorProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "own-second-factor";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "own-second-factor";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A patient's part in an appointment. */
         Participant: {
@@ -6145,45 +6264,42 @@ export interface components {
             authorizationId: string;
             /**
              * Format: uuid
-             * @description Null: its time has never been long enough for a unit.
+             * @description null: its time has never been long enough for a unit
              */
             reservationId: string | null;
-            /** @description Of the booked time; after completion, of the actual time. */
+            /** @description of the booked time; after completion, of the actual time */
             units: number;
-            /** @description Of the booked time; after completion, of the actual time. */
+            /** @description of the booked time; after completion, of the actual time */
             minutes: number;
-            /** @description The length of a unit. */
+            /** @description the length of a unit */
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
-        /** @description The caller's current password and the new one. */
+        /** @description A change of the caller's password. */
         PasswordChange: {
+            /** @description The current password. */
             currentPassword: string;
+            /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             newPassword: string;
         };
+        /** @description A new link for setting a password. */
         PasswordReset: {
-            /** @description And Link are secrets. They are null if the request is repeated with its Idempotency-Key, because they are not stored; create another link. */
+            /** @description The secret of the link. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another link. */
             token: string | null;
-            /** @description Null if `http.frontend_url` is not configured. */
+            /** @description The link for the user. It is null if `http.frontend_url` is not configured or the request is repeated. */
             link: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the link expires.
+             */
             expiresAt: string;
         };
         /** @description This link is invalid or has expired. */
-        PasswordResetNotFoundProblem: {
-            type: string;
-            title: string;
+        PasswordResetNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "password-reset-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "password-reset-not-found";
         };
         /** @description A person who is, or was, in the organization's care. */
         Patient: {
@@ -6191,88 +6307,110 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
+            /** @description The first name. */
             firstName: string;
+            /** @description The last name. */
             lastName: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of birth.
+             */
             dateOfBirth: string;
-            /** @description Unique in the organization. */
+            /** @description The number of the patient's record. The organization uses each number once. */
             medicalRecordNumber: string | null;
-            /** @enum {string} */
+            /**
+             * @description Whether the patient is in care.
+             * @enum {string}
+             */
             status: "ACTIVE" | "INACTIVE";
         };
         /** @description PatientChange changes the given fields of a patient. */
         PatientChange: {
+            /** @description The first name. */
             firstName?: string;
+            /** @description The last name. */
             lastName?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of birth.
+             */
             dateOfBirth?: string;
+            /** @description The number of the patient's record. The organization uses each number once. */
             medicalRecordNumber?: string | null;
-            /** @enum {string} */
+            /**
+             * @description Whether the patient is in care.
+             * @enum {string}
+             */
             status?: "ACTIVE" | "INACTIVE";
         };
         /** @description Patient not found. */
-        PatientNotFoundProblem: {
-            type: string;
-            title: string;
+        PatientNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "patient-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "patient-not-found";
         };
         /** @description The patient has another appointment at that time, and the two services cannot run together. */
-        PatientOverlapProblem: {
-            type: string;
-            title: string;
+        PatientOverlapProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "patient-overlap";
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "patient-overlap";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            patientId: string;
-            /** Format: uuid */
-            appointmentId: string;
-            /** Format: date-time */
-            startTime: string;
-            /** Format: date-time */
-            endTime: string;
         };
         /** @description One page of a list. */
         PatientPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Patient"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A request body: names and numbers of patients do not belong in URLs, which are logged and stored in browser histories. */
         PatientSearch: {
-            /** @description Its beginning. */
+            /** @description The beginning of the last name. */
             lastName?: string;
+            /** @description The number of the patient's record. The organization uses each number once. */
             medicalRecordNumber?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of birth.
+             */
             dateOfBirth?: string | null;
-            /** @enum {string} */
+            /**
+             * @description The status of the patients.
+             * @enum {string}
+             */
             status?: "ACTIVE" | "INACTIVE";
         };
         /** @description Payer pays for services: an insurer, a Medicaid program, a family. */
@@ -6281,104 +6419,105 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
+            /** @description The name of the payer. */
             name: string;
             /** @description The payer's id in claims. */
             payerCode: string | null;
             /**
-             * @description Today's rule, in the organization's time zone.
+             * @description The rounding rule of today, in the organization's time zone.
              * @enum {string}
              */
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
-            /** @description Sorted by first day; each applies until the next one. */
+            /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
-            /** @description MONDAY to SUNDAY. */
+            /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
+            /** @description The name of the payer. */
             name?: string;
+            /** @description The payer's id in claims. */
             payerCode?: string | null;
-            /** @enum {string} */
+            /**
+             * @description The new rounding rule.
+             * @enum {string}
+             */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
              * Format: date
-             * @description The first day of the new rounding; not given: today in the organization's time zone.
+             * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
-            /** @enum {string} */
+            /**
+             * @description The day on which the payer's weeks start.
+             * @enum {string}
+             */
             weekStartsOn?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
         };
         /** @description Payer not found. */
-        PayerNotFoundProblem: {
-            type: string;
-            title: string;
+        PayerNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "payer-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "payer-not-found";
         };
         /** @description One page of a list. */
         PayerPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Payer"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description An API key cannot do this. Sign in as a user. */
-        PeopleOnlyProblem: {
-            type: string;
-            title: string;
+        PeopleOnlyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "people-only";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "people-only";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A permission set in the API. */
         PermissionSet: {
             /** @enum {string} */
             role: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
             shipped: boolean;
-            /** @description Sorted as in docs/roles.md. */
+            /** @description sorted as in docs/roles.md */
             permissions: components["schemas"]["SetGrant"][];
-            /** @description Counts the organization's changes; 0: none. */
+            /** @description counts the organization's changes; 0: none */
             version: number;
             /**
              * Format: date-time
-             * @description Null: never.
+             * @description null: never
              */
             changedAt: string | null;
             /**
              * Format: uuid
-             * @description A user.
+             * @description a user
              */
             changedBy: string | null;
         };
         /** @description permissionSetsBody lists the permission sets of an organization. */
         PermissionSets: {
             data: components["schemas"]["PermissionSet"][];
-            /** @description Lists the scopes that each permission can have, widest first. */
+            /** @description Possible lists the scopes that each permission can have, widest first. */
             possible: {
                 [key: string]: string[];
             };
@@ -6389,119 +6528,119 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
+            /** @description The first name. */
             firstName: string;
+            /** @description The last name. */
             lastName: string;
+            /** @description The number of the practitioner's license. */
             licenseNumber: string | null;
-            /** @description Unique in the organization, see ValidNPI. */
+            /** @description The National Provider Identifier. The organization uses each one once. */
             npi: string | null;
-            /** @description Sorted by code. */
+            /** @description The qualifications, sorted by code. */
             credentials: components["schemas"]["Credential"][];
-            /** @enum {string} */
+            /**
+             * @description Whether the practitioner renders services.
+             * @enum {string}
+             */
             status: "ACTIVE" | "INACTIVE";
         };
         /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
+            /** @description The first name. */
             firstName?: string;
+            /** @description The last name. */
             lastName?: string;
+            /** @description The number of the practitioner's license. */
             licenseNumber?: string | null;
+            /** @description The National Provider Identifier. The organization uses each one once. */
             npi?: string | null;
+            /** @description The qualifications. They replace the previous ones. */
             credentials?: components["schemas"]["CredentialInput"][];
-            /** @enum {string} */
+            /**
+             * @description Whether the practitioner renders services.
+             * @enum {string}
+             */
             status?: "ACTIVE" | "INACTIVE";
         };
         /** @description This practitioner already belongs to another user. */
-        PractitionerHasUserProblem: {
-            type: string;
-            title: string;
+        PractitionerHasUserProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "practitioner-has-user";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "practitioner-has-user";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The practitioner is not active. */
-        PractitionerInactiveProblem: {
-            type: string;
-            title: string;
+        PractitionerInactiveProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "practitioner-inactive";
+            /** Format: uuid */
+            practitionerId: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "practitioner-inactive";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            practitionerId: string;
         };
         /** @description Practitioner not found. */
-        PractitionerNotFoundProblem: {
-            type: string;
-            title: string;
+        PractitionerNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "practitioner-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "practitioner-not-found";
         };
         /** @description The practitioner has another appointment at that time. */
-        PractitionerOverlapProblem: {
-            type: string;
-            title: string;
+        PractitionerOverlapProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "practitioner-overlap";
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "practitioner-overlap";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            practitionerId: string;
-            /** Format: uuid */
-            appointmentId: string;
-            /** Format: date-time */
-            startTime: string;
-            /** Format: date-time */
-            endTime: string;
         };
         /** @description One page of a list. */
         PractitionerPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Practitioner"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         PreviewAnswer: {
@@ -6521,18 +6660,18 @@ export interface components {
             practitionerId?: string | null;
             /** @description Instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description Instead of practitionerId. */
+            /** @description instead of practitionerId */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
             /**
              * Format: date-time
-             * @description A whole minute.
+             * @description a whole minute
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description A whole minute, at most 24 hours later.
+             * @description a whole minute, at most 24 hours later
              */
             endTime: string;
             notes?: string | null;
@@ -6540,7 +6679,7 @@ export interface components {
             recurrenceRule?: string | null;
             /**
              * Format: uuid
-             * @description The appointment to change; its patients and service cannot change.
+             * @description the appointment to change; its patients and service cannot change
              */
             appointmentId?: string | null;
         };
@@ -6549,7 +6688,7 @@ export interface components {
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description The first service date, which may be in the past; default: today.
+             * @description the first service date, which may be in the past; default: today
              */
             from?: string | null;
         };
@@ -6558,181 +6697,172 @@ export interface components {
             operation?: "reserve" | "release" | "consume";
             /** Format: uuid */
             reservationId?: string | null;
+            /** @description The number of units. */
             units?: number | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate?: string | null;
             expiresInSeconds?: number | null;
             /** @enum {string} */
             remainder?: "release" | "keep";
         };
-        /** @description One inconsistency in an authorization's books. */
+        /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
         Problem: {
-            /** Format: uuid */
-            organizationId: string;
-            /** Format: uuid */
-            authorizationId: string;
-            /** @description The broken rule; see Service.Verify. */
-            check: string;
-            /** @description Of the entry, if the problem is about one. */
-            sequence?: number;
-            reservationId?: string;
-            /** @description The value that follows from the rest of the books. */
-            expected: string;
-            found: string;
+            /** @description A URN that ends with the code. */
+            type: string;
+            /** @description The text that all errors of this code share. */
+            title: string;
+            /** @description The HTTP status of the response. */
+            status: number;
+            /** @description The text for people about this occurrence. */
+            detail: string;
+            /** @description The path of the request. */
+            instance: string;
+            /** @description The stable code, for programs. */
+            code: string;
+            /** @description The id of the request, for support questions. */
+            requestId: string;
+            /** @description All rules that the request breaks, if several were checked. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description An identity provider in the API. */
+        /** @description An identity provider. */
         Provider: {
+            /** @description The provider's exact issuer, an https URL. */
             issuer: string;
+            /** @description The id of this program at the provider. */
             clientId: string;
             /** @description The redirect URI to register with the provider. */
             callbackUrl: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time at which the provider was entered.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
-        /** @description ProviderChange reports that the organization's identity provider was entered, changed or removed. */
+        /** @description A change of the organization's identity provider. */
         ProviderChange: {
+            /** @description The issuer of the provider. */
             issuer: string;
+            /** @description The id of this program at the provider. */
             clientId: string;
             /**
              * Format: uuid
-             * @description A user.
+             * @description The user who changed the provider.
              */
             changedBy: string;
+            /** @description Whether the provider was removed. */
             removed: boolean;
-            /** @description Links of accounts that ended. */
+            /** @description The number of links of accounts that ended. */
             endedLinks: number;
-            /** @description Sign-ins that ended. */
+            /** @description The number of sessions that ended. */
             endedSignIns: number;
         };
-        /** @description ProviderLinkChange reports a change of the link of an account to the identity provider. */
+        /** @description A change of the link of an account to the identity provider. */
         ProviderLinkChange: {
-            /**
-             * Format: uuid
-             * @description The owner of the account.
-             */
+            /** Format: uuid */
             userId: string;
             /**
              * Format: uuid
-             * @description The user who confirmed or ended it; null: it is not yet confirmed.
+             * @description The user who confirmed or ended the link. It is null if the link is not yet confirmed.
              */
             changedBy: string | null;
         };
         /** @description This user's account is not linked to the identity provider. */
-        ProviderLinkNotFoundProblem: {
-            type: string;
-            title: string;
+        ProviderLinkNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "provider-link-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "provider-link-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         ProviderRequest: {
             /** @description The provider's exact issuer, an https URL. */
             issuer: string;
+            /** @description The id of this program at the provider. */
             clientId: string;
+            /** @description The secret of this program at the provider. */
             clientSecret: string;
         };
         /** @description Too many requests are waiting for the database. Nothing has been changed; try again soon. */
-        QueueFullProblem: {
-            type: string;
-            title: string;
+        QueueFullProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "queue-full";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "queue-full";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many requests in a short time. This request was not processed; try again in a moment. */
-        RateLimitedProblem: {
-            type: string;
-            title: string;
+        RateLimitedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 429;
-            detail: string;
-            instance: string;
+            status?: 429;
+            /** @constant */
+            code?: "rate-limited";
+            /** @description The exceeded limit, as named in `RateLimit-Policy`. */
+            policy: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "rate-limited";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description The exceeded limit, as named in RateLimit-Policy. */
-            policy: string;
         };
         /** @description One of the rules that a refused request breaks. */
         Reason: {
+            /** @description The code of the broken rule. */
             code: string;
+            /** @description The text for people. */
             detail: string;
-            /** @description As in the problem document of that code. */
+            /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
         };
         /** @description Too many wrong codes. Enter a recovery code instead. */
-        RecoveryCodeRequiredProblem: {
-            type: string;
-            title: string;
+        RecoveryCodeRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "recovery-code-required";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "recovery-code-required";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description recoveryCodesBody lists new recovery codes. */
         RecoveryCodes: {
-            /** @description Each works once. */
+            /** @description The recovery codes, each of which works once. */
             recoveryCodes: string[] | null;
         };
         /** @description The refresh token is invalid or expired. Sign in again. */
-        RefreshRefusedProblem: {
-            type: string;
-            title: string;
+        RefreshRefusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
             /** @constant */
-            code: "refresh-refused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "refresh-refused";
         };
         RefreshRequest: {
+            /** @description The refresh token of the last answer. */
             refreshToken: string;
         };
         /** @description refusalBody has the error that the operation would return. */
@@ -6748,6 +6878,7 @@ export interface components {
         ReleaseRequest: {
             /** Format: uuid */
             reservationId?: string | null;
+            /** @description The number of units. */
             units?: number | null;
             reason?: string | null;
         };
@@ -6755,23 +6886,17 @@ export interface components {
             reason: string;
         };
         /** @description The request was cancelled before it was answered. */
-        RequestCancelledProblem: {
-            type: string;
-            title: string;
+        RequestCancelledProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "request-cancelled";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "request-cancelled";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description A reservation in API responses. */
         Reservation: {
@@ -6779,167 +6904,156 @@ export interface components {
             id: string;
             /** Format: uuid */
             authorizationId: string;
+            /** @description The number of units. */
             units: number;
             consumedUnits: number;
             releasedUnits: number;
-            /** @description Some units are left, and it has not expired. */
+            /** @description some units are left, and it has not expired */
             open: boolean;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate: string;
             /** Format: date-time */
             expiresAt: string | null;
             /** Format: uuid */
             appointmentId: string | null;
             reference: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
         /** @description The reservation belongs to an appointment and can only be settled through it. */
-        ReservationBelongsToAppointmentProblem: {
-            type: string;
-            title: string;
+        ReservationBelongsToAppointmentProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "reservation-belongs-to-appointment";
+            /** Format: uuid */
+            appointmentId: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "reservation-belongs-to-appointment";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** Format: uuid */
-            appointmentId: string;
         };
         /** @description The reservation no longer holds any units. */
-        ReservationClosedProblem: {
-            type: string;
-            title: string;
+        ReservationClosedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "reservation-closed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            status?: 409;
+            /** @constant */
+            code?: "reservation-closed";
             /** Format: uuid */
             reservationId: string;
             consumedUnits: number;
             releasedUnits: number;
             expired: boolean;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "reservation-closed";
         };
         /** @description Reservation not found on this authorization. */
-        ReservationNotFoundProblem: {
-            type: string;
-            title: string;
+        ReservationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "reservation-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "reservation-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         ReservationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Reservation"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description Open reservations would fall outside the new dates. */
-        ReservationsOutsideDatesProblem: {
-            type: string;
-            title: string;
+        ReservationsOutsideDatesProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "reservations-outside-dates";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            status?: 409;
+            /** @constant */
+            code?: "reservations-outside-dates";
             reservations: number;
+            /** @description The number of units. */
             units: number;
             /** Format: date */
             firstDate: string;
             /** Format: date */
             lastDate: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "reservations-outside-dates";
         };
         ReserveAnswer: {
             reservation: components["schemas"]["Reservation"];
             authorization: components["schemas"]["Authorization"];
         };
         ReserveRequest: {
+            /** @description The number of units. */
             units: number;
             reference?: string | null;
             expiresInSeconds?: number | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate?: string | null;
         };
         ResetPasswordRequest: {
+            /** @description The token of the link. */
             token: string;
-            /** @description The new password. */
+            /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             password: string;
         };
-        /** @description RetriedAttempt counts attempts that failed for one cause and were repeated. */
+        /** @description The number of attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
-            /** @description Empty if the connection broke. */
+            /** @description The SQLSTATE of the error. Empty if the connection broke. */
             sqlState: string;
+            /** @description The part of the transaction that failed. */
             phase: string;
+            /** @description The number of attempts. */
             count: number;
         };
         ReviewRequest: {
+            /** @description Whether the access was justified. */
             justified: boolean;
+            /** @description The reviewer's note. */
             note?: string | null;
         };
         /** @description Role not found, or its permissions cannot be changed. */
-        RoleNotFoundProblem: {
-            type: string;
-            title: string;
+        RoleNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "role-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "role-not-found";
         };
-        /** @description RolesChange replaces all roles of a user. */
+        /** @description rolesChange replaces all roles of a user. */
         RolesChange: {
+            /** @description All roles of the user after the change. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
             /**
              * Format: uuid
-             * @description The new owner of the API keys that this user may no longer own. If it is nil, those keys end.
+             * @description The new owner of the API keys that this user may no longer own. Without it, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
@@ -6949,7 +7063,7 @@ export interface components {
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
              * Format: date
-             * @description The first day on which the rule applies.
+             * @description the first day on which the rule applies
              */
             startsOn: string;
         };
@@ -6957,158 +7071,114 @@ export interface components {
         RoundingRule: {
             /**
              * Format: date
-             * @description Its first day; 0001-01-01: always.
+             * @description The first day of the rule. 0001-01-01 means that it has always applied.
              */
             startsOn: string;
-            /** @enum {string} */
+            /**
+             * @description The way in which minutes are rounded to units.
+             * @enum {string}
+             */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
         };
         /** @description The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon. */
-        SchemaMismatchProblem: {
-            type: string;
-            title: string;
+        SchemaMismatchProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "schema-mismatch";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "schema-mismatch";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The status of the caller's second factor. */
         SecondFactor: {
+            /** @description Whether sign-ins with a password require a code. */
             on: boolean;
             /**
              * Format: date-time
-             * @description Null: it is off.
+             * @description The time at which the second factor was turned on. It is null if it is off.
              */
             since: string | null;
-            /** @description Number of unused codes. */
+            /** @description The number of unused recovery codes. */
             recoveryCodesLeft: number;
             /**
              * Format: date-time
-             * @description When a started enrolment expires; null: none.
+             * @description The time at which a started enrolment expires. It is null if none was started.
              */
             confirmUntil: string | null;
-            /** @description Whether the organization requires it for sign-ins with a password. */
+            /** @description Whether the organization requires a second factor for sign-ins with a password. */
             required: boolean;
         };
         /** @description Your organization requires a second factor. Set one up before you continue. */
-        SecondFactorMissingProblem: {
-            type: string;
-            title: string;
+        SecondFactorMissingProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 403;
-            detail: string;
-            instance: string;
+            status?: 403;
+            /** @constant */
+            code?: "second-factor-missing";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "second-factor-missing";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Setting up a second factor was not started, or was started more than 15 minutes ago. */
-        SecondFactorNotBegunProblem: {
-            type: string;
-            title: string;
+        SecondFactorNotBegunProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "second-factor-not-begun";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "second-factor-not-begun";
         };
         /** @description You already have a second factor. */
-        SecondFactorOnProblem: {
-            type: string;
-            title: string;
+        SecondFactorOnProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "second-factor-on";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "second-factor-on";
         };
         /** @description The password is right. Enter the code from your authenticator app, or a recovery code. */
-        SecondFactorRequiredProblem: {
-            type: string;
-            title: string;
+        SecondFactorRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "second-factor-required";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "second-factor-required";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The code is wrong or was used before. Each code works once. */
-        SecondFactorWrongProblem: {
-            type: string;
-            title: string;
+        SecondFactorWrongProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "second-factor-wrong";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "second-factor-wrong";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Some appointments of the series break a rule, so none was booked or changed. */
-        SeriesRefusedProblem: {
-            type: string;
-            title: string;
+        SeriesRefusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "series-refused";
+            /** @description all of them, including those that break no rule */
+            occurrences: components["schemas"]["Occurrence"][];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "series-refused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description All of them, including those that break no rule. */
-            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description The code of a service, such as 97153. The set of codes is open: an organization enters those that its payers use. */
         ServiceCode: {
@@ -7116,140 +7186,131 @@ export interface components {
             id: string;
             /** Format: uuid */
             organizationId: string;
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
-            /** @description Unique in the organization. */
+            /** @description The code, such as 97153. The organization uses each code once. */
             code: string;
             /** @description A short label of the organization. */
             description: string;
             /**
-             * @description A patient has one appointment at a time in each lane.
+             * @description The kind of service. A patient has one appointment at a time of each kind.
              * @enum {string}
              */
             lane: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
-            /** @description Length of a unit, 1 to 1440. */
+            /** @description The length of a unit in minutes. */
             unitMinutes: number;
-            /** @description Sorted; one of them is enough; none: no credential required. */
+            /** @description The qualifications of which the practitioner needs one, sorted. If it is empty, none is needed. */
             requiredCredentials: string[];
-            /** @description Whether it is still in use. */
+            /** @description Whether the code is still in use. */
             active: boolean;
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
+            /** @description The code, such as 97153. */
             code?: string;
+            /** @description A short label of the organization. */
             description?: string;
-            /** @enum {string} */
+            /**
+             * @description The kind of service.
+             * @enum {string}
+             */
             lane?: "DIRECT" | "SUPERVISION" | "CAREGIVER" | "ASSESSMENT";
+            /** @description The length of a unit in minutes. */
             unitMinutes?: number;
+            /** @description The qualifications of which the practitioner needs one. They replace the previous ones. */
             requiredCredentials?: string[];
+            /** @description Whether the code is in use. */
             active?: boolean;
         };
         /** @description Service code not found. */
-        ServiceCodeNotFoundProblem: {
-            type: string;
-            title: string;
+        ServiceCodeNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "service-code-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "service-code-not-found";
         };
         /** @description One page of a list. */
         ServiceCodePage: {
+            /** @description The items of this page. */
             data: components["schemas"]["ServiceCode"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description Another service code has this code. */
-        ServiceCodeTakenProblem: {
-            type: string;
-            title: string;
+        ServiceCodeTakenProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "service-code-taken";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "service-code-taken";
+            /** @description The member whose value another record has. */
             field: string;
         };
         /** @description Appointments start on another date in the new time zone. */
-        ServiceDatesChangeProblem: {
-            type: string;
-            title: string;
+        ServiceDatesChangeProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "service-dates-change";
+            /** @description The first 1,000 appointments, in the order of their times. */
+            bookings: components["schemas"]["MisdatedBooking"][];
+            /** @description The number of such appointments. */
+            total: number;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "service-dates-change";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description In the order of their times, at most 1000. */
-            bookings: components["schemas"]["MisdatedBooking"][];
-            /** @description Number of such appointments. */
-            total: number;
         };
         /** @description Some appointments cannot have their new service date, so no date has changed. */
-        ServiceDatesRefusedProblem: {
-            type: string;
-            title: string;
+        ServiceDatesRefusedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "service-dates-refused";
+            /** @description all of them, including those that break no rule */
+            occurrences: components["schemas"]["Occurrence"][];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "service-dates-refused";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description All of them, including those that break no rule. */
-            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A pair of services of different lanes that may overlap for one patient. The order of the codes makes no difference. */
         ServicePair: {
+            /** @description The code of one service. */
             code: string;
+            /** @description The code of the other service. */
             otherCode: string;
         };
         /** @description A pair of services of different lanes that may overlap for one patient. The order of the codes makes no difference. */
         ServicePairInput: {
+            /** @description The code of one service. */
             code: string;
+            /** @description The code of the other service. */
             otherCode: string;
         };
         /** @description All the pairs of an organization. */
         ServicePairs: {
-            /** @description Sorted by codes. */
+            /** @description All pairs, sorted by their codes. */
             pairs: components["schemas"]["ServicePair"][];
-            /** @description Counts every change, starting with 1. */
+            /** @description The number of changes, starting with 1. */
             version: number;
         };
         /** @description ServicePairsChange replaces all pairs of an organization. */
         ServicePairsChange: {
+            /** @description All pairs of the organization. Others are removed. */
             pairs: components["schemas"]["ServicePairInput"][];
         };
         /** @description A session in API responses. */
@@ -7262,76 +7323,75 @@ export interface components {
             appointmentId: string;
             /**
              * Format: uuid
-             * @description The first of patients.
+             * @description the first of patients
              */
             patientId: string;
             /**
              * Format: uuid
-             * @description The first of practitionerIds.
+             * @description the first of practitionerIds
              */
             practitionerId: string;
-            /** @description Of the first patient. */
+            /** @description of the first patient */
             units: number;
-            /** @description Of all patients. */
+            /** @description of all patients */
             unauthorizedUnits: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate: string;
             patients: components["schemas"]["SessionPatient"][];
             practitionerIds: string[];
             /** @description Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
-            /** @description Oldest first. */
+            /** @description oldest first */
             addenda: components["schemas"]["Addendum"][];
             /** Format: uuid */
             createdBy: string;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
         };
         /** @description The session can no longer be changed. */
-        SessionLockedProblem: {
-            type: string;
-            title: string;
+        SessionLockedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "session-locked";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "session-locked";
             /** Format: date-time */
             lockedAt: string;
         };
         /** @description Session not found. */
-        SessionNotFoundProblem: {
-            type: string;
-            title: string;
+        SessionNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "session-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "session-not-found";
         };
         /** @description One page of a list. */
         SessionPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Session"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A patient's part in a session. */
@@ -7341,32 +7401,20 @@ export interface components {
             /** Format: uuid */
             authorizationId: string;
             minutes: number;
-            /** @description Of the actual time. */
+            /** @description of the actual time */
             units: number;
-            /** @description The units that the authorization did not cover. */
+            /** @description the units that the authorization did not cover */
             unauthorizedUnits: number;
             unitMinutes: number;
             rounding: components["schemas"]["Rounding"];
         };
         /** @description The session's times differ much from the booked times. */
-        SessionUnconfirmedProblem: {
-            type: string;
-            title: string;
+        SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "session-unconfirmed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description Other-date, other-length. */
+            status?: 409;
+            /** @constant */
+            code?: "session-unconfirmed";
+            /** @description other-date, other-length */
             differences: string[];
             /** Format: date-time */
             bookedStartTime: string;
@@ -7374,11 +7422,20 @@ export interface components {
             bookedEndTime: string;
             /**
              * Format: date-time
-             * @description Of the session.
+             * @description of the session
              */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-unconfirmed";
         };
         /** @description A permission and its scopes. */
         SetGrant: {
@@ -7392,285 +7449,237 @@ export interface components {
         };
         /** @description One key of the effective configuration. */
         Setting: {
+            /** @description The name of the key. */
             key: string;
-            /** @description Secrets hidden. */
+            /** @description The effective value. Secrets are hidden. */
             value: string;
+            /** @description The origin of the value: a default, a file, or an environment variable. */
             source: string;
         };
         /** @description The server is stopping. Try again in a moment. */
-        ShuttingDownProblem: {
-            type: string;
-            title: string;
+        ShuttingDownProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "shutting-down";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "shutting-down";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
+        /** @description The answer to a successful sign-in or refresh. */
         SignIn: {
+            /** @description The token for all other requests, as `Authorization: Bearer …`. */
             accessToken: string;
-            /** @description In seconds. */
+            /** @description The time in seconds until the access token expires. */
             expiresIn: number;
-            /** @description Works once, for /auth/refresh. */
+            /** @description The token for `POST /auth/refresh`. It works once. */
             refreshToken: string;
-            /** @description In seconds. */
+            /** @description The time in seconds until the session ends unless it is refreshed. */
             refreshExpiresIn: number;
             /**
              * Format: date-time
-             * @description When the sign-in ends at the latest.
+             * @description The time at which the session ends at the latest.
              */
             endsAt: string;
+            /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
+            /** @description The user who has signed in. */
             user: components["schemas"]["User"];
-            /** @description The number of unused recovery codes after a sign-in with a second factor; null otherwise. If it is low, ask the user to create new ones. */
+            /** @description The number of unused recovery codes after a sign-in with a second factor. If it is low, ask the user to create new ones. It is null after other sign-ins. */
             recoveryCodesLeft: number | null;
-            /** @description For the next sign-in with a password on this device. It grants nothing. null after other sign-ins. */
+            /** @description The token for the next sign-in with a password on this device. It grants nothing. It is null after other sign-ins. */
             deviceToken: string | null;
         };
         /** @description Too many people are signing in right now. Try again in a few seconds. */
-        SignInBusyProblem: {
-            type: string;
-            title: string;
+        SignInBusyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "sign-in-busy";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "sign-in-busy";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The sign-in code is invalid or expired. */
-        SignInCodeProblem: {
-            type: string;
-            title: string;
+        SignInCodeProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "sign-in-code";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "sign-in-code";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many failed sign-in attempts. Wait before you try again. */
-        SignInDelayedProblem: {
-            type: string;
-            title: string;
+        SignInDelayedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 429;
-            detail: string;
-            instance: string;
+            status?: 429;
+            /** @constant */
+            code?: "sign-in-delayed";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "sign-in-delayed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description This sign-in was started in another browser or tab, or too long ago. */
-        SignInLostProblem: {
-            type: string;
-            title: string;
+        SignInLostProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
             /** @constant */
-            code: "sign-in-lost";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "sign-in-lost";
         };
         /** @description Session not found, or it has ended. */
-        SignInNotFoundProblem: {
-            type: string;
-            title: string;
+        SignInNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "sign-in-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "sign-in-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description What an organization requires of sign-ins with a password. The zero value is the default policy. */
+        /** @description What an organization requires of sign-ins with a password. */
         SignInPolicy: {
-            /** @description SecondFactorRequired: users without a second factor who sign in with a password can only set one up. Sign-ins through the identity provider are exempt. */
+            /** @description Whether users without a second factor who sign in with a password can only set one up. Sign-ins through the identity provider are exempt. */
             secondFactorRequired: boolean;
-            /** @description Counts every change; 0: never changed. */
+            /** @description The number of changes. It is 0 before the first one. */
             version: number;
             /**
              * Format: date-time
-             * @description Null: never changed.
+             * @description The time of the last change. It is null before the first one.
              */
             updatedAt: string | null;
         };
-        /** @description SignInPolicyChange replaces the sign-in policy. */
+        /** @description signInPolicyChange replaces the sign-in policy. */
         SignInPolicyChange: {
+            /** @description Whether sign-ins with a password require a second factor. */
             secondFactorRequired: boolean;
         };
-        /** @description An attempt to sign in. */
         SignInRequest: {
+            /** @description The e-mail address of the account, in any case. */
             email: string;
+            /** @description The password of the account. */
             password: string;
             /**
              * Format: uuid
-             * @description Chooses one of several accounts of the address; see `organization-required`.
+             * @description The organization of the account, if the address has accounts in several. See `organization-required`.
              */
             organizationId?: string | null;
-            /** @description Of the second factor, if there is one. */
+            /** @description The code of the second factor, or a recovery code. It is ignored for users without a second factor. */
             code?: string;
-            /** @description From the last sign-in of this account on this device, if the client has kept it. */
+            /** @description The device token of the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
         };
         /** @description This record was changed by another user in the meantime. */
-        StaleVersionProblem: {
-            type: string;
-            title: string;
+        StaleVersionProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 412;
-            detail: string;
-            instance: string;
+            status?: 412;
             /** @constant */
-            code: "stale-version";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "stale-version";
+            /** @description The version that the record has now. */
             currentVersion: number;
         };
         StartRequest: {
             /**
              * Format: date-time
-             * @description Default: now; not in the future, and at most 24 hours ago.
+             * @description default: now; not in the future, and at most 24 hours ago
              */
             startTime?: string | null;
         };
         /** @description It is too early to start the appointment. */
-        StartTooEarlyProblem: {
-            type: string;
-            title: string;
+        StartTooEarlyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "start-too-early";
+            /**
+             * Format: date-time
+             * @description the booked start
+             */
+            startTime: string;
+            /** Format: date-time */
+            startableFrom: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "start-too-early";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /**
-             * Format: date-time
-             * @description The booked start.
-             */
-            startTime: string;
-            /** Format: date-time */
-            startableFrom: string;
         };
         /** @description The appointment is over, so it cannot be started now. */
-        StartTooLateProblem: {
-            type: string;
-            title: string;
+        StartTooLateProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "start-too-late";
+            /**
+             * Format: date-time
+             * @description the booked end
+             */
+            endTime: string;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "start-too-late";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /**
-             * Format: date-time
-             * @description The booked end.
-             */
-            endTime: string;
         };
         /** @description The authorization cannot change to that status. */
-        StatusTransitionNotAllowedProblem: {
-            type: string;
-            title: string;
+        StatusTransitionNotAllowedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "status-transition-not-allowed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            status?: 409;
+            /** @constant */
+            code?: "status-transition-not-allowed";
             /** @enum {string} */
             from: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /** @enum {string} */
             to: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             allowed: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "status-transition-not-allowed";
         };
         /** @description An appointment that the authorization would no longer cover. */
         StrandedBooking: {
             /** Format: uuid */
             appointmentId: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The start.
+             */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end.
+             */
             endTime: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
             serviceDate: string;
-            /** @description Held on the authorization. */
+            /** @description held on the authorization */
             units: number;
             practitionerIds: string[];
             /**
-             * @description OUTSIDE_DATES, CANCELLED or UNITS.
+             * @description OUTSIDE_DATES, CANCELLED or UNITS
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
@@ -7679,306 +7688,258 @@ export interface components {
         StreamOpening: {
             /** @description The position after which the stream continues. */
             id: number;
-            /** @enum {string} */
+            /**
+             * @description The type of the event.
+             * @enum {string}
+             */
             type: "ready" | "reset";
         };
         TakeRequest: {
             /** Format: uuid */
             patientId: string;
-            /** @description Why care cannot wait. */
+            /** @description The reason why care cannot wait. */
             reason: string;
-            /** @description Default 60. */
+            /** @description The duration in minutes. The default is 60. */
             durationMinutes?: number;
         };
         /** @description The outcome of one test event. */
         TestResult: {
             /** @description The header `webhook-id` of the request. */
             messageId: string;
-            /** @description The receiver answered 2xx. */
+            /** @description Whether the receiver answered with a 2xx status. */
             delivered: boolean;
-            /** @description Of the receiver's answer, if there was one. */
+            /** @description The HTTP status of the receiver's response. Null if there was none. */
             status: number | null;
-            /** @description Why the event was not delivered, in the words of `lastError`. */
+            /** @description The reason why the event was not delivered, in the words of `lastError`. */
             error: string | null;
+            /** @description The duration of the request. */
             durationMilliseconds: number;
         };
         /** @description The request took too long. Nothing has been changed; try again. */
-        TimeoutProblem: {
-            type: string;
-            title: string;
+        TimeoutProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "timeout";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "timeout";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The access token cannot be verified right now. Nothing was changed. Try again shortly. */
-        TokenNotCheckedProblem: {
-            type: string;
-            title: string;
+        TokenNotCheckedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 503;
-            detail: string;
-            instance: string;
+            status?: 503;
+            /** @constant */
+            code?: "token-not-checked";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "token-not-checked";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description You have too many event streams open. */
-        TooManyStreamsProblem: {
-            type: string;
-            title: string;
+        TooManyStreamsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 429;
-            detail: string;
-            instance: string;
+            status?: 429;
+            /** @constant */
+            code?: "too-many-streams";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "too-many-streams";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description Too many webhooks are being tested right now. */
-        TooManyWebhookTestsProblem: {
-            type: string;
-            title: string;
+        TooManyWebhookTestsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 429;
-            detail: string;
-            instance: string;
+            status?: 429;
+            /** @constant */
+            code?: "too-many-webhook-tests";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "too-many-webhook-tests";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The organization has the maximum number of webhooks. */
-        TooManyWebhooksProblem: {
-            type: string;
-            title: string;
+        TooManyWebhooksProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
             /** @constant */
-            code: "too-many-webhooks";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            /** @description Maximum per organization. */
+            code?: "too-many-webhooks";
+            /** @description The maximum number of webhooks of an organization. */
             limit: number;
         };
         /** @description The total cannot be less than the used and scheduled units. */
-        TotalBelowBookedProblem: {
-            type: string;
-            title: string;
+        TotalBelowBookedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "total-below-booked";
+            requested: number;
+            /** @description The number of units consumed by sessions. */
+            usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
+            scheduledUnits: number;
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "total-below-booked";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            requested: number;
-            usedUnits: number;
-            scheduledUnits: number;
         };
         /** @description totalsBody has sums over authorizations, in units. */
         Totals: {
-            /** @description The number of authorizations. */
+            /** @description the number of authorizations */
             authorizations: number;
+            /** @description The number of authorized units. */
             totalUnits: number;
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** @description UsedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
+            /** @description usedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
+            /** @description usedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
             bookedPercent: number | null;
         };
         /** @description Sign in first: this requires a valid access token. */
-        UnauthenticatedProblem: {
-            type: string;
-            title: string;
+        UnauthenticatedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
             /** @constant */
-            code: "unauthenticated";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "unauthenticated";
         };
         /** @description The body must be JSON, with Content-Type: application/json. */
-        UnsupportedMediaTypeProblem: {
-            type: string;
-            title: string;
+        UnsupportedMediaTypeProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 415;
-            detail: string;
-            instance: string;
+            status?: 415;
             /** @constant */
-            code: "unsupported-media-type";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "unsupported-media-type";
         };
-        /** @description A user in the API. */
+        /** @description The signed-in user with their permissions. */
         User: {
             /** Format: uuid */
             id: string;
+            /** @description The e-mail address of the user. */
             email: string;
+            /** @description The full name of the user. */
             name: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The organization of the session.
+             */
             organizationId: string;
+            /** @description The roles that the access token grants. */
             roles: string[];
+            /** @description The permissions that the roles grant. */
             permissions: string[];
             /** @description The scopes of each permission, widest first: ORGANIZATION, CASELOAD, SELF, CHILD. */
             scopes: {
                 [key: string]: string[];
             };
-            /** @description EnrolOnly: the organization requires a second factor. This sign-in can only set one up, and has no permissions until then. */
+            /** @description Whether the session can only set up a second factor, because the organization requires one. The user has no permissions until then. */
             enrolOnly: boolean;
         };
-        /** @description UserChange changes the given fields of a user. Roles are changed with RolesChange. */
+        /** @description userChange changes the given fields of a user. */
         UserChange: {
+            /** @description The full name of the user. */
             name?: string;
+            /** @description Whether the user cannot sign in. */
             disabled?: boolean;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user's practitioner in the directory. Null removes it.
+             */
             practitionerId?: string | null;
             /**
              * Format: uuid
-             * @description The new owner of the API keys that this user may no longer own. If it is nil, those keys end.
+             * @description The new owner of the API keys that this user may no longer own. Without it, those keys end.
              */
             apiKeyOwnerId?: string | null;
         };
         /** @description This user is already linked to another patient as SELF. */
-        UserIsPatientProblem: {
-            type: string;
-            title: string;
+        UserIsPatientProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "user-is-patient";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "user-is-patient";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description The user does not have the role PATIENT. */
-        UserNotFamilyProblem: {
-            type: string;
-            title: string;
+        UserNotFamilyProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 409;
-            detail: string;
-            instance: string;
+            status?: 409;
+            /** @constant */
+            code?: "user-not-family";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "user-not-family";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description User not found. */
-        UserNotFoundProblem: {
-            type: string;
-            title: string;
+        UserNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "user-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "user-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
-        /** @description A sign-in that has not ended. */
+        /** @description An active session of a user. */
         UserSession: {
             /** Format: uuid */
             id: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the sign-in.
+             */
             startedAt: string;
             /**
              * Format: date-time
-             * @description Of the last refresh.
+             * @description The time of the last refresh.
              */
             usedAt: string;
             /**
              * Format: date-time
-             * @description When a used refresh token was last answered again; null: never.
+             * @description The time at which a used refresh token was last answered again. It is null if there was no repetition.
              */
             repeatedAt: string | null;
             /**
              * Format: date-time
-             * @description End, unless it is refreshed before.
+             * @description The end of the session, unless it is refreshed before.
              */
             idleUntil: string;
             /**
              * Format: date-time
-             * @description Latest end, however often it is refreshed.
+             * @description The latest end of the session, however often it is refreshed.
              */
             endsAt: string;
-            /** @description The network address at its start. */
+            /** @description The network address of the sign-in. */
             address: string;
         };
+        /** @description userSessionsBody lists the active sessions of a user. */
         UserSessions: {
+            /** @description The sessions, the newest first. */
             data: components["schemas"]["UserSession"][];
         };
         /** @description The utilization of one authorization. Percentages are truncated to one decimal, so 100 means all; rates are rounded to one decimal, half up. Day counts include the first day and the last, and today counts as elapsed. */
@@ -7991,24 +7952,31 @@ export interface components {
             insuranceId: string | null;
             /** Format: uuid */
             serviceCodeId: string;
+            /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
             /** @enum {string} */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day.
+             */
             startDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last day.
+             */
             endDate: string;
-            /** @description Authorized. */
+            /** @description authorized */
             totalUnits: number;
-            /** @description Consumed by sessions. */
+            /** @description consumed by sessions */
             usedUnits: number;
-            /** @description Reserved for future sessions. */
+            /** @description reserved for future sessions */
             scheduledUnits: number;
-            /** @description Remaining: neither used nor scheduled. */
+            /** @description remaining: neither used nor scheduled */
             availableUnits: number;
-            /** @description UsedUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
             usedPercent: number | null;
-            /** @description UsedUnits + scheduledUnits of totalUnits; null if totalUnits is 0. */
+            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
             bookedPercent: number | null;
             /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
             elapsedPercent: number;
@@ -8033,114 +8001,123 @@ export interface components {
         };
         /** @description One page of a list. */
         UtilizationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Utilization"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description Some fields are not valid. */
-        ValidationFailedProblem: {
-            type: string;
-            title: string;
+        ValidationFailedProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 422;
-            detail: string;
-            instance: string;
+            status?: 422;
+            /** @constant */
+            code?: "validation-failed";
+            /** @description All invalid fields. */
+            errors: components["schemas"]["Field"][];
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "validation-failed";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
-            errors: components["schemas"]["Field"][];
         };
-        /** @description A verification as clients see it. */
+        /** @description A verification in API responses. */
         Verification: {
             /** Format: uuid */
             id: string;
-            /** @enum {string} */
+            /**
+             * @description The state of the verification.
+             * @enum {string}
+             */
             state: "RUNNING" | "FINISHED" | "FAILED";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the start.
+             */
             startedAt: string;
+            /** @description The user or the API key that started the verification. */
             startedBy: components["schemas"]["VerificationStarter"];
             /**
              * Format: date-time
-             * @description Null while it runs.
+             * @description The time of the end. Null while the verification runs.
              */
             finishedAt: string | null;
+            /** @description The number of items that have been checked so far. */
             progress: components["schemas"]["VerificationProgress"];
-            /** @description Null unless the state is FAILED. */
+            /** @description The reason why there is no result. Null unless the state is `FAILED`. */
             failure: components["schemas"]["VerificationFailure"] | null;
-            /** @description Null unless the state is FINISHED. */
+            /** @description The result. Null unless the state is `FINISHED`. */
             result: components["schemas"]["VerificationResult"] | null;
         };
         /** @description The reason why a verification has no result. */
         VerificationFailure: {
-            /** @enum {string} */
+            /**
+             * @description The stable code of the reason.
+             * @enum {string}
+             */
             code: "interrupted" | "error";
-            /** @description Text for users. */
+            /** @description The text for people. */
             detail: string;
         };
         /** @description Verification not found. */
-        VerificationNotFoundProblem: {
-            type: string;
-            title: string;
+        VerificationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
             /** @constant */
-            code: "verification-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
+            code?: "verification-not-found";
         };
         /** @description One page of a list. */
         VerificationPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Verification"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description The number of checked items. The ledger is checked first, then the audit trail. */
         VerificationProgress: {
+            /** @description The authorizations of the ledger. */
             authorizations: components["schemas"]["CheckedCount"];
+            /** @description The events of the audit trail. */
             auditEvents: components["schemas"]["CheckedCount"];
         };
         /** @description The scope and the findings of a verification, in the unit ledger and in the audit trail. */
         VerificationResult: {
-            /** @description Ledger and trail. */
+            /** @description Whether the ledger and the audit trail have no problems. */
             ok: boolean;
+            /** @description The number of checked authorizations. */
             authorizations: number;
+            /** @description The number of checked reservations. */
             reservations: number;
+            /** @description The number of checked ledger entries. */
             entries: number;
-            /** @description In the ledger. */
+            /** @description The number of problems in the ledger. */
             problemCount: number;
-            /** @description The first 100. */
-            problems: components["schemas"]["Problem"][];
-            /** Format: date-time */
+            /** @description The first 100 problems in the ledger. */
+            problems: components["schemas"]["Discrepancy"][];
+            /**
+             * Format: date-time
+             * @description The time of the check.
+             */
             checkedAt: string;
+            /** @description The result for the audit trail. */
             audit: components["schemas"]["Findings"];
         };
         /** @description The user or the API key that started a verification. */
         VerificationStarter: {
             /** Format: uuid */
             id: string;
+            /** @description The name of the user or of the key. */
             name: string;
         };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
-            /** @description Outside-availability or within-buffer. */
+            /** @description outside-availability or within-buffer */
             code: string;
             /** Format: uuid */
             practitionerId: string;
             /**
              * Format: date-time
-             * @description Of the appointment.
+             * @description of the appointment
              */
             startTime: string;
             message: string;
@@ -8151,51 +8128,57 @@ export interface components {
             organizationId: string;
             /** Format: uuid */
             id: string;
+            /** @description The address that receives the events. */
             url: string;
-            /** @description Event types, sorted; none: all. */
+            /** @description The types of the events, sorted. If it is empty, all types are sent. */
             types: string[];
-            /** @description Inactive: events are neither sent nor stored for later. */
+            /** @description Whether events are sent. An inactive webhook does not store events for later. */
             active: boolean;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
             /**
              * Format: uuid
-             * @description The user responsible for the webhook: who created it, or last set its URL or types or confirmed that it is active. The webhook receives the events that this user may currently read, as long as the user could create it. null: no responsible user, and nothing is sent.
+             * @description The user who created the webhook, last set its URL or types, or last confirmed it. The webhook receives the events that this user may currently read, as long as the user could create it. Null if there is no such user; then nothing is sent.
              */
             answeredBy: string | null;
         };
         /** @description WebhookChange changes the given fields of a webhook. Types are replaced as a whole. */
         WebhookChange: {
+            /** @description The address that receives the events. */
             url?: string;
+            /** @description The types of the events. They replace the previous ones. */
             types?: string[];
+            /** @description Whether events are sent. */
             active?: boolean;
         };
         /** @description Webhook not found. */
-        WebhookNotFoundProblem: {
-            type: string;
-            title: string;
+        WebhookNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 404;
-            detail: string;
-            instance: string;
+            status?: 404;
+            /** @constant */
+            code?: "webhook-not-found";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "webhook-not-found";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description One page of a list. */
         WebhookPage: {
+            /** @description The items of this page. */
             data: components["schemas"]["Webhook"][];
-            /** @description Nil on the last page. */
+            /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
         /** @description A webhook with its new secret, which is shown only once. */
@@ -8204,37 +8187,45 @@ export interface components {
             organizationId: string;
             /** Format: uuid */
             id: string;
+            /** @description The address that receives the events. */
             url: string;
-            /** @description Event types, sorted; none: all. */
+            /** @description The types of the events, sorted. If it is empty, all types are sent. */
             types: string[];
-            /** @description Inactive: events are neither sent nor stored for later. */
+            /** @description Whether events are sent. An inactive webhook does not store events for later. */
             active: boolean;
+            /** @description The number of changes, starting with 1. */
             version: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
             updatedAt: string;
             /**
              * Format: uuid
-             * @description The user responsible for the webhook: who created it, or last set its URL or types or confirmed that it is active. The webhook receives the events that this user may currently read, as long as the user could create it. null: no responsible user, and nothing is sent.
+             * @description The user who created the webhook, last set its URL or types, or last confirmed it. The webhook receives the events that this user may currently read, as long as the user could create it. Null if there is no such user; then nothing is sent.
              */
             answeredBy: string | null;
-            /** @description Null if the request is repeated with its Idempotency-Key, because the secret is not stored with the answer; then create another one (rotate-secret). */
+            /** @description The secret that signs the requests. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case rotate the secret. */
             secret: string | null;
         };
         /** @description Hours on one day of the week, from the first to the last date of validity. A missing date means no limit. */
         WeeklyHours: {
             /** @enum {string} */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description Default: 00:00. */
+            /** @description default: 00:00 */
             from: string;
-            /** @description After From; 24:00 is the end of the day. */
+            /** @description after From; 24:00 is the end of the day */
             to: string;
             /** Format: date */
             validFrom?: string;
             /**
              * Format: date
-             * @description Included.
+             * @description included
              */
             validUntil?: string;
         };
@@ -8242,36 +8233,30 @@ export interface components {
         WeeklyHoursInput: {
             /** @enum {string} */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description Default: 00:00. */
+            /** @description default: 00:00 */
             from?: string;
-            /** @description After From; 24:00 is the end of the day. */
+            /** @description after From; 24:00 is the end of the day */
             to?: string;
             /** Format: date */
             validFrom?: string | null;
             /**
              * Format: date
-             * @description Included.
+             * @description included
              */
             validUntil?: string | null;
         };
         /** @description The e-mail address or the password is wrong. */
-        WrongCredentialsProblem: {
-            type: string;
-            title: string;
+        WrongCredentialsProblem: components["schemas"]["Problem"] & {
             /** @constant */
-            status: 401;
-            detail: string;
-            instance: string;
+            status?: 401;
+            /** @constant */
+            code?: "wrong-credentials";
+        } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "wrong-credentials";
-            requestId: string;
-            /** @description All the rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description Requests that would be accepted: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
     };
     responses: {
@@ -8581,9 +8566,25 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `last-administrator`: This is the last administrator of the organization.
+         *     - `user-is-patient`: This user is already linked to another patient as SELF.
+         *     - `user-not-family`: The user does not have the role PATIENT.
          */
         Conflict7: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `last-administrator`: This is the last administrator of the organization.
+         */
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8598,22 +8599,6 @@ export interface components {
          *
          *     - `email-taken`: The organization already has a user with this e-mail address.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmailTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `user-is-patient`: This user is already linked to another patient as SELF.
-         *     - `user-not-family`: The user does not have the role PATIENT.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -8621,7 +8606,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
             };
         };
         /**
@@ -8644,10 +8629,8 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
-         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
-         *     - `forbidden`: You do not have the permission for this.
-         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
          */
         Forbidden10: {
             headers: {
@@ -8656,15 +8639,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
          *     - `emergency-read-only`: An emergency grant allows reading only.
-         *     - `forbidden`: You do not have the permission for this.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden11: {
@@ -8674,7 +8656,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8734,7 +8716,10 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
          *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden3: {
             headers: {
@@ -8743,14 +8728,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
          *     - `emergency-read-only`: An emergency grant allows reading only.
-         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden4: {
             headers: {
@@ -8759,7 +8743,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"];
             };
         };
         /**
@@ -8781,8 +8765,8 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
-         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden6: {
             headers: {
@@ -8791,14 +8775,16 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
          * @description Forbidden.
          *
-         *     - `emergency-read-only`: An emergency grant allows reading only.
-         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden7: {
             headers: {
@@ -8807,24 +8793,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"];
-            };
-        };
-        /**
-         * @description Forbidden.
-         *
-         *     - `emergency-read-only`: An emergency grant allows reading only.
-         *     - `people-only`: An API key cannot do this. Sign in as a user.
-         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
-         */
-        Forbidden8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -8836,7 +8805,7 @@ export interface components {
          *     - `own-password`: Change your own password with your current one. If you have forgotten it, ask another administrator.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden9: {
+        Forbidden8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8844,6 +8813,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnPasswordProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         */
+        Forbidden9: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
             };
         };
         /**
@@ -8882,8 +8867,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: User not found.
+         *     - `no-second-factor`: No second factor is set up.
          */
         NotFound10: {
             headers: {
@@ -8892,37 +8876,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `invitation-not-found`: Invitation not found, or no longer valid.
-         */
-        NotFound11: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `role-not-found`: Role not found, or its permissions cannot be changed.
-         */
-        NotFound12: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
+                "application/problem+json": components["schemas"]["NoSecondFactorProblem"];
             };
         };
         /**
@@ -8930,7 +8884,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound13: {
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8945,7 +8899,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound14: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8960,7 +8914,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound15: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8968,6 +8922,36 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["GuardianshipNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `invitation-not-found`: Invitation not found, or no longer valid.
+         */
+        NotFound14: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `role-not-found`: Role not found, or its permissions cannot be changed.
+         */
+        NotFound15: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
             };
         };
         /**
@@ -8988,24 +8972,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-identity-provider`: No identity provider is set up here.
-         */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound18: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9021,7 +8990,7 @@ export interface components {
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
          *     - `user-not-found`: User not found.
          */
-        NotFound19: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9029,6 +8998,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-identity-provider`: No identity provider is set up here.
+         */
+        NotFound19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
             };
         };
         /**
@@ -9292,9 +9276,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
          */
         NotFound7: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         */
+        NotFound8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9307,21 +9306,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: No second factor is set up.
-         */
-        NotFound8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NoSecondFactorProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
         NotFound9: {
@@ -9331,7 +9316,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -9850,6 +9835,7 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type Discrepancy = components['schemas']['Discrepancy'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
 export type EmergencyGrantNotOpenProblem = components['schemas']['EmergencyGrantNotOpenProblem'];
@@ -10231,7 +10217,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10432,6 +10418,7 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
+                /** @description The status of the patients. */
                 status?: "ACTIVE" | "INACTIVE";
             };
             header?: {
@@ -10484,7 +10471,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10700,6 +10687,7 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
+                /** @description The status of the practitioners. */
                 status?: "ACTIVE" | "INACTIVE";
             };
             header?: {
@@ -10736,7 +10724,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -10910,7 +10898,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11084,7 +11072,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11224,6 +11212,7 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "code" | "-code";
+                /** @description The code of the service. */
                 code?: string;
             };
             header?: never;
@@ -11257,7 +11246,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11463,7 +11452,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11516,11 +11505,51 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable3"];
         };
     };
+    unlockUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     refreshSignIn: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11569,11 +11598,55 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable4"];
         };
     };
+    whoAmI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+             *     - `people-only`: An API key cannot do this. Sign in as a user.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     signOut: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11594,9 +11667,183 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden4"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    signOutEverywhere: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden4"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listMySessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MySessions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    endMySession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000272
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden6"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listUserSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000027d
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSessions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden7"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    endUserSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000027d
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000027e
+                 */
+                sessionId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound9"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -11628,7 +11875,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
+            403: components["responses"]["Forbidden6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -11655,7 +11902,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11702,43 +11949,17 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable3"];
         };
     };
-    listMySessions: {
+    createPasswordReset: {
         parameters: {
             query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MySessions"];
-                };
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
             };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden5"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    endMySession: {
-        parameters: {
-            query?: never;
-            header?: never;
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000264
+                 * @example 019caed9-4300-7000-8000-00000000027c
                  */
                 id: string;
             };
@@ -11746,27 +11967,45 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
-            204: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordReset"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden8"];
+            /**
+             * @description Not Found.
+             *
+             *     - `user-not-found`: User not found.
+             */
+            404: {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                };
             };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden4"];
-            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    whoAmI: {
+    getSignInPolicy: {
         parameters: {
             query?: never;
             header?: never;
@@ -11780,64 +12019,59 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["User"];
+                    "application/json": components["schemas"]["SignInPolicy"];
                 };
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            /**
-             * @description Forbidden.
-             *
-             *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
-             *     - `people-only`: An API key cannot do this. Sign in as a user.
-             */
-            403: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"];
-                };
-            };
+            403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
-    signOutEverywhere: {
+    setSignInPolicy: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
             };
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInPolicyChange"];
+            };
+        };
         responses: {
-            /** @description No Content */
-            204: {
+            /** @description OK */
+            200: {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["SignInPolicy"];
+                };
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -11865,7 +12099,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden6"];
+            403: components["responses"]["Forbidden9"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -11898,7 +12132,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden7"];
+            403: components["responses"]["Forbidden10"];
             409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11948,7 +12182,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden7"];
+            403: components["responses"]["Forbidden10"];
             409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11998,8 +12232,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden8"];
-            404: components["responses"]["NotFound8"];
+            403: components["responses"]["Forbidden11"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -12032,7 +12266,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden8"];
+            403: components["responses"]["Forbidden11"];
             /**
              * @description Not Found.
              *
@@ -12056,114 +12290,19 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable5"];
         };
     };
-    createPasswordReset: {
+    takeSecondFactor: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-00000000000f
                  */
                 id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PasswordReset"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden9"];
-            /**
-             * @description Not Found.
-             *
-             *     - `user-not-found`: User not found.
-             */
-            404: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["UserNotFoundProblem"];
-                };
-            };
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listUserSessions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserSessions"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden10"];
-            404: components["responses"]["NotFound9"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    endUserSession: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
-                 */
-                id: string;
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000270
-                 */
-                sessionId: string;
             };
             cookie?: never;
         };
@@ -12180,8 +12319,273 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound10"];
+            403: components["responses"]["Forbidden12"];
+            /**
+             * @description Not Found.
+             *
+             *     - `no-second-factor`: No second factor is set up.
+             *     - `user-not-found`: User not found.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCaseload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caseload"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    assignPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unassignPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000001b
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound12"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listUserPatients: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000015
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Family"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    addUserPatient: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000015
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntrustRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guardianship"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    removeUserPatient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000015
+                 */
+                id: string;
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000001b
+                 */
+                patientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12198,8 +12602,11 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name" | "email" | "-email";
+                /** @description The role of the listed users. */
                 role?: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
+                /** @description Whether the listed users are disabled. */
                 disabled?: boolean;
+                /** @description The practitioner of the listed user. */
                 practitionerId?: string;
             };
             header?: never;
@@ -12260,7 +12667,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12306,8 +12713,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound9"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound7"];
             /**
              * @description Conflict.
              *
@@ -12388,106 +12795,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict7"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict8"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    takeSecondFactor: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000f
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden12"];
-            /**
-             * @description Not Found.
-             *
-             *     - `no-second-factor`: No second factor is set up.
-             *     - `user-not-found`: User not found.
-             */
-            404: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["NoSecondFactorProblem"] | components["schemas"]["UserNotFoundProblem"];
-                };
-            };
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    unlockUser: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000c
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound9"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -12500,6 +12813,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The state of the listed invitations. */
                 state?: "OPEN" | "ACCEPTED" | "REVOKED" | "EXPIRED";
             };
             header?: never;
@@ -12533,7 +12847,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12628,7 +12942,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound14"];
             /**
              * @description Conflict.
              *
@@ -12655,7 +12969,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12700,7 +13014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -12775,8 +13089,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound12"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12829,258 +13143,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound12"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getCaseload: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Caseload"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound13"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    assignPatient: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AssignRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Assignment"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    unassignPatient: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
-                 */
-                id: string;
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
-                 */
-                patientId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listUserPatients: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000015
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Family"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    addUserPatient: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000015
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["EntrustRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Guardianship"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict9"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    removeUserPatient: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000015
-                 */
-                id: string;
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000001b
-                 */
-                patientId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound15"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13095,7 +13160,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description Only keys of this owner. */
+                /** @description The owner of the listed keys. */
                 ownedBy?: string;
             };
             header?: never;
@@ -13129,7 +13194,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -13158,7 +13223,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -13189,7 +13254,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000250
+                 * @example 019caed9-4300-7000-8000-00000000025e
                  */
                 id: string;
             };
@@ -13226,7 +13291,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000250
+                 * @example 019caed9-4300-7000-8000-00000000025e
                  */
                 id: string;
             };
@@ -13254,10 +13319,173 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listLinkRequests: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkRequestPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    confirmLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000262
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+             *     - `emergency-read-only`: An emergency grant allows reading only.
+             *     - `forbidden`: You do not have the permission for this.
+             *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                };
+            };
+            404: components["responses"]["NotFound17"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    declineLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000266
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound17"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unlinkUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000f
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound18"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     startProviderSignIn: {
         parameters: {
             query: {
-                /** @description SHA-256 in base64url. */
+                /** @description The SHA-256 of the page's verifier, in base64url. */
                 challenge: string;
             };
             header?: never;
@@ -13284,7 +13512,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13295,14 +13523,19 @@ export interface operations {
     finishProviderSignIn: {
         parameters: {
             query?: {
+                /** @description The state of the started sign-in. */
                 state?: string;
+                /** @description The code of the provider. */
                 code?: string;
+                /** @description The issuer of the provider. */
                 iss?: string;
+                /** @description The error code of the provider, instead of a code. */
                 error?: string;
             };
             header?: never;
             path?: never;
             cookie?: {
+                /** @description The started sign-in, which the browser carries. */
                 omni_sign_in?: string;
             };
         };
@@ -13406,7 +13639,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13444,7 +13677,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -13479,244 +13712,9 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listLinkRequests: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LinkRequestPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    confirmLinkRequest: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            /**
-             * @description Forbidden.
-             *
-             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
-             *     - `emergency-read-only`: An emergency grant allows reading only.
-             *     - `forbidden`: You do not have the permission for this.
-             *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
-             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
-             */
-            403: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
-                };
-            };
-            404: components["responses"]["NotFound18"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    declineLinkRequest: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000258
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    unlinkUser: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000f
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
             404: components["responses"]["NotFound19"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getSignInPolicy: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SignInPolicy"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    setSignInPolicy: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SignInPolicyChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SignInPolicy"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13771,7 +13769,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -13877,7 +13875,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000003f
+                 * @example 019caed9-4300-7000-8000-000000000049
                  */
                 id: string;
             };
@@ -13994,7 +13992,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14060,7 +14058,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14108,7 +14106,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -14262,7 +14260,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description True: only open reservations; false: only closed ones. */
+                /** @description true: only open reservations; false: only closed ones */
                 open?: boolean;
             };
             header?: {
@@ -14351,7 +14349,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -14395,15 +14393,15 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description The payer of the insurance. */
+                /** @description the payer of the insurance */
                 payerId?: string;
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description A day within the authorization's dates. */
+                /** @description a day within the authorization's dates */
                 inForceOn?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
@@ -14447,10 +14445,10 @@ export interface operations {
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description The payer of the insurance. */
+                /** @description the payer of the insurance */
                 payerId?: string;
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description A day within the authorization's dates. */
+                /** @description a day within the authorization's dates */
                 inForceOn?: string;
             };
             header?: {
@@ -14490,9 +14488,9 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
-                /** @description Default: 60. */
+                /** @description default: 60 */
                 withinDays?: number;
                 /** @description True: only authorizations with a renewal; false: only those without. */
                 renewed?: boolean;
@@ -14537,7 +14535,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
                 /** @description The risks to report; default: all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
@@ -14583,7 +14581,7 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
-                /** @description True: only acknowledged alerts; false: only the others. */
+                /** @description true: only acknowledged alerts; false: only the others */
                 acknowledged?: boolean;
             };
             header?: {
@@ -14620,13 +14618,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000247.under-used
+                 * @example 019caed9-4300-7000-8000-000000000254.under-used
                  */
                 id: string;
             };
@@ -14679,9 +14677,9 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The first day. */
+                /** @description the first day */
                 from?: string;
-                /** @description The last day. */
+                /** @description the last day */
                 to?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
@@ -14724,7 +14722,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -14798,7 +14796,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000042
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -14843,7 +14841,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000042
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -14887,13 +14885,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a1
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -14937,13 +14935,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a1
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -14987,13 +14985,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000a1
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -15068,13 +15066,13 @@ export interface operations {
                 scope?: "one" | "following" | "all";
             };
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000042
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -15118,13 +15116,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ba
+                 * @example 019caed9-4300-7000-8000-0000000001c7
                  */
                 id: string;
             };
@@ -15171,16 +15169,16 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description The first day. */
+                /** @description the first day */
                 from?: string;
-                /** @description The last day. */
+                /** @description the last day */
                 to?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description True: only sessions with units that no authorization covers; false: only the others. */
+                /** @description true: only sessions with units that no authorization covers; false: only the others */
                 unauthorized?: boolean;
             };
             header?: {
@@ -15223,7 +15221,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012e
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -15265,7 +15263,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012e
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -15309,13 +15307,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000012e
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -15405,7 +15403,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000040
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -15444,13 +15442,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000040
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -15509,7 +15507,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000040
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -15554,7 +15552,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001eb
+                 * @example 019caed9-4300-7000-8000-0000000001f8
                  */
                 id: string;
             };
@@ -15596,7 +15594,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001eb
+                 * @example 019caed9-4300-7000-8000-0000000001f8
                  */
                 id: string;
             };
@@ -15637,12 +15635,12 @@ export interface operations {
     listOpenings: {
         parameters: {
             query: {
-                /** @description The first day. */
+                /** @description the first day */
                 from: string;
-                /** @description The last day. */
+                /** @description the last day */
                 to: string;
                 minutes: number;
-                /** @description Default: 15. */
+                /** @description default: 15 */
                 step?: number;
                 /** @description An appointment that would move. */
                 appointmentId?: string;
@@ -15654,7 +15652,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001eb
+                 * @example 019caed9-4300-7000-8000-0000000001f8
                  */
                 id: string;
             };
@@ -15688,13 +15686,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001eb
+                 * @example 019caed9-4300-7000-8000-0000000001f8
                  */
                 id: string;
             };
@@ -15717,7 +15715,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15730,7 +15728,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -15759,7 +15757,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15807,7 +15805,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000243
+                 * @example 019caed9-4300-7000-8000-000000000250
                  */
                 id: string;
             };
@@ -15882,8 +15880,9 @@ export interface operations {
     listenToEvents: {
         parameters: {
             query?: {
-                /** @description For a first connect: programs cannot always set headers. */
+                /** @description The id of the last received event, for clients that cannot set headers on the first connect. */
                 lastEventId?: number;
+                /** @description The types of the events to stream. The default is all. */
                 types?: string[];
             };
             header?: {
@@ -15955,7 +15954,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -15986,7 +15985,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16003,7 +16002,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000025b
                  */
                 id: string;
             };
@@ -16045,7 +16044,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000025b
                  */
                 id: string;
             };
@@ -16084,7 +16083,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000025b
                  */
                 id: string;
             };
@@ -16112,7 +16111,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16129,13 +16128,13 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024d
+                 * @example 019caed9-4300-7000-8000-00000000025b
                  */
                 id: string;
             };
@@ -16160,7 +16159,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden11"];
+            403: components["responses"]["Forbidden3"];
             404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16177,7 +16176,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024e
+                 * @example 019caed9-4300-7000-8000-00000000025c
                  */
                 id: string;
             };
@@ -16214,13 +16213,14 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The state of the deliveries. */
                 state?: "PENDING" | "DELIVERED" | "DEAD" | "WITHHELD";
             };
             header?: never;
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024e
+                 * @example 019caed9-4300-7000-8000-00000000025c
                  */
                 id: string;
             };
@@ -16254,17 +16254,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024e
+                 * @example 019caed9-4300-7000-8000-00000000025c
                  */
                 id: string;
                 /**
-                 * @description The id.
+                 * @description The id of the delivery.
                  * @example 1
                  */
                 deliveryId: number;
@@ -16300,13 +16300,18 @@ export interface operations {
     listAuditEvents: {
         parameters: {
             query?: {
+                /** @description The user or the API key that acted. */
                 actorId?: string;
                 patientId?: string;
+                /** @description The record that the action concerned. */
                 subjectId?: string;
+                /** @description The name of the action. */
                 action?: string;
+                /** @description The outcome of the action. */
                 outcome?: "done" | "denied";
+                /** @description The earliest time. */
                 from?: string;
-                /** @description Excluded. */
+                /** @description The end of the period. It is excluded. */
                 to?: string;
                 /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
@@ -16343,15 +16348,20 @@ export interface operations {
     exportAuditEvents: {
         parameters: {
             query?: {
+                /** @description The user or the API key that acted. */
                 actorId?: string;
                 patientId?: string;
+                /** @description The record that the action concerned. */
                 subjectId?: string;
+                /** @description The name of the action. */
                 action?: string;
+                /** @description The outcome of the action. */
                 outcome?: "done" | "denied";
+                /** @description The earliest time. */
                 from?: string;
-                /** @description Excluded. */
+                /** @description The end of the period. It is excluded. */
                 to?: string;
-                /** @description `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "jsonl" | "csv";
             };
             header?: never;
@@ -16385,10 +16395,11 @@ export interface operations {
     listAnonymousAttempts: {
         parameters: {
             query?: {
+                /** @description The earliest time. */
                 from?: string;
-                /** @description Excluded. */
+                /** @description The end of the period. It is excluded. */
                 to?: string;
-                /** @description As in the answer. */
+                /** @description The network, as in the response. */
                 source?: string;
                 /** @description The maximum number of items per page. The default is 20. */
                 limit?: number;
@@ -16430,11 +16441,11 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 patientId?: string;
-                /** @description The user who took it. */
+                /** @description The user who took the grants. */
                 userId?: string;
-                /** @description False: grants that still need a review. */
+                /** @description Whether the grants have been reviewed. */
                 reviewed?: boolean;
-                /** @description True: only open grants; false: only ended grants. */
+                /** @description Whether the grants apply now. */
                 open?: boolean;
             };
             header?: {
@@ -16471,7 +16482,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -16519,7 +16530,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000246
+                 * @example 019caed9-4300-7000-8000-000000000253
                  */
                 id: string;
             };
@@ -16553,13 +16564,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000246
+                 * @example 019caed9-4300-7000-8000-000000000253
                  */
                 id: string;
             };
@@ -16596,13 +16607,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
                 "Idempotency-Key"?: string;
             };
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000246
+                 * @example 019caed9-4300-7000-8000-000000000253
                  */
                 id: string;
             };
@@ -16727,7 +16738,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000024a
+                 * @example 019caed9-4300-7000-8000-000000000258
                  */
                 id: string;
             };
@@ -17212,20 +17223,26 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description In the organization's stream, from 1 on; 0 for a test event. */
+                    /** @description The position in the organization's stream, from 1 on. A test event has 0. */
                     id: number;
-                    /** @constant */
+                    /**
+                     * @description The type of the event.
+                     * @constant
+                     */
                     type: "webhook.test";
                     /**
                      * Format: uuid
                      * @description The changed record.
                      */
                     subjectId: string;
-                    /** Format: date-time */
+                    /**
+                     * Format: date-time
+                     * @description The time of the event.
+                     */
                     occurredAt: string;
-                    /** @description Sent when a user tests a webhook. Its `id` is 0, as it is not in the organization's stream. */
+                    /** @description The data of the event. */
                     data: {
-                        /** @description Whether the webhook is active; an inactive webhook receives test events only. */
+                        /** @description Whether the webhook is active. An inactive webhook receives test events only. */
                         active: boolean;
                     };
                 };

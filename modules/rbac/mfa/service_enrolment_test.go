@@ -71,7 +71,7 @@ func TestSecondFactorsSurviveSecretRotation(t *testing.T) {
 // valid ones.
 func TestAConfirmationWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Place{
+	for it, place := range map[string]wireproxy.Point{
 		"it was not executed": wireproxy.BeforeServer, "it was executed": wireproxy.BeforeAnswer,
 	} {
 		t.Run(it, func(t *testing.T) {

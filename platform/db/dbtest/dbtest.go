@@ -78,7 +78,7 @@ func start() (*shared, error) {
 	const fetching = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), fetching)
 	defer cancel()
-	server, err := postgres.Start(ctx, onThisMachine(postgres.Options{Dir: dir, Volatile: true, MaxConnections: 500}))
+	server, err := postgres.Start(ctx, withMachineBinaries(postgres.Options{Dir: dir, Volatile: true, MaxConnections: 500}))
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +103,10 @@ func Bin(t testing.TB) string {
 	return s.server.Bin()
 }
 
-// onThisMachine makes a server use the same binaries as the program: from OMNI_POSTGRES_BIN, the
+// withMachineBinaries makes a server use the same binaries as the program: from OMNI_POSTGRES_BIN, the
 // machine's own, or downloaded ones in the data folder. It downloads them unless
 // OMNI_POSTGRES_FETCH is false.
-func onThisMachine(o postgres.Options) postgres.Options {
+func withMachineBinaries(o postgres.Options) postgres.Options {
 	o.Bin = os.Getenv("OMNI_POSTGRES_BIN")
 	o.NoFetch = os.Getenv("OMNI_POSTGRES_FETCH") == "false"
 	data := os.Getenv("OMNI_DATA_DIR")
@@ -224,7 +224,7 @@ func create(t testing.TB, name, from string) *shared {
 }
 
 func of(s *postgres.Server, name string) Database {
-	d := Database{AppURL: s.AppURL(name), OwnerURL: SeeingAll(s.OwnerURL(name))}
+	d := Database{AppURL: s.AppURL(name), OwnerURL: WithAllOrganizations(s.OwnerURL(name))}
 	logtest.SecretIn(d.AppURL)
 	logtest.SecretIn(d.OwnerURL)
 	return d
@@ -237,7 +237,7 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	server, err := postgres.Start(t.Context(), onThisMachine(postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile}))
+	server, err := postgres.Start(t.Context(), withMachineBinaries(postgres.Options{Dir: filepath.Join(dir, "pg"), Volatile: volatile}))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -275,9 +275,9 @@ func Superuser(t testing.TB, s *postgres.Server) string {
 	return As(t, s, role, passwords[role])
 }
 
-// SeeingAll gives sessions access to every organization, for SQL of a test: row level
+// WithAllOrganizations gives sessions access to every organization, for SQL of a test: row level
 // security applies to the owner too.
-func SeeingAll(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
+func WithAllOrganizations(url string) string { return url + "&options=-c%20omni.organizations%3D*" }
 
 // Option changes how a database is opened.
 type Option func(*db.Config)

@@ -33,8 +33,8 @@ func (p *Template) New(t testing.TB) Database {
 	return d
 }
 
-// Made reports whether the database is a clone of the template.
-func (p *Template) Made(d Database) bool { return d.template == p }
+// IsCloneOf reports whether the database is a clone of the template.
+func (p *Template) IsCloneOf(d Database) bool { return d.template == p }
 
 func (p *Template) filled(t testing.TB) string {
 	t.Helper()

@@ -21,13 +21,13 @@ import (
 	"omnirapeutic/platform/db/pgurl"
 )
 
-// Place is the point at which a connection breaks.
-type Place int
+// Point is the point at which a connection breaks.
+type Point int
 
 // The points at which a connection can break.
 const (
 	// BeforeServer breaks both sides; the server never sees the statement.
-	BeforeServer Place = iota
+	BeforeServer Point = iota
 	// BeforeAnswer breaks both sides after the server has executed the statement.
 	BeforeAnswer
 	// InAnswer breaks both sides after the server has executed the statement and part
@@ -43,7 +43,7 @@ const (
 
 // Fault breaks connections at one statement. It is created by [Proxy.Break].
 type Fault struct {
-	place     Place
+	place     Point
 	after     string // prefix of the connection's previous statement
 	statement string
 	proxy     *Proxy
@@ -123,13 +123,13 @@ func (p *Proxy) URL(of string) string {
 
 // Break arms a fault for the next statements, up to times, that begin with the text,
 // ignoring case. Each breaks one connection.
-func (p *Proxy) Break(place Place, statement string, times int) *Fault {
+func (p *Proxy) Break(place Point, statement string, times int) *Fault {
 	return p.BreakAfter(place, "", statement, times)
 }
 
 // BreakAfter is [Proxy.Break] for statements that follow another one on their
 // connection. It distinguishes one COMMIT from the next.
-func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fault {
+func (p *Proxy) BreakAfter(place Point, after, statement string, times int) *Fault {
 	f := &Fault{
 		proxy: p, place: place, after: strings.ToLower(after), statement: strings.ToLower(statement), left: times,
 		release: make(chan struct{}), done: make(chan struct{}),
@@ -140,9 +140,9 @@ func (p *Proxy) BreakAfter(place Place, after, statement string, times int) *Fau
 	return f
 }
 
-// Turns returns the number of ReadyForQuery messages: the round trips so far, plus one
+// RoundTrips returns the number of ReadyForQuery messages: the round trips so far, plus one
 // per connection.
-func (p *Proxy) Turns() int { return int(p.turns.Load()) }
+func (p *Proxy) RoundTrips() int { return int(p.turns.Load()) }
 
 // faultAt returns the fault at a statement, given the previous one.
 func (p *Proxy) faultAt(before, sql string) *Fault {

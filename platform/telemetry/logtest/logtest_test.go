@@ -78,14 +78,14 @@ func TestWatchFindsForbiddenContent(t *testing.T) {
 // registered has the values of a test.
 func registered() *logtest.Watch {
 	w := &logtest.Watch{}
-	w.Asked([]byte(`{
+	w.RegisterRequest([]byte(`{
 		"data": [{"firstName": "Ada", "lastName": "Marigold Fenwick", "role": "none", "dateOfBirth": "2019-05-04"},
 			{"name": "<Zoë \"Zo\" Öhm>"}],
 		"narrative": "hit another child", "password": "tr0ub4dor-and-three", "refreshToken": "r1.f00dfeed_cafe",
 		"reason": "cancelled ", "reference": "20260301",
 		"recoveryCodes": ["4711-0815"], "name": "PRACTITIONER", "insurances": [{"memberId": "W-1234567"}]
 	}`))
-	w.Answered([]byte(`{"accessToken": "opaque-0198f0de", "reason": "Some words of the program's"}`))
-	w.Asked([]byte(`no JSON`))
+	w.RegisterResponse([]byte(`{"accessToken": "opaque-0198f0de", "reason": "Some words of the program's"}`))
+	w.RegisterRequest([]byte(`no JSON`))
 	return w
 }

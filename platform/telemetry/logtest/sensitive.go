@@ -11,51 +11,51 @@ import (
 // Members of requests and answers whose values must not be logged: credentials, health
 // data and data that identifies people.
 var (
-	keys = []string{
+	credentialFields = []string{
 		"accessToken", "refreshToken", "token", "secret", "apiKey", "path", "link", "recoveryCodes", "otpauth",
 		"password", "newPassword", "currentPassword",
 	}
-	stories = []string{
+	personalFields = []string{
 		"email", "firstName", "lastName", "name", "dateOfBirth", "medicalRecordNumber", "memberId",
 		"groupNumber", "authNumber", "npi", "licenseNumber",
 		"notes", "narrative", "text", "reason", "note", "comment", "location", "phone", "reference",
 	}
 )
 
-// Asked registers the sensitive values in the JSON of a request, at any depth. It
+// RegisterRequest registers the sensitive values in the JSON of a request, at any depth. It
 // ignores text that is not JSON.
-func (w *Watch) Asked(text []byte) { w.register(text, true) }
+func (w *Watch) RegisterRequest(text []byte) { w.register(text, true) }
 
-// Answered registers the credentials in the JSON of an answer. Other values were in a
+// RegisterResponse registers the credentials in the JSON of an answer. Other values were in a
 // request or are the program's own texts.
-func (w *Watch) Answered(text []byte) { w.register(text, false) }
+func (w *Watch) RegisterResponse(text []byte) { w.register(text, false) }
 
-// Asked registers values with the watch of the test process.
-func Asked(text []byte) { whole.Asked(text) }
+// RegisterRequest registers values with the watch of the test process.
+func RegisterRequest(text []byte) { whole.RegisterRequest(text) }
 
-// Answered registers values with the watch of the test process.
-func Answered(text []byte) { whole.Answered(text) }
+// RegisterResponse registers values with the watch of the test process.
+func RegisterResponse(text []byte) { whole.RegisterResponse(text) }
 
-func (w *Watch) register(text []byte, asked bool) {
+func (w *Watch) register(text []byte, isRequest bool) {
 	var value any
 	if json.Unmarshal(text, &value) == nil {
-		w.member("", value, asked)
+		w.member("", value, isRequest)
 	}
 }
 
-func (w *Watch) member(name string, value any, asked bool) {
+func (w *Watch) member(name string, value any, isRequest bool) {
 	switch v := value.(type) {
 	case map[string]any:
-		for each, of := range v {
-			w.member(each, of, asked)
+		for key, of := range v {
+			w.member(key, of, isRequest)
 		}
 	case []any:
-		for _, each := range v {
-			w.member(name, each, asked)
+		for _, key := range v {
+			w.member(name, key, isRequest)
 		}
 	case string:
-		if !asked && slices.Contains(keys, name) || asked && slices.Contains(slices.Concat(keys, stories), name) &&
-			!isCommon(v) {
+		sensitive := slices.Contains(credentialFields, name) || isRequest && slices.Contains(personalFields, name)
+		if sensitive && !isCommon(v) {
 			w.Secret(name, v)
 		}
 	}

@@ -37,12 +37,12 @@ const (
 	kindAny    // decoded by encoding/json
 )
 
-// shape describes how values of a type are read. Shapes are built when an endpoint is
+// plan describes how values of a type are read. Shapes are built when an endpoint is
 // created, and are read-only afterwards.
-type shape struct {
+type plan struct {
 	kind    kind
 	typ     reflect.Type
-	elem    *shape // of a pointer, list, map or patch
+	elem    *plan // of a pointer, list, map or patch
 	members []member
 	byName  map[string]int // index into members by JSON name
 }
@@ -53,7 +53,7 @@ type member struct {
 	goName string
 	from   string // json, param, query, header or cookie
 	index  []int  // through embedded structs
-	shape  *shape
+	shape  *plan
 	rules  string
 	// whenZero are the rules for a given value that equals Go's zero value, which
 	// omitempty and required treat as absent.
@@ -72,17 +72,17 @@ var (
 	isPatch     = reflect.TypeFor[patch.Checker]()
 )
 
-// shapes builds shapes. The map done handles types that contain themselves.
-type shapes struct {
-	done map[reflect.Type]*shape
+// plans builds shapes. The map done handles types that contain themselves.
+type plans struct {
+	plans map[reflect.Type]*plan
 }
 
-func (p *shapes) of(t reflect.Type) *shape {
-	if s, ok := p.done[t]; ok {
+func (p *plans) of(t reflect.Type) *plan {
+	if s, ok := p.plans[t]; ok {
 		return s
 	}
-	s := &shape{typ: t}
-	p.done[t] = s
+	s := &plan{typ: t}
+	p.plans[t] = s
 	s.kind = kindOf(t)
 	switch s.kind {
 	case kindPointer, kindList, kindMap:
@@ -161,7 +161,7 @@ var sources = []string{"json", "param", "query", "header", "cookie"}
 
 // membersOf lists the fields of a struct, including the fields of embedded structs. It
 // panics on a field without a source and on a duplicate name.
-func (p *shapes) membersOf(t reflect.Type, prefix []int) []member {
+func (p *plans) membersOf(t reflect.Type, prefix []int) []member {
 	var all []member
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -253,12 +253,12 @@ func zeroRules(rules string, k kind) string {
 	alone := strings.Split(rest, ",")
 	alone = slices.DeleteFunc(alone, func(rule string) bool {
 		tag, _, _ := strings.Cut(rule, "=")
-		return tag == "" || looksAtOthers(tag)
+		return tag == "" || comparesFields(tag)
 	})
 	return strings.Join(alone, ",")
 }
 
-// looksAtOthers reports whether a rule compares its field with others.
-func looksAtOthers(tag string) bool {
+// comparesFields reports whether a rule compares its field with others.
+func comparesFields(tag string) bool {
 	return strings.HasSuffix(tag, "field") || strings.HasPrefix(tag, "required_") || strings.HasPrefix(tag, "excluded_")
 }

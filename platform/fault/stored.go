@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// Frozen is an error in the form in which it is stored.
-type Frozen struct {
+// Stored is an error in the form in which it is stored.
+type Stored struct {
 	Code    string          `json:"code"`
 	Text    string          `json:"text"`
 	Details json.RawMessage `json:"details,omitempty"`
 	Reasons []Reason        `json:"reasons,omitempty"`
 }
 
-// Freeze returns the error in its stored form. It panics if the details cannot be
+// Store returns the error in its stored form. It panics if the details cannot be
 // encoded as JSON, which is a programming error.
-func (e *Error) Freeze() *Frozen {
-	f := &Frozen{Code: e.code, Text: e.text, Reasons: e.reasons}
+func (e *Error) Store() *Stored {
+	f := &Stored{Code: e.code, Text: e.text, Reasons: e.reasons}
 	if e.details != nil {
 		details, err := json.Marshal(e.details)
 		if err != nil {
@@ -27,9 +27,9 @@ func (e *Error) Freeze() *Frozen {
 	return f
 }
 
-// Thaw restores the stored error. The details remain encoded JSON. It fails if this
+// Restore restores the stored error. The details remain encoded JSON. It fails if this
 // version of the program does not define the code.
-func (f *Frozen) Thaw() (*Error, error) {
+func (f *Stored) Restore() (*Error, error) {
 	defined, ok := ByCode(f.Code)
 	if !ok {
 		return nil, fmt.Errorf("fault: the code %q of a stored error is unknown to this version", f.Code)
