@@ -196,7 +196,7 @@ func (s *Service) MarkUnlocked(ctx context.Context, id uuid.UUID) error {
 	return s.store.markUnlocked(ctx, id, s.clock.Now())
 }
 
-// AnotherAdministrator reports whether the organization has an active administrator besides the
+// AnotherAdministrator reports whether the organization has another active administrator than the
 // user. In a SERIALIZABLE transaction, two administrators who remove each other at the same time
 // conflict here.
 func (s *Service) AnotherAdministrator(ctx context.Context, user uuid.UUID) (bool, error) {

@@ -33,7 +33,7 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/users/invitations", Permission: permission.UserRead,
 			Name: "listInvitations", Summary: "List invitations",
 			Description: "All invitations of the organization in the order of their creation, without their tokens, " +
-				"including those that are no longer open.",
+				"including invitations that are no longer open.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleInvitations),
 		},
 		{

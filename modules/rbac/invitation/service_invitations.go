@@ -178,8 +178,8 @@ func (s *Service) revoke(ctx context.Context, c condition) error {
 	return err
 }
 
-// RolesOfOpen returns the roles of all open invitations of the caller's organization, except those of
-// super administrators, in the transaction of the context.
+// RolesOfOpen returns the roles of all open invitations of the caller's organization, in the
+// transaction of the context. Invitations of super administrators do not count.
 func (s *Service) RolesOfOpen(ctx context.Context) ([]rbac.Role, error) {
 	return s.store.rolesOfOpen(ctx, s.Clock.Now())
 }

@@ -146,8 +146,8 @@ func (store) accept(ctx context.Context, i Invitation) error {
 		UpdateColumns(map[string]any{"accepted_at": i.AcceptedAt, "user_id": i.UserID}).Error
 }
 
-// rolesOfOpen returns the roles of all open invitations of the caller's organization, except those
-// of super administrators.
+// rolesOfOpen returns the roles of all open invitations of the caller's organization. Invitations of
+// super administrators do not count. Index: the primary key; an organization has hundreds at most.
 func (store) rolesOfOpen(ctx context.Context, now time.Time) (roles []rbac.Role, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

@@ -37,7 +37,7 @@ type Service struct {
 	revocations *revocation.Service
 	callers     Callers
 	store       store
-	// supported are the scopes that each permission can have besides the whole organization.
+	// supported are the scopes that each permission can have next to the whole organization.
 	supported map[identity.Permission]identity.Scope
 }
 
@@ -48,8 +48,8 @@ func New(
 	return &Service{database: database, clock: clock, audit: audit, revocations: revocations, callers: callers}
 }
 
-// SupportedScopes sets the scopes that each permission can have besides the whole organization:
-// those that some route with the permission supports. Call it with the routes of the program before
+// SupportedScopes sets the scopes that each permission can have next to the whole organization. A
+// scope is supported if some route with the permission supports it. Call it with the routes of the program before
 // using the service. Before that, every permission can be held only for the organization. An
 // unsupported scope would have no effect, because every route would refuse it.
 func (s *Service) SupportedScopes(scopes map[identity.Permission]identity.Scope) {

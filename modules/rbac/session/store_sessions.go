@@ -142,8 +142,8 @@ func (store) setEpoch(ctx context.Context, in Session) error {
 		in.Epoch, in.OrganizationID, in.ID).Error
 }
 
-// endByProvider ends sessions through an identity provider, of one user or of all users of the
-// caller's organization. It returns the sessions that were active or whose access tokens may still
+// endByProvider ends a user's sessions through an identity provider. If user is nil, it concerns all
+// users of the caller's organization. It returns the sessions that were active or whose access tokens may still
 // be valid. It reads all sessions of the organization, from the last weeks.
 func (store) endByProvider(ctx context.Context, user *uuid.UUID, now time.Time) (ended []uuid.UUID, err error) {
 	tx, organization, err := db.Tenant(ctx)

@@ -87,9 +87,9 @@ type Request struct {
 // and the answer mentions only accounts that match. If one matches, the caller is signed in to it.
 // If several match, the caller chooses ([ErrOrganizationRequired]).
 //
-// An unknown address, text that is no address, a wrong password, a disabled user and a user of a
-// disabled organization take the same time and work for any number of accounts. They get the
-// same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
+// The following take the same time and work, for any number of accounts: an unknown address, text
+// that is no address, a wrong password, a disabled user, and a user of a disabled organization. They
+// get the same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
 // caller with the right password learns that there is a second factor: [mfa.ErrRequired],
 // [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong password until the
 // sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
@@ -194,9 +194,9 @@ func (s *Service) signInTo(
 	return signed, nil
 }
 
-// start starts the session of a user who has proven their identity, uses up the second factor's
-// code, forgets the counted attempts, and replaces an outdated password hash by the renewed one
-// ("": it is current). The error is a [mfa.SpentError] if another request has used the same code
+// start starts the session of a user who has proven their identity. It uses up the second factor's
+// code, forgets the counted attempts, and replaces an outdated password hash by the renewed one, if
+// there is one. The error is a [mfa.SpentError] if another request has used the same code
 // first.
 func (s *Service) start(
 	ctx context.Context, known credentials, proof mfa.Proof, renewed string, counters ...[]byte,
