@@ -42,10 +42,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database  *db.DB
-	Clock     rbac.Clock
-	NewID     func() uuid.UUID
-	Audit     trail.Recorder
+	rbac.Core
+
 	Accounts  *account.Service
 	Passwords *password.Service
 	Throttle  *throttle.Service

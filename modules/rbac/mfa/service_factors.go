@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
@@ -52,10 +51,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	Audit       trail.Recorder
-	Logger      logrus.FieldLogger
+	rbac.Core
+
 	Accounts    *account.Service
 	Passwords   *password.Service
 	Revocations *revocation.Service
@@ -70,7 +67,7 @@ func New(d Dependencies) *Service {
 	return &Service{
 		Dependencies: d,
 		secrets:      encryption.New("secrets of second factors", d.Secrets...),
-		signIns:      session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns:      session.NewSignInTrail(d.Core),
 	}
 }
 

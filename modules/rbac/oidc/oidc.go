@@ -5,9 +5,6 @@ package oidc
 import (
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
-
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/invitation"
@@ -19,7 +16,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/outbox"
-	"omnirapeutic/platform/trail"
 )
 
 // Service holds the services of identity providers.
@@ -31,12 +27,9 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database      *db.DB
-	Clock         rbac.Clock
-	NewID         func() uuid.UUID
-	Audit         trail.Recorder
+	rbac.Core
+
 	Events        outbox.Publisher
-	Logger        logrus.FieldLogger
 	Accounts      *account.Service
 	Invitations   *invitation.Service
 	Passwords     *password.Service
@@ -64,7 +57,7 @@ func New(d Dependencies) *Service {
 	return &Service{providers, links, &SignIns{
 		Dependencies: d, client: client, providers: providers, links: links,
 		cookies: encryption.New("sign-ins under way", d.Secrets...),
-		signIns: session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns: session.NewSignInTrail(d.Core),
 	}}
 }
 

@@ -31,9 +31,7 @@ type Callers interface {
 
 // Service changes permission sets. It is safe for concurrent use.
 type Service struct {
-	database    *db.DB
-	clock       rbac.Clock
-	audit       trail.Recorder
+	core        rbac.Core
 	revocations *revocation.Service
 	callers     Callers
 	store       store
@@ -42,10 +40,8 @@ type Service struct {
 }
 
 // New returns the service.
-func New(
-	database *db.DB, clock rbac.Clock, audit trail.Recorder, revocations *revocation.Service, callers Callers,
-) *Service {
-	return &Service{database: database, clock: clock, audit: audit, revocations: revocations, callers: callers}
+func New(core rbac.Core, revocations *revocation.Service, callers Callers) *Service {
+	return &Service{core: core, revocations: revocations, callers: callers}
 }
 
 // SupportedScopes sets the scopes that each permission can have next to the whole organization. A
@@ -64,7 +60,7 @@ func (s *Service) scopesOf(p identity.Permission) identity.Scope {
 // List returns the permission sets of the caller's organization in the order of [rbac.Roles],
 // without the role that reaches beyond the organization.
 func (s *Service) List(ctx context.Context) ([]Set, error) {
-	return db.Snapshot(ctx, s.database, "permission-set.list", func(ctx context.Context) ([]Set, error) {
+	return db.Snapshot(ctx, s.core.Database, "permission-set.list", func(ctx context.Context) ([]Set, error) {
 		changed, err := s.store.sets(ctx)
 		if err != nil {
 			return nil, err
@@ -124,8 +120,8 @@ func (s *Service) replace(
 	if err != nil {
 		return Set{}, err
 	}
-	now := s.clock.Now()
-	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (Set, error) {
+	now := s.core.Clock.Now()
+	return db.Serializable(ctx, s.core.Database, "permission-set.change", func(ctx context.Context) (Set, error) {
 		held, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
 		if err != nil {
 			return Set{}, err
@@ -177,7 +173,7 @@ func (s *Service) record(ctx context.Context, before, after Set) error {
 	if err != nil {
 		return err
 	}
-	return trail.RecordBy(ctx, s.audit, trail.Event{
+	return trail.RecordBy(ctx, s.core.Audit, trail.Event{
 		Action: "permission-set.change", SubjectType: "organization", SubjectID: caller.OrganizationID,
 		OccurredAt: *after.ChangedAt,
 		Before:     recordedSet{before.Role, before.Default, before.Version, before.Held.Texts()},

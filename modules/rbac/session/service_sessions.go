@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
@@ -42,11 +41,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	NewID       func() uuid.UUID
-	Audit       trail.Recorder
-	Logger      logrus.FieldLogger
+	rbac.Core
+
 	Accounts    *account.Service
 	Permissions *permissionset.Reader
 	Revocations *revocation.Service
@@ -65,7 +61,7 @@ func New(d Dependencies) *Service {
 		Dependencies: d,
 		tokens:       newAccessTokens(d.Secrets, d.Lifetime, d.Clock, d.NewID),
 		refreshKey:   encryption.DeriveKey(d.Secrets[0], "refresh", sha256.Size),
-		signIns:      SignInTrail{d.Audit, d.Logger, d.Clock},
+		signIns:      NewSignInTrail(d.Core),
 	}
 }
 

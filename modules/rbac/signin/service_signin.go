@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sirupsen/logrus"
-
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/mfa"
@@ -49,10 +47,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database      *db.DB
-	Clock         rbac.Clock
-	Audit         trail.Recorder
-	Logger        logrus.FieldLogger
+	rbac.Core
+
 	Accounts      *account.Service
 	Passwords     *password.Service
 	Sessions      *session.Service
@@ -66,7 +62,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	return &Service{
 		Dependencies: d, devices: newDeviceKeys(d.DeviceSecrets),
-		signIns: session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns: session.NewSignInTrail(d.Core),
 	}
 }
 
