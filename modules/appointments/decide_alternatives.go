@@ -163,7 +163,7 @@ func (s *scene) accepts(r request) (bool, error) {
 	before := s.appointments[r.key()]
 	d.a = before.clone()
 	if r.kind == book {
-		err := d.placeNew()
+		err := d.bookNew()
 		return err == nil && d.refusal == nil, err
 	}
 	err := d.reschedule(before)

@@ -168,8 +168,8 @@ type Timetable struct {
 	Version int // incremented by every change; 0: never set
 }
 
-// reach returns the span in which other appointments matter: extended by the buffers on both sides.
-func (a Availability) reach(s Span) Span {
+// withBuffers returns the span in which other appointments matter: extended by the buffers on both sides.
+func (a Availability) withBuffers(s Span) Span {
 	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
 	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
 }

@@ -123,8 +123,8 @@ func trailOf(r request, v verdict) []trail.Event {
 	return events
 }
 
-func recordedOf(a Appointment, place int) recorded {
-	p := a.Patients[place]
+func recordedOf(a Appointment, i int) recorded {
+	p := a.Patients[i]
 	return recorded{
 		Status: a.Status, StartTime: a.Start, EndTime: a.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,

@@ -16,7 +16,7 @@ import (
 )
 
 func (s *BookingService) bookingRoutes() []httpx.Route {
-	placing := append([]*fault.Error{
+	bookingRefusals := append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
 	}, authorization.Refusals()...)
 	return []httpx.Route{
@@ -31,7 +31,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"it books a series at the same time of day in the organization's time zone, even across clock changes. The response has " +
 				"the first appointment and all `occurrences`. A series is booked completely or not at all; with `allowPartial`, " +
 				"occurrences that break a rule are skipped.",
-			Refusals: append([]*fault.Error{ErrSeries}, placing...),
+			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -45,7 +45,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"from this appointment's present values are applied to the others: a new date moves each by the same number of days, " +
 				"and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed " +
 				"individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.",
-			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 	}

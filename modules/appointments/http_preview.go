@@ -30,7 +30,7 @@ type appointmentPreviewBody struct {
 	// Whether all occurrences break no rule.
 	Bookable bool `json:"bookable"`
 	// The occurrences: one, or all of the series. `appointmentId` is null.
-	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId`
+	Occurrences []Occurrence `json:"occurrences"`
 	// The concerns about the booking that break no rule.
 	Warnings []Warning `json:"warnings"`
 	// The alternatives to a single appointment that breaks a rule: the nearest free times, and

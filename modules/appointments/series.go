@@ -24,7 +24,7 @@ type Scope string
 // The scopes. For an appointment without a series, all scopes mean that appointment.
 const (
 	ScopeOne       Scope = "one"       // this appointment alone; the default
-	ScopeFollowing Scope = "following" // this one and those that start later
+	ScopeFollowing Scope = "following" // this one and later ones
 	ScopeAll       Scope = "all"       // all appointments of the series
 )
 

@@ -18,7 +18,7 @@ import (
 // Preview is the current decision on a proposed booking.
 type Preview struct {
 	Bookable    bool         // no occurrence breaks a rule
-	Occurrences []Occurrence // one, or those of the series; none is booked
+	Occurrences []Occurrence // one, or all of the series; none is booked
 	Warnings    []Warning
 	// Alternatives are bookings that would be accepted instead of a single refused one; nil
 	// otherwise.
@@ -211,7 +211,7 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 		}
 		for _, id := range v.others {
 			n.add(subject{
-				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, placed: true,
+				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, rebooked: true,
 				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
 				ends: []time.Time{v.requested.End},
 			})

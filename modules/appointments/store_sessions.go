@@ -95,7 +95,7 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	}
 	var patients []sessionPatientRow
 	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").
-		Where("session_id IN ?", ids).Order("place").Scan(&patients).Error
+		Where("session_id IN ?", ids).Order("position").Scan(&patients).Error
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	}
 	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
 	err = tx.Table("appointment_practitioners").
-		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("place").Scan(&staff).Error
+		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("position").Scan(&staff).Error
 	if err != nil {
 		return nil, err
 	}

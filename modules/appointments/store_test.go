@@ -24,10 +24,10 @@ const fillAppointments = `
 	INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
 	SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
 	FROM generate_series(1, 2000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
-	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes,
-		rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units, minutes, unit_minutes,
+		rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies)
 	SELECT organization_id, id, id, 0, id, 4, 60, 15, 'CEILING', '0001-01-01', 'x', '97153', starts_at, ends_at, true FROM appointments;
-	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies)
+	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at, occupies)
 	SELECT organization_id, id, id, 0, starts_at, ends_at, true FROM appointments;
 	ANALYZE`
 
@@ -70,7 +70,7 @@ func TestPlans(t *testing.T) {
 		{
 			"finds the leading practitioner",
 			`SELECT * FROM appointment_practitioners t
-				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
+				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.position = 0`,
 			"appointment_practitioners_pkey",
 		},
 	} {

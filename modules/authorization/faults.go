@@ -7,8 +7,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The errors of this module. The text and the details of each give a user what is needed to correct
-// the request.
+// The errors of this module. With the text and the details of each, a user can correct the request.
 var (
 	// ErrNotFound is returned if the caller's organization has no such authorization, or it is
 	// outside the caller's record scope.
@@ -47,9 +46,9 @@ var (
 		"The reservation belongs to an appointment and can only be settled through it.",
 	).Carrying(Appointment{}).
 		Advising("Complete or cancel the appointment `appointmentId` instead.")
-	// ErrTotalBelowBooked carries [Booked].
+	// ErrTotalBelowBooked carries [BookedUnits].
 	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than the used and scheduled units.").
-				Carrying(Booked{}).
+				Carrying(BookedUnits{}).
 				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first. " +
 			"`POST /authorizations/{id}/impact` lists the affected bookings. Set `strandedBookings` to cancel or move them.")
 	// ErrTransition carries [Transition].
@@ -68,9 +67,9 @@ var (
 		"An authorization with reservations or entries cannot be deleted; cancel it instead.",
 	).
 		Advising("Set its status to CANCELLED.")
-	// ErrBooksDamaged is returned if the authorization's counters contradict its reservations. Only
+	// ErrLedgerDamaged is returned if the authorization's counters contradict its reservations. Only
 	// a change that bypassed this program can cause that.
-	ErrBooksDamaged = fault.Define(
+	ErrLedgerDamaged = fault.Define(
 		fault.Conflict, "books-damaged",
 		"This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.",
 	).
@@ -141,8 +140,8 @@ type Appointment struct {
 	AppointmentID uuid.UUID `json:"appointmentId"`
 }
 
-// Booked has the details of [ErrTotalBelowBooked], in units.
-type Booked struct {
+// BookedUnits has the details of [ErrTotalBelowBooked], in units.
+type BookedUnits struct {
 	Requested      int `json:"requested"` // The requested number of authorized units.
 	UsedUnits      int `json:"usedUnits"`
 	ScheduledUnits int `json:"scheduledUnits"`

@@ -89,7 +89,7 @@ func (s *UnitService) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswe
 	for i, o := range outcomes {
 		result := verdictOf(i, o)
 		if err == nil && o.Refusal == nil {
-			result.tell(ops[i].Kind, o)
+			result.setResult(ops[i].Kind, o)
 		}
 		answer.Results = append(answer.Results, result)
 	}
@@ -107,8 +107,8 @@ func verdictOf(i int, o Outcome) bulkResult {
 	return bulkResult{Index: i, Status: "refused", Refusal: refusalBodyOf(o.Refusal)}
 }
 
-// tell adds the fields of an accepted operation.
-func (r *bulkResult) tell(kind EntryKind, o Outcome) {
+// setResult adds the fields of an accepted operation.
+func (r *bulkResult) setResult(kind EntryKind, o Outcome) {
 	r.Authorization = new(BodyOf(o.view()))
 	if kind == Reserve {
 		r.Reservation = new(reservationBodiesOf(o.Reservations)[0])

@@ -24,7 +24,7 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
 				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
 				"number available.",
-			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
+			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrLedgerDamaged},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{

@@ -79,7 +79,7 @@ func TestMigrationsKeepData(t *testing.T) {
 		require.Equal(t,
 			[]string{"0362T DIRECT 2", "97151 ASSESSMENT 2", "97153 DIRECT 2", "97155 SUPERVISION 2", "97156 CAREGIVER 2",
 				"97157 CAREGIVER 2"},
-			read(`SELECT concat_ws(' ', code, lane, count(*)) FROM service_codes GROUP BY code, lane ORDER BY 1`))
+			read(`SELECT concat_ws(' ', code, track, count(*)) FROM service_codes GROUP BY code, track ORDER BY 1`))
 		require.Equal(t,
 			[]string{"CEIL CEIL 0001-01-01 2", "CMS_TOTAL CMS_TOTAL 0001-01-01 2", "FLOOR FLOOR 0001-01-01 2",
 				"MIDPOINT MIDPOINT 0001-01-01 2"},

@@ -14,7 +14,8 @@ func TestStatementsRunInTheTransactionOfTheContext(t *testing.T) {
 	t.Parallel()
 	database := dbtest.Open(t)
 	_, err := db.Serializable(t.Context(), database, "test", func(ctx context.Context) (struct{}, error) {
-		rows, err := db.Exec(ctx, "INSERT INTO password_salts (email, salt) VALUES (?, ''), (?, '')", "a", "b")
+		salt := make([]byte, 16)
+		rows, err := db.Exec(ctx, "INSERT INTO password_salts (email, salt) VALUES (?, ?), (?, ?)", "a", salt, "b", salt)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, rows)
 		emails, err := db.Select[string](ctx, "SELECT email FROM password_salts ORDER BY email DESC")

@@ -85,11 +85,11 @@ type Request struct {
 //
 // The following take the same time and work, for any number of accounts: an unknown address, text
 // that is no address, a wrong password, a disabled user, and a user of a disabled organization. They
-// get the same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
-// caller with the right password learns that there is a second factor: [mfa.ErrRequired],
-// [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong password until the
-// sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
-// [password.ErrBusy], and the error of the [throttle.FailureLimit].
+// get the same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many
+// attempts. Only a caller with the right password learns that there is a second factor:
+// [mfa.ErrRequired], [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong
+// password until the sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than
+// 128 bytes, [password.ErrBusy], and the error of the [throttle.FailureLimit].
 //
 // Attempts are counted by address and source: the device of the device token, or else the network.
 func (s *Service) SignIn(ctx context.Context, r Request) (session.SignedIn, error) {
