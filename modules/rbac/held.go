@@ -21,13 +21,13 @@ func (h Held) Covers(other Held) error {
 }
 
 // CoversRecords returns [identity.ErrBeyondOwn] unless a caller who holds h may give access to
-// records of the scopes to a user who holds theirs. The caller must be allowed to read all
+// records of the scopes to a user who holds the needed permissions. The caller must be allowed to read all
 // patients, and must hold for the organization what the user holds for those scopes.
-func (h Held) CoversRecords(theirs Held, scopes identity.Scope) error {
+func (h Held) CoversRecords(needed Held, scopes identity.Scope) error {
 	if err := h.Covers(Held{permission.PatientRead: identity.Organization}); err != nil {
 		return err
 	}
-	return h.Covers(theirs.gained(scopes))
+	return h.Covers(needed.gained(scopes))
 }
 
 // gained returns the permissions that a user who holds h gains with access to records of the

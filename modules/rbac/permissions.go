@@ -61,13 +61,20 @@ var (
 //
 // docs/roles.md shows this table; a test fails when they differ.
 var defaults = []grant{
-	{permission: permission.OrganizationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin}},
+	{
+		permission: permission.OrganizationRead,
+		roles:      []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor, SuperAdmin},
+	},
 	{permission: permission.OrganizationReadAll, roles: []Role{SuperAdmin}, people: beyond},
 	{permission: permission.OrganizationCreate, roles: []Role{SuperAdmin}, people: beyond},
 	{permission: permission.OrganizationDisable, roles: []Role{SuperAdmin}, people: beyond},
 	{permission: permission.OrganizationChange, roles: []Role{Admin}, people: decides},
 
-	{permission: permission.PatientRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},
+	{
+		permission: permission.PatientRead,
+		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},
+		limited:    caseloadAndFamily,
+	},
 	{permission: permission.PatientCreate, roles: []Role{Admin, Scheduler}},
 	{permission: permission.PatientChange, roles: []Role{Admin, Scheduler, Practitioner}},
 
@@ -87,7 +94,11 @@ var defaults = []grant{
 	{permission: permission.ServiceCodeCreate, roles: []Role{Admin, Biller}},
 	{permission: permission.ServiceCodeChange, roles: []Role{Admin, Biller}},
 
-	{permission: permission.AuthorizationRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: caseloadAndFamily},
+	{
+		permission: permission.AuthorizationRead,
+		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},
+		limited:    caseloadAndFamily,
+	},
 	{permission: permission.AuthorizationCreate, roles: []Role{Admin, Biller}},
 	{permission: permission.AuthorizationChange, roles: []Role{Admin, Biller}},
 	{permission: permission.AuthorizationAdjust, roles: []Role{Admin}},
@@ -99,7 +110,11 @@ var defaults = []grant{
 	{permission: permission.AuthorizationVerify, roles: []Role{Admin, Auditor}},
 	{permission: permission.AuthorizationNotes, roles: []Role{Admin, Practitioner, Biller, Auditor}},
 
-	{permission: permission.AppointmentRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: ownAndFamily},
+	{
+		permission: permission.AppointmentRead,
+		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},
+		limited:    ownAndFamily,
+	},
 	{permission: permission.AppointmentBook, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: permission.AppointmentPreview, roles: []Role{Admin, Scheduler, Practitioner}},
 	{permission: permission.AppointmentReschedule, roles: []Role{Admin, Scheduler, Practitioner}},
@@ -107,7 +122,11 @@ var defaults = []grant{
 	{permission: permission.AppointmentStart, roles: []Role{Admin, Practitioner}, limited: own},
 	{permission: permission.AppointmentComplete, roles: []Role{Admin, Practitioner}, limited: own},
 	{permission: permission.AppointmentNoShow, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
-	{permission: permission.AppointmentNotes, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}, limited: own},
+	{
+		permission: permission.AppointmentNotes,
+		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},
+		limited:    own,
+	},
 
 	{permission: permission.AvailabilityRead, roles: []Role{Admin, Scheduler, Practitioner}, limited: own},
 	{permission: permission.AvailabilityChange, roles: []Role{Admin, Scheduler, Practitioner}},

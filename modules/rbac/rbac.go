@@ -1,5 +1,5 @@
 // Package rbac holds the shared terms of access control: roles, their default permissions, users
-// and e-mail addresses. It is pure. The packages below it, one for each noun, do the work:
+// and e-mail addresses. It does no I/O. The packages below it, one for each noun, do the work:
 //
 //	account        users as rows, and what a caller may do now
 //	permissionset  the permissions of roles in an organization

@@ -47,8 +47,7 @@ type Access struct {
 	Throttle       *throttle.Service
 	Users          *user.Service
 
-	database *db.DB
-	clock    rbac.Clock
+	core rbac.Core
 }
 
 // Audit records what users do, and counts refused attempts of callers without an organization.
@@ -124,51 +123,45 @@ func New(d Dependencies) *Access {
 	secrets := append([][]byte{d.Secret}, d.Former...)
 	encryption := orElse(d.Encryption, secrets)
 
-	a := &Access{database: d.Database, clock: d.Clock, Revocations: d.Revocations}
-	a.Throttle = throttle.New(throttle.Dependencies{
-		Database: d.Database, Clock: d.Clock, Audit: d.Audit, Failures: d.Failures, Secret: orElse(d.Throttle, secrets)[0],
-	})
+	core := rbac.Core{Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Logger: d.Logger}
+
+	a := &Access{core: core, Revocations: d.Revocations}
+	a.Throttle = throttle.New(core, d.Audit, d.Failures, orElse(d.Throttle, secrets)[0])
 	permissions := permissionset.NewReader(d.Database, a.Revocations)
-	a.Accounts = account.New(d.Database, d.Clock, d.Audit, d.Directory, permissions)
-	a.PermissionSets = permissionset.New(d.Database, d.Clock, d.Audit, a.Revocations, a.Accounts)
+	a.Accounts = account.New(core, d.Directory, permissions)
+	a.PermissionSets = permissionset.New(core, a.Revocations, a.Accounts)
 	a.Sessions = session.New(session.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Logger: d.Logger,
-		Accounts: a.Accounts, Permissions: permissions, Revocations: a.Revocations, Throttle: a.Throttle,
+		Core: core, Accounts: a.Accounts, Permissions: permissions, Revocations: a.Revocations, Throttle: a.Throttle,
 		Secrets: secrets, Lifetime: d.Lifetime,
 		Idle: cmp.Or(d.Idle, idleTime), Longest: cmp.Or(d.Longest, longestSession),
 	})
 	a.Passwords = password.New(password.Dependencies{
-		Database: d.Database, Clock: d.Clock, Audit: d.Audit,
-		Accounts: a.Accounts, Revocations: a.Revocations, Sessions: a.Sessions, Throttle: a.Throttle,
+		Core: core, Accounts: a.Accounts, Revocations: a.Revocations, Sessions: a.Sessions, Throttle: a.Throttle,
 		FrontendURL: d.FrontendURL, ResetLifetime: cmp.Or(d.PasswordResets, resetTime), Quick: d.Quick,
 	})
 	a.SecondFactors = mfa.New(mfa.Dependencies{
-		Database: d.Database, Clock: d.Clock, Audit: d.Audit, Logger: d.Logger,
-		Accounts: a.Accounts, Passwords: a.Passwords, Revocations: a.Revocations, Sessions: a.Sessions, Throttle: a.Throttle,
-		Secrets: encryption,
+		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Revocations: a.Revocations, Sessions: a.Sessions,
+		Throttle: a.Throttle, Secrets: encryption,
 	})
 	a.SignIns = signin.New(signin.Dependencies{
-		Database: d.Database, Clock: d.Clock, Audit: d.Audit, Logger: d.Logger,
-		Accounts: a.Accounts, Passwords: a.Passwords, Sessions: a.Sessions, SecondFactors: a.SecondFactors, Throttle: a.Throttle,
-		DeviceSecrets: orElse(d.Devices, secrets),
+		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Sessions: a.Sessions, SecondFactors: a.SecondFactors,
+		Throttle: a.Throttle, DeviceSecrets: orElse(d.Devices, secrets),
 	})
 	a.APIKeys = apikey.New(apikey.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit,
-		Accounts: a.Accounts, Revocations: a.Revocations, Throttle: a.Throttle,
-		CacheLifetime: d.Lifetime, Usual: cmp.Or(d.UsualKey, usualKeyTime), Longest: cmp.Or(d.LongestKey, longestKeyYears*usualKeyTime),
+		Core: core, Accounts: a.Accounts, Revocations: a.Revocations, Throttle: a.Throttle, CacheLifetime: d.Lifetime,
+		Usual: cmp.Or(d.UsualKey, usualKeyTime), Longest: cmp.Or(d.LongestKey, longestKeyYears*usualKeyTime),
 	})
 	a.Invitations = invitation.New(invitation.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit,
-		Accounts: a.Accounts, Passwords: a.Passwords, Throttle: a.Throttle, Lifetime: cmp.Or(d.Invitations, invitationTime),
+		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Throttle: a.Throttle,
+		Lifetime: cmp.Or(d.Invitations, invitationTime),
 	})
 	a.Users = user.New(user.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Directory: d.Directory,
-		Accounts: a.Accounts, APIKeys: a.APIKeys, Invitations: a.Invitations, Passwords: a.Passwords, Revocations: a.Revocations,
+		Core: core, Directory: d.Directory, Accounts: a.Accounts, APIKeys: a.APIKeys, Invitations: a.Invitations,
+		Passwords: a.Passwords, Revocations: a.Revocations,
 	})
 	a.OpenID = oidc.New(oidc.Dependencies{
-		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Events: d.Events, Logger: d.Logger,
-		Accounts: a.Accounts, Invitations: a.Invitations, Passwords: a.Passwords, Sessions: a.Sessions,
-		SecondFactors: a.SecondFactors, Throttle: a.Throttle,
+		Core: core, Events: d.Events, Accounts: a.Accounts, Invitations: a.Invitations, Passwords: a.Passwords,
+		Sessions: a.Sessions, SecondFactors: a.SecondFactors, Throttle: a.Throttle,
 		Secrets: encryption, PublicURL: d.PublicURL, FrontendURL: d.FrontendURL, AnyAddress: d.AnyAddress,
 	})
 	return a
@@ -205,7 +198,7 @@ func (a *Access) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]stri
 	if _, err := identity.From(ctx); err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return db.Snapshot(ctx, a.database, "user.names", func(ctx context.Context) (map[uuid.UUID]string, error) {
+	return db.Snapshot(ctx, a.core.Database, "user.names", func(ctx context.Context) (map[uuid.UUID]string, error) {
 		names, err := a.Accounts.Names(ctx, ids)
 		if err != nil {
 			return nil, err
@@ -219,7 +212,7 @@ func (a *Access) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]stri
 // Sweep removes outdated rows of all organizations and returns their number. Indexes: see migrations
 // 00036 and 00052.
 func (a *Access) Sweep(ctx context.Context) (removed int64, err error) {
-	now := a.clock.Now()
+	now := a.core.Clock.Now()
 	if removed, err = a.Sessions.RemoveTokens(ctx, now); err != nil {
 		return removed, err
 	}
@@ -228,7 +221,7 @@ func (a *Access) Sweep(ctx context.Context) (removed int64, err error) {
 		a.Passwords.Outdated(now), a.Sessions.Outdated(now),
 	) {
 		r.Operation = "access.sweep"
-		n, err := db.RemoveOld(ctx, a.database, r)
+		n, err := db.RemoveOld(ctx, a.core.Database, r)
 		removed += n
 		if err != nil {
 			return removed, err

@@ -57,7 +57,7 @@ func (s *Service) CurrentCaller(ctx context.Context, organization, user uuid.UUI
 // least the user's permissions. Errors: [rbac.ErrUserNotFound], [identity.ErrBeyondOwn], the errors
 // of [Service.CallerHolds].
 func (s *Service) AdministeredUser(ctx context.Context, id uuid.UUID) (rbac.User, error) {
-	mine, err := s.CallerHolds(ctx, permission.UserChange)
+	held, err := s.CallerHolds(ctx, permission.UserChange)
 	if err != nil {
 		return rbac.User{}, err
 	}
@@ -65,11 +65,11 @@ func (s *Service) AdministeredUser(ctx context.Context, id uuid.UUID) (rbac.User
 	if err != nil {
 		return rbac.User{}, err
 	}
-	theirs, err := s.HeldBy(ctx, u.Roles)
+	needed, err := s.HeldBy(ctx, u.Roles)
 	if err != nil {
 		return rbac.User{}, err
 	}
-	return u, mine.Covers(theirs)
+	return u, held.Covers(needed)
 }
 
 // Person returns the caller in the context, who must be a user. Errors:

@@ -23,19 +23,15 @@ var ErrPractitionerTaken = fault.Define(fault.Conflict, "practitioner-has-user",
 // Service reads and writes users. Unless its methods say otherwise, they act in the organization of
 // the caller in the context, and fail without one. It is safe for concurrent use.
 type Service struct {
-	database    *db.DB
-	clock       rbac.Clock
-	audit       trail.Recorder
+	core        rbac.Core
 	directory   rbac.Directory
 	permissions *permissionset.Reader
 	store       store
 }
 
 // New returns the service.
-func New(
-	database *db.DB, clock rbac.Clock, audit trail.Recorder, directory rbac.Directory, permissions *permissionset.Reader,
-) *Service {
-	return &Service{database: database, clock: clock, audit: audit, directory: directory, permissions: permissions}
+func New(core rbac.Core, directory rbac.Directory, permissions *permissionset.Reader) *Service {
+	return &Service{core: core, directory: directory, permissions: permissions}
 }
 
 // Account is a user with the hash of the password.
@@ -55,7 +51,9 @@ type Filter struct {
 
 // Get returns a user. The error is [rbac.ErrUserNotFound].
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (rbac.User, error) {
-	return db.Snapshot(ctx, s.database, "user.get", func(ctx context.Context) (rbac.User, error) { return s.User(ctx, id) })
+	return db.Snapshot(ctx, s.core.Database, "user.get", func(ctx context.Context) (rbac.User, error) {
+		return s.User(ctx, id)
+	})
 }
 
 // User returns a user, read in the transaction of the context. The error is [rbac.ErrUserNotFound].
@@ -84,7 +82,7 @@ func (s *Service) complete(ctx context.Context, u rbac.User, err error) (rbac.Us
 
 // Credentials returns an active user with the password hash. The error is [rbac.ErrUserNotFound].
 func (s *Service) Credentials(ctx context.Context, id uuid.UUID) (Account, error) {
-	return db.Snapshot(ctx, s.database, "user.password", func(ctx context.Context) (Account, error) {
+	return db.Snapshot(ctx, s.core.Database, "user.password", func(ctx context.Context) (Account, error) {
 		found, err := s.store.user(ctx, id)
 		if db.IsNotFound(err) || err == nil && found.User.Disabled {
 			return Account{}, rbac.ErrUserNotFound
@@ -131,7 +129,7 @@ func (s *Service) WithOrganization(ctx context.Context, u rbac.User) (rbac.User,
 
 // List lists a page of users.
 func (s *Service) List(ctx context.Context, f Filter) ([]rbac.User, error) {
-	return db.Snapshot(ctx, s.database, "user.list", func(ctx context.Context) ([]rbac.User, error) {
+	return db.Snapshot(ctx, s.core.Database, "user.list", func(ctx context.Context) ([]rbac.User, error) {
 		return s.store.list(ctx, f)
 	})
 }
@@ -147,14 +145,14 @@ type SignIn struct {
 // age. It needs no caller. It is for operators only: sign-in itself never reveals which accounts
 // exist.
 func (s *Service) SignIns(ctx context.Context, emails []string) ([]SignIn, error) {
-	return db.Snapshot(ctx, s.database, "user.sign-ins", func(ctx context.Context) ([]SignIn, error) {
+	return db.Snapshot(ctx, s.core.Database, "user.sign-ins", func(ctx context.Context) ([]SignIn, error) {
 		return s.store.signIns(ctx, emails)
 	}, db.AllOrganizations())
 }
 
 // HasUsers reports whether there is any user in any organization. It needs no caller.
 func (s *Service) HasUsers(ctx context.Context) (bool, error) {
-	return db.Snapshot(ctx, s.database, "user.any", s.store.any, db.AllOrganizations())
+	return db.Snapshot(ctx, s.core.Database, "user.any", s.store.any, db.AllOrganizations())
 }
 
 // Exists reports whether the organization has the user, in the transaction of the context. It needs
@@ -173,8 +171,8 @@ func (s *Service) Create(ctx context.Context, u rbac.User, hash string) error {
 	if _, err := identity.From(ctx); err != nil {
 		ctx = identity.With(ctx, identity.System(u.OrganizationID))
 	}
-	return trail.RecordBy(ctx, s.audit, trail.Event{
-		Action: "user.create", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.clock.Now(), After: grantedRoles{u.Roles},
+	return trail.RecordBy(ctx, s.core.Audit, trail.Event{
+		Action: "user.create", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.core.Clock.Now(), After: grantedRoles{u.Roles},
 	})
 }
 
@@ -191,10 +189,10 @@ func (s *Service) Update(ctx context.Context, before, after rbac.User) error {
 
 // MarkUnlocked stores when the sign-in of a user was unlocked.
 func (s *Service) MarkUnlocked(ctx context.Context, id uuid.UUID) error {
-	return s.store.markUnlocked(ctx, id, s.clock.Now())
+	return s.store.markUnlocked(ctx, id, s.core.Clock.Now())
 }
 
-// AnotherAdministrator reports whether the organization has an active administrator besides the
+// AnotherAdministrator reports whether the organization has another active administrator than the
 // user. In a SERIALIZABLE transaction, two administrators who remove each other at the same time
 // conflict here.
 func (s *Service) AnotherAdministrator(ctx context.Context, user uuid.UUID) (bool, error) {

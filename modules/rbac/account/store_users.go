@@ -96,9 +96,8 @@ func (r Row) User() rbac.User {
 	}
 }
 
-func selectAccounts(tx *gorm.DB, condition string, values ...any) ([]Account, error) {
-	var rows []Row
-	err := tx.Raw("SELECT "+Columns+" FROM users u WHERE "+condition, values...).Scan(&rows).Error
+func selectAccounts(ctx context.Context, condition string, values ...any) ([]Account, error) {
+	rows, err := db.Select[Row](ctx, "SELECT "+Columns+" FROM users u WHERE "+condition, values...)
 	found := make([]Account, len(rows))
 	for i, r := range rows {
 		found[i] = Account{User: r.User(), Hash: r.Row.PasswordHash}
@@ -122,11 +121,7 @@ func one(ctx context.Context, condition string, value any) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return Account{}, err
-	}
-	found, err := selectAccounts(tx, "u.organization_id = ? AND "+condition, organization, value)
+	found, err := selectAccounts(ctx, "u.organization_id = ? AND "+condition, organization, value)
 	if err == nil && len(found) == 0 {
 		err = gorm.ErrRecordNotFound
 	}
@@ -139,11 +134,7 @@ func one(ctx context.Context, condition string, value any) (Account, error) {
 // accountsWithEmail returns the users of all organizations with the address. Index:
 // users_email_once.
 func (store) accountsWithEmail(ctx context.Context, email string) ([]Account, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return selectAccounts(tx, "u.email = ? ORDER BY u.organization_id", email)
+	return selectAccounts(ctx, "u.email = ? ORDER BY u.organization_id", email)
 }
 
 // list lists a page of users. Index: the primary key, or users_practitioner_once. Other sort orders
@@ -175,34 +166,20 @@ func (store) list(ctx context.Context, f Filter) ([]rbac.User, error) {
 }
 
 // signIns returns the active users with the addresses. Index: users_email_once.
-func (store) signIns(ctx context.Context, emails []string) (found []SignIn, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = tx.Model(&userRow{}).Where("email IN ? AND status = ?", emails, statusActive).
-		Order("email, created_at, id").Find(&found).Error
-	return found, err
+func (store) signIns(ctx context.Context, emails []string) ([]SignIn, error) {
+	return db.Select[SignIn](ctx, `
+		SELECT email, id, organization_id FROM users WHERE email IN ? AND status = ? ORDER BY email, created_at, id`,
+		emails, statusActive)
 }
 
 // exists reports whether the organization has the user. Index: the primary key.
 func (store) exists(ctx context.Context, organization, id uuid.UUID) (bool, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	var found int64
-	err = tx.Model(&userRow{}).Where("organization_id = ? AND id = ?", organization, id).Count(&found).Error
-	return found == 1, err
+	return db.SelectOne[bool](ctx,
+		"SELECT EXISTS (SELECT FROM users WHERE organization_id = ? AND id = ?)", organization, id)
 }
 
-func (store) any(ctx context.Context) (found bool, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	err = tx.Raw("SELECT EXISTS (SELECT 1 FROM users)").Scan(&found).Error
-	return found, err
+func (store) any(ctx context.Context) (bool, error) {
+	return db.SelectOne[bool](ctx, "SELECT EXISTS (SELECT FROM users)")
 }
 
 // names returns the names of users. Index: the primary key.
@@ -287,50 +264,47 @@ func (store) markUnlocked(ctx context.Context, id uuid.UUID, at time.Time) error
 
 // anotherAdministrator reports whether the organization has another active administrator. Index:
 // user_roles_by_role.
-func (store) anotherAdministrator(ctx context.Context, user uuid.UUID) (found bool, err error) {
-	tx, organization, err := db.Tenant(ctx)
+func (store) anotherAdministrator(ctx context.Context, user uuid.UUID) (bool, error) {
+	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return false, err
 	}
-	err = tx.Raw(`
+	return db.SelectOne[bool](ctx, `
 		SELECT EXISTS (
 			SELECT FROM user_roles r
 			JOIN users u ON u.organization_id = r.organization_id AND u.id = r.user_id
 			WHERE r.organization_id = $1 AND r.role = 'ADMIN' AND r.user_id <> $2 AND u.status = 'ACTIVE')`,
-		organization, user).Scan(&found).Error
-	return found, err
+		organization, user)
 }
 
 // rolesOfPractitioner returns the roles of the practitioner's user. Index: users_practitioner_once.
-func (store) rolesOfPractitioner(ctx context.Context, practitioner uuid.UUID) (roles []rbac.Role, err error) {
-	tx, organization, err := db.Tenant(ctx)
+func (store) rolesOfPractitioner(ctx context.Context, practitioner uuid.UUID) ([]rbac.Role, error) {
+	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Raw(`
+	return db.Select[rbac.Role](ctx, `
 		SELECT r.role
 		FROM users u
 		JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id
-		WHERE u.organization_id = ? AND u.practitioner_id = ?`, organization, practitioner).Scan(&roles).Error
-	return roles, err
+		WHERE u.organization_id = ? AND u.practitioner_id = ?`, organization, practitioner)
 }
 
 // rolesInUse returns the roles of all active users who are not super administrators. Indexes:
 // primary keys of users and user_roles; an organization has hundreds of users.
-func (store) rolesInUse(ctx context.Context) (roles []rbac.Role, err error) {
-	tx, organization, err := db.Tenant(ctx)
+func (store) rolesInUse(ctx context.Context) ([]rbac.Role, error) {
+	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Raw(`
+	return db.Select[rbac.Role](ctx, `
 		SELECT DISTINCT r.role
 		FROM user_roles r
 		JOIN users u ON u.organization_id = r.organization_id AND u.id = r.user_id
 		WHERE r.organization_id = $1 AND u.status = 'ACTIVE' AND NOT EXISTS (
 			SELECT FROM user_roles s
 			WHERE s.organization_id = r.organization_id AND s.user_id = r.user_id AND s.role = 'SUPER_ADMIN')`,
-		organization).Scan(&roles).Error
-	return roles, err
+		organization)
 }
 
 // refusalOf converts the violation of a constraint to an error of this module.
@@ -341,9 +315,13 @@ func refusalOf(err error) error {
 	case "users_practitioner_once":
 		return ErrPractitionerTaken.Because(err)
 	case "users_practitioner":
-		return fault.InvalidFields(fault.Field{Field: "practitionerId", Code: "reference", Message: "does not exist"}).Because(err)
+		return missing("practitionerId").Because(err)
 	case "users_organization":
-		return fault.InvalidFields(fault.Field{Field: "organizationId", Code: "reference", Message: "does not exist"}).Because(err)
+		return missing("organizationId").Because(err)
 	}
 	return err
+}
+
+func missing(field string) *fault.Error {
+	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: "does not exist"})
 }

@@ -22,8 +22,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: path, Permission: permission.APIKeyManage,
 			Name: "createApiKey", Summary: "Create an API key",
-			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer …`. " +
-				"It holds its permissions for the whole organization; the caller must hold each of them. It expires at " +
+			Description: "Lets another system act in the organization, as itself: send the `key` as `Authorization: Bearer " +
+				"…`. It holds its permissions for the whole organization; the caller must hold each of them. It expires at " +
 				"`expiresAt`, by default after a year, and works only from `networks`, if any are given. The key is returned " +
 				"only in this answer.",
 			Refusals: []*fault.Error{identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusCreated, s.handleCreate),
@@ -31,8 +31,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: path, Permission: permission.APIKeyManage,
 			Name: "listApiKeys", Summary: "List API keys",
-			Description: "All API keys of the organization, the oldest first, without their texts. The list includes revoked and expired " +
-				"keys, because the audit trail names them.",
+			Description: "All API keys of the organization, the oldest first, without their texts. The list includes revoked " +
+				"and expired keys, because the audit trail names them.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -52,10 +52,12 @@ func (s *Service) Routes() []httpx.Route {
 
 // KeyBody is an API key.
 type KeyBody struct {
-	ID          uuid.UUID             `json:"id"`
-	Name        string                `json:"name"`        // The purpose of the key.
-	Begins      string                `json:"begins"`      // The first characters of the key, by which people recognize it.
-	Permissions []identity.Permission `json:"permissions"` // The permissions that the key holds for the whole organization.
+	ID   uuid.UUID `json:"id"`
+	Name string    `json:"name"` // The purpose of the key.
+	// The first characters of the key, by which people recognize it.
+	Begins string `json:"begins"`
+	// The permissions that the key holds for the whole organization.
+	Permissions []identity.Permission `json:"permissions"`
 	// The networks from which the key may be used, as CIDR. An empty list allows all.
 	Networks []string `json:"networks"`
 	// The user who owns the key. The key is refused while this user is disabled.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail/trailtest"
@@ -49,7 +50,8 @@ func TestMalformedAPIKeysAreDetected(t *testing.T) {
 // TestMalformedAPIKeysNeedNoQuery has no database.
 func TestMalformedAPIKeysNeedNoQuery(t *testing.T) {
 	t.Parallel()
-	s := New(Dependencies{Clock: time.Now, Throttle: throttle.New(throttle.Dependencies{Audit: &trailtest.Book{}})})
+	core := rbac.Core{Clock: time.Now}
+	s := New(Dependencies{Core: core, Throttle: throttle.New(core, &trailtest.Book{}, nil, nil)})
 	for _, text := range []string{keyPrefix, keyPrefix + strings.Repeat("0", 49), newKey() + "0", newKey()[:20]} {
 		_, err := s.Authenticate(t.Context(), text)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)

@@ -35,10 +35,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	NewID       func() uuid.UUID
-	Audit       trail.Recorder
+	rbac.Core
+
 	Accounts    *account.Service
 	Revocations *revocation.Service
 	Throttle    *throttle.Service

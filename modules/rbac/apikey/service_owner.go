@@ -15,21 +15,23 @@ import (
 
 // Settle ends the keys that a user may no longer own, in the transaction of the context. These are
 // all keys of a disabled user, otherwise the keys with more permissions than the user. If newOwner
-// is given, the keys get that owner instead of ending. Both the caller (mine) and the new owner must
+// is given, the keys get that owner instead of ending. Both the caller (held) and the new owner must
 // hold the keys' permissions. It returns the changed keys. Errors: [fault.ErrInvalid],
 // [identity.ErrBeyondOwn].
-func (s *Service) Settle(ctx context.Context, mine rbac.Held, u rbac.User, newOwner *uuid.UUID, now time.Time) ([]Key, error) {
+func (s *Service) Settle(
+	ctx context.Context, held rbac.Held, u rbac.User, newOwner *uuid.UUID, now time.Time,
+) ([]Key, error) {
 	keys, err := s.store.openKeys(ctx, u.ID, now)
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := s.Accounts.HeldBy(ctx, u.Roles)
+	ownerHolds, err := s.Accounts.HeldBy(ctx, u.Roles)
 	if err != nil {
 		return nil, err
 	}
-	keys = slices.DeleteFunc(keys, func(k Key) bool { return !u.Disabled && theirs.Covers(k.held()) == nil })
+	keys = slices.DeleteFunc(keys, func(k Key) bool { return !u.Disabled && ownerHolds.Covers(k.held()) == nil })
 	if newOwner != nil {
-		return s.transfer(ctx, mine, keys, *newOwner, now)
+		return s.transfer(ctx, held, keys, *newOwner, now)
 	}
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -44,7 +46,9 @@ func (s *Service) Settle(ctx context.Context, mine rbac.Held, u rbac.User, newOw
 }
 
 // transfer gives keys another owner.
-func (s *Service) transfer(ctx context.Context, mine rbac.Held, keys []Key, newOwner uuid.UUID, now time.Time) ([]Key, error) {
+func (s *Service) transfer(
+	ctx context.Context, held rbac.Held, keys []Key, newOwner uuid.UUID, now time.Time,
+) ([]Key, error) {
 	invalidOwner := func(code, message string) error {
 		return fault.InvalidFields(fault.Field{Field: "apiKeyOwnerId", Code: code, Message: message})
 	}
@@ -55,15 +59,15 @@ func (s *Service) transfer(ctx context.Context, mine rbac.Held, keys []Key, newO
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := s.Accounts.HeldBy(ctx, owner.Roles)
+	ownerHolds, err := s.Accounts.HeldBy(ctx, owner.Roles)
 	if err != nil {
 		return nil, err
 	}
 	for i, key := range keys {
-		if err := mine.Covers(key.held()); err != nil {
+		if err := held.Covers(key.held()); err != nil {
 			return nil, err
 		}
-		if theirs.Covers(key.held()) != nil {
+		if ownerHolds.Covers(key.held()) != nil {
 			return nil, invalidOwner("beyond", "must be a user who holds every permission of the API keys")
 		}
 		keys[i].OwnedBy = newOwner

@@ -23,31 +23,32 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/users/invitations", Permission: permission.UserInvite,
 			Name: "inviteUser", Summary: "Invite a user",
-			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a " +
-				"link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation " +
-				"replaces an open one to the same address. The caller must hold every permission of the roles.",
-			Refusals: []*fault.Error{identity.ErrBeyondOwn, rbac.ErrEmailTaken}, Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
+			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the " +
+				"token into a link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. " +
+				"The invitation replaces an open one to the same address. The caller must hold every permission of the roles.",
+			Refusals: []*fault.Error{identity.ErrBeyondOwn, rbac.ErrEmailTaken},
+			Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
 		},
 		{
 			Method: http.MethodGet, Path: "/users/invitations", Permission: permission.UserRead,
 			Name: "listInvitations", Summary: "List invitations",
-			Description: "All invitations of the organization in the order of their creation, without their tokens. " +
-				"Invitations that are no longer open are included.",
+			Description: "All invitations of the organization in the order of their creation, without their tokens, " +
+				"including invitations that are no longer open.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleInvitations),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/invitations/:id", Permission: permission.UserInvite,
 			Name: "revokeInvitation", Summary: "Revoke an invitation",
-			Description: "Its token becomes invalid immediately. The entry stays. Open invitations are also revoked when the user who " +
-				"created them is disabled or gets other roles.",
+			Description: "Its token becomes invalid immediately. The entry stays. Open invitations are also revoked when the " +
+				"user who created them is disabled or gets other roles.",
 			Refusals: []*fault.Error{ErrNotFound, ErrAccepted},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRevokeInvitation),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/invitations/accept", Permission: httpx.Public,
 			Name: "acceptInvitation", Summary: "Accept an invitation",
-			Description: "Creates a user with the given password, which has at least 15 characters, and with the invitation's address, " +
-				"name and roles. Then sign in. The token works once.",
+			Description: "Creates a user with the given password, which has at least 15 characters, and with the " +
+				"invitation's address, name and roles. Then sign in. The token works once.",
 			Refusals: []*fault.Error{ErrNotFound, rbac.ErrEmailTaken, password.ErrBusy},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleAccept),
 		},

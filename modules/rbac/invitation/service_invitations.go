@@ -28,8 +28,9 @@ var (
 	ErrNotFound = fault.Define(fault.NotFound, "invitation-not-found", "Invitation not found, or no longer valid.").
 			Advising("Ask the person who invited you for another invitation.")
 	// ErrAccepted is returned if an accepted invitation is revoked.
-	ErrAccepted = fault.Define(fault.Conflict, "invitation-accepted", "The invitation has been accepted, and the user exists.").
-			Advising("Disable the user instead.")
+	ErrAccepted = fault.Define(fault.Conflict, "invitation-accepted",
+		"The invitation has been accepted, and the user exists.").
+		Advising("Disable the user instead.")
 )
 
 // Service manages invitations. It is safe for concurrent use.
@@ -41,10 +42,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database  *db.DB
-	Clock     rbac.Clock
-	NewID     func() uuid.UUID
-	Audit     trail.Recorder
+	rbac.Core
+
 	Accounts  *account.Service
 	Passwords *password.Service
 	Throttle  *throttle.Service
@@ -110,15 +109,15 @@ func (s *Service) Invite(ctx context.Context, n Invitee) (Invitation, string, er
 // mayInvite returns [identity.ErrBeyondOwn] unless the caller holds every permission of the roles,
 // and [rbac.ErrEmailTaken] if the organization has a user with the address.
 func (s *Service) mayInvite(ctx context.Context, i Invitation) error {
-	mine, err := s.Accounts.CallerHolds(ctx, permission.UserInvite)
+	held, err := s.Accounts.CallerHolds(ctx, permission.UserInvite)
 	if err != nil {
 		return err
 	}
-	theirs, err := s.Accounts.HeldBy(ctx, i.Roles)
+	needed, err := s.Accounts.HeldBy(ctx, i.Roles)
 	if err != nil {
 		return err
 	}
-	if err := mine.Covers(theirs); err != nil {
+	if err := held.Covers(needed); err != nil {
 		return err
 	}
 	_, err = s.Accounts.UserWithEmail(ctx, i.Email)
@@ -177,8 +176,8 @@ func (s *Service) revoke(ctx context.Context, c condition) error {
 	return err
 }
 
-// RolesOfOpen returns the roles of all open invitations of the caller's organization, except invitations of
-// super administrators, in the transaction of the context.
+// RolesOfOpen returns the roles of all open invitations of the caller's organization, in the
+// transaction of the context. Invitations of super administrators do not count.
 func (s *Service) RolesOfOpen(ctx context.Context) ([]rbac.Role, error) {
 	return s.store.rolesOfOpen(ctx, s.Clock.Now())
 }

@@ -132,7 +132,8 @@ func (store) revoke(ctx context.Context, c condition, now time.Time) ([]Invitati
 		return nil, err
 	}
 	var revoked []Invitation
-	err = tx.Model(&revoked).Clauses(clause.Returning{}).Where(isOpen).Where(c.sql, c.value).UpdateColumn("revoked_at", now).Error
+	err = tx.Model(&revoked).Clauses(clause.Returning{}).Where(isOpen).Where(c.sql, c.value).
+		UpdateColumn("revoked_at", now).Error
 	return revoked, err
 }
 
@@ -141,11 +142,12 @@ func (store) accept(ctx context.Context, i Invitation) error {
 	if err != nil {
 		return err
 	}
-	return tx.Model(&Invitation{}).Where("id = ?", i.ID).UpdateColumns(map[string]any{"accepted_at": i.AcceptedAt, "user_id": i.UserID}).Error
+	return tx.Model(&Invitation{}).Where("id = ?", i.ID).
+		UpdateColumns(map[string]any{"accepted_at": i.AcceptedAt, "user_id": i.UserID}).Error
 }
 
-// rolesOfOpen returns the roles of all open invitations of the caller's organization, except those
-// of super administrators.
+// rolesOfOpen returns the roles of all open invitations of the caller's organization. Invitations of
+// super administrators do not count. Index: the primary key; an organization has hundreds at most.
 func (store) rolesOfOpen(ctx context.Context, now time.Time) (roles []rbac.Role, err error) {
 	tx, organization, err := db.Tenant(ctx)
 	if err != nil {

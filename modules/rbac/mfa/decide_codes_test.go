@@ -21,6 +21,8 @@ func TestJudgeChecksCodes(t *testing.T) {
 	code := func(aside int64) string { return secret.code(current+aside, codeDigits) }
 	recovery := newRecoveryCodes()[0]
 	hash := recoveryHash(recovery)
+	inGroups := " " + code(0)[:3] + " " + code(0)[3:] + " "
+	withoutHyphens := strings.ReplaceAll(recovery, "-", "")
 	for name, c := range map[string]struct {
 		factor Factor
 		secret totpSecret
@@ -28,27 +30,23 @@ func TestJudgeChecksCodes(t *testing.T) {
 		proof  Proof
 		want   Verdict
 	}{
-		"the current code": {fresh, secret, code(0), Proof{step: current}, CodeAccepted},
-		"written in two groups": {
-			fresh, secret, " " + code(0)[:3] + " " + code(0)[3:] + " ", Proof{step: current}, CodeAccepted,
-		},
-		"the previous code":                         {fresh, secret, code(-1), Proof{step: current - 1}, CodeAccepted},
-		"the next code":                             {fresh, secret, code(1), Proof{step: current + 1}, CodeAccepted},
-		"an older code":                             {fresh, secret, code(-2), Proof{}, codeWrong},
-		"a later code":                              {fresh, secret, code(2), Proof{}, codeWrong},
-		"no code":                                   {fresh, secret, "  ", Proof{}, codeMissing},
-		"a used code":                               {Factor{LastStep: current}, secret, code(0), Proof{}, codeUsed},
-		"a code before the last used one":           {Factor{LastStep: current}, secret, code(-1), Proof{}, codeUsed},
-		"the code after the last used one":          {Factor{LastStep: current}, secret, code(1), Proof{step: current + 1}, CodeAccepted},
-		"after 99 wrong codes":                      {worn(99), secret, code(0), Proof{step: current}, CodeAccepted},
-		"after 100 wrong codes":                     {worn(100), secret, code(0), Proof{}, codeLocked},
-		"a recovery code after 100 wrong codes":     {worn(100), secret, recovery, Proof{recovery: hash}, CodeAccepted},
-		"a code if the secret cannot be decrypted":  {fresh, nil, totpSecret{}.code(current, codeDigits), Proof{}, codeLocked},
-		"a recovery code if it cannot be decrypted": {fresh, nil, strings.ToLower(recovery), Proof{recovery: hash}, CodeAccepted},
-		"an incomplete recovery code":               {fresh, secret, recovery[1:], Proof{}, codeWrong},
-		"a recovery code without its hyphens": {
-			fresh, secret, strings.ReplaceAll(recovery, "-", ""), Proof{recovery: hash}, CodeAccepted,
-		},
+		"the current code":                               {fresh, secret, code(0), Proof{step: current}, CodeAccepted},
+		"written in two groups":                          {fresh, secret, inGroups, Proof{step: current}, CodeAccepted},
+		"the previous code":                              {fresh, secret, code(-1), Proof{step: current - 1}, CodeAccepted},
+		"the next code":                                  {fresh, secret, code(1), Proof{step: current + 1}, CodeAccepted},
+		"an older code":                                  {fresh, secret, code(-2), Proof{}, codeWrong},
+		"a later code":                                   {fresh, secret, code(2), Proof{}, codeWrong},
+		"no code":                                        {fresh, secret, "  ", Proof{}, codeMissing},
+		"a used code":                                    {Factor{LastStep: current}, secret, code(0), Proof{}, codeUsed},
+		"a code before the last used one":                {Factor{LastStep: current}, secret, code(-1), Proof{}, codeUsed},
+		"the code after the last used one":               {Factor{LastStep: current}, secret, code(1), Proof{step: current + 1}, CodeAccepted},
+		"after 99 wrong codes":                           {worn(99), secret, code(0), Proof{step: current}, CodeAccepted},
+		"after 100 wrong codes":                          {worn(100), secret, code(0), Proof{}, codeLocked},
+		"a recovery code after 100 wrong codes":          {worn(100), secret, recovery, Proof{recovery: hash}, CodeAccepted},
+		"a code if the secret cannot be decrypted":       {fresh, nil, totpSecret{}.code(current, codeDigits), Proof{}, codeLocked},
+		"a recovery code if it cannot be decrypted":      {fresh, nil, strings.ToLower(recovery), Proof{recovery: hash}, CodeAccepted},
+		"an incomplete recovery code":                    {fresh, secret, recovery[1:], Proof{}, codeWrong},
+		"a recovery code without its hyphens":            {fresh, secret, withoutHyphens, Proof{recovery: hash}, CodeAccepted},
 		"letters outside the alphabet of recovery codes": {fresh, secret, strings.Repeat("1", 24), Proof{}, codeWrong},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,45 +36,46 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: path, Permission: httpx.SignedIn, Enrolling: true,
 			Name: "beginMySecondFactor", Summary: "Start setting up a second factor",
-			Description: "Returns a secret for an authenticator app (TOTP, RFC 6238). Show `otpauth` as a QR code, and `secret` for people " +
-				"who type it. Both are returned only in this answer. Nothing changes until `PUT /auth/second-factor/confirmation` " +
-				"receives the app's first code, within 15 minutes. A repeated request creates another secret. Requires the " +
-				"password.",
+			Description: "Returns a secret for an authenticator app (TOTP, RFC 6238). Show `otpauth` as a QR code, and " +
+				"`secret` for people who type it. Both are returned only in this answer. Nothing changes until `PUT " +
+				"/auth/second-factor/confirmation` receives the app's first code, within 15 minutes. A repeated request creates " +
+				"another secret. Requires the password.",
 			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrOn, throttle.ErrSignInDelayed, password.ErrBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
 		{
 			Method: http.MethodPut, Path: path + "/confirmation", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "confirmMySecondFactor", Summary: "Turn the second factor on",
-			Description: "Requires the code that the app shows. From now on every sign-in with a password requires a code. The recovery " +
-				"codes replace a code, each once. They are returned only in this answer; ask the user to keep them apart from the " +
-				"phone. All other sessions of the user end. The current session keeps its refresh token and gets a new access " +
-				"token; the earlier access token becomes invalid.",
+			Description: "Requires the code that the app shows. From now on every sign-in with a password requires a code. " +
+				"The recovery codes replace a code, each once. They are returned only in this answer; ask the user to keep them " +
+				"apart from the phone. All other sessions of the user end. The current session keeps its refresh token and gets " +
+				"a new access token; the earlier access token becomes invalid.",
 			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrNotStarted, throttle.ErrSignInDelayed},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleConfirm),
 		},
 		{
 			Method: http.MethodPut, Path: path + "/recovery-codes", Permission: httpx.SignedIn,
 			Name: "renewMyRecoveryCodes", Summary: "Create new recovery codes",
-			Description: "Returns ten new recovery codes, only in this answer. The earlier ones become invalid. Requires the password and " +
-				"a code or recovery code.",
+			Description: "Returns ten new recovery codes, only in this answer. The earlier ones become invalid. Requires the " +
+				"password and a code or recovery code.",
 			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrNone, throttle.ErrSignInDelayed, password.ErrBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRenewCodes),
 		},
 		{
 			Method: http.MethodPut, Path: path + "/off", Permission: httpx.SignedIn,
 			Name: "turnMySecondFactorOff", Summary: "Turn the second factor off",
-			Description: "Requires the password and a code or recovery code. To change the app or phone, turn the second factor off and " +
-				"set it up again.",
+			Description: "Requires the password and a code or recovery code. To change the app or phone, turn the second " +
+				"factor off and set it up again.",
 			Refusals: []*fault.Error{identity.ErrPeopleOnly, ErrNone, throttle.ErrSignInDelayed, password.ErrBusy},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleTurnOff),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/second-factor", Permission: permission.UserChange,
 			Name: "takeSecondFactor", Summary: "Remove a user's second factor",
-			Description: "For a user who has lost the phone and the recovery codes. Make sure that the user, and not another person, asks " +
-				"for it. All of their sessions end, and the next sign-in requires only the password. The caller must hold every " +
-				"permission of the user, and cannot remove their own second factor; use `PUT /auth/second-factor/off` instead.",
+			Description: "For a user who has lost the phone and the recovery codes. Make sure that the user, and not another " +
+				"person, asks for it. All of their sessions end, and the next sign-in requires only the password. The caller " +
+				"must hold every permission of the user, and cannot remove their own second factor; use `PUT " +
+				"/auth/second-factor/off` instead.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, ErrNone, ErrOwn, identity.ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemove),
 		},
@@ -94,8 +95,8 @@ type secondFactorBody struct {
 }
 
 func (s *Service) handleMine(ctx context.Context, _ httpx.None) (secondFactorBody, error) {
-	mine, err := s.Mine(ctx)
-	return secondFactorBody(mine), err
+	status, err := s.Mine(ctx)
+	return secondFactorBody(status), err
 }
 
 type beginFactorRequest struct {
@@ -128,7 +129,9 @@ type confirmedFactorBody struct {
 
 func (s *Service) handleConfirm(ctx context.Context, in confirmFactorRequest) (confirmedFactorBody, error) {
 	codes, signed, err := s.Confirm(ctx, in.Code)
-	return confirmedFactorBody{secrets(codes), httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer"}, err
+	return confirmedFactorBody{
+		secrets(codes), httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer",
+	}, err
 }
 
 // bothFactors are the two proofs that the caller is the user.

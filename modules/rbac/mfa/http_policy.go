@@ -23,9 +23,9 @@ func (s *Service) policyRoutes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: pathPolicy, Permission: permission.SignInPolicyManage,
 			Name: "setSignInPolicy", Summary: "Set the sign-in policy",
-			Description: "With `secondFactorRequired`, users who sign in with a password and have no second factor can only set one up " +
-				"(`enrolOnly`). This applies from the next sign-in or refresh on, also to the caller; issued access tokens stay " +
-				"valid until they expire. Sign-ins through the identity provider and API keys are exempt.",
+			Description: "With `secondFactorRequired`, users who sign in with a password and have no second factor can only " +
+				"set one up (`enrolOnly`). This applies from the next sign-in or refresh on, also to the caller; issued access " +
+				"tokens stay valid until they expire. Sign-ins through the identity provider and API keys are exempt.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSetPolicy),
 		},
 	}

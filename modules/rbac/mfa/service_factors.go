@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
@@ -52,10 +51,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	Audit       trail.Recorder
-	Logger      logrus.FieldLogger
+	rbac.Core
+
 	Accounts    *account.Service
 	Passwords   *password.Service
 	Revocations *revocation.Service
@@ -70,7 +67,7 @@ func New(d Dependencies) *Service {
 	return &Service{
 		Dependencies: d,
 		secrets:      encryption.New("secrets of second factors", d.Secrets...),
-		signIns:      session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns:      session.NewSignInTrail(d.Core),
 	}
 }
 
@@ -99,15 +96,15 @@ func (s *Service) Mine(ctx context.Context) (Status, error) {
 		if err != nil {
 			return Status{}, err
 		}
-		mine := Status{On: f.IsOn(), Required: policy.SecondFactorRequired}
+		status := Status{On: f.IsOn(), Required: policy.SecondFactorRequired}
 		if f.isStarted(s.Clock.Now()) {
-			mine.ConfirmUntil = new(f.StartedAt.Add(enrolmentTime).UTC())
+			status.ConfirmUntil = new(f.StartedAt.Add(enrolmentTime).UTC())
 		}
 		if f.IsOn() {
-			mine.Since = new(f.ConfirmedAt.UTC())
-			mine.RecoveryCodesLeft, err = s.store.recoveryCodesLeft(ctx, caller.OrganizationID, caller.UserID)
+			status.Since = new(f.ConfirmedAt.UTC())
+			status.RecoveryCodesLeft, err = s.store.recoveryCodesLeft(ctx, caller.OrganizationID, caller.UserID)
 		}
-		return mine, err
+		return status, err
 	})
 }
 
@@ -115,20 +112,6 @@ func (s *Service) Mine(ctx context.Context) (Status, error) {
 // of queries is the same for any number of users.
 func (s *Service) Factors(ctx context.Context, users []rbac.User) (map[uuid.UUID]Factor, error) {
 	return s.store.factors(ctx, users)
-}
-
-// Own returns the caller's account and second factor. The error is [identity.ErrUnauthenticated] if
-// the caller may not sign in.
-func (s *Service) Own(ctx context.Context, caller identity.Caller) (account.Account, Factor, error) {
-	var f Factor
-	own, err := db.Snapshot(ctx, s.Database, "user.password", func(ctx context.Context) (account.Account, error) {
-		own, err := s.Passwords.Own(ctx, caller)
-		if err == nil {
-			f, err = s.store.factor(ctx, caller.UserID)
-		}
-		return own, err
-	})
-	return own, f, err
 }
 
 // TurnOff removes the caller's second factor with its recovery codes. Sessions continue. If the
@@ -146,7 +129,8 @@ func (s *Service) TurnOff(ctx context.Context, password, code string) error {
 // codes become invalid. Errors: as for [Service.TurnOff].
 func (s *Service) RenewRecoveryCodes(ctx context.Context, password, code string) ([]string, error) {
 	codes := newRecoveryCodes()
-	return codes, s.withBoth(ctx, password, code, "second-factor.renew-recovery-codes", func(ctx context.Context, f Factor) error {
+	const action = "second-factor.renew-recovery-codes"
+	return codes, s.withBoth(ctx, password, code, action, func(ctx context.Context, f Factor) error {
 		return s.store.replaceRecoveryCodes(ctx, f, recoveryHashes(codes))
 	})
 }
@@ -186,13 +170,6 @@ func (s *Service) Remove(ctx context.Context, user uuid.UUID, match patch.Match)
 		})
 	})
 	return err
-}
-
-// recordOwn records an action of the caller on their own second factor.
-func (s *Service) recordOwn(ctx context.Context, caller identity.Caller, action string) error {
-	return trail.RecordBy(ctx, s.Audit, trail.Event{
-		Action: action, SubjectType: "user", SubjectID: caller.UserID, OccurredAt: s.Clock.Now(),
-	})
 }
 
 // Outdated selects enrolments that were not confirmed in time.

@@ -45,13 +45,28 @@ func (e SpentError) Error() string {
 	return "rbac: the code is used or unknown: " + string(e.Verdict)
 }
 
+// Own returns the caller's account and second factor. The error is [identity.ErrUnauthenticated] if
+// the caller may not sign in.
+func (s *Service) Own(ctx context.Context, caller identity.Caller) (account.Account, Factor, error) {
+	var f Factor
+	own, err := db.Snapshot(ctx, s.Database, "user.password", func(ctx context.Context) (account.Account, error) {
+		own, err := s.Passwords.Own(ctx, caller)
+		if err == nil {
+			f, err = s.store.factor(ctx, caller.UserID)
+		}
+		return own, err
+	})
+	return own, f, err
+}
+
 // Judge checks a code. If the secret was encrypted with a secret that is no longer configured,
 // only recovery codes are accepted.
 func (s *Service) Judge(f Factor, code string) (Proof, Verdict) {
 	secret, err := s.secrets.Open(f.Secret, f.subject())
 	if err != nil {
-		s.Logger.WithFields(logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}).
-			Error("a second factor was encrypted with a secret that is no longer configured; its user needs a recovery code")
+		fields := logrus.Fields{"event": "second_factor_sealed", "user_id": f.UserID, "organization_id": f.OrganizationID}
+		s.Logger.WithFields(fields).Error(
+			"a second factor was encrypted with a secret that is no longer configured; its user needs a recovery code")
 	}
 	return f.judge(secret, code, s.Clock.Now())
 }
@@ -121,7 +136,9 @@ func (s *Service) RefuseCode(ctx context.Context, u rbac.User, f Factor, verdict
 
 // refuseOwnCode records that the caller's code was refused for the action, and returns the
 // refusal.
-func (s *Service) refuseOwnCode(ctx context.Context, caller identity.Caller, f Factor, verdict Verdict, action string) error {
+func (s *Service) refuseOwnCode(
+	ctx context.Context, caller identity.Caller, f Factor, verdict Verdict, action string,
+) error {
 	if err := s.countWrong(ctx, f, verdict); err != nil {
 		return err
 	}
@@ -200,4 +217,11 @@ func (s *Service) withBoth(
 		return s.refuseOwnCode(ctx, caller, f, spent.Verdict, action)
 	}
 	return err
+}
+
+// recordOwn records an action of the caller on their own second factor.
+func (s *Service) recordOwn(ctx context.Context, caller identity.Caller, action string) error {
+	return trail.RecordBy(ctx, s.Audit, trail.Event{
+		Action: action, SubjectType: "user", SubjectID: caller.UserID, OccurredAt: s.Clock.Now(),
+	})
 }

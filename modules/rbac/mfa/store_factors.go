@@ -32,20 +32,15 @@ func (store) factor(ctx context.Context, user uuid.UUID) (found Factor, err erro
 // factors returns the second factors of users of any organizations, by user. It makes one query, also
 // without users. Index: the primary key.
 func (store) factors(ctx context.Context, users []rbac.User) (map[uuid.UUID]Factor, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	organizations, ids := make([]uuid.UUID, len(users)), make([]uuid.UUID, len(users))
 	for i, u := range users {
 		organizations[i], ids[i] = u.OrganizationID, u.ID
 	}
-	var rows []Factor
-	err = tx.Raw(`
+	rows, err := db.Select[Factor](ctx, `
 		SELECT f.*
 		FROM unnest($1::uuid[], $2::uuid[]) AS u (organization_id, id)
 		JOIN second_factors f ON f.organization_id = u.organization_id AND f.user_id = u.id`,
-		db.UUIDs(organizations), db.UUIDs(ids)).Scan(&rows).Error
+		db.UUIDs(organizations), db.UUIDs(ids))
 	found := make(map[uuid.UUID]Factor, len(rows))
 	for _, f := range rows {
 		found[f.UserID] = f
@@ -71,69 +66,50 @@ func (store) putUnconfirmed(ctx context.Context, f Factor) (bool, error) {
 // confirm turns on the second factor whose enrolment began at the given time, once. Index:
 // the primary key.
 func (store) confirm(ctx context.Context, f Factor, step int64, now time.Time) (bool, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	result := tx.Exec(`
+	rows, err := db.Exec(ctx, `
 		UPDATE second_factors SET confirmed_at = ?, last_step = ?, wrong_codes = 0
 		WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NULL AND begun_at = ?`,
 		now, step, f.OrganizationID, f.UserID, f.StartedAt)
-	return result.RowsAffected == 1, result.Error
+	return rows == 1, err
 }
 
 // acceptStep stores the step of an accepted code, unless the same or a later step was accepted
 // before, and the re-encrypted secret. Index: the primary key.
 func (store) acceptStep(ctx context.Context, f Factor, step int64, sealed []byte) (bool, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	result := tx.Exec(`
+	rows, err := db.Exec(ctx, `
 		UPDATE second_factors SET last_step = ?, wrong_codes = 0, secret = ?
 		WHERE organization_id = ? AND user_id = ? AND confirmed_at = ? AND last_step < ?`,
 		step, sealed, f.OrganizationID, f.UserID, f.ConfirmedAt, step)
-	return result.RowsAffected == 1, result.Error
+	return rows == 1, err
 }
 
 // useRecoveryCode uses a recovery code up and resets the count of wrong codes. Index: primary
 // keys.
 func (store) useRecoveryCode(ctx context.Context, f Factor, hash []byte, now time.Time) (bool, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	result := tx.Exec(`
+	rows, err := db.Exec(ctx, `
 		UPDATE recovery_codes SET used_at = ? WHERE organization_id = ? AND user_id = ? AND hash = ? AND used_at IS NULL`,
 		now, f.OrganizationID, f.UserID, hash)
-	if result.Error != nil || result.RowsAffected != 1 {
-		return false, result.Error
+	if err != nil || rows != 1 {
+		return false, err
 	}
-	result = tx.Exec(`
+	rows, err = db.Exec(ctx, `
 		UPDATE second_factors SET wrong_codes = 0 WHERE organization_id = ? AND user_id = ? AND confirmed_at = ?`,
 		f.OrganizationID, f.UserID, f.ConfirmedAt)
-	return result.RowsAffected == 1, result.Error
+	return rows == 1, err
 }
 
 // countWrongCode increments the count of wrong codes. Index: the primary key.
 func (store) countWrongCode(ctx context.Context, f Factor) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE organization_id = ? AND user_id = ?",
-		f.OrganizationID, f.UserID).Error
+	_, err := db.Exec(ctx, "UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE organization_id = ? AND user_id = ?",
+		f.OrganizationID, f.UserID)
+	return err
 }
 
 // recoveryCodesLeft returns the number of unused codes. Index: the primary key.
-func (store) recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (left int, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	err = tx.Raw("SELECT count(*) FROM recovery_codes WHERE organization_id = ? AND user_id = ? AND used_at IS NULL",
-		organization, user).Scan(&left).Error
-	return left, err
+func (store) recoveryCodesLeft(ctx context.Context, organization, user uuid.UUID) (int, error) {
+	return db.SelectOne[int](ctx, `
+		SELECT count(*) FROM recovery_codes WHERE organization_id = ? AND user_id = ? AND used_at IS NULL`,
+		organization, user)
 }
 
 // recoveryRow is a row of recovery_codes.
@@ -153,7 +129,8 @@ func (store) replaceRecoveryCodes(ctx context.Context, f Factor, hashes [][]byte
 	if err != nil {
 		return err
 	}
-	if err := tx.Exec("DELETE FROM recovery_codes WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error; err != nil {
+	err = tx.Exec("DELETE FROM recovery_codes WHERE organization_id = ? AND user_id = ?", f.OrganizationID, f.UserID).Error
+	if err != nil {
 		return err
 	}
 	rows := make([]recoveryRow, len(hashes))
@@ -166,12 +143,10 @@ func (store) replaceRecoveryCodes(ctx context.Context, f Factor, hashes [][]byte
 // delete removes a confirmed second factor with its recovery codes, and reports whether
 // there was one. Index: the primary key.
 func (store) delete(ctx context.Context, organization, user uuid.UUID) (bool, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return false, err
-	}
-	result := tx.Exec("DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL", organization, user)
-	return result.RowsAffected == 1, result.Error
+	rows, err := db.Exec(ctx, `
+		DELETE FROM second_factors WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NOT NULL`,
+		organization, user)
+	return rows == 1, err
 }
 
 // policy returns the policy of the caller's organization, or the zero value. Index: the primary key.

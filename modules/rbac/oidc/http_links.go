@@ -29,8 +29,8 @@ func (s *Links) routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: pathLinkRequests + "/:id/confirm", Permission: permission.IdentityProviderManage,
 			Name: "confirmLinkRequest", Summary: "Confirm a link request",
-			Description: "From now on the identity provider can sign in to this account. Requires an administrator who did not " +
-				"set up the provider, is not the owner of the account, and holds every permission that the account holds.",
+			Description: "From now on the identity provider can sign in to this account. Requires an administrator who did " +
+				"not set up the provider, is not the owner of the account, and holds every permission that the account holds.",
 			Refusals: []*fault.Error{ErrLinkRequestNotFound, ErrLinkNeedsAnother, identity.ErrBeyondOwn},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleConfirmLink),
 		},
@@ -65,7 +65,9 @@ func linkRequestBodyOf(r LinkRequest) linkRequestBody {
 	return linkRequestBody{r.ID, r.UserID, r.Subject, r.RequestedAt.UTC(), r.ExpiresAt.UTC()}
 }
 
-func (s *Links) handleLinkRequests(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[linkRequestBody], error) {
+type linkRequestsQuery struct{ httpx.PageQuery }
+
+func (s *Links) handleLinkRequests(ctx context.Context, in linkRequestsQuery) (httpx.Page[linkRequestBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
 		return httpx.Page[linkRequestBody]{}, err

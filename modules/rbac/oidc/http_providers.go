@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/fault"
@@ -13,6 +14,11 @@ import (
 )
 
 const pathProvider = "/identity-provider"
+
+// Routes returns the operations of identity providers.
+func (s *Service) Routes() []httpx.Route {
+	return slices.Concat(s.SignIns.routes(), s.Providers.routes(), s.Links.routes())
+}
 
 func (s *Providers) routes() []httpx.Route {
 	return []httpx.Route{
@@ -35,8 +41,8 @@ func (s *Providers) routes() []httpx.Route {
 		{
 			Method: http.MethodDelete, Path: pathProvider, Permission: permission.IdentityProviderManage,
 			Name: "removeIdentityProvider", Summary: "Remove the identity provider",
-			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider and its " +
-				"sessions end.",
+			Description: "From now on people sign in with e-mail and password, if they have one. All links to the provider " +
+				"and its sessions end.",
 			Refusals: []*fault.Error{ErrNoProvider}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRemove),
 		},
 	}
@@ -65,10 +71,13 @@ func (s *Providers) handleGet(ctx context.Context, _ httpx.None) (providerBody, 
 }
 
 type providerRequest struct {
-	Match        patch.Match `header:"If-Match"`
-	Issuer       string      `json:"issuer" validate:"required,max=500"`        // The provider's exact issuer, an https URL.
-	ClientID     string      `json:"clientId" validate:"required,max=500,text"` // The id of this program at the provider.
-	ClientSecret string      `json:"clientSecret" validate:"required,max=1000"` // The secret of this program at the provider.
+	Match patch.Match `header:"If-Match"`
+	// The provider's exact issuer, an https URL.
+	Issuer string `json:"issuer" validate:"required,max=500"`
+	// The id of this program at the provider.
+	ClientID string `json:"clientId" validate:"required,max=500,text"`
+	// The secret of this program at the provider.
+	ClientSecret string `json:"clientSecret" validate:"required,max=1000"`
 }
 
 func (s *Providers) handleSet(ctx context.Context, in providerRequest) (providerBody, error) {

@@ -31,32 +31,32 @@ func (s *SignIns) routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathOpenID + "/:organizationId/start", Permission: httpx.Public,
 			Name: "startProviderSignIn", Summary: "Start a sign-in with an identity provider",
-			Description: "For browsers: send the person to this address. The browser is redirected to the organization's identity " +
-				"provider, back to this server, and then to the configured page of the frontend with `#code=…` or `#error=…`. The " +
-				"page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random `verifier`, keeps it " +
-				"in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, S256). So the code is " +
-				"useless to anyone else.",
+			Description: "For browsers: send the person to this address. The browser is redirected to the organization's " +
+				"identity provider, back to this server, and then to the configured page of the frontend with `#code=…` or " +
+				"`#error=…`. The page exchanges the code with `POST /auth/oidc/token`. Beforehand the page creates a random " +
+				"`verifier`, keeps it in its session storage, and sends its SHA-256 in base64url as `challenge` (RFC 7636, " +
+				"S256). So the code is useless to anyone else.",
 			Refusals: []*fault.Error{ErrNoProvider, ErrProviderUnavailable}, Endpoint: httpx.HandleRedirect(s.handleStart),
 		},
 		{
 			Method: http.MethodGet, Path: pathCallback, Permission: httpx.Public,
 			Name: "finishProviderSignIn", Summary: "Return from an identity provider",
-			Description: "The identity provider redirects browsers to this address. Register it with the provider as the redirect URI. The " +
-				"browser continues to the configured page with `#code=…`, or with `#error=` and the error's code: " +
-				"`sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, `identity-provider-unavailable`, " +
-				"or the code of a server error such as `database-unavailable`. If no page is configured, the answer is the error " +
-				"itself.",
+			Description: "The identity provider redirects browsers to this address. Register it with the provider as the " +
+				"redirect URI. The browser continues to the configured page with `#code=…`, or with `#error=` and the error's " +
+				"code: `sign-in-cancelled`, `sign-in-lost`, `not-recognized`, `no-identity-provider`, " +
+				"`identity-provider-unavailable`, or the code of a server error such as `database-unavailable`. If no page is " +
+				"configured, the answer is the error itself.",
 			Refusals: []*fault.Error{ErrSignInLost}, ErrorPage: s.FrontendURL, Endpoint: httpx.HandleRedirect(s.handleCallback),
 		},
 		{
 			Method: http.MethodPost, Path: pathOpenID + "/token", Permission: httpx.Public,
 			Name: "exchangeSignInCode", Summary: "Sign in with a code",
-			Description: "Exchanges the code of a sign-in with an identity provider, once and within a minute, for the answer of " +
-				"`POST /auth/login`. The owner must confirm the first sign-in of an existing account through the provider: the " +
-				"answer is 401 `link-confirmation-required`, and the same request with the account's `password`, and " +
-				"`secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for that. " +
-				"Alternatively, another administrator confirms it with `POST /identity-provider/link-requests/{id}/confirm`, and " +
-				"the person signs in again.",
+			Description: "Exchanges the code of a sign-in with an identity provider, once and within a minute, for the " +
+				"answer of `POST /auth/login`. The owner must confirm the first sign-in of an existing account through the " +
+				"provider: the answer is 401 `link-confirmation-required`, and the same request with the account's `password`, " +
+				"and `secondFactorCode` if the account has a second factor, signs in. The code stays valid for ten minutes for " +
+				"that. Alternatively, another administrator confirms it with `POST " +
+				"/identity-provider/link-requests/{id}/confirm`, and the person signs in again.",
 			Refusals: []*fault.Error{
 				ErrCodeUsed, ErrLinkUnconfirmed, signin.ErrWrongCredentials, mfa.ErrRequired, mfa.ErrWrong,
 				mfa.ErrRecoveryCodeRequired, throttle.ErrSignInDelayed, password.ErrBusy,
@@ -105,7 +105,8 @@ type callbackRequest struct {
 
 func (s *SignIns) handleCallback(ctx context.Context, in callbackRequest) (httpx.Redirect, error) {
 	answer := httpx.Redirect{Cookie: s.cookie("", 0)} // also after a failure
-	code, err := s.Finish(ctx, in.Carried, openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error})
+	with := openid.Answer{State: in.State, Code: in.Code, Issuer: in.Issuer, Error: in.Error}
+	code, err := s.Finish(ctx, in.Carried, with)
 	if err != nil {
 		return answer, err
 	}

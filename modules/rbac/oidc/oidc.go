@@ -3,11 +3,7 @@
 package oidc
 
 import (
-	"slices"
 	"time"
-
-	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
@@ -19,9 +15,7 @@ import (
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
-	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/outbox"
-	"omnirapeutic/platform/trail"
 )
 
 // Service holds the services of identity providers.
@@ -33,12 +27,9 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database      *db.DB
-	Clock         rbac.Clock
-	NewID         func() uuid.UUID
-	Audit         trail.Recorder
+	rbac.Core
+
 	Events        outbox.Publisher
-	Logger        logrus.FieldLogger
 	Accounts      *account.Service
 	Invitations   *invitation.Service
 	Passwords     *password.Service
@@ -66,13 +57,8 @@ func New(d Dependencies) *Service {
 	return &Service{providers, links, &SignIns{
 		Dependencies: d, client: client, providers: providers, links: links,
 		cookies: encryption.New("sign-ins under way", d.Secrets...),
-		signIns: session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns: session.NewSignInTrail(d.Core),
 	}}
-}
-
-// Routes returns the operations of identity providers.
-func (s *Service) Routes() []httpx.Route {
-	return slices.Concat(s.SignIns.routes(), s.Providers.routes(), s.Links.routes())
 }
 
 // Outdated selects expired link requests.

@@ -36,7 +36,7 @@ func (s *SignIns) exchangeCode(ctx context.Context, x CodeExchange) (session.Sig
 	}
 	ctx = identity.With(ctx, identity.System(organization))
 	var pending *LinkRequest
-	started, err := db.Serializable(ctx, s.Database, "user.exchange-code", func(ctx context.Context) (_ *session.Started, err error) {
+	exchange := func(ctx context.Context) (_ *session.Started, err error) {
 		pending = nil
 		row, err := s.store.takeCode(ctx, hash)
 		if err != nil {
@@ -55,7 +55,8 @@ func (s *SignIns) exchangeCode(ctx context.Context, x CodeExchange) (session.Sig
 		}
 		started := s.Sessions.Start(ctx, u, true)
 		return &started, s.Sessions.Store(ctx, started)
-	})
+	}
+	started, err := db.Serializable(ctx, s.Database, "user.exchange-code", exchange)
 	switch {
 	case err != nil:
 		return session.SignedIn{}, err
@@ -144,7 +145,7 @@ func (s *SignIns) confirmOwnLink(
 func (s *SignIns) startLinked(
 	ctx context.Context, known account.Account, factor mfa.Factor, proof mfa.Proof, counter []byte, code db.Hash,
 ) (session.SignedIn, error) {
-	started, err := db.Serializable(ctx, s.Database, "user.confirm-link", func(ctx context.Context) (*session.Started, error) {
+	store := func(ctx context.Context) (*session.Started, error) {
 		request, err := s.store.requestWithCode(ctx, code)
 		if err != nil || request == nil {
 			return nil, err
@@ -166,7 +167,9 @@ func (s *SignIns) startLinked(
 		}
 		started := s.Sessions.Start(ctx, u, true)
 		return &started, s.Sessions.Store(ctx, started)
-	}, db.RetryConstraint("provider_subjects_once", "provider_subjects_pkey"))
+	}
+	started, err := db.Serializable(ctx, s.Database, "user.confirm-link", store,
+		db.RetryConstraint("provider_subjects_once", "provider_subjects_pkey"))
 	if spent := (mfa.SpentError{}); errors.As(err, &spent) {
 		err = s.SecondFactors.RefuseCode(ctx, known.User, factor, spent.Verdict)
 	}

@@ -113,7 +113,7 @@ func (s *Links) Confirm(ctx context.Context, id uuid.UUID) error {
 	now := s.Clock.Now()
 	// Without [db.ProvenBy]: a repeated request no longer finds the link request.
 	_, err = db.Serializable(ctx, s.Database, "link-request.confirm", func(ctx context.Context) (struct{}, error) {
-		mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
+		held, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -128,11 +128,11 @@ func (s *Links) Confirm(ctx context.Context, id uuid.UUID) error {
 		if err := decideConfirmation(caller.UserID, provider, u); err != nil {
 			return struct{}{}, err
 		}
-		theirs, err := s.Accounts.HeldBy(ctx, u.Roles)
+		needed, err := s.Accounts.HeldBy(ctx, u.Roles)
 		if err != nil {
 			return struct{}{}, err
 		}
-		if err := mine.Covers(theirs); err != nil {
+		if err := held.Covers(needed); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.link(ctx, u, request.Issuer, request.Subject, now)
@@ -211,9 +211,8 @@ func (s *Links) Unlink(ctx context.Context, user uuid.UUID) error {
 // endedLinks counts the links and sessions that ended.
 type endedLinks struct{ links, sessions int }
 
-// end deletes the links, link requests and codes of one user, or of all users of the caller's
-// organization if user is nil. It also ends the provider's sessions. It works in the transaction of
-// the context.
+// end deletes the links, link requests and codes of a user, and ends the provider's sessions, in the
+// transaction of the context. If user is nil, it concerns all users of the caller's organization.
 func (s *Links) end(ctx context.Context, user *uuid.UUID, now time.Time) (ended endedLinks, err error) {
 	if ended.links, err = s.store.deleteLinks(ctx, user); err != nil {
 		return ended, err

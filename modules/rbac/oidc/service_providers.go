@@ -106,7 +106,7 @@ func (s *Providers) Set(ctx context.Context, p ProviderSettings) (IdentityProvid
 // mayChoose returns [identity.ErrBeyondOwn] unless the caller holds every permission of every user
 // whom a provider of the organization could recognize, directly or by an open invitation.
 func (s *Providers) mayChoose(ctx context.Context) error {
-	mine, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
+	held, err := s.Accounts.CallerHolds(ctx, permission.IdentityProviderManage)
 	if err != nil {
 		return err
 	}
@@ -118,11 +118,11 @@ func (s *Providers) mayChoose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := s.Accounts.HeldBy(ctx, append(roles, invited...))
+	needed, err := s.Accounts.HeldBy(ctx, append(roles, invited...))
 	if err != nil {
 		return err
 	}
-	return mine.Covers(theirs)
+	return held.Covers(needed)
 }
 
 // replaced records and publishes a change of the provider, in the transaction of the
@@ -215,7 +215,8 @@ func (s *Providers) Remove(ctx context.Context, match patch.Match) error {
 		if err := s.store.deleteProvider(ctx); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.replaced(ctx, "identity-provider.remove", before, IdentityProvider{OrganizationID: caller.OrganizationID})
+		after := IdentityProvider{OrganizationID: caller.OrganizationID}
+		return struct{}{}, s.replaced(ctx, "identity-provider.remove", before, after)
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		_, err := s.store.provider(ctx)
 		if errors.Is(err, ErrNoProvider) {
@@ -230,7 +231,9 @@ func (s *Providers) Remove(ctx context.Context, match patch.Match) error {
 // was encrypted with a secret that is no longer configured.
 func (s *Providers) settings(p IdentityProvider) (openid.Settings, error) {
 	secret, err := s.secrets.Open(p.sealedSecret, p.OrganizationID[:])
-	return openid.Settings{Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL()}, err
+	return openid.Settings{
+		Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: string(secret), RedirectURL: s.callbackURL(),
+	}, err
 }
 
 // callbackURL returns the redirect URI for providers.

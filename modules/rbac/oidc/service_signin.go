@@ -44,8 +44,9 @@ var (
 		"The identity provider did not confirm your identity, or you have no account here.").
 		Advising("Let the person try again, or ask an administrator for an invitation.")
 	// ErrSignInCancelled is returned if the person has cancelled the sign-in at the provider.
-	ErrSignInCancelled = fault.Define(fault.Unauthenticated, "sign-in-cancelled", "The sign-in was cancelled at the identity provider.").
-				Advising("Show the sign-in page again; this is not a failure.")
+	ErrSignInCancelled = fault.Define(fault.Unauthenticated, "sign-in-cancelled",
+		"The sign-in was cancelled at the identity provider.").
+		Advising("Show the sign-in page again; this is not a failure.")
 	// ErrCodeUsed is returned if the code is unknown, used or expired, or belongs to another page.
 	ErrCodeUsed = fault.Define(fault.Unauthenticated, "sign-in-code", "The sign-in code is invalid or expired.").
 			Advising("Start the sign-in again.")
@@ -87,7 +88,9 @@ var cookiePurpose = []byte("sign-in")
 //
 // The browser carries the state, so an unauthenticated request writes nothing to the database,
 // every instance can finish the sign-in, and nothing needs to be cleaned up.
-func (s *SignIns) Begin(ctx context.Context, organization uuid.UUID, challenge string) (url, carried string, err error) {
+func (s *SignIns) Begin(
+	ctx context.Context, organization uuid.UUID, challenge string,
+) (url, carried string, err error) {
 	_, settings, err := s.providers.of(ctx, organization)
 	if err != nil {
 		return "", "", err

@@ -80,8 +80,8 @@ func (store) deleteRequestsOf(ctx context.Context, user uuid.UUID) error {
 	return tx.Where("user_id = ?", user).Delete(&LinkRequest{}).Error
 }
 
-// deleteLinks deletes the links, link requests and codes of one user, or of all users of the caller's
-// organization if user is nil, and returns the number of links.
+// deleteLinks deletes the links, link requests and codes of a user, and returns the number of links.
+// If user is nil, it concerns all users of the caller's organization.
 func (store) deleteLinks(ctx context.Context, user *uuid.UUID) (links int, err error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {

@@ -40,7 +40,9 @@ func (store) provider(ctx context.Context) (IdentityProvider, error) {
 	if db.IsNotFound(err) {
 		return IdentityProvider{}, ErrNoProvider
 	}
-	return IdentityProvider{r.OrganizationID, r.Issuer, r.ClientID, r.Version, r.CreatedAt, r.UpdatedAt, r.ClientSecret, r.SetBy}, err
+	return IdentityProvider{
+		r.OrganizationID, r.Issuer, r.ClientID, r.Version, r.CreatedAt, r.UpdatedAt, r.ClientSecret, r.SetBy,
+	}, err
 }
 
 func (store) putProvider(ctx context.Context, p IdentityProvider) error {

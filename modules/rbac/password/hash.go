@@ -76,7 +76,8 @@ func randomBytes(n uint32) []byte {
 // encodeHash writes a hash in the PHC string format.
 func encodeHash(p argon2id.Params, salt, key []byte) string {
 	text := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism, text(salt), text(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, p.Memory, p.Iterations, p.Parallelism, text(salt), text(key))
 }
 
 // newSalt returns a random salt for [hasher.hash].

@@ -21,28 +21,29 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: "/auth/password", Permission: httpx.SignedIn,
 			Name: "changeMyPassword", Summary: "Change my password",
-			Description: "Requires the current password. A new password has at least 15 characters of any kind and is not a common " +
-				"password. All other sessions of the user end. The current session keeps its refresh token and gets a new access " +
-				"token; the earlier access token becomes invalid.",
+			Description: "Requires the current password. A new password has at least 15 characters of any kind and is not a " +
+				"common password. All other sessions of the user end. The current session keeps its refresh token and gets a " +
+				"new access token; the earlier access token becomes invalid.",
 			Refusals: []*fault.Error{throttle.ErrSignInDelayed, ErrBusy},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
 			Name: "resetPassword", Summary: "Set a new password with a reset link",
-			Description: "For a user who has forgotten the password. `token` comes from the link that an administrator has created. " +
-				"It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
+			Description: "For a user who has forgotten the password. `token` comes from the link that an administrator has " +
+				"created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
 			Refusals: []*fault.Error{ErrResetNotFound, ErrBusy},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUseReset),
 		},
 		{
 			Method: http.MethodPost, Path: "/users/:id/password-reset", Permission: permission.UserChange,
 			Name: "createPasswordReset", Summary: "Create a password reset link",
-			Description: "For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All " +
-				"of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link " +
-				"is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with " +
-				"`#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after " +
-				"a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.",
+			Description: "For a user who has forgotten the password. Make sure that the user, and not another person, asks " +
+				"for it. All of their sessions end immediately. The user sets a new password with the link, once, until " +
+				"`expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at " +
+				"`http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own " +
+				"link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset " +
+				"their own password.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrOwnPassword},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateReset),
 		},

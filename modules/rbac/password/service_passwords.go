@@ -28,9 +28,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	Audit       trail.Recorder
+	rbac.Core
+
 	Accounts    *account.Service
 	Revocations *revocation.Service
 	Sessions    *session.Service

@@ -60,14 +60,16 @@ func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error
 		}
 		now := s.Clock.Now()
 		reset := s.newReset(now)
-		err = s.store.saveReset(ctx, resetRow{u.OrganizationID, u.ID, hashOfToken(reset.Token), &caller.UserID, now, reset.ExpiresAt})
-		if err != nil {
+		row := resetRow{u.OrganizationID, u.ID, hashOfToken(reset.Token), &caller.UserID, now, reset.ExpiresAt}
+		if err := s.store.saveReset(ctx, row); err != nil {
 			return Reset{}, err
 		}
 		if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
 			return Reset{}, err
 		}
-		return reset, trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now})
+		return reset, trail.RecordBy(ctx, s.Audit, trail.Event{
+			Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now,
+		})
 	})
 }
 
@@ -92,9 +94,8 @@ func hashOfToken(token string) []byte {
 // password, [ErrBusy], or the error of the [throttle.FailureLimit] after too many tokens that were
 // never issued.
 func (s *Service) UseReset(ctx context.Context, token, password string) error {
-	_, err := throttle.Limited(ctx, s.Throttle, throttle.PasswordReset, throttle.NetworkSource(ctx), func() (struct{}, error) {
-		return struct{}{}, s.useReset(ctx, token, password)
-	})
+	_, err := throttle.Limited(ctx, s.Throttle, throttle.PasswordReset, throttle.NetworkSource(ctx),
+		func() (struct{}, error) { return struct{}{}, s.useReset(ctx, token, password) })
 	return err
 }
 
@@ -210,7 +211,8 @@ func (s *Service) userWithEmail(ctx context.Context, email string, organization 
 		return matching[0], nil
 	}
 	return rbac.User{}, fault.InvalidFields(fault.Field{
-		Field: "organization", Code: "required", Message: fmt.Sprintf("is required: the address has accounts in %d organizations", len(matching)),
+		Field: "organization", Code: "required",
+		Message: fmt.Sprintf("is required: the address has accounts in %d organizations", len(matching)),
 	})
 }
 

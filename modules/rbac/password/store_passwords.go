@@ -33,39 +33,29 @@ func (store) salt(ctx context.Context, email string, otherwise []byte) (salt []b
 // change replaces the hash that was compared. The error is gorm's if the stored hash has changed.
 // Index: the primary key.
 func (store) change(ctx context.Context, u rbac.User, before, after string, now time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	result := tx.Exec(`
+	rows, err := db.Exec(ctx, `
 		UPDATE users SET password_hash = ?, version = version + 1, updated_at = ?
 		WHERE organization_id = ? AND id = ? AND password_hash = ?`, after, now, u.OrganizationID, u.ID, before)
-	if result.Error == nil && result.RowsAffected == 0 {
+	if err == nil && rows == 0 {
 		return gorm.ErrRecordNotFound
 	}
-	return result.Error
+	return err
 }
 
 // set replaces the hash of a user's password unconditionally. Index: the primary key.
 func (store) set(ctx context.Context, u rbac.User, hash string, now time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec(`
+	_, err := db.Exec(ctx, `
 		UPDATE users SET password_hash = ?, version = version + 1, updated_at = ?
-		WHERE organization_id = ? AND id = ?`, hash, now, u.OrganizationID, u.ID).Error
+		WHERE organization_id = ? AND id = ?`, hash, now, u.OrganizationID, u.ID)
+	return err
 }
 
 // replace replaces a hash by another hash of the same password. It changes nothing else. Index: the
 // primary key.
 func (store) replace(ctx context.Context, u rbac.User, before, after string) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("UPDATE users SET password_hash = ? WHERE organization_id = ? AND id = ? AND password_hash = ?",
-		after, u.OrganizationID, u.ID, before).Error
+	_, err := db.Exec(ctx, "UPDATE users SET password_hash = ? WHERE organization_id = ? AND id = ? AND password_hash = ?",
+		after, u.OrganizationID, u.ID, before)
+	return err
 }
 
 // resetRow is a row of password_resets.
@@ -112,9 +102,6 @@ func (store) reset(ctx context.Context, tokenHash []byte, now time.Time) (resetR
 
 // deleteReset deletes the reset of a user, if any. Index: the primary key.
 func (store) deleteReset(ctx context.Context, organization, user uuid.UUID) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM password_resets WHERE organization_id = ? AND user_id = ?", organization, user).Error
+	_, err := db.Exec(ctx, "DELETE FROM password_resets WHERE organization_id = ? AND user_id = ?", organization, user)
+	return err
 }

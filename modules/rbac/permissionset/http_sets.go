@@ -24,27 +24,29 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/permission-sets", Permission: permission.PermissionSetRead,
 			Name: "listPermissionSets", Summary: "List the permissions of each role",
-			Description: "The permissions of each role in the organization, and for which records: ORGANIZATION (all), CASELOAD (patients " +
-				"on the caseload), SELF (the user's own appointments), CHILD (the family). `shipped` means that the organization " +
-				"uses the default set. `possible` lists the scopes that each permission can have.",
+			Description: "The permissions of each role in the organization, and for which records: ORGANIZATION (all), " +
+				"CASELOAD (patients on the caseload), SELF (the user's own appointments), CHILD (the family). `shipped` means " +
+				"that the organization uses the default set. `possible` lists the scopes that each permission can have.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSets),
 		},
 		{
 			Method: http.MethodPut, Path: "/permission-sets/:role", Permission: permission.PermissionSetChange,
 			Name: "changePermissionSet", Summary: "Change the permissions of a role",
-			Description: "Replaces the whole set, for every user with the role, from the next request on. The caller must hold every " +
-				"permission of the set, before and after the change. Administrators keep the permissions needed to undo it. A " +
-				"scope that no operation with the permission supports is refused (422): see `possible` in the list. A changed set " +
-				"does not receive the defaults of later versions.",
-			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
+			Description: "Replaces the whole set, for every user with the role, from the next request on. The caller must " +
+				"hold every permission of the set, before and after the change. Administrators keep the permissions needed to " +
+				"undo it. A scope that no operation with the permission supports is refused (422): see `possible` in the list. " +
+				"A changed set does not receive the defaults of later versions.",
+			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSet),
 		},
 		{
 			Method: http.MethodDelete, Path: "/permission-sets/:role", Permission: permission.PermissionSetChange,
 			Name: "restorePermissionSet", Summary: "Restore the default permissions of a role",
-			Description: "From the next request on the role has the default set again, and receives the defaults of later versions. The " +
-				"caller must hold every permission of the set, before and after the change. Administrators can always restore " +
-				"their own role's defaults.",
-			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn}, Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
+			Description: "From the next request on the role has the default set again, and receives the defaults of later " +
+				"versions. The caller must hold every permission of the set, before and after the change. Administrators can " +
+				"always restore their own role's defaults.",
+			Refusals: []*fault.Error{ErrRoleNotFound, identity.ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRestoreSet),
 		},
 	}
 }

@@ -18,7 +18,8 @@ import (
 
 // ErrRoleNotFound is returned for an unknown role, or one whose permissions an organization
 // cannot change.
-var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found", "Role not found, or its permissions cannot be changed.").
+var ErrRoleNotFound = fault.Define(fault.NotFound, "role-not-found",
+	"Role not found, or its permissions cannot be changed.").
 	Advising("Reload the permission sets: they list the roles that can be changed.")
 
 // Callers returns what the caller may do now.
@@ -30,25 +31,21 @@ type Callers interface {
 
 // Service changes permission sets. It is safe for concurrent use.
 type Service struct {
-	database    *db.DB
-	clock       rbac.Clock
-	audit       trail.Recorder
+	core        rbac.Core
 	revocations *revocation.Service
 	callers     Callers
 	store       store
-	// supported are the scopes that each permission can have besides the whole organization.
+	// supported are the scopes that each permission can have next to the whole organization.
 	supported map[identity.Permission]identity.Scope
 }
 
 // New returns the service.
-func New(
-	database *db.DB, clock rbac.Clock, audit trail.Recorder, revocations *revocation.Service, callers Callers,
-) *Service {
-	return &Service{database: database, clock: clock, audit: audit, revocations: revocations, callers: callers}
+func New(core rbac.Core, revocations *revocation.Service, callers Callers) *Service {
+	return &Service{core: core, revocations: revocations, callers: callers}
 }
 
-// SupportedScopes sets the scopes that each permission can have besides the whole organization:
-// all that some route with the permission supports. Call it with the routes of the program before
+// SupportedScopes sets the scopes that each permission can have next to the whole organization. A
+// scope is supported if some route with the permission supports it. Call it with the routes of the program before
 // using the service. Before that, every permission can be held only for the organization. An
 // unsupported scope would have no effect, because every route would refuse it.
 func (s *Service) SupportedScopes(scopes map[identity.Permission]identity.Scope) {
@@ -63,7 +60,7 @@ func (s *Service) scopesOf(p identity.Permission) identity.Scope {
 // List returns the permission sets of the caller's organization in the order of [rbac.Roles],
 // without the role that reaches beyond the organization.
 func (s *Service) List(ctx context.Context) ([]Set, error) {
-	return db.Snapshot(ctx, s.database, "permission-set.list", func(ctx context.Context) ([]Set, error) {
+	return db.Snapshot(ctx, s.core.Database, "permission-set.list", func(ctx context.Context) ([]Set, error) {
 		changed, err := s.store.sets(ctx)
 		if err != nil {
 			return nil, err
@@ -90,8 +87,8 @@ func (s *Service) Change(ctx context.Context, c Change) (Set, error) {
 	if fieldErrors := c.check(); len(fieldErrors) > 0 {
 		return Set{}, fault.InvalidFields(fieldErrors...)
 	}
-	return s.replace(ctx, c.Role, c.Match, func(mine rbac.Held) (Set, error) {
-		return Set{Role: c.Role, Held: c.Held}, mine.Covers(c.Held)
+	return s.replace(ctx, c.Role, c.Match, func(held rbac.Held) (Set, error) {
+		return Set{Role: c.Role, Held: c.Held}, held.Covers(c.Held)
 	})
 }
 
@@ -103,12 +100,12 @@ func (s *Service) Restore(ctx context.Context, role rbac.Role, match patch.Match
 	if !canChange(role) {
 		return ErrRoleNotFound
 	}
-	_, err := s.replace(ctx, role, match, func(mine rbac.Held) (Set, error) {
+	_, err := s.replace(ctx, role, match, func(held rbac.Held) (Set, error) {
 		restored := Set{Role: role, Default: true, Held: role.Defaults()}
 		if role == rbac.Admin {
 			return restored, nil
 		}
-		return restored, mine.Covers(restored.Held)
+		return restored, held.Covers(restored.Held)
 	})
 	return err
 }
@@ -117,15 +114,15 @@ func (s *Service) Restore(ctx context.Context, role rbac.Role, match patch.Match
 // hold the current set. It works without [db.ProvenBy]: the caller can repeat it after an unknown
 // outcome.
 func (s *Service) replace(
-	ctx context.Context, role rbac.Role, match patch.Match, decide func(mine rbac.Held) (Set, error),
+	ctx context.Context, role rbac.Role, match patch.Match, decide func(held rbac.Held) (Set, error),
 ) (Set, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Set{}, err
 	}
-	now := s.clock.Now()
-	return db.Serializable(ctx, s.database, "permission-set.change", func(ctx context.Context) (Set, error) {
-		mine, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
+	now := s.core.Clock.Now()
+	return db.Serializable(ctx, s.core.Database, "permission-set.change", func(ctx context.Context) (Set, error) {
+		held, err := s.callers.CallerHolds(ctx, permission.PermissionSetChange)
 		if err != nil {
 			return Set{}, err
 		}
@@ -137,10 +134,10 @@ func (s *Service) replace(
 		if err := match.Check(before.Version); err != nil {
 			return Set{}, err
 		}
-		if err := mine.Covers(before.Held); err != nil {
+		if err := held.Covers(before.Held); err != nil {
 			return Set{}, err
 		}
-		after, err := decide(mine)
+		after, err := decide(held)
 		if err != nil {
 			return Set{}, err
 		}
@@ -176,7 +173,7 @@ func (s *Service) record(ctx context.Context, before, after Set) error {
 	if err != nil {
 		return err
 	}
-	return trail.RecordBy(ctx, s.audit, trail.Event{
+	return trail.RecordBy(ctx, s.core.Audit, trail.Event{
 		Action: "permission-set.change", SubjectType: "organization", SubjectID: caller.OrganizationID,
 		OccurredAt: *after.ChangedAt,
 		Before:     recordedSet{before.Role, before.Default, before.Version, before.Held.Texts()},

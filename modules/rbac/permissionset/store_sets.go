@@ -84,7 +84,8 @@ func (store) save(ctx context.Context, set Set) error {
 		return err
 	}
 	row := setRow{
-		OrganizationID: organization, Role: set.Role, Version: set.Version, ChangedAt: *set.ChangedAt, ChangedBy: *set.ChangedBy,
+		OrganizationID: organization, Role: set.Role, Version: set.Version,
+		ChangedAt: *set.ChangedAt, ChangedBy: *set.ChangedBy,
 	}
 	if !set.Default {
 		text, err := json.Marshal(set.Held.Texts())

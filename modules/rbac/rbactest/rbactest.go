@@ -153,8 +153,9 @@ func (directory) Organizations(ctx context.Context, ids []uuid.UUID) (found []rb
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Raw("SELECT id, name, disabled FROM organizations WHERE id = ANY ($1) ORDER BY lower(name), id", db.UUIDs(ids)).
-		Scan(&found).Error
+	err = tx.Raw(`
+		SELECT id, name, disabled FROM organizations WHERE id = ANY ($1) ORDER BY lower(name), id`,
+		db.UUIDs(ids)).Scan(&found).Error
 	return found, err
 }
 

@@ -14,7 +14,8 @@ import (
 // ones work again when the organization is enabled. The version is the organization's and rises
 // with each change.
 func (s *Service) OrganizationSwitched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error {
-	return s.announce(ctx, organization, change{subject{ofOrganization, organization}, switchLevel(version, disabled), s.clock.Now()})
+	level := switchLevel(version, disabled)
+	return s.announce(ctx, organization, change{subject{ofOrganization, organization}, level, s.clock.Now()})
 }
 
 // switchLevel returns the level of an organization that was disabled or enabled with the given

@@ -33,10 +33,11 @@ func (s *Service) LoadRevocations(ctx context.Context) error {
 }
 
 func (s *Service) changesSince(ctx context.Context, transaction uint64) (found []change, upTo uint64, err error) {
-	found, err = db.Snapshot(ctx, s.database, "access.load-revocations", func(ctx context.Context) (found []change, err error) {
+	load := func(ctx context.Context) (found []change, err error) {
 		found, upTo, err = s.store.changesSince(ctx, transaction)
 		return found, err
-	}, db.AllOrganizations())
+	}
+	found, err = db.Snapshot(ctx, s.database, "access.load-revocations", load, db.AllOrganizations())
 	return found, upTo, err
 }
 

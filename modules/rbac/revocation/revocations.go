@@ -58,8 +58,8 @@ const (
 )
 
 // revocations holds the revocations that this instance knows, in memory, so that checking a token
-// needs no query. The instance's own revocations apply immediately, the ones of other instances
-// a moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
+// needs no query. The instance's own revocations apply immediately, revocations of other
+// instances a moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
 // concurrent use.
 type revocations struct {
 	mu        sync.RWMutex
@@ -146,14 +146,14 @@ func (r *revocations) endChanged(news []change) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for st := range r.streams {
-		if slices.ContainsFunc(news, func(c change) bool { return c.kind == ofPermissions && c.id == st.caller.OrganizationID }) {
+		permissions := subject{ofPermissions, st.caller.OrganizationID}
+		if slices.ContainsFunc(news, func(c change) bool { return c.subject == permissions }) {
 			st.end()
 		}
 	}
 }
 
-// loaded stores that at the given time all changes were loaded except the changes of transactions
-// from upTo on. From the first call on, the revocations expire.
+// loaded stores that all changes before the transaction upTo were loaded at the given time. From the first call on, the revocations expire.
 func (r *revocations) loaded(at time.Time, upTo uint64) {
 	r.mu.Lock()
 	missed := r.loads && at.Sub(r.loadedAt) > Keep
@@ -190,7 +190,9 @@ func (r *revocations) tidy(before time.Time) {
 
 // contextUntilRevoked returns a context that ends when the caller's token is revoked, and a function
 // that releases it.
-func (r *revocations) contextUntilRevoked(ctx context.Context, c identity.Caller) (context.Context, context.CancelFunc) {
+func (r *revocations) contextUntilRevoked(
+	ctx context.Context, c identity.Caller,
+) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	st := &stream{c, cancel}
 	r.mu.Lock()

@@ -58,7 +58,9 @@ func (s *Service) RevokeKey(ctx context.Context, organization, key uuid.UUID, at
 
 // RevokeSessions makes every instance refuse the access tokens of ended sessions, if the transaction
 // of the context commits.
-func (s *Service) RevokeSessions(ctx context.Context, organization uuid.UUID, at time.Time, sessions ...uuid.UUID) error {
+func (s *Service) RevokeSessions(
+	ctx context.Context, organization uuid.UUID, at time.Time, sessions ...uuid.UUID,
+) error {
 	if len(sessions) == 0 {
 		return nil
 	}
@@ -102,7 +104,9 @@ func (s *Service) HasLoaded() bool { return s.known.hasLoaded() }
 
 // ContextUntilRevoked returns a context for long responses, which ends when the caller's access
 // token is revoked. Call the returned function when the response ends.
-func (s *Service) ContextUntilRevoked(ctx context.Context, caller identity.Caller) (context.Context, context.CancelFunc) {
+func (s *Service) ContextUntilRevoked(
+	ctx context.Context, caller identity.Caller,
+) (context.Context, context.CancelFunc) {
 	return s.known.contextUntilRevoked(ctx, caller)
 }
 

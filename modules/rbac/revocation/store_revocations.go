@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"omnirapeutic/platform/db"
 )
@@ -18,28 +17,15 @@ const notifyChannel = "omnirapeutic_access"
 type store struct{}
 
 // raiseEpoch returns the user's next epoch. Index: the primary key.
-func (store) raiseEpoch(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	result := tx.Raw(`
+func (store) raiseEpoch(ctx context.Context, organization, user uuid.UUID) (int64, error) {
+	return db.SelectOne[int64](ctx, `
 		UPDATE users SET token_epoch = token_epoch + 1 WHERE organization_id = ? AND id = ?
-		RETURNING token_epoch`, organization, user).Scan(&epoch)
-	if result.Error == nil && result.RowsAffected == 0 {
-		return 0, gorm.ErrRecordNotFound
-	}
-	return epoch, result.Error
+		RETURNING token_epoch`, organization, user)
 }
 
 // epochOf returns the epoch of the user's valid tokens. Index: the primary key.
-func (store) epochOf(ctx context.Context, organization, user uuid.UUID) (epoch int64, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	err = tx.Table("users").Where("organization_id = ? AND id = ?", organization, user).Select("token_epoch").Take(&epoch).Error
-	return epoch, err
+func (store) epochOf(ctx context.Context, organization, user uuid.UUID) (int64, error) {
+	return db.SelectOne[int64](ctx, "SELECT token_epoch FROM users WHERE organization_id = ? AND id = ?", organization, user)
 }
 
 // changeRow is a row of access_changes. The database sets its sequence and transaction.
@@ -74,21 +60,17 @@ func (store) insert(ctx context.Context, organization uuid.UUID, changes []chang
 // transaction that was still open. The next call continues from there. Index:
 // access_changes_by_transaction.
 func (store) changesSince(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	var rows []struct {
+	type row struct {
 		UpTo      string
 		Kind      *kind
 		SubjectID uuid.UUID
 		Level     int64
 		ChangedAt time.Time
 	}
-	err = tx.Raw(`
+	rows, err := db.Select[row](ctx, `
 		SELECT now.up_to, c.kind, c.subject_id, c.level, c.changed_at
 		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS up_to) now
-		LEFT JOIN access_changes c ON c.transaction >= ?::text::xid8`, strconv.FormatUint(since, 10)).Scan(&rows).Error
+		LEFT JOIN access_changes c ON c.transaction >= ?::text::xid8`, strconv.FormatUint(since, 10))
 	if err != nil {
 		return nil, 0, err
 	}

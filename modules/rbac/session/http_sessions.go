@@ -27,8 +27,9 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/logout-everywhere", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "signOutEverywhere", Summary: "Sign out everywhere",
-			Description: "Ends all sessions of the caller, including the current one. Their access tokens become invalid immediately.",
-			Endpoint:    httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
+			Description: "Ends all sessions of the caller, including the current one. Their access tokens become invalid " +
+				"immediately.",
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleSignOutEverywhere),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/sessions", Permission: httpx.SignedIn,
@@ -46,15 +47,16 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/users/:id/sessions", Permission: permission.UserChange,
 			Name: "listUserSessions", Summary: "List a user's sessions",
-			Description: "The user's active sessions, the newest first. The caller must hold every permission that the user holds.",
-			Refusals:    []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleUserSessions),
+			Description: "The user's active sessions, the newest first. The caller must hold every permission that the user " +
+				"holds.",
+			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleUserSessions),
 		},
 		{
 			Method: http.MethodDelete, Path: "/users/:id/sessions/:sessionId", Permission: permission.UserChange,
 			Name: "endUserSession", Summary: "End a user's session",
-			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every permission " +
-				"that the user holds.",
+			Description: "Its access tokens and its refresh token become invalid immediately. The caller must hold every " +
+				"permission that the user holds.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrNotFound},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleEndUserSession),
 		},
@@ -82,7 +84,8 @@ type mySessionBody struct {
 
 func userSessionBodyOf(in Session) userSessionBody {
 	return userSessionBody{
-		in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), rbac.InUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(), in.Address,
+		in.ID, in.StartedAt.UTC(), in.UsedAt.UTC(), rbac.InUTC(in.RepeatedAt), in.IdleUntil.UTC(), in.EndsAt.UTC(),
+		in.Address,
 	}
 }
 

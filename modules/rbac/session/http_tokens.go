@@ -20,18 +20,19 @@ func (s *Service) tokenRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/auth/refresh", Permission: httpx.Public,
 			Name: "refreshSignIn", Summary: "Refresh an access token",
-			Description: "Exchanges a refresh token for an access token with the user's current roles and for a new refresh token, which " +
-				"replaces the given one. A client that has lost the answer can repeat the request within 30 seconds and gets the " +
-				"same refresh token. A later use of a used token ends the session, because the token may have been stolen. A " +
-				"session ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the latest.",
+			Description: "Exchanges a refresh token for an access token with the user's current roles and for a new refresh " +
+				"token, which replaces the given one. A client that has lost the answer can repeat the request within 30 " +
+				"seconds and gets the same refresh token. A later use of a used token ends the session, because the token may " +
+				"have been stolen. A session ends if it is not refreshed for `refreshExpiresIn` seconds, and at `endsAt` at the " +
+				"latest.",
 			Refusals: []*fault.Error{ErrRefreshRefused},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRefresh),
 		},
 		{
 			Method: http.MethodGet, Path: "/auth/me", Permission: httpx.SignedIn, Enrolling: true,
 			Name: "whoAmI", Summary: "Get the current user",
-			Description: "The user of the access token, with the roles and permissions that the token grants. `scopes` gives the records " +
-				"for which each permission is held, so that a frontend can offer only what the user may do.",
+			Description: "The user of the access token, with the roles and permissions that the token grants. `scopes` gives " +
+				"the records for which each permission is held, so that a frontend can offer only what the user may do.",
 			Refusals: []*fault.Error{identity.ErrPeopleOnly}, Endpoint: httpx.Handle(http.StatusOK, s.handleMe),
 		},
 	}

@@ -124,7 +124,8 @@ type repeatedRefresh struct {
 // recordRefresh records that a session was refreshed, or why it was refused.
 func (s *Service) recordRefresh(ctx context.Context, r refreshed, after any) error {
 	e := trail.Event{
-		OrganizationID: r.user.OrganizationID, ActorID: r.user.ID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
+		OrganizationID: r.user.OrganizationID, ActorID: r.user.ID,
+		RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
 		Action: "sign-in.refresh", SubjectType: "sign-in", SubjectID: r.session.ID, OccurredAt: s.Clock.Now(), After: after,
 	}
 	if r.refused != "" {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
@@ -42,11 +41,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	NewID       func() uuid.UUID
-	Audit       trail.Recorder
-	Logger      logrus.FieldLogger
+	rbac.Core
+
 	Accounts    *account.Service
 	Permissions *permissionset.Reader
 	Revocations *revocation.Service
@@ -65,7 +61,7 @@ func New(d Dependencies) *Service {
 		Dependencies: d,
 		tokens:       newAccessTokens(d.Secrets, d.Lifetime, d.Clock, d.NewID),
 		refreshKey:   encryption.DeriveKey(d.Secrets[0], "refresh", sha256.Size),
-		signIns:      SignInTrail{d.Audit, d.Logger, d.Clock},
+		signIns:      NewSignInTrail(d.Core),
 	}
 }
 
@@ -164,9 +160,9 @@ func (s *Service) SignOutEverywhere(ctx context.Context) error {
 	return err
 }
 
-// EndProviderSessions ends the sessions through an identity provider, of one user or, if user is
-// nil, of all users of the caller's organization, in the transaction of the context. It returns the
-// number of sessions that were active or whose access tokens may still be valid.
+// EndProviderSessions ends a user's sessions through an identity provider, in the transaction of the
+// context. If user is nil, it concerns all users of the caller's organization. It returns the number
+// of sessions that were active or whose access tokens may still be valid.
 func (s *Service) EndProviderSessions(ctx context.Context, user *uuid.UUID, now time.Time) (int, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -12,11 +12,10 @@ import (
 )
 
 // SignInTrail logs sign-ins and their refusals, and records them in the audit trail.
-type SignInTrail struct {
-	Audit  trail.Recorder
-	Logger logrus.FieldLogger
-	Clock  rbac.Clock
-}
+type SignInTrail struct{ core rbac.Core }
+
+// NewSignInTrail returns the trail.
+func NewSignInTrail(core rbac.Core) SignInTrail { return SignInTrail{core} }
 
 // RefusedSignIn is the After value of a refused sign-in.
 type RefusedSignIn struct {
@@ -26,7 +25,7 @@ type RefusedSignIn struct {
 // Refuse records that a sign-in was refused for the reason, and returns the refusal.
 func (t SignInTrail) Refuse(ctx context.Context, u rbac.User, reason string, refusal error) error {
 	t.LogRefusal(ctx, "sign_in_refused", u, reason).Warn("sign-in refused")
-	if err := t.Audit.Note(ctx, []trail.Event{t.RefusalEvent(ctx, u, reason)}); err != nil {
+	if err := t.core.Audit.Note(ctx, []trail.Event{t.RefusalEvent(ctx, u, reason)}); err != nil {
 		return err
 	}
 	return refusal
@@ -35,7 +34,9 @@ func (t SignInTrail) Refuse(ctx context.Context, u rbac.User, reason string, ref
 // LogRefusal returns the logger of a refusal with the user, the reason and the network address, so
 // that an operator can block the address.
 func (t SignInTrail) LogRefusal(ctx context.Context, event string, u rbac.User, reason string) logrus.FieldLogger {
-	return t.Logger.WithFields(UserFields(event, u)).WithFields(logrus.Fields{"reason": reason, "address": trail.Address(ctx)})
+	fields := UserFields(event, u)
+	fields["reason"], fields["address"] = reason, trail.Address(ctx)
+	return t.core.Logger.WithFields(fields)
 }
 
 // UserFields returns the fields of a log entry about a user.
@@ -51,7 +52,7 @@ func UserFields(event string, u rbac.User) logrus.Fields {
 func (t SignInTrail) Event(ctx context.Context, u rbac.User) trail.Event {
 	e := trail.Event{
 		OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),
-		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: t.Clock.Now(),
+		Action: "user.sign-in", SubjectType: "user", SubjectID: u.ID, OccurredAt: t.core.Clock.Now(),
 	}
 	if u.ID == uuid.Nil {
 		e.SubjectType = ""

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/revocation"
@@ -43,12 +42,7 @@ type foundRefresh struct {
 // refreshToken finds a token of any organization by its hash. The error is gorm's if there is none.
 // Index: refresh_tokens_once, and primary keys.
 func (store) refreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return foundRefresh{}, err
-	}
-	var rows []foundRefresh
-	err = tx.Raw(`
+	return db.SelectOne[foundRefresh](ctx, `
 		SELECT `+account.Columns+`, t.used_at, t.used_from,
 			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
 			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
@@ -57,14 +51,7 @@ func (store) refreshToken(ctx context.Context, hash []byte) (foundRefresh, error
 		FROM refresh_tokens t
 		JOIN sign_ins i ON i.organization_id = t.organization_id AND i.id = t.sign_in_id
 		JOIN users u ON u.organization_id = i.organization_id AND u.id = i.user_id
-		WHERE t.hash = ?`, hash).Scan(&rows).Error
-	if err == nil && len(rows) == 0 {
-		err = gorm.ErrRecordNotFound
-	}
-	if err != nil {
-		return foundRefresh{}, err
-	}
-	return rows[0], nil
+		WHERE t.hash = ?`, hash)
 }
 
 // insert stores a session with its first refresh token.
@@ -76,7 +63,9 @@ func (store) insert(ctx context.Context, in Session, first refreshToken) error {
 	if err := tx.Create(&in).Error; err != nil {
 		return err
 	}
-	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt}).Error
+	return tx.Create(&refreshRow{
+		OrganizationID: in.OrganizationID, Hash: first.hash(), SignInID: in.ID, IssuedAt: in.StartedAt,
+	}).Error
 }
 
 // rotate uses a token up, from a network, and stores its successor and the new end of the session.
@@ -86,21 +75,23 @@ func (store) rotate(ctx context.Context, in Session, used, next refreshToken, fr
 	if err != nil {
 		return err
 	}
-	result := tx.Exec(`
+	rows, err := db.Exec(ctx, `
 		UPDATE refresh_tokens SET used_at = ?, used_from = ? WHERE organization_id = ? AND hash = ? AND used_at IS NULL`,
 		now, from, in.OrganizationID, used.hash())
-	if result.Error == nil && result.RowsAffected != 1 {
-		return fmt.Errorf("rbac: the use of one refresh token touched %d rows", result.RowsAffected)
+	if err == nil && rows != 1 {
+		err = fmt.Errorf("rbac: the use of one refresh token touched %d rows", rows)
 	}
-	if result.Error != nil {
-		return result.Error
+	if err != nil {
+		return err
 	}
 	err = tx.Exec("UPDATE sign_ins SET used_at = ?, idle_until = ? WHERE organization_id = ? AND id = ?",
 		in.UsedAt, in.IdleUntil, in.OrganizationID, in.ID).Error
 	if err != nil {
 		return err
 	}
-	return tx.Create(&refreshRow{OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now}).Error
+	return tx.Create(&refreshRow{
+		OrganizationID: in.OrganizationID, Hash: next.hash(), SignInID: in.ID, IssuedAt: now,
+	}).Error
 }
 
 // markRepeated stores that a used token of a session was answered again, at most once per
@@ -110,35 +101,27 @@ func (store) markRepeated(ctx context.Context, in Session, now time.Time) error 
 	if in.RepeatedAt != nil && now.Sub(*in.RepeatedAt) <= refreshGrace {
 		return nil
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("UPDATE sign_ins SET repeated_at = ? WHERE organization_id = ? AND id = ?",
-		now, in.OrganizationID, in.ID).Error
+	_, err := db.Exec(ctx, "UPDATE sign_ins SET repeated_at = ? WHERE organization_id = ? AND id = ?",
+		now, in.OrganizationID, in.ID)
+	return err
 }
 
 // markEnded ends a session that was not ended before. Index: the primary key.
 func (store) markEnded(ctx context.Context, organization, id uuid.UUID, now time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL",
-		now, organization, id).Error
+	_, err := db.Exec(ctx, "UPDATE sign_ins SET ended_at = ? WHERE organization_id = ? AND id = ? AND ended_at IS NULL",
+		now, organization, id)
+	return err
 }
 
 // setEpoch moves a session to the user's new epoch. Index: the primary key.
 func (store) setEpoch(ctx context.Context, in Session) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?", in.Epoch, in.OrganizationID, in.ID).Error
+	_, err := db.Exec(ctx, "UPDATE sign_ins SET epoch = ? WHERE organization_id = ? AND id = ?",
+		in.Epoch, in.OrganizationID, in.ID)
+	return err
 }
 
-// endByProvider ends sessions through an identity provider, of one user or of all users of the
-// caller's organization. It returns the sessions that were active or whose access tokens may still
+// endByProvider ends a user's sessions through an identity provider. If user is nil, it concerns all
+// users of the caller's organization. It returns the sessions that were active or whose access tokens may still
 // be valid. It reads all sessions of the organization, from the last weeks.
 func (store) endByProvider(ctx context.Context, user *uuid.UUID, now time.Time) (ended []uuid.UUID, err error) {
 	tx, organization, err := db.Tenant(ctx)
@@ -158,32 +141,19 @@ const isActive = `i.ended_at IS NULL AND i.idle_until > ? AND i.ends_at > ? AND 
 	SELECT u.token_epoch FROM users u WHERE u.organization_id = i.organization_id AND u.id = i.user_id)`
 
 // active returns the active sessions of a user, the newest first. Index: sign_ins_by_user.
-func (store) active(ctx context.Context, organization, user uuid.UUID, now time.Time) (found []Session, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = tx.Raw(`
+func (store) active(ctx context.Context, organization, user uuid.UUID, now time.Time) ([]Session, error) {
+	return db.Select[Session](ctx, `
 		SELECT i.* FROM sign_ins i
 		WHERE i.organization_id = ? AND i.user_id = ? AND `+isActive+`
-		ORDER BY i.started_at DESC, i.id DESC`, organization, user, now, now).Scan(&found).Error
-	return found, err
+		ORDER BY i.started_at DESC, i.id DESC`, organization, user, now, now)
 }
 
 // one returns an active session of a user. The error is gorm's if there is none. Index: the primary
 // key.
-func (store) one(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (found Session, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return Session{}, err
-	}
-	result := tx.Raw(`
+func (store) one(ctx context.Context, organization, user, id uuid.UUID, now time.Time) (Session, error) {
+	return db.SelectOne[Session](ctx, `
 		SELECT i.* FROM sign_ins i
-		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+isActive, organization, user, id, now, now).Scan(&found)
-	if result.Error == nil && result.RowsAffected == 0 {
-		return Session{}, gorm.ErrRecordNotFound
-	}
-	return found, result.Error
+		WHERE i.organization_id = ? AND i.user_id = ? AND i.id = ? AND `+isActive, organization, user, id, now, now)
 }
 
 // sessionEnd is the end of a session, in the form of the index sign_ins_by_end.
@@ -199,24 +169,21 @@ const (
 // and the number of examined sessions that have no more tokens; these are not examined again.
 // Indexes: sign_ins_by_end, refresh_tokens_by_sign_in.
 func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions int64, err error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
 	const ended = `
 		WITH ended AS MATERIALIZED (
 			SELECT organization_id, id FROM sign_ins
 			WHERE tokens_kept AND ` + sessionEnd + ` <= $1 ORDER BY ` + sessionEnd + ` LIMIT $2)`
-	removed := tx.Exec(ended+`
+	tokens, err = db.Exec(ctx, ended+`
 		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
 			SELECT t.tid FROM ended e CROSS JOIN LATERAL (
-				SELECT ctid AS tid FROM refresh_tokens t WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
+				SELECT ctid AS tid FROM refresh_tokens t
+				WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
 			LIMIT $3))`, now, maxEndedSessions, maxRemovedTokens)
-	if removed.Error != nil || removed.RowsAffected == maxRemovedTokens {
-		return removed.RowsAffected, 0, removed.Error
+	if err != nil || tokens == maxRemovedTokens {
+		return tokens, 0, err
 	}
-	marked := tx.Exec(ended+`
+	sessions, err = db.Exec(ctx, ended+`
 		UPDATE sign_ins i SET tokens_kept = false FROM ended e
 		WHERE i.organization_id = e.organization_id AND i.id = e.id AND `+sessionEnd+` <= $1`, now, maxEndedSessions)
-	return removed.RowsAffected, marked.RowsAffected, marked.Error
+	return tokens, sessions, err
 }

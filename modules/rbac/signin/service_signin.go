@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
-
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/mfa"
@@ -19,14 +16,17 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/trail"
+
+	"github.com/google/uuid"
 )
 
 // The errors of sign-ins with a password.
 var (
 	// ErrWrongCredentials is the same for an unknown e-mail address, a wrong password, a disabled
 	// user and a disabled organization, so sign-in does not reveal accounts.
-	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials", "The e-mail address or the password is wrong.").
-				Advising("Let the person try again.")
+	ErrWrongCredentials = fault.Define(fault.Unauthenticated, "wrong-credentials",
+		"The e-mail address or the password is wrong.").
+		Advising("Let the person try again.")
 	// ErrOrganizationRequired is returned if the password matches accounts in several organizations.
 	ErrOrganizationRequired = fault.Define(fault.Unauthenticated, "organization-required",
 		"You have accounts in several organizations. Choose one.").
@@ -47,10 +47,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database      *db.DB
-	Clock         rbac.Clock
-	Audit         trail.Recorder
-	Logger        logrus.FieldLogger
+	rbac.Core
+
 	Accounts      *account.Service
 	Passwords     *password.Service
 	Sessions      *session.Service
@@ -64,7 +62,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	return &Service{
 		Dependencies: d, devices: newDeviceKeys(d.DeviceSecrets),
-		signIns: session.SignInTrail{Audit: d.Audit, Logger: d.Logger, Clock: d.Clock},
+		signIns: session.NewSignInTrail(d.Core),
 	}
 }
 
@@ -85,13 +83,13 @@ type Request struct {
 // and the answer mentions only accounts that match. If one matches, the caller is signed in to it.
 // If several match, the caller chooses ([ErrOrganizationRequired]).
 //
-// An unknown address, text that is no address, a wrong password, and a disabled user or organization
-// take the same time and work for any number of accounts. They get the same [ErrWrongCredentials],
-// and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
-// caller with the right password learns that there is a second factor: [mfa.ErrRequired],
-// [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong password until the
-// sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
-// [password.ErrBusy], and the error of the [throttle.FailureLimit].
+// The following take the same time and work, for any number of accounts: an unknown address, text
+// that is no address, a wrong password, a disabled user, and a user of a disabled organization. They
+// get the same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many
+// attempts. Only a caller with the right password learns that there is a second factor:
+// [mfa.ErrRequired], [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong
+// password until the sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than
+// 128 bytes, [password.ErrBusy], and the error of the [throttle.FailureLimit].
 //
 // Attempts are counted by address and source: the device of the device token, or else the network.
 func (s *Service) SignIn(ctx context.Context, r Request) (session.SignedIn, error) {
@@ -147,7 +145,9 @@ func (s *Service) signInFrom(ctx context.Context, from source, typed string, r R
 
 // accountsOf returns the accounts of the typed address with their second factors. No account has
 // other texts as its address.
-func (s *Service) accountsOf(ctx context.Context, typed string) (accounts []account.Account, factors map[uuid.UUID]mfa.Factor, err error) {
+func (s *Service) accountsOf(
+	ctx context.Context, typed string,
+) (accounts []account.Account, factors map[uuid.UUID]mfa.Factor, err error) {
 	address, _ := rbac.ParseEmail(typed)
 	accounts, err = db.Snapshot(ctx, s.Database, "user.find", func(ctx context.Context) ([]account.Account, error) {
 		found, err := s.Accounts.AccountsWithEmail(ctx, address)
@@ -165,7 +165,9 @@ func (s *Service) accountsOf(ctx context.Context, typed string) (accounts []acco
 }
 
 // signInTo signs in to an account whose password was right.
-func (s *Service) signInTo(ctx context.Context, known candidate, r Request, addressCounter []byte) (session.SignedIn, error) {
+func (s *Service) signInTo(
+	ctx context.Context, known candidate, r Request, addressCounter []byte,
+) (session.SignedIn, error) {
 	var proof mfa.Proof
 	if known.factor.IsOn() {
 		var verdict mfa.Verdict
@@ -189,8 +191,8 @@ func (s *Service) signInTo(ctx context.Context, known candidate, r Request, addr
 }
 
 // start starts the session of a user who has proven their identity. It uses up the second factor's
-// code and forgets the counted attempts. It replaces an outdated password hash by the renewed one
-// ("": it is current). The error is a [mfa.SpentError] if another request has used the same code
+// code, forgets the counted attempts, and replaces an outdated password hash by the renewed one, if
+// there is one. The error is a [mfa.SpentError] if another request has used the same code
 // first.
 func (s *Service) start(
 	ctx context.Context, known credentials, proof mfa.Proof, renewed string, counters ...[]byte,

@@ -8,6 +8,12 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
+// Audit counts refused attempts of callers without an organization, for the operator. It uses no
+// database and never fails.
+type Audit interface {
+	Count(action, reason, address string)
+}
+
 // FailureLimit limits how often one source may fail to prove something. It is called before any
 // work is done for an attempt, so that a flood of guesses costs nothing. Safe for concurrent use.
 type FailureLimit interface {

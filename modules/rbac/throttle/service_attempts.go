@@ -24,41 +24,23 @@ type delayed struct{ wait time.Duration }
 // RetryAfter returns the time until the next attempt is checked.
 func (d delayed) RetryAfter() time.Duration { return d.wait }
 
-// Audit counts refused attempts of callers without an organization, for the operator. It uses no
-// database and never fails.
-type Audit interface {
-	Count(action, reason, address string)
-}
-
 // Service counts attempts. It is safe for concurrent use.
 type Service struct {
 	Counters
 
-	database *db.DB
-	clock    rbac.Clock
+	core     rbac.Core
 	audit    Audit
 	failures FailureLimit
 	store    store
 }
 
-// Dependencies are the dependencies of the service.
-type Dependencies struct {
-	Database *db.DB
-	Clock    rbac.Clock
-	Audit    Audit
-	Failures FailureLimit // nil: no limit
-	Secret   []byte       // keys of counts are derived from it
-}
-
-// New returns the service.
-func New(d Dependencies) *Service {
-	s := &Service{
-		Counters: NewCounters(d.Secret), database: d.Database, clock: d.Clock, audit: d.Audit, failures: d.Failures,
+// New returns the service. The keys of counts are derived from the secret. Without a limit of
+// failures, sources may fail any number of times.
+func New(core rbac.Core, audit Audit, failures FailureLimit, secret []byte) *Service {
+	if failures == nil {
+		failures = noLimit{}
 	}
-	if s.failures == nil {
-		s.failures = noLimit{}
-	}
-	return s
+	return &Service{Counters: NewCounters(secret), core: core, audit: audit, failures: failures}
 }
 
 // Attempt counts an attempt before any check. [Service.Forget] removes it again after a successful
@@ -72,12 +54,12 @@ func (s *Service) Attempt(ctx context.Context, counter []byte) error {
 // counters. If the first counter has too many failures, it counts none and returns
 // [ErrSignInDelayed].
 func (s *Service) AttemptAll(ctx context.Context, counters [][]byte) (closed [][]byte, err error) {
-	now := s.clock.Now()
+	now := s.core.Clock.Now()
 	type outcome struct {
 		closed [][]byte
 		wait   time.Duration // for the first counter
 	}
-	done, err := db.ReadCommitted(ctx, s.database, "user.attempt", func(ctx context.Context) (outcome, error) {
+	done, err := db.ReadCommitted(ctx, s.core.Database, "user.attempt", func(ctx context.Context) (outcome, error) {
 		before, err := s.store.lock(ctx, counters, now)
 		if err != nil {
 			return outcome{}, err
@@ -112,7 +94,7 @@ func (s *Service) Forget(ctx context.Context, counters ...[]byte) error {
 
 // TakeBack removes one attempt of each counter, as if it had not been made.
 func (s *Service) TakeBack(ctx context.Context, counters [][]byte) error {
-	_, err := db.ReadCommitted(ctx, s.database, "user.take-back-attempt", func(ctx context.Context) (struct{}, error) {
+	_, err := db.ReadCommitted(ctx, s.core.Database, "user.take-back-attempt", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.takeBack(ctx, counters)
 	})
 	return err

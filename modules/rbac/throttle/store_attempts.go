@@ -39,8 +39,8 @@ func (store) lock(ctx context.Context, counters [][]byte, now time.Time) (map[st
 	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
 		return nil, err
 	}
-	var locked []countRow
-	err = tx.Raw("SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", counters).Scan(&locked).Error
+	locked, err := db.Select[countRow](ctx,
+		"SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", counters)
 	found := map[string]attempts{}
 	for _, row := range locked {
 		found[string(row.Counter)] = attempts{row.Failures, row.LastAt, row.OpenAt}
@@ -63,21 +63,15 @@ func (store) update(ctx context.Context, counted map[string]attempts) error {
 
 // takeBack removes one attempt of each counter. Index: the primary key.
 func (store) takeBack(ctx context.Context, counters [][]byte) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec(`
+	_, err := db.Exec(ctx, `
 		UPDATE sign_in_failures f SET failures = f.failures - 1, open_at = f.last_at
 		FROM (SELECT place FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE) locked
-		WHERE f.place = locked.place AND f.failures > 0`, counters).Error
+		WHERE f.place = locked.place AND f.failures > 0`, counters)
+	return err
 }
 
 // delete deletes the counters. Index: the primary key.
 func (store) delete(ctx context.Context, counters [][]byte) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
-	}
-	return tx.Exec("DELETE FROM sign_in_failures WHERE place IN ?", counters).Error
+	_, err := db.Exec(ctx, "DELETE FROM sign_in_failures WHERE place IN ?", counters)
+	return err
 }

@@ -19,14 +19,15 @@ func (s *Service) caseloadRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: caseload, Permission: permission.CaseloadRead, Reads: subjectCaseload,
 			Name: "getCaseload", Summary: "Get a practitioner's caseload",
-			Description: "The patients assigned to the practitioner. A permission that is held for the caseload applies to their records.",
-			Refusals:    []*fault.Error{ErrPractitionerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleCaseload),
+			Description: "The patients assigned to the practitioner. A permission that is held for the caseload applies to " +
+				"their records.",
+			Refusals: []*fault.Error{ErrPractitionerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleCaseload),
 		},
 		{
 			Method: http.MethodPost, Path: caseload, Permission: permission.CaseloadChange,
 			Name: "assignPatient", Summary: "Put a patient on a caseload",
-			Description: "From now on the practitioner's user can access the patient's records with the permissions held for the caseload. " +
-				"An existing assignment stays unchanged. Requires the right to read all patients.",
+			Description: "From now on the practitioner's user can access the patient's records with the permissions held for " +
+				"the caseload. An existing assignment stays unchanged. Requires the right to read all patients.",
 			Refusals: []*fault.Error{ErrPractitionerNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleAssign),
 		},
 		{
@@ -44,9 +45,10 @@ func (s *Service) caseloadRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: family, Permission: permission.GuardianChange,
 			Name: "addUserPatient", Summary: "Give a patient or guardian access to a patient's records",
-			Description: "`relation` is SELF if the user is the patient, which is possible for one patient, otherwise GUARDIAN. The user " +
-				"needs the role PATIENT. Requires the right to read all patients.",
-			Refusals: []*fault.Error{rbac.ErrUserNotFound, ErrNotFamily, ErrSelfTaken}, Endpoint: httpx.Handle(http.StatusOK, s.handleAddPatient),
+			Description: "`relation` is SELF if the user is the patient, which is possible for one patient, otherwise " +
+				"GUARDIAN. The user needs the role PATIENT. Requires the right to read all patients.",
+			Refusals: []*fault.Error{rbac.ErrUserNotFound, ErrNotFamily, ErrSelfTaken},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleAddPatient),
 		},
 		{
 			Method: http.MethodDelete, Path: family + "/:patientId", Permission: permission.GuardianChange,

@@ -24,8 +24,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/users", Permission: permission.UserRead,
 			Name: "listUsers", Summary: "List users",
-			Description: "The users of the organization, including disabled ones, in the order of their creation unless `sort` says " +
-				"otherwise.",
+			Description: "The users of the organization, including disabled ones, in the order of their creation unless " +
+				"`sort` says otherwise.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleUsers),
 		},
 		{
@@ -37,12 +37,12 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPatch, Path: "/users/:id", Permission: permission.UserChange,
 			Name: "changeUser", Summary: "Change or disable a user",
-			Description: "A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` " +
-				"and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With " +
-				"`apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the " +
-				"user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read " +
-				"all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who holds more " +
-				"permissions than they do.",
+			Description: "A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left " +
+				"is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. " +
+				"With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` " +
+				"is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who " +
+				"may read all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who " +
+				"holds more permissions than they do.",
 			Refusals: []*fault.Error{
 				rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrLastAdministrator, account.ErrPractitionerTaken,
 			},
@@ -51,9 +51,9 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPut, Path: "/users/:id/roles", Permission: permission.UserGrant,
 			Name: "setUserRoles", Summary: "Set a user's roles",
-			Description: "Replaces all roles of the user. The caller must hold every permission of each role that they give or take " +
-				"away. The last administrator keeps that role. API keys of the user with more permissions than the new roles end, " +
-				"or get the owner `apiKeyOwnerId`; `apiKeys` lists them.",
+			Description: "Replaces all roles of the user. The caller must hold every permission of each role that they give " +
+				"or take away. The last administrator keeps that role. API keys of the user with more permissions than the new " +
+				"roles end, or get the owner `apiKeyOwnerId`; `apiKeys` lists them.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrLastAdministrator},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSetRoles),
 		},

@@ -118,14 +118,16 @@ func (s *Service) Unassign(ctx context.Context, practitioner, patient uuid.UUID)
 // themselves, access to records of patients. The caller needs the permission, must be allowed to
 // read all patients, and must hold for the organization what the user holds for records of the
 // scopes.
-func (s *Service) mayGiveRecords(ctx context.Context, need identity.Permission, roles []rbac.Role, scopes identity.Scope) error {
-	mine, err := s.Accounts.CallerHolds(ctx, need)
+func (s *Service) mayGiveRecords(
+	ctx context.Context, need identity.Permission, roles []rbac.Role, scopes identity.Scope,
+) error {
+	held, err := s.Accounts.CallerHolds(ctx, need)
 	if err != nil {
 		return err
 	}
-	theirs, err := s.Accounts.HeldBy(ctx, roles)
+	needed, err := s.Accounts.HeldBy(ctx, roles)
 	if err != nil {
 		return err
 	}
-	return mine.CoversRecords(theirs, scopes)
+	return held.CoversRecords(needed, scopes)
 }

@@ -21,8 +21,9 @@ var (
 	ErrNotFamily = fault.Define(fault.Conflict, "user-not-family", "The user does not have the role PATIENT.").
 			Advising("Give the user the role first.")
 	// ErrSelfTaken is returned if the user is already another patient.
-	ErrSelfTaken = fault.Define(fault.Conflict, "user-is-patient", "This user is already linked to another patient as SELF.").
-			Advising("Remove the other patient from the user first, or use the relation GUARDIAN.")
+	ErrSelfTaken = fault.Define(fault.Conflict, "user-is-patient",
+		"This user is already linked to another patient as SELF.").
+		Advising("Remove the other patient from the user first, or use the relation GUARDIAN.")
 	// ErrNotGuardian is returned if the user is not a guardian of the patient.
 	ErrNotGuardian = fault.Define(fault.NotFound, "guardianship-not-found",
 		"This user has no access to this patient's records as a patient or guardian.").
@@ -104,8 +105,9 @@ func (s *Service) AddPatient(ctx context.Context, user, patient uuid.UUID, relat
 			return Guardianship{}, err
 		}
 		e := trail.Event{
-			Action: "guardian.grant", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient, OccurredAt: given.GrantedAt,
-			After: recordedGuardianship{relation},
+			Action: "guardian.grant", SubjectType: subjectGuardian, SubjectID: user, PatientID: &patient,
+			OccurredAt: given.GrantedAt,
+			After:      recordedGuardianship{relation},
 		}
 		if existing != nil {
 			e.Before = recordedGuardianship{existing.Relation}

@@ -35,10 +35,8 @@ type Service struct {
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
-	Database    *db.DB
-	Clock       rbac.Clock
-	NewID       func() uuid.UUID
-	Audit       trail.Recorder
+	rbac.Core
+
 	Directory   rbac.Directory
 	Accounts    *account.Service
 	APIKeys     *apikey.Service
@@ -159,7 +157,7 @@ type administration struct {
 func (s *Service) administer(ctx context.Context, a administration, apply func(*rbac.User)) (Changed, error) {
 	now := s.Clock.Now()
 	return db.Serializable(ctx, s.Database, a.action, func(ctx context.Context) (Changed, error) {
-		mine, err := s.Accounts.CallerHolds(ctx, a.need)
+		held, err := s.Accounts.CallerHolds(ctx, a.need)
 		if err != nil {
 			return Changed{}, err
 		}
@@ -175,11 +173,11 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 		if isUnchanged(before, after) && a.newOwner == nil {
 			return Changed{User: before}, nil
 		}
-		if err := s.mayChange(ctx, mine, before, after); err != nil {
+		if err := s.mayChange(ctx, held, before, after); err != nil {
 			return Changed{}, err
 		}
 		if isUnchanged(before, after) { // the keys of a user who was already disabled
-			keys, err := s.APIKeys.Settle(ctx, mine, before, a.newOwner, now)
+			keys, err := s.APIKeys.Settle(ctx, held, before, a.newOwner, now)
 			return Changed{before, keys}, err
 		}
 		after.Version++
@@ -187,7 +185,7 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 		if err := s.Accounts.Update(ctx, before, after); err != nil {
 			return Changed{}, err
 		}
-		keys, err := s.endAccess(ctx, mine, before, after, a.newOwner)
+		keys, err := s.endAccess(ctx, held, before, after, a.newOwner)
 		if err != nil {
 			return Changed{}, err
 		}
@@ -199,7 +197,7 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 // sessions and access tokens, open invitations by the user, and API keys. It returns the changed
 // keys.
 func (s *Service) endAccess(
-	ctx context.Context, mine rbac.Held, before, after rbac.User, newOwner *uuid.UUID,
+	ctx context.Context, held rbac.Held, before, after rbac.User, newOwner *uuid.UUID,
 ) ([]apikey.Key, error) {
 	if !losesAccess(before, after) {
 		return nil, nil
@@ -210,25 +208,25 @@ func (s *Service) endAccess(
 	if err := s.Invitations.RevokeOf(ctx, after.ID); err != nil { // the user may no longer hold what they give
 		return nil, err
 	}
-	return s.APIKeys.Settle(ctx, mine, after, newOwner, after.UpdatedAt)
+	return s.APIKeys.Settle(ctx, held, after, newOwner, after.UpdatedAt)
 }
 
-// mayChange returns [identity.ErrBeyondOwn] unless the caller, who holds mine, holds the user's
+// mayChange returns [identity.ErrBeyondOwn] unless the caller, who holds the given permissions, holds the user's
 // permissions before and after the change. It returns [ErrLastAdministrator] if no administrator
 // would be left.
-func (s *Service) mayChange(ctx context.Context, mine rbac.Held, before, after rbac.User) error {
-	var theirs rbac.Held
+func (s *Service) mayChange(ctx context.Context, held rbac.Held, before, after rbac.User) error {
+	var needed rbac.Held
 	for _, u := range []rbac.User{before, after} {
 		var err error
-		if theirs, err = s.Accounts.HeldBy(ctx, u.Roles); err != nil {
+		if needed, err = s.Accounts.HeldBy(ctx, u.Roles); err != nil {
 			return err
 		}
-		if err := mine.Covers(theirs); err != nil {
+		if err := held.Covers(needed); err != nil {
 			return err
 		}
 	}
 	if after.PractitionerID != nil && !equal(before.PractitionerID, after.PractitionerID) {
-		if err := mine.CoversRecords(theirs, identity.Self|identity.Caseload); err != nil {
+		if err := held.CoversRecords(needed, identity.Self|identity.Caseload); err != nil {
 			return err
 		}
 	}

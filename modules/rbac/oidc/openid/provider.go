@@ -40,17 +40,17 @@ func (p *provider) endpoint() oauth2.Endpoint {
 
 // providers caches configurations of providers. The zero value is empty.
 type providers struct {
-	mutex sync.Mutex
-	known map[string]*provider // by issuer
+	mutex    sync.Mutex
+	byIssuer map[string]*provider
 }
 
 func (c *Client) provider(ctx context.Context, issuer string) (*provider, error) {
 	now := c.clock()
 	c.providers.mutex.Lock()
-	known := c.providers.known[issuer]
+	cached := c.providers.byIssuer[issuer]
 	c.providers.mutex.Unlock()
-	if known != nil && now.Before(known.until) {
-		return known, nil
+	if cached != nil && now.Before(cached.until) {
+		return cached, nil
 	}
 	found, err := c.discover(ctx, issuer)
 	if err != nil {
@@ -59,10 +59,10 @@ func (c *Client) provider(ctx context.Context, issuer string) (*provider, error)
 	found.until = now.Add(fresh)
 	c.providers.mutex.Lock()
 	defer c.providers.mutex.Unlock()
-	if c.providers.known == nil || len(c.providers.known) >= maxProviders {
-		c.providers.known = map[string]*provider{}
+	if c.providers.byIssuer == nil || len(c.providers.byIssuer) >= maxProviders {
+		c.providers.byIssuer = map[string]*provider{}
 	}
-	c.providers.known[issuer] = found
+	c.providers.byIssuer[issuer] = found
 	return found, nil
 }
 

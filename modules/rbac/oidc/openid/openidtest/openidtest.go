@@ -60,12 +60,12 @@ func (p people) GetUserByUsername(name string) *storage.User { return p[name] }
 func (people) ExampleClientID() string { return storage.ServiceUserID }
 
 // Start starts a provider that redirects browsers to an address.
-func Start(t testing.TB, redirect string, known ...Person) *Provider {
+func Start(t testing.TB, redirect string, persons ...Person) *Provider {
 	t.Helper()
 	p := &Provider{redirect: redirect, people: people{}}
-	for _, each := range known {
-		p.people[each.Subject] = &storage.User{
-			ID: each.Subject, Username: each.Subject, Password: "pass", Email: each.Email, EmailVerified: each.Verified,
+	for _, person := range persons {
+		p.people[person.Subject] = &storage.User{
+			ID: person.Subject, Username: person.Subject, Password: "pass", Email: person.Email, EmailVerified: person.Verified,
 		}
 	}
 	p.server = httptest.NewServer(p)
@@ -78,15 +78,15 @@ func Start(t testing.TB, redirect string, known ...Person) *Provider {
 // Rotate replaces the provider's signing keys; the earlier keys are removed.
 func (p *Provider) Rotate(t testing.TB) {
 	t.Helper()
-	kept := storage.NewStorageWithClients(p.people,
+	users := storage.NewStorageWithClients(p.people,
 		map[string]*storage.Client{ClientID: storage.WebClient(ClientID, ClientSecret, p.redirect)})
 	provider, err := op.NewProvider(&op.Config{
 		CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test", CodeMethodS256: true,
-	}, kept, op.StaticIssuer(p.Issuer), op.WithAllowInsecure())
+	}, users, op.StaticIssuer(p.Issuer), op.WithAllowInsecure())
 	require.NoError(t, err)
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	p.storage, p.handler = kept, provider
+	p.storage, p.handler = users, provider
 }
 
 // Stop stops the provider, so that connections fail.

@@ -1,0 +1,42 @@
+package db
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// Exec executes a statement in the transaction of the context, and returns the number of affected
+// rows. Placeholders are question marks, or $1, $2 and so on.
+func Exec(ctx context.Context, statement string, values ...any) (rows int64, err error) {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	result := tx.Exec(statement, values...)
+	return result.RowsAffected, result.Error
+}
+
+// Select returns the rows of a query in the transaction of the context: structs, or values of one
+// column.
+func Select[T any](ctx context.Context, query string, values ...any) (rows []T, err error) {
+	tx, err := Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Raw(query, values...).Scan(&rows).Error
+	return rows, err
+}
+
+// SelectOne returns the first row of a query, like [Select]. Without a row, [IsNotFound] is true for
+// the error.
+func SelectOne[T any](ctx context.Context, query string, values ...any) (row T, err error) {
+	rows, err := Select[T](ctx, query, values...)
+	if err != nil {
+		return row, err
+	}
+	if len(rows) == 0 {
+		return row, gorm.ErrRecordNotFound
+	}
+	return rows[0], nil
+}
