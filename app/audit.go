@@ -97,7 +97,9 @@ func (s *Server) recordDenial(c echo.Context, err error) {
 	e := trail.By(caller)
 	r := s.operations[c.Request().Method+" "+c.Path()]
 	details, _ := f.Details().(identity.Denial)
-	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{r.Name, details.Permission, f.Code()}, s.options.Clock()
+	e.Action, e.Outcome, e.After, e.OccurredAt = "request.deny", trail.Denied, denied{
+		r.Name, details.Permission, f.Code(),
+	}, s.options.Clock()
 	if noun, verb, found := strings.Cut(string(details.Permission), ":"); found {
 		e.Action, e.SubjectType = noun+"."+verb, noun
 		if id, idErr := uuid.Parse(c.Param("id")); idErr == nil &&

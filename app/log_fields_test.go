@@ -40,7 +40,8 @@ func TestEveryFieldOfEveryLogEventIsWritten(t *testing.T) {
 	}
 	for name, places := range fields {
 		require.True(t, telemetry.Allows(name),
-			"the field %q is dropped: %s; add it to the list in platform/telemetry/log.go if it is neither health data nor a secret",
+			"the field %q is dropped: %s; add it to the list in platform/telemetry/log.go if it is neither health data nor a "+
+				"secret",
 			name, strings.Join(places, ", "))
 	}
 	const manyFields, manyEvents = 20, 30

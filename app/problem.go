@@ -18,8 +18,9 @@ import (
 var (
 	errRouteNotFound = fault.Define(fault.NotFound, "route-not-found", "Address not found.").
 				Advising("This is a bug in the client: check the method and the path.")
-	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed", "This method is not allowed at this address.").
-				Advising("The `Allow` header lists the allowed methods.")
+	errMethodNotAllowed = fault.Define(fault.NotFound, "method-not-allowed",
+		"This method is not allowed at this address.").
+		Advising("The `Allow` header lists the allowed methods.")
 	errContention = fault.Define(fault.Contention, "contention", "Too many people are changing the same record at once. "+
 		"Nothing has been changed; try again.").
 		Advising("Wait for the time in `Retry-After`, and retry the same request with the same `Idempotency-Key`.")

@@ -28,7 +28,8 @@ func newLimitedServer(t *testing.T, user, token config.Rate) (*testServer, *stil
 	clock := newStillClock()
 	s := &testServer{log: &safeBuffer{}}
 	options := testOptions(s,
-		route(http.MethodPost, "/things", httpx.SignedIn, func(_ context.Context, in thing) (thing, error) { return in, nil }),
+		route(http.MethodPost, "/things", httpx.SignedIn,
+			func(_ context.Context, in thing) (thing, error) { return in, nil }),
 		route(http.MethodGet, "/secret", "secret:read", nothing),
 		route(http.MethodPost, "/public", httpx.Public, nothing))
 	options.Clock, options.HTTP.UserRate, options.HTTP.TokenRate = clock.now, user, token

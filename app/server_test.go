@@ -114,8 +114,10 @@ func testOptions(s *testServer, routes ...httpx.Route) ServerOptions {
 		Ready:        func(context.Context) (Readiness, error) { return s.readiness, s.ready },
 		Registry:     s.registry,
 		Logger:       telemetry.NewLogger(s.log, "debug", "json"),
-		HTTP:         config.HTTP{RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true},
-		Clock:        time.Now,
+		HTTP: config.HTTP{
+			RequestTimeout: 5 * time.Second, BodyLimit: 1 << 10, ShutdownGrace: time.Second, Docs: true,
+		},
+		Clock: time.Now,
 	}
 }
 

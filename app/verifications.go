@@ -32,12 +32,12 @@ func (a *App) verificationRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/admin/verify", Permission: permission.AuthorizationVerify,
 			Name: "verifyBooks", Summary: "Verify the ledger and the audit trail",
-			Description: "Starts a verification in the background. It replays the ledger of every authorization of the organization " +
-				"and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit " +
-				"trail: positions, hashes, events without a seal. It changes no records.\n\n" +
-				"If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
-				"poll the verification at `Location` until its state is no longer `RUNNING`. " +
-				"An organization has one verification at a time. If one is already running, the answer is that one.",
+			Description: "Starts a verification in the background. It replays the ledger of every authorization of the " +
+				"organization and reports problems: counters, reservations, sequence numbers, hashes. It also checks the " +
+				"organization's audit trail: positions, hashes, events without a seal. It changes no records.\n\nIf the " +
+				"verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
+				"poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one " +
+				"verification at a time. If one is already running, the answer is that one.",
 			ReadOnly: true, Refusals: []*fault.Error{errReadOnly},
 			Endpoint: httpx.HandleStart(a.handleVerify),
 		},
@@ -85,7 +85,8 @@ func (a *App) verify(
 		a.ledgerMetrics.trailVerified(organization, kept)
 	}
 	return VerificationResult{
-		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations, Entries: books.Entries,
+		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations,
+		Entries:      books.Entries,
 		ProblemCount: books.ProblemCount, Problems: books.Problems, CheckedAt: books.CheckedAt, Audit: kept,
 	}, err
 }

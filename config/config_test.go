@@ -440,8 +440,10 @@ func TestProblems(t *testing.T) {
 		},
 		"it refuses a negative rate":             {"http: {rate_limit: -1}", nil, []string{"http.rate_limit"}},
 		"it refuses a rate that is not a number": {"", []string{"OMNI_RATE_LIMIT=NaN"}, []string{"http.rate_limit"}},
-		"it refuses a rate close to zero":        {"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"}},
-		"it refuses a burst of zero":             {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
+		"it refuses a rate close to zero": {
+			"http: {token_rate_limit: 1e-300}", nil, []string{"http.token_rate_limit"},
+		},
+		"it refuses a burst of zero": {"http: {rate_burst: 0}", nil, []string{"http.rate_burst"}},
 		"it refuses every origin in production": {
 			"",
 			[]string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"},

@@ -63,8 +63,9 @@ func TestServicesFailClosed(t *testing.T) {
 		"access": c.app.Access, "account": c.app.Access.Accounts, "apikey": c.app.Access.APIKeys,
 		"invitation": c.app.Access.Invitations, "mfa": c.app.Access.SecondFactors, "oidc": c.app.Access.OpenID.SignIns,
 		"oidclinks": c.app.Access.OpenID.Links, "oidcproviders": c.app.Access.OpenID.Providers,
-		"password": c.app.Access.Passwords, "permissionset": c.app.Access.PermissionSets, "revocation": c.app.Access.Revocations,
-		"session": c.app.Access.Sessions, "signin": c.app.Access.SignIns, "user": c.app.Access.Users,
+		"password": c.app.Access.Passwords, "permissionset": c.app.Access.PermissionSets,
+		"revocation": c.app.Access.Revocations,
+		"session":    c.app.Access.Sessions, "signin": c.app.Access.SignIns, "user": c.app.Access.Users,
 		"verification": c.app.Verifications,
 	}
 	asked, refused := map[string]bool{}, map[string]bool{}

@@ -208,7 +208,8 @@ func TestPermissionSetsOfHigherRolesCannotBeChanged(t *testing.T) {
 		body{"permissions": []body{{"permission": "patient:read", "scopes": []string{"ORGANIZATION"}}}}).ok(t)
 	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).ok(t)
 	beyond(scheduler.delete(t, "/permission-sets/AUDITOR")) // whose default includes more
-	scheduler.put(t, "/permission-sets/SCHEDULER", without(c.admin().set(t, rbac.Scheduler), "permission-set:change")).ok(t)
+	scheduler.put(t, "/permission-sets/SCHEDULER",
+		without(c.admin().set(t, rbac.Scheduler), "permission-set:change")).ok(t)
 	scheduler.put(t, "/permission-sets/AUDITOR", body{"permissions": []any{}}).
 		refused(t, http.StatusForbidden, "forbidden")
 }

@@ -19,8 +19,9 @@ import (
 // administrationCalls are all administrative calls, with the roles that may make them
 // in their own organization.
 var administrationCalls = []struct {
-	method, path string // /users/:id is a technician and guardian, :role BILLER; each other :id or :patientId is a record of its kind
-	body         body   // without patientId, and without the e-mail address
+	// /users/:id is a technician and guardian, :role BILLER; each other :id or :patientId is a record of its kind
+	method, path string
+	body         body // without patientId, and without the e-mail address
 	allowed      []rbac.Role
 }{
 	{http.MethodGet, "/users", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
@@ -34,7 +35,9 @@ var administrationCalls = []struct {
 	{http.MethodGet, "/users/:id/sessions", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodDelete, "/users/:id/sessions/:sessionId", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/users/invitations", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
-	{http.MethodPost, "/users/invitations", body{"name": "Sam Example", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"}},
+	{
+		http.MethodPost, "/users/invitations", body{"name": "Sam Example", "roles": []string{"BILLER"}}, []rbac.Role{"ADMIN"},
+	},
 	{http.MethodDelete, "/users/invitations/:id", nil, []rbac.Role{"ADMIN"}},
 	{http.MethodGet, "/permission-sets", nil, []rbac.Role{"ADMIN", "AUDITOR"}},
 	{http.MethodPut, "/permission-sets/:role", body{"permissions": []any{}}, []rbac.Role{"ADMIN"}},

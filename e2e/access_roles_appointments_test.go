@@ -33,7 +33,9 @@ var appointmentCalls = []struct {
 	},
 	{http.MethodPost, "/appointments/:id/complete", body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/cancel", body{}, bookers},
-	{http.MethodPost, "/appointments/:id/no-show", body{}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN"}},
+	{
+		http.MethodPost, "/appointments/:id/no-show", body{}, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "TECHNICIAN"},
+	},
 	{http.MethodGet, "/sessions", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{http.MethodGet, "/sessions/:id", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{http.MethodPatch, "/sessions/:id", body{"narrative": "seen"}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},

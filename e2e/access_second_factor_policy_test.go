@@ -49,7 +49,8 @@ func TestOrganizationRequiresASecondFactor(t *testing.T) {
 			c.requireEnrolOnly(t, signed.text("accessToken"))
 		})
 	}
-	changed := biller.put(t, "/auth/password", body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).ok(t)
+	changed := biller.put(t, "/auth/password",
+		body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).ok(t)
 	c.requireEnrolOnly(t, changed.text("accessToken")) // another password does not bypass it
 	biller = c.as(changed.text("accessToken"))
 	back := biller.put(t, factorPath, body{"password": "a-meadow-of-red-clover"})

@@ -16,7 +16,8 @@ import (
 func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	hook := "/admin/webhooks/" + c.admin().post(t, "/admin/webhooks", body{"url": "https://example.com/other"}).created(t).String()
+	hook := "/admin/webhooks/" +
+		c.admin().post(t, "/admin/webhooks", body{"url": "https://example.com/other"}).created(t).String()
 	for _, call := range []struct {
 		path, member string
 		body         body
@@ -55,7 +56,8 @@ func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	t.Parallel()
 	for it, place := range map[string]wireproxy.Point{
-		"COMMIT never reached the server": wireproxy.BeforeServer, "COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
+		"COMMIT never reached the server":        wireproxy.BeforeServer,
+		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()

@@ -116,11 +116,13 @@ func TestAMovingAppointmentDoesNotConflictWithItself(t *testing.T) {
 	require.Equal(t, true, free.body["bookable"])
 	require.Equal(t, 4, free.occurrences(t)[0].number(t, "units"))
 	require.Empty(t, free.body["warnings"])
-	touching := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "11:00"), hour), nil)).ok(t)
+	touching := c.admin().post(t, "/appointments/preview",
+		moves(c.booking(path, who, c.hour(t, 3, "11:00"), hour), nil)).ok(t)
 	require.Equal(t, true, touching.body["bookable"])
 	require.Empty(t, touching.body["warnings"], "it is not within its own buffer")
 
-	longer := c.admin().post(t, "/appointments/preview", moves(c.booking(path, who, c.hour(t, 3, "10:00"), 2*hour), nil)).ok(t)
+	longer := c.admin().post(t, "/appointments/preview",
+		moves(c.booking(path, who, c.hour(t, 3, "10:00"), 2*hour), nil)).ok(t)
 	refused := c.admin().patch(t, appointment, body{"endTime": c.hour(t, 3, "12:00").UTC()}).
 		refused(t, http.StatusConflict, "insufficient-units")
 	require.Equal(t, refused.reasons(t), longer.occurrences(t)[0].reasons(t),

@@ -21,7 +21,8 @@ func (c *clinic) service(t testing.TB, code string, credentials ...string) uuid.
 	if credentials == nil {
 		credentials = []string{}
 	}
-	return c.admin().post(t, "/service-codes", body{"code": code, "description": code, "requiredCredentials": credentials}).created(t)
+	return c.admin().post(t, "/service-codes",
+		body{"code": code, "description": code, "requiredCredentials": credentials}).created(t)
 }
 
 // insuredBy returns an insurance of the clinic's patient by a payer with the rounding
@@ -678,7 +679,8 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	booked := c.book(t, c.booking(path, who, at, hour, body{"notes": "secret words"}))
 	c.admin().patch(t, booked, body{"endTime": at.Add(90 * time.Minute)}).ok(t)
 	c.admin().post(t, booked+"/start", body{"startTime": at}).ok(t)
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(hour), "narrative": "secret words"}).ok(t)
+	c.admin().post(t, booked+"/complete",
+		body{"startTime": at, "endTime": at.Add(hour), "narrative": "secret words"}).ok(t)
 	opened, err := sql.Open("pgx", c.database.OwnerURL)
 	require.NoError(t, err)
 	defer opened.Close()

@@ -172,7 +172,8 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 			requireTimes := func(displaced int, length time.Duration) []time.Time {
 				t.Helper()
 				var starts []time.Time
-				for i, item := range c.admin().get(t, "/appointments?seriesId="+booked.text("seriesId")).ok(t).body["data"].([]any) {
+				for i, item := range c.admin().get(t,
+					"/appointments?seriesId="+booked.text("seriesId")).ok(t).body["data"].([]any) {
 					a := answer{body: item.(map[string]any)}
 					start, err := time.Parse(time.RFC3339, a.text("startTime"))
 					require.NoError(t, err)

@@ -110,7 +110,8 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	series := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=5"}
 	preview := c.admin().post(t, "/appointments/preview", c.booking(path, who, start, hour, series)).ok(t)
 	require.Equal(t, false, preview.body["bookable"])
-	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
+	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t,
+		http.StatusConflict, "series-refused")
 	require.Equal(t, refused.body["occurrences"], preview.body["occurrences"],
 		"a preview has the same result as the booking")
 	all := refused.occurrences(t)
@@ -145,7 +146,8 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 	path := c.authorize(t, 100, body{"endDate": start.AddDate(0, 0, 8).Format(time.DateOnly)})
 	series := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
 	who := c.employ(t)
-	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t, http.StatusConflict, "series-refused")
+	refused := c.admin().post(t, "/appointments", c.booking(path, who, start, hour, series)).refused(t,
+		http.StatusConflict, "series-refused")
 	require.Equal(t, []string{"outside-authorization-dates"}, refused.occurrences(t)[2].reasons(t))
 	c.requireBalance(t, path, 100, 0, 0)
 	series["allowPartial"] = true

@@ -201,7 +201,8 @@ func TestACompletedAppointmentOccupiesItsWorkedTime(t *testing.T) {
 
 	longer := c.book(t, c.booking(path, who, at.Add(8*hour), hour))
 	next := c.book(t, c.booking(path, who, at.Add(9*hour), hour))
-	c.admin().post(t, longer+"/complete", body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
+	c.admin().post(t, longer+"/complete",
+		body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
 	c.admin().patch(t, next, body{"endTime": at.Add(9*hour + 45*time.Minute)}).
 		refused(t, http.StatusConflict, "practitioner-overlap")
 	c.admin().patch(t, next, body{"startTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
@@ -241,7 +242,8 @@ func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 			openings(t)
 	}
 	require.Equal(t, []string{"12:15"}, openings())
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).ok(t)
+	c.admin().post(t, booked+"/complete",
+		body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).ok(t)
 	require.Equal(t, "10:00", openings()[0])
 
 	near := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(45*time.Minute), hour))

@@ -199,11 +199,13 @@ func TestExpiredHoldsDoNotCountAgainstCaps(t *testing.T) {
 	path := c.authorize(t, 100, body{"caps": caps("DAY", 10, "TOTAL", 10)})
 	day := c.clock.now().Format(time.DateOnly)
 	c.admin().post(t, path+"/reserve", body{"units": 10, "expiresInSeconds": 60, "serviceDate": day}).reservationID(t)
-	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict, "cap-exceeded")
+	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict,
+		"cap-exceeded")
 	c.clock.set(time.Minute)
 	require.Equal(t, true, c.admin().post(t, path+"/preview", body{"units": 10, "serviceDate": day}).body["allowed"])
 	c.admin().post(t, path+"/reserve", body{"units": 10, "serviceDate": day}).reservationID(t)
-	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict, "cap-exceeded")
+	c.admin().post(t, path+"/reserve", body{"units": 1, "serviceDate": day}).refused(t, http.StatusConflict,
+		"cap-exceeded")
 	c.requireClean(t)
 }
 

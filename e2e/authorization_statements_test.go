@@ -61,7 +61,8 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
 
 	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
-		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
+		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
+		on(plain, "reserve", body{"units": 1}),
 	), http.StatusOK), "a bulk on one authorization needs no more than a single operation")
 }
 

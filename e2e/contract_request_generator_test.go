@@ -534,7 +534,8 @@ func (m maker) spoilHeader(t *trial) bool {
 		t.header[p.name] = pick(m, []string{strings.Repeat("k", 256)}, []string{"é"}, []string{"\xff"}, []string{"a", "b"},
 			[]string{"a\tb"}, []string{""}, []string{strings.Repeat("k", 20000)})
 	case "If-Match":
-		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`}, []string{"1"},
+		t.header[p.name] = pick(m, []string{`"999999"`}, []string{"\xff"}, []string{`"1"`, `"2"`}, []string{`W/"1"`},
+			[]string{"1"},
 			[]string{""}, []string{strings.Repeat(`"x",`, 5000)})
 	case "Break-Glass":
 		t.header[p.name] = pick(m, []string{"x"}, []string{"00000000"}, []string{"é"}, []string{"a", "b"},
@@ -558,7 +559,8 @@ func (m maker) spoilMedia(t *trial) bool {
 		t.header.Set("Content-Encoding", pick(m, "gzip", "br", "gzip, gzip"))
 		return true
 	}
-	t.header["Content-Type"] = pick(m, nil, []string{"text/plain"}, []string{"application/xml"}, []string{"application/json; charset=latin1"},
+	t.header["Content-Type"] = pick(m, nil, []string{"text/plain"}, []string{"application/xml"},
+		[]string{"application/json; charset=latin1"},
 		[]string{"multipart/form-data; boundary=x"}, []string{"application/x-www-form-urlencoded"},
 		[]string{"application/json;;"}, []string{"json"}, []string{"\xff"}, []string{"application/jsonx"})
 	return true

@@ -285,7 +285,8 @@ func TestWebhooksAreManaged(t *testing.T) {
 func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
-	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
+	c.admin().put(t, "/permission-sets/SCHEDULER",
+		with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
 	scheduler := c.as(c.own.tokens[rbac.Scheduler])
 	const url = "https://example.com/hook"
 	beyond := func(a answer) {
@@ -340,7 +341,8 @@ func (c *clinic) deliveries(t testing.TB, path string, want ...string) {
 func TestWebhookFollowsItsCreatorsCurrentPermissions(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t).live(t)
-	c.admin().put(t, "/permission-sets/SCHEDULER", with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
+	c.admin().put(t, "/permission-sets/SCHEDULER",
+		with(c.admin().set(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).ok(t)
 	user := c.hire(t, c.own, "cy@own.test", rbac.Scheduler)
 	r := receive(t)
 	result := c.enter(t, "cy@own.test").post(t, webhooks, body{"url": r.URL, "types": []string{"authorization.balance"}})

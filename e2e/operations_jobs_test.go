@@ -31,7 +31,8 @@ func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 		for _, instance := range []*clinic{first, second} {
 			for line := range strings.Lines(instance.metrics(t)) {
 				var runs int
-				if _, err := fmt.Sscanf(line, `omnirapeutic_job_seconds_count{job="`+job+`",outcome="done"} %d`, &runs); err == nil {
+				if _, err := fmt.Sscanf(line, `omnirapeutic_job_seconds_count{job="`+job+`",outcome="done"} %d`,
+					&runs); err == nil {
 					n += runs
 				}
 			}

@@ -40,7 +40,8 @@ func TestNoPersonalDataIsPrinted(t *testing.T) {
 	at := c.ago(2 * hour)
 	visit := c.book(t, c.booking(authorization, c.employ(t), at, time.Hour, body{"notes": "meet at the blue door"}))
 	admin.post(t, visit+"/start", body{"startTime": at}).ok(t)
-	admin.post(t, visit+"/complete", body{"startTime": at, "endTime": at.Add(hour), "narrative": "sang along twice today"}).ok(t)
+	admin.post(t, visit+"/complete",
+		body{"startTime": at, "endTime": at.Add(hour), "narrative": "sang along twice today"}).ok(t)
 	c.as("").post(t, "/auth/login", body{"email": "somebody.else@own.test", "password": "not-the-right-one"}).
 		refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.as("not-a-token-at-all").get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")

@@ -20,7 +20,9 @@ func TestRequestsSucceedDuringAMigration(t *testing.T) {
 		require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
 	}
 	together(8, all)
-	for _, table := range []string{"authorizations", "patients", "webhooks", "unit_reservations", "users", "organizations"} {
+	for _, table := range []string{
+		"authorizations", "patients", "webhooks", "unit_reservations", "users", "organizations",
+	} {
 		c.asOwner(t, "ALTER TABLE "+table+" ADD COLUMN added text NOT NULL DEFAULT 'x'")
 		together(8, all)
 	}

@@ -21,12 +21,15 @@ func (p Practice) links(own context.Context, staff map[string]uuid.UUID, patient
 	if err != nil {
 		return err
 	}
-	for role, practitioner := range map[rbac.Role]uuid.UUID{rbac.Practitioner: staff["Bea"], rbac.Technician: staff["Tom"]} {
+	for role, practitioner := range map[rbac.Role]uuid.UUID{
+		rbac.Practitioner: staff["Bea"], rbac.Technician: staff["Tom"],
+	} {
 		id, err := p.userOf(own, role)
 		if err != nil {
 			return err
 		}
-		if _, err := p.Access.Users.Change(acting, user.Change{ID: id, PractitionerID: patch.SetClearable(practitioner)}); err != nil {
+		if _, err := p.Access.Users.Change(acting,
+			user.Change{ID: id, PractitionerID: patch.SetClearable(practitioner)}); err != nil {
 			return err
 		}
 	}

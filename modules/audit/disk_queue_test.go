@@ -28,7 +28,8 @@ func (o *office) queueing(t *testing.T, dir string) *audit.Service {
 
 func (o *office) spooling(opened *db.DB, dir string) *audit.Service {
 	return audit.New(audit.Dependencies{
-		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(), DiskQueue: audit.NewDiskQueue(dir),
+		Database: opened, Clock: func() time.Time { return o.now }, Logger: logtest.Logger(),
+		DiskQueue: audit.NewDiskQueue(dir),
 	})
 }
 

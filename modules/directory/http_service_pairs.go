@@ -11,7 +11,8 @@ import (
 
 func (s *Service) servicePairRoutes() []httpx.Route {
 	return []httpx.Route{
-		route("getServicePairs", http.MethodGet, "/service-pairs", permission.ServiceCodeRead, httpx.Handle(http.StatusOK, s.handleServicePairs),
+		route("getServicePairs", http.MethodGet, "/service-pairs", permission.ServiceCodeRead,
+			httpx.Handle(http.StatusOK, s.handleServicePairs),
 			"List the services that may overlap", "A patient has one appointment at a time in each lane of services. "+
 				"Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair 97153 and 97155."),
 		route("replaceServicePairs", http.MethodPut, "/service-pairs", permission.ServiceCodeChange,

@@ -27,7 +27,9 @@ type auditedFields struct {
 var unreportedFields = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
 
 // recordEvent records that a record was created (before is nil) or changed.
-func recordEvent(ctx context.Context, s *Service, t auditedFields, name string, patient *uuid.UUID, before, after any, head Record) error {
+func recordEvent(
+	ctx context.Context, s *Service, t auditedFields, name string, patient *uuid.UUID, before, after any, head Record,
+) error {
 	e := eventBy(ctx, head.OrganizationID)
 	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient, head.UpdatedAt
 	beforeFields, afterFields := fieldsOf(before), fieldsOf(after)

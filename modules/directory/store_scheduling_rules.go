@@ -73,7 +73,8 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 					SELECT json_build_object('Code', p.code, 'OtherCode', p.other_code) FROM service_pairs p
 					WHERE p.organization_id = k.id ORDER BY p.code, p.other_code))::text AS found
 			FROM organizations t WHERE t.id = k.id OFFSET 0) f`,
-		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf), db.UUIDs(patients),
+		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf),
+		db.UUIDs(patients),
 		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(unique(organizations))).Scan(&rows).Error
 	return rows, err
 }
@@ -123,7 +124,8 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	case rowPatient:
 		return addRule(r, rules.Patients, key)
 	case rowCoverage:
-		return addRule(r, rules.Rounding, scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
+		return addRule(r, rules.Rounding,
+			scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
 	case rowOrganization:
 		var o struct {
 			scheduling.Organization

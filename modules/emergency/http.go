@@ -29,8 +29,8 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/emergency-grants",
 			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subjectType,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
-			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the grants that " +
-				"still need a review.",
+			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the " +
+				"grants that still need a review.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{

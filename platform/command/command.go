@@ -29,7 +29,8 @@ import (
 )
 
 // ErrReused is returned if the key was used for a different request.
-var ErrReused = fault.Define(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used for a different request.").
+var ErrReused = fault.Define(fault.Invalid, "idempotency-key-reused",
+	"This Idempotency-Key was used for a different request.").
 	Advising("This is a bug in the client. Use a new key for each new operation.")
 
 // ErrSeparate is returned by a handler's Decide if a command cannot be decided after the earlier
@@ -181,7 +182,10 @@ var keyNamespace = uuid.MustParse("5b0f6c5e-5c1e-4c60-9d3a-2f6a1f0c7b11")
 
 // newCall returns a call of the caller. Keys of different scopes are independent.
 func (e *Engine) newCall(caller identity.Caller, scope, kind string, key Key) Call {
-	c := Call{OrganizationID: caller.OrganizationID, CallID: e.options.NewID(), Kind: kind, Repeatable: key != "", Fingerprint: []byte{}}
+	c := Call{
+		OrganizationID: caller.OrganizationID, CallID: e.options.NewID(), Kind: kind, Repeatable: key != "",
+		Fingerprint: []byte{},
+	}
 	if key == "" {
 		c.ID = e.options.NewID()
 		return c
@@ -197,7 +201,9 @@ func (e *Engine) newCall(caller identity.Caller, scope, kind string, key Key) Ca
 //
 // fn may run several times. If done is set, an earlier attempt has made the changes, and fn only
 // returns the result.
-func (e *Engine) Exclusive(ctx context.Context, operation string, call Call, fn func(ctx context.Context, done bool) error) error {
+func (e *Engine) Exclusive(
+	ctx context.Context, operation string, call Call, fn func(ctx context.Context, done bool) error,
+) error {
 	return e.queue.Exclusive(ctx, call.queueKey(), func(ctx context.Context) error {
 		rows := []row{{Call: call, CreatedAt: e.now()}}
 		_, err := db.Serializable(ctx, e.options.Database, operation, func(ctx context.Context) (struct{}, error) {
@@ -279,7 +285,9 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 		if err := db.Admit(ctx, organizationsOf(commands)...); err != nil {
 			return nil, err
 		}
-		b := executing[C, State, Result]{adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[record.Key]row{}}
+		b := executing[C, State, Result]{
+			adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[record.Key]row{},
+		}
 		if b.inDoubt {
 			var err error
 			if b.done, err = find(ctx, keysOf(commands)...); err != nil {

@@ -12,7 +12,8 @@ type Metrics struct{ size, wait, duration *prometheus.HistogramVec }
 // NewMetrics returns metrics of no batch.
 func NewMetrics() *Metrics {
 	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"queue"})
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets},
+			[]string{"queue"})
 	}
 	seconds := prometheus.ExponentialBuckets(0.0005, 2, 15) // to 8 s
 	return &Metrics{

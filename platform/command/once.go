@@ -95,7 +95,9 @@ func (r row) reply(fresh Reply, replayed bool) (Reply, bool, error) {
 }
 
 // once returns the row of the command, and writes it with the answer if it does not exist.
-func (e *Engine) once(ctx context.Context, mine row, request func(ctx context.Context) (storedReply, error)) (row, error) {
+func (e *Engine) once(
+	ctx context.Context, mine row, request func(ctx context.Context) (storedReply, error),
+) (row, error) {
 	rows := []row{mine}
 	return db.Serializable(ctx, e.options.Database, "commands.once", func(ctx context.Context) (row, error) {
 		if db.InDoubt(ctx) {

@@ -372,7 +372,8 @@ func TestQueueUnderLoad(t *testing.T) {
 	clients.Wait()
 	c.Close()
 	require.LessOrEqual(t, reported.Load(), sum.Load(), "only executed operations were reported")
-	require.LessOrEqual(t, sum.Load(), reported.Load()+unknown.Load(), "executed operations were reported, or reported as unknown")
+	require.LessOrEqual(t, sum.Load(), reported.Load()+unknown.Load(),
+		"executed operations were reported, or reported as unknown")
 }
 
 func BenchmarkQueue(b *testing.B) {

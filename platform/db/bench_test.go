@@ -20,7 +20,8 @@ func BenchmarkTransaction(b *testing.B) {
 
 	b.Run("runner", func(b *testing.B) {
 		for b.Loop() {
-			_, err := db.Serializable(b.Context(), c.DB, "bench", func(ctx context.Context) (int64, error) { return add(ctx, 1) })
+			_, err := db.Serializable(b.Context(), c.DB, "bench",
+				func(ctx context.Context) (int64, error) { return add(ctx, 1) })
 			require.NoError(b, err)
 		}
 	})

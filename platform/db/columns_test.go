@@ -36,7 +36,10 @@ func TestColumnsHaveTheValuesOfAllRows(t *testing.T) {
 	t.Parallel()
 	one, other, noon := uuid.New(), uuid.New(), time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	rows := []movement{
-		{id: one, kind: "reserve", units: 4, sequence: 1, day: calendar.NewDate(2026, 7, 1), at: noon, open: true, hash: []byte("a")},
+		{
+			id: one, kind: "reserve", units: 4, sequence: 1, day: calendar.NewDate(2026, 7, 1), at: noon, open: true,
+			hash: []byte("a"),
+		},
 		{id: other, reservation: &one, kind: "release", reason: new("ill"), sequence: 2, at: noon, expires: &noon},
 	}
 	uuids := func(ids ...pgtype.UUID) []pgtype.UUID { return ids }
@@ -95,7 +98,10 @@ func TestAColumnHasOneType(t *testing.T) {
 func BenchmarkColumns(b *testing.B) {
 	rows := make([]movement, 256)
 	for i := range rows {
-		rows[i] = movement{id: uuid.New(), reservation: new(uuid.New()), kind: "reserve", units: 1000 + i, at: time.Now(), hash: make([]byte, 32)}
+		rows[i] = movement{
+			id: uuid.New(), reservation: new(uuid.New()), kind: "reserve", units: 1000 + i, at: time.Now(),
+			hash: make([]byte, 32),
+		}
 	}
 	b.Run("Columns", func(b *testing.B) {
 		b.ReportAllocs()
@@ -123,5 +129,7 @@ func byHand(rows []movement) []any {
 			days[i] = new(r.day.String())
 		}
 	}
-	return []any{db.UUIDs(ids), db.NullableUUIDs(reservations), kinds, reasons, units, sequences, days, at, expires, open, hashes}
+	return []any{
+		db.UUIDs(ids), db.NullableUUIDs(reservations), kinds, reasons, units, sequences, days, at, expires, open, hashes,
+	}
 }

@@ -109,7 +109,9 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.Equal(t, int64(42), c.value(t, 1))
 	})
 
-	for name, place := range map[string]wireproxy.Point{"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer} {
+	for name, place := range map[string]wireproxy.Point{
+		"before": wireproxy.BeforeServer, "after": wireproxy.BeforeAnswer,
+	} {
 		t.Run("it is ambiguous without a proof, when the connection breaks "+name+" COMMIT", func(t *testing.T) {
 			t.Parallel()
 			c, proxy := behindProxy(t, patient)

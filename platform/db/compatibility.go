@@ -23,9 +23,11 @@ func (e *SchemaError) Error() string {
 		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s",
 			e.Have, e.Want, programname.Command("migrate up"))
 	case e.Oldest == 0:
-		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program", e.Have, e.Want)
+		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program",
+			e.Have, e.Want)
 	}
-	return fmt.Sprintf("the database's schema (version %d) works with programs that know version %d; this one knows %d: run a newer program",
+	return fmt.Sprintf("the database's schema (version %d) works with programs that know version %d; this one knows "+
+		"%d: run a newer program",
 		e.Have, e.Oldest, e.Want)
 }
 
@@ -39,10 +41,12 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 	}
 	schema := SchemaError{Want: want}
 	var migrated, declared bool
-	err = d.pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL, to_regclass('schema_compatibility') IS NOT NULL`).
+	err = d.pool.QueryRow(ctx,
+		`SELECT to_regclass('goose_db_version') IS NOT NULL, to_regclass('schema_compatibility') IS NOT NULL`).
 		Scan(&migrated, &declared)
 	if err == nil && migrated {
-		err = d.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&schema.Have)
+		err = d.pool.QueryRow(ctx,
+			`SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&schema.Have)
 	}
 	if err == nil && declared && schema.Have > want {
 		err = d.pool.QueryRow(ctx, `SELECT max(oldest_program) FROM schema_compatibility`).Scan(&schema.Oldest)

@@ -49,7 +49,8 @@ func TestLostConnection(t *testing.T) {
 				t.Parallel()
 				c, proxy := behindProxy(t, patient)
 				proxy.Break(place, statement, 2)
-				_, err := db.Serializable(t.Context(), c.DB, "broken", func(ctx context.Context) (int64, error) { return add(ctx, 1) })
+				_, err := db.Serializable(t.Context(), c.DB, "broken",
+					func(ctx context.Context) (int64, error) { return add(ctx, 1) })
 				require.NoError(t, err)
 				require.Equal(t, int64(1), c.value(t, 1))
 				require.Equal(t, map[string]int64{"3": 1}, c.operation(t, "broken").Attempts)
@@ -60,7 +61,8 @@ func TestLostConnection(t *testing.T) {
 			t.Parallel()
 			c, proxy := behindProxy(t, patient)
 			proxy.Break(wireproxy.BeforeAnswer, statement, 3)
-			_, err := db.Serializable(t.Context(), c.DB, "broken", func(ctx context.Context) (int64, error) { return add(ctx, 1) })
+			_, err := db.Serializable(t.Context(), c.DB, "broken",
+				func(ctx context.Context) (int64, error) { return add(ctx, 1) })
 			unavailable, ok := errors.AsType[*db.UnavailableError](err)
 			require.True(t, ok, "%v", err)
 			require.Equal(t, "broken", unavailable.Operation)
@@ -262,7 +264,8 @@ func TestPoolOfOne(t *testing.T) {
 
 	t.Run("it holds no connection during a delay", func(t *testing.T) {
 		t.Parallel()
-		c := newCounters(t, dbtest.WithMaxConns(1), dbtest.WithPolicy(db.Policy{MaxAttempts: 2, BaseDelay: time.Hour, MaxDelay: time.Hour}))
+		c := newCounters(t, dbtest.WithMaxConns(1),
+			dbtest.WithPolicy(db.Policy{MaxAttempts: 2, BaseDelay: time.Hour, MaxDelay: time.Hour}))
 		ctx, cancel := context.WithCancel(t.Context())
 		failed, done := make(chan struct{}), make(chan error)
 		go func() {
@@ -296,7 +299,8 @@ func TestSleeperLeavesNoGoroutine(t *testing.T) {
 		})
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return c.Pool().Stat().AcquireCount() > 1 && c.Pool().Stat().AcquiredConns() == 0 },
+	require.Eventually(t,
+		func() bool { return c.Pool().Stat().AcquireCount() > 1 && c.Pool().Stat().AcquiredConns() == 0 },
 		time.Minute, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)

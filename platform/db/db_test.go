@@ -88,9 +88,11 @@ func TestOpen(t *testing.T) {
 		logger := logrus.New()
 		logger.SetOutput(&log)
 		c := newCounters(t, func(c *db.Config) { c.Logger, c.SlowQuery = logger, time.Nanosecond })
-		_, err := db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) { return 0, set(ctx, 123454321, -678987) })
+		_, err := db.Serializable(t.Context(), c.DB, "log",
+			func(ctx context.Context) (int, error) { return 0, set(ctx, 123454321, -678987) })
 		require.NoError(t, err)
-		_, err = db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) { return 0, set(ctx, 2, -678987) })
+		_, err = db.Serializable(t.Context(), c.DB, "log",
+			func(ctx context.Context) (int, error) { return 0, set(ctx, 2, -678987) })
 		require.Error(t, err)
 		_, err = db.Serializable(t.Context(), c.DB, "log", func(ctx context.Context) (int, error) {
 			tx, err := db.Handle(ctx)

@@ -131,7 +131,8 @@ func locked(ctx context.Context, owner *sql.DB, fn func() error) error {
 	defer connection.Close() //nolint:errcheck // closing owner ends the session and its lock
 	for {
 		var held bool
-		if err := connection.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, lock.DefaultLockID).Scan(&held); err != nil {
+		if err := connection.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`,
+			lock.DefaultLockID).Scan(&held); err != nil {
 			return fmt.Errorf("take the migration lock: %w", err)
 		}
 		if held {

@@ -107,7 +107,8 @@ func TestMigrator(t *testing.T) {
 		owner, err := pgx.Connect(t.Context(), database.OwnerURL)
 		require.NoError(t, err)
 		defer owner.Close(context.Background())
-		_, err = owner.Exec(t.Context(), "CREATE TABLE sealed (); INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		_, err = owner.Exec(t.Context(),
+			"CREATE TABLE sealed (); INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
 		require.NoError(t, err)
 		require.NoError(t, db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}.Up(t.Context()))
 		var granted bool
@@ -128,14 +129,16 @@ func TestMigrator(t *testing.T) {
 		require.NoError(t, err)
 		defer app.Close(context.Background())
 		for _, statement := range []string{
-			"SELECT FROM goose_db_version", "SELECT FROM unit_entries", "UPDATE authorizations SET notes = NULL", "DELETE FROM patients",
+			"SELECT FROM goose_db_version", "SELECT FROM unit_entries", "UPDATE authorizations SET notes = NULL",
+			"DELETE FROM patients",
 		} {
 			_, err := app.Exec(t.Context(), statement)
 			require.NoError(t, err, statement)
 		}
 		for _, statement := range []string{
 			"UPDATE unit_entries SET units = 1", "DELETE FROM unit_entries", "TRUNCATE unit_entries", "TRUNCATE patients",
-			"DELETE FROM goose_db_version", "CREATE TABLE mine ()", "ALTER TABLE patients DISABLE TRIGGER ALL", "DROP TABLE unit_entries",
+			"DELETE FROM goose_db_version", "CREATE TABLE mine ()", "ALTER TABLE patients DISABLE TRIGGER ALL",
+			"DROP TABLE unit_entries",
 		} {
 			_, err := app.Exec(t.Context(), statement)
 			denied, ok := errors.AsType[*pgconn.PgError](err)

@@ -31,7 +31,8 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error
 	statements := strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize())
 	if !migrated {
 		var granted string
-		err := transaction.QueryRowContext(ctx, `SELECT coalesce(obj_description('goose_db_version'::regclass, 'pg_class'), '')`).Scan(&granted)
+		err := transaction.QueryRowContext(ctx,
+			`SELECT coalesce(obj_description('goose_db_version'::regclass, 'pg_class'), '')`).Scan(&granted)
 		if err != nil {
 			return err
 		}

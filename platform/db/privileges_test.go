@@ -84,7 +84,9 @@ func TestPrivilegesAreGrantedOnlyWhereTheyDiffer(t *testing.T) {
 		require.NotEqual(t, granted, version(), change)
 		granted = version()
 	}
-	for privilege, want := range map[string]bool{"'patients', 'INSERT'": true, "'unit_entries', 'DELETE'": false, "'extra', 'SELECT'": true} {
+	for privilege, want := range map[string]bool{
+		"'patients', 'INSERT'": true, "'unit_entries', 'DELETE'": false, "'extra', 'SELECT'": true,
+	} {
 		require.Equal(t, want, scalar[bool](t, owner,
 			fmt.Sprintf("SELECT has_table_privilege('%s', %s)", postgres.AppRole, privilege)), privilege)
 	}

@@ -141,7 +141,9 @@ func TestRetrier(t *testing.T) {
 
 	t.Run("it never reports that nothing has changed after a COMMIT without a reply", func(t *testing.T) {
 		t.Parallel()
-		unanswered := classification{kind: retry, err: &AmbiguousCommitError{Operation: "played"}, phase: commitPhase, commitAmbiguous: true}
+		unanswered := classification{
+			kind: retry, err: &AmbiguousCommitError{Operation: "played"}, phase: commitPhase, commitAmbiguous: true,
+		}
 		refusal := classification{kind: failed, err: errors.New("refused"), phase: bodyPhase}
 		for _, rest := range [][]classification{times(5, overtaken), times(5, brokenLink), times(5, unanswered), {refusal}} {
 			synctest.Test(t, func(t *testing.T) {
@@ -157,7 +159,9 @@ func TestRetrier(t *testing.T) {
 	t.Run("it makes the maximum number of attempts for any retried error", func(t *testing.T) {
 		t.Parallel()
 		rapid.Check(t, func(rt *rapid.T) {
-			p := Policy{MaxAttempts: rapid.IntRange(1, 20).Draw(rt, "attempts"), BaseDelay: time.Millisecond, MaxDelay: time.Second}
+			p := Policy{
+				MaxAttempts: rapid.IntRange(1, 20).Draw(rt, "attempts"), BaseDelay: time.Millisecond, MaxDelay: time.Second,
+			}
 			failures := rapid.SliceOfN(rapid.SampledFrom([]classification{overtaken, brokenLink}), 20, 20).Draw(rt, "failures")
 			synctest.Test(t, func(t *testing.T) {
 				var s script

@@ -70,7 +70,8 @@ func TestSerializable(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, twice(take(1, 2000), take(2000, 1)))
 		require.Equal(t, int64(1), c.value(t, 1)+c.value(t, 2000), "one of them saw the other's change")
-		require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "commit", Count: 1}}, c.operation(t, "take").RetriedAttempts)
+		require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "commit", Count: 1}},
+			c.operation(t, "take").RetriedAttempts)
 	})
 
 	t.Run("it retries an attempt after a deadlock", func(t *testing.T) {
@@ -149,7 +150,8 @@ func TestSerializable(t *testing.T) {
 				return 0, disguise(c.overtaken(ctx, 1))
 			})
 			require.NoError(t, err)
-			require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "body", Count: 1}}, c.operation(t, "disguise").RetriedAttempts)
+			require.Equal(t, []db.RetriedAttempt{{SQLState: "40001", Phase: "body", Count: 1}},
+				c.operation(t, "disguise").RetriedAttempts)
 		})
 	}
 
@@ -288,7 +290,8 @@ func TestHandle(t *testing.T) {
 			var rows []map[string]any
 			first := tx.Table("patients").Where("id = ?", uuid.New()).Find(&rows)
 			second := tx.Table("payers").Find(&rows)
-			return []string{first.Statement.SQL.String(), second.Statement.SQL.String()}, errors.Join(err, first.Error, second.Error)
+			return []string{first.Statement.SQL.String(), second.Statement.SQL.String()},
+				errors.Join(err, first.Error, second.Error)
 		})
 		require.NoError(t, err)
 		require.Equal(t, []string{

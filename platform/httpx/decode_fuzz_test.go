@@ -22,7 +22,8 @@ import (
 
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
-		`{"units": 1}`, `{"units": 1.5, "name": "a\u0000\ud800"}`, `{"lines": [{"units": 1}, {}, null]}`, `{"labels": {"a": 1, "a": 2}}`,
+		`{"units": 1}`, `{"units": 1.5, "name": "a\u0000\ud800"}`, `{"lines": [{"units": 1}, {}, null]}`,
+		`{"labels": {"a": 1, "a": 2}}`,
 		`{"sum": null, "memo": null, "day": "2026-02-30"}`, `{"a\`, `{"":""}`, "\xff", `[]`, `{"units":-0,"weight":1e400}`,
 		`{"x":"\ud83d\ude00"}`,
 	} {
@@ -65,7 +66,8 @@ func FuzzCursor(f *testing.F) {
 				require.Equal(t, "cursor", fieldsOf(t, err)[0].Field)
 			}
 		}
-		given := httpx.PageOf(httpx.PageQuery{Limit: 1}, []int{sequence, 0}, func(n int) int { return n }, func(n int) any { return n })
+		given := httpx.PageOf(httpx.PageQuery{Limit: 1}, []int{sequence, 0}, func(n int) int { return n },
+			func(n int) any { return n })
 		require.NotNil(t, given.NextCursor)
 		var got int
 		require.NoError(t, httpx.PageQuery{Cursor: *given.NextCursor}.DecodeCursor(&got))
@@ -79,7 +81,8 @@ func FuzzMergePatch(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"units":0}`, `{"notes":null}`, `{"notes":"","units":7}`, `{"labels":[],"open":false}`, `{"labels":null}`,
 		`{"until":null}`, `{"until":"2026-03-01"}`,
-		`{"units":null}`, `{"\u0075nits":1}`, `{"units":1,"units":2}`, `{"notes":"\ud83d\ude00"}`, `{"notes":{"a":null}}`, `null`, `{"Units":1}`,
+		`{"units":null}`, `{"\u0075nits":1}`, `{"units":1,"units":2}`, `{"notes":"\ud83d\ude00"}`, `{"notes":{"a":null}}`,
+		`null`, `{"Units":1}`,
 	} {
 		f.Add(seed)
 	}
@@ -157,7 +160,8 @@ func BenchmarkReserve(b *testing.B) {
 		Seconds   *int          `json:"expiresInSeconds" validate:"omitempty,min=1,max=2592000"`
 		Date      calendar.Date `json:"serviceDate"`
 	}
-	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, reserve) (httpx.None, error) { return httpx.None{}, nil })
+	endpoint := httpx.Handle(http.StatusNoContent,
+		func(context.Context, reserve) (httpx.None, error) { return httpx.None{}, nil })
 	e := echo.New()
 	r := request(http.MethodPost, "/", "x")
 	w := httptest.NewRecorder()

@@ -154,38 +154,51 @@ func TestDecode(t *testing.T) {
 		"it refuses a negative count":                        {`{"units": 1, "count": -1}`, []string{"count range"}},
 		"it refuses a number beyond float":                   {`{"units": 1, "weight": 1e999}`, []string{"weight range"}},
 		"it refuses null for a required value":               {`{"units": null}`, []string{"units null"}},
-		"it accepts null for an optional value":              {`{"units": 1, "patientId": null, "from": null, "at": null}`, nil},
-		"it refuses null in a field that cannot clear":       {`{"units": 1, "sum": null}`, []string{"sum null"}},
-		"it refuses an unknown field":                        {`{"units": 1, "unit": 1}`, []string{"unit unknown"}},
-		"it compares names case-sensitively":                 {`{"Units": 1, "units": 1}`, []string{"Units unknown"}},
-		"it accepts a name written with escapes":             {`{"un\u0069ts": 1}`, nil},
-		"it refuses a field given twice":                     {`{"units": 1, "un\u0069ts": 2}`, []string{"units duplicate"}},
-		"it refuses a parameter of the path in the body":     {`{"units": 1, "id": "x"}`, []string{"id unknown"}},
+		"it accepts null for an optional value": {
+			`{"units": 1, "patientId": null, "from": null, "at": null}`, nil,
+		},
+		"it refuses null in a field that cannot clear":   {`{"units": 1, "sum": null}`, []string{"sum null"}},
+		"it refuses an unknown field":                    {`{"units": 1, "unit": 1}`, []string{"unit unknown"}},
+		"it compares names case-sensitively":             {`{"Units": 1, "units": 1}`, []string{"Units unknown"}},
+		"it accepts a name written with escapes":         {`{"un\u0069ts": 1}`, nil},
+		"it refuses a field given twice":                 {`{"units": 1, "un\u0069ts": 2}`, []string{"units duplicate"}},
+		"it refuses a parameter of the path in the body": {`{"units": 1, "id": "x"}`, []string{"id unknown"}},
 		"it names fields in lists": {
-			`{"units": 1, "lines": [{"units": 1}, {"units": "x", "u": 1}]}`, []string{"lines[1].units type", "lines[1].u unknown"},
+			`{"units": 1, "lines": [{"units": 1}, {"units": "x", "u": 1}]}`,
+			[]string{"lines[1].units type", "lines[1].u unknown"},
 		},
 		"it checks rules in lists": {
 			`{"units": 1, "lines": [{"units": 1}, {"units": 0, "note": "123456"}, {}]}`,
 			[]string{"lines[1].units min", "lines[1].note max", "lines[2].units required"},
 		},
-		"it refuses a value that is not a list":    {`{"units": 1, "lines": {}}`, []string{"lines type"}},
-		"it refuses a value that is not an object": {`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"}},
-		"it refuses a date that does not exist":    {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
-		"it refuses a date in a patch":             {`{"units": 1, "day": 5}`, []string{"day type"}},
+		"it refuses a value that is not a list": {`{"units": 1, "lines": {}}`, []string{"lines type"}},
+		"it refuses a value that is not an object": {
+			`{"units": 1, "lines": [1, null]}`, []string{"lines[0] type", "lines[1] null"},
+		},
+		"it refuses a date that does not exist": {`{"units": 1, "from": "2026-02-30"}`, []string{"from format"}},
+		"it refuses a date in a patch":          {`{"units": 1, "day": 5}`, []string{"day type"}},
 		"it refuses a date before the range": {
 			`{"units": 1, "from": "1899-12-31", "day": "0001-01-01"}`,
 			[]string{"from range", "day range"},
 		},
-		"it refuses a date after the range":             {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
-		"it accepts the first and the last date":        {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
-		"it refuses an instant before the range":        {`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"}},
-		"it refuses an instant after the range":         {`{"units": 1, "at": "2199-12-31T23:59:59-00:01"}`, []string{"at range"}},
-		"it accepts the first instant":                  {`{"units": 1, "at": "1900-01-01T00:00:00Z"}`, nil},
-		"it refuses a wrong type in a patch":            {`{"units": 1, "sum": "5", "memo": 5}`, []string{"sum type", "memo type"}},
+		"it refuses a date after the range":      {`{"units": 1, "from": "2200-01-01"}`, []string{"from range"}},
+		"it accepts the first and the last date": {`{"units": 1, "from": "1900-01-01", "until": "2199-12-31"}`, nil},
+		"it refuses an instant before the range": {
+			`{"units": 1, "at": "1900-01-01T00:00:00+00:01"}`, []string{"at range"},
+		},
+		"it refuses an instant after the range": {
+			`{"units": 1, "at": "2199-12-31T23:59:59-00:01"}`, []string{"at range"},
+		},
+		"it accepts the first instant": {`{"units": 1, "at": "1900-01-01T00:00:00Z"}`, nil},
+		"it refuses a wrong type in a patch": {
+			`{"units": 1, "sum": "5", "memo": 5}`, []string{"sum type", "memo type"},
+		},
 		"it checks a zero in a patch":                   {`{"units": 1, "sum": 0}`, []string{"sum min"}},
 		"it checks rules in a patch":                    {`{"units": 1, "memo": "123456"}`, []string{"memo max"}},
 		"it refuses a zero by its rule, not as missing": {`{"units": 0}`, []string{"units min"}},
-		"it checks an empty text that was given":        {`{"units": 1, "color": "", "name": ""}`, []string{"color oneof", "name text"}},
+		"it checks an empty text that was given": {
+			`{"units": 1, "color": "", "name": ""}`, []string{"color oneof", "name text"},
+		},
 		"it refuses a UUID in another form": {
 			`{"units": 1, "patientId": "0198f0de000070008000000000000000"}`, []string{"patientId format"},
 		},
@@ -205,7 +218,9 @@ func TestDecode(t *testing.T) {
 		"it compares fields": {
 			`{"units": 1, "from": "2026-02-01", "until": "2026-01-31"}`, []string{"until gtefield"},
 		},
-		"it compares nothing with an invalid field": {`{"units": 1, "from": "x", "until": "2026-01-31"}`, []string{"from format"}},
+		"it compares nothing with an invalid field": {
+			`{"units": 1, "from": "x", "until": "2026-01-31"}`, []string{"from format"},
+		},
 		"it refuses a duplicate and a wrong value in maps": {
 			`{"units": 1, "labels": {"a": 1, "a": 2, "b": "x"}}`, []string{"labels[a] duplicate", "labels[b] type"},
 		},
@@ -259,9 +274,12 @@ func TestBody(t *testing.T) {
 	type optional struct {
 		Note string `json:"note"`
 	}
-	nothing := httpx.Handle(http.StatusNoContent, func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, nil })
-	mayHave := httpx.Handle(http.StatusNoContent, func(context.Context, optional) (httpx.None, error) { return httpx.None{}, nil })
-	needs := httpx.Handle(http.StatusNoContent, func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
+	nothing := httpx.Handle(http.StatusNoContent,
+		func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, nil })
+	mayHave := httpx.Handle(http.StatusNoContent,
+		func(context.Context, optional) (httpx.None, error) { return httpx.None{}, nil })
+	needs := httpx.Handle(http.StatusNoContent,
+		func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
 	const json, deep = "application/json", 33
 	for name, c := range map[string]struct {
 		endpoint   httpx.Endpoint
@@ -276,19 +294,29 @@ func TestBody(t *testing.T) {
 		"it takes an empty object with spaces":             {nothing, json, "", " { \n} ", nil},
 		"it refuses a list if there are no fields":         {nothing, json, "", `[]`, httpx.ErrMalformed},
 		"it accepts any media type if there are no fields": {nothing, "text/plain", "", `x`, httpx.ErrMalformed},
-		"it accepts a charset of UTF-8":                    {needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil},
-		"it accepts a merge patch":                         {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
-		"it refuses another charset":                       {needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses another media type":                    {needs, "text/plain", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a form":                                {needs, "application/x-www-form-urlencoded", "", `units=1`, httpx.ErrUnsupported},
-		"it refuses a body without a media type":           {needs, "", "", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a compressed body":                     {needs, json, "gzip", `{"units": 1}`, httpx.ErrUnsupported},
-		"it refuses a list":                                {needs, json, "", `[{"units": 1}]`, httpx.ErrMalformed},
-		"it refuses null":                                  {needs, json, "", `null`, httpx.ErrMalformed},
-		"it refuses half an object":                        {needs, json, "", `{"units": 1`, httpx.ErrMalformed},
-		"it refuses text after the object":                 {needs, json, "", `{"units": 1} {}`, httpx.ErrMalformed},
-		"it refuses invalid UTF-8":                         {needs, json, "", "{\"note\": \"\xff\", \"units\": 1}", httpx.ErrMalformed},
-		"it refuses a control character in a string":       {needs, json, "", "{\"note\": \"\n\", \"units\": 1}", httpx.ErrMalformed},
+		"it accepts a charset of UTF-8": {
+			needs, "Application/JSON; Charset=UTF-8", "", `{"units": 1}`, nil,
+		},
+		"it accepts a merge patch": {needs, "application/merge-patch+json", "", `{"units": 1}`, nil},
+		"it refuses another charset": {
+			needs, "application/json; charset=latin1", "", `{"units": 1}`, httpx.ErrUnsupported,
+		},
+		"it refuses another media type": {needs, "text/plain", "", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a form": {
+			needs, "application/x-www-form-urlencoded", "", `units=1`, httpx.ErrUnsupported,
+		},
+		"it refuses a body without a media type": {needs, "", "", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a compressed body":           {needs, json, "gzip", `{"units": 1}`, httpx.ErrUnsupported},
+		"it refuses a list":                      {needs, json, "", `[{"units": 1}]`, httpx.ErrMalformed},
+		"it refuses null":                        {needs, json, "", `null`, httpx.ErrMalformed},
+		"it refuses half an object":              {needs, json, "", `{"units": 1`, httpx.ErrMalformed},
+		"it refuses text after the object":       {needs, json, "", `{"units": 1} {}`, httpx.ErrMalformed},
+		"it refuses invalid UTF-8": {
+			needs, json, "", "{\"note\": \"\xff\", \"units\": 1}", httpx.ErrMalformed,
+		},
+		"it refuses a control character in a string": {
+			needs, json, "", "{\"note\": \"\n\", \"units\": 1}", httpx.ErrMalformed,
+		},
 		"it refuses deep nesting": {
 			needs, json, "", `{"a":` + strings.Repeat("[", deep) + strings.Repeat("]", deep) + `}`, httpx.ErrMalformed,
 		},
@@ -372,14 +400,20 @@ func TestParameters(t *testing.T) {
 			"/things/" + someID + "?limit=x&open=1&min=0x1p-2&on=1.1.2026",
 			[]string{"limit type", "open type", "min type", "on format"},
 		},
-		"it refuses a limit out of bounds":      {"/things/" + someID + "?limit=201", []string{"limit max"}},
-		"it refuses a limit of zero":            {"/things/" + someID + "?limit=0", []string{"limit min"}},
-		"it refuses a negative limit":           {"/things/" + someID + "?limit=-1", []string{"limit min"}},
-		"it refuses an empty filter":            {"/things/" + someID + "?patientId=&limit=", []string{"patientId format", "limit type"}},
-		"it refuses a filter by the zero UUID":  {"/things/" + someID + "?patientId=" + uuid.Nil.String(), []string{"patientId format"}},
-		"it refuses a parameter given twice":    {"/things/" + someID + "?text=a&text=b", []string{"text duplicate"}},
-		"it refuses NUL and invalid characters": {"/things/" + someID + "?text=%00&cursor=%ff", []string{"text characters", "cursor characters"}},
-		"it names the invalid one of several":   {"/things/" + someID + "?color=red&color=blue", []string{"color[1] oneof"}},
+		"it refuses a limit out of bounds": {"/things/" + someID + "?limit=201", []string{"limit max"}},
+		"it refuses a limit of zero":       {"/things/" + someID + "?limit=0", []string{"limit min"}},
+		"it refuses a negative limit":      {"/things/" + someID + "?limit=-1", []string{"limit min"}},
+		"it refuses an empty filter": {
+			"/things/" + someID + "?patientId=&limit=", []string{"patientId format", "limit type"},
+		},
+		"it refuses a filter by the zero UUID": {
+			"/things/" + someID + "?patientId=" + uuid.Nil.String(), []string{"patientId format"},
+		},
+		"it refuses a parameter given twice": {"/things/" + someID + "?text=a&text=b", []string{"text duplicate"}},
+		"it refuses NUL and invalid characters": {
+			"/things/" + someID + "?text=%00&cursor=%ff", []string{"text characters", "cursor characters"},
+		},
+		"it names the invalid one of several": {"/things/" + someID + "?color=red&color=blue", []string{"color[1] oneof"}},
 		"it refuses an unknown parameter": {
 			"/things/" + someID + "?limits=1&limit=x&Text=1", []string{"Text unknown", "limits unknown", "limit type"},
 		},
@@ -392,7 +426,8 @@ func TestParameters(t *testing.T) {
 	}
 	t.Run("it calls an unknown parameter malformed and names it", func(t *testing.T) {
 		t.Parallel()
-		endpoint := httpx.Handle(http.StatusOK, func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, nil })
+		endpoint := httpx.Handle(http.StatusOK,
+			func(context.Context, httpx.None) (httpx.None, error) { return httpx.None{}, nil })
 		_, err := serve(t, endpoint, request(http.MethodGet, "/things/1?patientid=1", ""))
 		require.ErrorIs(t, err, httpx.ErrMalformed)
 		require.ErrorContains(t, err, "patientid")

@@ -41,7 +41,8 @@ func TestSecret(t *testing.T) {
 	})
 	t.Run("the stored answer has no secrets, and is otherwise complete", func(t *testing.T) {
 		t.Parallel()
-		endpoint := httpx.Handle(http.StatusCreated, func(context.Context, httpx.None) (thingWithKeys, error) { return whole, nil })
+		endpoint := httpx.Handle(http.StatusCreated,
+			func(context.Context, httpx.None) (thingWithKeys, error) { return whole, nil })
 		reply := run(t, endpoint)
 		require.JSONEq(t, `{"name":"a","key":"open sesame","spare":null}`, string(reply.Body))
 		require.JSONEq(t, `{"name":"a","key":null,"spare":null}`, string(reply.Stored))
@@ -92,5 +93,6 @@ func TestSecretLists(t *testing.T) {
 	}))
 	require.JSONEq(t, `{"codes":["open","sesame"],"none":null}`, string(reply.Body))
 	require.JSONEq(t, `{"codes":null,"none":null}`, string(reply.Stored))
-	require.NotContains(t, fmt.Sprintf("%v %+v %#v", httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}), "sesame")
+	require.NotContains(t,
+		fmt.Sprintf("%v %+v %#v", httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}, httpx.Secrets{"sesame"}), "sesame")
 }

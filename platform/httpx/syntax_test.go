@@ -14,7 +14,8 @@ import (
 // hand, and does not repeat the text there, which may be health data.
 func TestSyntaxErrorsNameTheirPosition(t *testing.T) {
 	t.Parallel()
-	endpoint := httpx.Handle(http.StatusNoContent, func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
+	endpoint := httpx.Handle(http.StatusNoContent,
+		func(context.Context, line) (httpx.None, error) { return httpx.None{}, nil })
 	for body, want := range map[string]string{
 		`{"units": }`:                        "The body is not valid JSON: see line 1, character 11.",
 		`{"units": 1,}`:                      "The body is not valid JSON: see line 1, character 12.",

@@ -103,7 +103,8 @@ func TestTablesHaveAllRowsOrACursor(t *testing.T) {
 	require.Len(t, rows(table(t, "format=csv&rows=300", "")), 300)
 	first := table(t, "format=csv&rows="+strconv.Itoa(httpx.MaxTableRows+5), "")
 	require.Len(t, rows(first), httpx.MaxTableRows)
-	rest := table(t, "format=csv&rows="+strconv.Itoa(httpx.MaxTableRows+5)+"&cursor="+first.Header().Get("Next-Cursor"), "")
+	rest := table(t, "format=csv&rows="+strconv.Itoa(httpx.MaxTableRows+5)+"&cursor="+first.Header().Get("Next-Cursor"),
+		"")
 	require.Empty(t, rest.Header().Get("Next-Cursor"))
 	require.Equal(t, "-10000", rows(rest)[0][2])
 	require.Len(t, rows(table(t, "format=csv&rows=300&limit=7", "")), 7)

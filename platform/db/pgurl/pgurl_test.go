@@ -38,7 +38,8 @@ func TestOnlyTheURLCounts(t *testing.T) {
 	require.Equal(t, plain.SSLNegotiation, got.SSLNegotiation)
 	require.Equal(t, plain.TLSConfig.InsecureSkipVerify, got.TLSConfig.InsecureSkipVerify)
 	for name := range pgurltest.Hostile {
-		require.NotContains(t, os.Environ(), name+"="+pgurltest.Hostile[name], "the driver reads the environment again for each connection")
+		require.NotContains(t, os.Environ(), name+"="+pgurltest.Hostile[name],
+			"the driver reads the environment again for each connection")
 	}
 }
 
@@ -73,14 +74,16 @@ func TestFilesInTheHomeDirectoryAreIgnored(t *testing.T) {
 	} {
 		got, err := pgurl.Parse(url)
 		require.NoError(t, err, url)
-		require.Equal(t, []string{"db.example.org", "clinic", "ada", ""}, []string{got.Host, got.Database, got.User, got.Password}, url)
+		require.Equal(t, []string{"db.example.org", "clinic", "ada", ""},
+			[]string{got.Host, got.Database, got.User, got.Password}, url)
 	}
 
 	// Settings in the URL are intended.
 	named, err := pgurl.Parse(address + "?sslmode=disable&passfile=" + passwords)
 	require.NoError(t, err)
 	require.Equal(t, "from-a-file", named.Password)
-	require.NoError(t, os.RemoveAll(filepath.Join(home, ".postgresql"))) // a service may name these files, so they count again
+	// a service may name these files, so they count again
+	require.NoError(t, os.RemoveAll(filepath.Join(home, ".postgresql")))
 	named, err = pgurl.Parse("service=clinic sslmode=disable dbname=clinic")
 	require.NoError(t, err)
 	require.Equal(t, "grace", named.User)
