@@ -50,7 +50,8 @@ func (s *Service) WriteAttempts(ctx context.Context) (int64, error) {
 // the primary key.
 func (s *Service) RemoveOldAttempts(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{
-		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute", Before: s.now().Add(-attemptRetention),
+		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute",
+		Before: s.now().Add(-attemptRetention),
 	})
 }
 

@@ -60,8 +60,10 @@ var errAction = errors.New("the action does not have the form noun.verb")
 
 func eventRowOf(e trail.Event) (eventRow, error) {
 	r := eventRow{
-		OrganizationID: e.OrganizationID, OccurredAt: e.OccurredAt.UTC().Truncate(time.Microsecond), ActorID: optionalID(e.ActorID),
-		RequestID: e.RequestID, Action: e.Action, Outcome: e.Outcome, SubjectType: e.SubjectType, SubjectID: optionalID(e.SubjectID),
+		OrganizationID: e.OrganizationID, OccurredAt: e.OccurredAt.UTC().Truncate(time.Microsecond),
+		ActorID:   optionalID(e.ActorID),
+		RequestID: e.RequestID, Action: e.Action, Outcome: e.Outcome, SubjectType: e.SubjectType,
+		SubjectID: optionalID(e.SubjectID),
 		PatientID: e.PatientID, Address: e.Address, GrantID: e.GrantID,
 	}
 	if r.Outcome == "" {

@@ -53,7 +53,8 @@ func (s *Service) seal(ctx context.Context, transactions int) (total int, err er
 				return 0, err
 			}
 			events, rows, missed := completeRows(waiting)
-			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0 // a signal follows for events that arrive meanwhile
+			// a signal follows for events that arrive meanwhile
+			more = len(heads) == maxChains || len(waiting) >= maxBatch || len(missed) > 0
 			incomplete = missed
 			seals := assignSeals(heads, events)
 			return len(seals), s.store.insertSeals(ctx, heads, seals, rows, s.now())

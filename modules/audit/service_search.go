@@ -71,8 +71,9 @@ func (s *Service) Export(ctx context.Context, f Filter, format string, send func
 	e.Action, e.SubjectType, e.OccurredAt = "audit.export", "audit", now
 	e.PatientID = optionalID(f.PatientID)
 	requested := exportRecord{
-		Format: format, ActorID: optionalID(f.ActorID), PatientID: optionalID(f.PatientID), SubjectID: optionalID(f.SubjectID),
-		Outcome: string(f.Outcome), To: f.To,
+		Format: format, ActorID: optionalID(f.ActorID), PatientID: optionalID(f.PatientID),
+		SubjectID: optionalID(f.SubjectID),
+		Outcome:   string(f.Outcome), To: f.To,
 	}
 	if !f.From.IsZero() {
 		requested.From = &f.From

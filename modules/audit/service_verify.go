@@ -66,7 +66,9 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 
 // verifyChain checks a chain, part by part in separate snapshots. If old events are removed
 // meanwhile, it continues from the new checkpoint.
-func (s *Service) verifyChain(ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64)) error {
+func (s *Service) verifyChain(
+	ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64),
+) error {
 	at := head{organization, 0, genesis(organization)}
 	before := int64(r.Events) // of the other chains
 	for {

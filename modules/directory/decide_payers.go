@@ -11,7 +11,9 @@ import (
 // withRule returns a copy of the rules with the added one, unless the rounding is already in
 // force. It replaces a rule of the same day that has not begun. If that rule has begun, both
 // remain and settle refuses them. Rules of later days stay.
-func withRule(rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date) []scheduling.RoundingRule {
+func withRule(
+	rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date,
+) []scheduling.RoundingRule {
 	if len(rules) > 0 && scheduling.InForce(rules, added.StartsOn).Method == added.Method {
 		return rules
 	}

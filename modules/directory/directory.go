@@ -42,7 +42,9 @@ type Access interface {
 
 // New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
 // program without appointments.
-func New(database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID) *Service {
+func New(
+	database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID,
+) *Service {
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }
 
@@ -95,7 +97,8 @@ var (
 	ErrMedicalRecordNumberTaken = fault.Define(fault.Conflict, "medical-record-number-taken",
 		"Another patient has this medical record number.").Carrying(Taken{})
 	ErrNPITaken         = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
-	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken", "Another service code has this code.").Carrying(Taken{})
+	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken",
+		"Another service code has this code.").Carrying(Taken{})
 )
 
 // Taken are the details of the errors about unique values that another record already has.

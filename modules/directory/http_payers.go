@@ -15,16 +15,20 @@ import (
 
 func (s *Service) payerRoutes() []httpx.Route {
 	return []httpx.Route{
-		route("createPayer", http.MethodPost, "/payers", permission.PayerCreate, httpx.Handle(http.StatusCreated, s.CreatePayer),
+		route("createPayer", http.MethodPost, "/payers", permission.PayerCreate,
+			httpx.Handle(http.StatusCreated, s.CreatePayer),
 			"Create a payer", "A payer authorizes and pays for services. Its rounding rule converts minutes to units, "+
 				"and it defines the first day of its weeks."),
 		route("listPayers", http.MethodGet, "/payers", permission.PayerRead, httpx.Handle(http.StatusOK, s.handlePayers),
 			"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise."),
 		route("getPayer", http.MethodGet, "/payers/:id", permission.PayerRead, getRoute(s.Payer),
 			"Get a payer", "One payer with its rules.", ErrPayerNotFound),
-		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange, httpx.Handle(http.StatusOK, s.ChangePayer),
-			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default "+
-				"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.",
+		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange,
+			httpx.Handle(http.StatusOK, s.ChangePayer),
+			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from "+
+				"`roundingFrom` on, by default "+
+				"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were "+
+				"computed with it.",
 			ErrPayerNotFound),
 	}
 }
@@ -71,7 +75,8 @@ type payersQuery struct {
 }
 
 func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[Payer], error) {
-	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer, error) {
+	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer,
+		error) {
 		return s.Payers(ctx, p)
 	})
 }

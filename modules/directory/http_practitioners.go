@@ -20,16 +20,19 @@ func (s *Service) practitionerRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createPractitioner", http.MethodPost, "/practitioners", permission.PractitionerCreate,
 			httpx.Handle(http.StatusCreated, s.CreatePractitioner),
-			"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can expire. "+
+			"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and "+
+				"can expire. "+
 				"The check digit of the NPI is validated.",
 			ErrNPITaken),
-		route("listPractitioners", http.MethodGet, "/practitioners", permission.PractitionerRead, httpx.Handle(http.StatusOK, s.handlePractitioners),
+		route("listPractitioners", http.MethodGet, "/practitioners", permission.PractitionerRead,
+			httpx.Handle(http.StatusOK, s.handlePractitioners),
 			"List practitioners", "All practitioners, in the order of their creation unless `sort` says otherwise."),
 		route("getPractitioner", http.MethodGet, "/practitioners/:id", permission.PractitionerRead, getRoute(s.Practitioner),
 			"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound),
 		route("changePractitioner", http.MethodPatch, "/practitioners/:id", permission.PractitionerChange,
 			httpx.Handle(http.StatusOK, s.ChangePractitioner),
-			"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
+			"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as "+
+				"a whole.",
 			ErrPractitionerNotFound, ErrNPITaken),
 	}
 }
@@ -67,7 +70,8 @@ func (p Practitioner) Location() string { return apiPath + "/practitioners/" + p
 func (Credential) SchemaOfRequest() string {
 	return `{"description": "A credential, or only its code if it does not expire.", "oneOf": [
 		{"type": "string", "minLength": 1, "maxLength": 20},
-		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20}, "expiresOn": {"type": ["string", "null"], "format": "date"}},
+		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20},
+			"expiresOn": {"type": ["string", "null"], "format": "date"}},
 			"required": ["code"], "additionalProperties": false}]}`
 }
 

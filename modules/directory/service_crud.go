@@ -108,7 +108,9 @@ func (k crud[T, P]) list(ctx context.Context, s *Service, p Page, where ...condi
 // change applies a change to a record. If the record has changed, it writes it with the next
 // version. It returns [patch.ErrStale] if match names another version. It works without
 // [db.ProvenBy]: a merge patch can be repeated after an unknown outcome.
-func (k crud[T, P]) change(ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T)) (T, error) {
+func (k crud[T, P]) change(
+	ctx context.Context, s *Service, id uuid.UUID, match patch.Match, apply func(*T),
+) (T, error) {
 	var none T
 	now := s.now()
 	changes := k.valid

@@ -11,8 +11,11 @@ import (
 )
 
 var insurances = crud[Insurance, *Insurance]{
-	name: "insurance", notFound: ErrInsuranceNotFound, store: recordStore[Insurance]{db.Owners{Patient: "insurances.patient_id IN (%s)"}}, checkReferences: checkInsuranceReferences,
-	audited: auditedFields{values: []string{"payerId", "startsOn", "endsOn"}}, patientOf: func(i Insurance) uuid.UUID { return i.PatientID },
+	name: "insurance", notFound: ErrInsuranceNotFound,
+	store:           recordStore[Insurance]{db.Owners{Patient: "insurances.patient_id IN (%s)"}},
+	checkReferences: checkInsuranceReferences,
+	audited:         auditedFields{values: []string{"payerId", "startsOn", "endsOn"}},
+	patientOf:       func(i Insurance) uuid.UUID { return i.PatientID },
 }
 
 // CreateInsurance creates a coverage. The error is [fault.ErrInvalid].

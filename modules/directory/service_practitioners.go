@@ -10,7 +10,8 @@ import (
 )
 
 var practitioners = crud[Practitioner, *Practitioner]{
-	name: "practitioner", notFound: ErrPractitionerNotFound, store: recordStore[Practitioner]{db.Owners{Practitioner: "practitioners.id = (%s)"}},
+	name: "practitioner", notFound: ErrPractitionerNotFound,
+	store:     recordStore[Practitioner]{db.Owners{Practitioner: "practitioners.id = (%s)"}},
 	loadParts: store{}.loadCredentials, saveParts: store{}.saveCredentials,
 	audited: auditedFields{values: []string{"status", "credentials"}},
 }

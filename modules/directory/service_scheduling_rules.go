@@ -41,6 +41,7 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 // withoutDuplicates returns a [scheduling.Question] without duplicates.
 func withoutDuplicates(q scheduling.Question) scheduling.Question {
 	return scheduling.Question{
-		ServiceCodes: unique(q.ServiceCodes), Practitioners: unique(q.Practitioners), Patients: unique(q.Patients), Coverages: unique(q.Coverages),
+		ServiceCodes: unique(q.ServiceCodes), Practitioners: unique(q.Practitioners), Patients: unique(q.Patients),
+		Coverages: unique(q.Coverages),
 	}
 }

@@ -10,7 +10,8 @@ import (
 )
 
 var serviceCodes = crud[ServiceCode, *ServiceCode]{
-	name: "service-code", notFound: ErrServiceCodeNotFound, valid: ServiceCode{Code: "0"}, loadParts: store{}.loadRequiredCredentials,
+	name: "service-code", notFound: ErrServiceCodeNotFound, valid: ServiceCode{Code: "0"},
+	loadParts: store{}.loadRequiredCredentials,
 	saveParts: store{}.saveRequiredCredentials,
 	audited:   auditedFields{all: true},
 }

@@ -44,7 +44,8 @@ func (store) organizationsByID(ctx context.Context, ids []uuid.UUID) ([]Organiza
 		return nil, err
 	}
 	var found []Organization
-	err = tx.Raw("SELECT * FROM organizations WHERE id = ANY ($1) ORDER BY lower(name), id", db.UUIDs(ids)).Scan(&found).Error
+	err = tx.Raw("SELECT * FROM organizations WHERE id = ANY ($1) ORDER BY lower(name), id",
+		db.UUIDs(ids)).Scan(&found).Error
 	return found, err
 }
 

@@ -125,7 +125,8 @@ func (s *Service) change(
 	}
 	now := s.now()
 	isChanged := func(g Grant) bool {
-		return isSameReview(g.RevokedAt, g.RevokedBy, now, caller.UserID) || isSameReview(g.ReviewedAt, g.ReviewedBy, now, caller.UserID)
+		return isSameReview(g.RevokedAt, g.RevokedBy, now, caller.UserID) ||
+			isSameReview(g.ReviewedAt, g.ReviewedBy, now, caller.UserID)
 	}
 	return db.Serializable(ctx, s.database, event, func(ctx context.Context) (Grant, error) {
 		g, err := s.store.get(ctx, id)

@@ -37,10 +37,12 @@ func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (Del
 
 func (s *Service) deliveryRoutes() []httpx.Route {
 	return []httpx.Route{
-		route("listDeliveries", http.MethodGet, webhookPath+"/:id/deliveries", httpx.Handle(http.StatusOK, s.handleDeliveries),
+		route("listDeliveries", http.MethodGet, webhookPath+"/:id/deliveries",
+			httpx.Handle(http.StatusOK, s.handleDeliveries),
 			"List the deliveries of a webhook",
 			"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
-				"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible user could "+
+				"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible "+
+				"user could "+
 				"not read when they were due.",
 			ErrWebhookNotFound),
 		route("redeliver", http.MethodPost, webhookPath+"/:id/deliveries/:deliveryId/redeliver",

@@ -107,7 +107,8 @@ func retryable(state string) bool {
 func planOutdated(errs ...error) bool {
 	return slices.ContainsFunc(errs, func(err error) bool {
 		var server *pgconn.PgError
-		return errors.As(err, &server) && server.Code == pgerrcode.FeatureNotSupported && server.Routine == "RevalidateCachedQuery"
+		return errors.As(err, &server) && server.Code == pgerrcode.FeatureNotSupported &&
+			server.Routine == "RevalidateCachedQuery"
 	})
 }
 

@@ -67,13 +67,15 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	mode, ok := execModes[c.ExecMode]
 	if !ok {
-		return nil, fmt.Errorf("db: the exec mode %q is not one of cache_statement, cache_describe, describe_exec and exec", c.ExecMode)
+		return nil, fmt.Errorf("db: the exec mode %q is not one of cache_statement, cache_describe, describe_exec and "+
+			"exec", c.ExecMode)
 	}
 	if c.MaxConns < 1 {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
 	metrics := NewMetrics()
-	unanswered := &unansweredCommits{limit: max(1, c.MaxConns/2), health: metrics.health, conns: map[*serverConn]struct{}{}}
+	unanswered := &unansweredCommits{limit: max(1, c.MaxConns/2), health: metrics.health,
+		conns: map[*serverConn]struct{}{}}
 	pool, err := openPool(ctx, c, mode, unanswered)
 	if err != nil {
 		return nil, err
@@ -106,7 +108,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 // connectTimeout limits one attempt to connect, unless the URL sets a limit.
 const connectTimeout = 5 * time.Second
 
-func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, unanswered *unansweredCommits) (*pgxpool.Pool, error) {
+func openPool(
+	ctx context.Context, c Config, mode pgx.QueryExecMode, unanswered *unansweredCommits,
+) (*pgxpool.Pool, error) {
 	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
@@ -148,7 +152,8 @@ func openPool(ctx context.Context, c Config, mode pgx.QueryExecMode, unanswered 
 // database was read-only remains read-only, so keeping it would fail writes after the
 // database recovers.
 func isWritable(c *pgx.Conn) bool {
-	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" && c.PgConn().ParameterStatus("in_hot_standby") != "on"
+	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" &&
+		c.PgConn().ParameterStatus("in_hot_standby") != "on"
 }
 
 // replaceConnections replaces all connections and their prepared statements, because after a migration

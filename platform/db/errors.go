@@ -16,7 +16,8 @@ type ContentionError struct {
 }
 
 func (e *ContentionError) Error() string {
-	return fmt.Sprintf("db: %s gave up after %d attempts in %s: %v", e.Operation, e.Attempts, e.Elapsed.Round(time.Millisecond), e.cause)
+	return fmt.Sprintf("db: %s gave up after %d attempts in %s: %v", e.Operation, e.Attempts,
+		e.Elapsed.Round(time.Millisecond), e.cause)
 }
 
 // Unwrap returns the last database error.

@@ -42,7 +42,8 @@ func (k Keyset) Apply(tx *gorm.DB) *gorm.DB {
 	}
 	column := strings.ReplaceAll(k.Expression, "%s", k.Column)
 	if k.After != nil {
-		tx = tx.Where("("+column+", id) "+sign+" ("+strings.ReplaceAll(k.Expression, "%s", "?")+", ?)", k.After.Value, k.After.ID)
+		tx = tx.Where("("+column+", id) "+sign+" ("+strings.ReplaceAll(k.Expression, "%s", "?")+", ?)", k.After.Value,
+			k.After.ID)
 	}
 	return tx.Order(column + direction + ", id" + direction).Limit(k.Limit)
 }

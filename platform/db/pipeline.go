@@ -75,7 +75,8 @@ func Read(ctx context.Context, q Query) error {
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		first, unsent := attemptIn(ctx).unsentOrganizations()
 		if !unsent {
-			return q.readRows(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) }, tx.Logger.Trace)
+			return q.readRows(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) },
+				tx.Logger.Trace)
 		}
 		var batch pgx.Batch
 		batch.Queue(first.statement, first.arguments...)

@@ -35,7 +35,8 @@ var attemptBuckets = []int{1, 2, 3, 4, 5, 6, 7, 10}
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState, descLockWait, descOwed,
+		descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState,
+		descLockWait, descOwed,
 	} {
 		to <- d
 	}

@@ -24,8 +24,9 @@ const (
 
 // dialer opens connections that detect within seconds that the server is gone.
 var dialer = net.Dialer{
-	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount},
-	Control:         setUserTimeout,
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval,
+		Count: keepAliveCount},
+	Control: setUserTimeout,
 }
 
 // serverSettings makes the server detect as soon that a client is gone, and end its session.
@@ -65,7 +66,8 @@ type serverConn struct {
 var errCommitting = errors.New("db: a COMMIT must not be cancelled")
 
 // errUnreplicated: this server has committed, but perhaps no standby has.
-var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could lose the commit")
+var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could " +
+	"lose the commit")
 
 // serverConnKey is the key of a serverConn in the custom data of its connection.
 const serverConnKey = "omnirapeutic.serverConn"

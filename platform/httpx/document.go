@@ -18,7 +18,9 @@ import (
 // answer has an ETag of its content, and a matching If-None-Match is answered with 304.
 // Only the client may cache it, and for the duration fresh without revalidation. Errors
 // become problem documents as usual.
-func HandleDocument[In any](media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error)) Endpoint {
+func HandleDocument[In any](
+	media string, fresh time.Duration, fn func(ctx context.Context, in In) (string, error),
+) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
 	prepare := func(c echo.Context) (Call, error) {

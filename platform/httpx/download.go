@@ -53,7 +53,8 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		out := &Rows[Row]{
 			masked:  func(rows *[]Row) error { return masked(c.Request().Context(), rows) },
 			columns: columns, csv: any(request).(interface{ download() DownloadQuery }).download().Format == "csv",
-			response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience, name: path.Base(path.Dir(c.Path())),
+			response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience,
+			name: path.Base(path.Dir(c.Path())),
 		}
 		err := fn(c.Request().Context(), request, out)
 		if err == nil {
@@ -130,6 +131,7 @@ func (r *Rows[Row]) begin() {
 	header := r.response.Header()
 	header.Set(echo.HeaderContentType, media)
 	header.Set(echo.HeaderCacheControl, "no-store")
-	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": r.name + ending}))
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": r.name +
+		ending}))
 	r.response.WriteHeader(http.StatusOK)
 }

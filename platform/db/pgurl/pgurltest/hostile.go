@@ -14,6 +14,7 @@ var Hostile = map[string]string{
 	"PGREQUIREPEER": "evil", "PGGSSENCMODE": "require", "PGKRBSRVNAME": "evil", "PGGSSLIB": "evil", "PGGSSDELEGATION": "1",
 	"PGCONNECT_TIMEOUT": "never", "PGCLIENTENCODING": "SQL_ASCII", "PGTARGETSESSIONATTRS": "standby",
 	"PGLOADBALANCEHOSTS": "evil", "PGMINPROTOCOLVERSION": "9.9", "PGMAXPROTOCOLVERSION": "0.1",
-	"PGDATESTYLE": "SQL, DMY", "PGTZ": "Mars/Olympus", "PGGEQO": "evil", "PGSYSCONFDIR": "/nowhere", "PGLOCALEDIR": "/nowhere",
-	"PGDATA": "/nowhere/data", "PGOAUTHDEBUG": "UNSAFE", "PGSSLKEYLOGFILE": "/nowhere/keys",
+	"PGDATESTYLE": "SQL, DMY", "PGTZ": "Mars/Olympus", "PGGEQO": "evil", "PGSYSCONFDIR": "/nowhere",
+	"PGLOCALEDIR": "/nowhere",
+	"PGDATA":      "/nowhere/data", "PGOAUTHDEBUG": "UNSAFE", "PGSSLKEYLOGFILE": "/nowhere/keys",
 }
