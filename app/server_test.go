@@ -236,10 +236,14 @@ func TestMount(t *testing.T) {
 		},
 		"it refuses an unknown method":      {[]httpx.Route{route("FETCH", "/a", "a:b", nothing)}, []string{"FETCH"}},
 		"it refuses a path without a slash": {[]httpx.Route{route(http.MethodGet, "a", "a:b", nothing)}, []string{"path"}},
-		"it refuses a path in another form": {[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)},
-			[]string{"path"}},
-		"it refuses an unused path parameter": {[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)},
-			[]string{"[id]"}},
+		"it refuses a path in another form": {
+			[]httpx.Route{route(http.MethodGet, "/a/{id}", "a:b", nothing)},
+			[]string{"path"},
+		},
+		"it refuses an unused path parameter": {
+			[]httpx.Route{route(http.MethodGet, "/a/:id", "a:b", nothing)},
+			[]string{"[id]"},
+		},
 		"it refuses a missing path parameter": {
 			[]httpx.Route{route(http.MethodGet, "/a/:other", "a:b", one)}, []string{"[other]", "[id]"},
 		},

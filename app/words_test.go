@@ -24,9 +24,6 @@ const (
 	maxLine     = 140 // characters, a tab counting as one
 )
 
-// exempt lists folders that are not rewritten yet.
-var exempt = []string{"docs/architecture.md", "CHANGELOG.md", "e2e", "modules"}
-
 // passage is a text that people read, with its place.
 type passage struct{ place, text string }
 
@@ -110,7 +107,7 @@ func countWords(sentence string) int {
 	return n
 }
 
-// passages returns everything that people read, outside the exempt folders.
+// passages returns everything that people read.
 func passages(t *testing.T) []passage {
 	t.Helper()
 	var all []passage
@@ -120,9 +117,9 @@ func passages(t *testing.T) []passage {
 		case err != nil:
 			return err
 		case entry.IsDir() &&
-			(entry.Name() == "node_modules" || path != "." && strings.HasPrefix(entry.Name(), ".") || isExempt(path)):
+			(entry.Name() == "node_modules" || path != "." && strings.HasPrefix(entry.Name(), ".")):
 			return fs.SkipDir
-		case entry.IsDir() || isExempt(path) || strings.HasSuffix(path, ".gen.go"):
+		case entry.IsDir() || strings.HasSuffix(path, ".gen.go"):
 			return nil
 		}
 		content, err := fs.ReadFile(root, path)
@@ -136,15 +133,6 @@ func passages(t *testing.T) []passage {
 	})
 	require.NoError(t, err)
 	return all
-}
-
-func isExempt(path string) bool {
-	for _, dir := range exempt {
-		if under(dir)(path) {
-			return true
-		}
-	}
-	return false
 }
 
 // passagesOf returns the comments, texts and test names of a Go file, and its long lines.

@@ -189,7 +189,7 @@ func TestEmergencyGrantIsReviewedByAnotherUser(t *testing.T) {
 	t.Parallel()
 	e := openEmergency(t)
 	path, _ := e.take(t, 60)
-	verdict := body{"justified": false, "note": "The practice was open: somebody could have been asked."}
+	verdict := body{"justified": false, "note": "The practice was open: a colleague could have been asked."}
 	e.technician.post(t, path+"/review", verdict).refused(t, http.StatusForbidden, "forbidden")
 	e.admin().post(t, path+"/review", verdict).refused(t, http.StatusConflict, "emergency-grant-open")
 	e.admin().post(t, path+"/revoke", body{}).ok(t)

@@ -15,7 +15,7 @@ import (
 // invite creates an invitation and returns its path and its token.
 func (c caller) invite(t testing.TB, email string, roles ...string) (path, token string) {
 	t.Helper()
-	a := c.post(t, "/users/invitations", body{"email": email, "name": "Somebody New", "roles": roles})
+	a := c.post(t, "/users/invitations", body{"email": email, "name": "Rosa New", "roles": roles})
 	return "/users/invitations/" + a.created(t).String(), a.text("token")
 }
 
@@ -67,7 +67,7 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 		result := c.accept(t, token)
 		result.created(t)
 		require.Equal(t, []any{"PRACTITIONER", "TECHNICIAN"}, result.body["roles"])
-		require.Equal(t, []string{"rosa@example.test", "Somebody New", c.own.id.String()},
+		require.Equal(t, []string{"rosa@example.test", "Rosa New", c.own.id.String()},
 			[]string{result.text("email"), result.text("name"), result.text("organizationId")})
 		c.enter(t, "rosa@example.test").get(t, "/appointments").ok(t)
 	})
@@ -83,7 +83,7 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 		c.accept(t, "").refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})
 	t.Run("it is recorded with the new user", func(t *testing.T) {
-		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept SOMEBODY NEW", "user.create SOMEBODY NEW"},
+		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept ROSA NEW", "user.create ROSA NEW"},
 			texts(t, c.owner(t), `
 			SELECT concat(e.action, ' ', upper(u.name)) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test')

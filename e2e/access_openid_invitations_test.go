@@ -33,7 +33,7 @@ func TestAnInvitationIsAcceptedByAProvider(t *testing.T) {
 	for _, a := range answers {
 		signed := c.exchange(t, codeIn(t, a), verifier).ok(t).body["user"].(map[string]any)
 		require.Equal(t, []any{"TECHNICIAN", "BILLER"}, signed["roles"])
-		require.Equal(t, "Somebody New", signed["name"])
+		require.Equal(t, "Rosa New", signed["name"])
 		ids[signed["id"].(string)] = true
 	}
 	require.Len(t, ids, 1)

@@ -75,14 +75,14 @@ func TestOrganizationRequiresASecondFactor(t *testing.T) {
 		// A user with a second factor is not affected.
 		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required")
 	})
-	c.requireTold(t, "sign-in-policy.set", 2)
+	c.requireNotified(t, "sign-in-policy.set", 2)
 	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw),
 		`"after":{"enrolOnly":true}`)
 	c.requireClean(t)
 }
 
-// requireTold checks the number of events of the action in the own practice's trail.
-func (c *clinic) requireTold(t testing.TB, action string, want int) {
+// requireNotified checks the number of events of the action in the own practice's trail.
+func (c *clinic) requireNotified(t testing.TB, action string, want int) {
 	t.Helper()
 	require.Equal(t, want, c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+
 		"outcome = 'done'", c.own.id, action))
@@ -164,6 +164,6 @@ func TestAdministratorRemovesASecondFactor(t *testing.T) {
 	c.next()
 	c.login(t, rbac.Admin, phone.code(0)).ok(t) // another user's is unchanged
 	c.login(t, rbac.Biller, codes[0]).ok(t)     // the code is ignored
-	c.requireTold(t, "second-factor.take-away", 1)
+	c.requireNotified(t, "second-factor.take-away", 1)
 	c.requireClean(t)
 }

@@ -200,7 +200,8 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	kept := func() []string {
 		t.Helper()
 		return texts(t, owner,
-			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id, after->>'createdBy', request_id <> '', address <> '')
+			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id,
+				after->>'createdBy', request_id <> '', address <> '')
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
 	}
 	about := func(outcome string) string {

@@ -119,7 +119,7 @@ func TestRenewalIsWholeOrNothing(t *testing.T) {
 	pending := c.authorize(t, 40, body{"status": "PENDING"})
 	refused = c.admin().post(t, a+"/move-bookings", move(pending, body{"from": c.day(t, 5)})).
 		refused(t, http.StatusConflict, "move-refused")
-	require.Len(t, refused.occurrences(t), 2, "those of that day and later")
+	require.Len(t, refused.occurrences(t), 2, "bookings of that day and later")
 	require.Equal(t, []string{"authorization-not-active"}, refused.occurrences(t)[0].reasons(t))
 
 	c.admin().patch(t, b, body{"totalUnits": 12, "startDate": c.day(t, 1)}).ok(t)
@@ -167,7 +167,7 @@ func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 		},
 	}))
 	moved := c.admin().post(t, a+"/move-bookings", move(b)).ok(t)
-	require.Equal(t, 4, moved.number(t, "units"), "those of one patient")
+	require.Equal(t, 4, moved.number(t, "units"), "units of one patient")
 	c.requireBalance(t, a, 20, 0, 0)
 	c.requireBalance(t, b, 20, 0, 4)
 	c.requireBalance(t, theirs, 20, 0, 4)

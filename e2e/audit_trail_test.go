@@ -338,7 +338,8 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 	c := open(t)
 	owner := c.owner(t)
 	for _, statement := range []string{
-		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type, subject_id, patient_id, address)
+		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
+			subject_id, patient_id, address)
 		 SELECT '` + c.own.id.String() +
 			`', now() - n * interval '1 second', gen_random_uuid(), '', 'thing.read', 'done', 'thing', gen_random_uuid(), gen_random_uuid(), ''
 		 FROM generate_series(1, 20000) n`,

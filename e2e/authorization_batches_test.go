@@ -91,8 +91,8 @@ func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
 }
 
 // TestStatementsOfABatch executes 50 calls of two organizations on 20 authorizations in
-// one transaction. It needs no more statements than a single call, except those that
-// read for calls that arrived while another instance held the lock. If these use
+// one transaction. It needs no more statements than a single call, except to read
+// for calls that arrived while another instance held the lock. If these use
 // authorizations that were already read, nothing more is read.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
@@ -310,7 +310,7 @@ func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e
 		JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
 	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM commands`),
-		"those that share a transaction, including the first, and the change of terms")
+		"the calls that share a transaction, including the first, and the change of terms")
 	c.requireClean(t)
 }
 

@@ -68,7 +68,7 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q request) answer 
 			unknown = true // it may have been executed
 		case a.status < http.StatusInternalServerError:
 			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
-				t.Errorf("it was executed, although the client was told that nothing had changed: %s", a.raw)
+				t.Errorf("it was executed, although the answer said that nothing had changed: %s", a.raw)
 			}
 			h.record(q, outcomeOf(t, q, a), began)
 			return a
@@ -192,7 +192,7 @@ func draw(random *rand.Rand, path string, mine []string) request {
 }
 
 // requireTrue checks the ledger, that every accepted operation and no other is stored
-// once, and that the answers are linearizable. The totals are those of all used
+// once, and that the answers are linearizable. The totals belong to all used
 // authorizations.
 func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 	t.Helper()

@@ -22,7 +22,10 @@ func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 		}
 		return found
 	}
-	const clock, weekday = "must be a time of day written as HH:MM, from 00:00 to 24:00", "must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY"
+	const (
+		clock   = "must be a time of day written as HH:MM, from 00:00 to 24:00"
+		weekday = "must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY"
+	)
 	require.Equal(t,
 		map[string]string{
 			"weekly[0].weekday": weekday,

@@ -201,7 +201,8 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 	case "beginMySecondFactor":
 		if a.body["secret"] != nil {
 			a.body["secret"] = "GEZDGNBVGY3TQOJQ…"
-			a.body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…&issuer=Omnirapeutic&algorithm=SHA1&digits=6&period=30"
+			a.body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…" +
+				"&issuer=Omnirapeutic&algorithm=SHA1&digits=6&period=30"
 		}
 	case "confirmMySecondFactor", "renewMyRecoveryCodes":
 		if a.body["recoveryCodes"] != nil {

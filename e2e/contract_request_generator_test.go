@@ -559,7 +559,8 @@ func (m maker) spoilMedia(t *trial) bool {
 		return true
 	}
 	t.header["Content-Type"] = pick(m, nil, []string{"text/plain"}, []string{"application/xml"}, []string{"application/json; charset=latin1"},
-		[]string{"multipart/form-data; boundary=x"}, []string{"application/x-www-form-urlencoded"}, []string{"application/json;;"}, []string{"json"}, []string{"\xff"}, []string{"application/jsonx"})
+		[]string{"multipart/form-data; boundary=x"}, []string{"application/x-www-form-urlencoded"},
+		[]string{"application/json;;"}, []string{"json"}, []string{"\xff"}, []string{"application/jsonx"})
 	return true
 }
 
@@ -629,10 +630,13 @@ func (m maker) spoilValue(t *trial) bool {
 		if m.chance(15) && s.remove != nil {
 			s.remove()
 		} else {
-			s.set(pick[any](m, nil, true, false, 0, -1, 1.5, json.Number("1e400"), json.Number("99999999999999999999"), json.Number("-0"), json.Number("10000001"), 2147483648,
+			s.set(pick[any](m, nil, true, false, 0, -1, 1.5, json.Number("1e400"), json.Number("99999999999999999999"),
+				json.Number("-0"), json.Number("10000001"), 2147483648,
 				"", " ", "x", "\u200b", strings.Repeat("x", 5000),
 				strings.Repeat("😀", 501), "2026-02-30", "10000-01-01", "2026-1-1", "2026-03-01T00:00:00Z",
-				"{0198f0de-0000-7000-8000-00000000000a}", "ACTIVE ", "active", "1", []any{}, []any{nil}, []any{"x", "x"}, map[string]any{}, map[string]any{
+				"{0198f0de-0000-7000-8000-00000000000a}", "ACTIVE ", "active", "1", []any{}, []any{nil}, []any{
+					"x", "x",
+				}, map[string]any{}, map[string]any{
 					"code": "RBT",
 					"x":    1,
 				}))

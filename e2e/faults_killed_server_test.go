@@ -94,7 +94,7 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 		"pg_database WHERE datname = current_database())"
 	path := c.authorize(t, 1)
 	waited := make(chan answer)
-	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // what fails in it fails here: nothing is received
+	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // a failure is received as silence
 	require.Eventually(t, func() bool { return c.count(t, locks+" AND NOT granted") == 1 }, soon, time.Millisecond,
 		"it waits for the lock")
 	require.Equal(t, 1, c.count(t, locks+" AND granted AND pid = $1", holder))

@@ -22,7 +22,7 @@ import (
 const runMain = "OMNI_TEST_RUN_MAIN"
 
 // instance is the program in a separate process, which tests stop and kill. Its
-// practices and tokens are those of a clinic on the same database.
+// practices and tokens come from a clinic on the same database.
 type instance struct {
 	clinic     clinic
 	metricsURL string // URL of its metrics

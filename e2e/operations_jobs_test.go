@@ -74,7 +74,7 @@ var fillForRemoval = []string{
 		SELECT organization_id, id, id, 0, at, at, at + interval '20 days', at + interval '20 days', '', '\x00' FROM rows`,
 	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at)
 		SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,
-	`INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at)
+	`INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, published_at)
 		SELECT organization_id, id, at, 60, at FROM rows`,
 	`INSERT INTO event_streams (organization_id, last_position)
 		SELECT id, 20000 FROM organizations ON CONFLICT (organization_id) DO UPDATE SET last_position = 20000`,

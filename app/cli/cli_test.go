@@ -130,22 +130,42 @@ func TestCommandLine(t *testing.T) {
 		"unwritable results":           {nil, []string{"loadtest", "--json", "/nowhere/load.json"}, "/nowhere/load.json"},
 		"an unknown role": {nil, append(slices.Clone(createUser), "--organization", "New", "--time-zone", "UTC",
 			"--role", "BOSS"), "BOSS"},
-		"an invalid organization id": {nil,
-			append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone"},
-		"an invalid database URL": {[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"},
-			[]string{"verify"}, "database.url"},
+		"an invalid organization id": {
+			nil,
+			append(slices.Clone(createUser), "--organization", "New", "--role", "ADMIN"), "--time-zone",
+		},
+		"an invalid database URL": {
+			[]string{"OMNI_DATABASE_URL=postgres://h/d?sslmode=s3cret"},
+			[]string{"verify"},
+			"database.url",
+		},
 		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
 		"more servers than allowed":         {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
-		"an unwritable profile": {nil, []string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"},
-			"/nowhere/cpu.prof"},
-		"a profile of another server": {nil, []string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"},
-			"--cpu-profile"},
-		"several instances of another server": {nil, []string{"loadtest", "--url", "http://h", "--instances", "2"},
-			"--instances"},
-		"the same server twice": {nil, []string{"loadtest", "--url", "http://h", "--scenario", "two-instances"},
-			"--url A,B"},
-		"a mode for another server": {nil, []string{"loadtest", "--url", "http://h", "--separate"},
-			"OMNI_COMMAND_BATCH_LIMIT"},
+		"an unwritable profile": {
+			nil,
+			[]string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"},
+			"/nowhere/cpu.prof",
+		},
+		"a profile of another server": {
+			nil,
+			[]string{"loadtest", "--url", "http://h", "--cpu-profile", "cpu.prof"},
+			"--cpu-profile",
+		},
+		"several instances of another server": {
+			nil,
+			[]string{"loadtest", "--url", "http://h", "--instances", "2"},
+			"--instances",
+		},
+		"the same server twice": {
+			nil,
+			[]string{"loadtest", "--url", "http://h", "--scenario", "two-instances"},
+			"--url A,B",
+		},
+		"a mode for another server": {
+			nil,
+			[]string{"loadtest", "--url", "http://h", "--separate"},
+			"OMNI_COMMAND_BATCH_LIMIT",
+		},
 	} {
 		t.Run("it refuses "+name+" as invalid usage", func(t *testing.T) {
 			t.Parallel()
@@ -258,8 +278,10 @@ func TestCommandsOnADatabase(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)
-	environment := []string{"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
-		"OMNI_LOG_LEVEL=warn"}
+	environment := []string{
+		"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL,
+		"OMNI_LOG_LEVEL=warn",
+	}
 	must := func(code int, input string, arguments ...string) string {
 		got, out, errors := runProgram(t, environment, input, arguments...)
 		require.Equal(t, code, got, "%v: %s%s", arguments, out, errors)

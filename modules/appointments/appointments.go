@@ -82,7 +82,7 @@ type Participant struct {
 	Minutes         int        // of the booked time; after completion, of the actual time
 	UnitMinutes     int
 	Rounding        scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
-	Lane            scheduling.Lane
+	Track           scheduling.Track
 	Code            string // of the service
 }
 
@@ -117,7 +117,7 @@ type Session struct {
 	UpdatedAt         time.Time
 
 	Patients      []SessionPatient `gorm:"-"`
-	Practitioners []uuid.UUID      `gorm:"-"` // those of the appointment
+	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 }
 

@@ -70,11 +70,11 @@ func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error)
 	var err error
 	switch {
 	case r.kind == book:
-		err = d.placeNew()
+		err = d.bookNew()
 	case !known:
 		return verdict{refusal: ErrNotFound}, nil
-	case r.unplaceable != nil:
-		return verdict{refusal: r.unplaceable, before: before, appointment: before}, nil //nolint:nilerr // a refusal is a verdict
+	case r.impossibleTime != nil:
+		return verdict{refusal: r.impossibleTime, before: before, appointment: before}, nil //nolint:nilerr // a refusal is a verdict
 	case r.kind == reschedule:
 		err = d.reschedule(before)
 	case r.kind == transfer:
@@ -121,8 +121,8 @@ func (d *draft) named(id uuid.UUID) record.Key {
 	return record.Of(d.caller.OrganizationID, id)
 }
 
-// placeNew creates the appointment of a booking.
-func (d *draft) placeNew() error {
+// bookNew creates the appointment of a booking.
+func (d *draft) bookNew() error {
 	b := d.booking
 	d.a = Appointment{
 		OrganizationID: d.caller.OrganizationID, ID: d.request.appointment, ServiceCodeID: b.ServiceCodeID, Status: Scheduled,
@@ -142,7 +142,7 @@ func (d *draft) placeNew() error {
 		return nil
 	}
 	d.touch()
-	return d.place()
+	return d.bookTime()
 }
 
 // unknown returns an error for each unknown service or practitioner.
@@ -161,15 +161,15 @@ func (d *draft) unknown() []fault.Field {
 
 // mismatches returns an error for an unknown patient or authorization, and for an authorization of
 // another patient or service.
-func (d *draft) mismatches(place int, field func(place int, name string) string) []fault.Field {
-	p := d.a.Patients[place]
+func (d *draft) mismatches(i int, field func(i int, name string) string) []fault.Field {
+	p := d.a.Patients[i]
 	var fieldErrors []fault.Field
 	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "patientId"), Code: "reference", Message: "does not exist"})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "patientId"), Code: "reference", Message: "does not exist"})
 	}
 	a, ok := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
 	refers := func(message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(place, "authorizationId"), Code: "reference", Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "authorizationId"), Code: "reference", Message: message})
 	}
 	switch {
 	case !ok:
@@ -182,8 +182,8 @@ func (d *draft) mismatches(place int, field func(place int, name string) string)
 	return fieldErrors
 }
 
-// place books the appointment's time. It checks every rule and reports all that are broken.
-func (d *draft) place() error {
+// bookTime books the appointment's time. It checks every rule and reports all that are broken.
+func (d *draft) bookTime() error {
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
 	reasons := d.unqualified(service)
 	for i := range d.a.Patients {
@@ -203,9 +203,9 @@ func (d *draft) place() error {
 
 // hold reserves the patient's units for the appointment's date, and returns the rules that this
 // would break.
-func (d *draft) hold(place int) ([]*fault.Error, error) {
-	p := &d.a.Patients[place]
-	claim := d.claim(place, p.Units, d.a.ServiceDate)
+func (d *draft) hold(i int) ([]*fault.Error, error) {
+	p := &d.a.Patients[i]
+	claim := d.claim(i, p.Units, d.a.ServiceDate)
 	against, err := d.sheet.Hold(claim)
 	if p.Units > 0 {
 		p.ReservationID = &claim.ReservationID
@@ -231,7 +231,7 @@ func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
 
 // measure computes the units of a patient's booked time.
 func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
-	p.Lane, p.Code, p.UnitMinutes = service.Lane, service.Code, service.UnitMinutes
+	p.Track, p.Code, p.UnitMinutes = service.Track, service.Code, service.UnitMinutes
 	p.Rounding = d.ruleOn(*p, d.a.ServiceDate)
 	p.Minutes = d.a.Minutes()
 	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
@@ -255,11 +255,11 @@ func coverageOf(organization uuid.UUID, insurance *uuid.UUID, day calendar.Date)
 }
 
 // claim returns the request's claim for the patient with that index.
-func (d *draft) claim(place, units int, day calendar.Date) authorization.Claim {
-	p := d.a.Patients[place]
+func (d *draft) claim(i, units int, day calendar.Date) authorization.Claim {
+	p := d.a.Patients[i]
 	c := authorization.Claim{
 		OrganizationID: d.a.OrganizationID, AuthorizationID: p.AuthorizationID, AppointmentID: d.a.ID,
-		ReservationID: d.reservations[place], Units: units, ServiceDate: day,
+		ReservationID: d.reservations[i], Units: units, ServiceDate: day,
 		OperationID: d.ID, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,
 	}
 	if p.ReservationID != nil {
@@ -287,7 +287,7 @@ func (d *draft) reschedule(before Appointment) error {
 		d.refusal = refuseTransition(before.Status, Scheduled)
 	case moved:
 		d.touch()
-		return d.placeAgain()
+		return d.rebook()
 	case !equal(d.a.Notes, before.Notes):
 		d.touch()
 	}
@@ -296,9 +296,9 @@ func (d *draft) reschedule(before Appointment) error {
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// placeAgain checks an appointment again like a new booking. Every change of a time, staff,
+// rebook checks an appointment again like a new booking. Every change of a time, staff,
 // authorization or service date uses it.
-func (d *draft) placeAgain() error {
+func (d *draft) rebook() error {
 	d.a.ServiceDate = d.dateOf(d.a.Start)
 	fieldErrors := append(d.a.Span.fieldErrors(), d.unknown()...)
 	if authorization := d.change.AuthorizationID; authorization.Given {
@@ -315,17 +315,17 @@ func (d *draft) placeAgain() error {
 		d.refusal = fault.InvalidFields(fieldErrors...)
 		return nil
 	}
-	return d.place()
+	return d.bookTime()
 }
 
 // changeAuthorization releases the patient's units on the old authorization if the new one differs.
-func (d *draft) changeAuthorization(place int, to uuid.UUID) error {
-	p := &d.a.Patients[place]
+func (d *draft) changeAuthorization(i int, to uuid.UUID) error {
+	p := &d.a.Patients[i]
 	if p.AuthorizationID == to {
 		return nil
 	}
 	if p.ReservationID != nil {
-		if err := d.sheet.Release(d.claim(place, 0, d.a.ServiceDate)); err != nil {
+		if err := d.sheet.Release(d.claim(i, 0, d.a.ServiceDate)); err != nil {
 			return err
 		}
 	}

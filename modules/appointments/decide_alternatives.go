@@ -10,11 +10,12 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// Alternatives are bookings that would currently be accepted instead of a refused one. Nothing is
-// reserved: another booking may come first.
+// Alternatives are the bookings that would currently be accepted instead of a refused one.
+// Nothing is reserved: another booking may come first.
 type Alternatives struct {
-	Times []AlternativeTime `json:"times"` // of the same length, nearest first
-	// Other authorizations of the patient that cover the service at the requested time.
+	// The nearest free times of the same length, nearest first.
+	Times []AlternativeTime `json:"times"`
+	// The other authorizations of the patient that cover the service at the requested time.
 	Authorizations []AlternativeAuthorization `json:"authorizations"`
 }
 
@@ -162,7 +163,7 @@ func (s *scene) accepts(r request) (bool, error) {
 	before := s.appointments[r.key()]
 	d.a = before.clone()
 	if r.kind == book {
-		err := d.placeNew()
+		err := d.bookNew()
 		return err == nil && d.refusal == nil, err
 	}
 	err := d.reschedule(before)

@@ -18,29 +18,31 @@ import (
 // An instant is within hours if the wall-clock time in the organization's time zone is. Hours that
 // contain a repeated or skipped time, on the day of a clock change, are longer or shorter.
 type Availability struct {
-	Weekly     []WeeklyHours `json:"weekly" validate:"max=100,dive"`
-	Exceptions []Exception   `json:"exceptions" validate:"max=400,dive"`
-	// BufferBefore and BufferAfter are the minutes before and after each appointment in which the
-	// practitioner has no other. Between two appointments, both apply. Buffers may lie outside the
-	// hours.
+	Weekly     []WeeklyHours `json:"weekly" validate:"max=100,dive"`     // The hours of a usual week.
+	Exceptions []Exception   `json:"exceptions" validate:"max=400,dive"` // The exceptions for certain dates.
+	// The minutes before each appointment in which the practitioner has no other. Between two
+	// appointments both buffers apply. Buffers may lie outside the hours.
 	BufferBefore int `json:"bufferBeforeMinutes" validate:"min=0,max=240"`
-	BufferAfter  int `json:"bufferAfterMinutes" validate:"min=0,max=240"`
+	// The minutes after each appointment in which the practitioner has no other.
+	BufferAfter int `json:"bufferAfterMinutes" validate:"min=0,max=240"`
 }
 
 // Hours is a part of a day, from a wall-clock time to a later one. Hours that cross midnight must
 // be split into two days.
 type Hours struct {
-	From Clock `json:"from"` // default: 00:00
-	To   Clock `json:"to"`   // after From; 24:00 is the end of the day
+	From Clock `json:"from"` // The start of the hours. The default is 00:00.
+	To   Clock `json:"to"`   // The end of the hours, after the start. 24:00 is the end of the day.
 }
 
-// WeeklyHours are hours on one day of the week, from the first to the last date of validity. A
-// missing date means no limit.
+// WeeklyHours are the hours on one day of the week, from the first to the last date of
+// validity.
 type WeeklyHours struct {
-	Weekday Weekday `json:"weekday" validate:"required"`
+	Weekday Weekday `json:"weekday" validate:"required"` // The day of the week.
 	Hours
-	ValidFrom  calendar.Date `json:"validFrom,omitzero"`
-	ValidUntil calendar.Date `json:"validUntil,omitzero"` // included
+	// The first date on which the hours apply. The default is no limit.
+	ValidFrom calendar.Date `json:"validFrom,omitzero"`
+	// The last date on which the hours apply. The default is no limit.
+	ValidUntil calendar.Date `json:"validUntil,omitzero"`
 }
 
 // Exception replaces the weekly hours on the dates from the first to the last by its own hours, or
@@ -48,8 +50,9 @@ type WeeklyHours struct {
 // the hours of all apply.
 type Exception struct {
 	StartDate calendar.Date `json:"startDate" validate:"required"`
-	EndDate   calendar.Date `json:"endDate" validate:"required,gtefield=StartDate"` // included
-	Hours     []Hours       `json:"hours" validate:"max=20,dive"`
+	EndDate   calendar.Date `json:"endDate" validate:"required,gtefield=StartDate"` // The last day.
+	// The hours on these days. If it is empty, the practitioner is not available.
+	Hours []Hours `json:"hours" validate:"max=20,dive"`
 }
 
 // Known reports whether hours or exceptions have been set.
@@ -165,8 +168,8 @@ type Timetable struct {
 	Version int // incremented by every change; 0: never set
 }
 
-// reach returns the span in which other appointments matter: extended by the buffers on both sides.
-func (a Availability) reach(s Span) Span {
+// withBuffers returns the span in which other appointments matter: extended by the buffers on both sides.
+func (a Availability) withBuffers(s Span) Span {
 	buffers := time.Duration(a.BufferBefore+a.BufferAfter) * time.Minute
 	return Span{s.Start.Add(-buffers), s.End.Add(buffers)}
 }
@@ -179,10 +182,11 @@ const (
 
 // Warning is a concern about an appointment that breaks no rule.
 type Warning struct {
-	Code           string    `json:"code"` // outside-availability or within-buffer
+	// The stable code, `outside-availability` or `within-buffer`.
+	Code           string    `json:"code"`
 	PractitionerID uuid.UUID `json:"practitionerId"`
-	StartTime      time.Time `json:"startTime"` // of the appointment
-	Message        string    `json:"message"`
+	StartTime      time.Time `json:"startTime"` // The start of the appointment.
+	Message        string    `json:"message"`   // The text for people.
 }
 
 // warnings returns the warnings for one appointment of the practitioner.

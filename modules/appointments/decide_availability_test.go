@@ -36,7 +36,7 @@ func TestOpenings(t *testing.T) {
 	day := func(date string) Span {
 		d, err := calendar.ParseDate(date)
 		require.NoError(t, err)
-		return Span{place(d.Time(), newYork), place(d.AddDays(1).Time(), newYork)}
+		return Span{instantOf(d.Time(), newYork), instantOf(d.AddDays(1).Time(), newYork)}
 	}
 	monday := day("2026-06-01")
 	at := func(from, to string) Span {
@@ -221,7 +221,7 @@ func TestOpeningsAgainstEveryMinute(t *testing.T) {
 		require.NoError(t, err)
 		date := drawDate(t, zone)
 		a := drawAvailability(t, date)
-		start := place(date.Time(), zone).Add(time.Duration(rapid.IntRange(-300, 300).Draw(t, "window")) * time.Minute)
+		start := instantOf(date.Time(), zone).Add(time.Duration(rapid.IntRange(-300, 300).Draw(t, "window")) * time.Minute)
 		size := rapid.IntRange(1, 3*1440).Draw(t, "window's minutes")
 		window := Span{start, start.Add(time.Duration(size) * time.Minute)}
 		length := rapid.SampledFrom([]int{1, 15, 45, 60, 180}).Draw(t, "length")

@@ -18,7 +18,7 @@ type bookingState struct {
 	expanded map[uuid.UUID]request // the requests with a part for each appointment, by call
 
 	changed  []record.Key        // appointments to write, each once
-	shrunk   map[record.Key]bool // those that lose a practitioner
+	shrunk   map[record.Key]bool // appointments that lose a practitioner
 	sessions []Session
 	messages []outbox.Message
 	events   []trail.Event
@@ -61,7 +61,7 @@ func (s *bookingState) overtaken(r request) bool {
 	return series != nil && s.edited[record.Of(r.caller.OrganizationID, *series)]
 }
 
-// toSave returns the appointments to write, and those of them that lose a practitioner.
+// toSave returns the appointments to write, and the ones that lose a practitioner.
 func (s *bookingState) toSave() (changed, shrunk []Appointment) {
 	for _, key := range s.changed {
 		changed = append(changed, s.appointments[key])

@@ -16,7 +16,7 @@ import (
 type slot struct {
 	Span
 	appointment uuid.UUID
-	service     scheduling.Lane // of patients: the lane of the service
+	service     scheduling.Track // of patients: the track of the service
 	code        string
 	minutes     int
 	units       int
@@ -41,7 +41,7 @@ func (o occupied) replace(before, after Appointment) {
 	}
 	for _, p := range after.Patients {
 		o.add(record.Of(after.OrganizationID, p.PatientID), slot{
-			Span: span, appointment: after.ID, service: p.Lane, code: p.Code,
+			Span: span, appointment: after.ID, service: p.Track, code: p.Code,
 			minutes: p.Minutes, units: p.Units, lead: after.Practitioners[0],
 		})
 	}
@@ -84,8 +84,8 @@ func (o occupied) earliest(key record.Key, a Appointment, conflicts func(slot) b
 }
 
 // overlaps returns an error for each conflicting appointment. A practitioner has one appointment at
-// a time. A patient has one appointment at a time in each lane, and in other lanes those that the
-// organization allows to run together. The texts give times in the zone.
+// a time. A patient has one appointment at a time in each track, and in other tracks only appointments
+// that the organization allows to run together. The texts give times in the zone.
 func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Location) []*fault.Error {
 	var reasons []*fault.Error
 	day := calendar.DateIn(a.Start, zone)
@@ -99,7 +99,7 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	together := rules.Organizations[a.OrganizationID].Together
 	for _, p := range a.Patients {
 		key := record.Of(a.OrganizationID, p.PatientID)
-		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Lane || !together(s.code, p.Code) })
+		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Track || !together(s.code, p.Code) })
 		if ok {
 			reasons = append(reasons, ErrPatientOverlap.With(PatientOverlap{p.PatientID, s.conflicting()},
 				"The patient is booked for %s from %s, and %s cannot take place at the same time.",

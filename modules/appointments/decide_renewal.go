@@ -43,12 +43,12 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 // withoutOvertaken returns the request without the parts whose appointments earlier requests of the
 // batch have started, cancelled or moved. Appointments that these requests have booked are not
 // moved, as if they had been booked later.
-func (d *bookingState) withoutOvertaken(r request) request {
+func (s *bookingState) withoutOvertaken(r request) request {
 	if r.kind != transfer {
 		return r
 	}
 	r.parts = slices.DeleteFunc(slices.Clone(r.parts), func(part request) bool {
-		return !r.moves(d.appointments[part.key()])
+		return !r.moves(s.appointments[part.key()])
 	})
 	return r
 }
@@ -56,12 +56,12 @@ func (d *bookingState) withoutOvertaken(r request) request {
 // moveUnits moves the patient's units to the other authorization. The appointment is decided like a
 // new booking with that authorization, on the current date of its start.
 func (d *draft) moveUnits() error {
-	place := d.a.placeOn(d.transfer.From)
-	if err := d.changeAuthorization(place, d.transfer.To); err != nil {
+	i := d.a.patientOn(d.transfer.From)
+	if err := d.changeAuthorization(i, d.transfer.To); err != nil {
 		return err
 	}
 	d.touch()
-	return d.placeAgain()
+	return d.rebook()
 }
 
 func refuseRedate(occurrences []Occurrence) *fault.Error {
@@ -147,18 +147,18 @@ func (r request) moves(a Appointment) bool {
 	if r.settling != nil && !r.settling.appointments[a.ID] {
 		return false
 	}
-	return a.Status == Scheduled && !a.ServiceDate.Before(r.since) && a.placeOn(r.transfer.From) >= 0
+	return a.Status == Scheduled && !a.ServiceDate.Before(r.since) && a.patientOn(r.transfer.From) >= 0
 }
 
-// placeOn returns the index of the patient whose part is on the authorization, or -1.
-func (a Appointment) placeOn(authorization uuid.UUID) int {
+// patientOn returns the index of the patient whose part is on the authorization, or -1.
+func (a Appointment) patientOn(authorization uuid.UUID) int {
 	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.AuthorizationID == authorization })
 }
 
 // UnitsOn returns the units that the appointment holds on the authorization.
 func (a Appointment) UnitsOn(authorization uuid.UUID) int {
-	if place := a.placeOn(authorization); place >= 0 {
-		return a.Patients[place].Units
+	if i := a.patientOn(authorization); i >= 0 {
+		return a.Patients[i].Units
 	}
 	return 0
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // decideParts judges the parts of a request one after the other. It accepts all or none or, if the
-// request is partial, those that break no rule. An error is not caused by the request.
+// request is partial, the parts that break no rule. An error is not caused by the request.
 //
 // Appointments that move together are judged by their final times, so they do not conflict with
 // each other's old times: these are freed before the first is placed. If units or caps run out on

@@ -84,7 +84,7 @@ func shiftOf(from, to Span, zone *time.Location) shift {
 	first, last := calendar.DateIn(from.Start, zone), calendar.DateIn(to.Start, zone)
 	s := shift{zone: zone, from: wallClock(from.Start, zone), days: daysBetween(first, last)}
 	clock := wallClock(to.Start, zone)
-	if !clock.Equal(onDate(last, s.from)) && !to.Start.Equal(place(onDate(last, s.from), zone)) {
+	if !clock.Equal(onDate(last, s.from)) && !to.Start.Equal(instantOf(onDate(last, s.from), zone)) {
 		s.clock = &clock
 	}
 	if length := to.Length(); s.clock != nil || length != from.Length() {
@@ -109,11 +109,11 @@ func (s shift) of(member Span) (Span, *fault.Error) {
 	switch {
 	case s.clock != nil:
 		clock = *s.clock
-	case member.Start.Equal(place(onDate(was, s.from), s.zone)):
+	case member.Start.Equal(instantOf(onDate(was, s.from), s.zone)):
 		clock = s.from // a clock change may have displaced it on its current day
 	}
 	date := was.AddDays(s.days)
-	start := place(onDate(date, clock), s.zone)
+	start := instantOf(onDate(date, clock), s.zone)
 	if calendar.DateIn(start, s.zone) != date {
 		return member, fault.InvalidFields(fault.Field{
 			Field: "startTime", Code: "recurrence",
@@ -178,7 +178,7 @@ func (r request) partFor(named, member Appointment) request {
 	if member.ID == named.ID {
 		return part
 	}
-	part.change, part.unplaceable = r.change.differences(named).forMember(named, member, r.zone)
+	part.change, part.impossibleTime = r.change.differences(named).forMember(named, member, r.zone)
 	part.reservations = make([]uuid.UUID, len(r.reservations))
 	for i, id := range r.reservations {
 		part.reservations[i] = uuid.NewSHA1(id, member.ID[:]) // the same in every attempt

@@ -145,14 +145,14 @@ func TestSeriesChangesWhereClocksDisplaceAnAppointment(t *testing.T) {
 		t.Run(test.zone, func(t *testing.T) {
 			t.Parallel()
 			zone := must(time.LoadLocation(test.zone))
-			start := place(test.first, zone)
+			start := instantOf(test.first, zone)
 			spans, err := must(ParseRule(test.rule)).Occurrences(Span{start, start.Add(time.Hour)}, zone)
 			require.NoError(t, err)
 			require.Equal(t, test.clock, spans[test.displaced].Start.In(zone).Format("15:04"))
 			usual := test.first.Format("15:04")
 			change := func(named int, days int, length time.Duration) []string {
 				from := spans[named]
-				to := place(onDate(calendar.DateIn(from.Start, zone).AddDays(days), wallClock(from.Start, zone)), zone)
+				to := instantOf(onDate(calendar.DateIn(from.Start, zone).AddDays(days), wallClock(from.Start, zone)), zone)
 				moves := shiftOf(from, Span{to, to.Add(length)}, zone)
 				var clocks []string
 				for _, span := range spans {
@@ -184,7 +184,7 @@ func TestASeriesDoesNotMoveToADayWithoutTheTime(t *testing.T) {
 	t.Parallel()
 	nuuk := must(time.LoadLocation("America/Nuuk"))
 	at := func(day, hour, minute int) time.Time {
-		return place(time.Date(2026, 3, day, hour, minute, 0, 0, time.UTC), nuuk)
+		return instantOf(time.Date(2026, 3, day, hour, minute, 0, 0, time.UTC), nuuk)
 	}
 	rule := must(ParseRule("FREQ=WEEKLY;COUNT=3"))
 	_, err := rule.Occurrences(Span{at(14, 23, 30), at(14, 23, 45)}, nuuk)
@@ -230,7 +230,7 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 			}
 		}
 		spanOf := func(m memberModel) Span {
-			start := place(time.Date(2026, 5, m.day, 0, 0, 0, 0, time.UTC).Add(time.Duration(m.clock)*quarter), zone)
+			start := instantOf(time.Date(2026, 5, m.day, 0, 0, 0, 0, time.UTC).Add(time.Duration(m.clock)*quarter), zone)
 			return Span{start, start.Add(time.Duration(m.minutes) * time.Minute)}
 		}
 		appointmentOf := func(m memberModel) Appointment {

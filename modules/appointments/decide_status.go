@@ -247,15 +247,15 @@ func (d *draft) actual() Span {
 }
 
 // settle computes the units of a patient's actual time, and consumes them.
-func (d *draft) settle(place int) error {
-	p := &d.a.Patients[place]
+func (d *draft) settle(i int) error {
+	p := &d.a.Patients[i]
 	day := d.session.ServiceDate
 	if day != d.a.ServiceDate {
 		p.Rounding = d.ruleOn(*p, day)
 	}
 	p.Minutes = d.session.Minutes()
-	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.visitOn(place, day))
-	claim := d.claim(place, p.Units, day)
+	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.visitOn(i, day))
+	claim := d.claim(i, p.Units, day)
 	consumed, unauthorized, err := d.sheet.Settle(claim)
 	if err != nil {
 		return err
@@ -271,6 +271,6 @@ func (d *draft) settle(place int) error {
 	return nil
 }
 
-func (d *draft) visitOn(place int, day calendar.Date) visit {
-	return d.occupied.visitBeside(d.a, d.a.Patients[place].PatientID, day, d.zone)
+func (d *draft) visitOn(i int, day calendar.Date) visit {
+	return d.occupied.visitBeside(d.a, d.a.Patients[i].PatientID, day, d.zone)
 }

@@ -90,9 +90,9 @@ func newStage(method scheduling.Rounding) *stage {
 	}
 	s.rules = scheduling.Rules{
 		ServiceCodes: map[record.Key]scheduling.ServiceCode{
-			of(therapy): {Code: "97153", Lane: scheduling.Direct, UnitMinutes: 15},
-			of(advice):  {Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA"}},
-			of(family):  {Code: "97156", Lane: scheduling.Caregiver, UnitMinutes: 15},
+			of(therapy): {Code: "97153", Track: scheduling.Direct, UnitMinutes: 15},
+			of(advice):  {Code: "97155", Track: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA"}},
+			of(family):  {Code: "97156", Track: scheduling.Caregiver, UnitMinutes: 15},
 		},
 		Practitioners: map[record.Key]scheduling.Practitioner{
 			of(jordan): {Name: "Jordan Example", Active: true},
@@ -209,7 +209,7 @@ func TestBooking(t *testing.T) {
 			[]string{"practitioner-overlap"},
 		},
 		{
-			"refuses an overlap of a patient in one lane",
+			"refuses an overlap of a patient in one track",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), one, ada)},
 			bookingOf(therapy, wall(12, "15:30-16:30"), []uuid.UUID{robin}, ada),
 			[]string{"patient-overlap"},

@@ -10,9 +10,9 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// TestUnitsAreThoseOfThePayersTables compares units with published tables: minutes by units, for
+// TestUnitsMatchThePayersTables compares units with published tables: minutes by units, for
 // units of 15 minutes.
-func TestUnitsAreThoseOfThePayersTables(t *testing.T) {
+func TestUnitsMatchThePayersTables(t *testing.T) {
 	t.Parallel()
 	minutes := []int{0, 1, 7, 8, 15, 16, 22, 23, 37, 38, 46, 53, 60}
 	for method, units := range map[scheduling.Rounding][]int{

@@ -44,7 +44,7 @@ var eventOf = map[kind]string{
 type AppointmentChange struct {
 	AppointmentID   uuid.UUID   `json:"appointmentId"`
 	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	Status          Status      `json:"status"`
+	Status          Status      `json:"status"` // The status of the appointment.
 	StartTime       time.Time   `json:"startTime"`
 	EndTime         time.Time   `json:"endTime"`
 	Version         int         `json:"version"`
@@ -123,8 +123,8 @@ func trailOf(r request, v verdict) []trail.Event {
 	return events
 }
 
-func recordedOf(a Appointment, place int) recorded {
-	p := a.Patients[place]
+func recordedOf(a Appointment, i int) recorded {
+	p := a.Patients[i]
 	return recorded{
 		Status: a.Status, StartTime: a.Start, EndTime: a.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
@@ -143,5 +143,6 @@ type AppointmentReminder struct {
 	StartTime     time.Time `json:"startTime"`
 	EndTime       time.Time `json:"endTime"`
 	Version       int       `json:"version"`
-	MinutesBefore int       `json:"minutesBefore"` // identifies the configured reminder
+	// The minutes between the reminder and the start, as configured.
+	MinutesBefore int `json:"minutesBefore"`
 }

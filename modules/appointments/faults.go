@@ -77,8 +77,8 @@ var (
 
 // StrandedBookings has the details of [ErrBookingsStranded].
 type StrandedBookings struct {
-	Bookings []strandedBookingBody `json:"bookings"` // sorted by start
-	Units    int                   `json:"units"`    // held by these bookings
+	Bookings []strandedBookingBody `json:"bookings"` // The stranded bookings, sorted by start.
+	Units    int                   `json:"units"`    // The number of units that these bookings hold.
 }
 
 // Group has the details of [ErrGroup].
@@ -88,9 +88,9 @@ type Group struct {
 
 // Transition has the details of [ErrTransition].
 type Transition struct {
-	From    Status   `json:"from"`
-	To      Status   `json:"to"`
-	Allowed []Status `json:"allowed"`
+	From    Status   `json:"from"`    // The present status.
+	To      Status   `json:"to"`      // The requested status.
+	Allowed []Status `json:"allowed"` // The statuses to which the present one can change.
 }
 
 // refuseTransition returns [ErrTransition] with the current status and the allowed ones. A change
@@ -116,13 +116,13 @@ type NotBegun struct {
 
 // TooEarly has the details of [ErrStartTooEarly].
 type TooEarly struct {
-	Start         time.Time `json:"startTime"` // the booked start
-	StartableFrom time.Time `json:"startableFrom"`
+	Start         time.Time `json:"startTime"`     // The booked start.
+	StartableFrom time.Time `json:"startableFrom"` // The time from which the appointment can be started.
 }
 
 // TooLate has the details of [ErrStartTooLate].
 type TooLate struct {
-	End time.Time `json:"endTime"` // the booked end
+	End time.Time `json:"endTime"` // The booked end.
 }
 
 // The ways in which a session's times can differ much from the booked times.
@@ -133,11 +133,16 @@ const (
 
 // Unconfirmed has the details of [ErrUnconfirmed].
 type Unconfirmed struct {
-	Differences []string  `json:"differences"` // other-date, other-length
+	// The differences: `other-date`, `other-length`.
+	Differences []string `json:"differences"` // The differences: `other-date`, `other-length`
+	// The booked start.
 	BookedStart time.Time `json:"bookedStartTime"`
-	BookedEnd   time.Time `json:"bookedEndTime"`
-	Start       time.Time `json:"startTime"` // of the session
-	End         time.Time `json:"endTime"`
+	// The booked end.
+	BookedEnd time.Time `json:"bookedEndTime"`
+	// The start of the session.
+	Start time.Time `json:"startTime"`
+	// The end of the session.
+	End time.Time `json:"endTime"`
 }
 
 // Conflicting is an appointment that overlaps another one.
@@ -163,7 +168,8 @@ type PatientOverlap struct {
 type Credentials struct {
 	PractitionerID uuid.UUID     `json:"practitionerId"`
 	ServiceDate    calendar.Date `json:"serviceDate"`
-	Required       []string      `json:"required"` // one of these is required
+	// The qualifications of which the practitioner needs one.
+	Required []string `json:"required"`
 }
 
 // Practitioner has the details of [ErrPractitionerInactive].
@@ -173,7 +179,7 @@ type Practitioner struct {
 
 // Locked has the details of [ErrSessionLocked].
 type Locked struct {
-	LockedAt time.Time `json:"lockedAt"`
+	LockedAt time.Time `json:"lockedAt"` // The time since which the session cannot be changed.
 }
 
 // precedence is the order of reasons, by code. Reasons that another time of that day would not
@@ -197,7 +203,7 @@ func refusalOf(reasons []*fault.Error) *fault.Error {
 
 // SeriesRefusal has the details of [ErrSeries].
 type SeriesRefusal struct {
-	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
+	Occurrences []Occurrence `json:"occurrences"` // All occurrences, including the ones that break no rule.
 }
 
 // ErrSeries carries [SeriesRefusal].
@@ -214,7 +220,7 @@ var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
 
 // MoveRefusal has the details of [ErrMove].
 type MoveRefusal struct {
-	Occurrences []Occurrence `json:"occurrences"` // all of them, including those that break no rule
+	Occurrences []Occurrence `json:"occurrences"` // All bookings, including the ones that break no rule.
 }
 
 // ErrMove carries [MoveRefusal].

@@ -53,7 +53,8 @@ func (s *AvailabilityService) availabilityRoutes() []httpx.Route {
 type availabilityBody struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 	Availability
-	Version int `json:"version"` // 0: never set
+	// The number of changes. It is 0 if no availability has been set.
+	Version int `json:"version"`
 }
 
 // Revision returns the version, which the API sends as the ETag.
@@ -87,11 +88,12 @@ func (s *AvailabilityService) handleSetAvailability(ctx context.Context, in avai
 
 type openingsRequest struct {
 	byID
-	From    calendar.Date `query:"from" validate:"required"` // the first day
-	To      calendar.Date `query:"to" validate:"required"`   // the last day
-	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"`
-	Step    int           `query:"step" validate:"omitempty,min=5,max=1440"` // default: 15
-	// AppointmentID is an appointment that would move.
+	From    calendar.Date `query:"from" validate:"required"`                   // The first day.
+	To      calendar.Date `query:"to" validate:"required"`                     // The last day.
+	Minutes int           `query:"minutes" validate:"required,min=1,max=1440"` // The length of an opening in minutes.
+	// The distance of possible starts in minutes. The default is 15.
+	Step int `query:"step" validate:"omitempty,min=5,max=1440"`
+	// The appointment to move. Its own time is treated as free.
 	AppointmentID uuid.UUID `query:"appointmentId"`
 }
 
@@ -101,11 +103,11 @@ type openingBody struct {
 	EndTime   time.Time `json:"endTime"`
 }
 
-// openingsBody are free times of a practitioner.
+// openingsBody is the free times of a practitioner.
 type openingsBody struct {
 	// Whether availability has been set for the practitioner. If not, there are no openings.
 	AvailabilityKnown bool          `json:"availabilityKnown"`
-	Data              []openingBody `json:"data"` // sorted by start
+	Data              []openingBody `json:"data"` // The openings, sorted by start.
 }
 
 const defaultStep = 15

@@ -12,60 +12,76 @@ import (
 
 // roundingBody is the payer's rounding rule that was used.
 type roundingBody struct {
-	Method   scheduling.Rounding `json:"method"`
-	StartsOn calendar.Date       `json:"startsOn"` // the first day on which the rule applies
+	Method   scheduling.Rounding `json:"method"`   // The way in which minutes are rounded to units.
+	StartsOn calendar.Date       `json:"startsOn"` // The first day on which the rule applies.
 }
 
 // participantBody is a patient's part in an appointment.
 type participantBody struct {
-	PatientID       uuid.UUID    `json:"patientId"`
-	AuthorizationID uuid.UUID    `json:"authorizationId"`
-	ReservationID   *uuid.UUID   `json:"reservationId"` // null: its time has never been long enough for a unit
-	Units           int          `json:"units"`         // of the booked time; after completion, of the actual time
-	Minutes         int          `json:"minutes"`       // of the booked time; after completion, of the actual time
-	UnitMinutes     int          `json:"unitMinutes"`   // the length of a unit
-	Rounding        roundingBody `json:"rounding"`
+	PatientID       uuid.UUID `json:"patientId"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	// The reservation of the units. Null if the time was never long enough for a unit.
+	ReservationID *uuid.UUID `json:"reservationId"`
+	// The units of the booked time. After completion, the units of the actual time.
+	Units int `json:"units"`
+	// The minutes of the booked time. After completion, the minutes of the actual time.
+	Minutes     int          `json:"minutes"`
+	UnitMinutes int          `json:"unitMinutes"` // The length of a unit in minutes.
+	Rounding    roundingBody `json:"rounding"`    // The rounding rule that was used.
 }
 
 // appointmentBody is an appointment in API responses.
 type appointmentBody struct {
 	command.Replayed `json:"-"`
 
-	ID              uuid.UUID         `json:"id"`
-	OrganizationID  uuid.UUID         `json:"organizationId"`
-	PatientID       uuid.UUID         `json:"patientId"`       // the first of patients
-	PractitionerID  uuid.UUID         `json:"practitionerId"`  // the first of practitionerIds
-	AuthorizationID uuid.UUID         `json:"authorizationId"` // of the first patient
-	Units           int               `json:"units"`           // of the first patient
-	ServiceCodeID   uuid.UUID         `json:"serviceCodeId"`
-	Status          Status            `json:"status"`
-	StartTime       time.Time         `json:"startTime"`
-	EndTime         time.Time         `json:"endTime"`
-	ServiceDate     calendar.Date     `json:"serviceDate"` // of the start, in the organization's time zone
-	Patients        []participantBody `json:"patients"`
-	PractitionerIDs []uuid.UUID       `json:"practitionerIds"` // the first one leads
-	Notes           *string           `json:"notes" needs:"appointment:read-notes"`
-	SeriesID        *uuid.UUID        `json:"seriesId"`
-	SessionID       *uuid.UUID        `json:"sessionId"` // set when the appointment is completed
-	StartedAt       *time.Time        `json:"startedAt"`
-	ReopenedAt      *time.Time        `json:"reopenedAt"` // the last time that a start was undone
-	ReopenedBy      *uuid.UUID        `json:"reopenedBy"`
-	ReopenReason    *string           `json:"reopenReason" needs:"appointment:read-notes"`
-	CancelledAt     *time.Time        `json:"cancelledAt"` // the time of the cancellation or no-show
-	CancelledBy     *uuid.UUID        `json:"cancelledBy"`
-	CancelReason    *string           `json:"cancelReason" needs:"appointment:read-notes"`
-	LateCancel      bool              `json:"lateCancel"`
-	CreatedBy       uuid.UUID         `json:"createdBy"`
-	Version         int               `json:"version"`
-	CreatedAt       time.Time         `json:"createdAt"`
-	UpdatedAt       time.Time         `json:"updatedAt"`
+	ID             uuid.UUID `json:"id"`
+	OrganizationID uuid.UUID `json:"organizationId"`
+	PatientID      uuid.UUID `json:"patientId"`      // The first of the patients.
+	PractitionerID uuid.UUID `json:"practitionerId"` // The first of the practitioners.
+	// The authorization of the first patient.
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	Units           int       `json:"units"` // The units of the first patient.
+	ServiceCodeID   uuid.UUID `json:"serviceCodeId"`
+	Status          Status    `json:"status"` // The status of the appointment.
+	StartTime       time.Time `json:"startTime"`
+	EndTime         time.Time `json:"endTime"`
+	// The date of the start, in the organization's time zone.
+	ServiceDate calendar.Date `json:"serviceDate"`
+	// The patients with their authorizations and units.
+	Patients []participantBody `json:"patients"`
+	// The practitioners. The first one leads.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	Notes           *string     `json:"notes" needs:"appointment:read-notes"` // The notes of the organization.
+	// The series of the appointment. Null if it belongs to none.
+	SeriesID *uuid.UUID `json:"seriesId"`
+	// The session of a completed appointment.
+	SessionID *uuid.UUID `json:"sessionId"`
+	// The actual start, once the appointment was started.
+	StartedAt *time.Time `json:"startedAt"`
+	// The last time that a start was undone.
+	ReopenedAt *time.Time `json:"reopenedAt"`
+	ReopenedBy *uuid.UUID `json:"reopenedBy"` // The user who undid the start.
+	// The reason why the start was undone.
+	ReopenReason *string `json:"reopenReason" needs:"appointment:read-notes"`
+	// The time of the cancellation or no-show.
+	CancelledAt *time.Time `json:"cancelledAt"`
+	// The user who cancelled the appointment or recorded the no-show.
+	CancelledBy *uuid.UUID `json:"cancelledBy"`
+	// The reason of the cancellation or no-show.
+	CancelReason *string `json:"cancelReason" needs:"appointment:read-notes"`
+	// Whether the cancellation was late.
+	LateCancel bool      `json:"lateCancel"`
+	CreatedBy  uuid.UUID `json:"createdBy"`
+	Version    int       `json:"version"`
+	CreatedAt  time.Time `json:"createdAt"`
+	UpdatedAt  time.Time `json:"updatedAt"`
 
-	// Occurrences has all requested appointments of a series: the accepted ones and, with
-	// `allowPartial`, the refused ones.
+	// All requested appointments of a series: the accepted ones and, with `allowPartial`, the
+	// refused ones.
 	Occurrences []Occurrence `json:"occurrences,omitempty"`
 
-	// Warnings are concerns about a booking that breaks no rule. They are returned when it is
-	// booked or moved.
+	// The concerns about a booking that breaks no rule. They are returned when it is booked or
+	// moved.
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 

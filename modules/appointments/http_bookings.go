@@ -16,7 +16,7 @@ import (
 )
 
 func (s *BookingService) bookingRoutes() []httpx.Route {
-	placing := append([]*fault.Error{
+	bookingRefusals := append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
 	}, authorization.Refusals()...)
 	return []httpx.Route{
@@ -31,7 +31,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"it books a series at the same time of day in the organization's time zone, even across clock changes. The response has " +
 				"the first appointment and all `occurrences`. A series is booked completely or not at all; with `allowPartial`, " +
 				"occurrences that break a rule are skipped.",
-			Refusals: append([]*fault.Error{ErrSeries}, placing...),
+			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -45,7 +45,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"from this appointment's present values are applied to the others: a new date moves each by the same number of days, " +
 				"and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed " +
 				"individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.",
-			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, placing...),
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 	}
@@ -61,22 +61,28 @@ type proposal struct {
 	PatientID       *uuid.UUID `json:"patientId" validate:"required_without=Patients"`
 	AuthorizationID *uuid.UUID `json:"authorizationId" validate:"required_with=PatientID"`
 	PractitionerID  *uuid.UUID `json:"practitionerId" validate:"required_without=PractitionerIDs"`
-	// Instead of patientId and authorizationId.
-	Patients        []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`
-	PractitionerIDs []uuid.UUID            `json:"practitionerIds" validate:"omitempty,min=1,max=10"` // instead of practitionerId
-	ServiceCodeID   uuid.UUID              `json:"serviceCodeId" validate:"required"`
-	StartTime       time.Time              `json:"startTime" validate:"required"` // a whole minute
-	EndTime         time.Time              `json:"endTime" validate:"required"`   // a whole minute, at most 24 hours later
-	Notes           *string                `json:"notes" validate:"omitempty,max=4000"`
-	// RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the
-	// series.
+	// The patients with their authorizations, instead of patientId and authorizationId.
+	Patients []bookedPatientRequest `json:"patients" validate:"omitempty,min=1,max=20,dive"`
+	// The practitioners, instead of practitionerId. The first one leads.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
+	ServiceCodeID   uuid.UUID   `json:"serviceCodeId" validate:"required"`
+	// The start, a whole minute.
+	StartTime time.Time `json:"startTime" validate:"required"`
+	// The end, a whole minute and at most 24 hours later.
+	EndTime time.Time `json:"endTime" validate:"required"`
+	// The notes of the organization.
+	Notes *string `json:"notes" validate:"omitempty,max=4000"`
+	// The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The
+	// appointment is the first of the series.
 	RecurrenceRule *string `json:"recurrenceRule" validate:"omitempty,min=1,max=500"`
 }
 
 type bookRequest struct {
 	command.Keyed
 	proposal
-	AllowPartial bool `json:"allowPartial"` // of a series: book only the appointments that break no rule, and report the others
+	// Whether to book only the appointments of a series that break no rule, and to report the
+	// others.
+	AllowPartial bool `json:"allowPartial"`
 }
 
 // booking returns the requested booking. The error names fields that exclude each other.
@@ -120,7 +126,8 @@ func (s *BookingService) handleBook(ctx context.Context, in bookRequest) (appoin
 
 // scoped selects appointments of a series.
 type scoped struct {
-	// This appointment (the default), also later ones of its series, or all of them.
+	// The affected appointments: this one (the default), also later ones of its series, or all
+	// of them.
 	Scope string `query:"scope" validate:"omitempty,oneof=one following all"`
 }
 
@@ -128,12 +135,16 @@ type changeAppointmentRequest struct {
 	byID
 	matching
 	scoped
-	StartTime       patch.Field[time.Time]   `json:"startTime"`
-	EndTime         patch.Field[time.Time]   `json:"endTime"`
-	PractitionerID  patch.Field[uuid.UUID]   `json:"practitionerId"`
+	StartTime      patch.Field[time.Time] `json:"startTime"`
+	EndTime        patch.Field[time.Time] `json:"endTime"`
+	PractitionerID patch.Field[uuid.UUID] `json:"practitionerId"`
+	// The practitioners, instead of practitionerId. The first one leads.
 	PractitionerIDs patch.Field[[]uuid.UUID] `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
-	AuthorizationID patch.Field[uuid.UUID]   `json:"authorizationId"` // only if the appointment has one patient
-	Notes           patch.Clearable[string]  `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
+	// The authorization of the patient. It can be changed only if the appointment has one
+	// patient.
+	AuthorizationID patch.Field[uuid.UUID] `json:"authorizationId"`
+	// The notes of the organization.
+	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
 
 func (s *BookingService) handleChange(ctx context.Context, in changeAppointmentRequest) (appointmentBody, error) {

@@ -64,11 +64,13 @@ func (s *FeedService) feedRoutes() []httpx.Route {
 
 // feedBody is a calendar feed in API responses.
 type feedBody struct {
-	ID             uuid.UUID  `json:"id"`
-	PractitionerID *uuid.UUID `json:"practitionerId"` // null: a patient's feed
-	PatientID      *uuid.UUID `json:"patientId"`      // null: a practitioner's feed
-	CreatedBy      uuid.UUID  `json:"createdBy"`
-	CreatedAt      time.Time  `json:"createdAt"`
+	ID uuid.UUID `json:"id"`
+	// The practitioner of the feed. Null for a patient's feed.
+	PractitionerID *uuid.UUID `json:"practitionerId"`
+	// The patient of the feed. Null for a practitioner's feed.
+	PatientID *uuid.UUID `json:"patientId"`
+	CreatedBy uuid.UUID  `json:"createdBy"`
+	CreatedAt time.Time  `json:"createdAt"`
 }
 
 // newFeedBody is a new calendar feed.
@@ -108,7 +110,7 @@ func (s *FeedService) handlePatientFeed(ctx context.Context, in byID) (newFeedBo
 
 // feedsBody has all calendar feeds of an organization.
 type feedsBody struct {
-	Data []feedBody `json:"data"`
+	Data []feedBody `json:"data"` // All calendar feeds of the organization.
 }
 
 func (s *FeedService) handleFeeds(ctx context.Context, _ httpx.None) (feedsBody, error) {
@@ -125,8 +127,9 @@ func (s *FeedService) handleRevokeFeed(ctx context.Context, in byID) (httpx.None
 }
 
 type calendarRequest struct {
-	httpx.AnyQuery        // calendar programs and link checkers add parameters
-	File           string `param:"file" validate:"max=100"`
+	httpx.AnyQuery // calendar programs and link checkers add parameters
+	// The secret of the link with `.ics`.
+	File string `param:"file" validate:"max=100"` // The secret of the link with `.ics`
 }
 
 func (s *FeedService) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {

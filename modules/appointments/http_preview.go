@@ -27,17 +27,21 @@ func (s *BookingService) previewRoutes() []httpx.Route {
 
 // appointmentPreviewBody is the result of a preview.
 type appointmentPreviewBody struct {
-	Bookable    bool         `json:"bookable"`    // no occurrence breaks a rule
-	Occurrences []Occurrence `json:"occurrences"` // one, or those of the series: `appointmentId` is null
-	Warnings    []Warning    `json:"warnings"`    // concerns about the booking that break no rule
-	// Alternatives to a single appointment that breaks a rule: the nearest free times, and other
-	// authorizations that cover it. Null otherwise.
+	// Whether all occurrences break no rule.
+	Bookable bool `json:"bookable"`
+	// The occurrences: one, or all of the series. `appointmentId` is null.
+	Occurrences []Occurrence `json:"occurrences"`
+	// The concerns about the booking that break no rule.
+	Warnings []Warning `json:"warnings"`
+	// The alternatives to a single appointment that breaks a rule: the nearest free times, and
+	// other authorizations. Null otherwise.
 	Alternatives *Alternatives `json:"alternatives"`
 }
 
 type previewAppointmentRequest struct {
 	proposal
-	AppointmentID *uuid.UUID `json:"appointmentId"` // the appointment to change; its patients and service cannot change
+	// The appointment to change. Its patients and service cannot change.
+	AppointmentID *uuid.UUID `json:"appointmentId"`
 }
 
 func (s *BookingService) handlePreview(ctx context.Context, in previewAppointmentRequest) (appointmentPreviewBody, error) {

@@ -72,9 +72,10 @@ func (s *RenewalService) renewalRoutes() []httpx.Route {
 
 type changeAuthorizationRequest struct {
 	authorization.ChangeRequest
-	// How to handle bookings that the change would strand. Without it, such a change is refused.
+	// The way to handle bookings that the change would strand. Without it, such a change is
+	// refused.
 	StrandedBookings Policy `json:"strandedBookings" validate:"omitempty,oneof=CANCEL MOVE KEEP"`
-	// The authorization to which MOVE moves the bookings.
+	// The authorization to which `MOVE` moves the bookings.
 	MoveToAuthorizationID *uuid.UUID `json:"moveToAuthorizationId"`
 }
 
@@ -87,32 +88,41 @@ func (s *RenewalService) handleChangeAuthorization(ctx context.Context, in chang
 
 type impactRequest struct {
 	byID
-	TotalUnits patch.Field[int]                  `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
-	StartDate  patch.Field[calendar.Date]        `json:"startDate"`
-	EndDate    patch.Field[calendar.Date]        `json:"endDate"`
-	Status     patch.Field[authorization.Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+	// The new number of authorized units.
+	TotalUnits patch.Field[int] `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
+	// The new first day.
+	StartDate patch.Field[calendar.Date] `json:"startDate"`
+	// The new last day.
+	EndDate patch.Field[calendar.Date] `json:"endDate"`
+	// The new status.
+	Status patch.Field[authorization.Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 }
 
 // strandedBookingBody is an appointment that the authorization would no longer cover.
 type strandedBookingBody struct {
-	AppointmentID   uuid.UUID     `json:"appointmentId"`
-	StartTime       time.Time     `json:"startTime"`
-	EndTime         time.Time     `json:"endTime"`
-	ServiceDate     calendar.Date `json:"serviceDate"`
-	Units           int           `json:"units"` // held on the authorization
-	PractitionerIDs []uuid.UUID   `json:"practitionerIds"`
-	Cause           Cause         `json:"cause"` // OUTSIDE_DATES, CANCELLED or UNITS
+	AppointmentID uuid.UUID     `json:"appointmentId"`
+	StartTime     time.Time     `json:"startTime"`
+	EndTime       time.Time     `json:"endTime"`
+	ServiceDate   calendar.Date `json:"serviceDate"`
+	// The number of units that the booking holds on the authorization.
+	Units           int         `json:"units"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	// The reason why the authorization would no longer cover the booking.
+	Cause Cause `json:"cause"`
 }
 
 // impactBody is the effect of a change on booked appointments.
 type impactBody struct {
-	Bookings       []strandedBookingBody `json:"bookings"`       // the stranded bookings, sorted by start
-	Units          int                   `json:"units"`          // held by the stranded bookings
-	TotalUnits     int                   `json:"totalUnits"`     // after the change
-	UsedUnits      int                   `json:"usedUnits"`      // before the change
-	ScheduledUnits int                   `json:"scheduledUnits"` // before the change, including the stranded bookings
-	MissingUnits   int                   `json:"missingUnits"`   // units that the total would lack even without the stranded bookings
-	// Reservations outside the dates without a SCHEDULED appointment; settle these separately.
+	Bookings   []strandedBookingBody `json:"bookings"`   // The stranded bookings, sorted by start.
+	Units      int                   `json:"units"`      // The number of units that the stranded bookings hold.
+	TotalUnits int                   `json:"totalUnits"` // The number of authorized units after the change.
+	UsedUnits  int                   `json:"usedUnits"`  // The number of used units before the change.
+	// The number of scheduled units before the change, including the stranded bookings.
+	ScheduledUnits int `json:"scheduledUnits"`
+	// The number of units that the total would lack even without the stranded bookings.
+	MissingUnits int `json:"missingUnits"`
+	// The number of reservations outside the dates without a SCHEDULED appointment. Settle
+	// these separately.
 	OtherReservations int `json:"otherReservations"`
 }
 
@@ -129,8 +139,10 @@ func (s *RenewalService) handleImpact(ctx context.Context, in impactRequest) (im
 
 // transferBody selects the bookings to move.
 type transferBody struct {
-	ToAuthorizationID uuid.UUID     `json:"toAuthorizationId" validate:"required"`
-	From              calendar.Date `json:"from"` // the first service date, which may be in the past; default: today
+	// The authorization to which the bookings move.
+	ToAuthorizationID uuid.UUID `json:"toAuthorizationId" validate:"required"`
+	// The first service date to move, which may be in the past. The default is today.
+	From calendar.Date `json:"from"`
 }
 
 func (b transferBody) transfer(from uuid.UUID) Transfer {
@@ -141,18 +153,20 @@ type moveBookingsRequest struct {
 	byID
 	command.Keyed
 	transferBody
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // stored in the ledgers of both authorizations
+	// The reason, which is stored in the ledgers of both authorizations.
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 
 // movedBody has the moved bookings.
 type movedBody struct {
 	command.Replayed `json:"-"`
 
-	AuthorizationID   uuid.UUID    `json:"authorizationId"`
-	ToAuthorizationID uuid.UUID    `json:"toAuthorizationId"`
-	Moved             int          `json:"moved"`       // the number of bookings
-	Units             int          `json:"units"`       // held on the other authorization
-	Occurrences       []Occurrence `json:"occurrences"` // sorted by start
+	AuthorizationID   uuid.UUID `json:"authorizationId"`
+	ToAuthorizationID uuid.UUID `json:"toAuthorizationId"` // The authorization to which the bookings moved.
+	Moved             int       `json:"moved"`             // The number of moved bookings.
+	// The number of units that they hold on the other authorization.
+	Units       int          `json:"units"`
+	Occurrences []Occurrence `json:"occurrences"` // The moved bookings, sorted by start.
 }
 
 func (s *RenewalService) handleMove(ctx context.Context, in moveBookingsRequest) (movedBody, error) {
@@ -174,8 +188,8 @@ type previewMoveRequest struct {
 
 // movePreviewBody is the result of a preview.
 type movePreviewBody struct {
-	Movable     bool         `json:"movable"`     // no booking breaks a rule
-	Occurrences []Occurrence `json:"occurrences"` // sorted by start
+	Movable     bool         `json:"movable"`     // Whether all bookings break no rule.
+	Occurrences []Occurrence `json:"occurrences"` // The bookings, sorted by start.
 }
 
 func (s *RenewalService) handlePreviewMove(ctx context.Context, in previewMoveRequest) (movePreviewBody, error) {

@@ -39,8 +39,8 @@ func (s *ScheduleService) scheduleRoutes() []httpx.Route {
 
 // within has the days of a list.
 type within struct {
-	From calendar.Date `query:"from"`                                  // the first day
-	To   calendar.Date `query:"to" validate:"omitempty,gtefield=From"` // the last day
+	From calendar.Date `query:"from"`                                  // The first day.
+	To   calendar.Date `query:"to" validate:"omitempty,gtefield=From"` // The last day.
 }
 
 func (w within) days() Days { return Days{w.From, w.To} }
@@ -51,8 +51,10 @@ type listRequest struct {
 	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
-	SeriesID       uuid.UUID `query:"seriesId"`
-	Status         []string  `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
+	// The series of the appointments.
+	SeriesID uuid.UUID `query:"seriesId"`
+	// The statuses of the appointments.
+	Status []string `query:"status" validate:"dive,oneof=SCHEDULED IN_PROGRESS COMPLETED CANCELLED NO_SHOW"`
 }
 
 // byStart returns the page of a list that is sorted by start.

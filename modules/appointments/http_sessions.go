@@ -56,44 +56,48 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 
 // sessionPatientBody is a patient's part in a session.
 type sessionPatientBody struct {
-	PatientID         uuid.UUID    `json:"patientId"`
-	AuthorizationID   uuid.UUID    `json:"authorizationId"`
-	Minutes           int          `json:"minutes"`
-	Units             int          `json:"units"`             // of the actual time
-	UnauthorizedUnits int          `json:"unauthorizedUnits"` // the units that the authorization did not cover
-	UnitMinutes       int          `json:"unitMinutes"`
-	Rounding          roundingBody `json:"rounding"`
+	PatientID       uuid.UUID `json:"patientId"`
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	Minutes         int       `json:"minutes"` // The minutes of the actual time.
+	Units           int       `json:"units"`   // The units of the actual time.
+	// The number of units that the authorization did not cover.
+	UnauthorizedUnits int          `json:"unauthorizedUnits"`
+	UnitMinutes       int          `json:"unitMinutes"` // The length of a unit in minutes.
+	Rounding          roundingBody `json:"rounding"`    // The rounding rule that was used.
 }
 
 // addendumBody is a signed addendum to a session.
 type addendumBody struct {
 	ID       uuid.UUID `json:"id"`
-	Text     *string   `json:"text" needs:"session:read-narrative"`
-	SignedBy uuid.UUID `json:"signedBy"`
-	SignedAt time.Time `json:"signedAt"`
-	Hash     string    `json:"hash"`
+	Text     *string   `json:"text" needs:"session:read-narrative"` // The text of the addendum.
+	SignedBy uuid.UUID `json:"signedBy"`                            // The user who signed the addendum.
+	SignedAt time.Time `json:"signedAt"`                            // The time of the signature.
+	// The hash over the session, the signer, the time and the text.
+	Hash string `json:"hash"`
 }
 
 // sessionBody is a session in API responses.
 type sessionBody struct {
-	ID                uuid.UUID            `json:"id"`
-	OrganizationID    uuid.UUID            `json:"organizationId"`
-	AppointmentID     uuid.UUID            `json:"appointmentId"`
-	PatientID         uuid.UUID            `json:"patientId"`         // the first of patients
-	PractitionerID    uuid.UUID            `json:"practitionerId"`    // the first of practitionerIds
-	Units             int                  `json:"units"`             // of the first patient
-	UnauthorizedUnits int                  `json:"unauthorizedUnits"` // of all patients
+	ID             uuid.UUID `json:"id"`
+	OrganizationID uuid.UUID `json:"organizationId"`
+	AppointmentID  uuid.UUID `json:"appointmentId"`
+	PatientID      uuid.UUID `json:"patientId"`      // The first of the patients.
+	PractitionerID uuid.UUID `json:"practitionerId"` // The first of the practitioners.
+	Units          int       `json:"units"`          // The units of the first patient.
+	// The number of units of all patients that no authorization covers.
+	UnauthorizedUnits int                  `json:"unauthorizedUnits"`
 	StartTime         time.Time            `json:"startTime"`
 	EndTime           time.Time            `json:"endTime"`
 	ServiceDate       calendar.Date        `json:"serviceDate"`
-	Patients          []sessionPatientBody `json:"patients"`
-	PractitionerIDs   []uuid.UUID          `json:"practitionerIds"`
-	Narrative         *string              `json:"narrative" needs:"session:read-narrative"`
-	Addenda           []addendumBody       `json:"addenda"` // oldest first
-	CreatedBy         uuid.UUID            `json:"createdBy"`
-	Version           int                  `json:"version"`
-	CreatedAt         time.Time            `json:"createdAt"`
-	UpdatedAt         time.Time            `json:"updatedAt"`
+	Patients          []sessionPatientBody `json:"patients"` // The patients with their units.
+	// The practitioners. The first one leads.
+	PractitionerIDs []uuid.UUID    `json:"practitionerIds"`
+	Narrative       *string        `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
+	Addenda         []addendumBody `json:"addenda"`                                  // The signed addenda, oldest first.
+	CreatedBy       uuid.UUID      `json:"createdBy"`
+	Version         int            `json:"version"`
+	CreatedAt       time.Time      `json:"createdAt"`
+	UpdatedAt       time.Time      `json:"updatedAt"`
 }
 
 // Location returns the path of the session.
@@ -130,7 +134,8 @@ type sessionsRequest struct {
 	PatientID      uuid.UUID `query:"patientId"`
 	PractitionerID uuid.UUID `query:"practitionerId"`
 	AppointmentID  uuid.UUID `query:"appointmentId"`
-	Unauthorized   *bool     `query:"unauthorized"` // true: only sessions with units that no authorization covers; false: only the others
+	// Whether the sessions have units that no authorization covers.
+	Unauthorized *bool `query:"unauthorized"`
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
@@ -153,6 +158,7 @@ func (s *SessionService) handleSession(ctx context.Context, in byID) (sessionBod
 type changeSessionRequest struct {
 	byID
 	matching
+	// The narrative of the session.
 	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000" needs:"session:read-narrative"`
 }
 
@@ -163,7 +169,7 @@ func (s *SessionService) handleChangeSession(ctx context.Context, in changeSessi
 
 type addendumRequest struct {
 	byID
-	Text string `json:"text" validate:"required,max=20000"`
+	Text string `json:"text" validate:"required,max=20000"` // The text of the addendum.
 }
 
 func (s *SessionService) handleAddendum(ctx context.Context, in addendumRequest) (sessionBody, error) {

@@ -72,7 +72,8 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 type startRequest struct {
 	byID
 	command.Keyed
-	StartTime *time.Time `json:"startTime"` // default: now; not in the future, and at most 24 hours ago
+	// The actual start, not in the future and at most 24 hours ago. The default is now.
+	StartTime *time.Time `json:"startTime"`
 }
 
 func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
@@ -82,7 +83,7 @@ func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appo
 type reopenRequest struct {
 	byID
 	command.Keyed
-	Reason string `json:"reason" validate:"required,max=500,text"`
+	Reason string `json:"reason" validate:"required,max=500,text"` // The reason why the start is undone.
 }
 
 func (s *BookingService) handleReopen(ctx context.Context, in reopenRequest) (appointmentBody, error) {
@@ -93,7 +94,7 @@ type cancelRequest struct {
 	byID
 	command.Keyed
 	scoped
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // The reason of the cancellation.
 }
 
 func (s *BookingService) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
@@ -103,7 +104,7 @@ func (s *BookingService) handleCancel(ctx context.Context, in cancelRequest) (ap
 type noShowRequest struct {
 	byID
 	command.Keyed
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // The reason of the no-show.
 }
 
 func (s *BookingService) handleNoShow(ctx context.Context, in noShowRequest) (appointmentBody, error) {
@@ -113,17 +114,18 @@ func (s *BookingService) handleNoShow(ctx context.Context, in noShowRequest) (ap
 type completeRequest struct {
 	byID
 	command.Keyed
-	StartTime *time.Time `json:"startTime"`
-	EndTime   *time.Time `json:"endTime"` // not in the future
-	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"`
-	Confirm   bool       `json:"confirm"` // confirms times that differ much from the booked ones
+	StartTime *time.Time `json:"startTime"`                                // The actual start.
+	EndTime   *time.Time `json:"endTime"`                                  // The actual end, not in the future.
+	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"` // The narrative of the session.
+	// Whether times that differ much from the booked ones are right.
+	Confirm bool `json:"confirm"`
 }
 
 type completeAnswer struct {
 	command.Replayed `json:"-"`
 
-	Session     sessionBody     `json:"session"`
-	Appointment appointmentBody `json:"appointment"`
+	Session     sessionBody     `json:"session"`     // The session.
+	Appointment appointmentBody `json:"appointment"` // The completed appointment.
 }
 
 func (s *BookingService) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {

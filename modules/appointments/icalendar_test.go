@@ -41,7 +41,7 @@ func TestCalendar(t *testing.T) {
 		Span:  Span{instant(t, "2026-03-08T19:00:00Z"), instant(t, "2026-03-08T20:30:00Z")},
 		Notes: new("Ada Example: bring the blue box; Jordan, 97153\nEND:VEVENT"), CancelReason: new("on holiday"),
 		UpdatedAt:     time.Date(2026, 3, 1, 10, 11, 12, 345_678_000, time.UTC),
-		Patients:      []Participant{{PatientID: uuid.New(), AuthorizationID: uuid.New(), Code: "97153", Lane: "DIRECT"}},
+		Patients:      []Participant{{PatientID: uuid.New(), AuthorizationID: uuid.New(), Code: "97153", Track: "DIRECT"}},
 		Practitioners: []uuid.UUID{uuid.New()}, ServiceCodeID: uuid.New(), CreatedBy: uuid.New(),
 	}
 	gone := a

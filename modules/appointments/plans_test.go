@@ -38,19 +38,26 @@ func filled(t *testing.T) *db.DB {
 			SELECT n, md5((n % 5)::text)::uuid AS organization_id, md5('a' || n)::uuid AS id, md5('u' || n / 5 % 20)::uuid AS who,
 				md5('p' || n / 5 % 40)::uuid AS patient_id, md5('z' || n / 5 % 400)::uuid AS authorization_id, at, at + interval '1 hour' AS ends_at
 			FROM generate_series(1, 20000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a`,
-		`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, series_id, session_id, created_by, created_at, updated_at)
-			SELECT organization_id, id, id, CASE WHEN n % 3 = 0 THEN 'COMPLETED' ELSE 'SCHEDULED' END, at, ends_at, at::date, md5('s' || n / 50)::uuid,
+		`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+			series_id, session_id, created_by, created_at, updated_at)
+			SELECT organization_id, id, id, CASE WHEN n % 3 = 0 THEN 'COMPLETED' ELSE 'SCHEDULED' END, at, ends_at, at::date,
+			md5('s' || n / 50)::uuid,
 				CASE WHEN n % 3 = 0 THEN id END, id, at, at FROM visits`,
-		`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes, rounding,
-				rounding_starts_on, lane, code, starts_at, ends_at, occupies)
-			SELECT organization_id, id, patient_id, 0, authorization_id, 4, 60, 15, 'CEIL', '0001-01-01', 'DIRECT', '97153', at, ends_at, true FROM visits`,
-		`INSERT INTO appointment_practitioners (organization_id, appointment_id, place, practitioner_id, starts_at, ends_at, occupies)
+		`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units,
+			minutes, unit_minutes, rounding,
+				rounding_starts_on, track, code, starts_at, ends_at, occupies)
+			SELECT organization_id, id, patient_id, 0, authorization_id, 4, 60, 15, 'CEIL', '0001-01-01', 'DIRECT', '97153',
+			at, ends_at, true FROM visits`,
+		`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies)
 			SELECT organization_id, id, 0, who, at, ends_at, true FROM visits`,
-		`INSERT INTO sessions (organization_id, id, appointment_id, starts_at, ends_at, service_date, unauthorized_units, created_by, created_at, updated_at)
+		`INSERT INTO sessions (organization_id, id, appointment_id, starts_at, ends_at, service_date, unauthorized_units,
+			created_by, created_at, updated_at)
 			SELECT organization_id, id, id, at, ends_at, at::date, (n % 60 = 0)::int, id, at, at FROM visits WHERE n % 3 = 0`,
 		`INSERT INTO session_patients SELECT (jsonb_populate_record(NULL::session_patients, jsonb_build_object(
-				'organization_id', organization_id, 'session_id', id, 'patient_id', patient_id, 'place', 0, 'authorization_id', authorization_id, 'units', 4,
-				'unauthorized_units', 0, 'minutes', 60, 'unit_minutes', 15, 'rounding', 'CEIL', 'rounding_starts_on', '0001-01-01', 'lane', 'DIRECT'))).*
+				'organization_id', organization_id, 'session_id', id, 'patient_id', patient_id, 'position', 0,
+				'authorization_id', authorization_id, 'units', 4,
+				'unauthorized_units', 0, 'minutes', 60, 'unit_minutes', 15, 'rounding', 'CEIL',
+				'rounding_starts_on', '0001-01-01', 'track', 'DIRECT'))).*
 			FROM visits WHERE n % 3 = 0`,
 		`INSERT INTO calendar_feeds (organization_id, id, practitioner_id, token_hash, created_by, created_at)
 			SELECT organization_id, id, id, sha256(n::text::bytea), id, at FROM visits WHERE n <= 5000`,
@@ -182,7 +189,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 }
 
 // wholly returns the tables that a query reads completely, in the transaction of the context. The
-// statistics are those of the connection, so earlier reads are subtracted. The table of addenda is
+// statistics belong to the connection, so earlier reads are subtracted. The table of addenda is
 // empty and always read completely.
 func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string {
 	t.Helper()

@@ -39,7 +39,7 @@ type subject struct {
 	staff        []uuid.UUID
 	starts, ends []time.Time
 	worked       []time.Time // possible starts of its sessions
-	placed       bool        // it may be placed again: its time, staff or authorization may change
+	rebooked     bool        // it may be rebooked again: its time, staff or authorization may change
 }
 
 // needsOf returns the needs of the requests, for existing appointments and new ones.
@@ -84,7 +84,7 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 func subjectOf(r request) subject {
 	s := subject{
 		organization: r.caller.OrganizationID, zone: r.zone, service: r.booking.ServiceCodeID, staff: r.booking.Practitioners,
-		starts: []time.Time{r.booking.Start}, ends: []time.Time{r.booking.End}, placed: true,
+		starts: []time.Time{r.booking.Start}, ends: []time.Time{r.booking.End}, rebooked: true,
 	}
 	for _, p := range r.booking.Patients {
 		s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
@@ -97,7 +97,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 	switch r.kind {
 	case reschedule:
 		c := r.change
-		s.placed = true
+		s.rebooked = true
 		s.staff = append(s.staff, c.Practitioners.Value...)
 		if c.Start.Given {
 			s.starts = append(s.starts, c.Start.Value)
@@ -109,7 +109,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID, AuthorizationID: c.AuthorizationID.Value})
 		}
 	case transfer:
-		s.placed = true
+		s.rebooked = true
 		for _, p := range a.Patients {
 			if p.AuthorizationID == r.transfer.From {
 				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: r.transfer.To})
@@ -152,7 +152,7 @@ func (n *needs) add(s subject) {
 	}
 	for _, id := range s.staff {
 		n.question.Practitioners = append(n.question.Practitioners, key(id))
-		if s.placed {
+		if s.rebooked {
 			n.staff[key(id)] = append(n.staff[key(id)], s.spans()...)
 		}
 	}
@@ -161,10 +161,10 @@ func (n *needs) add(s subject) {
 			OrganizationID: s.organization, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID,
 		})
 		n.question.Patients = append(n.question.Patients, key(p.PatientID))
-		if s.placed {
+		if s.rebooked {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
-		if !s.placed && len(s.worked) == 0 {
+		if !s.rebooked && len(s.worked) == 0 {
 			continue // no units are computed
 		}
 		for day := range days {
@@ -198,7 +198,8 @@ func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) {
 	for _, v := range n.visits {
 		a, ok := ledger.Authorization(v.authorization.OrganizationID, v.authorization.ID)
-		totals := v.totals || ok && rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
+		totals := v.totals || ok &&
+			rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
 		if totals {
 			n.patients[v.patient] = append(n.patients[v.patient], dayIn(v.day, v.zone))
 		}
@@ -208,7 +209,7 @@ func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) 
 // dayIn returns the span of a day in the zone. With a clock change, it is not 24 hours long and may
 // not begin at midnight.
 func dayIn(day calendar.Date, zone *time.Location) Span {
-	return Span{place(day.Time(), zone), place(day.AddDays(1).Time(), zone)}
+	return Span{instantOf(day.Time(), zone), instantOf(day.AddDays(1).Time(), zone)}
 }
 
 // flat returns the requests, with each request that has parts replaced by its parts.

@@ -9,22 +9,22 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// sight is the caller's record scope, restricted to the participants of appointments. A
+// visibility is the caller's record scope, restricted to the participants of appointments. A
 // practitioner of an appointment sees all of it. A caller with access to a patient sees only that
 // patient's part, without the other patients of a group. The zero value has access to no one's
 // records.
-type sight struct {
+type visibility struct {
 	everything bool
 	db.VisiblePeople
 }
 
 // sees reports whether the caller may see the patient's part in an appointment of the staff.
-func (s sight) sees(staff []uuid.UUID, patient uuid.UUID) bool {
+func (s visibility) sees(staff []uuid.UUID, patient uuid.UUID) bool {
 	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool { return s.Practitioners[id] })
 }
 
 // of returns the appointment with only the visible participants.
-func (s sight) of(a Appointment) Appointment {
+func (s visibility) of(a Appointment) Appointment {
 	if !s.everything {
 		a.Patients = seen(a.Patients, func(p Participant) bool { return s.sees(a.Practitioners, p.PatientID) })
 	}
@@ -32,7 +32,7 @@ func (s sight) of(a Appointment) Appointment {
 }
 
 // ofSession returns the session with only the visible participants, and with their units only.
-func (s sight) ofSession(each Session) Session {
+func (s visibility) ofSession(each Session) Session {
 	if s.everything {
 		return each
 	}
@@ -56,15 +56,15 @@ func seen[T any](all []T, keep func(T) bool) []T {
 	return left
 }
 
-// sightOf returns the caller's access to the people, read in the transaction of the context. It
+// visibilityOf returns the caller's access to the people, read in the transaction of the context. It
 // runs no query for callers whose record scope is the organization.
-func sightOf(ctx context.Context, patients, practitioners []uuid.UUID) (sight, error) {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
-		return sight{everything: err == nil}, err
+func visibilityOf(ctx context.Context, patients, practitioners []uuid.UUID) (visibility, error) {
+	scope, err := db.RecordScopeOf(ctx)
+	if err != nil || scope.WholeOrganization() {
+		return visibility{everything: err == nil}, err
 	}
-	reached, err := reach.Visible(ctx, patients, practitioners)
-	return sight{VisiblePeople: reached}, err
+	visible, err := scope.Visible(ctx, patients, practitioners)
+	return visibility{VisiblePeople: visible}, err
 }
 
 // visibleAppointments returns the appointments as the caller may see them.
@@ -76,7 +76,7 @@ func visibleAppointments(ctx context.Context, found []Appointment) ([]Appointmen
 			patients = append(patients, p.PatientID)
 		}
 	}
-	sees, err := sightOf(ctx, patients, staff)
+	sees, err := visibilityOf(ctx, patients, staff)
 	for i := range found {
 		found[i] = sees.of(found[i])
 	}
@@ -92,7 +92,7 @@ func visibleSessions(ctx context.Context, found []Session) ([]Session, error) {
 			patients = append(patients, p.PatientID)
 		}
 	}
-	sees, err := sightOf(ctx, patients, staff)
+	sees, err := visibilityOf(ctx, patients, staff)
 	for i := range found {
 		found[i] = sees.ofSession(found[i])
 	}
@@ -104,8 +104,8 @@ func visibleSession(ctx context.Context, found Session) (Session, error) {
 	return seen[0], err
 }
 
-// reachesPractitioner reports whether the practitioner is within the caller's record scope.
-func reachesPractitioner(ctx context.Context, id uuid.UUID) (bool, error) {
-	sees, err := sightOf(ctx, nil, []uuid.UUID{id})
+// seesPractitioner reports whether the practitioner is within the caller's record scope.
+func seesPractitioner(ctx context.Context, id uuid.UUID) (bool, error) {
+	sees, err := visibilityOf(ctx, nil, []uuid.UUID{id})
 	return sees.everything || sees.Practitioners[id], err
 }

@@ -27,7 +27,7 @@ const fieldRule = "recurrenceRule"
 // Occurrences returns the appointments of the series that begins with first: at least one, sorted,
 // starting with first itself. Each later one starts at the same wall-clock time in the zone as the
 // first, so an appointment at 15:00 stays at 15:00 across clock changes. For times that are
-// repeated or skipped on the day of a change, see [place]. Each has the same elapsed length as the
+// repeated or skipped on the day of a change, see [instantOf]. Each has the same elapsed length as the
 // first, so its wall-clock end differs if a clock change falls within it.
 //
 // The error is [fault.ErrInvalid] for recurrenceRule if first is not an occurrence of the rule, or
@@ -60,7 +60,7 @@ func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 		if !ok || date.After(last) {
 			break
 		}
-		begins := place(onDate(date, wall), zone)
+		begins := instantOf(onDate(date, wall), zone)
 		if r.until.before(begins, zone) {
 			return spans, nil
 		}
@@ -160,7 +160,7 @@ func (r Rule) onWeekday(t time.Time) bool {
 
 // onSetPosition counts the days of the month that the other parts of the rule select.
 func (r Rule) onSetPosition(t time.Time) bool {
-	place, size := 0, 0
+	position, size := 0, 0
 	for day := 1; day <= daysOfMonth(t); day++ {
 		at := time.Date(t.Year(), t.Month(), day, 0, 0, 0, 0, time.UTC)
 		if len(r.byMonthDay) > 0 && !r.onMonthDay(at) || len(r.byDay) > 0 && !r.onWeekday(at) {
@@ -168,10 +168,10 @@ func (r Rule) onSetPosition(t time.Time) bool {
 		}
 		size++
 		if day == t.Day() {
-			place = size
+			position = size
 		}
 	}
-	return slices.Contains(r.bySetPos, place) || slices.Contains(r.bySetPos, place-size-1)
+	return slices.Contains(r.bySetPos, position) || slices.Contains(r.bySetPos, position-size-1)
 }
 
 func daysOfMonth(t time.Time) int {

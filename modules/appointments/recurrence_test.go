@@ -330,7 +330,7 @@ func TestSeriesAgainstEveryDay(t *testing.T) {
 		byDate.count, byDate.until = 0, limit{date: until}
 
 		wall := start.Time().Add(time.Duration(rapid.IntRange(0, 1439).Draw(t, "minute")) * time.Minute)
-		begins := place(wall, zone)
+		begins := instantOf(wall, zone)
 		if calendar.DateIn(begins, zone) != start {
 			t.Skip("a skipped wall-clock time")
 		}
@@ -379,7 +379,7 @@ func check(t require.TestingT, got []Span, want []calendar.Date, wall time.Time,
 		for at := expected.Add(-27 * time.Hour); at.Before(expected.Add(27 * time.Hour)); at = at.Add(time.Minute) {
 			require.False(t, wallClock(at, zone).Equal(expected), "%s is not skipped", expected)
 		}
-		require.Equal(t, place(expected, zone), s.Start)
+		require.Equal(t, instantOf(expected, zone), s.Start)
 	}
 }
 

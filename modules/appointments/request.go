@@ -86,15 +86,15 @@ type request struct {
 	// If redates is set, the organization's time zone changes, and with it the appointment's
 	// service date. Its time stays.
 	redates bool
-	// unplaceable is the refusal of a part of a series change whose day does not have the new time;
+	// impossibleTime is the refusal of a part of a series change whose day does not have the new time;
 	// otherwise nil.
-	unplaceable *fault.Error
-	completion  Completion
-	started     *time.Time // the given time of a start; nil: now
-	reason      *string
-	transfer    *Transfer     // of a transfer
-	since       calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling    *settling     // of a request for appointments that a change of their authorization would strand
+	impossibleTime *fault.Error
+	completion     Completion
+	started        *time.Time // the given time of a start; nil: now
+	reason         *string
+	transfer       *Transfer     // of a transfer
+	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
+	settling       *settling     // of a request for appointments that a change of their authorization would strand
 }
 
 func (r request) key() record.Key {
@@ -177,11 +177,11 @@ func errorOf(fieldErrors []fault.Field) error {
 }
 
 // field returns the name of a patient's field. A booking of one patient uses the short form.
-func (b Booking) field(place int, name string) string {
+func (b Booking) field(i int, name string) string {
 	if len(b.Patients) == 1 {
 		return name
 	}
-	return fmt.Sprintf("patients[%d].%s", place, name)
+	return fmt.Sprintf("patients[%d].%s", i, name)
 }
 
 func staffErrors(practitioners []uuid.UUID) []fault.Field {
@@ -201,9 +201,9 @@ func staffErrors(practitioners []uuid.UUID) []fault.Field {
 	return fieldErrors
 }
 
-func staffField(practitioners []uuid.UUID, place int) string {
+func staffField(practitioners []uuid.UUID, i int) string {
 	if len(practitioners) == 1 {
 		return "practitionerId"
 	}
-	return fmt.Sprintf("practitionerIds[%d]", place)
+	return fmt.Sprintf("practitionerIds[%d]", i)
 }

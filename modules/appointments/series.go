@@ -24,7 +24,7 @@ type Scope string
 // The scopes. For an appointment without a series, all scopes mean that appointment.
 const (
 	ScopeOne       Scope = "one"       // this appointment alone; the default
-	ScopeFollowing Scope = "following" // this one and those that start later
+	ScopeFollowing Scope = "following" // this one and later ones
 	ScopeAll       Scope = "all"       // all appointments of the series
 )
 
@@ -34,8 +34,10 @@ func (s Scope) several() bool { return s == ScopeFollowing || s == ScopeAll }
 type Occurrence struct {
 	StartTime     time.Time  `json:"startTime"`
 	EndTime       time.Time  `json:"endTime"`
-	AppointmentID *uuid.UUID `json:"appointmentId"` // null: not booked
-	Units         int        `json:"units"`         // of all patients; in a transfer, of the patient whose authorization changes
-	// Reasons are the rules that it breaks; empty: it is accepted.
+	AppointmentID *uuid.UUID `json:"appointmentId"` // The booked appointment. Null if it is not booked.
+	// The units of all patients. In a transfer, the units of the patient whose authorization
+	// changes.
+	Units int `json:"units"`
+	// The rules that the occurrence breaks. If it is empty, the occurrence is accepted.
 	Reasons []fault.Reason `json:"reasons"`
 }

@@ -49,7 +49,7 @@ func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Ti
 	if _, ok := rules.Practitioners[key]; !ok {
 		return Timetable{}, ErrNoPractitioner
 	}
-	if reached, err := reachesPractitioner(ctx, key.ID); err != nil || !reached {
+	if visible, err := seesPractitioner(ctx, key.ID); err != nil || !visible {
 		return Timetable{}, cmp.Or[error](err, ErrNoPractitioner)
 	}
 	found, err := s.store.availability(ctx, []record.Key{key})
@@ -61,7 +61,9 @@ func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Ti
 
 // SetAvailability replaces the practitioner's availability. Appointments stay unchanged. Errors:
 // [ErrNoPractitioner], [patch.ErrStale], [fault.ErrInvalid].
-func (s *AvailabilityService) SetAvailability(ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability) (Timetable, error) {
+func (s *AvailabilityService) SetAvailability(
+	ctx context.Context, practitioner uuid.UUID, match patch.Match, a Availability,
+) (Timetable, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Timetable{}, err
@@ -130,7 +132,7 @@ func (s *AvailabilityService) Openings(ctx context.Context, q OpeningsQuery) (Op
 	if err != nil {
 		return Openings{}, err
 	}
-	window := Span{place(q.First.Time(), zone), place(q.Last.AddDays(1).Time(), zone)}
+	window := Span{instantOf(q.First.Time(), zone), instantOf(q.Last.AddDays(1).Time(), zone)}
 	if now := s.now(); now.After(window.Start) {
 		window.Start = now.Truncate(time.Minute).Add(time.Minute)
 	}
@@ -143,7 +145,7 @@ func (s *AvailabilityService) Openings(ctx context.Context, q OpeningsQuery) (Op
 		if err != nil || !t.Known() || window.empty() {
 			return Openings{Known: t.Known()}, err
 		}
-		busy, err := s.busy(ctx, key, t.reach(window.longer(q.Length)), q.AppointmentID)
+		busy, err := s.busy(ctx, key, t.withBuffers(window.longer(q.Length)), q.AppointmentID)
 		return Openings{true, t.openings(zone, window, busy, q.Length, q.Step)}, err
 	})
 }
@@ -183,7 +185,7 @@ func (s *AvailabilityService) warnings(
 				continue
 			}
 			for _, span := range spans {
-				requested.staff[key] = append(requested.staff[key], t.reach(span))
+				requested.staff[key] = append(requested.staff[key], t.withBuffers(span))
 			}
 		}
 		near, err := s.store.slots(ctx, requested)
@@ -202,7 +204,7 @@ func (s *AvailabilityService) warnings(
 // cached: other processes may omit warnings for up to 30 seconds after it is first set.
 func (s *AvailabilityService) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) (map[uuid.UUID]bool, error) {
 	return s.withAvailability.Get(organization, s.Clock(), func() (map[uuid.UUID]bool, error) {
-		ids, err := db.Snapshot(ctx, s.Database, "availability.told", func(ctx context.Context) ([]uuid.UUID, error) {
+		ids, err := db.Snapshot(ctx, s.Database, "availability.practitioners", func(ctx context.Context) ([]uuid.UUID, error) {
 			return s.store.practitionersWithAvailability(ctx, organization)
 		})
 		known := map[uuid.UUID]bool{}

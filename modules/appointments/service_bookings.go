@@ -44,7 +44,7 @@ func (o Outcome) spans() []Span {
 // Book books an appointment. It checks every rule, reserves units and writes the appointment, in
 // one transaction and once per key. A refusal has all rules that the booking would break, see
 // [fault.Error.Reasons]: [ErrPractitionerInactive], [ErrCredentialMissing],
-// [ErrPractitionerOverlap], [ErrPatientOverlap], and those of the ledger. Other errors:
+// [ErrPractitionerOverlap], [ErrPatientOverlap], and rules of the ledger. Other errors:
 // [fault.ErrInvalid] for unknown records and records that do not match, [command.ErrReused].
 func (s *BookingService) Book(ctx context.Context, b Booking, key command.Key) (Outcome, error) {
 	r, err := s.bookingRequest(ctx, b, key)
@@ -67,7 +67,7 @@ func (s *BookingService) bookingRequest(ctx context.Context, b Booking, key comm
 
 // Change changes an appointment. A change of the time, the staff or the authorization is checked
 // like a booking, and is possible only while the appointment is [Scheduled]. The reservation
-// changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and those of
+// changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and as for
 // [Service.Book].
 //
 // For several appointments of a series, it changes all or none: the error is [ErrSeries]. Each
@@ -105,12 +105,12 @@ func (s *BookingService) do(ctx context.Context, r request) (Outcome, error) {
 // admit returns [ErrNotFound] for a request on an appointment outside the caller's record scope,
 // before the caller waits for a lock. It returns the caller's access to the response. It runs no
 // query for callers whose record scope is the organization.
-func (s *BookingService) admit(ctx context.Context, r request) (sight, error) {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
-		return sight{everything: err == nil}, err
+func (s *BookingService) admit(ctx context.Context, r request) (visibility, error) {
+	scope, err := db.RecordScopeOf(ctx)
+	if err != nil || scope.WholeOrganization() {
+		return visibility{everything: err == nil}, err
 	}
-	return db.Snapshot(ctx, s.Database, "appointments.reach", func(ctx context.Context) (sight, error) {
+	return db.Snapshot(ctx, s.Database, "appointments.admit", func(ctx context.Context) (visibility, error) {
 		if r.kind == book {
 			return r.booking.admit(ctx)
 		}
@@ -118,25 +118,25 @@ func (s *BookingService) admit(ctx context.Context, r request) (sight, error) {
 		if r.scope.several() {
 			series, err := s.store.seriesOf(ctx, []record.Key{r.key()})
 			if err != nil {
-				return sight{}, err
+				return visibility{}, err
 			}
 			if others := series[r.key()]; others != nil {
 				ids = others
 			}
 		}
 		if err := s.store.requireInScope(ctx, ids); err != nil {
-			return sight{}, err
+			return visibility{}, err
 		}
 		existing, err := s.store.several(ctx, []record.Key{r.key()})
 		if err != nil {
-			return sight{}, err
+			return visibility{}, err
 		}
 		a := existing[r.key()]
 		patients := make([]uuid.UUID, len(a.Patients))
 		for i, p := range a.Patients {
 			patients[i] = p.PatientID
 		}
-		sees, err := sightOf(ctx, patients, a.Practitioners)
+		sees, err := visibilityOf(ctx, patients, a.Practitioners)
 		// A caller who reassigns an appointment still sees the response.
 		sees.everything = len(seen(patients, func(p uuid.UUID) bool { return sees.sees(a.Practitioners, p) })) == len(patients)
 		return sees, err
@@ -144,12 +144,12 @@ func (s *BookingService) admit(ctx context.Context, r request) (sight, error) {
 }
 
 // admit refuses patients outside the caller's record scope like unknown ones.
-func (b Booking) admit(ctx context.Context) (sight, error) {
+func (b Booking) admit(ctx context.Context) (visibility, error) {
 	patients := make([]uuid.UUID, len(b.Patients))
 	for i, p := range b.Patients {
 		patients[i] = p.PatientID
 	}
-	sees, err := sightOf(ctx, patients, b.Practitioners)
+	sees, err := visibilityOf(ctx, patients, b.Practitioners)
 	if err != nil {
 		return sees, err
 	}
@@ -159,5 +159,5 @@ func (b Booking) admit(ctx context.Context) (sight, error) {
 			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference", Message: "does not exist"})
 		}
 	}
-	return sight{everything: true}, errorOf(fieldErrors)
+	return visibility{everything: true}, errorOf(fieldErrors)
 }

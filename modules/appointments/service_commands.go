@@ -92,8 +92,8 @@ func (s *commands) execute(ctx context.Context, r request) (verdict, error) {
 	return v, nil
 }
 
-// readNamed reads the appointments of the requests, and those of their series or authorization for
-// requests on several appointments. It returns the appointments, and the requests with a part for
+// readNamed reads the appointments of the requests, and for requests on several
+// appointments all of their series or authorization. It returns the appointments, and the requests with a part for
 // each of them.
 func (s *commands) readNamed(ctx context.Context, requests []request) (map[record.Key]Appointment, []request, error) {
 	named := map[record.Key]bool{}

@@ -68,14 +68,14 @@ func (s *FeedService) CreateFeed(ctx context.Context, practitioner, patient *uui
 // is outside the caller's record scope, [identity.ErrBeyondOwn] if the caller may not read its
 // appointments.
 func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
-	managed, err := f.reached(identity.With(ctx, caller.ActingUnder(permission.CalendarManage)))
+	managed, err := f.visibleTo(identity.With(ctx, caller.ActingUnder(permission.CalendarManage)))
 	if err != nil {
 		return err
 	}
 	if !managed {
 		return ErrNoOwner
 	}
-	read, err := f.reached(identity.With(ctx, caller.ActingUnder(permission.AppointmentRead)))
+	read, err := f.visibleTo(identity.With(ctx, caller.ActingUnder(permission.AppointmentRead)))
 	if err != nil || read {
 		return err
 	}
@@ -84,8 +84,8 @@ func (f Feed) mayShow(ctx context.Context, caller identity.Caller) error {
 }
 
 // reached reports whether the feed's person is within the caller's record scope.
-func (f Feed) reached(ctx context.Context) (bool, error) {
-	sees, err := sightOf(ctx, []uuid.UUID{f.owner()}, []uuid.UUID{f.owner()})
+func (f Feed) visibleTo(ctx context.Context) (bool, error) {
+	sees, err := visibilityOf(ctx, []uuid.UUID{f.owner()}, []uuid.UUID{f.owner()})
 	return sees.everything || f.PatientID != nil && sees.Patients[f.owner()] || f.PractitionerID != nil && sees.Practitioners[f.owner()], err
 }
 

@@ -18,7 +18,7 @@ import (
 // Preview is the current decision on a proposed booking.
 type Preview struct {
 	Bookable    bool         // no occurrence breaks a rule
-	Occurrences []Occurrence // one, or those of the series; none is booked
+	Occurrences []Occurrence // one, or all of the series; none is booked
 	Warnings    []Warning
 	// Alternatives are bookings that would be accepted instead of a single refused one; nil
 	// otherwise.
@@ -211,7 +211,8 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 		}
 		for _, id := range v.others {
 			n.add(subject{
-				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID, staff: v.requested.Practitioners, placed: true,
+				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID,
+				staff: v.requested.Practitioners, rebooked: true,
 				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
 				ends: []time.Time{v.requested.End},
 			})
@@ -242,7 +243,9 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 
 // otherAuthorizations returns the patient's other granted authorizations for the service whose dates
 // include the day, sorted by end date.
-func (s *BookingService) otherAuthorizations(ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID) ([]uuid.UUID, error) {
+func (s *BookingService) otherAuthorizations(
+	ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID,
+) ([]uuid.UUID, error) {
 	const most = 20
 	found, err := s.Authorizations.List(ctx, authorization.Filter{
 		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,

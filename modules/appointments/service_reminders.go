@@ -46,7 +46,7 @@ func (s *ReminderService) ForgetReminders(ctx context.Context) (int64, error) {
 }
 
 func (s *ReminderService) remind(ctx context.Context, before time.Duration) (int, error) {
-	return db.ReadCommitted(ctx, s.Database, "reminders.tell", func(ctx context.Context) (int, error) {
+	return db.ReadCommitted(ctx, s.Database, "reminders.publish", func(ctx context.Context) (int, error) {
 		now := s.now()
 		due, err := s.store.takeReminders(ctx, now, before, reminderBatch)
 		if err != nil || len(due) == 0 {

@@ -105,8 +105,8 @@ func (s *RenewalService) impactOn(ctx context.Context, before authorization.Auth
 }
 
 // ChangeAuthorization changes an authorization, and cancels or moves the appointments that the
-// change would strand, in one transaction. Errors: those of [authorization.Service.Change],
-// [ErrBookingsStranded], and those of cancelling or moving: [ErrGroup], [ErrMove],
+// change would strand, in one transaction. Errors: as for [authorization.Service.Change],
+// [ErrBookingsStranded], and as for cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
 func (s *RenewalService) ChangeAuthorization(ctx context.Context, id uuid.UUID, c AuthorizationChange) (authorization.View, error) {
 	caller, err := identity.From(ctx)
@@ -241,8 +241,8 @@ func (s *RenewalService) MoveBookings(ctx context.Context, t Transfer, reason *s
 }
 
 // PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
-// Broken rules are in the result; the error is for unknown authorizations and those that do not
-// match.
+// Broken rules are in the result; the error is for unknown authorizations, and for a pair that
+// does not match.
 func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {
 	r, err := s.transferRequest(ctx, t, nil, "")
 	if err != nil {
@@ -290,9 +290,9 @@ func (s *RenewalService) transferRequest(ctx context.Context, t Transfer, reason
 //   - session: the units of every session equal the units consumed for its appointment
 //
 // It runs in the transaction of the context and needs no caller.
-func (s *RenewalService) CompareHolds(ctx context.Context, books []authorization.Books) (authorization.Compared, error) {
-	keys := make([]record.Key, len(books))
-	for i, b := range books {
+func (s *RenewalService) CompareHolds(ctx context.Context, snapshots []authorization.Snapshot) (authorization.Compared, error) {
+	keys := make([]record.Key, len(snapshots))
+	for i, b := range snapshots {
 		keys[i] = record.Of(b.OrganizationID, b.ID)
 	}
 	found, err := s.store.holds(ctx, keys)
@@ -308,8 +308,8 @@ func (s *RenewalService) CompareHolds(ctx context.Context, books []authorization
 			compared.Appointments++
 		}
 	}
-	for i, b := range books {
-		c := comparison{Books: b, holds: holds[keys[i]]}
+	for i, b := range snapshots {
+		c := comparison{Snapshot: b, holds: holds[keys[i]]}
 		c.compareAppointments()
 		c.compareSessions()
 		compared.Problems = append(compared.Problems, c.problems...)

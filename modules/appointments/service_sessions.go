@@ -65,7 +65,9 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 
 // ChangeSession replaces a session's narrative, within the hours that the organization allows.
 // Errors: [ErrSessionNotFound], [patch.ErrStale], [ErrSessionLocked].
-func (s *SessionService) ChangeSession(ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string]) (Session, error) {
+func (s *SessionService) ChangeSession(
+	ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string],
+) (Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Session{}, err

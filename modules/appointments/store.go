@@ -84,7 +84,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.place`)
+		ORDER BY p.position`)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.place`)
+		ORDER BY p.position`)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ type slotRow struct {
 	SubjectID      uuid.UUID
 	AppointmentID  uuid.UUID
 	Span
-	Lane    scheduling.Lane
+	Track   scheduling.Track
 	Code    string
 	Minutes int
 	Units   int
@@ -143,21 +143,21 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	var rows []slotRow
 	err = tx.Raw(`
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at, p.taken_until AS ends_at,
-			'' AS lane, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
+			'' AS track, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.lane, p.code, p.minutes, p.units,
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code, p.minutes, p.units,
 			l.practitioner_id
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
 		CROSS JOIN LATERAL (
 			SELECT t.practitioner_id FROM appointment_practitioners t
-			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.place = 0 OFFSET 0) l`,
+			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.position = 0 OFFSET 0) l`,
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
-			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Lane, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
+			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code, minutes: r.Minutes, units: r.Units, lead: r.LeadID,
 		})
 	}
 	return found, err
@@ -194,14 +194,14 @@ func spanColumns(requested map[record.Key][]Span) []any {
 // constraints maps database constraints to errors. The rules in decide are checked first; the
 // constraints are the last line of defense.
 var constraints = map[string]*fault.Error{
-	"appointment_practitioners_in_one_place": ErrPractitionerOverlap,
-	"appointment_patients_once_in_each_lane": ErrPatientOverlap,
-	"appointments_times_in_order":            fault.ErrInvalid,
-	"appointments_whole_minutes":             fault.ErrInvalid,
-	"appointment_practitioners_practitioner": fault.ErrInvalid,
-	"appointment_patients_patient":           fault.ErrInvalid,
-	"appointment_patients_authorization":     fault.ErrInvalid,
-	"sessions_one_for_each_appointment":      ErrTransition,
+	"appointment_practitioners_in_one_place":  ErrPractitionerOverlap,
+	"appointment_patients_once_in_each_track": ErrPatientOverlap,
+	"appointments_times_in_order":             fault.ErrInvalid,
+	"appointments_whole_minutes":              fault.ErrInvalid,
+	"appointment_practitioners_practitioner":  fault.ErrInvalid,
+	"appointment_patients_patient":            fault.ErrInvalid,
+	"appointment_patients_authorization":      fault.ErrInvalid,
+	"sessions_one_for_each_appointment":       ErrTransition,
 }
 
 func refusalOfConstraint(err error) error {

@@ -113,7 +113,7 @@ func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, er
 		SELECT p.organization_id, p.authorization_id, p.appointment_id, p.reservation_id, a.service_date, a.status = 'COMPLETED' AS settled,
 			CASE a.status WHEN 'COMPLETED' THEN coalesce(s.units - s.unauthorized_units, 0) ELSE p.units END AS units
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies AND p.place >= 0
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies AND p.position >= 0
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
 		LEFT JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
 			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id

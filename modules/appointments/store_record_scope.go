@@ -31,9 +31,9 @@ var (
 	}
 )
 
-// reachable returns the existing appointments within the caller's record scope. Index: the primary
+// inScope returns the existing appointments within the caller's record scope. Index: the primary
 // key.
-func (store) reachable(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+func (store) inScope(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 	tx, _, err := db.ScopedTenant(ctx, appointmentOwners)
 	if err != nil {
 		return nil, err
@@ -47,12 +47,12 @@ func (store) reachable(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error
 // scope, by the same condition as in lists. It runs no query if the scope is the organization, and
 // does not check that the appointments exist.
 func (s store) requireInScope(ctx context.Context, ids []uuid.UUID) error {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
+	scope, err := db.RecordScopeOf(ctx)
+	if err != nil || scope.WholeOrganization() {
 		return err
 	}
-	reached, err := s.reachable(ctx, ids)
-	if err == nil && len(reached) < len(ids) {
+	visible, err := s.inScope(ctx, ids)
+	if err == nil && len(visible) < len(ids) {
 		err = ErrNotFound
 	}
 	return err

@@ -42,15 +42,18 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 		FROM generate_series(1, 40) n`, organization, user)
 	run(`INSERT INTO caseloads (organization_id, practitioner_id, patient_id, assigned_at, assigned_by)
 		SELECT $1, md5('staff' || n % 40)::uuid, md5('patient' || n)::uuid, now(), $2 FROM generate_series(1, 400) n`, organization, user)
-	run(`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
+	run(`INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+		created_by, created_at, updated_at)
 		SELECT $1, md5('appointment' || n)::uuid, gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, $2, at, at
 		FROM generate_series(1, 40000) n, LATERAL (SELECT '2024-01-01Z'::timestamptz + n * interval '25 minutes' AS at) a`, organization, user)
-	run(`INSERT INTO appointment_practitioners (organization_id, appointment_id, place, practitioner_id, starts_at, ends_at, occupies)
+	run(`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies)
 		SELECT $1, id, 0, md5('staff' || n % 40)::uuid, starts_at, ends_at, false
 		FROM generate_series(1, 40000) n JOIN appointments ON id = md5('appointment' || n)::uuid`, organization)
-	run(`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes,
-			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
-		SELECT $1, id, md5('patient' || n % 400)::uuid, 0, gen_random_uuid(), 4, 60, 15, 'CEIL', '2024-01-01', '97153', '97153', starts_at, ends_at, false
+	run(`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id,
+		units, minutes, unit_minutes,
+			rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies)
+		SELECT $1, id, md5('patient' || n % 400)::uuid, 0, gen_random_uuid(), 4, 60, 15, 'CEIL', '2024-01-01', '97153',
+		'97153', starts_at, ends_at, false
 		FROM generate_series(1, 40000) n JOIN appointments ON id = md5('appointment' || n)::uuid`, organization)
 	run("ANALYZE users, caseloads, appointments, appointment_practitioners, appointment_patients")
 
@@ -68,7 +71,8 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 			within := strings.NewReplacer("@scope_organization", "'"+organization.String()+"'", "@scope_user", "'"+user.String()+"'").
 				Replace(condition)
 			rows, err := owner.QueryContext(t.Context(), `EXPLAIN SELECT * FROM appointments
-				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z' AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
+				WHERE organization_id = '`+organization.String()+`' AND `+within+` AND ends_at > '2026-05-04Z'
+				AND starts_at > '2026-05-03Z' AND starts_at < '2026-05-11Z' AND version > 0
 				ORDER BY CAST(starts_at AS timestamptz), id LIMIT 21`)
 			require.NoError(t, err)
 			defer func() { _ = rows.Close() }() // rows.Err returns the error

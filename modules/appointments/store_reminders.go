@@ -18,7 +18,7 @@ type dueReminder struct {
 	MinutesBefore int
 }
 
-// takeReminders records due reminders as published and returns those that were not recorded before,
+// takeReminders records due reminders as published and returns the ones that were not recorded before,
 // at most the given number, of all enabled organizations. A concurrent call waits for this one and
 // then finds nothing to publish. Indexes: appointments_by_start, appointment_reminders_pkey.
 func (store) takeReminders(ctx context.Context, now time.Time, before time.Duration, most int) ([]dueReminder, error) {
@@ -37,12 +37,12 @@ func (store) takeReminders(ctx context.Context, now time.Time, before time.Durat
 				SELECT FROM appointment_reminders r WHERE r.organization_id = a.organization_id AND r.appointment_id = a.id
 					AND r.starts_at = a.starts_at AND r.minutes_before = $3)
 			ORDER BY a.organization_id, a.id LIMIT $4),
-		told AS (
-			INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, told_at)
+		published AS (
+			INSERT INTO appointment_reminders (organization_id, appointment_id, starts_at, minutes_before, published_at)
 			SELECT organization_id, id, starts_at, $3, $1 FROM due
 			ON CONFLICT DO NOTHING RETURNING organization_id, appointment_id)
 		SELECT d.organization_id, d.id AS appointment_id, d.starts_at, d.ends_at, d.version, $3::int AS minutes_before
-		FROM due d JOIN told t ON t.organization_id = d.organization_id AND t.appointment_id = d.id`,
+		FROM due d JOIN published t ON t.organization_id = d.organization_id AND t.appointment_id = d.id`,
 		now, now.Add(before), int(before/time.Minute), most).Scan(&rows).Error
 	return rows, err
 }

@@ -40,7 +40,7 @@ func (store) backed(ctx context.Context, requests []request) (map[int][]record.K
 		FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[]::date[]) AS k (index, organization_id, id, since)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t
-			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.id AND t.occupies AND t.place >= 0 OFFSET 0) p
+			WHERE t.organization_id = k.organization_id AND t.authorization_id = k.id AND t.occupies AND t.position >= 0 OFFSET 0) p
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointments t WHERE t.organization_id = p.organization_id AND t.id = p.appointment_id OFFSET 0) a
 		WHERE a.status = 'SCHEDULED' AND a.service_date >= coalesce(k.since, '-infinity')`,

@@ -8,7 +8,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// save writes new and changed appointments with their participants. shrunk has those that lose a
+// save writes new and changed appointments with their participants. shrunk has the ones that lose a
 // practitioner.
 func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if len(changed) == 0 {
@@ -67,21 +67,21 @@ func (store) upsertPatients(ctx context.Context, appointments []Appointment) err
 	columns := db.Columns(rows, func(v *db.Values, r row) {
 		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID).OptionalUUID(r.p.ReservationID)
 		v.Int(r.p.Units, r.p.Minutes, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
-		v.Text(string(r.p.Lane)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies())
+		v.Text(string(r.p.Track)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies())
 		from, until := r.workedTimes()
 		v.OptionalTime(from).OptionalTime(until)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
-			organization_id, appointment_id, patient_id, place, authorization_id, reservation_id, units, minutes, unit_minutes,
-			rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
+			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes, unit_minutes,
+			rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[], $9::int[],
 			$10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::boolean[],
 			$17::timestamptz[], $18::timestamptz[])
-		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
+		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
-			rounding_starts_on = excluded.rounding_starts_on, lane = excluded.lane, code = excluded.code,
+			rounding_starts_on = excluded.rounding_starts_on, track = excluded.track, code = excluded.code,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
 			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
 }
@@ -105,11 +105,11 @@ func (store) upsertPractitioners(ctx context.Context, appointments []Appointment
 		v.OptionalTime(from).OptionalTime(until)
 	})
 	return db.Write(ctx, len(rows), `
-		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies,
+		INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at, occupies,
 			worked_starts_at, worked_ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
 			$8::timestamptz[], $9::timestamptz[])
-		ON CONFLICT (organization_id, appointment_id, place) DO UPDATE SET
+		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			practitioner_id = excluded.practitioner_id, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
 			occupies = excluded.occupies,
 			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
@@ -129,7 +129,7 @@ func (store) removePractitioners(ctx context.Context, shrunk []Appointment) erro
 			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
 			CROSS JOIN LATERAL (
 				SELECT t.ctid FROM appointment_practitioners t
-				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.place >= k.remaining OFFSET 0) f))`,
+				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id AND t.position >= k.remaining OFFSET 0) f))`,
 		columns...).Error
 }
 
@@ -173,7 +173,7 @@ func (store) insertSessionPatients(ctx context.Context, sessions []Session) erro
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO session_patients (
-			organization_id, session_id, patient_id, place, authorization_id, minutes, units, unauthorized_units, unit_minutes,
+			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units, unit_minutes,
 			rounding, rounding_starts_on)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[], $9::int[],
 			$10::text[], $11::text[]::date[])`, columns...)

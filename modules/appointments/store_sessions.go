@@ -9,7 +9,6 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -95,7 +94,7 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	}
 	var patients []sessionPatientRow
 	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").
-		Where("session_id IN ?", ids).Order("place").Scan(&patients).Error
+		Where("session_id IN ?", ids).Order("position").Scan(&patients).Error
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +104,7 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	}
 	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
 	err = tx.Table("appointment_practitioners").
-		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("place").Scan(&staff).Error
+		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("position").Scan(&staff).Error
 	if err != nil {
 		return nil, err
 	}
@@ -169,18 +168,4 @@ func (store) hasAddendum(ctx context.Context, session, id uuid.UUID) (bool, erro
 	var found int64
 	err = tx.Model(&addendumRow{}).Where("session_id = ? AND id = ?", session, id).Count(&found).Error
 	return found == 1, err
-}
-
-// narratives returns the narratives of the appointments' sessions, by appointment id. Index:
-// sessions_one_for_each_appointment.
-func (store) narratives(ctx context.Context, appointments []record.Key) (map[uuid.UUID]Session, error) {
-	rows, err := lookUp[Session](ctx, appointments, `
-		SELECT s.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		CROSS JOIN LATERAL (
-			SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id OFFSET 0) s`)
-	found := make(map[uuid.UUID]Session, len(rows))
-	for _, s := range rows {
-		found[s.AppointmentID] = s
-	}
-	return found, err
 }

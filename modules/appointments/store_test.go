@@ -21,13 +21,15 @@ const fillAppointments = `
 			WHERE contype = 'f' AND conrelid::regclass::text LIKE 'appointment%' LOOP
 			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
 		END LOOP; END $$;
-	INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
-	SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
+	INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+	created_by, created_at, updated_at)
+	SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour',
+	at::date, gen_random_uuid(), at, at
 	FROM generate_series(1, 2000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
-	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, place, authorization_id, units, minutes, unit_minutes,
-		rounding, rounding_starts_on, lane, code, starts_at, ends_at, occupies)
+	INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units, minutes, unit_minutes,
+		rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies)
 	SELECT organization_id, id, id, 0, id, 4, 60, 15, 'CEILING', '0001-01-01', 'x', '97153', starts_at, ends_at, true FROM appointments;
-	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, place, starts_at, ends_at, occupies)
+	INSERT INTO appointment_practitioners (organization_id, appointment_id, practitioner_id, position, starts_at, ends_at, occupies)
 	SELECT organization_id, id, id, 0, starts_at, ends_at, true FROM appointments;
 	ANALYZE`
 
@@ -46,7 +48,8 @@ func TestPlans(t *testing.T) {
 	id := uuid.NewString()
 	for _, test := range []struct{ it, query, index string }{
 		{
-			"finds an appointment by its id", `SELECT * FROM appointments t WHERE t.organization_id = '` + organization + `' AND t.id = '` + id + `'`,
+			"finds an appointment by its id", `SELECT * FROM appointments t WHERE t.organization_id = '` + organization +
+				`' AND t.id = '` + id + `'`,
 			"appointments_pkey",
 		},
 		{
@@ -70,7 +73,7 @@ func TestPlans(t *testing.T) {
 		{
 			"finds the leading practitioner",
 			`SELECT * FROM appointment_practitioners t
-				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.place = 0`,
+				WHERE t.organization_id = '` + organization + `' AND t.appointment_id = '` + id + `' AND t.position = 0`,
 			"appointment_practitioners_pkey",
 		},
 	} {
@@ -102,8 +105,10 @@ func TestPlanOfTheCalendar(t *testing.T) {
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `
 		ALTER TABLE appointments DROP CONSTRAINT appointments_service_code; -- they are nobody's
-		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date, created_by, created_at, updated_at)
-		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour', at::date, gen_random_uuid(), at, at
+		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
+		created_by, created_at, updated_at)
+		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour',
+		at::date, gen_random_uuid(), at, at
 		FROM generate_series(1, 20000) n, LATERAL (SELECT '2026-01-01Z'::timestamptz + n * interval '1 hour' AS at) a;
 		ANALYZE appointments`)
 	require.NoError(t, err)

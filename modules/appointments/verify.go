@@ -11,7 +11,7 @@ import (
 
 // comparison compares one authorization's books with the appointments on it.
 type comparison struct {
-	authorization.Books
+	authorization.Snapshot
 	holds    []Hold
 	problems []authorization.Discrepancy
 }

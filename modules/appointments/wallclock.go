@@ -44,14 +44,14 @@ func onDate(date calendar.Date, wall time.Time) time.Time {
 	return date.Time().Add(wall.Sub(wall.Truncate(day)))
 }
 
-// place returns the instant of a wall-clock time in the zone, by the rules of RFC 5545, 3.3.5. A
+// instantOf returns the instant of a wall-clock time in the zone, by the rules of RFC 5545, 3.3.5. A
 // time that is repeated by a clock change means the first occurrence. A time that is skipped uses
 // the offset before the change, so that 02:30 means 03:30 on that day. [time.Date] does not specify
 // which of the two it returns.
-func place(wall time.Time, zone *time.Location) time.Time {
-	const reach = 48 * time.Hour // more than the largest possible offset change of 26 hours
+func instantOf(wall time.Time, zone *time.Location) time.Time {
+	const margin = 48 * time.Hour // more than the largest possible offset change of 26 hours
 	var before time.Duration
-	for s := range steady(zone, Span{wall.Add(-reach), wall.Add(reach)}) {
+	for s := range steady(zone, Span{wall.Add(-margin), wall.Add(margin)}) {
 		t := wall.Add(-s.offset)
 		switch {
 		case t.Before(s.Start):

@@ -45,7 +45,7 @@ func TestPlace(t *testing.T) {
 		{"handles days that begin at 01:00", "America/Santiago", "2026-09-06T00:30:00Z", "2026-09-06T04:30:00Z"},
 		{"handles skipped days", "Pacific/Apia", "2011-12-30T12:00:00Z", "2011-12-30T22:00:00Z"},
 	} {
-		require.Equal(t, instant(t, c.at), place(instant(t, c.wall), zoneOf(t, c.zone)), "it %s", c.it)
+		require.Equal(t, instant(t, c.at), instantOf(instant(t, c.wall), zoneOf(t, c.zone)), "it %s", c.it)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestPlaceAgainstEveryMinute(t *testing.T) {
 		date := drawDate(t, zone)
 		wall := date.Time().Add(time.Duration(rapid.IntRange(0, 1439).Draw(t, "minute")) * time.Minute)
 
-		got := place(wall, zone)
+		got := instantOf(wall, zone)
 		from := wall.Add(-27 * time.Hour)
 		for at := from; at.Before(wall.Add(27 * time.Hour)); at = at.Add(time.Minute) {
 			if wallClock(at, zone).Equal(wall) {
@@ -89,9 +89,9 @@ func drawDate(t *rapid.T, zone *time.Location) calendar.Date {
 	return calendar.DateIn(change, zone).AddDays(rapid.IntRange(-1, 1).Draw(t, "days from the change"))
 }
 
-// TestADayHasWhatHasItsDate checks that each start belongs to exactly one day, even if clocks skip
+// TestADayHasAllTimesOfItsDate checks that each start belongs to exactly one day, even if clocks skip
 // midnight.
-func TestADayHasWhatHasItsDate(t *testing.T) {
+func TestADayHasAllTimesOfItsDate(t *testing.T) {
 	t.Parallel()
 	santiago := zoneOf(t, "America/Santiago")
 	late := instant(t, "2026-09-06T03:30:00Z") // 23:30 on the 5th, half an hour before clocks show 01:00

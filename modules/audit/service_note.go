@@ -60,7 +60,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 // and the service has a folder, the events are queued on disk until [Service.Replay] enters them.
 //
 // The error is [trail.ErrNotRecorded], or the error of an ended context: the events may be missing, so
-// the caller must not show what was read. After a COMMIT without an answer they may be stored
+// the caller must not show the records. After a COMMIT without an answer they may be stored
 // nevertheless; they are true in any case.
 func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	if len(events) == 0 {

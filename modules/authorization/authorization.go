@@ -48,15 +48,15 @@ type Authorization struct {
 	ServiceCodeID  uuid.UUID
 	AuthNumber     *string // the payer's number; nil while pending
 	Balance
-	Caps      Caps        `gorm:"embedded;embeddedPrefix:cap_"`
-	Booked    UnitsByDate `gorm:"column:booked_by_date"` // nil if no cap counts by date
-	StartDate calendar.Date
-	EndDate   calendar.Date
-	Decision  Status `gorm:"column:status"` // the stored status: Pending, Active or Cancelled
-	Notes     *string
-	Version   int // incremented by every change, starting at 1
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	Caps        Caps        `gorm:"embedded;embeddedPrefix:cap_"`
+	UnitsByDate UnitsByDate `gorm:"column:booked_by_date"` // nil if no cap counts by date
+	StartDate   calendar.Date
+	EndDate     calendar.Date
+	Decision    Status `gorm:"column:status"` // the stored status: Pending, Active or Cancelled
+	Notes       *string
+	Version     int // incremented by every change, starting at 1
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 
 	InitialUnits int        // Total before any adjustment
 	LastSequence int64      // of the newest ledger entry; 0: no entries

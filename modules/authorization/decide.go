@@ -38,7 +38,7 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 	if op.Kind != Reserve || op.ReservationID != nil || before.mayHaveExpired(at.Now) {
 		d.reservations = slices.Clone(before.reservations) // some of them may change
 	}
-	d.Booked = maps.Clone(before.Booked)
+	d.UnitsByDate = maps.Clone(before.UnitsByDate)
 
 	d.expireHolds()
 	var refusal *fault.Error
@@ -56,7 +56,7 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 		panic("authorization: unknown operation: " + string(op.Kind))
 	}
 	if d.damaged {
-		refusal = ErrBooksDamaged
+		refusal = ErrLedgerDamaged
 	}
 	if refusal != nil {
 		return before, Outcome{Refusal: refusal, Reasons: d.reasons, Authorization: before.Authorization}
@@ -272,7 +272,7 @@ func (d *draft) adjust() *fault.Error {
 		return refusal
 	}
 	if booked := d.Used + d.Scheduled; d.op.Total < booked {
-		return ErrTotalBelowBooked.With(Booked{d.op.Total, d.Used, d.Scheduled},
+		return ErrTotalBelowBooked.With(BookedUnits{d.op.Total, d.Used, d.Scheduled},
 			"The total cannot be %d: %d units are used and %d are scheduled.", d.op.Total, d.Used, d.Scheduled)
 	}
 	change := d.op.Total - d.Total

@@ -68,9 +68,9 @@ func (d *draft) appointments() (*Reservation, *fault.Error) {
 // without returns the account as if the reservation had released its remaining units.
 func (a account) without(r Reservation) account {
 	a.Scheduled -= r.Left()
-	if a.Booked != nil {
-		a.Booked = maps.Clone(a.Booked)
-		a.Booked[r.ServiceDate] -= r.Left()
+	if a.UnitsByDate != nil {
+		a.UnitsByDate = maps.Clone(a.UnitsByDate)
+		a.UnitsByDate[r.ServiceDate] -= r.Left()
 	}
 	return a
 }

@@ -17,7 +17,7 @@ import (
 func booked(total, used, units int, caps ...Cap) (account, uuid.UUID) {
 	a := granted(total, used, 0)
 	a.Caps, _ = capsOf(caps)
-	a.Booked = a.Caps.nothingBooked()
+	a.UnitsByDate = a.Caps.noUnits()
 	appointment := uuid.New()
 	op := reserve(units).on(today)
 	op.AppointmentID = &appointment
@@ -81,7 +81,7 @@ func TestResize(t *testing.T) {
 			}
 			require.Equal(t, test.entries, kinds(outcome.Entries))
 			if len(test.caps) > 0 {
-				require.Equal(t, UnitsByDate{test.to.day: test.to.units}, after.Booked)
+				require.Equal(t, UnitsByDate{test.to.day: test.to.units}, after.UnitsByDate)
 			}
 		})
 	}
@@ -238,7 +238,7 @@ func TestSheet(t *testing.T) {
 		a.Scheduled = 0
 		c := claim(a, 0, today)
 		c.AppointmentID, c.ReservationID = appointment, a.reservations[0].ID
-		require.ErrorIs(t, ledgerOf(a).Sheet().Release(c), ErrBooksDamaged)
+		require.ErrorIs(t, ledgerOf(a).Sheet().Release(c), ErrLedgerDamaged)
 	})
 }
 
@@ -261,7 +261,7 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	require.NoError(t, err)
 	sheet.Keep()
 	current := l.state.accounts[c.key()]
-	ledger := Books{Authorization: current.after.Authorization, Reservations: current.after.reservations, Entries: current.entries}
+	ledger := Snapshot{Authorization: current.after.Authorization, Reservations: current.after.reservations, Entries: current.entries}
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}

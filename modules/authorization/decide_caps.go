@@ -72,8 +72,8 @@ func (c Caps) List() []Cap {
 // counters suffice.
 func (c Caps) byDate() bool { return c.Day != nil || c.Week != nil || c.Month != nil }
 
-// nothingBooked returns the initial Booked value of an authorization without reservations.
-func (c Caps) nothingBooked() UnitsByDate {
+// noUnits returns the initial units by date of an authorization without reservations.
+func (c Caps) noUnits() UnitsByDate {
 	if c.byDate() {
 		return UnitsByDate{}
 	}
@@ -189,14 +189,14 @@ func (a account) period(p Period, day calendar.Date) days {
 	return d
 }
 
-// bookedIn returns the units that count against a cap in the given days: those of all reservations
+// bookedIn returns the units that count against a cap in the given days: all reservations
 // for these days, used or not, without released units.
 func (a account) bookedIn(p Period, d days) int {
 	if p == PerSpan {
 		return a.Used + a.Scheduled
 	}
 	sum := 0
-	for day, units := range a.Booked {
+	for day, units := range a.UnitsByDate {
 		if d.hold(day) {
 			sum += units
 		}

@@ -19,7 +19,7 @@ func limited(weekStart time.Weekday, caps ...Cap) account {
 	a.StartDate, a.EndDate = day(2023, time.January, 1), day(2028, time.December, 31)
 	a.Caps, _ = capsOf(caps)
 	a.weekStart = weekStart
-	a.Booked = a.Caps.nothingBooked()
+	a.UnitsByDate = a.Caps.noUnits()
 	return a
 }
 
@@ -126,7 +126,7 @@ func TestCaps(t *testing.T) {
 		t.Parallel()
 		a := granted(100, 7, 4)
 		a.Caps, _ = capsOf([]Cap{{PerSpan, 12}})
-		require.Nil(t, a.Booked)
+		require.Nil(t, a.UnitsByDate)
 		require.Equal(t, CapShortage{PerSpan, firstDay, lastDay, 12, 11, 3, 2}, refusedBy(t, a, reserve(3)))
 		accepted(t, a, reserve(1))
 	})
@@ -199,7 +199,7 @@ func TestCaps(t *testing.T) {
 		t.Parallel()
 		a := limited(time.Sunday, Cap{PerDay, 10}).having(t, 4, tenth)
 		accepted(t, a, reserve(3))
-		require.Equal(t, UnitsByDate{today: 4}, a.Booked)
+		require.Equal(t, UnitsByDate{today: 4}, a.UnitsByDate)
 	})
 }
 

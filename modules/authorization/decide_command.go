@@ -42,7 +42,7 @@ func (s *unitState) authorization(key record.Key) Authorization {
 
 // decide decides the operations of a command and collects the changes to write. A draft may append
 // to the slices of an accountChange. The accountChange owns the result if it is kept; otherwise the
-// next draft overwrites it. The error is [ErrBooksDamaged], which is not stored, because the damage
+// next draft overwrites it. The error is [ErrLedgerDamaged], which is not stored, because the damage
 // can be repaired.
 func (s *unitState) decide(c unitCommand) (outcomes []Outcome, changed bool, err error) {
 	at := momentIn(s.now, c.zone)
@@ -60,7 +60,7 @@ func (s *unitState) decide(c unitCommand) (outcomes []Outcome, changed bool, err
 			current = *existing
 		}
 		current.after, outcomes[i] = decideNext(current.after, op, at)
-		if outcomes[i].Refusal.Is(ErrBooksDamaged) {
+		if outcomes[i].Refusal.Is(ErrLedgerDamaged) {
 			return nil, false, outcomes[i].Refusal
 		}
 		current.entries = append(current.entries, outcomes[i].Entries...)

@@ -38,7 +38,7 @@ func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 			a.OrganizationID = rapid.SampledFrom(organizations).Draw(t, "organization")
 			a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
 			a.Caps, _ = capsOf(drawCaps(t))
-			a.Booked, a.weekStart = a.Caps.nothingBooked(), time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))
+			a.UnitsByDate, a.weekStart = a.Caps.noUnits(), time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))
 			a, past[a.key()] = live(t, a)
 			accounts[a.key()] = a
 			keys = append(keys, a.key())
@@ -71,7 +71,7 @@ func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 			}
 			require.Equal(t, single.accounts[key].before, current.after)
 			require.Equal(t, accounts[key], current.before, "the accounts that were read are not modified")
-			ledger := Books{
+			ledger := Snapshot{
 				Authorization: current.after.Authorization, Reservations: current.after.reservations,
 				Entries: slices.Concat(past[key], current.entries),
 			}

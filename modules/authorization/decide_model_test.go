@@ -242,8 +242,8 @@ func TestDecideAgainstModel(t *testing.T) {
 		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
 		stones := model{available: total, caps: drawCaps(t), weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
 		a.Caps, _ = capsOf(stones.caps)
-		a.Booked, a.weekStart = a.Caps.nothingBooked(), stones.weekStart
-		ledger := Books{}
+		a.UnitsByDate, a.weekStart = a.Caps.noUnits(), stones.weekStart
+		ledger := Snapshot{}
 		now := noon
 
 		for range rapid.IntRange(1, 40).Draw(t, "operations") {
@@ -311,7 +311,7 @@ func drawOperation(t *rapid.T, a account) Operation {
 	return op
 }
 
-// drawAppointment turns some reservations into those of appointments, and some into a resize of an
+// drawAppointment turns some reservations into reservations of appointments, and some into a resize of an
 // existing one.
 func drawAppointment(t *rapid.T, a account, op *Operation) {
 	switch rapid.IntRange(0, 3).Draw(t, "appointment") {

@@ -25,18 +25,18 @@ func TestProjections(t *testing.T) {
 		unused                 int
 	}{
 		// 14 days have elapsed, 14 remain.
-		"used up on the last day":                  {28, 14, 0, "2026-02-14", "", 14, "2026-02-28", 0},
-		"one unit more than can be used":           {29, 14, 0, "2026-02-14", "", 14, "", 1},
-		"a begun day counts":                       {15, 14, 0, "2026-02-14", "", 28, "2026-02-15", 0},
-		"nothing used lately":                      {28, 14, 0, "2026-02-14", "", 0, "", 14},
-		"what is scheduled is used when it is":     {28, 14, 4, "2026-02-14", "2026-02-20", 14, "", 2}, // 10 left, 8 days
-		"all is scheduled":                         {28, 14, 14, "2026-02-14", "2026-02-26", 14, "2026-02-26", 0},
-		"what was scheduled earlier and not given": {28, 14, 14, "2026-02-14", "2026-02-10", 14, "2026-02-14", 0},
-		"scheduled for the last day":               {28, 14, 4, "2026-02-14", "2026-02-28", 14, "", 10},
-		"on the last day":                          {28, 14, 0, "2026-02-28", "", 14, "", 14},
-		"half a unit is rounded up":                {28, 14, 0, "2026-02-14", "", 1, "", 13}, // 1 × 14 ÷ 14
-		"before it begins":                         {28, 0, 4, "2026-01-31", "2026-02-20", 0, "", 24},
-		"all is used":                              {28, 28, 0, "2026-02-14", "", 14, "", 0},
+		"used up on the last day":               {28, 14, 0, "2026-02-14", "", 14, "2026-02-28", 0},
+		"one unit more than can be used":        {29, 14, 0, "2026-02-14", "", 14, "", 1},
+		"a begun day counts":                    {15, 14, 0, "2026-02-14", "", 28, "2026-02-15", 0},
+		"nothing used lately":                   {28, 14, 0, "2026-02-14", "", 0, "", 14},
+		"scheduled units are used on their day": {28, 14, 4, "2026-02-14", "2026-02-20", 14, "", 2}, // 10 left, 8 days
+		"all is scheduled":                      {28, 14, 14, "2026-02-14", "2026-02-26", 14, "2026-02-26", 0},
+		"units scheduled earlier and not used":  {28, 14, 14, "2026-02-14", "2026-02-10", 14, "2026-02-14", 0},
+		"scheduled for the last day":            {28, 14, 4, "2026-02-14", "2026-02-28", 14, "", 10},
+		"on the last day":                       {28, 14, 0, "2026-02-28", "", 14, "", 14},
+		"half a unit is rounded up":             {28, 14, 0, "2026-02-14", "", 1, "", 13}, // 1 × 14 ÷ 14
+		"before it begins":                      {28, 0, 4, "2026-01-31", "2026-02-20", 0, "", 24},
+		"all is used":                           {28, 28, 0, "2026-02-14", "", 14, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,11 +133,11 @@ func TestTheLastBookableDay(t *testing.T) {
 			a := february(t, 28, 0, 0)
 			caps, fieldErrors := capsOf(c.caps)
 			require.Empty(t, fieldErrors)
-			a.Caps, a.Booked = caps, caps.nothingBooked()
+			a.Caps, a.UnitsByDate = caps, caps.noUnits()
 			for day, units := range c.booked {
 				a.Scheduled += units
-				if a.Booked != nil {
-					a.Booked[date(t, day)] = units
+				if a.UnitsByDate != nil {
+					a.UnitsByDate[date(t, day)] = units
 				}
 			}
 			require.Equal(t, c.want, account{Authorization: a, weekStart: time.Sunday}.lastBookable().String())

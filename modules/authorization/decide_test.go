@@ -387,7 +387,7 @@ func TestAdjust(t *testing.T) {
 	t.Run("cannot be lower", func(t *testing.T) {
 		t.Parallel()
 		_, outcome := decide(granted(10, 2, 3), adjust(4), at)
-		require.Equal(t, Booked{Requested: 4, UsedUnits: 2, ScheduledUnits: 3}, outcome.Refusal.Details())
+		require.Equal(t, BookedUnits{Requested: 4, UsedUnits: 2, ScheduledUnits: 3}, outcome.Refusal.Details())
 	})
 	t.Run("requires the current version", func(t *testing.T) {
 		t.Parallel()

@@ -25,7 +25,8 @@ type BalanceChange struct {
 	ScheduledUnits  int       `json:"scheduledUnits"`
 	AvailableUnits  int       `json:"availableUnits"`
 	Version         int       `json:"version"`
-	Operation       EntryKind `json:"operation"` // the last one, if several changed the counters at once
+	// The operation. If several changed the counters at once, the last one.
+	Operation EntryKind `json:"operation"`
 }
 
 // balanceMessage returns the event for the operations on one authorization.

@@ -7,8 +7,7 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
-// The errors of this module. The text and the details of each give a user what is needed to correct
-// the request.
+// The errors of this module. With the text and the details of each, a user can correct the request.
 var (
 	// ErrNotFound is returned if the caller's organization has no such authorization, or it is
 	// outside the caller's record scope.
@@ -47,9 +46,9 @@ var (
 		"The reservation belongs to an appointment and can only be settled through it.",
 	).Carrying(Appointment{}).
 		Advising("Complete or cancel the appointment `appointmentId` instead.")
-	// ErrTotalBelowBooked carries [Booked].
+	// ErrTotalBelowBooked carries [BookedUnits].
 	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked", "The total cannot be less than the used and scheduled units.").
-				Carrying(Booked{}).
+				Carrying(BookedUnits{}).
 				Advising("Choose at least `usedUnits` + `scheduledUnits`, or release reservations first. " +
 			"`POST /authorizations/{id}/impact` lists the affected bookings. Set `strandedBookings` to cancel or move them.")
 	// ErrTransition carries [Transition].
@@ -68,9 +67,9 @@ var (
 		"An authorization with reservations or entries cannot be deleted; cancel it instead.",
 	).
 		Advising("Set its status to CANCELLED.")
-	// ErrBooksDamaged is returned if the authorization's counters contradict its reservations. Only
+	// ErrLedgerDamaged is returned if the authorization's counters contradict its reservations. Only
 	// a change that bypassed this program can cause that.
-	ErrBooksDamaged = fault.Define(
+	ErrLedgerDamaged = fault.Define(
 		fault.Conflict, "books-damaged",
 		"This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.",
 	).
@@ -85,7 +84,7 @@ var (
 
 // Shortage has the details of [ErrInsufficientUnits], in units.
 type Shortage struct {
-	Available int `json:"available"`
+	Available int `json:"available"` // The number of available units.
 	Requested int `json:"requested"`
 }
 
@@ -96,18 +95,18 @@ func insufficientUnits(available, requested int) *fault.Error {
 
 // CapShortage has the details of [ErrCapExceeded], in units.
 type CapShortage struct {
-	Cap         Period        `json:"cap"`
-	PeriodStart calendar.Date `json:"periodStart"`
-	PeriodEnd   calendar.Date `json:"periodEnd"` // the last day of the period
-	Limit       int           `json:"limit"`
-	Booked      int           `json:"booked"`
+	Cap         Period        `json:"cap"`         // The period of the cap.
+	PeriodStart calendar.Date `json:"periodStart"` // The first day of the period.
+	PeriodEnd   calendar.Date `json:"periodEnd"`   // The last day of the period.
+	Limit       int           `json:"limit"`       // The number of units that the cap allows.
+	Booked      int           `json:"booked"`      // The number of units that are booked in the period.
 	Requested   int           `json:"requested"`
-	Missing     int           `json:"missing"` // the units above the limit
+	Missing     int           `json:"missing"` // The number of units above the limit.
 }
 
 // ReservedShortage has the details of [ErrInsufficientReserved], in units.
 type ReservedShortage struct {
-	Reserved  int `json:"reserved"`
+	Reserved  int `json:"reserved"` // The number of reserved units.
 	Requested int `json:"requested"`
 }
 
@@ -118,7 +117,7 @@ func insufficientReserved(reserved, requested int) *fault.Error {
 
 // State has the details of [ErrNotActive].
 type State struct {
-	Status Status `json:"authorizationStatus"`
+	Status Status `json:"authorizationStatus"` // The status of the authorization.
 }
 
 // Dates has the details of [ErrOutsideDates].
@@ -133,7 +132,7 @@ type Settled struct {
 	ReservationID uuid.UUID `json:"reservationId"`
 	ConsumedUnits int       `json:"consumedUnits"`
 	ReleasedUnits int       `json:"releasedUnits"`
-	Expired       bool      `json:"expired"`
+	Expired       bool      `json:"expired"` // Whether the hold has expired.
 }
 
 // Appointment has the details of [ErrBelongsToAppointment].
@@ -141,24 +140,24 @@ type Appointment struct {
 	AppointmentID uuid.UUID `json:"appointmentId"`
 }
 
-// Booked has the details of [ErrTotalBelowBooked], in units.
-type Booked struct {
-	Requested      int `json:"requested"`
+// BookedUnits has the details of [ErrTotalBelowBooked], in units.
+type BookedUnits struct {
+	Requested      int `json:"requested"` // The requested number of authorized units.
 	UsedUnits      int `json:"usedUnits"`
 	ScheduledUnits int `json:"scheduledUnits"`
 }
 
 // Transition has the details of [ErrTransition].
 type Transition struct {
-	From    Status   `json:"from"`
-	To      Status   `json:"to"`
-	Allowed []Status `json:"allowed"`
+	From    Status   `json:"from"`    // The present status.
+	To      Status   `json:"to"`      // The requested status.
+	Allowed []Status `json:"allowed"` // The statuses to which the present one can change.
 }
 
 // Stranded has the details of [ErrReservationsOutsideDates].
 type Stranded struct {
-	Reservations int           `json:"reservations"`
+	Reservations int           `json:"reservations"` // The number of reservations.
 	Units        int           `json:"units"`
-	FirstDate    calendar.Date `json:"firstDate"`
-	LastDate     calendar.Date `json:"lastDate"`
+	FirstDate    calendar.Date `json:"firstDate"` // The first service date of the reservations.
+	LastDate     calendar.Date `json:"lastDate"`  // The last service date of the reservations.
 }

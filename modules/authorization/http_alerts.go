@@ -38,8 +38,9 @@ func (s *AlertService) alertRoutes() []httpx.Route {
 
 // alertBody is an alert of the worklist.
 type alertBody struct {
-	ID              string        `json:"id"` // made of the authorization's id and the kind
-	Kind            AlertKind     `json:"kind"`
+	// The id, made of the authorization's id and the kind.
+	ID              string        `json:"id"`
+	Kind            AlertKind     `json:"kind"` // The kind of the alert.
 	AuthorizationID uuid.UUID     `json:"authorizationId"`
 	PatientID       uuid.UUID     `json:"patientId"`
 	InsuranceID     *uuid.UUID    `json:"insuranceId"`
@@ -47,13 +48,15 @@ type alertBody struct {
 	AuthNumber      *string       `json:"authNumber"`
 	StartDate       calendar.Date `json:"startDate"`
 	EndDate         calendar.Date `json:"endDate"`
-	DaysLeft        int           `json:"daysLeft"` // until the last day; 0 on it, negative after it
-	TotalUnits      int           `json:"totalUnits"`
-	UsedUnits       int           `json:"usedUnits"`
-	ScheduledUnits  int           `json:"scheduledUnits"`
-	AvailableUnits  int           `json:"availableUnits"`
-	AcknowledgedBy  *uuid.UUID    `json:"acknowledgedBy"` // the user who acknowledged it; null: not acknowledged
-	AcknowledgedAt  *time.Time    `json:"acknowledgedAt"`
+	// The number of days until the last day. It is 0 on that day and negative after it.
+	DaysLeft       int `json:"daysLeft"`
+	TotalUnits     int `json:"totalUnits"`
+	UsedUnits      int `json:"usedUnits"`
+	ScheduledUnits int `json:"scheduledUnits"`
+	AvailableUnits int `json:"availableUnits"`
+	// The user who acknowledged the alert. Null if it is not acknowledged.
+	AcknowledgedBy *uuid.UUID `json:"acknowledgedBy"`
+	AcknowledgedAt *time.Time `json:"acknowledgedAt"` // The time of the acknowledgement.
 }
 
 func alertBodyOf(a Alert) alertBody {
@@ -67,8 +70,10 @@ func alertBodyOf(a Alert) alertBody {
 
 type alertsRequest struct {
 	httpx.PageQuery
-	Kind         []string `query:"kind" validate:"dive,oneof=expired expiring-14 expiring-30 expiring-60 used-100 used-90 used-80 under-used"`
-	Acknowledged *bool    `query:"acknowledged"` // true: only acknowledged alerts; false: only the others
+	// The kinds of the alerts.
+	Kind []string `query:"kind" validate:"dive,oneof=expired expiring-14 expiring-30 expiring-60 used-100 used-90 used-80 under-used"`
+	// Whether the alerts are acknowledged.
+	Acknowledged *bool `query:"acknowledged"`
 }
 
 func (s *AlertService) handleAlerts(ctx context.Context, in alertsRequest) (httpx.Page[alertBody], error) {

@@ -25,12 +25,15 @@ type Body struct {
 	AvailableUnits int           `json:"availableUnits"`
 	StartDate      calendar.Date `json:"startDate"`
 	EndDate        calendar.Date `json:"endDate"`
-	Status         Status        `json:"status"`
-	Caps           []capBody     `json:"caps"`
-	Notes          *string       `json:"notes" needs:"authorization:read-notes"`
-	Version        int           `json:"version"`
-	CreatedAt      time.Time     `json:"createdAt"`
-	UpdatedAt      time.Time     `json:"updatedAt"`
+	// The status of the authorization.
+	Status Status `json:"status"`
+	// The caps of the authorization.
+	Caps []capBody `json:"caps"`
+	// The notes of the organization.
+	Notes     *string   `json:"notes" needs:"authorization:read-notes"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Location returns the path of the authorization.
@@ -52,7 +55,7 @@ func BodyOf(v View) Body {
 
 // capBody is a cap in API responses.
 type capBody struct {
-	Period Period `json:"period"`
+	Period Period `json:"period"` // The period of the cap.
 	Units  int    `json:"units"`
 }
 
@@ -64,15 +67,17 @@ func capBodiesOf(c Caps) []capBody {
 	return bodies
 }
 
-// capRequest is a cap in API requests. Units is a pointer because a cap of 0 units differs from a
-// missing field.
+// capRequest is a cap in API requests.
+//
+// Units is a pointer because a cap of 0 units differs from a missing field.
 type capRequest struct {
-	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"`
+	Period Period `json:"period" validate:"required,oneof=DAY WEEK MONTH TOTAL"` // The period of the cap.
 	Units  *int   `json:"units" validate:"required,min=0,max=10000000"`
 }
 
 // capped has the list of caps of a request; null means an empty list.
 type capped struct {
+	// The caps. They replace the previous ones.
 	Caps patch.Clearable[[]capRequest] `json:"caps" validate:"omitempty,max=4,dive"`
 }
 
@@ -101,9 +106,12 @@ type ChangeRequest struct {
 	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
 	StartDate   patch.Field[calendar.Date] `json:"startDate"`
 	EndDate     patch.Field[calendar.Date] `json:"endDate"`
-	Status      patch.Field[Status]        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
-	Notes       patch.Clearable[string]    `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
-	// Stored in the audit trail, the ledger's entries and the appointments that the change cancels.
+	// The status of the authorization.
+	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
+	// The notes of the organization.
+	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"authorization:read-notes"`
+	// The reason, which is stored in the audit trail, the ledger's entries and the
+	// appointments that the change cancels.
 	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
 

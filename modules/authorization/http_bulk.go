@@ -12,12 +12,15 @@ import (
 
 type bulkRequest struct {
 	command.Keyed
-	Atomic     bool       `json:"atomic"` // true: all operations take effect, or none
+	// Whether all operations take effect or none.
+	Atomic bool `json:"atomic"`
+	// The operations, in the order in which they are decided.
 	Operations []bulkItem `json:"operations" validate:"required,min=1,max=200,dive"`
 }
 
 // bulkItem is the request for one operation. It has the fields of the single call, and no others.
 type bulkItem struct {
+	// The operation.
 	Operation        EntryKind     `json:"operation" validate:"required,oneof=reserve release consume"`
 	AuthorizationID  uuid.UUID     `json:"authorizationId" validate:"required"`
 	ReservationID    *uuid.UUID    `json:"reservationId" validate:"omitempty,excluded_if=Operation reserve"`
@@ -51,22 +54,24 @@ type bulkAnswer struct {
 
 // bulkBody is the response of a bulk request, and the details of [ErrBulkRefused].
 type bulkBody struct {
-	Results  []bulkResult `json:"results"`
-	Accepted int          `json:"accepted"`
-	Refused  int          `json:"refused"`
+	Results  []bulkResult `json:"results"`  // The results, in the order of the operations.
+	Accepted int          `json:"accepted"` // The number of accepted operations.
+	Refused  int          `json:"refused"`  // The number of refused operations.
 }
 
 // bulkResult is the result of one operation. If accepted, it has the fields of the single call's
 // response.
 type bulkResult struct {
-	Index         int               `json:"index"`
-	Status        string            `json:"status"` // accepted or refused
-	Reservation   *reservationBody  `json:"reservation,omitempty"`
+	Index int `json:"index"` // The index of the operation.
+	// Whether the operation was accepted or refused: `accepted`, `refused`.
+	Status      string           `json:"status"`
+	Reservation *reservationBody `json:"reservation,omitempty"` // The reservation of an accepted reserve.
+	// The reservations of an accepted release or consume.
 	Reservations  []reservationBody `json:"reservations,omitempty"`
-	Authorization *Body             `json:"authorization,omitempty"`
+	Authorization *Body             `json:"authorization,omitempty"` // The authorization after the operation.
 	ConsumedUnits *int              `json:"consumedUnits,omitempty"`
 	MissingUnits  *int              `json:"missingUnits,omitempty"`
-	Refusal       *refusalBody      `json:"refusal,omitempty"`
+	Refusal       *refusalBody      `json:"refusal,omitempty"` // The error of a refused operation.
 }
 
 func (s *UnitService) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
@@ -84,7 +89,7 @@ func (s *UnitService) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswe
 	for i, o := range outcomes {
 		result := verdictOf(i, o)
 		if err == nil && o.Refusal == nil {
-			result.tell(ops[i].Kind, o)
+			result.setResult(ops[i].Kind, o)
 		}
 		answer.Results = append(answer.Results, result)
 	}
@@ -102,8 +107,8 @@ func verdictOf(i int, o Outcome) bulkResult {
 	return bulkResult{Index: i, Status: "refused", Refusal: refusalBodyOf(o.Refusal)}
 }
 
-// tell adds the fields of an accepted operation.
-func (r *bulkResult) tell(kind EntryKind, o Outcome) {
+// setResult adds the fields of an accepted operation.
+func (r *bulkResult) setResult(kind EntryKind, o Outcome) {
 	r.Authorization = new(BodyOf(o.view()))
 	if kind == Reserve {
 		r.Reservation = new(reservationBodiesOf(o.Reservations)[0])

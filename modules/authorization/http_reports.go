@@ -55,38 +55,42 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 // decimal, so 100 means all; rates are rounded to one decimal, half up. Day counts include the
 // first day and the last, and today counts as elapsed.
 type utilizationBody struct {
-	AuthorizationID uuid.UUID     `json:"authorizationId"`
-	PatientID       uuid.UUID     `json:"patientId"`
-	InsuranceID     *uuid.UUID    `json:"insuranceId"`
-	ServiceCodeID   uuid.UUID     `json:"serviceCodeId"`
-	AuthNumber      *string       `json:"authNumber"`
-	Status          Status        `json:"status"`
-	StartDate       calendar.Date `json:"startDate"`
-	EndDate         calendar.Date `json:"endDate"`
-	TotalUnits      int           `json:"totalUnits"`     // authorized
-	UsedUnits       int           `json:"usedUnits"`      // consumed by sessions
-	ScheduledUnits  int           `json:"scheduledUnits"` // reserved for future sessions
-	AvailableUnits  int           `json:"availableUnits"` // remaining: neither used nor scheduled
-	UsedPercent     *float64      `json:"usedPercent"`    // usedUnits of totalUnits; null if totalUnits is 0
-	BookedPercent   *float64      `json:"bookedPercent"`  // usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0
-	// Elapsed days as a share of all days: 0 before the first day, 100 from the last day on.
+	AuthorizationID uuid.UUID  `json:"authorizationId"`
+	PatientID       uuid.UUID  `json:"patientId"`
+	InsuranceID     *uuid.UUID `json:"insuranceId"`
+	ServiceCodeID   uuid.UUID  `json:"serviceCodeId"`
+	AuthNumber      *string    `json:"authNumber"`
+	// The status of the authorization.
+	Status         Status        `json:"status"`
+	StartDate      calendar.Date `json:"startDate"`
+	EndDate        calendar.Date `json:"endDate"`
+	TotalUnits     int           `json:"totalUnits"`
+	UsedUnits      int           `json:"usedUnits"`
+	ScheduledUnits int           `json:"scheduledUnits"`
+	AvailableUnits int           `json:"availableUnits"`
+	// The used units as a percentage of the total. Null if the total is 0.
+	UsedPercent *float64 `json:"usedPercent"`
+	// The used and scheduled units as a percentage of the total. Null if the total is 0.
+	BookedPercent *float64 `json:"bookedPercent"`
+	// The elapsed days as a percentage of all days. It is 0 before the first day, and 100 from
+	// the last day on.
 	ElapsedPercent float64 `json:"elapsedPercent"`
 	// The share of units used divided by the share of days elapsed. At 100, the units are used up
 	// on the last day. Null without units, and before the first day.
 	PacePercent *float64 `json:"pacePercent"`
-	// Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day.
+	// The units per week: usedUnits × 7 ÷ elapsed days. Null before the first day.
 	AverageUnitsPerWeek *float64 `json:"averageUnitsPerWeek"`
-	// Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts
-	// consumed units by service date. Null if today is outside the dates.
+	// The units per week over the last 28 elapsed days, or all elapsed days if there are
+	// fewer. It counts consumed units by service date. Null if today is outside the dates.
 	RecentUnitsPerWeek *float64 `json:"recentUnitsPerWeek"`
 	// The projected day after which no units are left. The projection assumes that all scheduled
 	// units are used by the last reserved date, and that the available units are then used at the
 	// recent rate. Null if that is not before the authorization's end, if no units are left
 	// already, and if the authorization is not granted or has ended.
 	ProjectedExhaustionDate calendar.Date `json:"projectedExhaustionDate" null:"true"`
-	// Units left after the last day in the same projection, with the use at the recent rate rounded
-	// to whole units, half up. The available units, if the authorization has ended. Null if it is
-	// not granted.
+	// The units left after the last day in the same projection. The use at the recent rate is
+	// rounded to whole units, half up. If the authorization has ended, these are the available
+	// units. Null if it is not granted.
 	ProjectedUnusedUnits *int `json:"projectedUnusedUnits"`
 	// The last day for which one more unit can be reserved: the last day of the authorization that
 	// no cap closes. Null if no units are available or it is not granted.
@@ -111,12 +115,15 @@ func (b utilizationBody) about() (authorization, patient uuid.UUID) {
 
 // utilizationFilter has the filters of the utilization report and its totals.
 type utilizationFilter struct {
-	PatientID     uuid.UUID     `query:"patientId"`
-	ServiceCodeID uuid.UUID     `query:"serviceCodeId"`
-	InsuranceID   uuid.UUID     `query:"insuranceId"`
-	PayerID       uuid.UUID     `query:"payerId"` // the payer of the insurance
-	Status        []string      `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
-	InForceOn     calendar.Date `query:"inForceOn"` // a day within the authorization's dates
+	PatientID     uuid.UUID `query:"patientId"`
+	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
+	InsuranceID   uuid.UUID `query:"insuranceId"`
+	// The payer of the insurance.
+	PayerID uuid.UUID `query:"payerId"`
+	// The statuses of the authorizations.
+	Status []string `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
+	// A day within the authorization's dates.
+	InForceOn calendar.Date `query:"inForceOn"`
 }
 
 func (f utilizationFilter) filter() Filter {
@@ -150,15 +157,16 @@ func (s *ReportService) handleUtilization(ctx context.Context, in utilizationReq
 
 // totalsBody has sums over authorizations, in units.
 type totalsBody struct {
-	Authorizations int `json:"authorizations"` // the number of authorizations
+	Authorizations int `json:"authorizations"` // The number of authorizations.
 	TotalUnits     int `json:"totalUnits"`
 	UsedUnits      int `json:"usedUnits"`
 	ScheduledUnits int `json:"scheduledUnits"`
 	AvailableUnits int `json:"availableUnits"`
-	// usedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0.
+	// The used units as a percentage of the total, truncated to one decimal. Null if the total
+	// is 0.
 	UsedPercent *float64 `json:"usedPercent"`
-	// usedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if
-	// totalUnits is 0.
+	// The used and scheduled units as a percentage of the total, truncated to one decimal.
+	// Null if the total is 0.
 	BookedPercent *float64 `json:"bookedPercent"`
 }
 
@@ -175,17 +183,20 @@ func (s *ReportService) handleTotals(ctx context.Context, in utilizationFilter) 
 
 type expiringRequest struct {
 	httpx.TableQuery
-	WithinDays int `query:"withinDays" validate:"omitempty,min=1,max=365"` // default: 60
-	// True: only authorizations with a renewal; false: only those without.
+	// The number of days. The default is 60.
+	WithinDays int `query:"withinDays" validate:"omitempty,min=1,max=365"`
+	// Whether the authorizations have a renewal.
 	Renewed *bool `query:"renewed"`
 }
 
 // expiringBody is the report of an authorization that ends soon.
 type expiringBody struct {
 	utilizationBody
-	DaysLeft  int        `json:"daysLeft"`  // until the last day; 0 on it
-	Band      *int       `json:"band"`      // 14, 30 or 60: it ends within that many days; null: later
-	RenewalID *uuid.UUID `json:"renewalId"` // the authorization that replaces it; null: none
+	DaysLeft int `json:"daysLeft"` // The number of days until the last day. It is 0 on that day.
+	// The number of days within which the authorization ends: 14, 30 or 60. Null if it ends
+	// later.
+	Band      *int       `json:"band"`
+	RenewalID *uuid.UUID `json:"renewalId"` // The authorization that replaces it. Null if there is none.
 }
 
 func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
@@ -214,15 +225,17 @@ func orNull(n int) *int {
 
 type atRiskRequest struct {
 	httpx.TableQuery
-	// The risks to report; default: all.
+	// The risks to report. The default is all.
 	Risk []string `query:"risk" validate:"dive,oneof=used-80 used-90 used-100 under-used"`
 }
 
 // atRiskBody is the report of an authorization that runs out early or is under-used.
 type atRiskBody struct {
 	utilizationBody
-	UsageBand *int `json:"usageBand"` // 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80
-	UnderUsed bool `json:"underUsed"` // at least half of the days have elapsed, and pacePercent is below 80
+	// The percentage that is at least used or scheduled: 100, 90 or 80. Null if it is less.
+	UsageBand *int `json:"usageBand"`
+	// Whether at least half of the days have elapsed, and pacePercent is below 80.
+	UnderUsed bool `json:"underUsed"`
 }
 
 func (s *ReportService) handleAtRisk(ctx context.Context, in atRiskRequest) (httpx.Page[atRiskBody], error) {

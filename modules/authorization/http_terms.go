@@ -69,8 +69,10 @@ type createAuthorizationRequest struct {
 	TotalUnits    *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
 	StartDate     calendar.Date `json:"startDate" validate:"required"`
 	EndDate       calendar.Date `json:"endDate" validate:"required"`
-	Status        Status        `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
-	Notes         *string       `json:"notes" validate:"omitempty,max=4000"`
+	// The status of the authorization.
+	Status Status `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
+	// The notes of the organization.
+	Notes *string `json:"notes" validate:"omitempty,max=4000"`
 }
 
 func (s *TermsService) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
@@ -87,7 +89,8 @@ type listRequest struct {
 	PatientID     uuid.UUID `query:"patientId"`
 	ServiceCodeID uuid.UUID `query:"serviceCodeId"`
 	InsuranceID   uuid.UUID `query:"insuranceId"`
-	Status        []string  `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
+	// The statuses of the authorizations.
+	Status []string `query:"status" validate:"dive,oneof=PENDING ACTIVE CANCELLED UPCOMING EXPIRED EXHAUSTED"`
 }
 
 func (s *TermsService) handleList(ctx context.Context, in listRequest) (httpx.Page[Body], error) {
@@ -151,7 +154,7 @@ type balanceBody struct {
 	TotalUnits     int    `json:"totalUnits"`
 	UsedUnits      int    `json:"usedUnits"`
 	ScheduledUnits int    `json:"scheduledUnits"`
-	Status         Status `json:"status"`
+	Status         Status `json:"status"` // The status of the authorization.
 }
 
 func (s *TermsService) handleAvailable(ctx context.Context, in byID) (balanceBody, error) {

@@ -24,7 +24,7 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until `expiresInSeconds` " +
 				"have passed. The response has the reservation and the new balance. If there are too few units, the error reports the " +
 				"number available.",
-			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged},
+			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded, ErrLedgerDamaged},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
@@ -100,13 +100,14 @@ type reservationBody struct {
 	Units           int           `json:"units"`
 	ConsumedUnits   int           `json:"consumedUnits"`
 	ReleasedUnits   int           `json:"releasedUnits"`
-	Open            bool          `json:"open"` // some units are left, and it has not expired
+	Open            bool          `json:"open"` // Whether some units are left and it has not expired.
 	ServiceDate     calendar.Date `json:"serviceDate"`
-	ExpiresAt       *time.Time    `json:"expiresAt"`
-	AppointmentID   *uuid.UUID    `json:"appointmentId"`
-	Reference       *string       `json:"reference"`
-	CreatedAt       time.Time     `json:"createdAt"`
-	UpdatedAt       time.Time     `json:"updatedAt"`
+	ExpiresAt       *time.Time    `json:"expiresAt"` // The end of the hold. Null if it does not expire.
+	// The appointment that holds the units. Null if it belongs to none.
+	AppointmentID *uuid.UUID `json:"appointmentId"`
+	Reference     *string    `json:"reference"`
+	CreatedAt     time.Time  `json:"createdAt"`
+	UpdatedAt     time.Time  `json:"updatedAt"`
 }
 
 // reservationBodyOf returns the reservation as of the given time.
@@ -148,8 +149,8 @@ func (r reserveRequest) reservation() NewReservation {
 type reserveAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservation   reservationBody `json:"reservation"`
-	Authorization Body            `json:"authorization"`
+	Reservation   reservationBody `json:"reservation"`   // The new reservation.
+	Authorization Body            `json:"authorization"` // The authorization after the operation.
 }
 
 func (s *UnitService) handleReserve(ctx context.Context, in reserveRequest) (reserveAnswer, error) {
@@ -181,8 +182,8 @@ func (r releaseRequest) settlement() Settlement {
 type releaseAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservations  []reservationBody `json:"reservations"`
-	Authorization Body              `json:"authorization"`
+	Reservations  []reservationBody `json:"reservations"`  // The changed reservations.
+	Authorization Body              `json:"authorization"` // The authorization after the operation.
 }
 
 func (s *UnitService) handleRelease(ctx context.Context, in releaseRequest) (releaseAnswer, error) {
@@ -199,7 +200,7 @@ type consumeRequest struct {
 	ReservationID *uuid.UUID    `json:"reservationId"`
 	Units         *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
 	ServiceDate   calendar.Date `json:"serviceDate"`
-	// What happens to the rest of a named reservation.
+	// The treatment of the rest of a named reservation.
 	Remainder string  `json:"remainder" validate:"omitempty,oneof=release keep"`
 	Reason    *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
 }
@@ -214,10 +215,10 @@ func (r consumeRequest) settlement() Settlement {
 type consumeAnswer struct {
 	command.Replayed `json:"-"`
 
-	Reservations  []reservationBody `json:"reservations"`
-	Authorization Body              `json:"authorization"`
+	Reservations  []reservationBody `json:"reservations"`  // The changed reservations.
+	Authorization Body              `json:"authorization"` // The authorization after the operation.
 	ConsumedUnits int               `json:"consumedUnits"`
-	// Units of worked time that are neither reserved nor available. They are not booked.
+	// The number of worked units that are neither reserved nor available. They are not booked.
 	MissingUnits int `json:"missingUnits"`
 }
 
@@ -233,6 +234,7 @@ func (s *UnitService) handleConsume(ctx context.Context, in consumeRequest) (con
 
 type previewRequest struct {
 	byID
+	// The operation.
 	Operation        EntryKind     `json:"operation" validate:"omitempty,oneof=reserve release consume"`
 	ReservationID    *uuid.UUID    `json:"reservationId"`
 	Units            *int          `json:"units" validate:"required_without=ReservationID,omitempty,min=1,max=10000000"`
@@ -242,19 +244,19 @@ type previewRequest struct {
 }
 
 type previewAnswer struct {
-	Allowed bool         `json:"allowed"`
-	Refusal *refusalBody `json:"refusal"`
-	// The authorization after the operation.
-	Authorization Body `json:"authorization"`
-	ConsumedUnits int  `json:"consumedUnits"`
-	MissingUnits  int  `json:"missingUnits"`
+	Allowed bool `json:"allowed"` // Whether the operation would be accepted.
+	// The error that the operation would return. Null if it would be accepted.
+	Refusal       *refusalBody `json:"refusal"`
+	Authorization Body         `json:"authorization"` // The authorization after the operation.
+	ConsumedUnits int          `json:"consumedUnits"`
+	MissingUnits  int          `json:"missingUnits"`
 }
 
 // refusalBody has the error that the operation would return.
 type refusalBody struct {
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-	Details any    `json:"details"`
+	Code    string `json:"code"`    // The code of the error.
+	Detail  string `json:"detail"`  // The text for people.
+	Details any    `json:"details"` // The members that a problem document of this code adds, or null.
 }
 
 func refusalBodyOf(r *fault.Error) *refusalBody {
@@ -292,7 +294,7 @@ func (s *UnitService) previewOf(ctx context.Context, in previewRequest) (Outcome
 type reservationsRequest struct {
 	byID
 	httpx.PageQuery
-	Open *bool `query:"open"` // true: only open reservations; false: only closed ones
+	Open *bool `query:"open"` // Whether the reservations are open.
 }
 
 func (s *UnitService) handleReservations(ctx context.Context, in reservationsRequest) (httpx.Page[reservationBody], error) {
@@ -307,22 +309,29 @@ func (s *UnitService) handleReservations(ctx context.Context, in reservationsReq
 
 // entryBody is a ledger entry in API responses.
 type entryBody struct {
-	Sequence            int64         `json:"sequence"`
-	Kind                EntryKind     `json:"kind"`
-	Units               int           `json:"units"`
-	ReservationID       *uuid.UUID    `json:"reservationId"`
-	ServiceDate         calendar.Date `json:"serviceDate" null:"true"` // null: the entry is not about a service
-	OperationID         uuid.UUID     `json:"operationId"`
-	ActorID             uuid.UUID     `json:"actorId"`
-	RequestID           string        `json:"requestId"`
-	Reason              *string       `json:"reason" needs:"authorization:read-notes"`
-	TotalUnitsAfter     int           `json:"totalUnitsAfter"`
-	UsedUnitsAfter      int           `json:"usedUnitsAfter"`
-	ScheduledUnitsAfter int           `json:"scheduledUnitsAfter"`
-	AvailableUnitsAfter int           `json:"availableUnitsAfter"`
-	OccurredAt          time.Time     `json:"occurredAt"`
-	PreviousHash        string        `json:"previousHash"`
-	Hash                string        `json:"hash"`
+	// The position in the ledger of the authorization.
+	Sequence      int64      `json:"sequence"`
+	Kind          EntryKind  `json:"kind"` // The kind of the movement.
+	Units         int        `json:"units"`
+	ReservationID *uuid.UUID `json:"reservationId"` // The reservation whose units moved.
+	// The date of the service. Null if the entry is not about a service.
+	ServiceDate calendar.Date `json:"serviceDate" null:"true"`
+	OperationID uuid.UUID     `json:"operationId"`                             // The id of the command.
+	ActorID     uuid.UUID     `json:"actorId"`                                 // The user or the API key that acted.
+	RequestID   string        `json:"requestId"`                               // The id of the request.
+	Reason      *string       `json:"reason" needs:"authorization:read-notes"` // The reason of the movement.
+	// The number of authorized units after the movement.
+	TotalUnitsAfter int `json:"totalUnitsAfter"`
+	// The number of used units after the movement.
+	UsedUnitsAfter int `json:"usedUnitsAfter"`
+	// The number of scheduled units after the movement.
+	ScheduledUnitsAfter int `json:"scheduledUnitsAfter"`
+	// The number of available units after the movement.
+	AvailableUnitsAfter int       `json:"availableUnitsAfter"`
+	OccurredAt          time.Time `json:"occurredAt"`
+	PreviousHash        string    `json:"previousHash"` // The hash of the previous entry.
+	// The hash of this entry and all earlier ones.
+	Hash string `json:"hash"`
 }
 
 func entryBodyOf(e Entry) entryBody {

@@ -63,7 +63,7 @@ func NewLedger(now time.Time, authorizations ...Authorization) *Ledger {
 
 // Refusals returns the rules that a claim can break.
 func Refusals() []*fault.Error {
-	return []*fault.Error{ErrOutsideDates, ErrNotActive, ErrInsufficientUnits, ErrCapExceeded, ErrBooksDamaged}
+	return []*fault.Error{ErrOutsideDates, ErrNotActive, ErrInsufficientUnits, ErrCapExceeded, ErrLedgerDamaged}
 }
 
 // Authorization returns the authorization after the claims so far.
@@ -110,7 +110,7 @@ func (c Claim) key() record.Key { return record.Of(c.OrganizationID, c.Authoriza
 // Hold sets the units and the service date of the appointment's reservation. It returns every rule
 // that this would break: [ErrNotFound], [ErrNotActive], [ErrOutsideDates], [ErrInsufficientUnits],
 // [ErrCapExceeded]. Holding fewer units on the same day is always allowed. The error is
-// [ErrBooksDamaged].
+// [ErrLedgerDamaged].
 func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
 	current, ok := s.account(c.key())
 	if !ok {
@@ -133,7 +133,7 @@ func (s *Sheet) Hold(c Claim) ([]*fault.Error, error) {
 }
 
 // Release releases all units that the appointment's reservation still holds. The error is
-// [ErrBooksDamaged].
+// [ErrLedgerDamaged].
 func (s *Sheet) Release(c Claim) error {
 	current, ok := s.account(c.key())
 	if !ok {
@@ -150,7 +150,7 @@ func (s *Sheet) Release(c Claim) error {
 // Settle consumes the claim's units for a session on its service date, and releases the rest of the
 // reservation. Units beyond the reservation are taken from the available units. It returns the
 // numbers of consumed and missing units; all are missing if the day is outside the authorization.
-// Errors: [ErrBooksDamaged], [ErrReservationClosed] if it was settled before.
+// Errors: [ErrLedgerDamaged], [ErrReservationClosed] if it was settled before.
 func (s *Sheet) Settle(c Claim) (consumed, missing int, err error) {
 	current, ok := s.account(c.key())
 	if !ok {

@@ -63,12 +63,12 @@ func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 
 // book updates the units by date, which caps count.
 func (d *draft) book(r *Reservation, units int) {
-	if d.Booked == nil {
+	if d.UnitsByDate == nil {
 		return
 	}
-	d.Booked[r.ServiceDate] += units
-	if d.Booked[r.ServiceDate] == 0 {
-		delete(d.Booked, r.ServiceDate)
+	d.UnitsByDate[r.ServiceDate] += units
+	if d.UnitsByDate[r.ServiceDate] == 0 {
+		delete(d.UnitsByDate, r.ServiceDate)
 	}
 }
 

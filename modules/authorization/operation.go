@@ -29,7 +29,7 @@ type Operation struct {
 	HoldFor       time.Duration // Reserve: how long the hold lasts; 0: until it is settled
 	Reference     *string       // Reserve: set by the caller
 	AppointmentID *uuid.UUID    // the appointment that owns the reservation and may settle it
-	KeepRest      bool          // Consume of a named reservation: what is left stays reserved
+	KeepRest      bool          // Consume of a named reservation: the rest stays reserved
 	Reason        *string
 
 	ActorID   uuid.UUID

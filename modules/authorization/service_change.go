@@ -58,7 +58,7 @@ func (s *TermsService) PrepareChange(ctx context.Context, id uuid.UUID, c Change
 
 // Run runs fn in one SERIALIZABLE transaction, while no command runs. fn gets the authorization
 // before the change, and returns the result of [PreparedChange.Apply]. Errors: [ErrNotFound],
-// [patch.ErrStale], and those of fn.
+// [patch.ErrStale], and the errors of fn.
 func (p *PreparedChange) Run(ctx context.Context, fn func(ctx context.Context, before View) (View, error)) (View, error) {
 	var v View
 	s := p.service
@@ -190,13 +190,13 @@ func (s *TermsService) changeTerms(ctx context.Context, before Authorization, c 
 		return before, nil
 	}
 	if after.Caps.byDate() != before.Caps.byDate() {
-		after.Booked = nil
+		after.UnitsByDate = nil
 		if after.Caps.byDate() {
 			booked, err := s.store.booked(ctx, before.ID)
 			if err != nil {
 				return after, err
 			}
-			after.Booked = booked
+			after.UnitsByDate = booked
 		}
 	}
 	after.Version++

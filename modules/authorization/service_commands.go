@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -56,7 +57,7 @@ func operationID(command uuid.UUID, i int) uuid.UUID {
 	if i == 0 {
 		return command
 	}
-	return uuid.NewSHA1(command, []byte{byte(i), byte(i >> 8)})
+	return uuid.NewSHA1(command, []byte(strconv.Itoa(i)))
 }
 
 // run executes a command. Refusals are in the outcomes.

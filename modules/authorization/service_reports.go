@@ -45,23 +45,23 @@ func (s *ReportService) utilizations(ctx context.Context, of []Authorization, at
 // weekStarts returns the first day of the week of each authorization's payer, in their order.
 func (s *ReportService) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
 	starts := make([]time.Weekday, len(of)) // Sunday without an insurance
-	var places []int
+	var indexes []int
 	var organizations, insurances []uuid.UUID
 	for i, a := range of {
 		if a.Caps.Week != nil && a.InsuranceID != nil {
-			places = append(places, i)
+			indexes = append(indexes, i)
 			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
 		}
 	}
-	if len(places) == 0 {
+	if len(indexes) == 0 {
 		return starts, nil
 	}
 	days, err := s.Directory.WeekStarts(ctx, organizations, insurances)
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range places {
-		starts[place] = days[i]
+	for n, i := range indexes {
+		starts[i] = days[n]
 	}
 	return starts, nil
 }

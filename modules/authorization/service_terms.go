@@ -52,7 +52,7 @@ func (s *TermsService) Create(ctx context.Context, n NewAuthorization) (View, er
 			AuthNumber:     n.AuthNumber,
 			Balance:        Balance{Total: n.TotalUnits},
 			Caps:           caps,
-			Booked:         caps.nothingBooked(),
+			UnitsByDate:    caps.noUnits(),
 			StartDate:      n.StartDate,
 			EndDate:        n.EndDate,
 			Decision:       n.Status,

@@ -67,7 +67,7 @@ func (s *UnitService) Release(ctx context.Context, authorization uuid.UUID, n Se
 // Consume turns reserved units into used units. It also works after the authorization has ended,
 // because documentation is often late. Units beyond the reservation are taken from the available
 // units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
-// effect once per key. Errors: those of [Service.Release], and [ErrOutsideDates], [ErrNotActive]
+// effect once per key. Errors: as for [Service.Release], and [ErrOutsideDates], [ErrNotActive]
 // and [ErrInsufficientUnits] if no unit can be consumed.
 func (s *UnitService) Consume(ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key) (Outcome, error) {
 	return s.perform(ctx, n.operation(Consume, authorization), key)
@@ -101,7 +101,7 @@ func (s *UnitService) perform(ctx context.Context, op Operation, key command.Key
 	if err := op.check(); err != nil {
 		return Outcome{}, err
 	}
-	if err := s.reachable(ctx, op.AuthorizationID); err != nil {
+	if err := s.requireInScope(ctx, op.AuthorizationID); err != nil {
 		return Outcome{}, err
 	}
 	outcomes, err := s.run(ctx, s.newCommand(caller, string(op.Kind), key, op))
@@ -114,15 +114,15 @@ func (s *UnitService) perform(ctx context.Context, op Operation, key command.Key
 	return outcomes[0], nil
 }
 
-// reachable returns [ErrNotFound] if the authorization is outside the caller's record scope. It is
+// requireInScope returns [ErrNotFound] if the authorization is outside the caller's record scope. It is
 // checked before the caller waits for a lock, and is skipped for callers whose scope is the
 // organization.
-func (s *UnitService) reachable(ctx context.Context, id uuid.UUID) error {
-	reach, err := db.RecordScopeOf(ctx)
-	if err != nil || reach.WholeOrganization() {
+func (s *UnitService) requireInScope(ctx context.Context, id uuid.UUID) error {
+	scope, err := db.RecordScopeOf(ctx)
+	if err != nil || scope.WholeOrganization() {
 		return err
 	}
-	_, err = db.Snapshot(ctx, s.Database, "authorization.reach", func(ctx context.Context) (Authorization, error) {
+	_, err = db.Snapshot(ctx, s.Database, "authorization.record-scope", func(ctx context.Context) (Authorization, error) {
 		return s.store.get(ctx, id)
 	})
 	return err
@@ -146,7 +146,7 @@ func (s *UnitService) preview(ctx context.Context, op Operation) (Outcome, error
 		if current == nil {
 			return Outcome{}, ErrNotFound
 		}
-		if err := s.reachable(ctx, op.AuthorizationID); err != nil {
+		if err := s.requireInScope(ctx, op.AuthorizationID); err != nil {
 			return Outcome{}, err
 		}
 		show(ctx, current.before.ID, current.before.PatientID)

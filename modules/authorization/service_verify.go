@@ -62,35 +62,35 @@ func (s *VerificationService) Verify(
 	if err != nil {
 		return report, err
 	}
-	var last Books
+	var last Snapshot
 	for {
 		found, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (verified, error) {
-			books, err := s.store.books(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
-			if err != nil || len(books) == 0 {
+			snapshots, err := s.store.snapshots(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
+			if err != nil || len(snapshots) == 0 {
 				return verified{}, err
 			}
-			compared, err := compare(ctx, books, comparisons)
-			return verified{books, compared}, err
+			compared, err := compare(ctx, snapshots, comparisons)
+			return verified{snapshots, compared}, err
 		}, across(organization)...)
 		if err != nil {
 			return report, err
 		}
 		report.add(found, overdue)
 		advance(report.Authorizations)
-		if len(found.books) < verifyBatch {
+		if len(found.snapshots) < verifyBatch {
 			report.OK = report.ProblemCount == 0
 			s.OnVerified(organization, report)
 			return report, nil
 		}
-		last = found.books[len(found.books)-1]
+		last = found.snapshots[len(found.snapshots)-1]
 	}
 }
 
 // compare returns the results of all comparisons.
-func compare(ctx context.Context, books []Books, comparisons []Comparison) (Compared, error) {
+func compare(ctx context.Context, snapshots []Snapshot, comparisons []Comparison) (Compared, error) {
 	var all Compared
 	for _, comparison := range comparisons {
-		one, err := comparison(ctx, books)
+		one, err := comparison(ctx, snapshots)
 		if err != nil {
 			return all, err
 		}
@@ -103,12 +103,14 @@ func compare(ctx context.Context, books []Books, comparisons []Comparison) (Comp
 // advance returns a function that adds to the number of checked authorizations and reports it; it
 // reports zero first. The verification also checks authorizations that are created meanwhile, so
 // the total may grow.
-func (s *VerificationService) advance(ctx context.Context, organization uuid.UUID, progress func(checked, total int64)) (func(checked int), error) {
+func (s *VerificationService) advance(
+	ctx context.Context, organization uuid.UUID, progress func(checked, total int64),
+) (func(checked int), error) {
 	if progress == nil {
 		return func(int) {}, nil
 	}
 	total, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
-		return s.store.countBooks(ctx, organization)
+		return s.store.countAuthorizations(ctx, organization)
 	}, across(organization)...)
 	if err == nil {
 		progress(0, total)

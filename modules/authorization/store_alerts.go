@@ -43,7 +43,7 @@ func groupOf(kind AlertKind) int {
 type raised struct {
 	Authorization
 	Kind           AlertKind
-	Place          int // the index of its group
+	Position       int // the index of its group
 	AcknowledgedBy *uuid.UUID
 	AcknowledgedAt *time.Time
 }
@@ -53,24 +53,25 @@ type raised struct {
 // authorizations_nearly_booked, alert_acknowledgements_pkey.
 func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, error) {
 	var arms []string
-	for place, g := range groups {
+	for position, g := range groups {
 		if !q.asks(g.kinds...) {
 			continue
 		}
 		after := g.after
-		if q.after != nil && place > q.after.Group { // this group still has to return the same authorization
+		if q.after != nil && position > q.after.Group { // this group still has to return the same authorization
 			after = strings.Replace(after, ">", ">=", 1)
 		}
 		arms = append(arms, fmt.Sprintf(`(
 			SELECT x.*, k.acknowledged_by, k.acknowledged_at
-			FROM (SELECT a.*, %s AS kind, %d AS place FROM authorizations a WHERE %s AND %s AND %s) x
+			FROM (SELECT a.*, %s AS kind, %d AS position FROM authorizations a WHERE %s AND %s AND %s) x
 			LEFT JOIN alert_acknowledgements k ON k.organization_id = x.organization_id AND k.authorization_id = x.id
 				AND k.kind = x.kind AND k.end_date = x.end_date AND k.total_units = x.total_units
 			WHERE x.kind IN @kinds%s
-			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, place, grantedSQL, g.condition, after, q.noted()))
+			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, position, grantedSQL, g.condition, after, q.noted()))
 	}
 	var found []raised
-	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id, place LIMIT @limit`, q, at, &found)
+	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms,
+		" UNION ALL ")+`) found ORDER BY end_date, id, position LIMIT @limit`, q, at, &found)
 	if err != nil {
 		return nil, err
 	}

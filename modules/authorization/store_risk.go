@@ -15,7 +15,7 @@ import (
 // The rules of risk.go in SQL; a is the authorization. A test checks that the two agree.
 const (
 	// grantedSQL selects granted authorizations that have begun, within the caller's record scope.
-	grantedSQL = `a.organization_id = @organization AND ` + withinReach + ` AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
+	grantedSQL = `a.organization_id = @organization AND ` + withinScope + ` AND a.status = 'ACTIVE' AND a.start_date <= CAST(@today AS date)`
 	// pagedSQL continues after a cursor position; runningSQL does so among authorizations that have
 	// not ended. The index scan begins at this position, so it is never before the first requested
 	// day.
@@ -48,9 +48,9 @@ var (
 		ELSE '' END`
 )
 
-// withinReach is the placeholder that [store.ask] replaces with the condition of the caller's
+// withinScope is the placeholder that [store.ask] replaces with the condition of the caller's
 // record scope.
-const withinReach = "{within reach}"
+const withinScope = "{within record scope}"
 
 // EndPosition is the cursor of a list sorted by end date.
 type EndPosition struct {
@@ -161,13 +161,13 @@ func (store) ask(ctx context.Context, text string, q question, at Moment, found 
 	if err != nil {
 		return err
 	}
-	reach, err := db.RecordScopeOf(ctx)
+	scope, err := db.RecordScopeOf(ctx)
 	if err != nil {
 		return err
 	}
 	arguments := q.arguments(organization, at)
-	maps.Copy(arguments, reach.Arguments())
-	text = strings.ReplaceAll(text, withinReach, reach.Condition(db.Owners{Patient: "a.patient_id IN (%s)"}))
+	maps.Copy(arguments, scope.Arguments())
+	text = strings.ReplaceAll(text, withinScope, scope.Condition(db.Owners{Patient: "a.patient_id IN (%s)"}))
 	return tx.Raw(text, arguments).Scan(found).Error
 }
 

@@ -162,12 +162,14 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	require.NoError(t, err)
 	defer owner.Close()
 	for _, statement := range []string{
-		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at) VALUES ('00000000-0000-7000-8000-00000000000a', 'x', 'UTC', 1, now(), now())`,
+		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at)
+			VALUES ('00000000-0000-7000-8000-00000000000a', 'x', 'UTC', 1, now(), now())`,
 		`INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, status, version, created_at, updated_at)
 			SELECT id, id, 'Ada', 'Example', '2019-01-01', 'ACTIVE', 1, now(), now() FROM organizations`,
 		`INSERT INTO service_codes (organization_id, id, code, description, unit_minutes, active, version, created_at, updated_at)
 			SELECT id, id, '97153', 'x', 15, true, 1, now(), now() FROM organizations`,
-		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units, start_date, end_date, status, last_hash, created_at, updated_at)
+		`INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units,
+			start_date, end_date, status, last_hash, created_at, updated_at)
 			SELECT o.id, gen_random_uuid(), o.id, o.id, 10, 10, '2026-01-01'::date + n, '2026-06-01'::date + n, 'ACTIVE', sha256(''), now(), now()
 			FROM organizations o, generate_series(1, 100) n`,
 		`INSERT INTO unit_reservations (organization_id, id, authorization_id, sequence, units, service_date, created_at, updated_at)
@@ -176,23 +178,29 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			SELECT organization_id, id, id, 'reserve', sha256(''), '{}', now() FROM unit_reservations`,
 		`INSERT INTO unit_entries (organization_id, authorization_id, sequence, kind, units, operation_id, actor_id,
 			request_id, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
-			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('') FROM authorizations, generate_series(1, 20) n`,
+			SELECT organization_id, id, n, 'adjust', 1, id, id, '', n, 0, 0, now(), sha256(''), sha256('')
+			FROM authorizations, generate_series(1, 20) n`,
 		`ANALYZE`,
 	} {
 		_, err := owner.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	const organization = `organization_id = '00000000-0000-7000-8000-00000000000a'`
+	const (
+		organization = `organization_id = '00000000-0000-7000-8000-00000000000a'`
+		id           = `'00000000-0000-7000-8000-00000000000b'`
+	)
 	for statement, index := range map[string]string{
-		`SELECT * FROM authorizations WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                  "authorizations_pkey",
-		`UPDATE authorizations SET used_units = 1 WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b' AND last_sequence = 0`:                                "authorizations_pkey",
-		`SELECT * FROM commands WHERE ` + organization + ` AND id = '00000000-0000-7000-8000-00000000000b'`:                                                                        "commands_pkey",
-		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b' AND id = '00000000-0000-7000-8000-00000000000b'`: "unit_reservations_pkey",
-		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = '00000000-0000-7000-8000-00000000000b'
-			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY sequence LIMIT 4`: "unit_reservations_open_oldest_first",
+		`SELECT * FROM authorizations WHERE ` + organization + ` AND id = ` + id:                                        "authorizations_pkey",
+		`UPDATE authorizations SET used_units = 1 WHERE ` + organization + ` AND id = ` + id + ` AND last_sequence = 0`: "authorizations_pkey",
+		`SELECT * FROM commands WHERE ` + organization + ` AND id = ` + id:                                              "commands_pkey",
+		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = ` + id + `
+			AND id = ` + id: "unit_reservations_pkey",
+		`SELECT * FROM unit_reservations WHERE ` + organization + ` AND authorization_id = ` + id + `
+			AND open AND appointment_id IS NULL AND (expires_at IS NULL OR expires_at > now())
+			ORDER BY sequence LIMIT 4`: "unit_reservations_open_oldest_first",
 		`SELECT organization_id, authorization_id FROM unit_reservations WHERE open AND expires_at IS NOT NULL AND expires_at <= now()
 			GROUP BY 1, 2 ORDER BY min(expires_at) LIMIT 100`: "unit_reservations_open_by_expiry",
-		`SELECT 1 FROM ONLY unit_entries x WHERE ` + organization + ` AND adjusts = '00000000-0000-7000-8000-00000000000b' FOR KEY SHARE OF x`: "unit_entries_adjusting",
+		`SELECT 1 FROM ONLY unit_entries x WHERE ` + organization + ` AND adjusts = ` + id + ` FOR KEY SHARE OF x`: "unit_entries_adjusting",
 	} {
 		rows, err := owner.QueryContext(t.Context(), "EXPLAIN "+statement)
 		require.NoError(t, err)

@@ -50,7 +50,7 @@ func (store) several(r *reading) db.Query {
 		r.rows = append(r.rows, Authorization{})
 		a := &r.rows[len(r.rows)-1]
 		return scan(&a.OrganizationID, &a.ID, &a.PatientID, &a.InsuranceID, &a.ServiceCodeID, &a.AuthNumber,
-			&a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.Booked,
+			&a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.UnitsByDate,
 			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
 			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
 	}
@@ -195,7 +195,7 @@ func (store) updateCounters(ctx context.Context, changed []*accountChange) error
 	columns := db.Columns(changed, func(v *db.Values, c *accountChange) {
 		a := c.after.Authorization
 		v.Key(a.key()).Bigint(c.before.LastSequence).Int(a.Total, a.Used, a.Scheduled, a.Version).Bigint(a.LastSequence)
-		v.Hash(a.LastHash).OptionalText(a.Booked.text()).OptionalTime(a.NextExpiry).Time(a.UpdatedAt)
+		v.Hash(a.LastHash).OptionalText(a.UnitsByDate.text()).OptionalTime(a.NextExpiry).Time(a.UpdatedAt)
 	})
 	return db.Write(ctx, len(changed), `
 		UPDATE authorizations a SET (

@@ -75,5 +75,5 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	}
 	require.Equal(t, both[1], both[0])
 	require.NotNil(t, both[0][1].Caps.Week)
-	require.Len(t, both[0][1].Booked, 1)
+	require.Len(t, both[0][1].UnitsByDate, 1)
 }

@@ -12,9 +12,9 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// books reads the next authorizations after the given one, with all reservations and entries, of
+// snapshots reads the next authorizations after the given one, with all reservations and entries, of
 // one organization or, with [uuid.Nil], of all. Indexes: the primary keys.
-func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]Books, error) {
+func (store) snapshots(ctx context.Context, only, afterOrganization, after uuid.UUID, limit int) ([]Snapshot, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -31,8 +31,8 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 		return nil, err
 	}
 
-	found := make([]Books, len(authorizations))
-	at := make(map[uuid.UUID]*Books, len(authorizations))
+	found := make([]Snapshot, len(authorizations))
+	at := make(map[uuid.UUID]*Snapshot, len(authorizations))
 	keys := make([]record.Key, len(authorizations))
 	for i, a := range authorizations {
 		found[i].Authorization = a
@@ -72,9 +72,9 @@ func (store) books(ctx context.Context, only, afterOrganization, after uuid.UUID
 	return found, err
 }
 
-// countBooks returns the number of authorizations of one organization or, with [uuid.Nil], of all.
+// countAuthorizations returns the number of authorizations of one organization or, with [uuid.Nil], of all.
 // Index: the primary key.
-func (store) countBooks(ctx context.Context, only uuid.UUID) (n int64, err error) {
+func (store) countAuthorizations(ctx context.Context, only uuid.UUID) (n int64, err error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return 0, err

@@ -48,8 +48,8 @@ type Report struct {
 	CheckedAt      time.Time     `json:"checkedAt"`
 }
 
-// Books has all data of one authorization at one moment.
-type Books struct {
+// Snapshot has all data of one authorization at one moment.
+type Snapshot struct {
 	Authorization
 	Reservations []Reservation
 	Entries      []Entry // in the order of their sequence numbers
@@ -57,7 +57,7 @@ type Books struct {
 
 // Comparison compares books with the records of another module, in the snapshot in which the books
 // were read.
-type Comparison func(ctx context.Context, books []Books) (Compared, error)
+type Comparison func(ctx context.Context, snapshots []Snapshot) (Compared, error)
 
 // Compared is the result of a [Comparison].
 type Compared struct {
@@ -67,20 +67,20 @@ type Compared struct {
 
 // verified is what one snapshot has of some authorizations.
 type verified struct {
-	books    []Books
-	compared Compared
+	snapshots []Snapshot
+	compared  Compared
 }
 
-// add adds the problems of the authorizations: for each one those of its ledger, then those that
-// the comparisons found.
+// add adds the problems of the authorizations: for each one the problems of its ledger, then the
+// ones that the comparisons found.
 func (r *Report) add(v verified, overdue time.Time) {
 	compared := map[uuid.UUID][]Discrepancy{}
 	for _, p := range v.compared.Problems {
 		compared[p.AuthorizationID] = append(compared[p.AuthorizationID], p)
 	}
-	r.Authorizations += len(v.books)
+	r.Authorizations += len(v.snapshots)
 	r.Appointments += v.compared.Appointments
-	for _, b := range v.books {
+	for _, b := range v.snapshots {
 		r.Reservations += len(b.Reservations)
 		r.Entries += len(b.Entries)
 		problems := append(b.check(overdue), compared[b.ID]...)
@@ -91,8 +91,8 @@ func (r *Report) add(v verified, overdue time.Time) {
 
 // check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
-func (b Books) check(overdue time.Time) []Discrepancy {
-	a := audit{Books: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
+func (b Snapshot) check(overdue time.Time) []Discrepancy {
+	a := ledgerCheck{Snapshot: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
 	a.replay()
 	a.compareCounters()
 	a.compareReservations(overdue)
@@ -100,19 +100,19 @@ func (b Books) check(overdue time.Time) []Discrepancy {
 }
 
 // Discrepancy returns a discrepancy in the authorization's books.
-func (b Books) Discrepancy(check, expected, found string) Discrepancy {
+func (b Snapshot) Discrepancy(check, expected, found string) Discrepancy {
 	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected, Found: found}
 }
 
-// audit is the check of one authorization's books.
-type audit struct {
-	Books
+// ledgerCheck is the check of one authorization's books.
+type ledgerCheck struct {
+	Snapshot
 	balance  Balance                   // replayed from the entries
 	sums     map[uuid.UUID]Reservation // replayed from the entries
 	problems []Discrepancy
 }
 
-func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
+func (a *ledgerCheck) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
 	if expected == found {
 		return
 	}
@@ -126,7 +126,7 @@ func (a *audit) expect(check string, entry *Entry, reservation uuid.UUID, expect
 	a.problems = append(a.problems, p)
 }
 
-func (a *audit) replay() {
+func (a *ledgerCheck) replay() {
 	a.balance = Balance{Total: a.InitialUnits}
 	previous := genesis(a.OrganizationID, a.ID, a.InitialUnits)
 	var sequence int64
@@ -144,7 +144,7 @@ func (a *audit) replay() {
 }
 
 // apply applies an entry to the replayed counters.
-func (a *audit) apply(e *Entry) {
+func (a *ledgerCheck) apply(e *Entry) {
 	var sum Reservation
 	if e.ReservationID != nil {
 		sum = a.sums[*e.ReservationID]
@@ -172,7 +172,7 @@ func (a *audit) apply(e *Entry) {
 	}
 }
 
-func (a *audit) compareCounters() {
+func (a *ledgerCheck) compareCounters() {
 	a.expect("total", nil, uuid.Nil, a.balance.Total, a.Total)
 	a.expect("used", nil, uuid.Nil, a.balance.Used, a.Used)
 	a.expect("scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
@@ -181,14 +181,14 @@ func (a *audit) compareCounters() {
 		used += r.Consumed
 		scheduled += r.Left()
 	}
-	if a.Booked != nil {
+	if a.UnitsByDate != nil {
 		booked := UnitsByDate{}
 		for _, r := range a.Reservations {
 			if units := r.Units - r.Released; units > 0 {
 				booked[r.ServiceDate] += units
 			}
 		}
-		a.expect("booked-by-date", nil, uuid.Nil, booked.String(), a.Booked.String())
+		a.expect("booked-by-date", nil, uuid.Nil, booked.String(), a.UnitsByDate.String())
 	}
 	a.expect("reservations-used", nil, uuid.Nil, used, a.Used)
 	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
@@ -197,7 +197,7 @@ func (a *audit) compareCounters() {
 // units has the fields on which a reservation and its entries must agree.
 type units struct{ Units, Consumed, Released int }
 
-func (a *audit) compareReservations(overdue time.Time) {
+func (a *ledgerCheck) compareReservations(overdue time.Time) {
 	for _, r := range a.Reservations {
 		sum := a.sums[r.ID]
 		a.expect("reservation", nil, r.ID,

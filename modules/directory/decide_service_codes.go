@@ -12,10 +12,9 @@ import (
 // defaultUnitMinutes is the unit length of every ABA code since 2019.
 const defaultUnitMinutes = 15
 
-// defaultLanes are the lanes of the CPT codes that are not [scheduling.Direct].
-var defaultLanes = map[string]scheduling.Lane{
-	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver,
-	"97157": scheduling.Caregiver,
+// defaultTracks are the lanes of the CPT codes that are not [scheduling.Direct].
+var defaultTracks = map[string]scheduling.Track{
+	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver, "97157": scheduling.Caregiver,
 }
 
 // codeForm excludes lower-case letters, so that 0362T and 0362t are not two codes.

@@ -14,15 +14,12 @@ import (
 
 func (s *Service) insuranceRoutes() []httpx.Route {
 	return []httpx.Route{
-		route("createInsurance", http.MethodPost, "/insurances", permission.InsuranceCreate,
-			httpx.Handle(http.StatusCreated, s.CreateInsurance),
-			"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the "+
-				"patient's card."),
+		route("createInsurance", http.MethodPost, "/insurances", permission.InsuranceCreate, httpx.Handle(http.StatusCreated, s.CreateInsurance),
+			"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card."),
 		showing("insurance", route("listInsurances", http.MethodGet, "/insurances", permission.InsuranceRead,
 			httpx.Handle(http.StatusOK, s.handleInsurances),
-			"List coverages", "All coverages, or those of one patient or one payer.")),
-		showing("insurance", route("getInsurance", http.MethodGet, "/insurances/:id", permission.InsuranceRead,
-			getRoute(s.Insurance),
+			"List coverages", "All coverages, or only the coverages of one patient or one payer.")),
+		showing("insurance", route("getInsurance", http.MethodGet, "/insurances/:id", permission.InsuranceRead, getRoute(s.Insurance),
 			"Get a coverage", "One coverage.", ErrInsuranceNotFound)),
 		route("changeInsurance", http.MethodPatch, "/insurances/:id", permission.InsuranceChange,
 			httpx.Handle(http.StatusOK, s.ChangeInsurance),

@@ -23,11 +23,10 @@ func (s *Service) patientRoutes() []httpx.Route {
 			httpx.Handle(http.StatusOK, s.handlePatients),
 			"List patients", "All patients, in the order of their creation unless `sort` says otherwise. "+
 				"To find a patient by name or number, use `POST /patients/search`.")),
-		readOnly(showing("patient", route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead,
-			httpx.Handle(http.StatusOK, s.handlePatientSearch),
-			"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date "+
-				"of birth. "+
-				"It is a POST because health data does not belong in URLs. It changes nothing."))),
+		readOnly(showing("patient",
+			route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatientSearch),
+				"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
+					"It is a POST because health data does not belong in URLs. It changes nothing."))),
 		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead, getRoute(s.Patient),
 			"Get a patient", "One patient of the organization.", ErrPatientNotFound)),
 		route("changePatient", http.MethodPatch, "/patients/:id", permission.PatientChange,

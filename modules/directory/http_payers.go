@@ -23,12 +23,10 @@ func (s *Service) payerRoutes() []httpx.Route {
 			"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise."),
 		route("getPayer", http.MethodGet, "/payers/:id", permission.PayerRead, getRoute(s.Payer),
 			"Get a payer", "One payer with its rules.", ErrPayerNotFound),
-		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange,
-			httpx.Handle(http.StatusOK, s.ChangePayer),
+		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange, httpx.Handle(http.StatusOK, s.ChangePayer),
 			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from "+
-				"`roundingFrom` on, by default "+
-				"from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were "+
-				"computed with it.",
+				"`roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun "+
+				"stays, because units were computed with it.",
 			ErrPayerNotFound),
 	}
 }

@@ -70,8 +70,9 @@ func (p Practitioner) Location() string { return apiPath + "/practitioners/" + p
 func (Credential) SchemaOfRequest() string {
 	return `{"description": "A credential, or only its code if it does not expire.", "oneOf": [
 		{"type": "string", "minLength": 1, "maxLength": 20},
-		{"type": "object", "properties": {"code": {"type": "string", "minLength": 1, "maxLength": 20},
-			"expiresOn": {"type": ["string", "null"], "format": "date"}},
+		{"type": "object", "properties": {
+				"code": {"type": "string", "minLength": 1, "maxLength": 20},
+				"expiresOn": {"type": ["string", "null"], "format": "date"}},
 			"required": ["code"], "additionalProperties": false}]}`
 }
 

@@ -40,7 +40,7 @@ type NewServiceCode struct {
 	// A short label of the organization.
 	Description string `json:"description" validate:"required,max=200,text"`
 	// The kind of service. The default is the usual one of the code, or `DIRECT`.
-	Lane scheduling.Lane `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	Track scheduling.Track `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
 	// The length of a unit in minutes. The default is 15.
 	UnitMinutes int `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
 	// The qualifications of which the practitioner needs one.
@@ -59,7 +59,7 @@ type ServiceCodeChange struct {
 	// A short label of the organization.
 	Description patch.Field[string] `json:"description" validate:"omitempty,max=200,text"`
 	// The kind of service.
-	Lane patch.Field[scheduling.Lane] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
+	Track patch.Field[scheduling.Track] `json:"lane" validate:"omitempty,oneof=DIRECT SUPERVISION CAREGIVER ASSESSMENT"`
 	// The length of a unit in minutes.
 	UnitMinutes patch.Field[int] `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
 	// The qualifications of which the practitioner needs one. They replace the previous ones.

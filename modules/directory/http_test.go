@@ -77,7 +77,8 @@ func TestCommonOperations(t *testing.T) {
 		},
 		{
 			"/practitioners", "practitioner-not-found",
-			`{"firstName":"Grace","lastName":"Example","licenseNumber":"L-1","npi":"1234567893","credentials":["RBT",{"code":"BCBA","expiresOn":"2027-01-31"}]}`,
+			`{"firstName":"Grace","lastName":"Example","licenseNumber":"L-1","npi":"1234567893",
+				"credentials":["RBT",{"code":"BCBA","expiresOn":"2027-01-31"}]}`,
 			`{"credentials":[{"code":"BCaBA"}]}`,
 			"credentials", `[{"code":"BCBA","expiresOn":"2027-01-31"},{"code":"RBT","expiresOn":null}]`,
 			`[{"code":"BCaBA","expiresOn":null}]`,
@@ -236,12 +237,15 @@ func TestErrorsNameTheirField(t *testing.T) {
 		require.Equal(t, c.code, answer["code"])
 		require.Equal(t, c.field, answer["details"].(object)["field"])
 	}
+	tooLong := strings.Repeat("x", 101)
 	for body, fields := range map[string]string{
 		`{}`: "dateOfBirth firstName lastName",
-		`{"firstName":"","lastName":" ","dateOfBirth":"2026-02-30"}`:                                                          "dateOfBirth firstName lastName",
-		`{"firstName":"A\u0007","lastName":"` + strings.Repeat("x", 101) + `","dateOfBirth":"2199-01-01"}`:                    "firstName lastName",
-		`{"firstName":"A","lastName":"B","dateOfBirth":"2199-01-01","medicalRecordNumber":" 7"}`:                              "dateOfBirth medicalRecordNumber",
-		`{"firstName":"A","lastName":"B","dateOfBirth":"2019-01-01","medicalRecordNumber":"` + strings.Repeat("7", 51) + `"}`: "medicalRecordNumber",
+		`{"firstName":"","lastName":" ","dateOfBirth":"2026-02-30"}`:                      "dateOfBirth firstName lastName",
+		`{"firstName":"A\u0007","lastName":"` + tooLong + `","dateOfBirth":"2199-01-01"}`: "firstName lastName",
+		`{"firstName":"A","lastName":"B","dateOfBirth":"2199-01-01",
+			"medicalRecordNumber":" 7"}`: "dateOfBirth medicalRecordNumber",
+		`{"firstName":"A","lastName":"B","dateOfBirth":"2019-01-01",
+			"medicalRecordNumber":"` + tooLong + `"}`: "medicalRecordNumber",
 	} {
 		status, _, answer := call(true, "POST", "/patients", body)
 		require.Equal(t, http.StatusUnprocessableEntity, status, "%s: %v", body, answer)

@@ -280,7 +280,7 @@ func TestServiceCode(t *testing.T) {
 		require.Equal(t, []string{"code", "requiredCredentials[0]"}, wrongFields(t, err))
 	})
 	t.Run("it has the lane of its code, unless another is given", func(t *testing.T) {
-		for code, lane := range map[string]scheduling.Lane{
+		for code, lane := range map[string]scheduling.Track{
 			"97151": scheduling.Assessment, "97152": scheduling.Direct, "97154": scheduling.Direct,
 			"97155": scheduling.Supervision,
 			"97156": scheduling.Caregiver, "97157": scheduling.Caregiver, "97158": scheduling.Direct,
@@ -290,16 +290,16 @@ func TestServiceCode(t *testing.T) {
 			require.NoError(t, err)
 			read, err := r.ServiceCode(r.own, made.ID)
 			require.NoError(t, err)
-			require.Equal(t, lane, read.Lane, code)
+			require.Equal(t, lane, read.Track, code)
 		}
 		made, err := r.CreateServiceCode(r.other,
-			directory.NewServiceCode{Code: "97155", Description: "Lane", Lane: scheduling.Direct})
+			directory.NewServiceCode{Code: "97155", Description: "Lane", Track: scheduling.Direct})
 		require.NoError(t, err)
-		require.Equal(t, scheduling.Direct, made.Lane)
+		require.Equal(t, scheduling.Direct, made.Track)
 		changed, err := r.ChangeServiceCode(r.other,
-			directory.ServiceCodeChange{ID: made.ID, Lane: patch.Set(scheduling.Caregiver)})
+			directory.ServiceCodeChange{ID: made.ID, Track: patch.Set(scheduling.Caregiver)})
 		require.NoError(t, err)
-		require.Equal(t, scheduling.Caregiver, changed.Lane)
+		require.Equal(t, scheduling.Caregiver, changed.Track)
 	})
 	t.Run("it can be deactivated", func(t *testing.T) {
 		changed, err := r.ChangeServiceCode(r.own,

@@ -125,11 +125,11 @@ func TestSchedulingRules(t *testing.T) {
 	for name, p := range map[string]practice{"own": own, "other": other} {
 		t.Run("it returns all requested rules of the"+name, func(t *testing.T) {
 			require.Equal(t, scheduling.ServiceCode{
-				Code: "97155", Lane: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA", "BCaBA"},
+				Code: "97155", Track: scheduling.Supervision, UnitMinutes: 15, RequiredCredentials: []string{"BCBA", "BCaBA"},
 				Active: true,
 			}, rules.ServiceCodes[p.code])
 			require.Equal(t, scheduling.ServiceCode{
-				Code: "H2019", Lane: scheduling.Direct, UnitMinutes: 60, RequiredCredentials: []string{}, Active: false,
+				Code: "H2019", Track: scheduling.Direct, UnitMinutes: 60, RequiredCredentials: []string{}, Active: false,
 			}, rules.ServiceCodes[p.retired])
 			require.Equal(t, scheduling.Practitioner{Name: "Grace Example", Active: true, Credentials: []scheduling.Credential{
 				{Code: "BCBA"}, {Code: "RBT", ExpiresOn: p.today},

@@ -5,7 +5,7 @@ import (
 )
 
 // ServiceCode is the code of a service, such as 97153. The set of codes is open: an organization
-// enters those that its payers use.
+// enters the codes that its payers use.
 type ServiceCode struct {
 	Record
 	// The code, such as 97153. The organization uses each code once.
@@ -13,7 +13,7 @@ type ServiceCode struct {
 	// A short label of the organization.
 	Description string `json:"description"`
 	// The kind of service. A patient has one appointment at a time of each kind.
-	Lane scheduling.Lane `json:"lane"`
+	Track scheduling.Track `json:"lane"`
 	// The length of a unit in minutes.
 	UnitMinutes int `json:"unitMinutes"`
 	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is

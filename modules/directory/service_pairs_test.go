@@ -100,9 +100,10 @@ func TestServicePairsOverHTTP(t *testing.T) {
 		`{}`:                           {422, `"field":"pairs"`},
 		`{"pairs":null}`:               {422, `"field":"pairs"`},
 		`{"pairs":[{"code":"97153"}]}`: {422, `"field":"pairs[0].otherCode"`},
-		`{"pairs":[{"code":"97153","otherCode":"97153"}]}`:                                             {422, `"field":"pairs[0].otherCode"`},
-		`{"pairs":[{"code":"97153","otherCode":"97155"},{"code":"97155","otherCode":"97153"}]}`:        {422, `"field":"pairs[1]"`},
-		`{"pairs":[{"code":"97153","otherCode":"97155","organizationId":"` + r.ownID.String() + `"}]}`: {422, `"field":"pairs[0].organizationId"`},
+		`{"pairs":[{"code":"97153","otherCode":"97153"}]}`:                                      {422, `"field":"pairs[0].otherCode"`},
+		`{"pairs":[{"code":"97153","otherCode":"97155"},{"code":"97155","otherCode":"97153"}]}`: {422, `"field":"pairs[1]"`},
+		`{"pairs":[{"code":"97153","otherCode":"97155",
+			"organizationId":"` + r.ownID.String() + `"}]}`: {422, `"field":"pairs[0].organizationId"`},
 	} {
 		status, _, answer := call(true, "PUT", "/service-pairs", body)
 		require.Equal(t, want.status, status, "%s: %v", body, answer)

@@ -10,8 +10,8 @@ import (
 )
 
 var patients = crud[Patient, *Patient]{
-	name: "patient", notFound: ErrPatientNotFound, store: recordStore[Patient]{db.Owners{Patient: "patients.id IN " +
-		"(%s)"}}, valid: Patient{DateOfBirth: earliestBirth},
+	name: "patient", notFound: ErrPatientNotFound, store: recordStore[Patient]{db.Owners{Patient: "patients.id IN (%s)"}},
+	valid:   Patient{DateOfBirth: earliestBirth},
 	audited: auditedFields{values: []string{"status"}}, patientOf: func(p Patient) uuid.UUID { return p.ID },
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 var payers = crud[Payer, *Payer]{
-	name: "payer", notFound: ErrPayerNotFound, loadParts: store{}.loadRoundingRules,
-	saveParts: store{}.saveRoundingRules, audited: auditedFields{all: true},
+	name: "payer", notFound: ErrPayerNotFound, loadParts: store{}.loadRoundingRules, saveParts: store{}.saveRoundingRules,
+	audited: auditedFields{all: true},
 }
 
 // CreatePayer creates a payer. The error is [fault.ErrInvalid].

@@ -20,7 +20,7 @@ var serviceCodes = crud[ServiceCode, *ServiceCode]{
 func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (ServiceCode, error) {
 	return serviceCodes.create(ctx, s, ServiceCode{
 		Code: n.Code, Description: n.Description,
-		Lane:                cmp.Or(n.Lane, defaultLanes[n.Code], scheduling.Direct),
+		Track:               cmp.Or(n.Track, defaultTracks[n.Code], scheduling.Direct),
 		UnitMinutes:         cmp.Or(n.UnitMinutes, defaultUnitMinutes),
 		RequiredCredentials: n.RequiredCredentials, Active: n.Active == nil || *n.Active,
 	})
@@ -42,7 +42,7 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 	return serviceCodes.change(ctx, s, c.ID, c.Match, func(code *ServiceCode) {
 		c.Code.Apply(&code.Code)
 		c.Description.Apply(&code.Description)
-		c.Lane.Apply(&code.Lane)
+		c.Track.Apply(&code.Track)
 		c.UnitMinutes.Apply(&code.UnitMinutes)
 		c.RequiredCredentials.Apply(&code.RequiredCredentials)
 		c.Active.Apply(&code.Active)

@@ -32,7 +32,7 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 		SELECT 'service code' AS kind, k.organization_id, k.id, NULL::date AS service_date, f.found
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
-			SELECT json_build_object('Code', t.code, 'Lane', t.lane, 'UnitMinutes', t.unit_minutes, 'Active', t.active,
+			SELECT json_build_object('Code', t.code, 'Track', t.track, 'UnitMinutes', t.unit_minutes, 'Active', t.active,
 				'RequiredCredentials', ARRAY(
 					SELECT c.credential FROM service_code_credentials c
 					WHERE c.organization_id = k.organization_id AND c.service_code_id = k.id

@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync"
 
-	"omnirapeutic/platform/record"
-
 	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/record"
 )
 
 // dispatcher decides when each webhook is served. Every webhook with a slot has one

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 
-	"omnirapeutic/platform/record"
-
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/record"
 )
 
 // slotLimits are the numbers of slots of an instance: how many webhooks it sends to at once.

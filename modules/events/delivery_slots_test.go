@@ -3,10 +3,10 @@ package events
 import (
 	"testing"
 
-	"omnirapeutic/platform/record"
-
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/record"
 )
 
 func TestSharesAreQuartersOfTheSlots(t *testing.T) {

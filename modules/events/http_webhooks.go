@@ -46,13 +46,13 @@ type WebhookChange struct {
 // TestResult is the outcome of one test event.
 type TestResult struct {
 	// The header `webhook-id` of the request.
-	MessageID string `json:"messageId"` // the header `webhook-id`
+	MessageID string `json:"messageId"`
 	// Whether the receiver answered with a 2xx status.
 	Delivered bool `json:"delivered"`
 	// The HTTP status of the receiver's response. Null if there was none.
 	Status *int `json:"status"`
 	// The reason why the event was not delivered, in the words of `lastError`.
-	Error *string `json:"error"` // why the event was not delivered, in the words of `lastError`
+	Error *string `json:"error"`
 	// The duration of the request.
 	DurationMilliseconds int64 `json:"durationMilliseconds"`
 }

@@ -59,13 +59,17 @@ practitioner or patient has no access through C, S or F.
 		b.WriteString("\n")
 	}
 	b.WriteString(`
-- ADMIN is an administrator of the practice, PRACTITIONER a behavior analyst (BCBA), TECHNICIAN a behavior technician (RBT), PATIENT a patient or guardian.
-- PATIENT sees the family's records without texts: patients, authorizations with their units, appointments. Other members of a group are hidden.
-- PRACTITIONER holds its permissions for the whole organization: analysts of a small practice substitute for each other and plan for technicians. A larger practice can restrict them to the caseload.
+- ADMIN is an administrator of the practice, PRACTITIONER a behavior analyst (BCBA), TECHNICIAN a
+  behavior technician (RBT), PATIENT a patient or guardian.
+- PATIENT sees the family's records without texts: patients, authorizations with their units, appointments. Other
+  members of a group are hidden.
+- PRACTITIONER holds its permissions for the whole organization: analysts of a small practice substitute for each other
+  and plan for technicians. A larger practice can restrict them to the caseload.
 - ` + "`emergency:take`" + ` is for clinicians. Administrators hold it too, because users can give only roles whose permissions they hold.
 - SUPER_ADMIN creates and disables organizations and sees no health data.
 - ` + "`organization:read-all`" + ` adds the other organizations to what ` + "`organization:read`" + ` shows.
-- ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` show and change single fields of records that the caller may read. Without them these fields are null.
+- ` + "`authorization:read-notes`, `appointment:read-notes` and `session:read-narrative`" + ` show and
+  change single fields of records that the caller may read. Without them these fields are null.
 - ` + "`authorization:adjust`" + ` is needed in addition to ` + "`authorization:change`" + ` to change the total of an authorization.
 `)
 	return b.String()

@@ -93,13 +93,22 @@ func TestRecordScope(t *testing.T) {
 		"the caseload":         {identity.Caseload, unchanged, []string{"2"}, people(p2), people()},
 		"the own practitioner": {identity.Self, unchanged, []string{"1", "4"}, people(), people(a)},
 		"children":             {identity.Child, unchanged, []string{"3"}, people(p3), people()},
-		"several scopes add up": {identity.Caseload | identity.Child, unchanged, []string{"2", "3"}, people(p2, p3),
-			people()},
+		"several scopes add up": {
+			identity.Caseload | identity.Child, unchanged,
+			[]string{"2", "3"},
+			people(p2, p3),
+			people(),
+		},
 		"no scope": {0, unchanged, nil, people(), people()},
-		"a user without links": {identity.Caseload | identity.Child, func(c *identity.Caller) { c.UserID = stranger }, nil,
-			people(), people()},
-		"an emergency grant": {identity.Caseload, func(c *identity.Caller) { c.GrantPatientID = &p1 },
-			[]string{"1", "2"}, people(p1, p2), people()},
+		"a user without links": {
+			identity.Caseload | identity.Child, func(c *identity.Caller) { c.UserID = stranger }, nil,
+			people(), people(),
+		},
+		"an emergency grant": {
+			identity.Caseload, func(c *identity.Caller) { c.GrantPatientID = &p1 },
+			[]string{"1", "2"},
+			people(p1, p2), people(),
+		},
 		"a grant without a scope": {0, func(c *identity.Caller) { c.GrantPatientID = &p1 }, nil, people(), people()},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -282,10 +282,12 @@ func TestMigrationsSeeEveryOrganization(t *testing.T) {
 		SELECT gen_random_uuid(), name, 'UTC', now(), now() FROM unnest('{A,B}'::text[]) AS name`)
 	owner.run(t, `INSERT INTO payers (organization_id, id, name, created_at, updated_at)
 		SELECT id, gen_random_uuid(), 'before', now(), now() FROM organizations`)
-	m := db.Migrator{OwnerURL: strings.Replace(database.OwnerURL, "omni.organizations", "omni.something", 1),
+	m := db.Migrator{
+		OwnerURL: strings.Replace(database.OwnerURL, "omni.organizations", "omni.something", 1),
 		FS: fstest.MapFS{
 			"90000_rename.sql": {Data: []byte("-- +goose Up\nUPDATE payers SET name = 'after';\n")},
-		}}
+		},
+	}
 	require.NoError(t, m.Up(t.Context()))
 	require.Equal(t, []string{"after", "after"}, owner.texts(t, "SELECT name FROM payers"))
 }

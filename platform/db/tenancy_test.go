@@ -50,12 +50,18 @@ func TestTransactionOrganizations(t *testing.T) {
 		options []db.Option
 		want    string
 	}{
-		"it is the caller's organization": {func(t *testing.T) context.Context { return of(t, a) }, nil,
-			"{" + a.String() + "}"},
-		"it is empty without a caller": {func(t *testing.T) context.Context { return t.Context() }, nil,
-			""},
-		"it is empty for a caller without an organization": {func(t *testing.T) context.Context { return of(t, uuid.Nil) },
-			nil, ""},
+		"it is the caller's organization": {
+			func(t *testing.T) context.Context { return of(t, a) }, nil,
+			"{" + a.String() + "}",
+		},
+		"it is empty without a caller": {
+			func(t *testing.T) context.Context { return t.Context() }, nil,
+			"",
+		},
+		"it is empty for a caller without an organization": {
+			func(t *testing.T) context.Context { return of(t, uuid.Nil) },
+			nil, "",
+		},
 		"it is everything if requested": {func(t *testing.T) context.Context {
 			return of(t, a)
 		}, []db.Option{db.AllOrganizations()}, "*"},

@@ -72,8 +72,11 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 		held  map[identity.Permission]identity.Scope
 		shows bool
 	}{
-		{"without the permission they are null", map[identity.Permission]identity.Scope{"thing:read": identity.Organization},
-			false},
+		{
+			"without the permission they are null",
+			map[identity.Permission]identity.Scope{"thing:read": identity.Organization},
+			false,
+		},
 		{
 			"with it they are shown",
 			map[identity.Permission]identity.Scope{"thing:read": identity.Organization, "note:read": identity.Organization},

@@ -20,7 +20,7 @@ var goTerms = regexp.MustCompile(`\bnil\b|\[[A-Za-z]|\b[A-Z]\w+\.[A-Z]`)
 
 // description turns the comment on a Go name into a description. A comment that begins
 // "Name is" or "Name are" continues with the description; any other is the description
-// as it is written. A description is a whole sentence: it begins with one of the
+// as it is written, with the public name of a type. A description is a whole sentence: it begins with one of the
 // openings, or with the public name if there is one, and ends with a full stop.
 func description(goName, publicName, comment string) (string, error) {
 	text := comment
@@ -29,6 +29,9 @@ func description(goName, publicName, comment string) (string, error) {
 			text = capital(rest)
 			break
 		}
+	}
+	if rest, ok := strings.CutPrefix(text, goName+" "); ok && publicName != "" {
+		text = publicName + " " + rest
 	}
 	first, _, _ := strings.Cut(text, " ")
 	switch term := goTerms.FindString(text); {
@@ -44,16 +47,9 @@ func description(goName, publicName, comment string) (string, error) {
 
 // checks collects the faults in the descriptions of a document.
 type checks struct {
-	exempt   []string          // package paths
 	members  map[string]string // descriptions of members without a comment
 	found    map[string]bool
 	unstated map[string]string // members without a description, by the place that is reported
-}
-
-func (c *checks) applyTo(t reflect.Type) bool {
-	return !slices.ContainsFunc(c.exempt, func(path string) bool {
-		return t.PkgPath() == path || strings.HasPrefix(t.PkgPath(), path+"/")
-	})
 }
 
 // ofType returns the description of the schema of a type.
@@ -62,7 +58,7 @@ func (c *checks) ofType(t reflect.Type, comment string) string {
 		return ""
 	}
 	text, err := description(typeName(t), publicName(t), comment)
-	if err != nil && c.applyTo(t) {
+	if err != nil {
 		c.found[fmt.Sprintf("%s: the description %q %v", t, text, err)] = true
 	}
 	return text
@@ -73,16 +69,14 @@ func (c *checks) ofField(f field, comment string) string {
 	place := fmt.Sprintf("%s.%s", f.owner, f.field.Name)
 	comment = cmp.Or(comment, c.members[f.name])
 	if comment == "" {
-		if c.applyTo(f.owner) {
-			c.unstated[place] = f.name
-		}
+		c.unstated[place] = f.name
 		return ""
 	}
 	text, err := description(f.field.Name, "", comment)
 	if err == nil {
 		err = namesNoGoField(f.owner, text)
 	}
-	if err != nil && c.applyTo(f.owner) {
+	if err != nil {
 		c.found[fmt.Sprintf("%s: the description %q %v", place, text, err)] = true
 	}
 	return text

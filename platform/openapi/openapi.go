@@ -39,8 +39,6 @@ type Document struct {
 	// Members describes members and parameters that mean the same in every schema. It is
 	// used for fields without a comment.
 	Members map[string]string
-	// Exempt lists packages whose comments are not checked yet.
-	Exempt []string
 }
 
 // Operation is a route with its errors and examples.
@@ -67,7 +65,7 @@ func (d Document) Build() ([]byte, error) {
 	b := &builder{Document: d, schemas: &schemas{
 		source: &source{module: d.Module, root: d.Root, packages: map[string]packageSource{}},
 		types:  map[string]reflect.Type{},
-		checks: &checks{exempt: d.Exempt, members: d.Members, found: map[string]bool{}, unstated: map[string]string{}},
+		checks: &checks{members: d.Members, found: map[string]bool{}, unstated: map[string]string{}},
 	}, names: map[string]string{}}
 	paths := Object{}
 	var tags []Object

@@ -9,16 +9,16 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// Lane is the track of a service in a patient's day. Services of one lane may not
-// overlap. Services of different lanes may overlap only if their [Pair] is allowed.
-type Lane string
+// Track is the track of a service in a patient's day. Services of one lane may not
+// overlap. Services of different tracks may overlap only if their [Pair] is allowed.
+type Track string
 
-// The lanes of ABA services.
+// The tracks of ABA services.
 const (
-	Direct      Lane = "DIRECT"      // treatment and other direct work of a technician with the patient
-	Supervision Lane = "SUPERVISION" // a change of protocol during treatment
-	Caregiver   Lane = "CAREGIVER"   // guidance of the family
-	Assessment  Lane = "ASSESSMENT"  // assessment of behaviour, before a plan is written
+	Direct      Track = "DIRECT"      // treatment and other direct work of a technician with the patient
+	Supervision Track = "SUPERVISION" // a change of protocol during treatment
+	Caregiver   Track = "CAREGIVER"   // guidance of the family
+	Assessment  Track = "ASSESSMENT"  // assessment of behaviour, before a plan is written
 )
 
 // Rounding is a payer's rule for converting minutes to units.
@@ -84,7 +84,7 @@ type Rules struct {
 // ServiceCode is the data of a service that bookings need.
 type ServiceCode struct {
 	Code                string
-	Lane                Lane
+	Track               Track
 	UnitMinutes         int      // length of a unit, at least 1
 	RequiredCredentials []string // any of these qualifies; empty: no credential is required
 	Active              bool
@@ -136,7 +136,7 @@ type Organization struct {
 	Pairs map[Pair]bool
 }
 
-// Together reports whether services with these codes, of different lanes, may overlap
+// Together reports whether services with these codes, of different tracks, may overlap
 // for one patient.
 func (o Organization) Together(code, other string) bool { return o.Pairs[PairOf(code, other)] }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // AccountBody is a user as administrators see them.
-type AccountBody struct {
+type AccountBody struct { //nolint:revive // the API names the schema after it
 	ID             uuid.UUID   `json:"id"`
 	OrganizationID uuid.UUID   `json:"organizationId"`
 	Email          string      `json:"email"`    // The e-mail address of the user, in lower case.

@@ -179,7 +179,8 @@ func TestAPIKeysAreCachedUntilTheyAreRevoked(t *testing.T) {
 		d.RequireValid(t, text)
 		d.RequireValid(t, otherText)
 	}
-	listens, stop := second.Revocations.ContextUntilRevoked(t.Context(), identity.Caller{UserID: key.ID, Kind: identity.Machine, OrganizationID: first.Organization})
+	listens, stop := second.Revocations.ContextUntilRevoked(t.Context(),
+		identity.Caller{UserID: key.ID, Kind: identity.Machine, OrganizationID: first.Organization})
 	defer stop()
 
 	require.NoError(t, first.APIKeys.Revoke(admin, key.ID))

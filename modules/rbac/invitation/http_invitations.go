@@ -31,8 +31,8 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/users/invitations", Permission: permission.UserRead,
 			Name: "listInvitations", Summary: "List invitations",
-			Description: "All invitations of the organization in the order of their creation, without their tokens, including those that " +
-				"are no longer open.",
+			Description: "All invitations of the organization in the order of their creation, without their tokens. " +
+				"Invitations that are no longer open are included.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleInvitations),
 		},
 		{

@@ -75,7 +75,7 @@ func (s *Service) createUser(ctx context.Context, invited Invitation, created rb
 // AcceptVerified creates a user with the id from the open invitation to the address, in the
 // transaction of the context. The organization's own identity provider has verified the address. The
 // user has an unusable password. The error is [ErrNotFound] if there is no such invitation. An
-// invitation with permissions beyond the organization, or beyond those of the user who set the
+// invitation with permissions beyond the organization, or beyond the permissions of the user who set the
 // provider, needs its token.
 func (s *Service) AcceptVerified(ctx context.Context, setBy *uuid.UUID, id uuid.UUID, email string, now time.Time) (rbac.User, error) {
 	invited, err := s.ifOpen(ctx)(s.store.lockOpenTo(ctx, email, now))

@@ -177,7 +177,7 @@ func (s *Service) revoke(ctx context.Context, c condition) error {
 	return err
 }
 
-// RolesOfOpen returns the roles of all open invitations of the caller's organization, except those of
+// RolesOfOpen returns the roles of all open invitations of the caller's organization, except invitations of
 // super administrators, in the transaction of the context.
 func (s *Service) RolesOfOpen(ctx context.Context) ([]rbac.Role, error) {
 	return s.store.rolesOfOpen(ctx, s.Clock.Now())

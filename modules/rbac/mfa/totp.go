@@ -14,7 +14,7 @@ import (
 )
 
 // The parameters of codes. They are the defaults of authenticator apps, some of which ignore
-// those of the URI (RFC 6238, section 4, and RFC 4226, section 5.3).
+// the parameters of the URI (RFC 6238, section 4, and RFC 4226, section 5.3).
 const (
 	codeDigits  = 6
 	stepSeconds = 30

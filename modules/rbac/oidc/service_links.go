@@ -212,7 +212,8 @@ func (s *Links) Unlink(ctx context.Context, user uuid.UUID) error {
 type endedLinks struct{ links, sessions int }
 
 // end deletes the links, link requests and codes of one user, or of all users of the caller's
-// organization if user is nil, and ends the provider's sessions, in the transaction of the context.
+// organization if user is nil. It also ends the provider's sessions. It works in the transaction of
+// the context.
 func (s *Links) end(ctx context.Context, user *uuid.UUID, now time.Time) (ended endedLinks, err error) {
 	if ended.links, err = s.store.deleteLinks(ctx, user); err != nil {
 		return ended, err

@@ -47,7 +47,8 @@ func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
 		for i := range n { // at once, as when two invitations are accepted in the same moment
 			go func() {
 				_, err := d.Users.Create(t.Context(), organizations[i], user.NewUser{
-					Email: email, Name: "Sam Example", Password: fmt.Sprintf("%s of organization %d", rbactest.Password, i), Roles: []rbac.Role{rbac.Biller},
+					Email: email, Name: "Sam Example", Password: fmt.Sprintf("%s of organization %d", rbactest.Password, i),
+					Roles: []rbac.Role{rbac.Biller},
 				})
 				errs <- err
 			}()
@@ -66,7 +67,8 @@ func TestOnePasswordHashIsComputedForAnyNumberOfAccounts(t *testing.T) {
 		}
 	}
 	before := computed.Load()
-	signed, err := d.SignIns.SignIn(t.Context(), signin.Request{Email: "in-3@example.test", Password: rbactest.Password + " of organization 1"})
+	signed, err := d.SignIns.SignIn(t.Context(),
+		signin.Request{Email: "in-3@example.test", Password: rbactest.Password + " of organization 1"})
 	require.NoError(t, err)
 	require.Equal(t, organizations[1], signed.User.OrganizationID)
 	require.Equal(t, before+1, computed.Load())

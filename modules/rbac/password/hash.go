@@ -52,7 +52,10 @@ type hasher struct {
 // newHasher returns a hasher. A minimal one does as little work as possible, for tests.
 func newHasher(minimal bool) *hasher {
 	size := max(int64(runtime.GOMAXPROCS(0))/2, 1)
-	h := &hasher{params: production, size: size, threads: semaphore.NewWeighted(size), maxQueued: size * (1 + queuePerSlot), compute: argon2Key}
+	h := &hasher{
+		params: production, size: size, threads: semaphore.NewWeighted(size), maxQueued: size * (1 + queuePerSlot),
+		compute: argon2Key,
+	}
 	if minimal {
 		h.params = quick
 	}

@@ -68,8 +68,8 @@ func (b permissionSetBody) Revision() int { return b.Version }
 type setGrantBody struct {
 	// The name of the permission.
 	Permission identity.Permission `json:"permission" validate:"required,max=100"`
-	// The records for which the permission is held: all of the organization, those of patients on the
-	// caseload, the user's own, or those of the family.
+	// The records for which the permission is held: all of the organization, records of patients on
+	// the caseload, the user's own, or records of the family.
 	Scopes []string `json:"scopes" validate:"required,min=1,max=4,dive,oneof=ORGANIZATION CASELOAD SELF CHILD"`
 }
 

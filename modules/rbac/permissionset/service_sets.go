@@ -48,7 +48,7 @@ func New(
 }
 
 // SupportedScopes sets the scopes that each permission can have besides the whole organization:
-// those that some route with the permission supports. Call it with the routes of the program before
+// all that some route with the permission supports. Call it with the routes of the program before
 // using the service. Before that, every permission can be held only for the organization. An
 // unsupported scope would have no effect, because every route would refuse it.
 func (s *Service) SupportedScopes(scopes map[identity.Permission]identity.Scope) {

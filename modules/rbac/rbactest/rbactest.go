@@ -37,7 +37,7 @@ const Soon = 20 * time.Second
 const Password = "correct-horse-battery"
 
 // Secret signs access tokens.
-const Secret = "a secret of exactly 32 bytes, ok"
+const Secret = "a secret of exactly 32 bytes, ok" //nolint:gosec // a secret of tests only
 
 // Practice is an organization, the services of access control and their log.
 type Practice struct {

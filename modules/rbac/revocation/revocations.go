@@ -58,8 +58,8 @@ const (
 )
 
 // revocations holds the revocations that this instance knows, in memory, so that checking a token
-// needs no query. The instance's own revocations apply immediately, those of other instances a
-// moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
+// needs no query. The instance's own revocations apply immediately, the ones of other instances
+// a moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
 // concurrent use.
 type revocations struct {
 	mu        sync.RWMutex
@@ -152,8 +152,8 @@ func (r *revocations) endChanged(news []change) {
 	}
 }
 
-// loaded stores that at the given time all changes were loaded except those of transactions from
-// upTo on. From the first call on, the revocations expire.
+// loaded stores that at the given time all changes were loaded except the changes of transactions
+// from upTo on. From the first call on, the revocations expire.
 func (r *revocations) loaded(at time.Time, upTo uint64) {
 	r.mu.Lock()
 	missed := r.loads && at.Sub(r.loadedAt) > Keep

@@ -166,7 +166,7 @@ func (s *Service) SignOutEverywhere(ctx context.Context) error {
 
 // EndProviderSessions ends the sessions through an identity provider, of one user or, if user is
 // nil, of all users of the caller's organization, in the transaction of the context. It returns the
-// number of those that were active or whose access tokens may still be valid.
+// number of sessions that were active or whose access tokens may still be valid.
 func (s *Service) EndProviderSessions(ctx context.Context, user *uuid.UUID, now time.Time) (int, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {

@@ -158,7 +158,8 @@ func TestADeviceThatHasSignedInBeforeIsNotLockedOutByItsNetwork(t *testing.T) {
 	}
 	t.Run("it has its own count in every network", func(t *testing.T) {
 		d.fail(t, device, "ada@example.test", 10)
-		require.Equal(t, time.Second, d.requireDelayed(t, withDevice(rbactest.From(t, "203.0.113.5"), again.Device), "ada@example.test", rbactest.Password))
+		require.Equal(t, time.Second,
+			d.requireDelayed(t, withDevice(rbactest.From(t, "203.0.113.5"), again.Device), "ada@example.test", rbactest.Password))
 		_, err := d.try(rbactest.From(t, "203.0.113.5"), "ada@example.test", rbactest.Password)
 		require.NoError(t, err)
 	})
@@ -260,7 +261,8 @@ func TestAnOutdatedHashIsRenewedAtSignIn(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.AddUser(t, "ada@example.test", rbac.Scheduler)
-	hash, err := argon2id.CreateHash(rbactest.Password, &argon2id.Params{Memory: 32, Iterations: 1, Parallelism: 4, SaltLength: 16, KeyLength: 32})
+	hash, err := argon2id.CreateHash(rbactest.Password,
+		&argon2id.Params{Memory: 32, Iterations: 1, Parallelism: 4, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
 	d.Exec(t, "UPDATE users SET password_hash = ?", hash)
 	for range 2 {

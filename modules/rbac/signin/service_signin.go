@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/modules/rbac"
@@ -18,8 +19,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/trail"
-
-	"github.com/google/uuid"
 )
 
 // The errors of sign-ins with a password.
@@ -86,9 +85,9 @@ type Request struct {
 // and the answer mentions only accounts that match. If one matches, the caller is signed in to it.
 // If several match, the caller chooses ([ErrOrganizationRequired]).
 //
-// An unknown address, text that is no address, a wrong password, a disabled user and a user of a
-// disabled organization take the same time and work for any number of accounts. They get the
-// same [ErrWrongCredentials], and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
+// An unknown address, text that is no address, a wrong password, and a disabled user or organization
+// take the same time and work for any number of accounts. They get the same [ErrWrongCredentials],
+// and the same [throttle.ErrSignInDelayed] after too many attempts. Only a
 // caller with the right password learns that there is a second factor: [mfa.ErrRequired],
 // [mfa.ErrWrong], [mfa.ErrRecoveryCodeRequired]. Each of these counts like a wrong password until the
 // sign-in succeeds. Further errors: [fault.ErrInvalid] for a password of more than 128 bytes,
@@ -189,8 +188,8 @@ func (s *Service) signInTo(ctx context.Context, known candidate, r Request, addr
 	return signed, nil
 }
 
-// start starts the session of a user who has proven their identity, uses up the second factor's
-// code, forgets the counted attempts, and replaces an outdated password hash by the renewed one
+// start starts the session of a user who has proven their identity. It uses up the second factor's
+// code and forgets the counted attempts. It replaces an outdated password hash by the renewed one
 // ("": it is current). The error is a [mfa.SpentError] if another request has used the same code
 // first.
 func (s *Service) start(

@@ -110,7 +110,8 @@ func TestOwnSignInsDoNotResetGuessesAtAnotherAccount(t *testing.T) {
 	const email, own = "ada@example.test", "the-guesser's-own-one"
 	d.AddUser(t, email, rbac.Admin)
 	elsewhere := d.AddOrganization(t)
-	_, err := d.Users.Create(t.Context(), elsewhere, user.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
+	_, err := d.Users.Create(t.Context(), elsewhere,
+		user.NewUser{Email: email, Name: "Guesser", Password: own, Roles: []rbac.Role{rbac.Biller}})
 	require.NoError(t, err)
 	guesser, home := rbactest.From(t, "192.0.2.1"), rbactest.From(t, "198.51.100.7")
 	_, err = d.SignIns.SignIn(home, signin.Request{Email: email, Password: rbactest.Password})
