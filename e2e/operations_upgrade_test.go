@@ -27,7 +27,8 @@ import (
 	"omnirapeutic/platform/postgres"
 )
 
-// compatibleCommit returns the commit whose program must work with the present schema.
+// compatibleCommit returns the commit whose program must work with the present schema. It skips the
+// test if there is none yet.
 func compatibleCommit(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile("../.ci/compatible")
@@ -37,7 +38,7 @@ func compatibleCommit(t *testing.T) string {
 			return line
 		}
 	}
-	t.Fatal(".ci/compatible has no commit")
+	t.Skip(".ci/compatible names no commit: no earlier program works with the baseline of the schema")
 	return ""
 }
 

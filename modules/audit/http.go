@@ -23,14 +23,16 @@ func (s *Service) Routes() []httpx.Route {
 			Method: http.MethodGet, Path: "/admin/audit-events", Permission: permission.AuditRead, Reads: "audit",
 			Name: "listAuditEvents", Summary: "Search the audit trail",
 			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as " +
-				"`authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the " +
-				"organization's chain; the newest events do not have them yet. The search itself is recorded.",
+				"`authorization.`, " +
+				"matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; " +
+				"the newest events do not have them yet. The search itself is recorded.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: permission.AuditExport, Reads: "audit",
 			Name: "exportAuditEvents", Summary: "Export the audit trail",
-			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. An answer that " +
+			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. " +
+				"An answer that " +
 				"ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.",
 			Endpoint: httpx.Download(partTimeout, s.handleExport),
 		},

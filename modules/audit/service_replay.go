@@ -106,7 +106,8 @@ func (s *Service) enterFile(ctx context.Context, f *queueFile) (int, error) {
 		}).
 			Error("a file of queued audit events is damaged: the events before the damage are entered, and the file is kept")
 	}
-	s.logger.WithFields(logrus.Fields{"event": "audit_replayed", "entries": total}).Info("queued audit events were entered in the trail")
+	s.logger.WithFields(logrus.Fields{"event": "audit_replayed", "entries": total}).Info("queued audit events were " +
+		"entered in the trail")
 	return total, s.diskQueue.remove(f, damage != nil)
 }
 

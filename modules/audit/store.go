@@ -39,6 +39,7 @@ func (store) insert(ctx context.Context, rows []eventRow) error {
 			RETURNING organization_id, sequence, occurred_at
 		)
 		INSERT INTO audit_unsealed (organization_id, sequence, sequences, times)
-		SELECT organization_id, min(sequence), array_agg(sequence), array_agg(occurred_at) FROM recorded GROUP BY organization_id`,
+		SELECT organization_id, min(sequence), array_agg(sequence), array_agg(occurred_at) FROM recorded
+			GROUP BY organization_id`,
 		columns...)
 }

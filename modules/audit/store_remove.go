@@ -53,7 +53,8 @@ func (store) remove(ctx context.Context, c *Checkpoint) error {
 		return err
 	}
 	err = tx.Exec(`
-		INSERT INTO audit_checkpoints (organization_id, position, hash, removed, removed_by, removed_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		INSERT INTO audit_checkpoints (organization_id, position, hash, removed, removed_by, removed_at)
+			VALUES (?, ?, ?, ?, ?, ?)`,
 		c.OrganizationID, c.Position, c.Hash, c.Removed, c.RemovedBy, c.RemovedAt).Error
 	if err != nil {
 		return err
@@ -64,7 +65,8 @@ func (store) remove(ctx context.Context, c *Checkpoint) error {
 	events := tx.Exec(`
 		DELETE FROM audit_events e USING audit_seals s
 		WHERE s.organization_id = ? AND s.position <= ?
-		  AND (e.organization_id, e.occurred_at, e.sequence) = (s.organization_id, s.occurred_at, s.sequence)`, c.OrganizationID, c.Position)
+		  AND (e.organization_id, e.occurred_at, e.sequence) = (s.organization_id, s.occurred_at,
+		  	s.sequence)`, c.OrganizationID, c.Position)
 	if events.Error != nil {
 		return events.Error
 	}

@@ -75,7 +75,8 @@ func rowColumns(rows []unsealedRow) []any {
 }
 
 // eventColumns are the columns of a [eventRow]. As text, json columns are returned byte for byte.
-const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome, e.subject_type,
+const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome,
+	e.subject_type,
 	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
 
 // unsealedEvent is an unsealed event, in a row of audit_unsealed.
@@ -113,9 +114,11 @@ func (store) unsealed(ctx context.Context, chains []head, limit int, except []un
 		CROSS JOIN LATERAL unnest(w.sequences, w.times) AS k (sequence, occurred_at)
 		LEFT JOIN LATERAL (
 			SELECT * FROM audit_events a
-			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence OFFSET 0) e ON true
+			WHERE a.organization_id = w.organization_id AND a.occurred_at = k.occurred_at AND a.sequence = k.sequence
+				OFFSET 0) e ON true
 		WHERE w.so_far - w.size < $2
-		ORDER BY w.organization_id, k.sequence`, append([]any{db.UUIDs(organizations), limit}, rowColumns(except)...)...).Scan(&waiting).Error
+		ORDER BY w.organization_id,
+			k.sequence`, append([]any{db.UUIDs(organizations), limit}, rowColumns(except)...)...).Scan(&waiting).Error
 	return waiting, err
 }
 
@@ -145,7 +148,10 @@ func (store) insertSeals(ctx context.Context, heads []head, seals []seal, rows [
 		UPDATE audit_chains c SET last_position = h.position, last_hash = h.hash
 		FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS h (organization_id, position, hash)
 		WHERE c.organization_id = h.organization_id AND h.position > 0`,
-		db.Columns(heads, func(v *db.Values, h head) { v.UUID(h.OrganizationID).Bigint(h.Position).Bytes(h.Hash[:]) })...).Error
+		db.Columns(heads,
+			func(v *db.Values, h head) {
+				v.UUID(h.OrganizationID).Bigint(h.Position).Bytes(h.Hash[:])
+			})...).Error
 }
 
 func (store) backlog(ctx context.Context) (Backlog, error) {
@@ -169,6 +175,7 @@ func (store) heads(ctx context.Context) ([]head, error) {
 		return nil, err
 	}
 	var found []chainRow
-	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains ORDER BY organization_id").Scan(&found).Error
+	err = tx.Raw("SELECT organization_id, last_position, last_hash FROM audit_chains ORDER BY " +
+		"organization_id").Scan(&found).Error
 	return headsOf(found), err
 }

@@ -14,7 +14,8 @@ func checkName(name string) error {
 	const maxName = 100
 	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > maxName ||
 		!utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return fault.InvalidFields(fault.Field{Field: "name", Code: "text", Message: "must be one line of 1 to 100 characters"})
+		return fault.InvalidFields(fault.Field{Field: "name", Code: "text", Message: "must be one line of 1 to 100 " +
+			"characters"})
 	}
 	return nil
 }

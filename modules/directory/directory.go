@@ -43,8 +43,7 @@ type Access interface {
 // New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
 // program without appointments.
 func New(
-	database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time,
-	newID func() uuid.UUID,
+	database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID,
 ) *Service {
 	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
 }

@@ -16,7 +16,8 @@ func (s *Service) organizationRoutes() []httpx.Route {
 		route("createOrganization", http.MethodPost, "/organizations", permission.OrganizationCreate,
 			httpx.Handle(http.StatusCreated, s.CreateOrganization),
 			"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to "+
-				"others. Its time zone decides when its days begin and end."),
+				"others. "+
+				"Its time zone decides when its days begin and end."),
 		route("listOrganizations", http.MethodGet, "/organizations", permission.OrganizationRead,
 			httpx.Handle(http.StatusOK, s.handleOrganizations),
 			"List organizations", "The caller's own organization, or all of them for administrators of the installation."),
@@ -24,17 +25,20 @@ func (s *Service) organizationRoutes() []httpx.Route {
 			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),
 		route("changeOrganization", http.MethodPatch, "/organizations/:id", permission.OrganizationChange,
 			httpx.Handle(http.StatusOK, s.ChangeOrganization),
-			"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies from "+
-				"the next request on; stored dates do not change. If SCHEDULED appointments start on another date in it, "+
-				"`serviceDates` decides about their service dates. MOVE: each gets its new date and is checked like a booking; "+
-				"either all move or none. KEEP: they stay. Without it the answer is 409 with the list of these appointments.",
+			"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies "+
+				"from the next request on; "+
+				"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides "+
+				"about their "+
+				"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: "+
+				"they stay. "+
+				"Without it the answer is 409 with the list of these appointments.",
 			append(s.zoneRefusals(), ErrOrganizationNotFound)...),
 		route("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
 			httpx.Handle(http.StatusOK, s.SwitchOrganization),
-			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the organization: "+
-				"access tokens, API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and "+
-				"reminders wait. Nothing is deleted or changed: `false` restores the access. The caller's own organization "+
-				"cannot be disabled.",
+			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the "+
+				"organization: access tokens, "+
+				"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
+				"Nothing is deleted or changed: `false` restores the access. The caller's own organization cannot be disabled.",
 			ErrOrganizationNotFound, ErrOwnOrganization),
 	}
 }

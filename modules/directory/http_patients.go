@@ -24,10 +24,9 @@ func (s *Service) patientRoutes() []httpx.Route {
 			"List patients", "All patients, in the order of their creation unless `sort` says otherwise. "+
 				"To find a patient by name or number, use `POST /patients/search`.")),
 		readOnly(showing("patient",
-			route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead,
-				httpx.Handle(http.StatusOK, s.handlePatientSearch),
-				"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date "+
-					"of birth. It is a POST because health data does not belong in URLs. It changes nothing."))),
+			route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatientSearch),
+				"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
+					"It is a POST because health data does not belong in URLs. It changes nothing."))),
 		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead, getRoute(s.Patient),
 			"Get a patient", "One patient of the organization.", ErrPatientNotFound)),
 		route("changePatient", http.MethodPatch, "/patients/:id", permission.PatientChange,
@@ -76,9 +75,10 @@ type patientsQuery struct {
 }
 
 func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[Patient], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
-		return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
-	})
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID },
+		func(p Page) ([]Patient, error) {
+			return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
+		})
 	patients.show(ctx, page.Data...)
 	return page, err
 }
@@ -97,12 +97,13 @@ type patientSearch struct {
 }
 
 func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID }, func(p Page) ([]Patient, error) {
-		return s.Patients(ctx, PatientFilter{
-			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber,
-			DateOfBirth: in.DateOfBirth,
+	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID },
+		func(p Page) ([]Patient, error) {
+			return s.Patients(ctx, PatientFilter{
+				Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber,
+				DateOfBirth: in.DateOfBirth,
+			})
 		})
-	})
 	patients.show(ctx, page.Data...)
 	return page, err
 }

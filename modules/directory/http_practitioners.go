@@ -20,8 +20,9 @@ func (s *Service) practitionerRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createPractitioner", http.MethodPost, "/practitioners", permission.PractitionerCreate,
 			httpx.Handle(http.StatusCreated, s.CreatePractitioner),
-			"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and can "+
-				"expire. The check digit of the NPI is validated.",
+			"Create a practitioner", "A practitioner renders services. Credentials such as BCBA or RBT decide which, and "+
+				"can expire. "+
+				"The check digit of the NPI is validated.",
 			ErrNPITaken),
 		route("listPractitioners", http.MethodGet, "/practitioners", permission.PractitionerRead,
 			httpx.Handle(http.StatusOK, s.handlePractitioners),
@@ -30,8 +31,8 @@ func (s *Service) practitionerRoutes() []httpx.Route {
 			"Get a practitioner", "One practitioner with their credentials, including expired ones.", ErrPractitionerNotFound),
 		route("changePractitioner", http.MethodPatch, "/practitioners/:id", permission.PractitionerChange,
 			httpx.Handle(http.StatusOK, s.ChangePractitioner),
-			"Change a practitioner",
-			"A merge patch: fields that are not given stay unchanged. Credentials are replaced as a whole.",
+			"Change a practitioner", "A merge patch: fields that are not given stay unchanged. Credentials are replaced as "+
+				"a whole.",
 			ErrPractitionerNotFound, ErrNPITaken),
 	}
 }

@@ -16,8 +16,9 @@ func (s *Service) serviceCodeRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createServiceCode", http.MethodPost, "/service-codes", permission.ServiceCodeCreate,
 			httpx.Handle(http.StatusCreated, s.CreateServiceCode),
-			"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and the "+
-				"credentials of which the practitioner needs one.",
+			"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and "+
+				"the credentials "+
+				"of which the practitioner needs one.",
 			ErrServiceCodeTaken),
 		route("listServiceCodes", http.MethodGet, "/service-codes", permission.ServiceCodeRead,
 			httpx.Handle(http.StatusOK, s.handleServiceCodes),
@@ -26,8 +27,8 @@ func (s *Service) serviceCodeRoutes() []httpx.Route {
 			"Get a service code", "One service code.", ErrServiceCodeNotFound),
 		route("changeServiceCode", http.MethodPatch, "/service-codes/:id", permission.ServiceCodeChange,
 			httpx.Handle(http.StatusOK, s.ChangeServiceCode),
-			"Change a service code",
-			"A merge patch: fields that are not given stay unchanged. Required credentials are replaced as a whole.",
+			"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are "+
+				"replaced as a whole.",
 			ErrServiceCodeNotFound, ErrServiceCodeTaken),
 	}
 }

@@ -14,11 +14,13 @@ func (s *Service) servicePairRoutes() []httpx.Route {
 		route("getServicePairs", http.MethodGet, "/service-pairs", permission.ServiceCodeRead,
 			httpx.Handle(http.StatusOK, s.handleServicePairs),
 			"List the services that may overlap", "A patient has one appointment at a time in each lane of services. "+
-				"Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair 97153 and 97155."),
+				"Appointments of different lanes may overlap only if their codes are a pair. A new organization has the pair "+
+				"97153 and 97155."),
 		route("replaceServicePairs", http.MethodPut, "/service-pairs", permission.ServiceCodeChange,
 			httpx.Handle(http.StatusOK, s.ReplaceServicePairs),
 			"Replace the services that may overlap", "Replaces the whole list; with an empty list no services may overlap. "+
-				"The order of the two codes makes no difference, and the codes need not exist yet. Booked appointments stay unchanged."),
+				"The order of the two codes makes no difference, and the codes need not exist yet. Booked appointments stay "+
+				"unchanged."),
 	}
 }
 

@@ -31,7 +31,8 @@ func recordEvent(
 	ctx context.Context, s *Service, t auditedFields, name string, patient *uuid.UUID, before, after any, head Record,
 ) error {
 	e := eventBy(ctx, head.OrganizationID)
-	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient, head.UpdatedAt
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient,
+		head.UpdatedAt
 	beforeFields, afterFields := fieldsOf(before), fieldsOf(after)
 	if before != nil {
 		e.Action = name + ".change"
@@ -103,7 +104,8 @@ func (s *Service) recordPairs(ctx context.Context, before, after ServicePairs) e
 		return err
 	}
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "service-pairs.change", "organization", caller.OrganizationID, s.now()
+	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "service-pairs.change", "organization", caller.OrganizationID,
+		s.now()
 	e.Before, e.After = before, after
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -56,7 +56,8 @@ func (store) saveRoundingRules(ctx context.Context, p *Payer) error {
 	return tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "payer_id"}, {Name: "starts_on"}},
 		DoUpdates: clause.AssignmentColumns([]string{"method"}),
-		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "payer_rounding_rules.method <> excluded.method"}}},
+		Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "payer_rounding_rules.method <> " +
+			"excluded.method"}}},
 	}).Create(&rows).Error
 }
 

@@ -35,7 +35,8 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 			SELECT json_build_object('Code', t.code, 'Track', t.track, 'UnitMinutes', t.unit_minutes, 'Active', t.active,
 				'RequiredCredentials', ARRAY(
 					SELECT c.credential FROM service_code_credentials c
-					WHERE c.organization_id = k.organization_id AND c.service_code_id = k.id ORDER BY c.credential COLLATE "C"))::text AS found
+					WHERE c.organization_id = k.organization_id AND c.service_code_id = k.id
+						ORDER BY c.credential COLLATE "C"))::text AS found
 			FROM service_codes t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f
 		UNION ALL
 		SELECT 'practitioner', k.organization_id, k.id, NULL, f.found
@@ -44,7 +45,8 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 			SELECT json_build_object('Name', t.first_name || ' ' || t.last_name, 'Active', t.status = 'ACTIVE',
 				'Credentials', ARRAY(
 					SELECT json_build_object('Code', c.credential, 'ExpiresOn', c.expires_on) FROM practitioner_credentials c
-					WHERE c.organization_id = k.organization_id AND c.practitioner_id = k.id ORDER BY c.credential COLLATE "C"))::text AS found
+					WHERE c.organization_id = k.organization_id AND c.practitioner_id = k.id
+						ORDER BY c.credential COLLATE "C"))::text AS found
 			FROM practitioners t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f
 		UNION ALL
 		SELECT 'patient', k.organization_id, k.id, NULL, f.found
@@ -66,7 +68,8 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 		SELECT 'organization', k.id, k.id, NULL, f.found
 		FROM unnest($10::uuid[]) AS k (id)
 		CROSS JOIN LATERAL (
-			SELECT json_build_object('TimeZone', t.time_zone, 'LateCancelHours', t.late_cancel_hours, 'NoShowConsumes', t.no_show_consumes,
+			SELECT json_build_object('TimeZone', t.time_zone, 'LateCancelHours', t.late_cancel_hours,
+				'NoShowConsumes', t.no_show_consumes,
 				'SessionEditHours', t.session_edit_hours, 'EarlyStartMinutes', t.early_start_minutes,
 				'ConfirmLengthFactor', t.confirm_length_factor,
 				'Pairs', ARRAY(
@@ -124,8 +127,8 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	case rowPatient:
 		return addRule(r, rules.Patients, key)
 	case rowCoverage:
-		return addRule(r, rules.Rounding,
-			scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID, ServiceDate: r.ServiceDate})
+		return addRule(r, rules.Rounding, scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID,
+			ServiceDate: r.ServiceDate})
 	case rowOrganization:
 		var o struct {
 			scheduling.Organization

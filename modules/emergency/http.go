@@ -30,15 +30,17 @@ func (s *Service) Routes() []httpx.Route {
 			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subjectType,
 			Name: "listEmergencyGrants", Summary: "List emergency grants",
 			Description: "The newest first: all grants of the organization, or the caller's own. `reviewed=false` lists the " +
-				"grants that still need a review.",
+				"grants that " +
+				"still need a review.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/emergency-grants/:id",
 			Permission: permission.EmergencyRead, RecordScopes: owners.Scopes(), Reads: subjectType,
 			Name: "getEmergencyGrant", Summary: "Get an emergency grant",
-			Description: "One emergency grant with its reason, its end and its review. The audit trail lists the reads under it.",
-			Refusals:    []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
+			Description: "One emergency grant with its reason, its end and its review. The audit trail lists the reads " +
+				"under it.",
+			Refusals: []*fault.Error{ErrNotFound}, Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 		{
 			Method: http.MethodPost, Path: "/emergency-grants/:id/revoke",

@@ -61,7 +61,8 @@ func (s *Service) publish(ctx context.Context, caller identity.Caller, event str
 		return err
 	}
 	e := trail.By(caller)
-	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.GrantID, e.OccurredAt = event, subjectType, g.ID, &g.PatientID, &g.ID, now
+	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.GrantID, e.OccurredAt = event, subjectType, g.ID,
+		&g.PatientID, &g.ID, now
 	e.After = auditedGrant{g.UserID, g.ExpiresAt, g.RevokedAt != nil, g.Justified}
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -42,7 +42,8 @@ func (s *Service) deliveryRoutes() []httpx.Route {
 			"List the deliveries of a webhook",
 			"Deliveries of events that the caller may read, with their attempts and the receiver's last response. "+
 				"`state=DEAD` lists deliveries whose attempts all failed, `state=WITHHELD` lists events that the responsible "+
-				"user could not read when they were due.",
+				"user could "+
+				"not read when they were due.",
 			ErrWebhookNotFound),
 		route("redeliver", http.MethodPost, webhookPath+"/:id/deliveries/:deliveryId/redeliver",
 			httpx.Handle(http.StatusOK, s.handleRedeliver),

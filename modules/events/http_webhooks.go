@@ -109,8 +109,9 @@ func (s *Service) webhookRoutes() []httpx.Route {
 			"Get a webhook", "One webhook, without its secret.",
 			ErrWebhookNotFound),
 		route("changeWebhook", http.MethodPatch, webhookPath+"/:id", httpx.Handle(http.StatusOK, s.ChangeWebhook),
-			"Change a webhook", "A merge patch: fields that are not given stay unchanged. Events that happen while a webhook "+
-				"is inactive are never sent to it. To set the URL, the types or `active: true`, the caller must hold the "+
+			"Change a webhook", "A merge patch: fields that are not given stay unchanged. Events that happen while a "+
+				"webhook is "+
+				"inactive are never sent to it. To set the URL, the types or `active: true`, the caller must hold the "+
 				"permissions of its types, and becomes responsible for the webhook (`answeredBy`). `active: true` also sends "+
 				"withheld events.",
 			ErrWebhookNotFound, identity.ErrBeyondOwn),
@@ -124,11 +125,14 @@ func (s *Service) webhookRoutes() []httpx.Route {
 			"All requests from now on are signed with the new secret, which is returned only in this answer. The caller must "+
 				"hold the permissions of the webhook's types, because the secret allows requests in the organization's name.",
 			ErrWebhookNotFound, identity.ErrBeyondOwn),
-		momentary(route("testWebhook", http.MethodPost, webhookPath+"/:id/test", httpx.Handle(http.StatusOK, s.handleTestWebhook),
-			"Send a test event to a webhook", "Sends one signed event of the type `webhook.test` to the URL now, and answers "+
-				"with the outcome: 200 also when the receiver cannot be reached. The webhook can be inactive. Its deliveries "+
-				"do not change, and the event is not sent again. An organization tests one webhook at a time. Each request "+
-				"sends an event: an `Idempotency-Key` makes no difference.",
+		momentary(route("testWebhook", http.MethodPost, webhookPath+"/:id/test",
+			httpx.Handle(http.StatusOK, s.handleTestWebhook),
+			"Send a test event to a webhook", "Sends one signed event of the type `webhook.test` to the URL now, and "+
+				"answers with the outcome: "+
+				"200 also when the receiver cannot be reached. The webhook can be inactive. "+
+				"Its deliveries do not change, and the event is not sent again. "+
+				"An organization tests one webhook at a time. Each request sends an event: an `Idempotency-Key` makes no "+
+				"difference.",
 			ErrWebhookNotFound, ErrTooManyWebhookTests)),
 	}
 }

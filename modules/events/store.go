@@ -124,7 +124,8 @@ func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.T
 			RETURNING s.organization_id, s.last_position, t.events
 		), written AS (
 			INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
-			SELECT organization_id, h.last_position - h.events + row_number() OVER (PARTITION BY organization_id ORDER BY t.sequence),
+			SELECT organization_id, h.last_position - h.events + row_number() OVER (PARTITION BY organization_id
+				ORDER BY t.sequence),
 			       t.type, t.subject_id, t.permission, t.payload, t.occurred_at
 			FROM taken t JOIN heads h USING (organization_id)
 			RETURNING organization_id, position, type

@@ -25,8 +25,10 @@ func (store) oldStreams(ctx context.Context, after uuid.UUID, before time.Time, 
 	var found []streamAge
 	err = tx.Raw(`
 		SELECT s.organization_id, coalesce((
-			SELECT e.occurred_at < $2 FROM events e WHERE e.organization_id = s.organization_id ORDER BY e.position LIMIT 1), false) AS old
-		FROM event_streams s WHERE s.organization_id > $1 ORDER BY s.organization_id LIMIT $3`, after, before, limit).Scan(&found).Error
+			SELECT e.occurred_at < $2 FROM events e WHERE e.organization_id = s.organization_id ORDER BY e.position
+				LIMIT 1), false) AS old
+		FROM event_streams s WHERE s.organization_id > $1 ORDER BY s.organization_id
+			LIMIT $3`, after, before, limit).Scan(&found).Error
 	return found, err
 }
 

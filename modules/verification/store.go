@@ -48,7 +48,8 @@ func (r runRow) run() Run {
 
 // runColumns are the columns of [runRow]. A run with an expired lease is shown as interrupted, even
 // before the row says so.
-const runColumns = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total, events_checked, events_total,
+const runColumns = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total,
+	events_checked, events_total,
 	CAST(result AS text) AS result,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'FAILED' ELSE state END AS state,
 	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'interrupted' ELSE failure END AS failure,

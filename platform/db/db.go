@@ -67,16 +67,15 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	mode, ok := execModes[c.ExecMode]
 	if !ok {
-		return nil, fmt.Errorf("db: the exec mode %q is not one of cache_statement, cache_describe, describe_exec and exec",
-			c.ExecMode)
+		return nil, fmt.Errorf("db: the exec mode %q is not one of cache_statement, cache_describe, describe_exec and "+
+			"exec", c.ExecMode)
 	}
 	if c.MaxConns < 1 {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
 	metrics := NewMetrics()
-	unanswered := &unansweredCommits{
-		limit: max(1, c.MaxConns/2), health: metrics.health, conns: map[*serverConn]struct{}{},
-	}
+	unanswered := &unansweredCommits{limit: max(1, c.MaxConns/2), health: metrics.health,
+		conns: map[*serverConn]struct{}{}}
 	pool, err := openPool(ctx, c, mode, unanswered)
 	if err != nil {
 		return nil, err

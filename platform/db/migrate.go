@@ -50,8 +50,8 @@ type Migration struct {
 
 // Up applies the missing migrations, then corrects the privileges of the program's role. If several
 // programs migrate at once, one does and the others wait. If the schema is newer than this program,
-// it does nothing, because the privileges are the newer program's. The error is an *[OwnerError] if
-// the role of OwnerURL may not change the schema.
+// it does nothing, because the privileges are the newer program's. Errors: *[OwnerError] if the role of
+// OwnerURL may not change the schema, *[OldSchemaError].
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		newer, err := isNewer(ctx, p)
@@ -66,10 +66,13 @@ func (m Migrator) Up(ctx context.Context) error {
 	})
 }
 
-// Down reverts the newest migration.
+// Down reverts the newest migration. The errors are those of [Migrator.Up].
 func (m Migrator) Down(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
-		_, err := p.Down(ctx)
+		_, err := isNewer(ctx, p)
+		if err == nil {
+			_, err = p.Down(ctx)
+		}
 		return m.explain(ctx, owner, err)
 	})
 }

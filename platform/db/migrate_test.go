@@ -62,10 +62,10 @@ func TestMigrator(t *testing.T) {
 	t.Run("it stops at a failing migration, which leaves nothing behind", func(t *testing.T) {
 		t.Parallel()
 		m := db.Migrator{OwnerURL: dbtest.New(t).OwnerURL, FS: fstest.MapFS{
-			"00101_good.sql": {Data: []byte("-- +goose Up\nCREATE TABLE good ();\n-- +goose Down\nDROP TABLE good;")},
-			"00102_bad.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE half ();\nSELECT 1/0;")},
+			"00901_good.sql": {Data: []byte("-- +goose Up\nCREATE TABLE good ();\n-- +goose Down\nDROP TABLE good;")},
+			"00902_bad.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE half ();\nSELECT 1/0;")},
 		}}
-		require.ErrorContains(t, m.Up(t.Context()), "version:102")
+		require.ErrorContains(t, m.Up(t.Context()), "version:902")
 		require.Equal(t, 1, applied(t, m))
 		owner, err := pgx.Connect(t.Context(), m.OwnerURL)
 		require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestMigrator(t *testing.T) {
 			require.NoError(t, err)
 		}
 		exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
-		for _, oldest := range []int64{53, newest} {
+		for _, oldest := range []int64{versions[1], newest} {
 			exec("UPDATE schema_compatibility SET oldest_program = $1", oldest)
 			require.NoError(t, c.CheckSchema(t.Context()))
 		}
@@ -101,18 +101,36 @@ func TestMigrator(t *testing.T) {
 		require.ErrorContains(t, schema, "newer")
 	})
 
+	t.Run("a schema from before the first release is refused and left unchanged", func(t *testing.T) {
+		t.Parallel()
+		c := newCounters(t)
+		_, err := c.outside.Exec(t.Context(), "DELETE FROM goose_db_version; INSERT INTO goose_db_version (version_id, "+
+			"is_applied) VALUES (0, true), (55, true)")
+		require.NoError(t, err)
+		m := db.Migrator{OwnerURL: c.database.OwnerURL, AppRole: postgres.AppRole}
+		for _, run := range []func(context.Context) error{c.CheckSchema, m.Up, m.Down} {
+			err := run(t.Context())
+			old, ok := errors.AsType[*db.OldSchemaError](err)
+			require.True(t, ok, "%v", err)
+			require.EqualValues(t, 55, old.Have)
+			require.ErrorContains(t, err, "use an empty database")
+		}
+		require.EqualValues(t, 2, scalar[int](t, c.outside, "SELECT count(*)::int FROM goose_db_version"))
+	})
+
 	t.Run("an older program does not change a newer schema or its privileges", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.New(t)
 		owner, err := pgx.Connect(t.Context(), database.OwnerURL)
 		require.NoError(t, err)
 		defer owner.Close(context.Background())
-		_, err = owner.Exec(t.Context(),
-			"CREATE TABLE sealed (); INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+		_, err = owner.Exec(t.Context(), "CREATE TABLE sealed (); INSERT INTO goose_db_version (version_id, is_applied) "+
+			"VALUES (999, true)")
 		require.NoError(t, err)
 		require.NoError(t, db.Migrator{OwnerURL: database.OwnerURL, AppRole: postgres.AppRole}.Up(t.Context()))
 		var granted bool
-		require.NoError(t, owner.QueryRow(t.Context(), "SELECT has_table_privilege($1, 'sealed', 'DELETE')", postgres.AppRole).Scan(&granted))
+		require.NoError(t, owner.QueryRow(t.Context(), "SELECT has_table_privilege($1, 'sealed', 'DELETE')",
+			postgres.AppRole).Scan(&granted))
 		require.False(t, granted)
 	})
 

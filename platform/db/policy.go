@@ -49,8 +49,8 @@ func (p Policy) Validate() error {
 		problems = append(problems, fmt.Errorf("the base delay must not be negative, as %s is", p.BaseDelay))
 	}
 	if p.MaxDelay < p.BaseDelay {
-		problems = append(problems,
-			fmt.Errorf("the longest delay, %s, must not be below the base delay, %s", p.MaxDelay, p.BaseDelay))
+		problems = append(problems, fmt.Errorf("the longest delay, %s, must not be below the base delay, %s", p.MaxDelay,
+			p.BaseDelay))
 	}
 	if !(p.Jitter >= 0 && p.Jitter <= 1) {
 		problems = append(problems, fmt.Errorf("the jitter must be between 0 and 1, not %v", p.Jitter))

@@ -70,7 +70,8 @@ func (m Migrator) mark(ctx context.Context, transaction *sql.Tx, statements stri
 			UNION ALL
 			SELECT c.relname || ' without privileges'
 			FROM pg_class c
-			WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT has_table_privilege($1, c.oid, 'SELECT')
+			WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+				AND NOT has_table_privilege($1, c.oid, 'SELECT')
 		) items`, m.AppRole).Scan(&has)
 	sum := sha256.Sum256([]byte(statements + has))
 	return "privileges " + hex.EncodeToString(sum[:]), err
@@ -105,7 +106,8 @@ func (m Migrator) explain(ctx context.Context, owner *sql.DB, err error) error {
 	}
 	e := &OwnerError{cause: err}
 	queryErr := owner.QueryRowContext(ctx, `
-		SELECT current_user, coalesce((SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('goose_db_version')), '')`,
+		SELECT current_user, coalesce((SELECT pg_get_userbyid(relowner) FROM pg_class
+			WHERE oid = to_regclass('goose_db_version')), '')`,
 	).Scan(&e.Role, &e.Owner)
 	if queryErr != nil {
 		return errors.Join(err, queryErr)

@@ -75,6 +75,7 @@ func (r Removal) statement(from *time.Time, limit int) (statement string, argume
 		), gone AS (
 			DELETE FROM %[1]s WHERE ctid = ANY (ARRAY(SELECT place FROM slice)) AND %[3]s%[2]s < $1 RETURNING 1
 		)
-		SELECT (SELECT count(*) FROM slice) AS seen, (SELECT count(*) FROM gone) AS removed, (SELECT max(moment) FROM slice) AS last`,
+		SELECT (SELECT count(*) FROM slice) AS seen, (SELECT count(*) FROM gone) AS removed, (SELECT max(moment)
+			FROM slice) AS last`,
 		pgx.Identifier{r.Table}.Sanitize(), r.Time, where, since), arguments
 }

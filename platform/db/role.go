@@ -16,7 +16,8 @@ type RoleError struct {
 
 func (e *RoleError) Error() string {
 	return fmt.Sprintf("the database role %s could bypass row level security: %s; "+
-		"name a role that owns nothing, without SUPERUSER and BYPASSRLS, in OMNI_DATABASE_URL, and the owner in OMNI_MIGRATE_URL", e.Role, e.Why)
+		"name a role that owns nothing, without SUPERUSER and BYPASSRLS, in OMNI_DATABASE_URL, and the owner in "+
+		"OMNI_MIGRATE_URL", e.Role, e.Why)
 }
 
 // CheckRole checks that row level security applies to the role with which the program

@@ -125,9 +125,8 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 
 // run runs the body until it is committed, refused or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
-	r := retrier{
-		policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(), random: rand.Float64,
-	}
+	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(),
+		random: rand.Float64}
 	inDoubt := false
 	if !u.readOnly && d.unanswered.tooMany() {
 		err := &UnavailableError{Operation: u.operation, State: Unconfirmed, cause: errUnanswered}
@@ -209,8 +208,9 @@ var errUnanswered = errors.New("db: the server does not answer COMMIT; it may be
 // synchronous_commit promises. COMMIT waits for the standbys up to its own position in the log, and
 // so for everything that was visible before. A COMMIT without a write does not wait.
 func confirm(ctx context.Context) error {
-	return sendOrDefer(ctx,
-		[]writeStatement{{anyRowCount, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil}})
+	return sendOrDefer(ctx, []writeStatement{
+		{anyRowCount, "SELECT pg_logical_emit_message(true, 'omnirapeutic', '')", nil},
+	})
 }
 
 // rollbackGrace is how long a rollback or a COMMIT under way may take after the

@@ -24,9 +24,8 @@ const (
 
 // dialer opens connections that detect within seconds that the server is gone.
 var dialer = net.Dialer{
-	KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
-	},
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval,
+		Count: keepAliveCount},
 	Control: setUserTimeout,
 }
 
@@ -67,8 +66,8 @@ type serverConn struct {
 var errCommitting = errors.New("db: a COMMIT must not be cancelled")
 
 // errUnreplicated: this server has committed, but perhaps no standby has.
-var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could lose " +
-	"the commit")
+var errUnreplicated = errors.New("db: the server stopped waiting for its synchronous standby: a failover could " +
+	"lose the commit")
 
 // serverConnKey is the key of a serverConn in the custom data of its connection.
 const serverConnKey = "omnirapeutic.serverConn"

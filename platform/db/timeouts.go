@@ -57,8 +57,8 @@ func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []an
 }
 
 const (
-	setTimeouts = setOrganizations +
-		", set_config('idle_in_transaction_session_timeout', $2, true), set_config('lock_timeout', $3, true)"
+	setTimeouts = setOrganizations + ", set_config('idle_in_transaction_session_timeout', $2, true), " +
+		"set_config('lock_timeout', $3, true)"
 	setAllTimeouts = setTimeouts + ", set_config('transaction_timeout', $4, true)"
 )
 

@@ -131,7 +131,7 @@ func (r *Rows[Row]) begin() {
 	header := r.response.Header()
 	header.Set(echo.HeaderContentType, media)
 	header.Set(echo.HeaderCacheControl, "no-store")
-	header.Set(echo.HeaderContentDisposition,
-		mime.FormatMediaType("attachment", map[string]string{"filename": r.name + ending}))
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": r.name +
+		ending}))
 	r.response.WriteHeader(http.StatusOK)
 }

@@ -8,8 +8,8 @@ import (
 // [fault.ErrInvalid].
 var (
 	// ErrMalformed is returned for an unreadable request or an unknown query parameter.
-	ErrMalformed = fault.Define(fault.Malformed, "malformed-request",
-		"The request is malformed.").Carrying(unknownParameters{})
+	ErrMalformed = fault.Define(fault.Malformed, "malformed-request", "The request is "+
+		"malformed.").Carrying(unknownParameters{})
 	// ErrBodyTooLarge is returned for a body above the size limit.
 	ErrBodyTooLarge = fault.Define(fault.TooLarge, "body-too-large", "The body of the request is too large.")
 	// ErrUnsupported is returned for a body that is compressed or not JSON by its

@@ -273,8 +273,8 @@ func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.
 		return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
 	}
 	return Endpoint{
-		In: in, Out: out, Status: usual, Params: binder.params(), Needs: append(needs, binder.needs()...), prepare: prepare,
-		serve: serve,
+		In: in, Out: out, Status: usual, Params: binder.params(), Needs: append(needs, binder.needs()...),
+		prepare: prepare, serve: serve,
 	}
 }
 

@@ -55,7 +55,8 @@ func (d *decoder) number(text string, s *plan, v reflect.Value) {
 	}
 	switch s.kind {
 	case kindInt:
-		d.fail("range", fmt.Sprintf("must be a whole number from %d to %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits)))
+		d.fail("range", fmt.Sprintf("must be a whole number from %d to %d", int64(math.MinInt64)>>(64-bits),
+			int64(math.MaxInt64)>>(64-bits)))
 	case kindUint:
 		d.fail("range", fmt.Sprintf("must be a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits)))
 	default:

@@ -97,8 +97,8 @@ func sendTable(c echo.Context, columns []column, rows reflect.Value, next *strin
 	}
 	header := c.Response().Header()
 	header.Set(echo.HeaderCacheControl, "no-store") // keeps health data out of caches
-	header.Set(echo.HeaderContentDisposition,
-		mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(c.Path()) + ".csv"}))
+	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment",
+		map[string]string{"filename": path.Base(c.Path()) + ".csv"}))
 	if next != nil {
 		header.Set(HeaderNextCursor, *next)
 	}

@@ -107,8 +107,8 @@ func isText(f validator.FieldLevel) bool {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(c rune) bool {
-		return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || c >= '\u202a' && c <= '\u202e' || c >= '\u2066' &&
-			c <= '\u2069'
+		return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || c >= '\u202a' && c <= '\u202e' ||
+			c >= '\u2066' && c <= '\u2069'
 	})
 }
 

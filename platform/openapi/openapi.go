@@ -196,7 +196,8 @@ var sharedParameters = map[string]string{
 	"limit":    "The maximum number of items per page. The default is 20.",
 	"cursor":   "The `nextCursor` of the previous page. All filters must be the same.",
 	"sort":     "The sort order; a minus sign reverses it.",
-	"format": "The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and " +
+	"format": "The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, " +
+		"and " +
 		"null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without " +
 		"`limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor.",
 	"Last-Event-ID": "The id of the last received event. The stream continues after it.",

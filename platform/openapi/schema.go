@@ -150,7 +150,8 @@ func (s *schemas) plain(t reflect.Type, d direction) Object {
 	switch t.Kind() {
 	case reflect.Bool:
 		return Object{{"type", "boolean"}}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint32, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint32,
+		reflect.Uint64:
 		return Object{{"type", "integer"}}
 	case reflect.Float64:
 		return Object{{"type", "number"}}

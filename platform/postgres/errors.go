@@ -9,7 +9,8 @@ import (
 )
 
 // ErrLocked is returned if another program uses the data folder.
-var ErrLocked = errors.New("another program uses this data folder; stop it, or choose another folder with OMNI_DATA_DIR")
+var ErrLocked = errors.New("another program uses this data folder; stop it, or choose another folder with " +
+	"OMNI_DATA_DIR")
 
 // errFetchForbidden is returned if the configuration forbids the download.
 var errFetchForbidden = errors.New("OMNI_POSTGRES_FETCH=false forbids it")

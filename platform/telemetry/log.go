@@ -110,7 +110,8 @@ func (guard) Fire(e *logrus.Entry) error {
 // whose content cannot be checked.
 func plainValue(value any) (any, bool) {
 	switch v := value.(type) {
-	case nil, bool, string, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, time.Time:
+	case nil, bool, string, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64,
+		time.Time:
 		return v, true
 	case error:
 		return SafeText(v), true

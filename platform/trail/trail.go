@@ -88,7 +88,8 @@ func NoteBy(ctx context.Context, r Recorder, e Event) error {
 }
 
 func (e Event) by(c identity.Caller) Event {
-	e.OrganizationID, e.ActorID, e.RequestID, e.Address, e.GrantID = c.OrganizationID, c.UserID, c.RequestID, c.Address, c.GrantID
+	e.OrganizationID, e.ActorID, e.RequestID, e.Address, e.GrantID = c.OrganizationID, c.UserID, c.RequestID,
+		c.Address, c.GrantID
 	return e
 }
 

@@ -1,11 +1,12 @@
--- Verifications of the ledger run in the background. Each run is a row, which every instance can read.
+-- Verifications of the ledger.
 
 -- +goose Up
+-- Checks of the ledger in the background. Each run is a row, which every instance can read.
 CREATE TABLE verifications (
     organization_id         uuid        NOT NULL,
     id                      uuid        NOT NULL,
     state                   text        NOT NULL,
-    started_by              uuid        NOT NULL, -- a user, or an API key
+    started_by              uuid        NOT NULL, -- a user or an API key
     started_at              timestamptz NOT NULL,
     finished_at             timestamptz,
     -- The end of the lease of the instance that runs it. A run with an expired lease was interrupted.
@@ -24,11 +25,10 @@ CREATE TABLE verifications (
     CONSTRAINT verifications_finished CHECK ((state = 'FINISHED') = (result IS NOT NULL))
 );
 
--- An organization has one run at a time.
-CREATE UNIQUE INDEX verifications_one_running ON verifications (organization_id) WHERE state = 'RUNNING';
-
 -- For the removal of old runs.
 CREATE INDEX verifications_by_age ON verifications (started_at);
+-- An organization has one run at a time.
+CREATE UNIQUE INDEX verifications_one_running ON verifications (organization_id) WHERE state = 'RUNNING';
 
 SELECT hold_to_organizations('verifications');
 

@@ -23,17 +23,40 @@ func (e *SchemaError) Error() string {
 		return fmt.Sprintf("the database's schema is older (version %d) than this program needs (%d): run %s",
 			e.Have, e.Want, programname.Command("migrate up"))
 	case e.Oldest == 0:
-		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer program",
-			e.Have, e.Want)
+		return fmt.Sprintf("the database's schema is newer (version %d) than this program knows (%d): run a newer "+
+			"program", e.Have, e.Want)
 	}
 	return fmt.Sprintf("the database's schema (version %d) works with programs that know version %d; this one knows "+
 		"%d: run a newer program",
 		e.Have, e.Oldest, e.Want)
 }
 
+// firstVersion is the version of the first migration. Lower versions belong to schemas from before the
+// first release, whose migrations no longer exist.
+const firstVersion = 101
+
+// OldSchemaError is returned if the database was created before the first release. No program can
+// upgrade it.
+type OldSchemaError struct{ Have int64 }
+
+func (e *OldSchemaError) Error() string {
+	return fmt.Sprintf("the database was created before the first release (schema version %d) and cannot be upgraded: "+
+		"use an empty database, or another data folder (OMNI_DATA_DIR); see \"Databases from before the first release\" "+
+		"in docs/operations.md", e.Have)
+}
+
+// checkAge returns an *[OldSchemaError] for the version of a schema from before the first release.
+func checkAge(version int64) error {
+	if version > 0 && version < firstVersion {
+		return &OldSchemaError{Have: version}
+	}
+	return nil
+}
+
 // CheckSchema checks that this program can work with the database's schema. The schema must have
 // all migrations that the program knows. If it has more, it must declare this program's version, or
-// an older one, compatible. Errors: *[SchemaError], *[UnavailableError].
+// an older one, compatible. Errors: *[SchemaError], *[OldSchemaError],
+// *[UnavailableError].
 func (d *DB) CheckSchema(ctx context.Context) error {
 	want, err := newest(Migrations())
 	if err != nil {
@@ -41,8 +64,8 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 	}
 	schema := SchemaError{Want: want}
 	var migrated, declared bool
-	err = d.pool.QueryRow(ctx,
-		`SELECT to_regclass('goose_db_version') IS NOT NULL, to_regclass('schema_compatibility') IS NOT NULL`).
+	err = d.pool.QueryRow(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL,
+		to_regclass('schema_compatibility') IS NOT NULL`).
 		Scan(&migrated, &declared)
 	if err == nil && migrated {
 		err = d.pool.QueryRow(ctx,
@@ -51,18 +74,25 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 	if err == nil && declared && schema.Have > want {
 		err = d.pool.QueryRow(ctx, `SELECT max(oldest_program) FROM schema_compatibility`).Scan(&schema.Oldest)
 	}
+	old := checkAge(schema.Have)
 	switch {
 	case err != nil:
 		return newUnavailableError("check the schema", err)
+	case old != nil:
+		return old
 	case schema.Have == want, schema.Have > want && schema.Oldest > 0 && schema.Oldest <= want:
 		return nil
 	}
 	return &schema
 }
 
-// isNewer reports whether the database has migrations after all of the provider's.
+// isNewer reports whether the database has migrations after all of the provider's. It returns an
+// *[OldSchemaError] for a schema from before the first release.
 func isNewer(ctx context.Context, p *goose.Provider) (bool, error) {
 	have, err := p.GetDBVersion(ctx)
+	if err == nil {
+		err = checkAge(have)
+	}
 	if err != nil {
 		return false, err
 	}

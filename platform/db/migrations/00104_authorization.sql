@@ -1,4 +1,4 @@
--- Authorizations and their unit ledger: the account book that everything else draws on.
+-- Authorizations and their unit ledger.
 
 -- +goose Up
 CREATE TABLE authorizations (
@@ -8,7 +8,7 @@ CREATE TABLE authorizations (
     insurance_id     uuid,
     service_code_id  uuid        NOT NULL,
     auth_number      text,
-    -- What was granted when the authorization was entered: with the adjustments in the ledger it makes total_units.
+    -- The units at creation. With the adjustments of the ledger they make total_units.
     initial_units    integer     NOT NULL,
     total_units      integer     NOT NULL,
     used_units       integer     NOT NULL DEFAULT 0,
@@ -20,12 +20,27 @@ CREATE TABLE authorizations (
     -- The head of the hash chain: sequence number and hash of the newest entry.
     last_sequence    bigint      NOT NULL DEFAULT 0,
     last_hash        bytea       NOT NULL,
-    -- No open hold expires before this moment. It may be too early, never too late, so that
-    -- operations look for expired holds only when there may be some.
+    -- No open hold expires before this time. It may be too early, but never too late, so that operations look
+    -- for expired holds only when there may be some.
     next_expiry      timestamptz,
     version          integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
+    cap_day          integer, -- null: no cap
+    cap_week         integer,
+    cap_month        integer,
+    cap_total        integer,
+    -- With caps by date: the units of all reservations that were not released, by service date. It is a counter
+    -- because a sum over reservations would lock pages of an index that other transactions write to.
+    booked_by_date   jsonb,
+    -- The share of booked units, in bands. Most updates leave the band unchanged and therefore touch no index
+    -- (HOT).
+    booked_band      smallint GENERATED ALWAYS AS (CASE
+        WHEN total_units = 0 THEN 0
+        WHEN used_units::bigint + scheduled_units >= total_units THEN 100
+        WHEN (used_units::bigint + scheduled_units) * 100 >= total_units::bigint * 90 THEN 90
+        WHEN (used_units::bigint + scheduled_units) * 100 >= total_units::bigint * 80 THEN 80
+        ELSE 0 END) STORED,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT authorizations_patient FOREIGN KEY (organization_id, patient_id)
         REFERENCES patients (organization_id, id),
@@ -36,35 +51,44 @@ CREATE TABLE authorizations (
     CONSTRAINT authorizations_total_not_negative CHECK (total_units >= 0 AND initial_units >= 0),
     CONSTRAINT authorizations_used_not_negative CHECK (used_units >= 0),
     CONSTRAINT authorizations_scheduled_not_negative CHECK (scheduled_units >= 0),
-    -- In bigint, so that the sum of two large counters is refused by this rule and not by an overflow.
+    -- In bigint, so that this rule refuses the sum of two large counters, and not an overflow.
     CONSTRAINT authorizations_units_within_total CHECK (used_units::bigint + scheduled_units <= total_units),
     CONSTRAINT authorizations_dates_in_order CHECK (start_date <= end_date),
-    CONSTRAINT authorizations_status_stored CHECK (status IN ('PENDING', 'ACTIVE', 'CANCELLED'))
-) WITH (fillfactor = 70); -- room on the page, so that a counter's update touches no index
+    CONSTRAINT authorizations_status_stored CHECK (status IN ('PENDING', 'ACTIVE', 'CANCELLED')),
+    CONSTRAINT authorizations_caps_not_negative CHECK (
+        cap_day >= 0 AND cap_week >= 0 AND cap_month >= 0 AND cap_total >= 0),
+    CONSTRAINT authorizations_booked_by_date_for_caps CHECK (
+        (booked_by_date IS NULL) = (cap_day IS NULL AND cap_week IS NULL AND cap_month IS NULL))
+) WITH (fillfactor = 70);
 
--- The patient leads: an index that began with the organization and held the id would be taken, on small tables,
--- in the place of the primary key, and SSI would lock everything that it passes.
-CREATE INDEX authorizations_by_patient ON authorizations (patient_id, organization_id);
+-- For lists by date, and for the authorizations in force.
+CREATE INDEX authorizations_by_end ON authorizations (organization_id, end_date, id, start_date, status);
+-- The patient leads. With the organization first, small tables would use this index instead of the primary key, and
+-- SSI would lock everything that the scan passes.
+CREATE INDEX authorizations_by_patient ON authorizations (patient_id, organization_id, service_code_id, end_date);
+CREATE INDEX authorizations_by_start ON authorizations (organization_id, start_date, id);
+CREATE INDEX authorizations_nearly_booked
+    ON authorizations (organization_id, end_date, id, booked_band)
+    WHERE booked_band > 0 AND status = 'ACTIVE';
 
 CREATE TABLE unit_reservations (
     organization_id   uuid        NOT NULL,
     id                uuid        NOT NULL,
     authorization_id  uuid        NOT NULL,
-    -- The sequence number of the entry that made it: the order of age within the authorization.
+    -- The sequence number of the entry that created it: the order of age within the authorization.
     sequence          bigint      NOT NULL,
     units             integer     NOT NULL,
     consumed_units    integer     NOT NULL DEFAULT 0,
     released_units    integer     NOT NULL DEFAULT 0,
-    open              boolean     GENERATED ALWAYS AS (consumed_units + released_units < units) STORED,
+    open              boolean GENERATED ALWAYS AS (consumed_units + released_units < units) STORED,
     service_date      date        NOT NULL,
     expires_at        timestamptz,
     appointment_id    uuid,
     reference         text,
     created_at        timestamptz NOT NULL,
     updated_at        timestamptz NOT NULL,
-    -- The authorization stands before the id: new ids are all alike at their beginning, and
-    -- reading one locks its page of the index for SSI, which transactions on other
-    -- authorizations would meet.
+    -- The authorization precedes the id. New ids share their first bytes, and a read locks its page of the index for
+    -- SSI, which transactions on other authorizations would meet.
     PRIMARY KEY (organization_id, authorization_id, id),
     CONSTRAINT unit_reservations_authorization FOREIGN KEY (organization_id, authorization_id)
         REFERENCES authorizations (organization_id, id),
@@ -74,13 +98,15 @@ CREATE TABLE unit_reservations (
     CONSTRAINT unit_reservations_settled_within_units CHECK (consumed_units::bigint + released_units <= units)
 ) WITH (fillfactor = 80);
 
+-- For the job that releases expired holds, in all organizations.
+CREATE INDEX unit_reservations_open_by_expiry
+    ON unit_reservations (expires_at, organization_id, authorization_id)
+    WHERE open AND expires_at IS NOT NULL;
 -- Release and consume without a named reservation take from the oldest open ones.
 CREATE INDEX unit_reservations_open_oldest_first
     ON unit_reservations (organization_id, authorization_id, sequence) WHERE open;
--- The sweeper's question: which holds are due, in any organization?
-CREATE INDEX unit_reservations_open_by_expiry
-    ON unit_reservations (expires_at, organization_id, authorization_id) WHERE open AND expires_at IS NOT NULL;
 
+-- The ledger: one row for each movement of units. Rows are never changed or deleted.
 CREATE TABLE unit_entries (
     organization_id   uuid        NOT NULL,
     authorization_id  uuid        NOT NULL,
@@ -99,8 +125,11 @@ CREATE TABLE unit_entries (
     occurred_at       timestamptz NOT NULL,
     previous_hash     bytea       NOT NULL,
     hash              bytea       NOT NULL,
+    -- The authorization of an adjustment. Other entries reach their authorization through the reservation, so a second
+    -- foreign key on this busy row is not needed.
+    adjusts           uuid GENERATED ALWAYS AS (CASE WHEN reservation_id IS NULL THEN authorization_id END) STORED,
     PRIMARY KEY (organization_id, authorization_id, sequence),
-    CONSTRAINT unit_entries_authorization FOREIGN KEY (organization_id, authorization_id)
+    CONSTRAINT unit_entries_authorization FOREIGN KEY (organization_id, adjusts)
         REFERENCES authorizations (organization_id, id),
     CONSTRAINT unit_entries_reservation FOREIGN KEY (organization_id, authorization_id, reservation_id)
         REFERENCES unit_reservations (organization_id, authorization_id, id),
@@ -111,19 +140,10 @@ CREATE TABLE unit_entries (
     CONSTRAINT unit_entries_hashes CHECK (length(previous_hash) = 32 AND length(hash) = 32)
 );
 
--- What each operation came to: repeated with the same id, it gets the same answer and changes nothing.
-CREATE TABLE unit_operations (
-    organization_id   uuid        NOT NULL,
-    id                uuid        NOT NULL,
-    authorization_id  uuid        NOT NULL,
-    kind              text        NOT NULL,
-    fingerprint       bytea       NOT NULL,
-    outcome           jsonb       NOT NULL,
-    created_at        timestamptz NOT NULL,
-    PRIMARY KEY (organization_id, id)
-);
+-- For the deletion of an authorization.
+CREATE INDEX unit_entries_adjusting ON unit_entries (organization_id, adjusts) WHERE adjusts IS NOT NULL;
 
--- The second wall behind the privileges of the program's role, which binds the tables' owner too.
+-- The program's role lacks the privilege to change entries. This trigger binds the owner of the table too.
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -137,9 +157,29 @@ CREATE TRIGGER unit_entries_append_only BEFORE UPDATE OR DELETE ON unit_entries
 CREATE TRIGGER unit_entries_not_truncated BEFORE TRUNCATE ON unit_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_entries();
 
+-- Alerts are computed. A row stores only that a user has acknowledged one.
+CREATE TABLE alert_acknowledgements (
+    organization_id   uuid        NOT NULL,
+    authorization_id  uuid        NOT NULL,
+    kind              text        NOT NULL,
+    -- The terms that the alert was about. With other terms it is another alert.
+    end_date          date        NOT NULL,
+    total_units       integer     NOT NULL,
+    acknowledged_by   uuid        NOT NULL,
+    acknowledged_at   timestamptz NOT NULL,
+    PRIMARY KEY (organization_id, authorization_id, kind),
+    CONSTRAINT alert_acknowledgements_authorization FOREIGN KEY (organization_id, authorization_id)
+        REFERENCES authorizations (organization_id, id) ON DELETE CASCADE
+);
+
+SELECT hold_to_organizations('authorizations');
+SELECT hold_to_organizations('unit_reservations');
+SELECT hold_to_organizations('unit_entries');
+SELECT hold_to_organizations('alert_acknowledgements');
+
 -- +goose Down
-DROP TABLE unit_operations;
+DROP TABLE alert_acknowledgements;
 DROP TABLE unit_entries;
-DROP FUNCTION refuse_change_of_entries();
 DROP TABLE unit_reservations;
 DROP TABLE authorizations;
+DROP FUNCTION refuse_change_of_entries();

@@ -1,5 +1,4 @@
--- Breaking the glass: who gave themselves the right to read one patient's records, for how long, why, and what somebody
--- else said of it.
+-- Emergency grants: temporary access to one patient's records, with a reason and a review.
 
 -- +goose Up
 CREATE TABLE emergency_grants (
@@ -18,19 +17,22 @@ CREATE TABLE emergency_grants (
     review_note      text,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT emergency_grants_user FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id),
-    CONSTRAINT emergency_grants_patient FOREIGN KEY (organization_id, patient_id) REFERENCES patients (organization_id, id),
+    CONSTRAINT emergency_grants_patient FOREIGN KEY (organization_id, patient_id)
+        REFERENCES patients (organization_id, id),
     CONSTRAINT emergency_grants_reason CHECK (char_length(reason) BETWEEN 25 AND 500),
-    CONSTRAINT emergency_grants_duration CHECK (expires_at - granted_at BETWEEN interval '30 minutes' AND interval '480 minutes'),
-    CONSTRAINT emergency_grants_revoked CHECK ((revoked_at IS NULL) = (revoked_by IS NULL) AND revoked_at <= expires_at),
+    CONSTRAINT emergency_grants_duration CHECK (
+        expires_at - granted_at BETWEEN interval '30 minutes' AND interval '480 minutes'),
+    CONSTRAINT emergency_grants_revoked CHECK (
+        (revoked_at IS NULL) = (revoked_by IS NULL) AND revoked_at <= expires_at),
     CONSTRAINT emergency_grants_reviewed CHECK (
-        num_nonnulls(reviewed_at, reviewed_by, justified) IN (0, 3) AND (reviewed_at IS NOT NULL OR review_note IS NULL)),
+         num_nonnulls(reviewed_at, reviewed_by, justified) IN (0, 3) AND (reviewed_at IS NOT NULL OR review_note IS NULL)),
     CONSTRAINT emergency_grants_by_somebody_else CHECK (reviewed_by <> user_id)
 );
 
 -- The worklist of reviewers.
 CREATE INDEX emergency_grants_unreviewed ON emergency_grants (organization_id, id) WHERE reviewed_at IS NULL;
 
--- A grant is never deleted, and of what was taken nothing changes: it ends, and is reviewed, once.
+-- A grant is never deleted. It ends once and is reviewed once; nothing else of it changes.
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_grant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,23 +1,23 @@
--- What has happened, for those who listen: an outbox that changes write to in their own transaction, the numbered
--- streams that a relay makes of it, and webhooks.
+-- Events of changes: the outbox, numbered streams and webhooks.
 
 -- +goose Up
--- No foreign key: the row is written by the hottest transactions that there are, always beside rows that have one.
+-- Events of committed changes, until the relay moves them. There is no foreign key, because the busiest transactions
+-- write this table, always together with rows that have one.
 CREATE TABLE outbox (
     organization_id  uuid        NOT NULL,
     sequence         bigint      GENERATED ALWAYS AS IDENTITY,
     type             text        NOT NULL,
     subject_id       uuid        NOT NULL,
-    permission       text        NOT NULL, -- what a reader must hold
-    payload          jsonb       NOT NULL,
+    permission       text        NOT NULL, -- that a reader must hold
+    payload          json        NOT NULL,
     occurred_at      timestamptz NOT NULL,
     PRIMARY KEY (organization_id, sequence)
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000); -- rows live for milliseconds
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- Whoever appends to an organization's stream holds its row.
+-- A transaction that appends to an organization's stream locks its row.
 CREATE TABLE event_streams (
-    organization_id  uuid    NOT NULL,
-    last_position    bigint  NOT NULL DEFAULT 0,
+    organization_id  uuid   NOT NULL,
+    last_position    bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (organization_id),
     CONSTRAINT event_streams_organization FOREIGN KEY (organization_id) REFERENCES organizations (id)
 ) WITH (fillfactor = 50);
@@ -28,7 +28,7 @@ CREATE TABLE events (
     type             text        NOT NULL,
     subject_id       uuid        NOT NULL,
     permission       text        NOT NULL,
-    payload          jsonb       NOT NULL,
+    payload          json        NOT NULL,
     occurred_at      timestamptz NOT NULL,
     PRIMARY KEY (organization_id, position)
 );
@@ -37,24 +37,26 @@ CREATE TABLE webhooks (
     organization_id  uuid        NOT NULL,
     id               uuid        NOT NULL,
     url              text        NOT NULL,
-    secret           bytea       NOT NULL, -- signs what is sent; it cannot be a hash, since we need it ourselves
+    secret           bytea       NOT NULL, -- signs the requests; encrypted
     types            text[]      NOT NULL, -- of the events that are sent; empty: all
     active           boolean     NOT NULL DEFAULT true,
     version          integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
+    answered_by      uuid, -- the user who is responsible for the webhook; null: nothing is sent
     PRIMARY KEY (organization_id, id),
-    CONSTRAINT webhooks_organization FOREIGN KEY (organization_id) REFERENCES organizations (id)
+    CONSTRAINT webhooks_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
+    CONSTRAINT webhooks_answered_by FOREIGN KEY (organization_id, answered_by) REFERENCES users (organization_id, id)
 );
 
--- One event on its way to one webhook. It goes when its event does.
+-- The delivery of one event to one webhook. It is deleted with its event.
 CREATE TABLE webhook_deliveries (
     organization_id  uuid        NOT NULL,
     webhook_id       uuid        NOT NULL,
     position         bigint      NOT NULL,
     state            text        NOT NULL DEFAULT 'PENDING',
     attempts         integer     NOT NULL DEFAULT 0,
-    -- While an attempt is under way this is when it counts as lost: nobody else takes the row before.
+    -- During an attempt: the time at which the attempt counts as lost. No other instance takes the row before.
     next_attempt_at  timestamptz NOT NULL,
     last_attempt_at  timestamptz,
     last_status      integer,
@@ -64,13 +66,20 @@ CREATE TABLE webhook_deliveries (
         REFERENCES webhooks (organization_id, id) ON DELETE CASCADE,
     CONSTRAINT webhook_deliveries_event FOREIGN KEY (organization_id, position)
         REFERENCES events (organization_id, position) ON DELETE CASCADE,
-    CONSTRAINT webhook_deliveries_state CHECK (state IN ('PENDING', 'DELIVERED', 'DEAD'))
+    CONSTRAINT webhook_deliveries_state CHECK (state IN ('PENDING', 'DELIVERED', 'DEAD', 'WITHHELD'))
 ) WITH (fillfactor = 80);
 
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (organization_id, webhook_id, next_attempt_at)
-    WHERE state = 'PENDING';
 -- For the removal of old events.
 CREATE INDEX webhook_deliveries_by_event ON webhook_deliveries (organization_id, position);
+CREATE INDEX webhook_deliveries_due
+    ON webhook_deliveries (organization_id, webhook_id, next_attempt_at)
+    WHERE state = 'PENDING';
+
+SELECT hold_to_organizations('outbox');
+SELECT hold_to_organizations('event_streams');
+SELECT hold_to_organizations('events');
+SELECT hold_to_organizations('webhooks');
+SELECT hold_to_organizations('webhook_deliveries');
 
 -- +goose Down
 DROP TABLE webhook_deliveries;
