@@ -153,8 +153,10 @@ func (d *draft) unknown() []fault.Field {
 	}
 	for i, id := range d.a.Practitioners {
 		if _, ok := d.rules.Practitioners[d.named(id)]; !ok {
-			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(d.a.Practitioners, i), Code: "reference",
-				Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: staffField(d.a.Practitioners, i), Code: "reference",
+				Message: "does not exist",
+			})
 		}
 	}
 	return fieldErrors
@@ -166,13 +168,17 @@ func (d *draft) mismatches(i int, field func(i int, name string) string) []fault
 	p := d.a.Patients[i]
 	var fieldErrors []fault.Field
 	if _, ok := d.rules.Patients[d.named(p.PatientID)]; !ok {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "patientId"), Code: "reference",
-			Message: "does not exist"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: field(i, "patientId"), Code: "reference",
+			Message: "does not exist",
+		})
 	}
 	a, ok := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
 	refers := func(message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: field(i, "authorizationId"), Code: "reference",
-			Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: field(i, "authorizationId"), Code: "reference",
+			Message: message,
+		})
 	}
 	switch {
 	case !ok:

@@ -43,8 +43,10 @@ const (
 // The reasons that another time or another authorization can resolve. If there are other reasons,
 // there are no alternatives.
 var (
-	movable = []string{ErrPractitionerOverlap.Code(), ErrPatientOverlap.Code(), "outside-authorization-dates",
-		"cap-exceeded"}
+	movable = []string{
+		ErrPractitionerOverlap.Code(), ErrPatientOverlap.Code(), "outside-authorization-dates",
+		"cap-exceeded",
+	}
 	coverage = []string{"outside-authorization-dates", "cap-exceeded", "authorization-not-active", "insufficient-units"}
 )
 

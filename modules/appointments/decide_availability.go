@@ -72,8 +72,10 @@ func (a Availability) fieldErrors() []fault.Field {
 		path := fmt.Sprintf("weekly[%d]", i)
 		backwards(path, w.Hours)
 		if !w.ValidUntil.IsZero() && w.ValidUntil.Before(w.ValidFrom) {
-			fieldErrors = append(fieldErrors, fault.Field{Field: path + ".validUntil", Code: "gtefield",
-				Message: "must not be before validFrom"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: path + ".validUntil", Code: "gtefield",
+				Message: "must not be before validFrom",
+			})
 		}
 	}
 	for i, e := range a.Exceptions {
@@ -194,8 +196,10 @@ type Warning struct {
 func (a Availability) warnings(practitioner uuid.UUID, span Span, near []slot, zone *time.Location) []Warning {
 	var all []Warning
 	if a.Known() && !a.covers(span, zone) {
-		all = append(all, Warning{warnOutside, practitioner, span.Start.UTC(),
-			"The practitioner is not available at that time."})
+		all = append(all, Warning{
+			warnOutside, practitioner, span.Start.UTC(),
+			"The practitioner is not available at that time.",
+		})
 	}
 	for _, other := range near {
 		if !other.Span.Overlaps(span) && a.around(other.Span).Overlaps(a.around(span)) {

@@ -95,8 +95,10 @@ func TestOpenings(t *testing.T) {
 		{
 			"offers other hours on an exception that has some", Availability{
 				Weekly: []WeeklyHours{{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "12:00")}},
-				Exceptions: []Exception{{StartDate: june(1), EndDate: june(1),
-					Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")}}},
+				Exceptions: []Exception{{
+					StartDate: june(1), EndDate: june(1),
+					Hours: []Hours{hours(t, "13:00", "14:00"), hours(t, "15:00", "16:00")},
+				}},
 			}, monday, nil, 60, 60, []string{"Mon 13:00-14:00", "Mon 15:00-16:00"},
 		},
 		{
@@ -132,8 +134,10 @@ func TestOpenings(t *testing.T) {
 		},
 		{
 			"respects the dates of validity", Availability{Weekly: []WeeklyHours{
-				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"),
-					ValidUntil: calendar.NewDate(2026, time.May, 31)},
+				{
+					Weekday: weekdayOf(time.Monday), Hours: hours(t, "09:00", "10:00"),
+					ValidUntil: calendar.NewDate(2026, time.May, 31),
+				},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "11:00", "12:00"), ValidFrom: june(1), ValidUntil: june(1)},
 				{Weekday: weekdayOf(time.Monday), Hours: hours(t, "13:00", "14:00"), ValidFrom: june(2)},
 			}}, monday, nil, 60, 60, []string{"Mon 11:00-12:00"},
@@ -286,8 +290,10 @@ func TestInvalidAvailabilityNamesTheField(t *testing.T) {
 	a := Availability{
 		Weekly: []WeeklyHours{
 			{Hours: hours(t, "09:00", "09:00")},
-			{Hours: hours(t, "09:00", "10:00"), ValidFrom: calendar.NewDate(2026, 2, 1),
-				ValidUntil: calendar.NewDate(2026, 1, 31)},
+			{
+				Hours: hours(t, "09:00", "10:00"), ValidFrom: calendar.NewDate(2026, 2, 1),
+				ValidUntil: calendar.NewDate(2026, 1, 31),
+			},
 		},
 		Exceptions: []Exception{{Hours: []Hours{hours(t, "09:00", "10:00"), hours(t, "22:00", "06:00")}}},
 	}

@@ -41,14 +41,22 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")},
 			booked,
 		},
-		{"keeps every time with only an unchanged end",
-			Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")}, booked},
-		{"keeps every time with only an unchanged start",
-			Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")}, booked},
+		{
+			"keeps every time with only an unchanged end",
+			Change{End: patch.Set(unchanged.End), Notes: patch.SetClearable("new")},
+			booked,
+		},
+		{
+			"keeps every time with only an unchanged start",
+			Change{Start: patch.Set(unchanged.Start), Notes: patch.SetClearable("new")},
+			booked,
+		},
 		{
 			"keeps every time with other staff",
-			Change{Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End),
-				Practitioners: patch.Set([]uuid.UUID{robin})},
+			Change{
+				Start: patch.Set(unchanged.Start), End: patch.Set(unchanged.End),
+				Practitioners: patch.Set([]uuid.UUID{robin}),
+			},
 			booked,
 		},
 		{
@@ -71,8 +79,10 @@ func TestOnlyDifferencesReachOtherAppointmentsOfASeries(t *testing.T) {
 			t.Run("it "+test.it+", "+string(scope), func(t *testing.T) {
 				t.Parallel()
 				s, all := bookedSeries(t, 4)
-				s.reschedules(t, all[2], Change{Start: patch.Set(wall(20, "17:00-17:15").Start),
-					End: patch.Set(wall(20, "17:00-17:15").End)})
+				s.reschedules(t, all[2], Change{
+					Start: patch.Set(wall(20, "17:00-17:15").Start),
+					End:   patch.Set(wall(20, "17:00-17:15").End),
+				})
 				s.accepted(t, bookingOf(therapy, wall(13, "15:00-15:30"), []uuid.UUID{jordan}, ben)) // where the third was
 				r := requestFor(reschedule, all[0].ID)
 				r.change = test.change
@@ -282,8 +292,10 @@ func TestASeriesChangeAppliesItsDifferencesToEach(t *testing.T) {
 
 		named, member := appointmentOf(usual), appointmentOf(exception)
 		to := spanOf(target)
-		change := Change{Start: patch.Set(to.Start), End: patch.Set(to.End),
-			Practitioners: patch.Set([]uuid.UUID{target.staff})}
+		change := Change{
+			Start: patch.Set(to.Start), End: patch.Set(to.End),
+			Practitioners: patch.Set([]uuid.UUID{target.staff}),
+		}
 		if target.notes != "" {
 			change.Notes = patch.SetClearable(target.notes)
 		} else {

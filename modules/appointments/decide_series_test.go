@@ -159,8 +159,10 @@ func TestScopes(t *testing.T) {
 			[]string{"11 15:00", "12 16:00", "13 16:00", "14 16:00"},
 		},
 		{"moves all", ScopeAll, 1, wall(12, "16:00-16:30"), []string{"11 16:00", "12 16:00", "13 16:00", "14 16:00"}},
-		{"moves each to where the next one was", ScopeAll, 0, wall(12, "15:00-15:30"),
-			[]string{"12 15:00", "13 15:00", "14 15:00", "15 15:00"}},
+		{
+			"moves each to where the next one was", ScopeAll, 0, wall(12, "15:00-15:30"),
+			[]string{"12 15:00", "13 15:00", "14 15:00", "15 15:00"},
+		},
 		{
 			"moves each to where the last one was", ScopeFollowing, 1, wall(11, "15:30-16:00"),
 			[]string{"11 15:00", "11 15:30", "12 15:30", "13 15:30"},

@@ -40,8 +40,10 @@ func (s Status) Occupies() bool { return s != Cancelled && s != NoShow }
 func (s Status) mayBecome(next Status) bool { return slices.Contains(transitions[s], next) }
 
 // targets has the target status of each transition.
-var targets = map[kind]Status{start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled,
-	noShow: NoShow}
+var targets = map[kind]Status{
+	start: InProgress, reopen: Scheduled, complete: Completed, cancel: Cancelled,
+	noShow: NoShow,
+}
 
 // move performs a transition.
 func (d *draft) move() error {

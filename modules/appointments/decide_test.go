@@ -122,8 +122,10 @@ func newStage(method scheduling.Rounding) *stage {
 	}
 	for day := 1; day <= 31; day++ {
 		on := calendar.NewDate(2026, time.March, day)
-		s.rules.Rounding[scheduling.Coverage{OrganizationID: clinic, InsuranceID: insurance,
-			ServiceDate: on}] = scheduling.RoundingRule{
+		s.rules.Rounding[scheduling.Coverage{
+			OrganizationID: clinic, InsuranceID: insurance,
+			ServiceDate: on,
+		}] = scheduling.RoundingRule{
 			StartsOn: scheduling.Always, Method: method,
 		}
 	}
@@ -236,18 +238,24 @@ func TestBooking(t *testing.T) {
 			bookingOf(therapy, wall(12, "15:00-16:00"), one, ada, ben),
 			[]string{"patient-overlap"},
 		},
-		{"books two technicians with one patient", nil,
-			bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada), nil},
+		{
+			"books two technicians with one patient", nil,
+			bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada), nil,
+		},
 		{
 			"refuses two technicians because of one of them",
 			[]request{bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{robin}, ben)},
 			bookingOf(therapy, wall(12, "15:00-16:00"), []uuid.UUID{jordan, robin}, ada),
 			[]string{"practitioner-overlap"},
 		},
-		{"refuses a missing credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada),
-			[]string{"credential-missing"}},
-		{"accepts a credential on its last day", nil, bookingOf(advice, wall(20, "15:00-16:00"), []uuid.UUID{robin}, ada),
-			nil},
+		{
+			"refuses a missing credential", nil, bookingOf(advice, wall(12, "15:00-16:00"), one, ada),
+			[]string{"credential-missing"},
+		},
+		{
+			"accepts a credential on its last day", nil, bookingOf(advice, wall(20, "15:00-16:00"), []uuid.UUID{robin}, ada),
+			nil,
+		},
 		{
 			"refuses a credential the day after", nil, bookingOf(advice, wall(21, "15:00-16:00"), []uuid.UUID{robin}, ada),
 			[]string{"credential-missing"},
@@ -262,8 +270,10 @@ func TestBooking(t *testing.T) {
 				ada),
 			nil,
 		},
-		{"refuses more units than are available", nil, bookingOf(therapy, wall(12, "12:00-14:01"), one, ada),
-			[]string{"insufficient-units"}},
+		{
+			"refuses more units than are available", nil, bookingOf(therapy, wall(12, "12:00-14:01"), one, ada),
+			[]string{"insufficient-units"},
+		},
 		{"books the past, for entries from paper records", nil, bookingOf(therapy, wall(2, "12:00-13:00"), one, ada), nil},
 		{
 			"reports every broken rule, in order",
@@ -283,8 +293,10 @@ func TestBooking(t *testing.T) {
 			s := newStage(scheduling.RoundUp)
 			for _, r := range test.before {
 				if r.booking.ServiceCodeID == advice && r.booking.Start.Day() == 31 { // the credential has expired
-					s.rules.Practitioners[of(robin)] = scheduling.Practitioner{Active: true,
-						Credentials: []scheduling.Credential{{Code: "BCBA"}}}
+					s.rules.Practitioners[of(robin)] = scheduling.Practitioner{
+						Active:      true,
+						Credentials: []scheduling.Credential{{Code: "BCBA"}},
+					}
 				}
 				s.accepted(t, r)
 				s.rules.Practitioners[of(robin)] = newStage(scheduling.RoundUp).rules.Practitioners[of(robin)]
@@ -346,8 +358,10 @@ func TestTransitions(t *testing.T) {
 		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel, reopen}, Completed: nil,
 		Cancelled: nil, NoShow: nil,
 	}
-	ways := map[Status][]kind{Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel},
-		NoShow: {noShow}}
+	ways := map[Status][]kind{
+		Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel},
+		NoShow: {noShow},
+	}
 	for from, can := range allowed {
 		for _, k := range []kind{start, reopen, complete, cancel, noShow, reschedule} {
 			t.Run(fmt.Sprintf("%s from %s", k, from), func(t *testing.T) {

@@ -88,8 +88,10 @@ type bookRequest struct {
 
 // booking returns the requested booking. The error names fields that exclude each other.
 func (r proposal) booking() (Booking, error) {
-	b := Booking{Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
-		Notes: r.Notes}
+	b := Booking{
+		Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
+		Notes: r.Notes,
+	}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
 	}

@@ -60,8 +60,10 @@ type listRequest struct {
 
 // byStart returns the page of a list that is sorted by start.
 func byStart(q httpx.PageQuery, sort string) (db.Keyset, error) {
-	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime",
-		Limit: q.Size() + 1}
+	page := db.Keyset{
+		Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: sort == "-startTime",
+		Limit: q.Size() + 1,
+	}
 	return page, q.DecodeCursor(&page.After)
 }
 
@@ -74,8 +76,10 @@ func (s *ScheduleService) handleList(ctx context.Context, in listRequest) (httpx
 	if err != nil {
 		return httpx.Page[appointmentBody]{}, err
 	}
-	f := Filter{PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(),
-		Page: page}
+	f := Filter{
+		PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(),
+		Page: page,
+	}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))
 	}

@@ -58,8 +58,10 @@ var icsComponents = map[string]map[string]icsProperty{
 }
 
 // icsParents maps each component to its parent.
-var icsParents = map[string]string{"VCALENDAR": "", "VEVENT": "VCALENDAR", "VTIMEZONE": "VCALENDAR",
-	"STANDARD": "VTIMEZONE"}
+var icsParents = map[string]string{
+	"VCALENDAR": "", "VEVENT": "VCALENDAR", "VTIMEZONE": "VCALENDAR",
+	"STANDARD": "VTIMEZONE",
+}
 
 // requireStrict checks a feed against the grammar.
 func requireStrict(t require.TestingT, text string) {

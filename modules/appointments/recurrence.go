@@ -35,8 +35,10 @@ const fieldRule = "recurrenceRule"
 func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 	start := calendar.DateIn(first.Start, zone)
 	if year := start.Time().Year(); year < 1 || year > 9000 {
-		return nil, fault.InvalidFields(fault.Field{Field: "startTime", Code: "range",
-			Message: "is too far in the future for a series"})
+		return nil, fault.InvalidFields(fault.Field{
+			Field: "startTime", Code: "range",
+			Message: "is too far in the future for a series",
+		})
 	}
 	if reason := r.misses(start); reason != "" {
 		return nil, ruleError("must have the first appointment as its first occurrence: " + reason)

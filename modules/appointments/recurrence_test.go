@@ -83,8 +83,10 @@ func TestSeries(t *testing.T) {
 		},
 		{
 			"combines counted and plain weekdays", "FREQ=MONTHLY;BYDAY=MO,1TU;COUNT=5", "2026-06-01T12:00:00Z", "UTC",
-			[]string{"2026-06-01 12:00 UTC", "2026-06-02 12:00 UTC", "2026-06-08 12:00 UTC", "2026-06-15 12:00 UTC",
-				"2026-06-22 12:00 UTC"},
+			[]string{
+				"2026-06-01 12:00 UTC", "2026-06-02 12:00 UTC", "2026-06-08 12:00 UTC", "2026-06-15 12:00 UTC",
+				"2026-06-22 12:00 UTC",
+			},
 		},
 		{
 			// RFC 5545, 3.8.5.3.
@@ -197,8 +199,10 @@ func TestSeriesRefusesASkippedDay(t *testing.T) {
 
 func TestSeriesHasAtMostMaxOccurrences(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []string{"FREQ=DAILY;COUNT=366", "FREQ=DAILY;UNTIL=20270601",
-		"RRULE:FREQ=DAILY;UNTIL=20270601T120000Z"} {
+	for _, rule := range []string{
+		"FREQ=DAILY;COUNT=366", "FREQ=DAILY;UNTIL=20270601",
+		"RRULE:FREQ=DAILY;UNTIL=20270601T120000Z",
+	} {
 		got, err := series(t, rule, "2026-06-01T12:00:00Z", "UTC")
 		require.NoError(t, err)
 		require.Len(t, got, 366)

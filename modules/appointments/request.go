@@ -108,8 +108,10 @@ func (r request) fingerprint() []byte {
 	if r.kind == book {
 		appointment = uuid.Nil
 	}
-	members := []any{r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope,
-		r.started}
+	members := []any{
+		r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope,
+		r.started,
+	}
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
 	}
@@ -163,8 +165,10 @@ func (b Booking) check() error {
 	seen := map[uuid.UUID]bool{}
 	for i, p := range b.Patients {
 		if seen[p.PatientID] {
-			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "duplicate",
-				Message: "is given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: b.field(i, "patientId"), Code: "duplicate",
+				Message: "is given twice",
+			})
 		}
 		seen[p.PatientID] = true
 	}
@@ -197,8 +201,10 @@ func staffErrors(practitioners []uuid.UUID) []fault.Field {
 	seen := map[uuid.UUID]bool{}
 	for i, id := range practitioners {
 		if seen[id] {
-			fieldErrors = append(fieldErrors, fault.Field{Field: staffField(practitioners, i), Code: "duplicate",
-				Message: "is given twice"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: staffField(practitioners, i), Code: "duplicate",
+				Message: "is given twice",
+			})
 		}
 		seen[id] = true
 	}

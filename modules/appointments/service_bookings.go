@@ -158,8 +158,10 @@ func (b Booking) admit(ctx context.Context) (visibility, error) {
 	var fieldErrors []fault.Field
 	for i, p := range patients {
 		if !sees.sees(b.Practitioners, p) {
-			fieldErrors = append(fieldErrors, fault.Field{Field: b.field(i, "patientId"), Code: "reference",
-				Message: "does not exist"})
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: b.field(i, "patientId"), Code: "reference",
+				Message: "does not exist",
+			})
 		}
 	}
 	return visibility{everything: true}, errorOf(fieldErrors)

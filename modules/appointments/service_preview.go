@@ -97,12 +97,16 @@ func (s *BookingService) previewRequest(ctx context.Context, p Proposal) (reques
 func (p Proposal) fits(a Appointment) error {
 	var fieldErrors []fault.Field
 	if p.ServiceCodeID != a.ServiceCodeID {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "serviceCodeId", Code: "reference",
-			Message: "must be the appointment's service"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "serviceCodeId", Code: "reference",
+			Message: "must be the appointment's service",
+		})
 	}
 	if len(p.Patients) != len(a.Patients) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "patients", Code: "reference",
-			Message: "must be the appointment's patients"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "patients", Code: "reference",
+			Message: "must be the appointment's patients",
+		})
 	}
 	for i, proposed := range p.Patients {
 		has := slices.IndexFunc(a.Patients, func(each Participant) bool { return each.PatientID == proposed.PatientID })

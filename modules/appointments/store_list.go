@@ -57,8 +57,10 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	for _, part := range []struct {
 		table, column string
 		id            uuid.UUID
-	}{{"appointment_patients", "patient_id", f.PatientID},
-		{"appointment_practitioners", "practitioner_id", f.PractitionerID}} {
+	}{
+		{"appointment_patients", "patient_id", f.PatientID},
+		{"appointment_practitioners", "practitioner_id", f.PractitionerID},
+	} {
 		if part.id == uuid.Nil {
 			continue
 		}

@@ -38,8 +38,10 @@ func TestPlace(t *testing.T) {
 		{"uses the first of two instants", "America/New_York", "2026-11-01T01:30:00Z", "2026-11-01T05:30:00Z"},
 		{"uses the offset before for a skipped time", "America/New_York", "2026-03-08T02:30:00Z", "2026-03-08T07:30:00Z"},
 		{"keeps the first minute after a gap", "America/New_York", "2026-03-08T03:00:00Z", "2026-03-08T07:00:00Z"},
-		{"uses the offset before for the first minute of a gap", "America/New_York", "2026-03-08T02:00:00Z",
-			"2026-03-08T07:00:00Z"},
+		{
+			"uses the offset before for the first minute of a gap", "America/New_York", "2026-03-08T02:00:00Z",
+			"2026-03-08T07:00:00Z",
+		},
 		{"keeps the last minute before a gap", "America/New_York", "2026-03-08T01:59:00Z", "2026-03-08T06:59:00Z"},
 		{"keeps the minute after a repeated hour", "America/New_York", "2026-11-01T02:00:00Z", "2026-11-01T07:00:00Z"},
 		{"handles changes of half an hour", "Australia/Lord_Howe", "2026-10-04T02:15:00Z", "2026-10-03T15:45:00Z"},

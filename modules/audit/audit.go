@@ -47,8 +47,10 @@ type Dependencies struct {
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	s := &Service{database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
-		diskQueue: d.DiskQueue}
+	s := &Service{
+		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
+		diskQueue: d.DiskQueue,
+	}
 	s.notes = s.newNotes(d.Metrics)
 	return s
 }

@@ -142,14 +142,18 @@ type link struct {
 func (p chainPart) check(at head, r *Findings) head {
 	for _, l := range p.links {
 		if l.Position <= at.Position { // before the checkpoint: not removed with the other seals
-			r.add(Finding{at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position),
-				"a seal"})
+			r.add(Finding{
+				at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position),
+				"a seal",
+			})
 			continue
 		}
 		r.Events++
 		if l.Position != at.Position+1 {
-			r.add(Finding{at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(at.Position + 1),
-				fmt.Sprint(l.Position)})
+			r.add(Finding{
+				at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(at.Position + 1),
+				fmt.Sprint(l.Position),
+			})
 		}
 		if !l.EventExists {
 			r.add(Finding{at.OrganizationID, "event", l.Position, l.SealSequence, "an event", "none"})
@@ -163,8 +167,10 @@ func (p chainPart) check(at head, r *Findings) head {
 
 func (p chainPart) checkHead(at head, r *Findings) {
 	if p.chainHead.Position != at.Position {
-		r.add(Finding{at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position),
-			fmt.Sprint(at.Position)})
+		r.add(Finding{
+			at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position),
+			fmt.Sprint(at.Position),
+		})
 	}
 	if p.chainHead.Hash != at.Hash {
 		r.add(Finding{at.OrganizationID, "head", 0, 0, at.Hash.String(), p.chainHead.Hash.String()})

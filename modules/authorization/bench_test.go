@@ -86,8 +86,10 @@ func BenchmarkStoredOutcome(b *testing.B) {
 func BenchmarkAnswer(b *testing.B) {
 	_, _, outcome := reserved()
 	outcome.Today = today
-	answer := reserveAnswer{Reservation: reservationBodiesOf(outcome.Reservations)[0],
-		Authorization: BodyOf(outcome.view())}
+	answer := reserveAnswer{
+		Reservation:   reservationBodiesOf(outcome.Reservations)[0],
+		Authorization: BodyOf(outcome.view()),
+	}
 	var out bytes.Buffer
 	require.NoError(b, json.NewEncoder(&out).Encode(answer))
 	b.ReportAllocs()

@@ -45,8 +45,13 @@ func TestResize(t *testing.T) {
 		{"reserves the difference for a longer time", 10, nil, Active, change{7, today}, nil, []EntryKind{Reserve}, 7},
 		{"releases the difference for a shorter one", 10, nil, Active, change{1, today}, nil, []EntryKind{Release}, 1},
 		{"writes nothing if nothing changes", 10, nil, Active, change{4, today}, nil, nil, 4},
-		{"releases all units for a time too short for a unit", 10, nil, Active, change{0, today}, nil, []EntryKind{Release},
-			0},
+		{
+			"releases all units for a time too short for a unit", 10, nil, Active,
+			change{0, today},
+			nil,
+			[]EntryKind{Release},
+			0,
+		},
 		{"moves its own units to another day", 4, nil, Active, change{4, tomorrow}, nil, []EntryKind{Release, Reserve}, 4},
 		{"refuses more than its own and the available units", 6, nil, Active, change{7, today}, ErrInsufficientUnits, nil, 4},
 		{"refuses more than is available on another day", 6, nil, Active, change{7, tomorrow}, ErrInsufficientUnits, nil, 4},
@@ -262,8 +267,10 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	require.NoError(t, err)
 	sheet.Keep()
 	current := l.state.accounts[c.key()]
-	ledger := Snapshot{Authorization: current.after.Authorization, Reservations: current.after.reservations,
-		Entries: current.entries}
+	ledger := Snapshot{
+		Authorization: current.after.Authorization, Reservations: current.after.reservations,
+		Entries: current.entries,
+	}
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}

@@ -240,8 +240,10 @@ func TestDecideAgainstModel(t *testing.T) {
 		total := rapid.IntRange(0, 30).Draw(t, "total")
 		a := granted(total, 0, 0)
 		a.LastSequence, a.LastHash = 0, genesis(a.OrganizationID, a.ID, total)
-		stones := model{available: total, caps: drawCaps(t),
-			weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks"))}
+		stones := model{
+			available: total, caps: drawCaps(t),
+			weekStart: time.Weekday(rapid.IntRange(0, 6).Draw(t, "first day of weeks")),
+		}
 		a.Caps, _ = capsOf(stones.caps)
 		a.UnitsByDate, a.weekStart = a.Caps.noUnits(), stones.weekStart
 		ledger := Snapshot{}

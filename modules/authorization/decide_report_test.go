@@ -102,8 +102,10 @@ func TestTheRecentWindow(t *testing.T) {
 
 func TestTheLargestNumbers(t *testing.T) {
 	t.Parallel()
-	a := Authorization{Balance: Balance{MaxUnits, MaxUnits - 1, 0}, Decision: Active, StartDate: firstDayOfAll,
-		EndDate: lastDayOfAll}
+	a := Authorization{
+		Balance: Balance{MaxUnits, MaxUnits - 1, 0}, Decision: Active, StartDate: firstDayOfAll,
+		EndDate: lastDayOfAll,
+	}
 	u := a.utilizationOn(date(t, "2026-03-02"), activity{recent: MaxUnits - 1}, time.Sunday)
 	require.InDelta(t, 99.9, *u.UsedPercent, 0)
 	require.Equal(t, "2026-03-03", u.ExhaustedOn.String())
@@ -156,8 +158,10 @@ func TestAlertIDs(t *testing.T) {
 		authorization, read, ok := alertOf(id + "." + string(kind))
 		require.True(t, ok)
 		require.Equal(t, kind, read)
-		require.Equal(t, id+"."+string(kind), Alert{View: View{Authorization: Authorization{ID: authorization}},
-			Kind: kind}.ID())
+		require.Equal(t, id+"."+string(kind), Alert{
+			View: View{Authorization: Authorization{ID: authorization}},
+			Kind: kind,
+		}.ID())
 	}
 	for _, text := range []string{
 		"", ".", id, id + ".", id + ".expiring-7", id + ".expired.", "x.expired", "{" + id + "}.expired",

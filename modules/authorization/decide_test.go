@@ -76,10 +76,14 @@ func TestReserve(t *testing.T) {
 		{"refuses on an authorization of zero units", granted(0, 0, 0), reserve(1), ErrInsufficientUnits, Balance{}},
 		{"is possible on the first day", granted(10, 0, 0), reserve(1).on(firstDay), nil, Balance{10, 0, 1}},
 		{"is possible on the last day", granted(10, 0, 0), reserve(1).on(lastDay), nil, Balance{10, 0, 1}},
-		{"refuses the day before the first", granted(10, 0, 0), reserve(1).on(firstDay.AddDays(-1)), ErrOutsideDates,
-			Balance{10, 0, 0}},
-		{"refuses the day after the last", granted(10, 0, 0), reserve(1).on(lastDay.AddDays(1)), ErrOutsideDates,
-			Balance{10, 0, 0}},
+		{
+			"refuses the day before the first", granted(10, 0, 0), reserve(1).on(firstDay.AddDays(-1)), ErrOutsideDates,
+			Balance{10, 0, 0},
+		},
+		{
+			"refuses the day after the last", granted(10, 0, 0), reserve(1).on(lastDay.AddDays(1)), ErrOutsideDates,
+			Balance{10, 0, 0},
+		},
 		{
 			"refuses while pending", with(granted(10, 0, 0), func(a *account) {
 				a.Decision = Pending

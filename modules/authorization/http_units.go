@@ -24,8 +24,10 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Description: "Holds units, for example for an appointment, until they are consumed or released, or until " +
 				"`expiresInSeconds` have passed. The response has the reservation and the new balance. If there are too few " +
 				"units, the error reports the number available.",
-			Refusals: []*fault.Error{ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded,
-				ErrLedgerDamaged},
+			Refusals: []*fault.Error{
+				ErrNotFound, ErrNotActive, ErrOutsideDates, ErrInsufficientUnits, ErrCapExceeded,
+				ErrLedgerDamaged,
+			},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleReserve),
 		},
 		{
@@ -35,8 +37,10 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Description: "Returns reserved units to the available units. With `reservationId`, it releases some or all units " +
 				"that the reservation still holds. Without it, units are taken from the oldest open reservations without an " +
 				"appointment. The authorization can have any status.",
-			Refusals: []*fault.Error{ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved,
-				ErrBelongsToAppointment},
+			Refusals: []*fault.Error{
+				ErrNotFound, ErrReservationNotFound, ErrReservationClosed, ErrInsufficientReserved,
+				ErrBelongsToAppointment,
+			},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRelease),
 		},
 		{
@@ -193,8 +197,10 @@ func (s *UnitService) handleRelease(ctx context.Context, in releaseRequest) (rel
 	if err != nil {
 		return releaseAnswer{Replayed: command.Replayed(outcome.Replayed)}, err
 	}
-	return releaseAnswer{command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations),
-		BodyOf(outcome.view())}, nil
+	return releaseAnswer{
+		command.Replayed(outcome.Replayed), reservationBodiesOf(outcome.Reservations),
+		BodyOf(outcome.view()),
+	}, nil
 }
 
 type consumeRequest struct {

@@ -55,8 +55,10 @@ func TestSeveralReadsWhatTheModelSays(t *testing.T) {
 	require.NoError(t, err)
 
 	both, err := db.Snapshot(t.Context(), database.Open(t), "test", func(ctx context.Context) ([2][]Authorization, error) {
-		several := &reading{keys: []record.Key{record.Of(organization, bare), record.Of(organization, uuid.New()),
-			record.Of(organization, full)}}
+		several := &reading{keys: []record.Key{
+			record.Of(organization, bare), record.Of(organization, uuid.New()),
+			record.Of(organization, full),
+		}}
 		if err := db.Read(ctx, store{}.several(several)); err != nil {
 			return [2][]Authorization{}, err
 		}

@@ -102,8 +102,10 @@ func (b Snapshot) check(overdue time.Time) []Discrepancy {
 
 // Discrepancy returns a discrepancy in the authorization's books.
 func (b Snapshot) Discrepancy(check, expected, found string) Discrepancy {
-	return Discrepancy{OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected,
-		Found: found}
+	return Discrepancy{
+		OrganizationID: b.OrganizationID, AuthorizationID: b.ID, Check: check, Expected: expected,
+		Found: found,
+	}
 }
 
 // ledgerCheck is the check of one authorization's books.

@@ -15,8 +15,10 @@ func (p *Patient) normalize(today calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	switch {
 	case p.DateOfBirth.After(today):
-		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "future",
-			Message: "must not be in the future"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "dateOfBirth", Code: "future",
+			Message: "must not be in the future",
+		})
 	case p.DateOfBirth.Before(earliestBirth):
 		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " +
 			earliestBirth.String()})

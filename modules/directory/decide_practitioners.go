@@ -14,8 +14,10 @@ import (
 func (p *Practitioner) normalize(calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	if p.NPI != nil && !ValidNPI(*p.NPI) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: "npi", Code: "npi",
-			Message: "must be an NPI: ten digits with a valid check digit"})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "npi", Code: "npi",
+			Message: "must be an NPI: ten digits with a valid check digit",
+		})
 	}
 	codes := make([]string, len(p.Credentials))
 	for i, c := range p.Credentials {

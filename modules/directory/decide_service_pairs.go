@@ -17,8 +17,10 @@ var defaultPairs = []ServicePair{{Code: "97153", OtherCode: "97155"}}
 func checkPairs(pairs []ServicePair) ([]ServicePair, []fault.Field) {
 	var fieldErrors []fault.Field
 	refuse := func(i int, field, code, message string) {
-		fieldErrors = append(fieldErrors, fault.Field{Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code,
-			Message: message})
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: fmt.Sprintf("pairs[%d]", i) + field, Code: code,
+			Message: message,
+		})
 	}
 	settled := []ServicePair{}
 	seen := map[scheduling.Pair]bool{}

@@ -75,7 +75,8 @@ type payersQuery struct {
 
 func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[Payer], error) {
 	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer,
-		error) {
+		error,
+	) {
 		return s.Payers(ctx, p)
 	})
 }

@@ -127,8 +127,10 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	case rowPatient:
 		return addRule(r, rules.Patients, key)
 	case rowCoverage:
-		return addRule(r, rules.Rounding, scheduling.Coverage{OrganizationID: r.OrganizationID, InsuranceID: r.ID,
-			ServiceDate: r.ServiceDate})
+		return addRule(r, rules.Rounding, scheduling.Coverage{
+			OrganizationID: r.OrganizationID, InsuranceID: r.ID,
+			ServiceDate: r.ServiceDate,
+		})
 	case rowOrganization:
 		var o struct {
 			scheduling.Organization

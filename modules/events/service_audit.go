@@ -32,8 +32,10 @@ func (s *Service) recordWebhook(ctx context.Context, action string, before, afte
 	if after != nil {
 		id, afterValue = after.ID, auditedWebhook{after.Types, after.Active, after.Version, changedFields(before, *after)}
 	}
-	return s.record(ctx, trail.Event{Action: action, SubjectID: id, Before: beforeValue, After: afterValue,
-		OccurredAt: now})
+	return s.record(ctx, trail.Event{
+		Action: action, SubjectID: id, Before: beforeValue, After: afterValue,
+		OccurredAt: now,
+	})
 }
 
 func changedFields(before *Webhook, after Webhook) []string {

@@ -101,7 +101,8 @@ func (s *Service) storeResults(ctx context.Context, w record.Key, claims []claim
 func (s *Service) claim(ctx context.Context, w record.Key) ([]claim, error) {
 	var withheld int64
 	claims, err := db.ReadCommitted(ctx, s.database, "webhook.claim", func(ctx context.Context) (claims []claim,
-		err error) {
+		err error,
+	) {
 		if err := db.Admit(ctx, w.OrganizationID); err != nil {
 			return nil, err
 		}

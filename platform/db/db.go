@@ -74,8 +74,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
 	metrics := NewMetrics()
-	unanswered := &unansweredCommits{limit: max(1, c.MaxConns/2), health: metrics.health,
-		conns: map[*serverConn]struct{}{}}
+	unanswered := &unansweredCommits{
+		limit: max(1, c.MaxConns/2), health: metrics.health,
+		conns: map[*serverConn]struct{}{},
+	}
 	pool, err := openPool(ctx, c, mode, unanswered)
 	if err != nil {
 		return nil, err

@@ -125,8 +125,10 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 
 // run runs the body until it is committed, refused or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
-	r := retrier{policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(),
-		random: rand.Float64}
+	r := retrier{
+		policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(),
+		random: rand.Float64,
+	}
 	inDoubt := false
 	if !u.readOnly && d.unanswered.tooMany() {
 		err := &UnavailableError{Operation: u.operation, State: Unconfirmed, cause: errUnanswered}

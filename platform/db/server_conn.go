@@ -24,8 +24,10 @@ const (
 
 // dialer opens connections that detect within seconds that the server is gone.
 var dialer = net.Dialer{
-	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval,
-		Count: keepAliveCount},
+	KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval,
+		Count: keepAliveCount,
+	},
 	Control: setUserTimeout,
 }
 

@@ -154,8 +154,10 @@ func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []f
 	}
 	for name := range given {
 		if _, ok := b.queries[name]; !ok && !b.anyQuery {
-			unknown = append(unknown, fault.Field{Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown",
-				Message: unknownText})
+			unknown = append(unknown, fault.Field{
+				Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown",
+				Message: unknownText,
+			})
 		}
 	}
 	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/mfa"
@@ -16,8 +18,6 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/trail"
-
-	"github.com/google/uuid"
 )
 
 // The errors of sign-ins with a password.

@@ -78,8 +78,10 @@ func start() (*shared, error) {
 	const fetching = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), fetching)
 	defer cancel()
-	server, err := postgres.Start(ctx, withMachineBinaries(postgres.Options{Dir: dir, Volatile: true,
-		MaxConnections: 500}))
+	server, err := postgres.Start(ctx, withMachineBinaries(postgres.Options{
+		Dir: dir, Volatile: true,
+		MaxConnections: 500,
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -239,8 +241,10 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 	dir, err := os.MkdirTemp("", "omnirapeutic-server-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	server, err := postgres.Start(t.Context(), withMachineBinaries(postgres.Options{Dir: filepath.Join(dir, "pg"),
-		Volatile: volatile}))
+	server, err := postgres.Start(t.Context(), withMachineBinaries(postgres.Options{
+		Dir:      filepath.Join(dir, "pg"),
+		Volatile: volatile,
+	}))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
