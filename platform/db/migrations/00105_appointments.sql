@@ -55,13 +55,13 @@ CREATE INDEX appointments_by_series ON appointments (organization_id, series_id)
 -- SSI would lock everything that the scan passes.
 CREATE INDEX appointments_by_start ON appointments (organization_id, starts_at) WHERE version > 0;
 
--- Times and lanes are repeated here, because the columns of an exclusion constraint are in one table. A row occupies
+-- Times and tracks are repeated here, because the columns of an exclusion constraint are in one table. A row occupies
 -- its time unless the appointment is cancelled or a no-show.
 CREATE TABLE appointment_patients (
     organization_id     uuid        NOT NULL,
     appointment_id      uuid        NOT NULL,
     patient_id          uuid        NOT NULL,
-    place               integer     NOT NULL, -- 0, 1, …: the order in which the patients were named
+    position            integer     NOT NULL, -- 0, 1, …: the order in which the patients were named
     authorization_id    uuid        NOT NULL,
     reservation_id      uuid, -- null: the time was never long enough for a unit
     units               integer     NOT NULL,
@@ -69,15 +69,15 @@ CREATE TABLE appointment_patients (
     unit_minutes        integer     NOT NULL, -- the rule by which the units were computed
     rounding            text        NOT NULL,
     rounding_starts_on  date        NOT NULL,
-    lane                text        NOT NULL,
+    track               text        NOT NULL,
     code                text        NOT NULL,
     starts_at           timestamptz NOT NULL,
     ends_at             timestamptz NOT NULL,
     occupies            boolean     NOT NULL,
     worked_starts_at    timestamptz, -- the time of the session; null: not completed
     worked_ends_at      timestamptz,
-    -- By place instead of patient: SSI would lock pages of an index that leads to patients by their organization.
-    PRIMARY KEY (organization_id, appointment_id, place),
+    -- By position instead of patient: SSI would lock pages of an index that leads to patients by their organization.
+    PRIMARY KEY (organization_id, appointment_id, position),
     CONSTRAINT appointment_patients_appointment FOREIGN KEY (organization_id, appointment_id)
         REFERENCES appointments (organization_id, id),
     CONSTRAINT appointment_patients_patient FOREIGN KEY (organization_id, patient_id)
@@ -92,10 +92,10 @@ CREATE TABLE appointment_patients (
         worked_starts_at < worked_ends_at AND (worked_starts_at IS NULL) = (worked_ends_at IS NULL))
 ) WITH (fillfactor = 80);
 
--- For the bookings of an authorization. Every place is at least 0: see appointments_by_start.
+-- For the bookings of an authorization. Every position is at least 0: see appointments_by_start.
 CREATE INDEX appointment_patients_by_authorization
     ON appointment_patients (authorization_id, organization_id)
-    WHERE occupies AND place >= 0;
+    WHERE occupies AND position >= 0;
 CREATE INDEX appointment_patients_by_start ON appointment_patients (organization_id, patient_id, starts_at);
 CREATE INDEX appointment_patients_by_worked_start
     ON appointment_patients (organization_id, patient_id, worked_starts_at)
@@ -104,14 +104,14 @@ CREATE INDEX appointment_patients_by_worked_start
 CREATE TABLE appointment_practitioners (
     organization_id   uuid        NOT NULL,
     appointment_id    uuid        NOT NULL,
-    place             integer     NOT NULL, -- 0: the leading practitioner
+    position          integer     NOT NULL, -- 0: the leading practitioner
     practitioner_id   uuid        NOT NULL,
     starts_at         timestamptz NOT NULL,
     ends_at           timestamptz NOT NULL,
     occupies          boolean     NOT NULL,
     worked_starts_at  timestamptz, -- the time of the session; null: not completed
     worked_ends_at    timestamptz,
-    PRIMARY KEY (organization_id, appointment_id, place),
+    PRIMARY KEY (organization_id, appointment_id, position),
     CONSTRAINT appointment_practitioners_appointment FOREIGN KEY (organization_id, appointment_id)
         REFERENCES appointments (organization_id, id),
     CONSTRAINT appointment_practitioners_practitioner FOREIGN KEY (organization_id, practitioner_id)
@@ -129,7 +129,7 @@ CREATE INDEX appointment_practitioners_by_worked_start
 
 -- The last safeguard against double bookings, if the engine has it. SERIALIZABLE transactions come first. It is checked at
 -- COMMIT, so a transaction may free a slot and fill it in any order. Real sessions may overlap, so it excludes neither
--- the time worked nor the time of completed appointments. Every place is at least 0; the condition keeps these
+-- the time worked nor the time of completed appointments. Every position is at least 0; the condition keeps these
 -- indexes out of queries, whose locks would be coarse.
 -- +goose StatementBegin
 DO $$
@@ -140,10 +140,10 @@ BEGIN
     CREATE EXTENSION IF NOT EXISTS btree_gist;
     ALTER TABLE appointment_practitioners ADD CONSTRAINT appointment_practitioners_in_one_place EXCLUDE USING gist (
         organization_id WITH =, practitioner_id WITH =, tstzrange(starts_at, ends_at) WITH &&
-    ) WHERE (occupies AND worked_starts_at IS NULL AND place >= 0) DEFERRABLE INITIALLY DEFERRED;
-    ALTER TABLE appointment_patients ADD CONSTRAINT appointment_patients_once_in_each_lane EXCLUDE USING gist (
-        organization_id WITH =, patient_id WITH =, lane WITH =, tstzrange(starts_at, ends_at) WITH &&
-    ) WHERE (occupies AND worked_starts_at IS NULL AND place >= 0) DEFERRABLE INITIALLY DEFERRED;
+    ) WHERE (occupies AND worked_starts_at IS NULL AND position >= 0) DEFERRABLE INITIALLY DEFERRED;
+    ALTER TABLE appointment_patients ADD CONSTRAINT appointment_patients_once_in_each_track EXCLUDE USING gist (
+        organization_id WITH =, patient_id WITH =, track WITH =, tstzrange(starts_at, ends_at) WITH &&
+    ) WHERE (occupies AND worked_starts_at IS NULL AND position >= 0) DEFERRABLE INITIALLY DEFERRED;
 EXCEPTION
     WHEN insufficient_privilege OR feature_not_supported OR undefined_file THEN
         RAISE NOTICE 'double bookings are prevented without exclusion constraints: %', SQLERRM;
@@ -180,7 +180,7 @@ CREATE TABLE session_patients (
     organization_id     uuid    NOT NULL,
     session_id          uuid    NOT NULL,
     patient_id          uuid    NOT NULL,
-    place               integer NOT NULL,
+    position            integer NOT NULL,
     authorization_id    uuid    NOT NULL,
     minutes             integer NOT NULL,
     units               integer NOT NULL, -- of the actual time
@@ -231,7 +231,7 @@ CREATE TABLE appointment_reminders (
     appointment_id   uuid        NOT NULL,
     starts_at        timestamptz NOT NULL, -- of the appointment at that time; a moved appointment gets a new reminder
     minutes_before   integer     NOT NULL,
-    told_at          timestamptz NOT NULL,
+    published_at     timestamptz NOT NULL,
     PRIMARY KEY (organization_id, appointment_id, starts_at, minutes_before)
 );
 
