@@ -66,7 +66,7 @@ func (m Migrator) Up(ctx context.Context) error {
 	})
 }
 
-// Down reverts the newest migration. The errors are those of [Migrator.Up].
+// Down reverts the newest migration. It returns the same errors as [Migrator.Up].
 func (m Migrator) Down(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		_, err := isNewer(ctx, p)

@@ -133,7 +133,7 @@ CREATE TABLE service_codes (
     version          integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
-    track            text        NOT NULL DEFAULT 'DIRECT', -- a patient has one appointment at a time on each track
+    track            text        NOT NULL DEFAULT 'DIRECT', -- a patient has one appointment at a time in each track
     PRIMARY KEY (organization_id, id),
     CONSTRAINT service_codes_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
     CONSTRAINT service_codes_code_once UNIQUE (organization_id, code),
@@ -151,7 +151,7 @@ CREATE TABLE service_code_credentials (
         REFERENCES service_codes (organization_id, id)
 );
 
--- Codes of services on different tracks that may overlap for one patient. There is no foreign key, because a pair
+-- Codes of services of different tracks that may overlap for one patient. There is no foreign key, because a pair
 -- may be entered before its codes. The collation is the order in which the program compares codes.
 CREATE TABLE service_pairs (
     organization_id  uuid             NOT NULL,
