@@ -281,7 +281,7 @@ export interface paths {
         };
         /**
          * List coverages
-         * @description All coverages, or those of one patient or one payer.
+         * @description All coverages, or only the coverages of one patient or one payer.
          *
          *     Permission: `insurance:read`.
          */
@@ -1017,7 +1017,7 @@ export interface paths {
         };
         /**
          * List invitations
-         * @description All invitations of the organization in the order of their creation, without their tokens, including those that are no longer open.
+         * @description All invitations of the organization in the order of their creation, without their tokens, including invitations that are no longer open.
          *
          *     Permission: `user:read`.
          */
@@ -1184,94 +1184,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/identity-provider/link-requests": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List link requests
-         * @description Existing accounts that have signed in through the identity provider for the first time and are not yet confirmed. A request can be confirmed for seven days. Before confirming, ask the account's owner whether they tried to sign in.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        get: operations["listLinkRequests"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/identity-provider/link-requests/{id}/confirm": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Confirm a link request
-         * @description From now on the identity provider can sign in to this account. Requires an administrator who did not set up the provider, is not the owner of the account, and holds every permission that the account holds.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        post: operations["confirmLinkRequest"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/identity-provider/link-requests/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Decline a link request
-         * @description Removes the request. The next sign-in of the same person creates another one.
-         *
-         *     Permission: `identity-provider:manage`.
-         */
-        delete: operations["declineLinkRequest"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/users/{id}/provider-link": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Unlink a user from the identity provider
-         * @description The identity provider can no longer sign in to this account, and its sessions end. The next link must be confirmed again.
-         *
-         *     Permission: `user:change`.
-         */
-        delete: operations["unlinkUser"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/auth/oidc/{organizationId}/start": {
         parameters: {
             query?: never;
@@ -1366,6 +1278,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/identity-provider/link-requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List link requests
+         * @description Existing accounts that have signed in through the identity provider for the first time and are not yet confirmed. A request can be confirmed for seven days. Before confirming, ask the account's owner whether they tried to sign in.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        get: operations["listLinkRequests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider/link-requests/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm a link request
+         * @description From now on the identity provider can sign in to this account. Requires an administrator who did not set up the provider, is not the owner of the account, and holds every permission that the account holds.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        post: operations["confirmLinkRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-provider/link-requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Decline a link request
+         * @description Removes the request. The next sign-in of the same person creates another one.
+         *
+         *     Permission: `identity-provider:manage`.
+         */
+        delete: operations["declineLinkRequest"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/provider-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Unlink a user from the identity provider
+         * @description The identity provider can no longer sign in to this account, and its sessions end. The next link must be confirmed again.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["unlinkUser"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/authorizations": {
         parameters: {
             query?: never;
@@ -1426,6 +1426,28 @@ export interface paths {
          *     Permission: `authorization:change`.
          */
         patch: operations["changeAuthorization"];
+        trace?: never;
+    };
+    "/authorizations/{id}/available-units": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an authorization's balance
+         * @description Returns only the counters, for screens that refresh them often.
+         *
+         *     Permission: `authorization:read`.
+         */
+        get: operations["getBalance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/authorizations/{id}/reserve": {
@@ -1510,28 +1532,6 @@ export interface paths {
          *     Permission: `authorization:preview`.
          */
         post: operations["previewOperation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/authorizations/{id}/available-units": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get an authorization's balance
-         * @description Returns only the counters, for screens that refresh them often.
-         *
-         *     Permission: `authorization:read`.
-         */
-        get: operations["getBalance"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -3114,15 +3114,23 @@ export interface components {
         Addendum: {
             /** Format: uuid */
             id: string;
-            /** @description Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            /** @description The text of the addendum. Null without the permission `session:read-narrative` for all records that the answer may concern. */
             text: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who signed the addendum.
+             */
             signedBy: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
             signedAt: string;
+            /** @description The hash over the session, the signer, the time and the text. */
             hash: string;
         };
         AddendumRequest: {
+            /** @description The text of the addendum. */
             text: string;
         };
         /** @description The public addresses of this server and its frontend are not configured. */
@@ -3134,9 +3142,12 @@ export interface components {
         };
         /** @description An alert of the worklist. */
         Alert: {
-            /** @description made of the authorization's id and the kind */
+            /** @description The id, made of the authorization's id and the kind. */
             id: string;
-            /** @enum {string} */
+            /**
+             * @description The kind of the alert.
+             * @enum {string}
+             */
             kind: "expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used";
             /** Format: uuid */
             authorizationId: string;
@@ -3158,7 +3169,7 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @description until the last day; 0 on it, negative after it */
+            /** @description The number of days until the last day. It is 0 on that day and negative after it. */
             daysLeft: number;
             /** @description The number of authorized units. */
             totalUnits: number;
@@ -3170,10 +3181,13 @@ export interface components {
             availableUnits: number;
             /**
              * Format: uuid
-             * @description the user who acknowledged it; null: not acknowledged
+             * @description The user who acknowledged the alert. Null if it is not acknowledged.
              */
             acknowledgedBy: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time of the acknowledgement.
+             */
             acknowledgedAt: string | null;
         };
         /** @description Alert not found, or no longer open. */
@@ -3208,11 +3222,11 @@ export interface components {
              */
             endTime: string;
         };
-        /** @description Bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
+        /** @description The bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
         Alternatives: {
-            /** @description of the same length, nearest first */
+            /** @description The nearest free times of the same length, nearest first. */
             times: components["schemas"]["AlternativeTime"][];
-            /** @description Other authorizations of the patient that cover the service at the requested time. */
+            /** @description The other authorizations of the patient that cover the service at the requested time. */
             authorizations: components["schemas"]["AlternativeAuthorization"][];
         };
         /** @description API key not found. */
@@ -3230,24 +3244,27 @@ export interface components {
             organizationId: string;
             /**
              * Format: uuid
-             * @description the first of patients
+             * @description The first of the patients.
              */
             patientId: string;
             /**
              * Format: uuid
-             * @description the first of practitionerIds
+             * @description The first of the practitioners.
              */
             practitionerId: string;
             /**
              * Format: uuid
-             * @description of the first patient
+             * @description The authorization of the first patient.
              */
             authorizationId: string;
-            /** @description of the first patient */
+            /** @description The units of the first patient. */
             units: number;
             /** Format: uuid */
             serviceCodeId: string;
-            /** @enum {string} */
+            /**
+             * @description The status of the appointment.
+             * @enum {string}
+             */
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /**
              * Format: date-time
@@ -3261,43 +3278,60 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description of the start, in the organization's time zone
+             * @description The date of the start, in the organization's time zone.
              */
             serviceDate: string;
+            /** @description The patients with their authorizations and units. */
             patients: components["schemas"]["Participant"][];
-            /** @description the first one leads */
+            /** @description The practitioners. The first one leads. */
             practitionerIds: string[];
-            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
+            /** @description The notes of the organization. Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             notes: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The series of the appointment. Null if it belongs to none.
+             */
             seriesId: string | null;
             /**
              * Format: uuid
-             * @description set when the appointment is completed
+             * @description The session of a completed appointment.
              */
             sessionId: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The actual start, once the appointment was started.
+             */
             startedAt: string | null;
             /**
              * Format: date-time
-             * @description the last time that a start was undone
+             * @description The last time that a start was undone.
              */
             reopenedAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who undid the start.
+             */
             reopenedBy: string | null;
-            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
+            /** @description The reason why the start was undone. Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             reopenReason: string | null;
             /**
              * Format: date-time
-             * @description the time of the cancellation or no-show
+             * @description The time of the cancellation or no-show.
              */
             cancelledAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user who cancelled the appointment or recorded the no-show.
+             */
             cancelledBy: string | null;
-            /** @description Null without the permission `appointment:read-notes` for all records that the answer may concern. */
+            /** @description The reason of the cancellation or no-show. Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             cancelReason: string | null;
+            /** @description Whether the cancellation was late. */
             lateCancel: boolean;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
             createdBy: string;
             /** @description The number of changes, starting with 1. */
             version: number;
@@ -3311,9 +3345,9 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
-            /** @description Occurrences has all requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
+            /** @description All requested appointments of a series: the accepted ones and, with `allowPartial`, the refused ones. */
             occurrences?: components["schemas"]["Occurrence"][];
-            /** @description Concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
+            /** @description The concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
             warnings?: components["schemas"]["Warning"][];
         };
         /** @description One event of an organization's stream. */
@@ -3364,8 +3398,12 @@ export interface components {
         AppointmentChange: {
             /** Format: uuid */
             appointmentId: string;
+            /** @description The practitioners; the first one leads. */
             practitionerIds: string[];
-            /** @enum {string} */
+            /**
+             * @description The status of the appointment.
+             * @enum {string}
+             */
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /**
              * Format: date-time
@@ -3464,13 +3502,13 @@ export interface components {
         };
         /** @description The result of a preview. */
         AppointmentPreview: {
-            /** @description no occurrence breaks a rule */
+            /** @description Whether all occurrences break no rule. */
             bookable: boolean;
-            /** @description one, or those of the series: `appointmentId` is null */
+            /** @description The occurrences: one, or all of the series. `appointmentId` is null. */
             occurrences: components["schemas"]["Occurrence"][];
-            /** @description concerns about the booking that break no rule */
+            /** @description The concerns about the booking that break no rule. */
             warnings: components["schemas"]["Warning"][];
-            /** @description Alternatives to a single appointment that breaks a rule: the nearest free times, and other authorizations that cover it. Null otherwise. */
+            /** @description The alternatives to a single appointment that breaks a rule: the nearest free times, and other authorizations. Null otherwise. */
             alternatives: components["schemas"]["Alternatives"] | null;
         };
         /** @description An appointment that starts soon. It leaves the system, so it does not identify people. */
@@ -3489,7 +3527,7 @@ export interface components {
             endTime: string;
             /** @description The number of changes, starting with 1. */
             version: number;
-            /** @description identifies the configured reminder */
+            /** @description The minutes between the reminder and the start, as configured. */
             minutesBefore: number;
         };
         /** @description One event of an organization's stream. */
@@ -3586,10 +3624,17 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "appointment-transition";
-            /** @enum {string} */
+            /**
+             * @description The present status.
+             * @enum {string}
+             */
             from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
-            /** @enum {string} */
+            /**
+             * @description The requested status.
+             * @enum {string}
+             */
             to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /** @description The statuses to which the present one can change. */
             allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
         } & {
             /**
@@ -3638,7 +3683,10 @@ export interface components {
             serviceCodeId: string;
             /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /**
              * Format: date
@@ -3650,41 +3698,41 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @description authorized */
+            /** @description The number of authorized units. */
             totalUnits: number;
-            /** @description consumed by sessions */
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
-            /** @description reserved for future sessions */
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
-            /** @description remaining: neither used nor scheduled */
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used units as a percentage of the total. Null if the total is 0. */
             usedPercent: number | null;
-            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used and scheduled units as a percentage of the total. Null if the total is 0. */
             bookedPercent: number | null;
-            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
+            /** @description The elapsed days as a percentage of all days. It is 0 before the first day, and 100 from the last day on. */
             elapsedPercent: number;
             /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
+            /** @description The units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
+            /** @description The units per week over the last 28 elapsed days, or all elapsed days if there are fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
              * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
+            /** @description The units left after the last day in the same projection. The use at the recent rate is rounded to whole units, half up. If the authorization has ended, these are the available units. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
-            /** @description 100, 90 or 80: at least that percentage is used or scheduled; null: less than 80 */
+            /** @description The percentage that is at least used or scheduled: 100, 90 or 80. Null if it is less. */
             usageBand: number | null;
-            /** @description at least half of the days have elapsed, and pacePercent is below 80 */
+            /** @description Whether at least half of the days have elapsed, and pacePercent is below 80. */
             underUsed: boolean;
         };
         /** @description One page of a list. */
@@ -3809,10 +3857,14 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** @description The caps of the authorization. */
             caps: components["schemas"]["Cap"][];
-            /** @description Null without the permission `authorization:read-notes` for all records that the answer may concern. */
+            /** @description The notes of the organization. Null without the permission `authorization:read-notes` for all records that the answer may concern. */
             notes: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
@@ -3862,7 +3914,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "authorization-not-active";
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         } & {
             /**
@@ -3895,12 +3950,15 @@ export interface components {
         Availability: {
             /** Format: uuid */
             practitionerId: string;
+            /** @description The hours of a usual week. */
             weekly: components["schemas"]["WeeklyHours"][];
+            /** @description The exceptions for certain dates. */
             exceptions: components["schemas"]["Exception"][];
-            /** @description BufferBefore and BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
+            /** @description The minutes before each appointment in which the practitioner has no other. Between two appointments both buffers apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes: number;
+            /** @description The minutes after each appointment in which the practitioner has no other. */
             bufferAfterMinutes: number;
-            /** @description 0: never set */
+            /** @description The number of changes. It is 0 if no availability has been set. */
             version: number;
         };
         /** @description Practitioner not found. */
@@ -3917,10 +3975,13 @@ export interface components {
             code: "availability-practitioner-not-found";
         };
         AvailabilityRequest: {
+            /** @description The hours of a usual week. */
             weekly?: components["schemas"]["WeeklyHoursInput"][];
+            /** @description The exceptions for certain dates. */
             exceptions?: components["schemas"]["ExceptionInput"][];
-            /** @description BufferBefore and BufferAfter are the minutes before and after each appointment in which the practitioner has no other. Between two appointments, both apply. Buffers may lie outside the hours. */
+            /** @description The minutes before each appointment in which the practitioner has no other. Between two appointments both buffers apply. Buffers may lie outside the hours. */
             bufferBeforeMinutes?: number;
+            /** @description The minutes after each appointment in which the practitioner has no other. */
             bufferAfterMinutes?: number;
         };
         Balance: {
@@ -3932,7 +3993,10 @@ export interface components {
             usedUnits: number;
             /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
         };
         /** @description BalanceChange has an authorization's counters after an operation. It leaves the system, so it does not identify the patient. */
@@ -3950,7 +4014,7 @@ export interface components {
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
-             * @description the last one, if several changed the counters at once
+             * @description The operation. If several changed the counters at once, the last one.
              * @enum {string}
              */
             operation: "reserve" | "release" | "expire" | "consume" | "adjust";
@@ -3988,26 +4052,27 @@ export interface components {
             authorizationId?: string | null;
             /** Format: uuid */
             practitionerId?: string | null;
-            /** @description Instead of patientId and authorizationId. */
+            /** @description The patients with their authorizations, instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description instead of practitionerId */
+            /** @description The practitioners, instead of practitionerId. The first one leads. */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
             /**
              * Format: date-time
-             * @description a whole minute
+             * @description The start, a whole minute.
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description a whole minute, at most 24 hours later
+             * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The notes of the organization. */
             notes?: string | null;
-            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
+            /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
-            /** @description of a series: book only the appointments that break no rule, and report the others */
+            /** @description Whether to book only the appointments of a series that break no rule, and to report the others. */
             allowPartial?: boolean;
         };
         BookedPatientRequest: {
@@ -4022,9 +4087,9 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "bookings-stranded";
-            /** @description sorted by start */
+            /** @description The stranded bookings, sorted by start. */
             bookings: components["schemas"]["StrandedBooking"][];
-            /** @description held by these bookings */
+            /** @description The number of units that these bookings hold. */
             units: number;
         } & {
             /**
@@ -4046,7 +4111,7 @@ export interface components {
              */
             code: "books-damaged";
         };
-        /** @description bothFactors prove that the caller is the user. */
+        /** @description The two proofs that the caller is the user. */
         BothFactors: {
             /** @description The caller's password. */
             password: string;
@@ -4054,13 +4119,19 @@ export interface components {
             code: string;
         };
         BulkAnswer: {
+            /** @description The results, in the order of the operations. */
             results: components["schemas"]["BulkResult"][];
+            /** @description The number of accepted operations. */
             accepted: number;
+            /** @description The number of refused operations. */
             refused: number;
         };
         /** @description The request for one operation. It has the fields of the single call, and no others. */
         BulkItemInput: {
-            /** @enum {string} */
+            /**
+             * @description The operation.
+             * @enum {string}
+             */
             operation: "reserve" | "release" | "consume";
             /** Format: uuid */
             authorizationId: string;
@@ -4068,15 +4139,21 @@ export interface components {
             reservationId?: string | null;
             /** @description The number of units. */
             units?: number | null;
+            /** @description A text of the client. */
             reference?: string | null;
+            /** @description The lifetime of the hold in seconds. Without it the reservation does not expire. */
             expiresInSeconds?: number | null;
             /**
              * Format: date
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate?: string | null;
-            /** @enum {string} */
+            /**
+             * @description The treatment of the rest of a named reservation.
+             * @enum {string}
+             */
             remainder?: "release" | "keep";
+            /** @description The reason. */
             reason?: string | null;
         };
         /** @description Some of the operations were refused, so none took effect. */
@@ -4085,25 +4162,36 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "bulk-refused";
+            /** @description The results, in the order of the operations. */
             results: components["schemas"]["BulkResult"][];
+            /** @description The number of accepted operations. */
             accepted: number;
+            /** @description The number of refused operations. */
             refused: number;
         };
         BulkRequest: {
-            /** @description true: all operations take effect, or none */
+            /** @description Whether all operations take effect or none. */
             atomic?: boolean;
+            /** @description The operations, in the order in which they are decided. */
             operations: components["schemas"]["BulkItemInput"][];
         };
         /** @description The result of one operation. If accepted, it has the fields of the single call's response. */
         BulkResult: {
+            /** @description The index of the operation. */
             index: number;
-            /** @description accepted or refused */
+            /** @description Whether the operation was accepted or refused: `accepted`, `refused`. */
             status: string;
+            /** @description The reservation of an accepted reserve. */
             reservation?: components["schemas"]["Reservation"];
+            /** @description The reservations of an accepted release or consume. */
             reservations?: components["schemas"]["Reservation"][];
+            /** @description The authorization after the operation. */
             authorization?: components["schemas"]["Authorization"];
+            /** @description The number of consumed units. */
             consumedUnits?: number;
+            /** @description The number of units that are neither reserved nor available. */
             missingUnits?: number;
+            /** @description The error of a refused operation. */
             refusal?: components["schemas"]["Refusal"];
         };
         /** @description Calendar feed not found. */
@@ -4121,11 +4209,15 @@ export interface components {
             code?: "calendar-owner-not-found";
         };
         CancelRequest: {
+            /** @description The reason of the cancellation. */
             reason?: string | null;
         };
         /** @description A cap in API responses. */
         Cap: {
-            /** @enum {string} */
+            /**
+             * @description The period of the cap.
+             * @enum {string}
+             */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             /** @description The number of units. */
             units: number;
@@ -4136,19 +4228,28 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "cap-exceeded";
-            /** @enum {string} */
+            /**
+             * @description The period of the cap.
+             * @enum {string}
+             */
             cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first day of the period.
+             */
             periodStart: string;
             /**
              * Format: date
-             * @description the last day of the period
+             * @description The last day of the period.
              */
             periodEnd: string;
+            /** @description The number of units that the cap allows. */
             limit: number;
+            /** @description The number of units that are booked in the period. */
             booked: number;
+            /** @description The number of requested units. */
             requested: number;
-            /** @description the units above the limit */
+            /** @description The number of units above the limit. */
             missing: number;
         } & {
             /**
@@ -4157,9 +4258,12 @@ export interface components {
              */
             code: "cap-exceeded";
         };
-        /** @description A cap in API requests. Units is a pointer because a cap of 0 units differs from a missing field. */
+        /** @description A cap in API requests. */
         CapRequest: {
-            /** @enum {string} */
+            /**
+             * @description The period of the cap.
+             * @enum {string}
+             */
             period: "DAY" | "WEEK" | "MONTH" | "TOTAL";
             /** @description The number of units. */
             units: number;
@@ -4189,16 +4293,18 @@ export interface components {
             endTime?: string;
             /** Format: uuid */
             practitionerId?: string;
+            /** @description The practitioners, instead of practitionerId. The first one leads. */
             practitionerIds?: string[];
             /**
              * Format: uuid
-             * @description only if the appointment has one patient
+             * @description The authorization of the patient. It can be changed only if the appointment has one patient.
              */
             authorizationId?: string;
-            /** @description Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
+            /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
         ChangeAuthorizationRequest: {
+            /** @description The caps. They replace the previous ones. */
             caps?: components["schemas"]["CapRequest"][] | null;
             /** Format: uuid */
             insuranceId?: string | null;
@@ -4216,28 +4322,32 @@ export interface components {
              * @description The last day.
              */
             endDate?: string;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
-            /** @description Can only be given with the permission `authorization:read-notes`, because the field is hidden without it. */
+            /** @description The notes of the organization. Can only be given with the permission `authorization:read-notes`, because the field is hidden without it. */
             notes?: string | null;
-            /** @description Stored in the audit trail, the ledger's entries and the appointments that the change cancels. */
+            /** @description The reason, which is stored in the audit trail, the ledger's entries and the appointments that the change cancels. */
             reason?: string | null;
             /**
-             * @description How to handle bookings that the change would strand. Without it, such a change is refused.
+             * @description The way to handle bookings that the change would strand. Without it, such a change is refused.
              * @enum {string}
              */
             strandedBookings?: "CANCEL" | "MOVE" | "KEEP";
             /**
              * Format: uuid
-             * @description The authorization to which MOVE moves the bookings.
+             * @description The authorization to which `MOVE` moves the bookings.
              */
             moveToAuthorizationId?: string | null;
         };
         ChangeSessionRequest: {
-            /** @description Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
+            /** @description The narrative of the session. Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
             narrative?: string | null;
         };
         ChangeSetRequest: {
+            /** @description All permissions of the role after the change. */
             permissions: components["schemas"]["SetGrantInput"][];
         };
         /** @description A user after a change. */
@@ -4293,22 +4403,25 @@ export interface components {
             total: number | null;
         };
         CompleteAnswer: {
+            /** @description The session. */
             session: components["schemas"]["Session"];
+            /** @description The completed appointment. */
             appointment: components["schemas"]["Appointment"];
         };
         CompleteRequest: {
             /**
              * Format: date-time
-             * @description The start.
+             * @description The actual start.
              */
             startTime?: string | null;
             /**
              * Format: date-time
-             * @description not in the future
+             * @description The actual end, not in the future.
              */
             endTime?: string | null;
+            /** @description The narrative of the session. */
             narrative?: string | null;
-            /** @description confirms times that differ much from the booked ones */
+            /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
         };
         /** @description The effective configuration with secrets hidden. */
@@ -4334,10 +4447,13 @@ export interface components {
             tokenType: string;
         };
         ConsumeAnswer: {
+            /** @description The changed reservations. */
             reservations: components["schemas"]["Reservation"][];
+            /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
+            /** @description The number of consumed units. */
             consumedUnits: number;
-            /** @description Units of worked time that are neither reserved nor available. They are not booked. */
+            /** @description The number of worked units that are neither reserved nor available. They are not booked. */
             missingUnits: number;
         };
         ConsumeRequest: {
@@ -4351,10 +4467,11 @@ export interface components {
              */
             serviceDate?: string | null;
             /**
-             * @description What happens to the rest of a named reservation.
+             * @description The treatment of the rest of a named reservation.
              * @enum {string}
              */
             remainder?: "release" | "keep";
+            /** @description The reason. */
             reason?: string | null;
         };
         /** @description Too many people are changing the same record at once. Nothing has been changed; try again. */
@@ -4371,6 +4488,7 @@ export interface components {
             code: "contention";
         };
         CreateAuthorizationRequest: {
+            /** @description The caps. They replace the previous ones. */
             caps?: components["schemas"]["CapRequest"][] | null;
             /** Format: uuid */
             patientId: string;
@@ -4392,8 +4510,12 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status?: "PENDING" | "ACTIVE";
+            /** @description The notes of the organization. */
             notes?: string | null;
         };
         /** @description A qualification of a practitioner. In a request its code alone is accepted: "RBT" is {"code":"RBT"}. */
@@ -4425,7 +4547,7 @@ export interface components {
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate: string;
-            /** @description one of these is required */
+            /** @description The qualifications of which the practitioner needs one. */
             required: string[];
         } & {
             /**
@@ -4736,35 +4858,55 @@ export interface components {
         };
         /** @description A ledger entry in API responses. */
         Entry: {
+            /** @description The position in the ledger of the authorization. */
             sequence: number;
-            /** @enum {string} */
+            /**
+             * @description The kind of the movement.
+             * @enum {string}
+             */
             kind: "reserve" | "release" | "expire" | "consume" | "adjust";
             /** @description The number of units. */
             units: number;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The reservation whose units moved.
+             */
             reservationId: string | null;
             /**
              * Format: date
-             * @description null: the entry is not about a service
+             * @description The date of the service. Null if the entry is not about a service.
              */
             serviceDate: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the command.
+             */
             operationId: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user or the API key that acted.
+             */
             actorId: string;
+            /** @description The id of the request. */
             requestId: string;
-            /** @description Null without the permission `authorization:read-notes` for all records that the answer may concern. */
+            /** @description The reason of the movement. Null without the permission `authorization:read-notes` for all records that the answer may concern. */
             reason: string | null;
+            /** @description The number of authorized units after the movement. */
             totalUnitsAfter: number;
+            /** @description The number of used units after the movement. */
             usedUnitsAfter: number;
+            /** @description The number of scheduled units after the movement. */
             scheduledUnitsAfter: number;
+            /** @description The number of available units after the movement. */
             availableUnitsAfter: number;
             /**
              * Format: date-time
              * @description The time of the event.
              */
             occurredAt: string;
+            /** @description The hash of the previous entry. */
             previousHash: string;
+            /** @description The hash of this entry and all earlier ones. */
             hash: string;
         };
         /** @description One page of a list. */
@@ -4783,9 +4925,10 @@ export interface components {
             startDate: string;
             /**
              * Format: date
-             * @description included
+             * @description The last day.
              */
             endDate: string;
+            /** @description The hours on these days. If it is empty, the practitioner is not available. */
             hours: components["schemas"]["Hours"][];
         };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
@@ -4797,9 +4940,10 @@ export interface components {
             startDate: string;
             /**
              * Format: date
-             * @description included
+             * @description The last day.
              */
             endDate: string;
+            /** @description The hours on these days. If it is empty, the practitioner is not available. */
             hours?: components["schemas"]["HoursInput"][];
         };
         ExchangeRequest: {
@@ -4824,7 +4968,10 @@ export interface components {
             serviceCodeId: string;
             /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /**
              * Format: date
@@ -4836,45 +4983,45 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @description authorized */
+            /** @description The number of authorized units. */
             totalUnits: number;
-            /** @description consumed by sessions */
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
-            /** @description reserved for future sessions */
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
-            /** @description remaining: neither used nor scheduled */
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used units as a percentage of the total. Null if the total is 0. */
             usedPercent: number | null;
-            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used and scheduled units as a percentage of the total. Null if the total is 0. */
             bookedPercent: number | null;
-            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
+            /** @description The elapsed days as a percentage of all days. It is 0 before the first day, and 100 from the last day on. */
             elapsedPercent: number;
             /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
+            /** @description The units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
+            /** @description The units per week over the last 28 elapsed days, or all elapsed days if there are fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
              * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
+            /** @description The units left after the last day in the same projection. The use at the recent rate is rounded to whole units, half up. If the authorization has ended, these are the available units. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
-            /** @description until the last day; 0 on it */
+            /** @description The number of days until the last day. It is 0 on that day. */
             daysLeft: number;
-            /** @description 14, 30 or 60: it ends within that many days; null: later */
+            /** @description The number of days within which the authorization ends: 14, 30 or 60. Null if it ends later. */
             band: number | null;
             /**
              * Format: uuid
-             * @description the authorization that replaces it; null: none
+             * @description The authorization that replaces it. Null if there is none.
              */
             renewalId: string | null;
         };
@@ -4885,7 +5032,7 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
-        /** @description familyBody lists the patients of a user. */
+        /** @description The list of the patients of a user. */
         Family: {
             /** @description The patients, sorted by id. */
             data: components["schemas"]["Guardianship"][];
@@ -4896,15 +5043,18 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description null: a patient's feed
+             * @description The practitioner of the feed. Null for a patient's feed.
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description null: a practitioner's feed
+             * @description The patient of the feed. Null for a practitioner's feed.
              */
             patientId: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
             createdBy: string;
             /**
              * Format: date-time
@@ -4912,8 +5062,9 @@ export interface components {
              */
             createdAt: string;
         };
-        /** @description feedsBody has all calendar feeds of an organization. */
+        /** @description Feeds has all calendar feeds of an organization. */
         Feeds: {
+            /** @description All calendar feeds of the organization. */
             data: components["schemas"]["Feed"][];
         };
         /** @description One invalid field of a request, identified by its JSON path. */
@@ -5103,16 +5254,16 @@ export interface components {
         };
         /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         Hours: {
-            /** @description default: 00:00 */
+            /** @description The start of the hours. The default is 00:00. */
             from: string;
-            /** @description after From; 24:00 is the end of the day */
+            /** @description The end of the hours, after the start. 24:00 is the end of the day. */
             to: string;
         };
         /** @description A part of a day, from a wall-clock time to a later one. Hours that cross midnight must be split into two days. */
         HoursInput: {
-            /** @description default: 00:00 */
+            /** @description The start of the hours. The default is 00:00. */
             from?: string;
-            /** @description after From; 24:00 is the end of the day */
+            /** @description The end of the hours, after the start. 24:00 is the end of the day. */
             to?: string;
         };
         /** @description This Idempotency-Key was used for a different request. */
@@ -5231,35 +5382,38 @@ export interface components {
         };
         /** @description The effect of a change on booked appointments. */
         Impact: {
-            /** @description the stranded bookings, sorted by start */
+            /** @description The stranded bookings, sorted by start. */
             bookings: components["schemas"]["StrandedBooking"][];
-            /** @description held by the stranded bookings */
+            /** @description The number of units that the stranded bookings hold. */
             units: number;
-            /** @description after the change */
+            /** @description The number of authorized units after the change. */
             totalUnits: number;
-            /** @description before the change */
+            /** @description The number of used units before the change. */
             usedUnits: number;
-            /** @description before the change, including the stranded bookings */
+            /** @description The number of scheduled units before the change, including the stranded bookings. */
             scheduledUnits: number;
-            /** @description units that the total would lack even without the stranded bookings */
+            /** @description The number of units that the total would lack even without the stranded bookings. */
             missingUnits: number;
-            /** @description Reservations outside the dates without a SCHEDULED appointment; settle these separately. */
+            /** @description The number of reservations outside the dates without a SCHEDULED appointment. Settle these separately. */
             otherReservations: number;
         };
         ImpactRequest: {
-            /** @description The number of authorized units. */
+            /** @description The new number of authorized units. */
             totalUnits?: number;
             /**
              * Format: date
-             * @description The first day.
+             * @description The new first day.
              */
             startDate?: string;
             /**
              * Format: date
-             * @description The last day.
+             * @description The new last day.
              */
             endDate?: string;
-            /** @enum {string} */
+            /**
+             * @description The new status.
+             * @enum {string}
+             */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
         /** @description More units were to be released than are reserved. */
@@ -5268,7 +5422,9 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "insufficient-reserved-units";
+            /** @description The number of reserved units. */
             reserved: number;
+            /** @description The number of requested units. */
             requested: number;
         } & {
             /**
@@ -5283,7 +5439,9 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "insufficient-units";
+            /** @description The number of available units. */
             available: number;
+            /** @description The number of requested units. */
             requested: number;
         } & {
             /**
@@ -5666,21 +5824,24 @@ export interface components {
             units: number;
         };
         MoveBookingsRequest: {
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The authorization to which the bookings move.
+             */
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description the first service date, which may be in the past; default: today
+             * @description The first service date to move, which may be in the past. The default is today.
              */
             from?: string | null;
-            /** @description stored in the ledgers of both authorizations */
+            /** @description The reason, which is stored in the ledgers of both authorizations. */
             reason?: string | null;
         };
         /** @description The result of a preview. */
         MovePreview: {
-            /** @description no booking breaks a rule */
+            /** @description Whether all bookings break no rule. */
             movable: boolean;
-            /** @description sorted by start */
+            /** @description The bookings, sorted by start. */
             occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description Some bookings cannot move to the other authorization, so none was moved. */
@@ -5689,7 +5850,7 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "move-refused";
-            /** @description all of them, including those that break no rule */
+            /** @description All bookings, including the ones that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         } & {
             /**
@@ -5698,17 +5859,20 @@ export interface components {
              */
             code: "move-refused";
         };
-        /** @description movedBody has the moved bookings. */
+        /** @description Moved has the moved bookings. */
         Moved: {
             /** Format: uuid */
             authorizationId: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The authorization to which the bookings moved.
+             */
             toAuthorizationId: string;
-            /** @description the number of bookings */
+            /** @description The number of moved bookings. */
             moved: number;
-            /** @description held on the other authorization */
+            /** @description The number of units that they hold on the other authorization. */
             units: number;
-            /** @description sorted by start */
+            /** @description The moved bookings, sorted by start. */
             occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description An active session of the caller. */
@@ -5745,7 +5909,7 @@ export interface components {
             /** @description Whether this is the session of the request. */
             current: boolean;
         };
-        /** @description mySessionsBody lists the active sessions of the caller. */
+        /** @description The list of the active sessions of the caller. */
         MySessions: {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
@@ -5756,15 +5920,18 @@ export interface components {
             id: string;
             /**
              * Format: uuid
-             * @description null: a patient's feed
+             * @description The practitioner of the feed. Null for a patient's feed.
              */
             practitionerId: string | null;
             /**
              * Format: uuid
-             * @description null: a practitioner's feed
+             * @description The patient of the feed. Null for a practitioner's feed.
              */
             patientId: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
             createdBy: string;
             /**
              * Format: date-time
@@ -5991,6 +6158,7 @@ export interface components {
             code: "no-second-factor";
         };
         NoShowRequest: {
+            /** @description The reason of the no-show. */
             reason?: string | null;
         };
         /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
@@ -6029,12 +6197,12 @@ export interface components {
             endTime: string;
             /**
              * Format: uuid
-             * @description null: not booked
+             * @description The booked appointment. Null if it is not booked.
              */
             appointmentId: string | null;
-            /** @description of all patients; in a transfer, of the patient whose authorization changes */
+            /** @description The units of all patients. In a transfer, the units of the patient whose authorization changes. */
             units: number;
-            /** @description The rules that it breaks; empty: it is accepted. */
+            /** @description The rules that the occurrence breaks. If it is empty, the occurrence is accepted. */
             reasons: components["schemas"]["Reason"][];
         };
         /** @description A free time. */
@@ -6050,11 +6218,11 @@ export interface components {
              */
             endTime: string;
         };
-        /** @description Free times of a practitioner. */
+        /** @description The free times of a practitioner. */
         Openings: {
             /** @description Whether availability has been set for the practitioner. If not, there are no openings. */
             availabilityKnown: boolean;
-            /** @description sorted by start */
+            /** @description The openings, sorted by start. */
             data: components["schemas"]["Opening"][];
         };
         /** @description The counts of one operation. */
@@ -6264,15 +6432,16 @@ export interface components {
             authorizationId: string;
             /**
              * Format: uuid
-             * @description null: its time has never been long enough for a unit
+             * @description The reservation of the units. Null if the time was never long enough for a unit.
              */
             reservationId: string | null;
-            /** @description of the booked time; after completion, of the actual time */
+            /** @description The units of the booked time. After completion, the units of the actual time. */
             units: number;
-            /** @description of the booked time; after completion, of the actual time */
+            /** @description The minutes of the booked time. After completion, the minutes of the actual time. */
             minutes: number;
-            /** @description the length of a unit */
+            /** @description The length of a unit in minutes. */
             unitMinutes: number;
+            /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
         };
         /** @description A change of the caller's password. */
@@ -6494,30 +6663,35 @@ export interface components {
              */
             code: "people-only";
         };
-        /** @description A permission set in the API. */
+        /** @description The set of permissions of a role. */
         PermissionSet: {
-            /** @enum {string} */
+            /**
+             * @description The role that has the permissions.
+             * @enum {string}
+             */
             role: "ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN";
+            /** @description Whether the organization uses the default set. */
             shipped: boolean;
-            /** @description sorted as in docs/roles.md */
+            /** @description The permissions of the role, in the order of the documentation. */
             permissions: components["schemas"]["SetGrant"][];
-            /** @description counts the organization's changes; 0: none */
+            /** @description The number of changes by the organization. It is 0 before the first one. */
             version: number;
             /**
              * Format: date-time
-             * @description null: never
+             * @description The time of the last change. It is null before the first one.
              */
             changedAt: string | null;
             /**
              * Format: uuid
-             * @description a user
+             * @description The user who made the last change. It is null before the first one.
              */
             changedBy: string | null;
         };
-        /** @description permissionSetsBody lists the permission sets of an organization. */
+        /** @description The list of the permission sets of an organization. */
         PermissionSets: {
+            /** @description The permission sets, one for each role. */
             data: components["schemas"]["PermissionSet"][];
-            /** @description Possible lists the scopes that each permission can have, widest first. */
+            /** @description The scopes that each permission can have, widest first. */
             possible: {
                 [key: string]: string[];
             };
@@ -6644,11 +6818,15 @@ export interface components {
             nextCursor: string | null;
         };
         PreviewAnswer: {
+            /** @description Whether the operation would be accepted. */
             allowed: boolean;
+            /** @description The error that the operation would return. Null if it would be accepted. */
             refusal: components["schemas"]["Refusal"] | null;
             /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
+            /** @description The number of consumed units. */
             consumedUnits: number;
+            /** @description The number of units that are neither reserved nor available. */
             missingUnits: number;
         };
         PreviewAppointmentRequest: {
@@ -6658,42 +6836,49 @@ export interface components {
             authorizationId?: string | null;
             /** Format: uuid */
             practitionerId?: string | null;
-            /** @description Instead of patientId and authorizationId. */
+            /** @description The patients with their authorizations, instead of patientId and authorizationId. */
             patients?: components["schemas"]["BookedPatientRequest"][];
-            /** @description instead of practitionerId */
+            /** @description The practitioners, instead of practitionerId. The first one leads. */
             practitionerIds?: string[];
             /** Format: uuid */
             serviceCodeId: string;
             /**
              * Format: date-time
-             * @description a whole minute
+             * @description The start, a whole minute.
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description a whole minute, at most 24 hours later
+             * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The notes of the organization. */
             notes?: string | null;
-            /** @description RFC 5545, such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
+            /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /**
              * Format: uuid
-             * @description the appointment to change; its patients and service cannot change
+             * @description The appointment to change. Its patients and service cannot change.
              */
             appointmentId?: string | null;
         };
         PreviewMoveRequest: {
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The authorization to which the bookings move.
+             */
             toAuthorizationId: string;
             /**
              * Format: date
-             * @description the first service date, which may be in the past; default: today
+             * @description The first service date to move, which may be in the past. The default is today.
              */
             from?: string | null;
         };
         PreviewRequest: {
-            /** @enum {string} */
+            /**
+             * @description The operation.
+             * @enum {string}
+             */
             operation?: "reserve" | "release" | "consume";
             /** Format: uuid */
             reservationId?: string | null;
@@ -6704,8 +6889,12 @@ export interface components {
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate?: string | null;
+            /** @description The lifetime of the hold in seconds. Without it the reservation does not expire. */
             expiresInSeconds?: number | null;
-            /** @enum {string} */
+            /**
+             * @description The treatment of the rest of a named reservation.
+             * @enum {string}
+             */
             remainder?: "release" | "keep";
         };
         /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
@@ -6849,7 +7038,7 @@ export interface components {
              */
             code: "recovery-code-required";
         };
-        /** @description recoveryCodesBody lists new recovery codes. */
+        /** @description A list of new recovery codes. */
         RecoveryCodes: {
             /** @description The recovery codes, each of which works once. */
             recoveryCodes: string[] | null;
@@ -6865,14 +7054,19 @@ export interface components {
             /** @description The refresh token of the last answer. */
             refreshToken: string;
         };
-        /** @description refusalBody has the error that the operation would return. */
+        /** @description Refusal has the error that the operation would return. */
         Refusal: {
+            /** @description The code of the error. */
             code: string;
+            /** @description The text for people. */
             detail: string;
+            /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
         };
         ReleaseAnswer: {
+            /** @description The changed reservations. */
             reservations: components["schemas"]["Reservation"][];
+            /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
         };
         ReleaseRequest: {
@@ -6880,9 +7074,11 @@ export interface components {
             reservationId?: string | null;
             /** @description The number of units. */
             units?: number | null;
+            /** @description The reason. */
             reason?: string | null;
         };
         ReopenRequest: {
+            /** @description The reason why the start is undone. */
             reason: string;
         };
         /** @description The request was cancelled before it was answered. */
@@ -6906,19 +7102,28 @@ export interface components {
             authorizationId: string;
             /** @description The number of units. */
             units: number;
+            /** @description The number of consumed units. */
             consumedUnits: number;
+            /** @description The number of released units. */
             releasedUnits: number;
-            /** @description some units are left, and it has not expired */
+            /** @description Whether some units are left and it has not expired. */
             open: boolean;
             /**
              * Format: date
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The end of the hold. Null if it does not expire.
+             */
             expiresAt: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The appointment that holds the units. Null if it belongs to none.
+             */
             appointmentId: string | null;
+            /** @description A text of the client. */
             reference: string | null;
             /**
              * Format: date-time
@@ -6954,8 +7159,11 @@ export interface components {
             code?: "reservation-closed";
             /** Format: uuid */
             reservationId: string;
+            /** @description The number of consumed units. */
             consumedUnits: number;
+            /** @description The number of released units. */
             releasedUnits: number;
+            /** @description Whether the hold has expired. */
             expired: boolean;
         } & {
             /**
@@ -6990,12 +7198,19 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "reservations-outside-dates";
+            /** @description The number of reservations. */
             reservations: number;
             /** @description The number of units. */
             units: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first service date of the reservations.
+             */
             firstDate: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last service date of the reservations.
+             */
             lastDate: string;
         } & {
             /**
@@ -7005,13 +7220,17 @@ export interface components {
             code: "reservations-outside-dates";
         };
         ReserveAnswer: {
+            /** @description The new reservation. */
             reservation: components["schemas"]["Reservation"];
+            /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
         };
         ReserveRequest: {
             /** @description The number of units. */
             units: number;
+            /** @description A text of the client. */
             reference?: string | null;
+            /** @description The lifetime of the hold in seconds. Without it the reservation does not expire. */
             expiresInSeconds?: number | null;
             /**
              * Format: date
@@ -7047,7 +7266,7 @@ export interface components {
             /** @constant */
             code?: "role-not-found";
         };
-        /** @description rolesChange replaces all roles of a user. */
+        /** @description A replacement of all roles of a user. */
         RolesChange: {
             /** @description All roles of the user after the change. */
             roles: ("ADMIN" | "SCHEDULER" | "PRACTITIONER" | "TECHNICIAN" | "BILLER" | "AUDITOR" | "PATIENT" | "SUPER_ADMIN")[];
@@ -7059,11 +7278,14 @@ export interface components {
         };
         /** @description The payer's rounding rule that was used. */
         Rounding: {
-            /** @enum {string} */
+            /**
+             * @description The way in which minutes are rounded to units.
+             * @enum {string}
+             */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
              * Format: date
-             * @description the first day on which the rule applies
+             * @description The first day on which the rule applies.
              */
             startsOn: string;
         };
@@ -7171,7 +7393,7 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "series-refused";
-            /** @description all of them, including those that break no rule */
+            /** @description All occurrences, including the ones that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         } & {
             /**
@@ -7180,7 +7402,7 @@ export interface components {
              */
             code: "series-refused";
         };
-        /** @description The code of a service, such as 97153. The set of codes is open: an organization enters those that its payers use. */
+        /** @description The code of a service, such as 97153. The set of codes is open: an organization enters the codes that its payers use. */
         ServiceCode: {
             /** Format: uuid */
             id: string;
@@ -7278,7 +7500,7 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "service-dates-refused";
-            /** @description all of them, including those that break no rule */
+            /** @description All bookings, including the ones that break no rule. */
             occurrences: components["schemas"]["Occurrence"][];
         } & {
             /**
@@ -7323,17 +7545,17 @@ export interface components {
             appointmentId: string;
             /**
              * Format: uuid
-             * @description the first of patients
+             * @description The first of the patients.
              */
             patientId: string;
             /**
              * Format: uuid
-             * @description the first of practitionerIds
+             * @description The first of the practitioners.
              */
             practitionerId: string;
-            /** @description of the first patient */
+            /** @description The units of the first patient. */
             units: number;
-            /** @description of all patients */
+            /** @description The number of units of all patients that no authorization covers. */
             unauthorizedUnits: number;
             /**
              * Format: date-time
@@ -7350,13 +7572,18 @@ export interface components {
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate: string;
+            /** @description The patients with their units. */
             patients: components["schemas"]["SessionPatient"][];
+            /** @description The practitioners. The first one leads. */
             practitionerIds: string[];
-            /** @description Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
-            /** @description oldest first */
+            /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
             createdBy: string;
             /** @description The number of changes, starting with 1. */
             version: number;
@@ -7377,7 +7604,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "session-locked";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time since which the session cannot be changed.
+             */
             lockedAt: string;
         };
         /** @description Session not found. */
@@ -7400,12 +7630,15 @@ export interface components {
             patientId: string;
             /** Format: uuid */
             authorizationId: string;
+            /** @description The minutes of the actual time. */
             minutes: number;
-            /** @description of the actual time */
+            /** @description The units of the actual time. */
             units: number;
-            /** @description the units that the authorization did not cover */
+            /** @description The number of units that the authorization did not cover. */
             unauthorizedUnits: number;
+            /** @description The length of a unit in minutes. */
             unitMinutes: number;
+            /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
         };
         /** @description The session's times differ much from the booked times. */
@@ -7414,20 +7647,26 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "session-unconfirmed";
-            /** @description other-date, other-length */
+            /** @description The differences: `other-date`, `other-length`. */
             differences: string[];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The booked start.
+             */
             bookedStartTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The booked end.
+             */
             bookedEndTime: string;
             /**
              * Format: date-time
-             * @description of the session
+             * @description The start of the session.
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description The end.
+             * @description The end of the session.
              */
             endTime: string;
         } & {
@@ -7437,14 +7676,18 @@ export interface components {
              */
             code: "session-unconfirmed";
         };
-        /** @description A permission and its scopes. */
+        /** @description A permission with its scopes. */
         SetGrant: {
+            /** @description The name of the permission. */
             permission: string;
+            /** @description The records for which the permission is held: all of the organization, records of patients on the caseload, the user's own, or records of the family. */
             scopes: string[];
         };
-        /** @description A permission and its scopes. */
+        /** @description A permission with its scopes. */
         SetGrantInput: {
+            /** @description The name of the permission. */
             permission: string;
+            /** @description The records for which the permission is held: all of the organization, records of patients on the caseload, the user's own, or records of the family. */
             scopes: ("ORGANIZATION" | "CASELOAD" | "SELF" | "CHILD")[];
         };
         /** @description One key of the effective configuration. */
@@ -7552,7 +7795,7 @@ export interface components {
              */
             code: "sign-in-not-found";
         };
-        /** @description What an organization requires of sign-ins with a password. */
+        /** @description The organization's requirement for sign-ins with a password. */
         SignInPolicy: {
             /** @description Whether users without a second factor who sign in with a password can only set one up. Sign-ins through the identity provider are exempt. */
             secondFactorRequired: boolean;
@@ -7564,7 +7807,7 @@ export interface components {
              */
             updatedAt: string | null;
         };
-        /** @description signInPolicyChange replaces the sign-in policy. */
+        /** @description A new sign-in policy. */
         SignInPolicyChange: {
             /** @description Whether sign-ins with a password require a second factor. */
             secondFactorRequired: boolean;
@@ -7596,7 +7839,7 @@ export interface components {
         StartRequest: {
             /**
              * Format: date-time
-             * @description default: now; not in the future, and at most 24 hours ago
+             * @description The actual start, not in the future and at most 24 hours ago. The default is now.
              */
             startTime?: string | null;
         };
@@ -7608,10 +7851,13 @@ export interface components {
             code?: "start-too-early";
             /**
              * Format: date-time
-             * @description the booked start
+             * @description The booked start.
              */
             startTime: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The time from which the appointment can be started.
+             */
             startableFrom: string;
         } & {
             /**
@@ -7628,7 +7874,7 @@ export interface components {
             code?: "start-too-late";
             /**
              * Format: date-time
-             * @description the booked end
+             * @description The booked end.
              */
             endTime: string;
         } & {
@@ -7644,10 +7890,17 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "status-transition-not-allowed";
-            /** @enum {string} */
+            /**
+             * @description The present status.
+             * @enum {string}
+             */
             from: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
-            /** @enum {string} */
+            /**
+             * @description The requested status.
+             * @enum {string}
+             */
             to: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** @description The statuses to which the present one can change. */
             allowed: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
         } & {
             /**
@@ -7675,11 +7928,12 @@ export interface components {
              * @description The date of the service, in the organization's time zone.
              */
             serviceDate: string;
-            /** @description held on the authorization */
+            /** @description The number of units that the booking holds on the authorization. */
             units: number;
+            /** @description The practitioners; the first one leads. */
             practitionerIds: string[];
             /**
-             * @description OUTSIDE_DATES, CANCELLED or UNITS
+             * @description The reason why the authorization would no longer cover the booking.
              * @enum {string}
              */
             cause: "OUTSIDE_DATES" | "CANCELLED" | "UNITS";
@@ -7782,6 +8036,7 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "total-below-booked";
+            /** @description The requested number of authorized units. */
             requested: number;
             /** @description The number of units consumed by sessions. */
             usedUnits: number;
@@ -7794,9 +8049,9 @@ export interface components {
              */
             code: "total-below-booked";
         };
-        /** @description totalsBody has sums over authorizations, in units. */
+        /** @description Totals has sums over authorizations, in units. */
         Totals: {
-            /** @description the number of authorizations */
+            /** @description The number of authorizations. */
             authorizations: number;
             /** @description The number of authorized units. */
             totalUnits: number;
@@ -7806,9 +8061,9 @@ export interface components {
             scheduledUnits: number;
             /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** @description usedUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
+            /** @description The used units as a percentage of the total, truncated to one decimal. Null if the total is 0. */
             usedPercent: number | null;
-            /** @description usedUnits + scheduledUnits as a percentage of totalUnits, truncated to one decimal; null if totalUnits is 0. */
+            /** @description The used and scheduled units as a percentage of the total, truncated to one decimal. Null if the total is 0. */
             bookedPercent: number | null;
         };
         /** @description Sign in first: this requires a valid access token. */
@@ -7849,7 +8104,7 @@ export interface components {
             /** @description Whether the session can only set up a second factor, because the organization requires one. The user has no permissions until then. */
             enrolOnly: boolean;
         };
-        /** @description userChange changes the given fields of a user. */
+        /** @description A change of the given fields of a user. */
         UserChange: {
             /** @description The full name of the user. */
             name?: string;
@@ -7937,7 +8192,7 @@ export interface components {
             /** @description The network address of the sign-in. */
             address: string;
         };
-        /** @description userSessionsBody lists the active sessions of a user. */
+        /** @description The list of the active sessions of a user. */
         UserSessions: {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["UserSession"][];
@@ -7954,7 +8209,10 @@ export interface components {
             serviceCodeId: string;
             /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
-            /** @enum {string} */
+            /**
+             * @description The status of the authorization.
+             * @enum {string}
+             */
             status: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
             /**
              * Format: date
@@ -7966,32 +8224,32 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
-            /** @description authorized */
+            /** @description The number of authorized units. */
             totalUnits: number;
-            /** @description consumed by sessions */
+            /** @description The number of units consumed by sessions. */
             usedUnits: number;
-            /** @description reserved for future sessions */
+            /** @description The number of units reserved for future sessions. */
             scheduledUnits: number;
-            /** @description remaining: neither used nor scheduled */
+            /** @description The number of units that are neither used nor scheduled. */
             availableUnits: number;
-            /** @description usedUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used units as a percentage of the total. Null if the total is 0. */
             usedPercent: number | null;
-            /** @description usedUnits + scheduledUnits of totalUnits; null if totalUnits is 0 */
+            /** @description The used and scheduled units as a percentage of the total. Null if the total is 0. */
             bookedPercent: number | null;
-            /** @description Elapsed days as a share of all days: 0 before the first day, 100 from the last day on. */
+            /** @description The elapsed days as a percentage of all days. It is 0 before the first day, and 100 from the last day on. */
             elapsedPercent: number;
             /** @description The share of units used divided by the share of days elapsed. At 100, the units are used up on the last day. Null without units, and before the first day. */
             pacePercent: number | null;
-            /** @description Units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
+            /** @description The units per week: usedUnits × 7 ÷ elapsed days. Null before the first day. */
             averageUnitsPerWeek: number | null;
-            /** @description Units per week over the last 28 elapsed days, or all elapsed days if fewer. It counts consumed units by service date. Null if today is outside the dates. */
+            /** @description The units per week over the last 28 elapsed days, or all elapsed days if there are fewer. It counts consumed units by service date. Null if today is outside the dates. */
             recentUnitsPerWeek: number | null;
             /**
              * Format: date
              * @description The projected day after which no units are left. The projection assumes that all scheduled units are used by the last reserved date, and that the available units are then used at the recent rate. Null if that is not before the authorization's end, if no units are left already, and if the authorization is not granted or has ended.
              */
             projectedExhaustionDate: string | null;
-            /** @description Units left after the last day in the same projection, with the use at the recent rate rounded to whole units, half up. The available units, if the authorization has ended. Null if it is not granted. */
+            /** @description The units left after the last day in the same projection. The use at the recent rate is rounded to whole units, half up. If the authorization has ended, these are the available units. Null if it is not granted. */
             projectedUnusedUnits: number | null;
             /**
              * Format: date
@@ -8111,15 +8369,16 @@ export interface components {
         };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
-            /** @description outside-availability or within-buffer */
+            /** @description The stable code, `outside-availability` or `within-buffer`. */
             code: string;
             /** Format: uuid */
             practitionerId: string;
             /**
              * Format: date-time
-             * @description of the appointment
+             * @description The start of the appointment.
              */
             startTime: string;
+            /** @description The text for people. */
             message: string;
         };
         /** @description An address of another system that receives an organization's events. */
@@ -8213,35 +8472,47 @@ export interface components {
             /** @description The secret that signs the requests. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case rotate the secret. */
             secret: string | null;
         };
-        /** @description Hours on one day of the week, from the first to the last date of validity. A missing date means no limit. */
+        /** @description The hours on one day of the week, from the first to the last date of validity. */
         WeeklyHours: {
-            /** @enum {string} */
+            /**
+             * @description The day of the week.
+             * @enum {string}
+             */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description default: 00:00 */
+            /** @description The start of the hours. The default is 00:00. */
             from: string;
-            /** @description after From; 24:00 is the end of the day */
+            /** @description The end of the hours, after the start. 24:00 is the end of the day. */
             to: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first date on which the hours apply. The default is no limit.
+             */
             validFrom?: string;
             /**
              * Format: date
-             * @description included
+             * @description The last date on which the hours apply. The default is no limit.
              */
             validUntil?: string;
         };
-        /** @description Hours on one day of the week, from the first to the last date of validity. A missing date means no limit. */
+        /** @description The hours on one day of the week, from the first to the last date of validity. */
         WeeklyHoursInput: {
-            /** @enum {string} */
+            /**
+             * @description The day of the week.
+             * @enum {string}
+             */
             weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
-            /** @description default: 00:00 */
+            /** @description The start of the hours. The default is 00:00. */
             from?: string;
-            /** @description after From; 24:00 is the end of the day */
+            /** @description The end of the hours, after the start. 24:00 is the end of the day. */
             to?: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first date on which the hours apply. The default is no limit.
+             */
             validFrom?: string | null;
             /**
              * Format: date
-             * @description included
+             * @description The last date on which the hours apply. The default is no limit.
              */
             validUntil?: string | null;
         };
@@ -8972,9 +9243,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `link-request-not-found`: Link request not found, or expired.
+         *     - `no-identity-provider`: No identity provider is set up here.
          */
         NotFound17: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `link-request-not-found`: Link request not found, or expired.
+         */
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8990,21 +9276,6 @@ export interface components {
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
          *     - `user-not-found`: User not found.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `no-identity-provider`: No identity provider is set up here.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9012,7 +9283,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -13061,7 +13332,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The id.
+                 * @description The name of the role.
                  * @example PATIENT
                  */
                 role: string;
@@ -13123,7 +13394,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The id.
+                 * @description The name of the role.
                  * @example PATIENT
                  */
                 role: string;
@@ -13319,169 +13590,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    listLinkRequests: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LinkRequestPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    confirmLinkRequest: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000262
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            /**
-             * @description Forbidden.
-             *
-             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
-             *     - `emergency-read-only`: An emergency grant allows reading only.
-             *     - `forbidden`: You do not have the permission for this.
-             *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
-             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
-             */
-            403: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
-                };
-            };
-            404: components["responses"]["NotFound17"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    declineLinkRequest: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000266
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    unlinkUser: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000000f
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound18"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
     startProviderSignIn: {
         parameters: {
             query: {
@@ -13512,7 +13620,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13639,7 +13747,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -13712,8 +13820,171 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listLinkRequests: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkRequestPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    confirmLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000262
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /**
+             * @description Forbidden.
+             *
+             *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+             *     - `emergency-read-only`: An emergency grant allows reading only.
+             *     - `forbidden`: You do not have the permission for this.
+             *     - `link-needs-another`: You cannot confirm this link. The owner of the account or another administrator can.
+             *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                };
+            };
+            404: components["responses"]["NotFound18"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    declineLinkRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000266
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound18"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    unlinkUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000000f
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden3"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13733,6 +14004,7 @@ export interface operations {
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
+                /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
             };
             header?: {
@@ -13988,6 +14260,46 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getBalance: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Balance"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound20"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     reserveUnits: {
         parameters: {
             query?: never;
@@ -14213,46 +14525,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
-    getBalance: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
-                "Break-Glass"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Balance"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
     listReservations: {
         parameters: {
             query?: {
@@ -14260,7 +14532,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description true: only open reservations; false: only closed ones */
+                /** @description Whether the reservations are open. */
                 open?: boolean;
             };
             header?: {
@@ -14398,10 +14670,11 @@ export interface operations {
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description the payer of the insurance */
+                /** @description The payer of the insurance. */
                 payerId?: string;
+                /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description a day within the authorization's dates */
+                /** @description A day within the authorization's dates. */
                 inForceOn?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
@@ -14445,10 +14718,11 @@ export interface operations {
                 patientId?: string;
                 serviceCodeId?: string;
                 insuranceId?: string;
-                /** @description the payer of the insurance */
+                /** @description The payer of the insurance. */
                 payerId?: string;
+                /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
-                /** @description a day within the authorization's dates */
+                /** @description A day within the authorization's dates. */
                 inForceOn?: string;
             };
             header?: {
@@ -14490,9 +14764,9 @@ export interface operations {
                 cursor?: string;
                 /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
-                /** @description default: 60 */
+                /** @description The number of days. The default is 60. */
                 withinDays?: number;
-                /** @description True: only authorizations with a renewal; false: only those without. */
+                /** @description Whether the authorizations have a renewal. */
                 renewed?: boolean;
             };
             header?: {
@@ -14537,7 +14811,7 @@ export interface operations {
                 cursor?: string;
                 /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "json" | "csv";
-                /** @description The risks to report; default: all. */
+                /** @description The risks to report. The default is all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
             };
             header?: {
@@ -14580,8 +14854,9 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The kinds of the alerts. */
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
-                /** @description true: only acknowledged alerts; false: only the others */
+                /** @description Whether the alerts are acknowledged. */
                 acknowledged?: boolean;
             };
             header?: {
@@ -14677,15 +14952,17 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description the first day */
+                /** @description The first day. */
                 from?: string;
-                /** @description the last day */
+                /** @description The last day. */
                 to?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
+                /** @description The series of the appointments. */
                 seriesId?: string;
+                /** @description The statuses of the appointments. */
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
             };
             header?: {
@@ -14831,7 +15108,7 @@ export interface operations {
     changeAppointment: {
         parameters: {
             query?: {
-                /** @description This appointment (the default), also later ones of its series, or all of them. */
+                /** @description The affected appointments: this one (the default), also later ones of its series, or all of them. */
                 scope?: "one" | "following" | "all";
             };
             header?: {
@@ -15062,7 +15339,7 @@ export interface operations {
     cancelAppointment: {
         parameters: {
             query?: {
-                /** @description This appointment (the default), also later ones of its series, or all of them. */
+                /** @description The affected appointments: this one (the default), also later ones of its series, or all of them. */
                 scope?: "one" | "following" | "all";
             };
             header?: {
@@ -15169,16 +15446,16 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
-                /** @description the first day */
+                /** @description The first day. */
                 from?: string;
-                /** @description the last day */
+                /** @description The last day. */
                 to?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
                 patientId?: string;
                 practitionerId?: string;
                 appointmentId?: string;
-                /** @description true: only sessions with units that no authorization covers; false: only the others */
+                /** @description Whether the sessions have units that no authorization covers. */
                 unauthorized?: boolean;
             };
             header?: {
@@ -15635,14 +15912,15 @@ export interface operations {
     listOpenings: {
         parameters: {
             query: {
-                /** @description the first day */
+                /** @description The first day. */
                 from: string;
-                /** @description the last day */
+                /** @description The last day. */
                 to: string;
+                /** @description The length of an opening in minutes. */
                 minutes: number;
-                /** @description default: 15 */
+                /** @description The distance of possible starts in minutes. The default is 15. */
                 step?: number;
-                /** @description An appointment that would move. */
+                /** @description The appointment to move. Its own time is treated as free. */
                 appointmentId?: string;
             };
             header?: {
@@ -15839,7 +16117,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The id.
+                 * @description The secret of the link with `.ics`.
                  * @example kUvW….ics
                  */
                 file: string;
