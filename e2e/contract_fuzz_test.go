@@ -21,6 +21,7 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac/access"
+	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -32,11 +33,12 @@ func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
 		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
 		access.New(access.Dependencies{
-			Clock:    time.Now,
-			NewID:    uuid.New,
-			Secret:   []byte("a secret of exactly 32 bytes, ok"),
-			Lifetime: time.Minute,
-			Quick:    true,
+			Clock:       time.Now,
+			NewID:       uuid.New,
+			Secret:      []byte("a secret of exactly 32 bytes, ok"),
+			Lifetime:    time.Minute,
+			Quick:       true,
+			Revocations: revocation.New(nil, time.Now, nil),
 		}).Routes(),
 		authorization.New(authorization.Dependencies{Clock: time.Now, NewID: uuid.New}).Routes(),
 		events.New(events.Dependencies{Clock: time.Now, NewID: uuid.New, Types: authorization.EventTypes()}).Routes(),

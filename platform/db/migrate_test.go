@@ -115,7 +115,7 @@ func TestMigrator(t *testing.T) {
 			require.EqualValues(t, 55, old.Have)
 			require.ErrorContains(t, err, "use an empty database")
 		}
-		require.EqualValues(t, 2, scalar[int](t, c.outside, "SELECT count(*)::int FROM goose_db_version"))
+		require.Equal(t, 2, scalar[int](t, c.outside, "SELECT count(*)::int FROM goose_db_version"))
 	})
 
 	t.Run("an older program does not change a newer schema or its privileges", func(t *testing.T) {

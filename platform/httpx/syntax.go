@@ -17,11 +17,10 @@ const maxDepth = 32
 const whiteSpace = " \n\r\t"
 
 var (
-	errNotUTF8 = errors.New("The body is not valid " +
-		"UTF-8.") //nolint:staticcheck // a sentence for people
-	errDepth  = errors.New("The body is nested too deeply: at most 32 levels.")         //nolint:staticcheck // as above
-	errEnds   = errors.New("The body is not valid JSON: it ends too early.")            //nolint:staticcheck // as above
-	errObject = errors.New("The body must be a JSON object, in braces: {\"name\": …}.") //nolint:staticcheck // as above
+	errNotUTF8 = errors.New("The body is not valid UTF-8.")                              //nolint:staticcheck // a sentence for people
+	errDepth   = errors.New("The body is nested too deeply: at most 32 levels.")         //nolint:staticcheck // as above
+	errEnds    = errors.New("The body is not valid JSON: it ends too early.")            //nolint:staticcheck // as above
+	errObject  = errors.New("The body must be a JSON object, in braces: {\"name\": …}.") //nolint:staticcheck // as above
 )
 
 // tokenReader reads the JSON tokens of a body. It accepts duplicate names and unpaired surrogates, which
@@ -87,8 +86,8 @@ func (t *tokenReader) errorOffset(err error) int {
 func syntaxError(body []byte, offset int) error {
 	before := body[:offset]
 	line, column := bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1
-	return fmt.Errorf("The body is not valid JSON: see line %d, character %d.", line,
-		column) //nolint:staticcheck // a sentence for people
+	//nolint:staticcheck // a sentence for people
+	return fmt.Errorf("The body is not valid JSON: see line %d, character %d.", line, column)
 }
 
 // value returns the next value as it is written. It is valid until the next call.
