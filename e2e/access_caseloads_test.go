@@ -105,14 +105,14 @@ func TestPatientsOfAGuardian(t *testing.T) {
 	} {
 		c.admin().post(t, family, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	nobody := "/users/" + uuid.NewString() + "/patients"
-	c.admin().get(t, nobody).refused(t, http.StatusNotFound, "user-not-found")
-	c.admin().post(t, nobody, body{"patientId": ada, "relation": "GUARDIAN"}).
+	unknownUser := "/users/" + uuid.NewString() + "/patients"
+	c.admin().get(t, unknownUser).refused(t, http.StatusNotFound, "user-not-found")
+	c.admin().post(t, unknownUser, body{"patientId": ada, "relation": "GUARDIAN"}).
 		refused(t, http.StatusNotFound, "user-not-found")
 
 	require.Equal(t, http.StatusNoContent, c.admin().delete(t, family+"/"+bo).status)
 	c.admin().delete(t, family+"/"+bo).refused(t, http.StatusNotFound, "guardianship-not-found")
-	c.admin().delete(t, nobody+"/"+ada).refused(t, http.StatusNotFound, "guardianship-not-found")
+	c.admin().delete(t, unknownUser+"/"+ada).refused(t, http.StatusNotFound, "guardianship-not-found")
 	require.Equal(t, []string{ada}, patients(c.admin().get(t, family).ok(t)))
 	require.Equal(t, []string{
 		`guardian.grant  {"relation":"GUARDIAN"}`, `guardian.grant {"relation":"GUARDIAN"} {"relation":"SELF"}`,

@@ -294,7 +294,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 			value := e.Path[at.steps[0]]
 			id = anyID.FindString(value)
 			require.NotEmpty(t, id, "the example's path has no id at %s", at)
-			if kind == "nobody's" {
+			if kind == "unknown" {
 				id = uuid.NewString()
 				value = anyID.ReplaceAllString(value, id)
 			}
@@ -302,7 +302,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		default:
 			require.Contains(t, kinds, at.name(), "add the kind of record that it names")
 			id = p.victims[kinds[at.name()]]
-			if kind == "nobody's" {
+			if kind == "unknown" {
 				id = uuid.NewString()
 			}
 			if at.in == "query" {
@@ -315,12 +315,12 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		said := anySequence.ReplaceAllString(strings.ReplaceAll(string(a.raw), id, "ID"), `"sequence":0`)
 		return a, statements, anyRequest.ReplaceAllString(said, `"requestId":""`)
 	}
-	ask("nobody's") // fills caches
-	theirs, requested, said := ask("somebody else's")
-	nobodys, askedOfNobodys, saidOfNobodys := ask("nobody's")
-	require.Equal(t, nobodys.status, theirs.status, "%s", theirs.raw)
-	require.Equal(t, saidOfNobodys, said)
-	require.Equal(t, askedOfNobodys, requested, "as much work")
+	ask("unknown") // fills caches
+	theirs, requested, said := ask("another organization's")
+	unknown, requestedUnknown, saidOfUnknown := ask("unknown")
+	require.Equal(t, unknown.status, theirs.status, "%s", theirs.raw)
+	require.Equal(t, saidOfUnknown, said)
+	require.Equal(t, requestedUnknown, requested, "as much work")
 	switch {
 	case at.in == "path":
 		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)

@@ -378,11 +378,11 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	other := c.as(c.other.tokens[rbac.Admin])
 	other.get(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
 	other.delete(t, provider).refused(t, http.StatusNotFound, "no-identity-provider")
-	nobody := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).
+	unknown := c.as("").get(t, "/auth/oidc/"+uuid.NewString()+"/start?challenge="+challengeOf(verifier)).
 		refused(t, http.StatusNotFound, "no-identity-provider")
 	without := c.as("").get(t, "/auth/oidc/"+c.other.id.String()+"/start?challenge="+challengeOf(verifier)).
 		refused(t, http.StatusNotFound, "no-identity-provider")
-	require.Equal(t, nobody.text("detail"), without.text("detail"), "the answer does not reveal whether it exists")
+	require.Equal(t, unknown.text("detail"), without.text("detail"), "the answer does not reveal whether it exists")
 	for _, wrong := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
 		c.as("").get(t, "/auth/oidc/"+c.own.id.String()+"/start"+wrong).
 			refused(t, http.StatusUnprocessableEntity, "validation-failed")

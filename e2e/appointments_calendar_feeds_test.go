@@ -200,13 +200,13 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	kept := func() []string {
 		t.Helper()
 		return texts(t, owner,
-			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'nobody'), subject_id, patient_id,
+			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'anonymous'), subject_id, patient_id,
 				after->>'createdBy', request_id <> '', address <> '')
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
 	}
 	about := func(outcome string) string {
 		return strings.Join([]string{
-			outcome, c.own.id.String(), "nobody", ada.text("id"), c.own.patient.String(), idOf(user),
+			outcome, c.own.id.String(), "anonymous", ada.text("id"), c.own.patient.String(), idOf(user),
 			"t", "t",
 		}, " ")
 	}

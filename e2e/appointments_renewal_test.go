@@ -147,9 +147,9 @@ func TestRenewalToUnsuitableAuthorization(t *testing.T) {
 			require.Equal(t, "toAuthorizationId", invalid.body["errors"].([]any)[0].(map[string]any)["field"], it)
 		}
 	}
-	nobody := "/authorizations/" + uuid.NewString() + "/move-bookings"
-	c.admin().post(t, nobody, move(a)).refused(t, http.StatusNotFound, "authorization-not-found")
-	c.admin().post(t, nobody+"/preview", move(a)).refused(t, http.StatusNotFound, "authorization-not-found")
+	unknown := "/authorizations/" + uuid.NewString() + "/move-bookings"
+	c.admin().post(t, unknown, move(a)).refused(t, http.StatusNotFound, "authorization-not-found")
+	c.admin().post(t, unknown+"/preview", move(a)).refused(t, http.StatusNotFound, "authorization-not-found")
 	c.requireBalance(t, a, 40, 0, 4)
 	c.requireClean(t)
 }

@@ -52,7 +52,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
 	require.NotEmpty(t, people)
 	met := map[string]bool{}
-	for _, item := range s.told {
+	for _, item := range s.recorded {
 		if item.status >= http.StatusBadRequest {
 			continue
 		}
@@ -96,7 +96,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 // the values before and after or, for personal data, the names of the changed fields.
 func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	t.Helper()
-	for _, item := range s.told {
+	for _, item := range s.recorded {
 		lacking := func(condition string) []string {
 			return texts(t, owner,
 				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1

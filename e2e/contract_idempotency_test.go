@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-var somebody = body{
+var newPatient = body{
 	"firstName":           "Maya",
 	"lastName":            "Rivera",
 	"dateOfBirth":         "2020-06-14",
@@ -36,7 +36,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 		before := c.patients(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
 		answers := make([]answer, 20)
-		together(len(answers), func(i int) { answers[i] = keyed.post(t, "/patients", somebody) })
+		together(len(answers), func(i int) { answers[i] = keyed.post(t, "/patients", newPatient) })
 		replayed := 0
 		for _, a := range answers {
 			require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
@@ -62,7 +62,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 		t.Parallel()
 		c := open(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
-		keyed.post(t, "/patients", somebody).created(t)
+		keyed.post(t, "/patients", newPatient).created(t)
 		other := body{"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2020-06-14"}
 		keyed.post(t, "/patients", other).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 		keyed.post(t, "/payers", body{"name": "A"}).refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
@@ -80,7 +80,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 	t.Run("a refusal that depends on the state is repeated, also after the state has changed", func(t *testing.T) {
 		t.Parallel()
 		c := open(t)
-		first := c.admin().post(t, "/patients", somebody).created(t)
+		first := c.admin().post(t, "/patients", newPatient).created(t)
 		keyed := c.admin().with("Idempotency-Key", "k")
 		again := body{"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1"}
 		keyed.post(t, "/patients", again).refused(t, http.StatusConflict, "medical-record-number-taken")
@@ -146,9 +146,9 @@ func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) 
 			before := c.patients(t)
 			keyed := c.admin().with("Idempotency-Key", "k")
 			proxy.Break(place, "commit", 1)
-			first := keyed.post(t, "/patients", somebody)
+			first := keyed.post(t, "/patients", newPatient)
 			require.Equal(t, http.StatusCreated, first.status, "%s", first.raw)
-			require.Equal(t, string(first.raw), string(keyed.post(t, "/patients", somebody).raw))
+			require.Equal(t, string(first.raw), string(keyed.post(t, "/patients", newPatient).raw))
 			require.Equal(t, before+1, c.patients(t))
 		})
 	}

@@ -34,11 +34,11 @@ type story struct {
 	routes   map[string]httpx.Route
 	examples map[string][]openapi.Example
 	requests []string // actual ids, each followed by the shown one
-	told     []telling
+	recorded []recordedCall
 }
 
-// telling is one request of the story, and its answer.
-type telling struct {
+// recordedCall is one request of the story, and its answer.
+type recordedCall struct {
 	route   httpx.Route
 	request string // its X-Request-Id
 	status  int
@@ -112,8 +112,8 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 
 // keep stores a request.
 func (s *story) keep(r httpx.Route, a answer) {
-	s.told = append(s.told, telling{r, a.request(), a.status, a.raw})
-	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.told)))
+	s.recorded = append(s.recorded, recordedCall{r, a.request(), a.status, a.raw})
+	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.recorded)))
 }
 
 // counted replaces random request ids by sequential ones.

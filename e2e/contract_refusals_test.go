@@ -12,20 +12,20 @@ import (
 func TestMissingRecordsAreNotFound(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	nobody := uuid.New().String()
+	unknown := uuid.New().String()
 	for noun, code := range map[string]string{
 		"organizations": "organization-not-found", "patients": "patient-not-found", "practitioners": "practitioner-not-found",
 		"payers": "payer-not-found", "insurances": "insurance-not-found", "service-codes": "service-code-not-found",
 		"authorizations": "authorization-not-found",
 	} {
-		path := "/" + noun + "/" + nobody
+		path := "/" + noun + "/" + unknown
 		c.admin().get(t, path).refused(t, http.StatusNotFound, code)
 		c.admin().patch(t, path, body{}).refused(t, http.StatusNotFound, code)
 	}
-	c.admin().delete(t, "/authorizations/"+nobody).refused(t, http.StatusNotFound, "authorization-not-found")
+	c.admin().delete(t, "/authorizations/"+unknown).refused(t, http.StatusNotFound, "authorization-not-found")
 	path := c.authorize(t, 4)
 	for _, verb := range []string{"/release", "/consume"} {
-		c.admin().post(t, path+verb, body{"reservationId": nobody}).refused(t, http.StatusNotFound, "reservation-not-found")
+		c.admin().post(t, path+verb, body{"reservationId": unknown}).refused(t, http.StatusNotFound, "reservation-not-found")
 	}
 }
 

@@ -33,7 +33,7 @@ import (
 
 const contractFile = "../app/openapi.json"
 
-// members describes the members that mean the same wherever they occur.
+// members describes the members that have the same meaning in every schema.
 var members = map[string]string{
 	"createdAt":           "The time of creation.",
 	"updatedAt":           "The time of the last change.",

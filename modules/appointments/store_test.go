@@ -104,7 +104,7 @@ func TestPlanOfTheCalendar(t *testing.T) {
 	require.NoError(t, err)
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `
-		ALTER TABLE appointments DROP CONSTRAINT appointments_service_code; -- they are nobody's
+		ALTER TABLE appointments DROP CONSTRAINT appointments_service_code; -- the rows belong to no organization
 		INSERT INTO appointments (organization_id, id, service_code_id, status, starts_at, ends_at, service_date,
 		created_by, created_at, updated_at)
 		SELECT md5((n % 5)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'SCHEDULED', at, at + interval '1 hour',

@@ -47,15 +47,15 @@ func TestPipeline(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, c.value(t, 2))
-		var told []string
+		var logged []string
 		for _, entry := range log.AllEntries() {
-			told = append(told, strings.TrimSuffix(entry.Data["sql"].(string), "$")) // gorm adds it
+			logged = append(logged, strings.TrimSuffix(entry.Data["sql"].(string), "$")) // gorm adds it
 		}
 		require.Equal(t, []string{
 			"SELECT n FROM counters WHERE id = $1",
 			"UPDATE counters SET n = $1 WHERE id = $2", "UPDATE counters SET n = $1 WHERE id = $2",
 			"UPDATE counters SET n = n + $1 WHERE id = ANY ($2::int[])", "SELECT n FROM counters WHERE id = $1",
-		}, told, "each is traced separately")
+		}, logged, "each is traced separately")
 		c.idle(t)
 	})
 

@@ -54,18 +54,18 @@ func page(t *testing.T, key, path, query string, caller identity.Caller) (httpx.
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	var nobody identity.Caller
-	first, err := page(t, "secret", "/numbers", "limit=2", nobody)
+	var anonymous identity.Caller
+	first, err := page(t, "secret", "/numbers", "limit=2", anonymous)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2}, first.Data)
 	cursor := *first.NextCursor
 
 	t.Run("it continues after the previous page, and ends", func(t *testing.T) {
 		t.Parallel()
-		second, err := page(t, "secret", "/numbers", "limit=2&cursor="+cursor, nobody)
+		second, err := page(t, "secret", "/numbers", "limit=2&cursor="+cursor, anonymous)
 		require.NoError(t, err)
 		require.Equal(t, []int{3, 4}, second.Data)
-		last, err := page(t, "secret", "/numbers", "limit=3&cursor="+*second.NextCursor, nobody)
+		last, err := page(t, "secret", "/numbers", "limit=3&cursor="+*second.NextCursor, anonymous)
 		require.NoError(t, err)
 		require.Equal(t, []int{5}, last.Data)
 		require.Nil(t, last.NextCursor)
@@ -78,7 +78,7 @@ func TestPages(t *testing.T) {
 	})
 	t.Run("its cursors cannot be read, and are never the same", func(t *testing.T) {
 		t.Parallel()
-		again, err := page(t, "secret", "/numbers", "limit=2", nobody)
+		again, err := page(t, "secret", "/numbers", "limit=2", anonymous)
 		require.NoError(t, err)
 		require.NotEqual(t, cursor, *again.NextCursor)
 	})
@@ -87,13 +87,13 @@ func TestPages(t *testing.T) {
 		key, path, query string
 		caller           identity.Caller
 	}{
-		"it refuses text that is not base64":      {"secret", "/numbers", "cursor=%25%25", nobody},
-		"it refuses a short text":                 {"secret", "/numbers", "cursor=eA", nobody},
-		"it refuses a cursor that was changed":    {"secret", "/numbers", "cursor=" + flipped(cursor), nobody},
-		"it refuses a cursor with a line break":   {"secret", "/numbers", "cursor=" + cursor + "%0A", nobody},
-		"it refuses another program's cursor":     {"other", "/numbers", "cursor=" + cursor, nobody},
-		"it refuses another list's cursor":        {"secret", "/digits", "cursor=" + cursor, nobody},
-		"it refuses a cursor with another filter": {"secret", "/numbers", "from=1&cursor=" + cursor, nobody},
+		"it refuses text that is not base64":      {"secret", "/numbers", "cursor=%25%25", anonymous},
+		"it refuses a short text":                 {"secret", "/numbers", "cursor=eA", anonymous},
+		"it refuses a cursor that was changed":    {"secret", "/numbers", "cursor=" + flipped(cursor), anonymous},
+		"it refuses a cursor with a line break":   {"secret", "/numbers", "cursor=" + cursor + "%0A", anonymous},
+		"it refuses another program's cursor":     {"other", "/numbers", "cursor=" + cursor, anonymous},
+		"it refuses another list's cursor":        {"secret", "/digits", "cursor=" + cursor, anonymous},
+		"it refuses a cursor with another filter": {"secret", "/numbers", "from=1&cursor=" + cursor, anonymous},
 		"it refuses a cursor of another caller":   {"secret", "/numbers", "cursor=" + cursor, stranger},
 	} {
 		t.Run(name, func(t *testing.T) {
