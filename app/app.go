@@ -54,6 +54,9 @@ type Dependencies struct {
 	// VerifyWait is how long a request waits for its verification before the answer is 202. Zero
 	// means two seconds.
 	VerifyWait time.Duration
+	// ExampleWait is how long a request for the API's document waits for examples of the demo practice.
+	// Zero means two seconds; tests on busy machines need more.
+	ExampleWait time.Duration
 	// QuickPasswords hashes passwords with minimal work. For tests only.
 	QuickPasswords bool
 	// FailureHold is the delay of refusals after too many failures from one source. Zero means
@@ -88,6 +91,8 @@ type App struct {
 	eventPoll     time.Duration
 	// verifyWait is how long a request waits for its verification.
 	verifyWait time.Duration
+	// exampleWait is how long a request for the document waits for its examples.
+	exampleWait time.Duration
 }
 
 // New builds the modules and mounts their routes. Its error names a route that cannot
@@ -110,6 +115,7 @@ func New(d Dependencies) (*App, error) {
 		registry:      registry,
 		eventPoll:     cmp.Or(d.EventPoll, time.Second),
 		verifyWait:    cmp.Or(d.VerifyWait, defaultVerifyWait),
+		exampleWait:   cmp.Or(d.ExampleWait, defaultExampleWait),
 	}
 	a.newRecords(d, secrets, batches)
 	a.newEvents(d, secrets)

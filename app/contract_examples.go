@@ -20,8 +20,8 @@ var RecordedAt = time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)
 // because its examples name records that change.
 const contractAge = time.Minute
 
-// exampleTimeout is how long a request for the document waits for its examples.
-const exampleTimeout = 2 * time.Second
+// defaultExampleWait is how long a request for the document waits for its examples.
+const defaultExampleWait = 2 * time.Second
 
 // contractCache caches the served document. Safe for concurrent use.
 type contractCache struct {
@@ -44,7 +44,7 @@ func (a *App) document(ctx context.Context) []byte {
 		return a.served.text
 	}
 	// The cached result also serves other requests.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exampleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.exampleWait)
 	defer cancel()
 	text, err := a.demoDocument(ctx, now)
 	if err != nil {

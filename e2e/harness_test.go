@@ -160,6 +160,7 @@ func (c *clinic) listen(t testing.TB, opened *db.DB) {
 		QuickPasswords: !c.hashes,
 		FailureHold:    failureHold,
 		VerifyWait:     cmp.Or(c.wait, longVerifyWait),
+		ExampleWait:    time.Minute,
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.app.Verifications.Close)
