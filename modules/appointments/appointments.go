@@ -82,6 +82,7 @@ type Participant struct {
 	Minutes         int        // of the booked time; after completion, of the actual time
 	UnitMinutes     int
 	Rounding        scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
+	Consumption     *int64                  // the ledger entry by which its units were consumed; nil: none
 	Track           scheduling.Track
 	Code            string // of the service
 }
@@ -102,7 +103,20 @@ func (s Span) Overlaps(other Span) bool {
 
 func (s Span) utc() Span { return Span{s.Start.UTC(), s.End.UTC()} }
 
-// Session documents the actual time and units of an appointment.
+// SessionChange is what made a version of a session.
+type SessionChange string
+
+// The changes of sessions.
+const (
+	completed SessionChange = "COMPLETED" // the first version
+	narrated  SessionChange = "NARRATIVE" // the narrative changed
+	corrected SessionChange = "CORRECTED"
+	recounted SessionChange = "RECOUNTED" // its visit changed, and with it the units
+	voided    SessionChange = "VOIDED"    // it did not take place; it has no units
+)
+
+// Session documents the actual time and units of an appointment. Its earlier versions are kept, see
+// [SessionVersion].
 type Session struct {
 	OrganizationID    uuid.UUID
 	ID                uuid.UUID
@@ -113,6 +127,10 @@ type Session struct {
 	UnauthorizedUnits int // of all its patients
 	CreatedBy         uuid.UUID
 	Version           int
+	Change            SessionChange
+	ChangedBy         *uuid.UUID // nil: CreatedBy
+	ChangeReason      *string
+	VoidedAt          *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 
@@ -130,6 +148,14 @@ type SessionPatient struct {
 	UnauthorizedUnits int // the units that the authorization did not cover
 	UnitMinutes       int
 	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
+	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
+}
+
+// SessionVersion is a version of a session: its present one, or an earlier one without clinical
+// text. Its units are compared with the ledger by verifications.
+type SessionVersion struct {
+	Session
+	ChangedAt time.Time
 }
 
 // Addendum is a signed text that was added to a session.

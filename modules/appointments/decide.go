@@ -1,6 +1,7 @@
 package appointments
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,7 +18,9 @@ import (
 // all of them, changed by the earlier decisions.
 type scene struct {
 	now          time.Time
-	appointments map[record.Key]Appointment // named by the requests
+	appointments map[record.Key]Appointment // named by the requests, and the others of their visits
+	sessions     map[record.Key]Session     // of completed appointments that may change, by appointment
+	written      map[record.Key]bool        // the sessions that earlier requests changed, by appointment
 	rules        scheduling.Rules
 	occupied     occupied
 	ledger       *authorization.Ledger
@@ -28,7 +31,8 @@ type verdict struct {
 	refusal     *fault.Error // nil: accepted
 	before      Appointment  // the zero value for a new appointment
 	appointment Appointment
-	session     *Session     // of a completion
+	session     *Session     // of a completion, or the new version of a correction
+	siblings    []verdict    // on other appointments of its visits, whose units change
 	replayed    bool         // whether it is the stored response of an earlier request with the same key
 	parts       []verdict    // of a request for several appointments
 	occurrences []Occurrence // the parts as reported to clients
@@ -64,9 +68,10 @@ func (s *scene) decide(r request) (verdict, error) {
 
 // decideOn is decide for a request whose claims are added to the sheet. The caller keeps the sheet.
 func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error) {
-	d := draft{scene: s, request: r, sheet: sheet}
 	before, known := s.appointments[r.key()]
-	d.a = before.clone()
+	d := draft{
+		scene: s, request: r, sheet: sheet, before: before, a: before.clone(), siblings: map[record.Key]*draft{},
+	}
 	var err error
 	switch {
 	case r.kind == book:
@@ -79,18 +84,35 @@ func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error)
 		err = d.reschedule(before)
 	case r.kind == transfer:
 		err = d.moveUnits()
+	case r.kind == correct:
+		err = d.correct()
+	case r.kind == void:
+		err = d.void()
 	default:
 		err = d.move()
 	}
 	if err != nil || d.refusal != nil {
 		return verdict{refusal: d.refusal, before: before, appointment: before}, err
 	}
-	v := verdict{before: before, appointment: d.a, session: d.session}
-	if v.changed() {
-		s.appointments[r.key()] = d.a
-		s.occupied.replace(before, d.a)
+	return s.apply(d), nil
+}
+
+// apply takes over an accepted draft with its siblings, and returns the verdict.
+func (s *scene) apply(d draft) verdict {
+	v := verdict{before: d.before, appointment: d.a, session: d.session}
+	if !v.changed() {
+		return v
 	}
-	return v, nil
+	key := d.a.key()
+	s.appointments[key] = d.a
+	s.occupied.replace(d.before, d.a)
+	if d.session != nil {
+		s.sessions[key], s.written[key] = *d.session, true
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(d.siblings), record.Key.Compare) {
+		v.siblings = append(v.siblings, s.apply(*d.siblings[key]))
+	}
+	return v
 }
 
 func (a Appointment) clone() Appointment {
@@ -103,10 +125,12 @@ func (a Appointment) clone() Appointment {
 type draft struct {
 	*scene
 	request
-	sheet   *authorization.Sheet
-	a       Appointment
-	session *Session
-	refusal *fault.Error
+	sheet    *authorization.Sheet
+	before   Appointment // the zero value for a new appointment
+	a        Appointment
+	session  *Session
+	siblings map[record.Key]*draft // the other appointments of its visits whose units change
+	refusal  *fault.Error
 }
 
 // touch increments the version and sets the time of the change.
@@ -194,20 +218,23 @@ func (d *draft) mismatches(i int, field func(i int, name string) string) []fault
 // bookTime books the appointment's time. It checks every rule and reports all that are broken.
 func (d *draft) bookTime() error {
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
-	reasons := d.unqualified(service)
+	reasons := d.unqualified(service, d.a.ServiceDate)
 	for i := range d.a.Patients {
 		d.measure(&d.a.Patients[i], service)
 	}
 	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules, d.zone)...)
-	for i := range d.a.Patients {
-		against, err := d.hold(i)
-		if err != nil {
-			return err
+	against, err := d.withVisits(func() error {
+		for i := range d.a.Patients {
+			against, err := d.hold(i)
+			if err != nil {
+				return err
+			}
+			reasons = append(reasons, against...)
 		}
-		reasons = append(reasons, against...)
-	}
-	d.refusal = refusalOf(reasons)
-	return nil
+		return nil
+	})
+	d.refusal = refusalOf(append(reasons, against...))
+	return err
 }
 
 // hold reserves the patient's units for the appointment's date, and returns the rules that this
@@ -223,16 +250,16 @@ func (d *draft) hold(i int) ([]*fault.Error, error) {
 }
 
 // unqualified returns the reasons why practitioners may not render the service on the day.
-func (d *draft) unqualified(service scheduling.ServiceCode) []*fault.Error {
+func (d *draft) unqualified(service scheduling.ServiceCode, day calendar.Date) []*fault.Error {
 	var reasons []*fault.Error
 	for _, id := range d.a.Practitioners {
 		practitioner := d.rules.Practitioners[d.named(id)]
 		if !practitioner.Active {
 			reasons = append(reasons, ErrPractitionerInactive.With(Practitioner{id}, "%s is not active.", practitioner.Name))
 		}
-		if !practitioner.Qualified(service, d.a.ServiceDate) {
-			reasons = append(reasons, ErrCredentialMissing.With(Credentials{id, d.a.ServiceDate, service.RequiredCredentials},
-				"%s has none of the credentials that %s requires on %s.", practitioner.Name, service.Code, d.a.ServiceDate))
+		if !practitioner.Qualified(service, day) {
+			reasons = append(reasons, ErrCredentialMissing.With(Credentials{id, day, service.RequiredCredentials},
+				"%s has none of the credentials that %s requires on %s.", practitioner.Name, service.Code, day))
 		}
 	}
 	return reasons
@@ -243,17 +270,21 @@ func (d *draft) measure(p *Participant, service scheduling.ServiceCode) {
 	p.Track, p.Code, p.UnitMinutes = service.Track, service.Code, service.UnitMinutes
 	p.Rounding = d.ruleOn(*p, d.a.ServiceDate)
 	p.Minutes = d.a.Minutes()
-	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes,
-		d.occupied.visitBeside(d.a, p.PatientID, d.a.ServiceDate, d.zone))
+	p.Units = d.shareOf(*p)
 }
 
 // ruleOn returns the rounding rule of the patient's payer on the day.
 func (d *draft) ruleOn(p Participant, day calendar.Date) scheduling.RoundingRule {
+	return d.payerOn(p, day).RoundingRule
+}
+
+// payerOn returns the rules of the patient's payer on the day.
+func (d *draft) payerOn(p Participant, day calendar.Date) scheduling.PayerRules {
 	a, _ := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
-	if rule, ok := d.rules.Rounding[coverageOf(d.caller.OrganizationID, a.InsuranceID, day)]; ok {
-		return rule
+	if rules, ok := d.rules.Payers[coverageOf(d.caller.OrganizationID, a.InsuranceID, day)]; ok {
+		return rules
 	}
-	return scheduling.Unruled
+	return scheduling.PayerRules{RoundingRule: scheduling.Unruled}
 }
 
 func coverageOf(organization uuid.UUID, insurance *uuid.UUID, day calendar.Date) scheduling.Coverage {
@@ -266,10 +297,15 @@ func coverageOf(organization uuid.UUID, insurance *uuid.UUID, day calendar.Date)
 
 // claim returns the request's claim for the patient with that index.
 func (d *draft) claim(i, units int, day calendar.Date) authorization.Claim {
-	p := d.a.Patients[i]
+	return d.claimFor(d.a.Patients[i], d.reservations[i], units, day)
+}
+
+// claimFor returns the request's claim for a patient. A patient without a reservation gets the new
+// one.
+func (d *draft) claimFor(p Participant, reservation uuid.UUID, units int, day calendar.Date) authorization.Claim {
 	c := authorization.Claim{
 		OrganizationID: d.a.OrganizationID, AuthorizationID: p.AuthorizationID, AppointmentID: d.a.ID,
-		ReservationID: d.reservations[i], Units: units, ServiceDate: day,
+		ReservationID: reservation, Units: units, ServiceDate: day,
 		OperationID: d.ID, ActorID: d.caller.UserID, RequestID: d.caller.RequestID, Reason: d.reason,
 	}
 	if p.ReservationID != nil {

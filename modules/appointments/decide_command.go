@@ -18,8 +18,8 @@ type bookingState struct {
 	expanded map[uuid.UUID]request // the requests with a part for each appointment, by call
 
 	changed  []record.Key        // appointments to write, each once
-	shrunk   map[record.Key]bool // appointments that lose a practitioner
-	sessions []Session
+	shrunk   map[record.Key]bool // appointments that lose a participant
+	saved    []Session           // new sessions and new versions
 	messages []outbox.Message
 	events   []trail.Event
 	series   []Series
@@ -98,12 +98,16 @@ func (s *bookingState) note(r request, v verdict) {
 	if series := v.appointment.SeriesID; series != nil {
 		s.edited[record.Of(key.OrganizationID, *series)] = true
 	}
-	if len(v.appointment.Practitioners) < len(v.before.Practitioners) {
+	if len(v.appointment.Practitioners) < len(v.before.Practitioners) ||
+		len(v.appointment.Patients) < len(v.before.Patients) {
 		s.shrunk[key] = true
 	}
 	if v.session != nil {
-		s.sessions = append(s.sessions, *v.session)
+		s.saved = append(s.saved, *v.session)
 	}
 	s.messages = append(s.messages, messageOf(r, v.appointment))
 	s.events = append(s.events, trailOf(r, v)...)
+	for _, sibling := range v.siblings {
+		s.note(r.asRecount(), sibling)
+	}
 }

@@ -18,9 +18,6 @@ type slot struct {
 	appointment uuid.UUID
 	service     scheduling.Track // of patients: the track of the service
 	code        string
-	minutes     int
-	units       int
-	lead        uuid.UUID // of patients: the leading practitioner
 }
 
 // occupied has the slots of practitioners and patients that requests may conflict with, changed by
@@ -42,7 +39,6 @@ func (o occupied) replace(before, after Appointment) {
 	for _, p := range after.Patients {
 		o.add(record.Of(after.OrganizationID, p.PatientID), slot{
 			Span: span, appointment: after.ID, service: p.Track, code: p.Code,
-			minutes: p.Minutes, units: p.Units, lead: after.Practitioners[0],
 		})
 	}
 }
@@ -122,17 +118,4 @@ func (o occupied) company(a Appointment, practitioner slot) string {
 
 func (s slot) conflicting() Conflicting {
 	return Conflicting{AppointmentID: s.appointment, StartTime: s.Start.UTC(), EndTime: s.End.UTC()}
-}
-
-// visitBeside returns the rest of the patient's visit: the other appointments on the day with the
-// same leading practitioner.
-func (o occupied) visitBeside(a Appointment, patient uuid.UUID, day calendar.Date, zone *time.Location) visit {
-	var others visit
-	for _, s := range o[record.Of(a.OrganizationID, patient)] {
-		if s.appointment != a.ID && s.lead == a.Practitioners[0] && calendar.DateIn(s.Start, zone) == day {
-			others.minutes += s.minutes
-			others.units += s.units
-		}
-	}
-	return others
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/permission"
 )
 
 // Status is the status of an appointment.
@@ -54,7 +54,7 @@ func (d *draft) move() error {
 	from, to := d.a.Status, targets[d.kind]
 	switch {
 	case d.kind == reopen && from != InProgress:
-		d.refusal = refuseReopen(from)
+		return d.takeBackEnd()
 	case !from.mayBecome(to):
 		d.refusal = refuseTransition(from, to)
 	case d.kind == noShow && d.now.Before(d.a.Start):
@@ -84,14 +84,47 @@ func (d *draft) move() error {
 		notice := time.Duration(d.rules.Organizations[d.a.OrganizationID].LateCancelHours) * time.Hour
 		d.a.LateCancel = d.a.Start.Sub(d.now) < notice
 		d.close()
-		return d.release()
+		return d.ownClaims(d.release)
 	default: // noShow
 		d.close()
-		if d.rules.Organizations[d.a.OrganizationID].NoShowConsumes {
-			return d.consumeHeld()
-		}
-		return d.release()
+		return d.ownClaims(d.settleNoShow)
 	}
+}
+
+// settleNoShow consumes or releases the units that the appointment holds.
+func (d *draft) settleNoShow() error {
+	if d.rules.Organizations[d.a.OrganizationID].NoShowConsumes {
+		return d.consumeHeld()
+	}
+	return d.release()
+}
+
+// takeBackEnd undoes a cancellation or a no-show: the appointment is booked again, if its time and
+// units are free.
+func (d *draft) takeBackEnd() error {
+	if d.a.Status != Cancelled && d.a.Status != NoShow {
+		d.refusal = refuseReopen(d.a.Status)
+		return nil
+	}
+	needed := permission.AppointmentCancel
+	if d.a.Status == NoShow {
+		needed = permission.AppointmentNoShow
+	}
+	if err := d.caller.Require(needed); err != nil {
+		d.refusal, _ = fault.From(err)
+		return nil
+	}
+	for i := range d.a.Patients {
+		if err := d.takeBack(&d.a.Patients[i], d.a.ServiceDate); err != nil {
+			return err
+		}
+	}
+	d.a.Status = Scheduled
+	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason, d.a.LateCancel = nil, nil, nil, false
+	d.a.StartedAt = nil
+	d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
+	d.touch()
+	return d.bookTime()
 }
 
 // maxStartAge is the maximum age of a reported start.
@@ -156,9 +189,15 @@ func (d *draft) release() error {
 
 // consumeHeld consumes the units that the appointment holds, because the payer pays for a no-show.
 func (d *draft) consumeHeld() error {
-	for i, p := range d.a.Patients {
-		if _, _, err := d.sheet.Settle(d.claim(i, p.Units, d.a.ServiceDate)); err != nil {
+	for i := range d.a.Patients {
+		p := &d.a.Patients[i]
+		claim := d.claim(i, p.Units, d.a.ServiceDate)
+		settled, err := d.sheet.Settle(claim)
+		if err != nil {
 			return err
+		}
+		if p.Consumption = settled.Entry; settled.Units > 0 {
+			p.ReservationID = &claim.ReservationID
 		}
 	}
 	return nil
@@ -174,17 +213,20 @@ func (d *draft) complete() error {
 	d.a.Worked = &span
 	d.session = &Session{
 		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span,
-		ServiceDate: d.dateOf(span.Start),
-		Narrative:   d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
-		Practitioners: d.a.Practitioners,
+		ServiceDate: d.dateOf(span.Start), Change: completed,
+		Narrative: d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
+		Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
 	}
 	d.a.SessionID = &d.session.ID
-	for i := range d.a.Patients {
-		if err := d.settle(i); err != nil {
-			return err
+	d.measureWork()
+	return d.ownClaims(func() error {
+		for i := range d.a.Patients {
+			if err := d.consume(i); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // refuseTimes returns an error for invalid times of a session.
@@ -253,31 +295,42 @@ func (d *draft) actual() Span {
 	return span.utc()
 }
 
-// settle computes the units of a patient's actual time, and consumes them.
-func (d *draft) settle(i int) error {
-	p := &d.a.Patients[i]
-	day := d.session.ServiceDate
-	if day != d.a.ServiceDate {
-		p.Rounding = d.ruleOn(*p, day)
+// measureWork computes the units of each patient's actual time, by the payer's rule of the service
+// date.
+func (d *draft) measureWork() {
+	for i := range d.a.Patients {
+		p := &d.a.Patients[i]
+		p.Rounding = d.ruleOn(*p, d.session.ServiceDate)
+		p.Minutes = d.session.Minutes()
 	}
-	p.Minutes = d.session.Minutes()
-	p.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes, d.visitOn(i, day))
-	claim := d.claim(i, p.Units, day)
-	consumed, unauthorized, err := d.sheet.Settle(claim)
+	for i := range d.a.Patients {
+		p := &d.a.Patients[i]
+		p.Units = d.shareOf(*p)
+	}
+}
+
+// consume consumes a patient's units, and writes the patient's part in the session.
+func (d *draft) consume(i int) error {
+	p := &d.a.Patients[i]
+	claim := d.claim(i, p.Units, d.session.ServiceDate)
+	settled, err := d.sheet.Settle(claim)
 	if err != nil {
 		return err
 	}
-	if consumed > 0 {
+	if p.Consumption = settled.Entry; settled.Units > 0 {
 		p.ReservationID = &claim.ReservationID
 	}
-	d.session.UnauthorizedUnits += unauthorized
-	d.session.Patients = append(d.session.Patients, SessionPatient{
+	d.session.Patients[i] = SessionPatient{
 		PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, Minutes: p.Minutes, Units: p.Units,
-		UnauthorizedUnits: unauthorized, UnitMinutes: p.UnitMinutes, Rounding: p.Rounding,
-	})
+		UnauthorizedUnits: settled.Missing, UnitMinutes: p.UnitMinutes, Rounding: p.Rounding, Consumption: settled.Entry,
+	}
+	d.session.sumUnauthorized()
 	return nil
 }
 
-func (d *draft) visitOn(i int, day calendar.Date) visit {
-	return d.occupied.visitBeside(d.a, d.a.Patients[i].PatientID, day, d.zone)
+func (s *Session) sumUnauthorized() {
+	s.UnauthorizedUnits = 0
+	for _, p := range s.Patients {
+		s.UnauthorizedUnits += p.UnauthorizedUnits
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
@@ -83,9 +84,20 @@ func auth(patient, service uuid.UUID) uuid.UUID {
 }
 
 func newStage(method scheduling.Rounding) *stage {
+	basis := scheduling.EachSession
+	if method == scheduling.RoundCMSTotal {
+		basis = scheduling.Visit
+	}
+	return newStageWith(method, basis)
+}
+
+func newStageWith(method scheduling.Rounding, basis scheduling.Basis) *stage {
 	insurance := uuid.New()
 	s := &stage{
-		&scene{now: noon, appointments: map[record.Key]Appointment{}, occupied: occupied{}},
+		&scene{
+			now: noon, appointments: map[record.Key]Appointment{}, sessions: map[record.Key]Session{},
+			written: map[record.Key]bool{}, occupied: occupied{},
+		},
 		map[uuid.UUID]authorization.Authorization{},
 	}
 	s.rules = scheduling.Rules{
@@ -102,7 +114,7 @@ func newStage(method scheduling.Rounding) *stage {
 			of(retired): {Name: "Retired Example"},
 		},
 		Patients: map[record.Key]scheduling.Patient{of(ada): {Active: true}, of(ben): {Active: true}},
-		Rounding: map[scheduling.Coverage]scheduling.RoundingRule{},
+		Payers:   map[scheduling.Coverage]scheduling.PayerRules{},
 		Organizations: map[uuid.UUID]scheduling.Organization{
 			clinic: {
 				LateCancelHours: 24, EarlyStartMinutes: 31 * 24 * 60, ConfirmLengthFactor: 10,
@@ -122,12 +134,12 @@ func newStage(method scheduling.Rounding) *stage {
 	}
 	for day := 1; day <= 31; day++ {
 		on := calendar.NewDate(2026, time.March, day)
-		s.rules.Rounding[scheduling.Coverage{
+		s.rules.Payers[scheduling.Coverage{
 			OrganizationID: clinic, InsuranceID: insurance,
 			ServiceDate: on,
-		}] = scheduling.RoundingRule{
-			StartsOn: scheduling.Always, Method: method,
-		}
+		}] = scheduling.PayerRules{PayerID: insurance, RoundingRule: scheduling.RoundingRule{
+			StartsOn: scheduling.Always, Method: method, Basis: basis,
+		}}
 	}
 	return s
 }
@@ -143,7 +155,11 @@ func wall(day int, text string) Span {
 
 func requestFor(k kind, appointment uuid.UUID) request {
 	r := request{
-		kind: k, caller: identity.Caller{OrganizationID: clinic, UserID: uuid.New()},
+		kind: k, caller: identity.Caller{
+			OrganizationID: clinic, UserID: uuid.New(), Permissions: map[identity.Permission]identity.Scope{
+				permission.AppointmentCancel: identity.Organization, permission.AppointmentNoShow: identity.Organization,
+			},
+		},
 		Call: command.Call{OrganizationID: clinic, ID: uuid.New(), CallID: uuid.New()},
 		zone: zone, appointment: appointment, session: uuid.New(),
 	}
@@ -356,7 +372,7 @@ func TestTransitions(t *testing.T) {
 	t.Parallel()
 	allowed := map[Status][]kind{
 		Scheduled: {start, complete, cancel, noShow, reschedule}, InProgress: {complete, cancel, reopen}, Completed: nil,
-		Cancelled: nil, NoShow: nil,
+		Cancelled: {reopen}, NoShow: {reopen},
 	}
 	ways := map[Status][]kind{
 		Scheduled: nil, InProgress: {start}, Completed: {complete}, Cancelled: {cancel},
@@ -592,14 +608,23 @@ func TestComplete(t *testing.T) {
 func TestUnitsOfAVisitAreRoundedTogether(t *testing.T) {
 	t.Parallel()
 	s := newStage(scheduling.RoundCMSTotal)
-	units := func(service uuid.UUID, at string) int {
-		return s.accepted(t, bookingOf(service, wall(12, at), []uuid.UUID{robin}, ada)).Patients[0].Units
+	book := func(service uuid.UUID, at string) Appointment {
+		return s.accepted(t, bookingOf(service, wall(12, at), []uuid.UUID{robin}, ada))
 	}
-	require.Equal(t, 0, units(therapy, "09:00-09:07"))
-	require.Equal(t, 1, units(advice, "09:07-09:14"), "14 minutes are one unit")
-	require.Equal(t, 0, units(family, "09:14-09:21"), "and so are 21")
+	units := func(a Appointment) int { return s.appointments[a.key()].Patients[0].Units }
+	first := book(therapy, "09:00-09:07")
+	require.Equal(t, 0, units(first))
+	second := book(advice, "09:07-09:14")
+	require.Equal(t, []int{1, 0}, []int{units(first), units(second)}, "14 minutes are one unit, of the earlier start")
+	third := book(family, "09:14-09:21")
+	require.Equal(t, []int{1, 0, 0}, []int{units(first), units(second), units(third)}, "and so are 21")
 	other := s.accepted(t, bookingOf(therapy, wall(12, "10:00-10:07"), []uuid.UUID{jordan}, ada))
-	require.Equal(t, 0, other.Patients[0].Units, "another practitioner means another visit")
+	require.Equal(t, []int{1, 1, 0, 0}, []int{units(first), units(second), units(third), units(other)},
+		"28 minutes are two, regardless of the practitioner")
+	require.Equal(t, 2, s.held()[auth(ada, therapy)]+s.held()[auth(ada, advice)]+s.held()[auth(ada, family)])
+
+	s.decides(t, requestFor(cancel, first.ID))
+	require.Equal(t, []int{1, 0, 0}, []int{units(second), units(third), units(other)}, "21 are left")
 }
 
 func TestClockChanges(t *testing.T) {

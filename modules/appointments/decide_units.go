@@ -1,31 +1,28 @@
 package appointments
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/scheduling"
 )
 
-// visit is the rest of an appointment's visit: the minutes of the other appointments, and their
-// units. The zero value is an empty visit.
-type visit struct{ minutes, units int }
-
-// unitsOf returns the number of units of an appointment with the given minutes. unitMinutes must be
-// at least 1. The rest of the visit matters only for [scheduling.RoundCMSTotal]: the minutes of the
-// whole visit are rounded together, and this appointment gets the units that the others have not
-// used, at least 0. It panics for an unknown method.
+// unitsOf returns the number of units of the minutes. unitMinutes must be at least 1. It panics for
+// an unknown method.
 //
 // The result is never negative, and does not decrease when minutes increase.
-func unitsOf(method scheduling.Rounding, minutes, unitMinutes int, others visit) int {
+func unitsOf(method scheduling.Rounding, minutes, unitMinutes int) int {
 	switch method {
 	case scheduling.RoundUp:
 		return (minutes + unitMinutes - 1) / unitMinutes
 	case scheduling.RoundDown:
 		return minutes / unitMinutes
-	case scheduling.RoundMidpoint:
+	case scheduling.RoundMidpoint, scheduling.RoundCMSTotal:
 		return pastMidpoints(minutes, unitMinutes)
-	case scheduling.RoundCMSTotal:
-		return max(0, pastMidpoints(others.minutes+minutes, unitMinutes)-others.units)
 	}
 	panic(fmt.Sprintf("appointments: unknown rounding %q", method))
 }
@@ -39,6 +36,39 @@ func pastMidpoints(minutes, unitMinutes int) int {
 	units, rest := minutes/unitMinutes, minutes%unitMinutes
 	if 2*rest > unitMinutes {
 		units++
+	}
+	return units
+}
+
+// member is a session's part in a visit.
+type member struct {
+	appointment uuid.UUID
+	start       time.Time
+	minutes     int
+}
+
+// shares rounds the minutes of a visit as a whole, and returns the units of each member. A member
+// first gets its whole units. The others go to the largest remainders, one each; of equal
+// remainders, the earlier start comes first (CMS, Medicare Claims Processing Manual, chapter 5,
+// 20.2: bill the services with whole 15-minute blocks first, then those with the most minutes left).
+// The shares add up to the units of all minutes.
+func shares(method scheduling.Rounding, unitMinutes int, members []member) map[uuid.UUID]int {
+	total, left := 0, 0
+	units := make(map[uuid.UUID]int, len(members))
+	for _, m := range members {
+		total += m.minutes
+		units[m.appointment] = m.minutes / unitMinutes
+		left -= m.minutes / unitMinutes
+	}
+	left += unitsOf(method, total, unitMinutes)
+	byRemainder := slices.SortedFunc(slices.Values(members), func(a, b member) int {
+		return cmp.Or(
+			cmp.Compare(b.minutes%unitMinutes, a.minutes%unitMinutes),
+			a.start.Compare(b.start),
+			slices.Compare(a.appointment[:], b.appointment[:]))
+	})
+	for _, m := range byRemainder[:min(left, len(byRemainder))] {
+		units[m.appointment]++
 	}
 	return units
 }

@@ -3,7 +3,9 @@ package appointments
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -22,7 +24,7 @@ func TestUnitsMatchThePayersTables(t *testing.T) {
 		scheduling.RoundCMSTotal: {0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4},
 	} {
 		for i, m := range minutes {
-			require.Equal(t, units[i], unitsOf(method, m, 15, visit{}), "%d minutes by %s", m, method)
+			require.Equal(t, units[i], unitsOf(method, m, 15), "%d minutes by %s", m, method)
 		}
 	}
 }
@@ -53,57 +55,75 @@ func TestUnitsOfEveryMinute(t *testing.T) {
 			t.Run(fmt.Sprintf("%s of %d", method, unitMinutes), func(t *testing.T) {
 				t.Parallel()
 				for minutes, want := range ladder(first, unitMinutes, last) {
-					require.Equal(t, want, unitsOf(method, minutes, unitMinutes, visit{}), "%d minutes", minutes)
+					require.Equal(t, want, unitsOf(method, minutes, unitMinutes), "%d minutes", minutes)
 				}
 			})
 		}
 	}
 }
 
-func TestAVisitIsRoundedAsAWholeOrServiceByService(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		minutes []int
-		method  scheduling.Rounding
-		units   []int // of each, in the order of entry
-	}{
-		"three times 7 minutes are 1 unit together": {[]int{7, 7, 7}, scheduling.RoundCMSTotal, []int{0, 1, 0}},
-		"three times 7 minutes are none separately": {[]int{7, 7, 7}, scheduling.RoundMidpoint, []int{0, 0, 0}},
-		"three times 10 minutes are 2 together":     {[]int{10, 10, 10}, scheduling.RoundCMSTotal, []int{1, 0, 1}},
-		"three times 10 minutes are 3 separately":   {[]int{10, 10, 10}, scheduling.RoundMidpoint, []int{1, 1, 1}},
-		// CMS's own example
-		"33 and 7 minutes are 3 together":         {[]int{33, 7}, scheduling.RoundCMSTotal, []int{2, 1}},
-		"18, 13, 10 and 8 minutes are 3 together": {[]int{18, 13, 10, 8}, scheduling.RoundCMSTotal, []int{1, 1, 1, 0}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var others visit
-			for i, minutes := range c.minutes {
-				units := unitsOf(c.method, minutes, 15, others)
-				require.Equal(t, c.units[i], units, "the %d minutes at place %d", minutes, i)
-				others.minutes, others.units = others.minutes+minutes, others.units+units
-			}
-		})
+func membersOf(minutes ...int) []member {
+	members := make([]member, len(minutes))
+	for i, m := range minutes {
+		members[i] = member{uuid.UUID{byte(i)}, time.Unix(int64(i)*7200, 0), m}
 	}
-	require.Equal(t, 0, unitsOf(scheduling.RoundCMSTotal, 5, 15, visit{minutes: 10, units: 2}),
-		"never negative, even if the others got more units")
+	return members
 }
 
-func TestTheUnitsOfAVisitAddUpInAnyOrder(t *testing.T) {
+// TestSharesOfAVisit has the examples of the Medicare Claims Processing Manual, chapter 5, 20.2, among
+// others. The members are in the order of their starts.
+func TestSharesOfAVisit(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		unitMinutes := rapid.SampledFrom([]int{15, 15, 30, 60, 7}).Draw(t, "unit")
-		var all visit
-		for _, minutes := range rapid.SliceOfN(rapid.IntRange(0, 300), 1, 8).Draw(t, "minutes") {
-			units := unitsOf(scheduling.RoundCMSTotal, minutes, unitMinutes, all)
-			require.GreaterOrEqual(t, units, 0)
-			all.minutes, all.units = all.minutes+minutes, all.units+units
+	for _, c := range []struct {
+		method  scheduling.Rounding
+		minutes []int
+		units   []int
+	}{
+		{scheduling.RoundCMSTotal, []int{24, 23}, []int{2, 1}},
+		{scheduling.RoundCMSTotal, []int{23, 24}, []int{1, 2}},
+		{scheduling.RoundCMSTotal, []int{20, 20}, []int{2, 1}},
+		{scheduling.RoundCMSTotal, []int{33, 7}, []int{2, 1}},
+		{scheduling.RoundCMSTotal, []int{7, 33}, []int{1, 2}},
+		{scheduling.RoundCMSTotal, []int{18, 13, 10, 8}, []int{1, 1, 1, 0}},
+		{scheduling.RoundCMSTotal, []int{8, 10, 13, 18}, []int{0, 1, 1, 1}},
+		{scheduling.RoundCMSTotal, []int{7, 7, 7}, []int{1, 0, 0}},
+		{scheduling.RoundCMSTotal, []int{10, 10, 10}, []int{1, 1, 0}},
+		{scheduling.RoundCMSTotal, []int{7}, []int{0}},
+		{scheduling.RoundMidpoint, []int{20, 20, 20}, []int{2, 1, 1}},
+		{scheduling.RoundUp, []int{20, 20, 20}, []int{2, 1, 1}},
+		{scheduling.RoundUp, []int{1, 1}, []int{1, 0}},
+		{scheduling.RoundDown, []int{14, 14, 14}, []int{1, 1, 0}},
+	} {
+		found := shares(c.method, 15, membersOf(c.minutes...))
+		for i, units := range c.units {
+			require.Equal(t, units, found[uuid.UUID{byte(i)}], "%s of %v, member %d", c.method, c.minutes, i)
 		}
-		require.Equal(t, unitsOf(scheduling.RoundMidpoint, all.minutes, unitMinutes, visit{}), all.units)
+	}
+}
+
+func TestSharesAddUpAndDoNotDependOnTheOrder(t *testing.T) {
+	t.Parallel()
+	methods := []scheduling.Rounding{
+		scheduling.RoundUp, scheduling.RoundDown, scheduling.RoundMidpoint, scheduling.RoundCMSTotal,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		unitMinutes := rapid.SampledFrom([]int{15, 15, 30, 60, 7, 1}).Draw(t, "unit")
+		method := rapid.SampledFrom(methods).Draw(t, "method")
+		members := membersOf(rapid.SliceOfN(rapid.IntRange(0, 300), 1, 8).Draw(t, "minutes")...)
+		found := shares(method, unitMinutes, members)
+		total, units := 0, 0
+		for _, m := range members {
+			share := found[m.appointment]
+			require.GreaterOrEqual(t, share, m.minutes/unitMinutes, "whole units are not taken away")
+			require.LessOrEqual(t, share, (m.minutes+unitMinutes-1)/unitMinutes, "no more than started units")
+			total, units = total+m.minutes, units+share
+		}
+		require.Equal(t, unitsOf(method, total, unitMinutes), units)
+		require.Equal(t, found, shares(method, unitMinutes, rapid.Permutation(members).Draw(t, "order")))
 	})
 }
 
 func TestUnknownMethodPanics(t *testing.T) {
 	t.Parallel()
-	require.PanicsWithValue(t, `appointments: unknown rounding "UP"`, func() { unitsOf("UP", 15, 15, visit{}) })
+	require.PanicsWithValue(t, `appointments: unknown rounding "UP"`, func() { unitsOf("UP", 15, 15) })
 }

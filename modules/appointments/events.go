@@ -21,6 +21,9 @@ const (
 	EventCompleted   = "appointment.completed"
 	EventCancelled   = "appointment.cancelled"
 	EventNoShow      = "appointment.no-show"
+	EventCorrected   = "session.corrected"
+	EventVoided      = "session.voided"
+	EventRecounted   = "appointment.recounted" // its units changed because of another appointment of its visit
 )
 
 // EventTypes returns the types of all events that this module publishes.
@@ -28,7 +31,7 @@ func EventTypes() []outbox.Type {
 	var all []outbox.Type
 	for _, name := range []string{
 		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow,
-		EventReminder,
+		EventCorrected, EventVoided, EventRecounted, EventReminder,
 	} {
 		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
 	}
@@ -38,6 +41,7 @@ func EventTypes() []outbox.Type {
 var eventOf = map[kind]string{
 	book: EventBooked, reschedule: EventRescheduled, transfer: EventRescheduled,
 	start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
+	correct: EventCorrected, void: EventVoided, recountUnits: EventRecounted,
 }
 
 // AppointmentChange is an appointment after a change. It leaves the system, so it does not identify
@@ -48,7 +52,9 @@ type AppointmentChange struct {
 	Status          Status      `json:"status"`          // The status of the appointment.
 	StartTime       time.Time   `json:"startTime"`
 	EndTime         time.Time   `json:"endTime"`
-	Version         int         `json:"version"`
+	// The session of a completed appointment.
+	SessionID *uuid.UUID `json:"sessionId,omitempty"`
+	Version   int        `json:"version"`
 }
 
 func messageOf(r request, a Appointment) outbox.Message {
@@ -57,23 +63,24 @@ func messageOf(r request, a Appointment) outbox.Message {
 		Permission: permission.AppointmentRead, OccurredAt: a.UpdatedAt,
 		Payload: AppointmentChange{
 			AppointmentID: a.ID, PractitionerIDs: a.Practitioners, Status: a.Status, StartTime: a.Start, EndTime: a.End,
-			Version: a.Version,
+			SessionID: a.SessionID, Version: a.Version,
 		},
 	}
 }
 
 // recorded is the audit trail's record of an appointment: ids, times, statuses, numbers.
 type recorded struct {
-	Status          Status      `json:"status"`
-	StartTime       time.Time   `json:"startTime"`
-	EndTime         time.Time   `json:"endTime"`
-	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
-	AuthorizationID uuid.UUID   `json:"authorizationId"`
-	Units           int         `json:"units"`
-	LateCancel      bool        `json:"lateCancel,omitempty"`
-	SessionID       *uuid.UUID  `json:"sessionId,omitempty"`
-	// Reason explains why units were moved or a start was undone. The appointment has the reason of
-	// a cancellation.
+	Status            Status      `json:"status"`
+	StartTime         time.Time   `json:"startTime"`
+	EndTime           time.Time   `json:"endTime"`
+	PractitionerIDs   []uuid.UUID `json:"practitionerIds"`
+	AuthorizationID   uuid.UUID   `json:"authorizationId"`
+	Units             int         `json:"units"`
+	LateCancel        bool        `json:"lateCancel,omitempty"`
+	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
+	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
+	// Reason explains why units were moved, an end was undone, or a session was corrected or voided.
+	// The appointment has the reason of a cancellation.
 	Reason *string `json:"reason,omitempty"`
 }
 
@@ -105,30 +112,55 @@ func showSessions(ctx context.Context, all ...Session) {
 // trailOf returns the audit events of a change, one for each patient affected.
 func trailOf(r request, v verdict) []trail.Event {
 	var events []trail.Event
-	for i, p := range v.appointment.Patients {
-		if r.transfer != nil && !r.transfer.concerns(p) {
+	for _, patient := range affected(v) {
+		now, was := v.appointment.indexOf(patient), v.before.indexOf(patient)
+		if r.transfer != nil && !r.transfer.concerns(v.appointment.Patients[now]) {
 			continue
 		}
 		e := trail.By(r.caller)
 		e.Action, e.SubjectType, e.SubjectID = subjectAppointment+"."+string(r.kind), subjectAppointment, v.appointment.ID
-		e.PatientID, e.OccurredAt = &p.PatientID, v.appointment.UpdatedAt
-		if v.before.Version > 0 {
-			e.Before = recordedOf(v.before, i)
+		if v.session != nil && r.kind != complete {
+			e.Action, e.SubjectType, e.SubjectID = subjectSession+"."+string(r.kind), subjectSession, v.session.ID
 		}
-		after := recordedOf(v.appointment, i)
-		if r.kind == transfer || r.kind == reopen {
-			after.Reason = r.reason
+		e.PatientID, e.OccurredAt = &patient, v.appointment.UpdatedAt
+		if was >= 0 {
+			e.Before = recordedOf(v.before, was)
 		}
-		e.After = after
+		if now >= 0 {
+			after := recordedOf(v.appointment, now)
+			if v.session != nil {
+				after.UnauthorizedUnits = v.session.Patients[now].UnauthorizedUnits
+			}
+			switch r.kind {
+			case transfer, reopen, correct, void, recountUnits:
+				after.Reason = r.reason
+			}
+			e.After = after
+		}
 		events = append(events, e)
 	}
 	return events
 }
 
+// affected returns the patients of an appointment, before and after a change.
+func affected(v verdict) []uuid.UUID {
+	var all []uuid.UUID
+	for _, p := range v.appointment.Patients {
+		all = append(all, p.PatientID)
+	}
+	for _, p := range v.before.Patients {
+		if v.appointment.indexOf(p.PatientID) < 0 {
+			all = append(all, p.PatientID)
+		}
+	}
+	return all
+}
+
 func recordedOf(a Appointment, i int) recorded {
 	p := a.Patients[i]
+	span := a.Occupied()
 	return recorded{
-		Status: a.Status, StartTime: a.Start, EndTime: a.End, PractitionerIDs: a.Practitioners,
+		Status: a.Status, StartTime: span.Start, EndTime: span.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
 	}
 }

@@ -79,6 +79,14 @@ var (
 	ErrPractitionerInactive = fault.Define(fault.Conflict, "practitioner-inactive", "The practitioner is not active.").
 				Carrying(Practitioner{}).
 				Advising("Choose another practitioner.")
+	// ErrSessionVoided is returned for a change of a session that was voided.
+	ErrSessionVoided = fault.Define(fault.Conflict, "session-voided", "The session was voided.").
+				Advising("Reload the appointment. It may have a new session, or can be completed again.")
+	// ErrNotToday carries [NotToday].
+	ErrNotToday = fault.Define(fault.Forbidden, "correction-too-late",
+		"You can correct your own sessions on the day of the session only.").
+		Carrying(NotToday{}).
+		Advising("Ask a supervisor or the billing office to correct the session.")
 	// ErrSessionLocked carries [Locked].
 	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked",
 		"The session can no longer be changed.").Carrying(Locked{}).
@@ -116,7 +124,12 @@ func refuseTransition(from, to Status) *fault.Error {
 // refuseReopen returns [ErrTransition] with the current status.
 func refuseReopen(from Status) *fault.Error {
 	return ErrTransition.With(Transition{from, Scheduled, transitions[from]},
-		"The appointment is %s. Only an IN_PROGRESS appointment can be reopened.", from)
+		"The appointment is %s. Only an IN_PROGRESS, CANCELLED or NO_SHOW appointment can be reopened.", from)
+}
+
+// NotToday has the details of [ErrNotToday].
+type NotToday struct {
+	ServiceDate calendar.Date `json:"serviceDate"` // The date of the session.
 }
 
 // NotBegun has the details of [ErrNotBegun].

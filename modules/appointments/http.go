@@ -12,8 +12,8 @@ import (
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
 	return slices.Concat(
-		s.bookingRoutes(), s.scheduleRoutes(), s.statusRoutes(), s.sessionRoutes(), s.previewRoutes(),
-		s.renewalRoutes(), s.availabilityRoutes(), s.feedRoutes(),
+		s.bookingRoutes(), s.scheduleRoutes(), s.statusRoutes(), s.sessionRoutes(), s.correctionRoutes(),
+		s.previewRoutes(), s.renewalRoutes(), s.availabilityRoutes(), s.feedRoutes(),
 	)
 }
 

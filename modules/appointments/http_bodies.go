@@ -14,6 +14,11 @@ import (
 type roundingBody struct {
 	Method   scheduling.Rounding `json:"method"`   // The way in which minutes are rounded to units.
 	StartsOn calendar.Date       `json:"startsOn"` // The first day on which the rule applies.
+	Basis    scheduling.Basis    `json:"basis"`    // The sessions whose minutes are rounded together.
+}
+
+func roundingBodyOf(r scheduling.RoundingRule) roundingBody {
+	return roundingBody{r.Method, r.StartsOn, r.Basis}
 }
 
 // participantBody is a patient's part in an appointment.
@@ -58,10 +63,10 @@ type appointmentBody struct {
 	SessionID *uuid.UUID `json:"sessionId"`
 	// The actual start, once the appointment was started.
 	StartedAt *time.Time `json:"startedAt"`
-	// The last time that a start was undone.
+	// The last time that a start, a cancellation or a no-show was undone.
 	ReopenedAt *time.Time `json:"reopenedAt"`
-	ReopenedBy *uuid.UUID `json:"reopenedBy"` // The user who undid the start.
-	// The reason why the start was undone.
+	ReopenedBy *uuid.UUID `json:"reopenedBy"` // The user who reopened the appointment.
+	// The reason why the appointment was reopened.
 	ReopenReason *string `json:"reopenReason" needs:"appointment:read-notes"`
 	// The time of the cancellation or no-show.
 	CancelledAt *time.Time `json:"cancelledAt"`
@@ -104,7 +109,7 @@ func bodyOf(a Appointment) appointmentBody {
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
 			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes,
-			roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+			roundingBodyOf(p.Rounding),
 		})
 	}
 	if len(b.Patients) > 0 { // it has no patients if the request failed

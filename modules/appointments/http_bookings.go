@@ -15,10 +15,14 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *BookingService) bookingRoutes() []httpx.Route {
-	bookingRefusals := append([]*fault.Error{
+// bookingRefusals returns the rules that a booking can break.
+func bookingRefusals() []*fault.Error {
+	return append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
 	}, authorization.Refusals()...)
+}
+
+func (s *BookingService) bookingRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments",
@@ -31,7 +35,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"break. With a `recurrenceRule` it books a series at the same time of day in the organization's time zone, even " +
 				"across clock changes. The response has the first appointment and all `occurrences`. A series is booked " +
 				"completely or not at all; with `allowPartial`, occurrences that break a rule are skipped.",
-			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals...),
+			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -46,7 +50,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do " +
 				"not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is " +
 				"refused (422), like a booking of a series.",
-			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals...),
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 	}

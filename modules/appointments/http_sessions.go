@@ -66,6 +66,9 @@ type sessionPatientBody struct {
 	UnauthorizedUnits int          `json:"unauthorizedUnits"`
 	UnitMinutes       int          `json:"unitMinutes"` // The length of a unit in minutes.
 	Rounding          roundingBody `json:"rounding"`    // The rounding rule that was used.
+	// The sequence number of the authorization's ledger entry that consumed the units. Null if none was
+	// consumed.
+	LedgerEntry *int64 `json:"ledgerEntry"`
 }
 
 // addendumBody is a signed addendum to a session.
@@ -97,9 +100,16 @@ type sessionBody struct {
 	Narrative       *string        `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
 	Addenda         []addendumBody `json:"addenda"`                                  // The signed addenda, oldest first.
 	CreatedBy       uuid.UUID      `json:"createdBy"`
-	Version         int            `json:"version"`
-	CreatedAt       time.Time      `json:"createdAt"`
-	UpdatedAt       time.Time      `json:"updatedAt"`
+	// What made this version: COMPLETED, NARRATIVE, CORRECTED, RECOUNTED or VOIDED.
+	Change SessionChange `json:"change"`
+	// The user who made this version.
+	ChangedBy    uuid.UUID `json:"changedBy"`
+	ChangeReason *string   `json:"changeReason" needs:"session:read-narrative"` // The reason of a correction or a void.
+	// The time at which the session was voided. A voided session has no units.
+	VoidedAt  *time.Time `json:"voidedAt"`
+	Version   int        `json:"version"`
+	CreatedAt time.Time  `json:"createdAt"`
+	UpdatedAt time.Time  `json:"updatedAt"`
 }
 
 // Location returns the path of the session.
@@ -114,11 +124,15 @@ func sessionBodyOf(s Session) sessionBody {
 		StartTime: s.Start, EndTime: s.End, ServiceDate: s.ServiceDate, PractitionerIDs: s.Practitioners,
 		Narrative: s.Narrative,
 		Addenda:   []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
+	}
+	if s.ChangedBy != nil {
+		b.ChangedBy = *s.ChangedBy
 	}
 	for _, p := range s.Patients {
 		b.Patients = append(b.Patients, sessionPatientBody{
 			p.PatientID, p.AuthorizationID, p.Minutes, p.Units, p.UnauthorizedUnits, p.UnitMinutes,
-			roundingBody{p.Rounding.Method, p.Rounding.StartsOn},
+			roundingBodyOf(p.Rounding), p.Consumption,
 		})
 	}
 	for _, a := range s.Addenda {
@@ -139,6 +153,8 @@ type sessionsRequest struct {
 	AppointmentID  uuid.UUID `query:"appointmentId"`
 	// Whether the sessions have units that no authorization covers.
 	Unauthorized *bool `query:"unauthorized"`
+	// Whether voided sessions are included. The default is `false`.
+	Voided bool `query:"voided"`
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
@@ -148,7 +164,7 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 	}
 	found, err := s.Sessions(ctx, SessionFilter{
 		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
-		Unauthorized: in.Unauthorized, Days: in.days(), Page: page,
+		Unauthorized: in.Unauthorized, Voided: in.Voided, Days: in.days(), Page: page,
 	})
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }

@@ -3,6 +3,7 @@ package appointments
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/command"
@@ -26,10 +27,11 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/reopen",
 			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
-			Name: "reopenAppointment", Summary: "Undo a start",
-			Description: "Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason " +
-				"is in the appointment and in the audit trail.",
-			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
+			Name: "reopenAppointment", Summary: "Undo a start, a cancellation or a no-show",
+			Description: "Sets an appointment without a session back to SCHEDULED. After a start, its units stay reserved. " +
+				"After a cancellation or a no-show, it is booked again: its time and units must be free. This also needs " +
+				"`appointment:cancel` or `appointment:no-show`. The reason is in the appointment and in the audit trail.",
+			Refusals: slices.Concat([]*fault.Error{ErrNotFound, ErrTransition}, bookingRefusals()),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{
@@ -83,7 +85,7 @@ func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appo
 type reopenRequest struct {
 	byID
 	command.Keyed
-	Reason string `json:"reason" validate:"required,max=500,text"` // The reason why the start is undone.
+	Reason string `json:"reason" validate:"required,max=500,text"` // The reason of the change.
 }
 
 func (s *BookingService) handleReopen(ctx context.Context, in reopenRequest) (appointmentBody, error) {

@@ -1,6 +1,8 @@
 package appointments
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +21,9 @@ type needs struct {
 	coverages map[record.Key]map[calendar.Date]bool // the days whose rounding rules are needed
 	staff     map[record.Key][]Span                 // the times for which practitioners' slots are needed
 	patients  map[record.Key][]Span
-	visits    []patientDay // patients' days whose visits may be rounded as a whole
+	days      []patientDay // patients' days that the requests concern
+	visits    []patientDay // those whose sessions are rounded together
+	corrects  bool         // whether a request changes a session
 }
 
 // patientDay is a day of a patient, for an authorization.
@@ -27,7 +31,6 @@ type patientDay struct {
 	patient, authorization record.Key
 	day                    calendar.Date
 	zone                   *time.Location
-	totals                 bool // the current units were rounded by visit
 }
 
 // subject is an appointment with all changes that the requests may make.
@@ -57,6 +60,7 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 	}
 	subjects := map[record.Key]*subject{}
 	for _, r := range flat(requests) {
+		n.corrects = n.corrects || r.kind == correct || r.kind == void
 		if r.kind == book {
 			n.add(subjectOf(r))
 			continue
@@ -119,6 +123,22 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		if r.started != nil { // a completion in the same batch uses it
 			s.worked = append(s.worked, *r.started)
 		}
+	case correct:
+		s.worked = append(s.worked, a.Occupied().Start)
+		if c := r.correction; c.Start != nil {
+			s.worked = append(s.worked, *c.Start)
+		}
+		s.staff = append(s.staff, r.correction.Practitioners...)
+		for _, p := range r.correction.Patients {
+			if p.AuthorizationID != nil {
+				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: *p.AuthorizationID})
+			}
+		}
+	case void:
+		s.worked = append(s.worked, a.Occupied().Start)
+		s.rebooked = true
+	case reopen:
+		s.rebooked = a.Status != InProgress
 	case complete:
 		s.worked = append(s.worked, now)
 		if a.StartedAt != nil {
@@ -164,7 +184,7 @@ func (n *needs) add(s subject) {
 		if s.rebooked {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
-		if !s.rebooked && len(s.worked) == 0 {
+		if !s.rebooked && len(s.worked) == 0 && (p.Rounding.Basis == "" || p.Rounding.Basis == scheduling.EachSession) {
 			continue // no units are computed
 		}
 		for day := range days {
@@ -172,9 +192,7 @@ func (n *needs) add(s subject) {
 				n.coverages[key(p.AuthorizationID)] = map[calendar.Date]bool{}
 			}
 			n.coverages[key(p.AuthorizationID)][day] = true
-			n.visits = append(n.visits, patientDay{
-				key(p.PatientID), key(p.AuthorizationID), day, s.zone, p.Rounding.Method == scheduling.RoundCMSTotal,
-			})
+			n.days = append(n.days, patientDay{key(p.PatientID), key(p.AuthorizationID), day, s.zone})
 		}
 	}
 }
@@ -194,16 +212,61 @@ func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 	return n.question
 }
 
-// addVisits adds the whole days of patients whose payers round by visit.
+// addVisits adds the whole days of patients whose payers round several sessions together.
 func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) {
-	for _, v := range n.visits {
-		a, ok := ledger.Authorization(v.authorization.OrganizationID, v.authorization.ID)
-		totals := v.totals || ok &&
-			rules.Rounding[coverageOf(v.authorization.OrganizationID, a.InsuranceID, v.day)].Method == scheduling.RoundCMSTotal
-		if totals {
-			n.patients[v.patient] = append(n.patients[v.patient], dayIn(v.day, v.zone))
+	for _, d := range n.days {
+		a, ok := ledger.Authorization(d.authorization.OrganizationID, d.authorization.ID)
+		payer := rules.Payers[coverageOf(d.authorization.OrganizationID, a.InsuranceID, d.day)]
+		if ok && payer.PayerID != uuid.Nil && payer.Basis != scheduling.EachSession {
+			n.visits = append(n.visits, d)
+			n.patients[d.patient] = append(n.patients[d.patient], dayIn(d.day, d.zone))
 		}
 	}
+}
+
+// others returns the appointments of the visits that are not yet in the scene, sorted.
+func (n *needs) others(s *scene) []record.Key {
+	others := map[record.Key]bool{}
+	for _, v := range n.visits {
+		for _, slot := range s.occupied[v.patient] {
+			key := record.Of(v.patient.OrganizationID, slot.appointment)
+			if _, known := s.appointments[key]; !known && calendar.DateIn(slot.Start, v.zone) == v.day {
+				others[key] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(others), record.Key.Compare)
+}
+
+// heldBy returns the authorizations and reservations of appointments.
+func heldBy(appointments map[record.Key]Appointment) []authorization.Held {
+	var held []authorization.Held
+	for _, a := range appointments {
+		for _, p := range a.Patients {
+			held = append(held, authorization.Held{
+				OrganizationID: a.OrganizationID, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID,
+			})
+		}
+	}
+	return held
+}
+
+// askForOthers returns the question for the payers of the visits' other appointments.
+func (n *needs) askForOthers(ledger *authorization.Ledger, others map[record.Key]Appointment) scheduling.Question {
+	days := map[calendar.Date]bool{}
+	for _, v := range n.visits {
+		days[v.day] = true
+	}
+	var q scheduling.Question
+	for _, a := range others {
+		for _, p := range a.Patients {
+			backing, _ := ledger.Authorization(a.OrganizationID, p.AuthorizationID)
+			for day := range days {
+				q.Coverages = append(q.Coverages, coverageOf(a.OrganizationID, backing.InsuranceID, day))
+			}
+		}
+	}
+	return q
 }
 
 // dayIn returns the span of a day in the zone. With a clock change, it is not 24 hours long and may

@@ -57,11 +57,16 @@ const (
 	book       kind = "book"
 	reschedule kind = "reschedule"
 	start      kind = "start"
-	reopen     kind = "reopen"
+	reopen     kind = "reopen" // of a start, a cancellation or a no-show
 	complete   kind = "complete"
 	cancel     kind = "cancel"
 	noShow     kind = "no-show"
+	correct    kind = "correct"  // of a session
+	void       kind = "void"     // of a session
 	transfer   kind = "transfer" // of bookings, from one authorization to another
+
+	// recountUnits is the kind under which changes of other appointments of a visit are recorded.
+	recountUnits kind = "recount"
 )
 
 // request is one call. Its ids are chosen before the transaction begins, so that it can be found
@@ -74,7 +79,7 @@ type request struct {
 	appointment uuid.UUID
 
 	reservations []uuid.UUID // ids of reservations to create, by patient index
-	session      uuid.UUID   // id of a session to create
+	session      uuid.UUID   // id of the session to create, to correct or to void
 
 	booking Booking
 	rule    string    // recurrence rule of a series
@@ -90,11 +95,19 @@ type request struct {
 	// otherwise nil.
 	impossibleTime *fault.Error
 	completion     Completion
+	correction     Correction
+	voidedTo       Status     // the appointment's status after its session is voided
 	started        *time.Time // the given time of a start; nil: now
 	reason         *string
 	transfer       *Transfer     // of a transfer
 	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
 	settling       *settling     // of a request for appointments that a change of their authorization would strand
+}
+
+// asRecount returns the request as the cause of changes of other appointments.
+func (r request) asRecount() request {
+	r.kind = recountUnits
+	return r
 }
 
 func (r request) key() record.Key {
@@ -110,7 +123,7 @@ func (r request) fingerprint() []byte {
 	}
 	members := []any{
 		r.kind, appointment, r.booking, r.change, r.completion, r.reason, r.rule, r.partial, r.scope,
-		r.started,
+		r.started, r.correction, r.voidedTo,
 	}
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
@@ -187,8 +200,10 @@ func (b Booking) field(i int, name string) string {
 	if len(b.Patients) == 1 {
 		return name
 	}
-	return fmt.Sprintf("patients[%d].%s", i, name)
+	return patientField(i, name)
 }
+
+func patientField(i int, name string) string { return fmt.Sprintf("patients[%d].%s", i, name) }
 
 func staffErrors(practitioners []uuid.UUID) []fault.Field {
 	if n := len(practitioners); n == 0 || n > MaxPractitioners {

@@ -7,6 +7,7 @@ type Service struct {
 	*BookingService
 	*ScheduleService
 	*SessionService
+	*CorrectionService
 	*RenewalService
 	*AvailabilityService
 	*FeedService
@@ -22,6 +23,7 @@ func New(d Dependencies) *Service {
 		BookingService:      &BookingService{c, availability},
 		ScheduleService:     &ScheduleService{b},
 		SessionService:      &SessionService{b},
+		CorrectionService:   &CorrectionService{c},
 		RenewalService:      &RenewalService{c},
 		AvailabilityService: availability,
 		FeedService:         &FeedService{b},

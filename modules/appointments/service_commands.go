@@ -139,7 +139,10 @@ func (s *commands) readNamed(ctx context.Context, requests []request) (map[recor
 // appointments.
 func (s *commands) load(ctx context.Context, requests []request) (*bookingState, error) {
 	state := &bookingState{
-		scene:    scene{now: s.now(), appointments: map[record.Key]Appointment{}, occupied: occupied{}},
+		scene: scene{
+			now: s.now(), appointments: map[record.Key]Appointment{}, sessions: map[record.Key]Session{},
+			written: map[record.Key]bool{}, occupied: occupied{},
+		},
 		expanded: map[uuid.UUID]request{}, shrunk: map[record.Key]bool{}, edited: map[record.Key]bool{},
 	}
 	existing, expanded, err := s.readNamed(ctx, requests)
@@ -161,8 +164,40 @@ func (s *commands) load(ctx context.Context, requests []request) (*bookingState,
 		return nil, err
 	}
 	n.addVisits(state.ledger, state.rules)
-	state.occupied, err = s.store.slots(ctx, n)
-	return state, err
+	if state.occupied, err = s.store.slots(ctx, n); err != nil {
+		return nil, err
+	}
+	return state, s.loadVisits(ctx, &state.scene, n)
+}
+
+// loadVisits reads the other appointments of the visits that the requests may change, and the
+// sessions that may get new versions. It runs no statement if there are none.
+func (s *commands) loadVisits(ctx context.Context, state *scene, n needs) error {
+	if others := n.others(state); len(others) > 0 {
+		found, err := s.store.several(ctx, others)
+		if err != nil {
+			return err
+		}
+		if err := state.ledger.Load(ctx, heldBy(found)); err != nil {
+			return err
+		}
+		rules, err := s.Directory.SchedulingRules(ctx, n.askForOthers(state.ledger, found))
+		if err != nil {
+			return err
+		}
+		maps.Copy(state.rules.Payers, rules.Payers)
+		maps.Copy(state.appointments, found)
+	}
+	var completed []record.Key
+	for key, a := range state.appointments {
+		if a.SessionID != nil && (n.corrects || len(n.visits) > 0) {
+			completed = append(completed, key)
+		}
+	}
+	slices.SortFunc(completed, record.Key.Compare)
+	var err error
+	state.sessions, err = s.store.sessionsOf(ctx, completed)
+	return err
 }
 
 // save writes the decisions, with one statement per table. Units come first, because appointments
@@ -178,7 +213,7 @@ func (s *commands) save(ctx context.Context, state *bookingState) error {
 	if err := s.store.save(ctx, changed, shrunk); err != nil {
 		return err
 	}
-	if err := s.store.insertSessions(ctx, state.sessions); err != nil {
+	if err := s.store.saveSessions(ctx, state.saved); err != nil {
 		return err
 	}
 	if err := s.Events.Publish(ctx, state.messages); err != nil {

@@ -24,6 +24,7 @@ type SessionFilter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	AppointmentID  uuid.UUID
+	Voided         bool  // includes voided sessions
 	Unauthorized   *bool // true: only sessions with units that no authorization covers; false: only the others
 	Days           Days
 	Page           db.Keyset // sorted by start
@@ -90,7 +91,7 @@ func (s *SessionService) ChangeSession(
 			return Session{}, err
 		}
 		found.Version++
-		found.UpdatedAt = now
+		found.ChangedBy, found.UpdatedAt = &caller.UserID, now
 		if err := s.store.saveNarrative(ctx, found); err != nil {
 			return Session{}, err
 		}

@@ -21,8 +21,10 @@ func (s *BookingService) Start(ctx context.Context, id uuid.UUID, at *time.Time,
 	return s.do(ctx, r)
 }
 
-// Reopen undoes the start of an appointment without a session: it is [Scheduled] again. Errors:
-// [ErrNotFound], [ErrTransition].
+// Reopen undoes the start, the cancellation or the no-show of an appointment: it is [Scheduled]
+// again. After a cancellation or a no-show it is checked like a booking. Errors: [ErrNotFound],
+// [ErrTransition], [identity.ErrForbidden] without the permission for what is undone, and as for
+// [BookingService.Book].
 func (s *BookingService) Reopen(ctx context.Context, id uuid.UUID, reason string, key command.Key) (Outcome, error) {
 	return s.end(ctx, reopen, id, &reason, ScopeOne, key)
 }

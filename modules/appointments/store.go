@@ -32,13 +32,14 @@ type participantRow struct {
 	Participant
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
+	RoundingBasis    scheduling.Basis
 	WorkedStartsAt   *time.Time // worked time of a completed appointment
 	WorkedEndsAt     *time.Time
 }
 
 func (r participantRow) participant() Participant {
 	p := r.Participant
-	p.Rounding = scheduling.RoundingRule{StartsOn: r.RoundingStartsOn, Method: r.RoundingMethod}
+	p.Rounding = scheduling.RoundingRule{StartsOn: r.RoundingStartsOn, Method: r.RoundingMethod, Basis: r.RoundingBasis}
 	return p
 }
 
@@ -123,17 +124,14 @@ type slotRow struct {
 	SubjectID      uuid.UUID
 	AppointmentID  uuid.UUID
 	Span
-	Track   scheduling.Track
-	Code    string
-	Minutes int
-	Units   int
-	LeadID  uuid.UUID
+	Track scheduling.Track
+	Code  string
 }
 
 // slots returns the occupied time at the requested times, in one statement: booked time, and worked
 // time of completed appointments. No slot is longer than a day, so it also reads slots that begin a
 // day before. Indexes: appointment_practitioners_by_start, appointment_patients_by_start, and the
-// corresponding _by_worked_start; for the leading practitioner, the primary key.
+// corresponding _by_worked_start.
 func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	found := occupied{}
 	if len(n.staff)+len(n.patients) == 0 {
@@ -146,24 +144,17 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	var rows []slotRow
 	err = tx.Raw(`
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at,
-			p.taken_until AS ends_at,
-			'' AS track, '' AS code, 0 AS minutes, 0 AS units, p.practitioner_id AS lead_id
+			p.taken_until AS ends_at, '' AS track, '' AS code
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code, p.minutes,
-			p.units,
-			l.practitioner_id
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
-		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
-		CROSS JOIN LATERAL (
-			SELECT t.practitioner_id FROM appointment_practitioners t
-			WHERE t.organization_id = p.organization_id AND t.appointment_id = p.appointment_id AND t.position = 0 OFFSET 0) l`,
+		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p`,
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
-			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code, minutes: r.Minutes,
-			units: r.Units, lead: r.LeadID,
+			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code,
 		})
 	}
 	return found, err

@@ -20,7 +20,7 @@ func (s store) save(ctx context.Context, changed, shrunk []Appointment) error {
 	if err := s.upsertPatients(ctx, changed); err != nil {
 		return err
 	}
-	if err := s.removePractitioners(ctx, shrunk); err != nil {
+	if err := s.removeParticipants(ctx, shrunk); err != nil {
 		return err
 	}
 	return s.upsertPractitioners(ctx, changed)
@@ -52,8 +52,7 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 				version = excluded.version, updated_at = excluded.updated_at`, columns...)
 }
 
-// upsertPatients writes patients' parts. The patients of an appointment never change, but their
-// parts do.
+// upsertPatients writes patients' parts, in order.
 func (store) upsertPatients(ctx context.Context, appointments []Appointment) error {
 	type row struct {
 		Appointment
@@ -71,17 +70,18 @@ func (store) upsertPatients(ctx context.Context, appointments []Appointment) err
 		v.Int(r.p.Units, r.p.Minutes, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
 		v.Text(string(r.p.Track)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies())
 		from, until := r.workedTimes()
-		v.OptionalTime(from).OptionalTime(until)
+		v.OptionalTime(from).OptionalTime(until).Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes,
 			unit_minutes, rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at,
-				worked_ends_at)
+			worked_ends_at, rounding_basis, consumption)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[],
 			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
-			$16::boolean[], $17::timestamptz[], $18::timestamptz[])
+			$16::boolean[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[])
 		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
+			patient_id = excluded.patient_id, rounding_basis = excluded.rounding_basis, consumption = excluded.consumption,
 			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, track = excluded.track, code = excluded.code,
@@ -118,49 +118,114 @@ func (store) upsertPractitioners(ctx context.Context, appointments []Appointment
 			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
 }
 
-// removePractitioners deletes the rows of removed practitioners. It looks up rows one by one: in a
-// join with the values, the planner would read the whole table, and SSI would lock it. It runs
-// before the pipelined writes, because the number of rows is not known. Index: the primary key.
-func (store) removePractitioners(ctx context.Context, shrunk []Appointment) error {
+// removeParticipants deletes the rows of removed practitioners and patients. It looks up rows one by
+// one: in a join with the values, the planner would read the whole table, and SSI would lock it. It
+// runs before the pipelined writes, because the number of rows is not known. Index: the primary key.
+func (store) removeParticipants(ctx context.Context, shrunk []Appointment) error {
 	tx, err := db.Handle(ctx)
 	if err != nil || len(shrunk) == 0 {
 		return err
 	}
-	columns := db.Columns(shrunk, func(v *db.Values, a Appointment) {
-		v.UUID(a.OrganizationID, a.ID).Int(len(a.Practitioners))
-	})
-	return tx.Exec(`
-		DELETE FROM appointment_practitioners WHERE ctid = ANY (ARRAY(
-			SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
-			CROSS JOIN LATERAL (
-				SELECT t.ctid FROM appointment_practitioners t
-				WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id
-					AND t.position >= k.remaining OFFSET 0) f))`,
-		columns...).Error
+	for table, remaining := range map[string]func(Appointment) int{
+		"appointment_practitioners": func(a Appointment) int { return len(a.Practitioners) },
+		"appointment_patients":      func(a Appointment) int { return len(a.Patients) },
+	} {
+		columns := db.Columns(shrunk, func(v *db.Values, a Appointment) {
+			v.UUID(a.OrganizationID, a.ID).Int(remaining(a))
+		})
+		err := tx.Exec(`
+			DELETE FROM `+table+` WHERE ctid = ANY (ARRAY(
+				SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
+				CROSS JOIN LATERAL (
+					SELECT t.ctid FROM `+table+` t
+					WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id
+						AND t.position >= k.remaining OFFSET 0) f))`, columns...).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// insertSessions writes sessions with their patients, one per appointment.
-func (s store) insertSessions(ctx context.Context, sessions []Session) error {
+// saveSessions writes new sessions, and new versions of existing ones. A session occurs once.
+func (s store) saveSessions(ctx context.Context, sessions []Session) error {
 	if len(sessions) == 0 {
 		return nil
 	}
+	var existing []Session
+	for _, each := range sessions {
+		if each.Version > 1 {
+			existing = append(existing, each)
+		}
+	}
+	if err := s.archive(ctx, existing); err != nil {
+		return err
+	}
 	columns := db.Columns(sessions, func(v *db.Values, s Session) {
 		v.UUID(s.OrganizationID, s.ID, s.AppointmentID).Time(s.Start, s.End).Date(s.ServiceDate).OptionalText(s.Narrative)
-		v.Int(s.UnauthorizedUnits).UUID(s.CreatedBy).Time(s.CreatedAt)
+		v.Int(s.UnauthorizedUnits).UUID(s.CreatedBy).Int(s.Version).Text(string(s.Change)).OptionalUUID(s.ChangedBy)
+		v.OptionalText(s.ChangeReason).OptionalTime(s.VoidedAt).Time(s.CreatedAt, s.UpdatedAt)
 	})
 	err := db.Write(ctx, len(sessions), `
 		INSERT INTO sessions (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
-				created_at, updated_at)
-		SELECT s.*, s.created_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
-			$6::text[]::date[], $7::text[], $8::int[], $9::uuid[], $10::timestamptz[]) AS s (
-			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
-				created_at)`,
-		columns...)
+			version, change, changed_by, change_reason, voided_at, created_at, updated_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
+			$6::text[]::date[], $7::text[], $8::int[], $9::uuid[], $10::int[], $11::text[], $12::uuid[], $13::text[],
+			$14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+		ON CONFLICT (organization_id, id) DO UPDATE SET
+			starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
+			unauthorized_units = excluded.unauthorized_units, version = excluded.version, change = excluded.change,
+			changed_by = excluded.changed_by, change_reason = excluded.change_reason, voided_at = excluded.voided_at,
+			updated_at = excluded.updated_at`, columns...)
 	if err != nil {
 		return err
 	}
 	return s.insertSessionPatients(ctx, sessions)
+}
+
+// archive keeps the stored versions of sessions, and deletes their patients' parts, so that new ones
+// can be inserted. It runs before the pipelined writes, because the number of parts is not known.
+// Index: the primary keys.
+func (store) archive(ctx context.Context, sessions []Session) error {
+	if len(sessions) == 0 {
+		return nil
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	columns := db.Columns(sessions, func(v *db.Values, s Session) { v.UUID(s.OrganizationID, s.ID) })
+	const keys = `unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)`
+	for _, statement := range []string{
+		`INSERT INTO session_versions (organization_id, session_id, version, change, changed_by, changed_at, change_reason,
+				starts_at, ends_at, service_date, practitioner_ids, unauthorized_units)
+			SELECT s.organization_id, s.id, s.version, s.change, coalesce(s.changed_by, s.created_by), s.updated_at,
+				s.change_reason, s.starts_at, s.ends_at, s.service_date,
+				ARRAY(SELECT p.practitioner_id FROM appointment_practitioners p
+					WHERE p.organization_id = s.organization_id AND p.appointment_id = s.appointment_id ORDER BY p.position),
+				s.unauthorized_units
+			FROM ` + keys + ` CROSS JOIN LATERAL (
+				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s`,
+		`INSERT INTO session_version_patients (organization_id, session_id, version, patient_id, position, authorization_id,
+				minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption)
+			SELECT p.organization_id, p.session_id, s.version, p.patient_id, p.position, p.authorization_id,
+				p.minutes, p.units, p.unauthorized_units, p.unit_minutes, p.rounding, p.rounding_starts_on, p.rounding_basis,
+				p.consumption
+			FROM ` + keys + ` CROSS JOIN LATERAL (
+				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s
+			CROSS JOIN LATERAL (
+				SELECT * FROM session_patients t WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) p`,
+		`DELETE FROM session_patients WHERE ctid = ANY (ARRAY(
+			SELECT f.ctid FROM ` + keys + ` CROSS JOIN LATERAL (
+				SELECT t.ctid FROM session_patients t
+				WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) f))`,
+	} {
+		if err := tx.Exec(statement, columns...).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (store) insertSessionPatients(ctx context.Context, sessions []Session) error {
@@ -179,11 +244,12 @@ func (store) insertSessionPatients(ctx context.Context, sessions []Session) erro
 		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID)
 		v.Int(r.p.Minutes, r.p.Units, r.p.UnauthorizedUnits,
 			r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
+		v.Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO session_patients (
 			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units,
-			unit_minutes, rounding, rounding_starts_on)
+			unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[],
-			$9::int[], $10::text[], $11::text[]::date[])`, columns...)
+			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::bigint[])`, columns...)
 }

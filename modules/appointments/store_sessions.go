@@ -3,12 +3,14 @@ package appointments
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -46,6 +48,9 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
+	if !f.Voided {
+		tx = tx.Where("voided_at IS NULL")
+	}
 	switch {
 	case f.Unauthorized == nil:
 	case *f.Unauthorized:
@@ -71,10 +76,99 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 
 // sessionPatientRow is the row of a patient's part in a session.
 type sessionPatientRow struct {
-	SessionID uuid.UUID
+	OrganizationID uuid.UUID
+	SessionID      uuid.UUID
 	SessionPatient
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
+	RoundingBasis    scheduling.Basis
+}
+
+func (r sessionPatientRow) part() SessionPatient {
+	p := r.SessionPatient
+	p.Rounding = scheduling.RoundingRule{
+		StartsOn: r.RoundingStartsOn, Method: r.RoundingMethod, Basis: r.RoundingBasis,
+	}
+	return p
+}
+
+// sessionsOf returns the sessions of completed appointments with their patients, by appointment.
+// They have no practitioners and addenda. Indexes: sessions_one_for_each_appointment, the primary
+// key.
+func (store) sessionsOf(ctx context.Context, appointments []record.Key) (map[record.Key]Session, error) {
+	found := make(map[record.Key]Session, len(appointments))
+	rows, err := lookUp[Session](ctx, appointments, `
+		SELECT s.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id
+				AND t.voided_at IS NULL OFFSET 0) s`)
+	if err != nil || len(rows) == 0 {
+		return found, err
+	}
+	appointmentOf := make(map[record.Key]record.Key, len(rows))
+	keys := make([]record.Key, len(rows))
+	for i, s := range rows {
+		keys[i] = record.Of(s.OrganizationID, s.ID)
+		key := record.Of(s.OrganizationID, s.AppointmentID)
+		s.Span = s.Span.utc()
+		appointmentOf[keys[i]], found[key] = key, s
+	}
+	patients, err := lookUp[sessionPatientRow](ctx, keys, `
+		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM session_patients t WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) p
+		ORDER BY p.position`)
+	for _, p := range patients {
+		key := appointmentOf[record.Of(p.OrganizationID, p.SessionID)]
+		s := found[key]
+		s.Patients = append(s.Patients, p.part())
+		found[key] = s
+	}
+	return found, err
+}
+
+// versions returns the earlier versions of a session, oldest first. Index: the primary keys.
+func (store) versions(ctx context.Context, session uuid.UUID) ([]SessionVersion, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		SessionVersion
+		SessionID uuid.UUID
+		Staff     string
+	}
+	err = tx.Table("session_versions").Select("*, array_to_string(practitioner_ids, ' ') AS staff").
+		Where("session_id = ?", session).Order("version").Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	found := make([]SessionVersion, len(rows))
+	for i, r := range rows {
+		found[i] = r.SessionVersion
+		found[i].ID, found[i].Span, found[i].ChangedAt = r.SessionID, r.Span.utc(), r.ChangedAt.UTC()
+		for _, id := range strings.Fields(r.Staff) {
+			practitioner, err := uuid.Parse(id)
+			if err != nil {
+				return nil, err
+			}
+			found[i].Practitioners = append(found[i].Practitioners, practitioner)
+		}
+	}
+	var patients []struct {
+		Version int
+		sessionPatientRow
+	}
+	err = tx.Table("session_version_patients").Select("*, rounding AS rounding_method").
+		Where("session_id = ?", session).Order("version, position").Scan(&patients).Error
+	for _, p := range patients {
+		for i := range found {
+			if found[i].Version == p.Version {
+				found[i].Patients = append(found[i].Patients, p.part())
+			}
+		}
+	}
+	return found, err
 }
 
 // withParts adds the patients, practitioners and addenda to sessions of the caller's organization.
@@ -100,8 +194,7 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		return nil, err
 	}
 	for _, p := range patients {
-		p.Rounding = scheduling.RoundingRule{StartsOn: p.RoundingStartsOn, Method: p.RoundingMethod}
-		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.SessionPatient)
+		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.part())
 	}
 	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
 	err = tx.Table("appointment_practitioners").
@@ -125,13 +218,20 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	return rows, err
 }
 
-func (store) saveNarrative(ctx context.Context, s Session) error {
+func (s store) saveNarrative(ctx context.Context, changed Session) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
 	}
-	result := tx.Model(&Session{}).Where("id = ?", s.ID).UpdateColumns(map[string]any{
-		"narrative": s.Narrative, "version": s.Version, "updated_at": s.UpdatedAt,
+	if err := s.archive(ctx, []Session{changed}); err != nil {
+		return err
+	}
+	if err := s.insertSessionPatients(ctx, []Session{changed}); err != nil {
+		return err
+	}
+	result := tx.Model(&Session{}).Where("id = ?", changed.ID).UpdateColumns(map[string]any{
+		"narrative": changed.Narrative, "version": changed.Version, "updated_at": changed.UpdatedAt,
+		"change": narrated, "changed_by": changed.ChangedBy, "change_reason": nil,
 	})
 	if result.Error == nil && result.RowsAffected != 1 {
 		return fmt.Errorf("appointments: a change of one session touched %d rows", result.RowsAffected)

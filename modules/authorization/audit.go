@@ -62,6 +62,8 @@ func (e Entry) before() Balance {
 		b.Scheduled += e.Units
 	case Consume:
 		b.Scheduled, b.Used = b.Scheduled+e.Units, b.Used-e.Units
+	case Reverse:
+		b.Used += e.Units
 	case Adjust:
 		b.Total -= e.Units
 	}

@@ -136,6 +136,7 @@ const (
 	Release EntryKind = "release" // scheduled → available, by request
 	Expire  EntryKind = "expire"  // scheduled → available, because a hold expired
 	Consume EntryKind = "consume" // scheduled → used
+	Reverse EntryKind = "reverse" // used → available: takes back a consumption, because its session was corrected
 	Adjust  EntryKind = "adjust"  // the total grows, or shrinks if the units are negative
 )
 
@@ -148,6 +149,7 @@ type Entry struct {
 	Units           int // positive; the signed change of the total for Adjust
 	ReservationID   *uuid.UUID
 	ServiceDate     calendar.Date
+	Corrects        *int64 // of a Reverse: the sequence number of the consumption that it takes back
 	OperationID     uuid.UUID
 	ActorID         uuid.UUID
 	RequestID       string

@@ -51,6 +51,8 @@ func decideNext(before account, op Operation, at Moment) (account, Outcome) {
 		refusal = d.consume()
 	case Adjust:
 		refusal = d.adjust()
+	case Reverse:
+		refusal = d.reverse()
 	case Expire: // expireHolds has done it
 	default:
 		panic("authorization: unknown operation: " + string(op.Kind))

@@ -65,6 +65,25 @@ func (d *draft) appointments() (*Reservation, *fault.Error) {
 	return r, nil
 }
 
+// reverse takes back the consumption that the operation names, with all its units. The error is
+// [ErrReservationClosed] if it was taken back before.
+func (d *draft) reverse() *fault.Error {
+	id := *d.op.ReservationID
+	i := slices.IndexFunc(d.reservations, func(r Reservation) bool { return r.ID == id })
+	if i < 0 || d.reservations[i].AppointmentID == nil {
+		return ErrReservationNotFound
+	}
+	r := &d.reservations[i]
+	switch {
+	case d.op.AppointmentID == nil || *d.op.AppointmentID != *r.AppointmentID:
+		return ErrBelongsToAppointment.With(Appointment{*r.AppointmentID}, "%s", ErrBelongsToAppointment.Title())
+	case r.Consumed == 0:
+		return d.closed(r)
+	}
+	d.takeBack(r, r.Consumed, d.op.Corrects, d.op.ServiceDate)
+	return nil
+}
+
 // without returns the account as if the reservation had released its remaining units.
 func (a account) without(r Reservation) account {
 	a.Scheduled -= r.Left()

@@ -192,7 +192,7 @@ func TestSheet(t *testing.T) {
 		require.Equal(t, [2]int{6, 2}, settled(t, l, c, 8, today))
 		sheet := l.Sheet()
 		c.Units = 8
-		_, _, err := sheet.Settle(c)
+		_, err := sheet.Settle(c)
 		require.ErrorIs(t, err, ErrReservationClosed, "once")
 	})
 	for _, test := range []struct {
@@ -263,7 +263,7 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	hold(t, l, c)
 	c.Units, c.ServiceDate = units, day
 	sheet := l.Sheet()
-	consumed, missing, err := sheet.Settle(c)
+	result, err := sheet.Settle(c)
 	require.NoError(t, err)
 	sheet.Keep()
 	current := l.state.accounts[c.key()]
@@ -274,5 +274,5 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	for _, p := range ledger.check(time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}
-	return [2]int{consumed, missing}
+	return [2]int{result.Units, result.Missing}
 }

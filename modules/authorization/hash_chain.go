@@ -42,6 +42,9 @@ func (e *Entry) computeHash() Hash {
 	number(int64(e.UsedAfter))
 	number(int64(e.ScheduledAfter))
 	number(e.OccurredAt.UnixMicro())
+	if e.Corrects != nil {
+		number(*e.Corrects)
+	}
 	if e.Reason != nil {
 		line(*e.Reason)
 	}

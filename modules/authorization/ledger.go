@@ -35,19 +35,22 @@ type Held struct {
 // authorizations and, if needed, one each for reservations and first days of weeks. It needs no
 // caller. Missing authorizations and reservations are omitted.
 func (s *UnitService) OpenLedger(ctx context.Context, now time.Time, held []Held) (*Ledger, error) {
-	state := newUnitState(now)
+	l := &Ledger{s.commands, newUnitState(now)}
+	return l, l.Load(ctx, held)
+}
+
+// Load reads more authorizations and reservations into the ledger, like [UnitService.OpenLedger].
+// It must precede the first claim.
+func (l *Ledger) Load(ctx context.Context, held []Held) error {
+	if len(held) == 0 {
+		return nil
+	}
 	requested := map[record.Key][]Operation{}
 	for _, h := range held {
 		key := record.Of(h.OrganizationID, h.AuthorizationID)
 		requested[key] = append(requested[key], Operation{Kind: Reserve, ReservationID: h.ReservationID})
 	}
-	if len(requested) == 0 {
-		return &Ledger{s.commands, state}, nil
-	}
-	if err := s.loadAccounts(ctx, state, requested); err != nil {
-		return nil, err
-	}
-	return &Ledger{s.commands, state}, nil
+	return l.commands.loadAccounts(ctx, l.state, requested)
 }
 
 // NewLedger returns a ledger of authorizations without reservations, which cannot be written. It is
@@ -98,6 +101,7 @@ type Claim struct {
 	ReservationID   uuid.UUID // the appointment's reservation; created with this id if it does not exist
 	Units           int       // 0 to [MaxUnits]
 	ServiceDate     calendar.Date
+	Corrects        int64 // of a reversal: the sequence number of the consumption
 
 	OperationID uuid.UUID
 	ActorID     uuid.UUID
@@ -149,18 +153,46 @@ func (s *Sheet) Release(c Claim) error {
 
 // Settle consumes the claim's units for a session on its service date, and releases the rest of the
 // reservation. Units beyond the reservation are taken from the available units. It returns the
-// numbers of consumed and missing units; all are missing if the day is outside the authorization.
-// Errors: [ErrLedgerDamaged], [ErrReservationClosed] if it was settled before.
-func (s *Sheet) Settle(c Claim) (consumed, missing int, err error) {
+// consumption; all units are missing if the day is outside the authorization. Errors:
+// [ErrLedgerDamaged], [ErrReservationClosed] if it was settled before.
+func (s *Sheet) Settle(c Claim) (Consumption, error) {
 	current, ok := s.account(c.key())
 	if !ok {
-		return 0, 0, ErrNotFound
+		return Consumption{}, ErrNotFound
 	}
 	if c.Units == 0 || !current.after.Covers(c.ServiceDate) {
-		return 0, c.Units, s.Release(c)
+		return Consumption{Missing: c.Units}, s.Release(c)
 	}
 	outcome := s.decide(current, c.operation(Consume, current.after.reservation(c.ReservationID)))
-	return outcome.Consumed, outcome.Missing, errorOf(outcome.Refusal)
+	settled := Consumption{Units: outcome.Consumed, Missing: outcome.Missing}
+	for _, e := range outcome.Entries {
+		if e.Kind == Consume {
+			settled.Entry = new(e.Sequence)
+		}
+	}
+	return settled, errorOf(outcome.Refusal)
+}
+
+// Consumption is the result of settling a claim.
+type Consumption struct {
+	Units   int    // consumed
+	Missing int    // not covered by the authorization
+	Entry   *int64 // the sequence number of the ledger entry; nil if no unit was consumed
+}
+
+// Reverse takes back the consumption that the claim names: its units are available again, and the
+// reservation is closed. Errors: [ErrLedgerDamaged], [ErrReservationClosed] if it was taken back
+// before.
+func (s *Sheet) Reverse(c Claim) error {
+	current, ok := s.account(c.key())
+	if !ok {
+		return ErrNotFound
+	}
+	r := current.after.reservation(c.ReservationID)
+	if r == nil {
+		return ErrReservationNotFound
+	}
+	return errorOf(s.decide(current, c.operation(Reverse, r)).Refusal)
 }
 
 func errorOf(refusal *fault.Error) error {
@@ -207,7 +239,7 @@ func (a account) reservation(id uuid.UUID) *Reservation {
 func (c Claim) operation(kind EntryKind, r *Reservation) Operation {
 	op := Operation{
 		ID: c.OperationID, Kind: kind, AuthorizationID: c.AuthorizationID, Units: c.Units, NewID: c.ReservationID,
-		ServiceDate: c.ServiceDate, AppointmentID: &c.AppointmentID, Reason: c.Reason,
+		ServiceDate: c.ServiceDate, AppointmentID: &c.AppointmentID, Reason: c.Reason, Corrects: c.Corrects,
 		ActorID: c.ActorID, RequestID: c.RequestID,
 	}
 	if r != nil {

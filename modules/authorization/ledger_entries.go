@@ -61,6 +61,17 @@ func (d *draft) giveBack(r *Reservation, kind EntryKind, units int) {
 	d.postOn(r, kind, units, r.ServiceDate)
 }
 
+// takeBack turns used units of a settled reservation into available units, and names the
+// consumption that this corrects. The day is the service date of the consumption.
+func (d *draft) takeBack(r *Reservation, units int, consumption int64, day calendar.Date) {
+	r.Consumed -= units
+	r.Released += units
+	d.Used -= units
+	d.book(r, -units)
+	r.UpdatedAt = d.at.Now
+	d.post(Entry{Kind: Reverse, Units: units, ReservationID: new(r.ID), ServiceDate: day, Corrects: &consumption})
+}
+
 // book updates the units by date, which caps count.
 func (d *draft) book(r *Reservation, units int) {
 	if d.UnitsByDate == nil {

@@ -30,6 +30,7 @@ type Operation struct {
 	Reference     *string       // Reserve: set by the caller
 	AppointmentID *uuid.UUID    // the appointment that owns the reservation and may settle it
 	KeepRest      bool          // Consume of a named reservation: the rest stays reserved
+	Corrects      int64         // Reverse: the sequence number of the consumption to take back
 	Reason        *string
 
 	ActorID   uuid.UUID
@@ -67,6 +68,7 @@ func (o Operation) fingerprint() []byte {
 	word(text(o.AppointmentID))
 	quoted(o.Reference)
 	b = append(strconv.AppendBool(append(b, '|'), o.KeepRest), '|')
+
 	quoted(o.Reason)
 	sum := sha256.Sum256(b)
 	return sum[:]

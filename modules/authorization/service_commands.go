@@ -110,7 +110,9 @@ func (s *commands) load(ctx context.Context, prefetched *unitState, commands []u
 
 // loadAccounts reads the authorizations with the reservations that the operations need.
 func (s *commands) loadAccounts(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
-	rest := &reading{keys: state.prefetched.missing(requested)}
+	rest := &reading{keys: slices.DeleteFunc(state.prefetched.missing(requested), func(key record.Key) bool {
+		return state.accounts[key] != nil
+	})}
 	if len(rest.keys) > 0 {
 		if err := db.Read(ctx, s.store.several(rest)); err != nil {
 			return err

@@ -35,9 +35,9 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 	err = tx.Raw(`
 		SELECT
 			coalesce((
-				SELECT sum(e.units) FROM unit_entries e
+				SELECT sum(CASE e.kind WHEN 'consume' THEN e.units ELSE -e.units END) FROM unit_entries e
 				WHERE k.first IS NOT NULL AND e.organization_id = k.organization_id AND e.authorization_id = k.id
-					AND e.kind = 'consume' AND e.service_date >= k.first AND e.service_date <= $1::date), 0) AS recent,
+					AND e.kind IN ('consume', 'reverse') AND e.service_date >= k.first AND e.service_date <= $1::date), 0) AS recent,
 			(SELECT max(r.service_date) FROM unit_reservations r
 				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
 					AND `+openSQL("r", "$2")+`) AS last_booked

@@ -244,14 +244,15 @@ func (store) insertEntries(ctx context.Context, rows []Entry) error {
 			e.AuthorizationID).Bigint(e.Sequence).Text(string(e.Kind)).Int(e.Units).OptionalUUID(e.ReservationID)
 		v.Date(e.ServiceDate).UUID(e.OperationID, e.ActorID).Text(e.RequestID).OptionalText(e.Reason)
 		v.Int(e.TotalAfter, e.UsedAfter, e.ScheduledAfter).Time(e.OccurredAt).Hash(e.PreviousHash, e.Hash)
+		v.OptionalBigint(e.Corrects)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO unit_entries (
 			organization_id, authorization_id, sequence, kind, units, reservation_id, service_date, operation_id,
-			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash)
+			actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash, hash, corrects)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::uuid[], $7::text[]::date[],
 			$8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::int[], $13::int[], $14::int[], $15::timestamptz[],
-				$16::bytea[], $17::bytea[])`, columns...)
+			$16::bytea[], $17::bytea[], $18::bigint[])`, columns...)
 }
 
 // dueHold is an expired hold.

@@ -93,7 +93,10 @@ func (r *Report) add(v verified, overdue time.Time) {
 // check replays the ledger and returns all inconsistencies. Holds that expired before overdue
 // should have been released.
 func (b Snapshot) check(overdue time.Time) []Discrepancy {
-	a := ledgerCheck{Snapshot: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations))}
+	a := ledgerCheck{
+		Snapshot: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations)),
+		reversed: map[int64]bool{},
+	}
 	a.replay()
 	a.compareCounters()
 	a.compareReservations(overdue)
@@ -113,6 +116,7 @@ type ledgerCheck struct {
 	Snapshot
 	balance  Balance                   // replayed from the entries
 	sums     map[uuid.UUID]Reservation // replayed from the entries
+	reversed map[int64]bool            // the consumptions that were taken back
 	problems []Discrepancy
 }
 
@@ -168,12 +172,39 @@ func (a *ledgerCheck) apply(e *Entry) {
 		a.balance.Scheduled -= e.Units
 		a.balance.Used += e.Units
 		sum.Consumed += e.Units
+	case Reverse:
+		a.balance.Used -= e.Units
+		sum.Consumed -= e.Units
+		sum.Released += e.Units
+		a.checkCorrection(e)
 	case Adjust:
 		a.balance.Total += e.Units
 	}
 	if e.ReservationID != nil {
 		a.sums[*e.ReservationID] = sum
 	}
+}
+
+// checkCorrection checks that a reversal takes back exactly the consumption that it names, and that
+// no other reversal has done so.
+func (a *ledgerCheck) checkCorrection(e *Entry) {
+	expected := fmt.Sprintf("%d units consumed for reservation %s", e.Units, text(e.ReservationID))
+	found := "no consumption named"
+	if e.Corrects != nil {
+		found = fmt.Sprintf("entry %d does not exist before it", *e.Corrects)
+		if at := *e.Corrects; at >= 1 && at < e.Sequence && at <= int64(len(a.Entries)) {
+			corrected := a.Entries[at-1]
+			found = fmt.Sprintf("%d units consumed for reservation %s", corrected.Units, text(corrected.ReservationID))
+			if corrected.Kind != Consume {
+				found = "a " + string(corrected.Kind) + " entry"
+			}
+		}
+		if a.reversed[*e.Corrects] {
+			found = "a consumption that was reversed before"
+		}
+		a.reversed[*e.Corrects] = true
+	}
+	a.expect("correction", e, uuid.Nil, expected, found)
 }
 
 func (a *ledgerCheck) compareCounters() {

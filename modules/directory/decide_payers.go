@@ -14,7 +14,8 @@ import (
 func withRule(
 	rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date,
 ) []scheduling.RoundingRule {
-	if len(rules) > 0 && scheduling.InForce(rules, added.StartsOn).Method == added.Method {
+	current := scheduling.InForce(rules, added.StartsOn)
+	if len(rules) > 0 && current.Method == added.Method && current.Basis == added.Basis {
 		return rules
 	}
 	changed := slices.Clone(rules)
@@ -37,5 +38,24 @@ func (p *Payer) normalize(calendar.Date) []fault.Field {
 			}}
 		}
 	}
+	for _, rule := range p.RoundingRules {
+		if (rule.Basis == scheduling.Visit) != (rule.Method == scheduling.RoundCMSTotal) {
+			return []fault.Field{{
+				Field: "roundingBasis", Code: "match", Message: "must be VISIT with CMS_TOTAL, and only then",
+			}}
+		}
+	}
 	return nil
+}
+
+// basisOf returns the given basis, or the default of the method.
+func basisOf(given scheduling.Basis, method scheduling.Rounding) scheduling.Basis {
+	switch {
+	case given != "":
+		return given
+	case method == scheduling.RoundCMSTotal:
+		return scheduling.Visit
+	default:
+		return scheduling.EachSession
+	}
 }

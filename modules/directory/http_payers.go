@@ -39,6 +39,10 @@ type NewPayer struct {
 	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
 	// The rounding rule for all days. The default is `CEIL`.
 	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// The sessions whose minutes are rounded together: each `SESSION` alone, all of a client and code on
+	// a `DAY`, the same separately for each leading practitioner (`DAY_AND_PRACTITIONER`), or the whole
+	// `VISIT`, which is always and only the basis of `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
+	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
 	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -53,6 +57,8 @@ type PayerChange struct {
 	PayerCode patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
 	// The new rounding rule.
 	Rounding patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
+	// The sessions whose minutes the new rule rounds together.
+	RoundingBasis patch.Field[scheduling.Basis] `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
 	// The first day of the new rounding rule. The default is today, in the organization's time
 	// zone.
 	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`

@@ -19,7 +19,11 @@ func TestPayerRounding(t *testing.T) {
 	r.clock.advance(12 * time.Hour)
 	today := calendar.NewDate(2026, time.March, 2)
 	rule := func(day calendar.Date, method scheduling.Rounding) scheduling.RoundingRule {
-		return scheduling.RoundingRule{StartsOn: day, Method: method}
+		basis := scheduling.EachSession
+		if method == scheduling.RoundCMSTotal {
+			basis = scheduling.Visit
+		}
+		return scheduling.RoundingRule{StartsOn: day, Method: method, Basis: basis}
 	}
 	always := rule(scheduling.Always, scheduling.RoundDown)
 	payer := func(t *testing.T) directory.Payer {

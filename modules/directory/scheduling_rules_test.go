@@ -141,19 +141,24 @@ func TestSchedulingRules(t *testing.T) {
 			require.Equal(t, scheduling.Patient{Active: false}, rules.Patients[p.inactive])
 		})
 		t.Run("it returns the rounding rule of the service date of the"+name, func(t *testing.T) {
-			down := scheduling.RoundingRule{StartsOn: scheduling.Always, Method: scheduling.RoundDown}
-			require.Equal(t, down, rules.Rounding[p.covered(p.today)])
-			require.Equal(t, down, rules.Rounding[p.covered(p.today.AddDays(6))])
-			require.Equal(t, scheduling.RoundingRule{StartsOn: p.today.AddDays(7), Method: scheduling.RoundMidpoint},
-				rules.Rounding[p.covered(p.today.AddDays(7))])
-			require.Equal(t, scheduling.RoundingRule{StartsOn: scheduling.Always, Method: scheduling.RoundUp},
-				rules.Rounding[scheduling.Coverage{OrganizationID: p.id, ServiceDate: p.today}], "without an insurance")
+			rule := func(from calendar.Date, method scheduling.Rounding) scheduling.PayerRules {
+				return scheduling.PayerRules{PayerID: p.payer.ID, RoundingRule: scheduling.RoundingRule{
+					StartsOn: from, Method: method, Basis: scheduling.EachSession,
+				}}
+			}
+			down := rule(scheduling.Always, scheduling.RoundDown)
+			require.Equal(t, down, rules.Payers[p.covered(p.today)])
+			require.Equal(t, down, rules.Payers[p.covered(p.today.AddDays(6))])
+			require.Equal(t, rule(p.today.AddDays(7), scheduling.RoundMidpoint),
+				rules.Payers[p.covered(p.today.AddDays(7))])
+			require.Equal(t, scheduling.PayerRules{RoundingRule: scheduling.Unruled},
+				rules.Payers[scheduling.Coverage{OrganizationID: p.id, ServiceDate: p.today}], "without an insurance")
 		})
 	}
 	require.Len(t, rules.ServiceCodes, 4)
 	require.Len(t, rules.Practitioners, 4)
 	require.Len(t, rules.Patients, 4)
-	require.Len(t, rules.Rounding, 8)
+	require.Len(t, rules.Payers, 8)
 	require.Equal(t, map[uuid.UUID]scheduling.Organization{
 		own.id: {
 			TimeZone: "America/New_York", LateCancelHours: 24, SessionEditHours: 72, EarlyStartMinutes: 30,
@@ -182,7 +187,7 @@ func TestSchedulingRules(t *testing.T) {
 		require.Empty(t, none.ServiceCodes)
 		require.Empty(t, none.Practitioners)
 		require.Empty(t, none.Patients)
-		require.Empty(t, none.Rounding)
+		require.Empty(t, none.Payers)
 		require.Len(t, none.Organizations, 2)
 		nowhere := r.rules(t, scheduling.Question{Patients: []record.Key{{OrganizationID: newID(), ID: own.patient.ID}}})
 		require.Empty(t, nowhere.Patients)
@@ -219,7 +224,7 @@ func TestSchedulingRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, statements)
-	require.Len(t, rules.Rounding, 204, "101 and 103 of which the days or insurances differ")
+	require.Len(t, rules.Payers, 204, "101 and 103 of which the days or insurances differ")
 	require.Len(t, rules.Patients, 4)
 }
 

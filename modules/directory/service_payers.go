@@ -20,7 +20,9 @@ func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
-		Rounding: method, RoundingRules: []scheduling.RoundingRule{{StartsOn: scheduling.Always, Method: method}},
+		Rounding: method, RoundingRules: []scheduling.RoundingRule{
+			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
+		},
 	})
 }
 
@@ -59,7 +61,7 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 	from := today
 	c.RoundingFrom.Apply(&from)
 	switch {
-	case c.RoundingFrom.Given && !c.Rounding.Given:
+	case c.RoundingFrom.Given && !c.Rounding.Given && !c.RoundingBasis.Given:
 		return Payer{}, fault.InvalidFields(fault.Field{
 			Field: "rounding", Code: "required_with",
 			Message: "must be given together with roundingFrom",
@@ -74,8 +76,14 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 		c.Name.Apply(&p.Name)
 		c.PayerCode.Apply(&p.PayerCode)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
-		if c.Rounding.Given {
-			p.RoundingRules = withRule(p.RoundingRules, scheduling.RoundingRule{StartsOn: from, Method: c.Rounding.Value}, today)
+		if c.Rounding.Given || c.RoundingBasis.Given {
+			added := scheduling.InForce(p.RoundingRules, from)
+			added.StartsOn = from
+			if c.Rounding.Given {
+				added.Method, added.Basis = c.Rounding.Value, basisOf("", c.Rounding.Value)
+			}
+			c.RoundingBasis.Apply(&added.Basis)
+			p.RoundingRules = withRule(p.RoundingRules, added, today)
 		}
 	})
 	changed.Rounding = scheduling.InForce(changed.RoundingRules, today).Method

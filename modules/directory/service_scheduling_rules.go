@@ -22,12 +22,12 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 		ServiceCodes:  map[record.Key]scheduling.ServiceCode{},
 		Practitioners: map[record.Key]scheduling.Practitioner{},
 		Patients:      map[record.Key]scheduling.Patient{},
-		Rounding:      map[scheduling.Coverage]scheduling.RoundingRule{},
+		Payers:        map[scheduling.Coverage]scheduling.PayerRules{},
 		Organizations: map[uuid.UUID]scheduling.Organization{},
 	}
 	for _, c := range q.Coverages {
 		if c.InsuranceID == uuid.Nil {
-			rules.Rounding[c] = scheduling.Unruled
+			rules.Payers[c] = scheduling.PayerRules{RoundingRule: scheduling.Unruled}
 		}
 	}
 	for _, row := range rows {

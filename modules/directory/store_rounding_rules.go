@@ -18,6 +18,7 @@ type payerRoundingRule struct {
 	PayerID        uuid.UUID     `gorm:"primaryKey"`
 	StartsOn       calendar.Date `gorm:"primaryKey"`
 	Method         scheduling.Rounding
+	Basis          scheduling.Basis
 }
 
 // servicePair is a row: the codes of two services that may overlap.
@@ -35,7 +36,7 @@ func (store) loadRoundingRules(ctx context.Context, found []Payer) error {
 	rows, err := partsOf[payerRoundingRule](ctx, "payer_id", ids)
 	byID := map[uuid.UUID][]scheduling.RoundingRule{}
 	for _, r := range rows {
-		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method})
+		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method, Basis: r.Basis})
 	}
 	for i, id := range ids {
 		found[i].RoundingRules = sortedByDay(byID[id])
@@ -51,13 +52,13 @@ func (store) saveRoundingRules(ctx context.Context, p *Payer) error {
 	}
 	rows := make([]payerRoundingRule, len(p.RoundingRules))
 	for i, r := range p.RoundingRules {
-		rows[i] = payerRoundingRule{p.OrganizationID, p.ID, r.StartsOn, r.Method}
+		rows[i] = payerRoundingRule{p.OrganizationID, p.ID, r.StartsOn, r.Method, r.Basis}
 	}
 	return tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "payer_id"}, {Name: "starts_on"}},
-		DoUpdates: clause.AssignmentColumns([]string{"method"}),
-		Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "payer_rounding_rules.method <> " +
-			"excluded.method"}}},
+		DoUpdates: clause.AssignmentColumns([]string{"method", "basis"}),
+		Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "(payer_rounding_rules.method, payer_rounding_rules.basis) " +
+			"<> (excluded.method, excluded.basis)"}}},
 	}).Create(&rows).Error
 }
 

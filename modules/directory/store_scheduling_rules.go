@@ -60,7 +60,8 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 		CROSS JOIN LATERAL (
 			SELECT t.payer_id FROM insurances t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) i
 		CROSS JOIN LATERAL (
-			SELECT json_build_object('StartsOn', t.starts_on, 'Method', t.method)::text AS found
+			SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method,
+				'Basis', t.basis)::text AS found
 			FROM payer_rounding_rules t
 			WHERE t.organization_id = k.organization_id AND t.payer_id = i.payer_id AND t.starts_on <= k.service_date
 			ORDER BY t.starts_on DESC LIMIT 1) f
@@ -127,7 +128,7 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 	case rowPatient:
 		return addRule(r, rules.Patients, key)
 	case rowCoverage:
-		return addRule(r, rules.Rounding, scheduling.Coverage{
+		return addRule(r, rules.Payers, scheduling.Coverage{
 			OrganizationID: r.OrganizationID, InsuranceID: r.ID,
 			ServiceDate: r.ServiceDate,
 		})

@@ -49,6 +49,8 @@ var (
 	caseloadAndFamily = map[Role]identity.Scope{Technician: identity.Caseload, Patient: identity.Child}
 	// Technicians deliver appointments and document them.
 	own = map[Role]identity.Scope{Technician: identity.Self}
+	// Analysts correct the sessions of their patients, technicians their own sessions of the day.
+	correctors = map[Role]identity.Scope{Practitioner: identity.Caseload, Technician: identity.Self}
 	// Clinicians see and end their own emergency grants.
 	takers       = map[Role]identity.Scope{Practitioner: identity.Self, Technician: identity.Self}
 	ownAndFamily = map[Role]identity.Scope{Technician: identity.Self, Patient: identity.Child}
@@ -136,6 +138,8 @@ var defaults = []grant{
 	{permission: permission.SessionRead, roles: []Role{Admin, Practitioner, Biller, Auditor}, limited: own},
 	{permission: permission.SessionChange, roles: []Role{Admin, Practitioner}, limited: own},
 	{permission: permission.SessionNarrative, roles: []Role{Admin, Practitioner, Auditor}, limited: own},
+	{permission: permission.SessionCorrect, roles: []Role{Admin, Biller}, limited: correctors},
+	{permission: permission.SessionVoid, roles: []Role{Admin, Biller}, limited: correctors},
 
 	{permission: permission.ReportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: permission.AlertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},

@@ -72,6 +72,9 @@ func (v *Values) Key(key record.Key) *Values { return v.UUID(key.OrganizationID,
 // Text adds a text.
 func (v *Values) Text(text string) *Values { return put(v, text) }
 
+// OptionalBigint adds a number that may be NULL.
+func (v *Values) OptionalBigint(n *int64) *Values { return put(v, n) }
+
 // OptionalText adds a text that may be NULL.
 func (v *Values) OptionalText(text *string) *Values { return put(v, text) }
 

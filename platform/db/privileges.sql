@@ -17,8 +17,8 @@ REVOKE INSERT, UPDATE, DELETE ON goose_db_version, schema_compatibility FROM {{r
 -- The program only locks this table. LOCK TABLE needs UPDATE, DELETE or TRUNCATE in every version of PostgreSQL.
 REVOKE INSERT, DELETE ON write_lock FROM {{role}};
 
--- Addenda are signed and never change.
-REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda FROM {{role}};
+-- Addenda are signed and never change, and neither do earlier versions of sessions.
+REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda, session_versions, session_version_patients FROM {{role}};
 -- The audit trail is append-only. Only its owner can remove old events, up to a checkpoint.
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};

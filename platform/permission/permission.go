@@ -63,6 +63,8 @@ const (
 	SessionRead      identity.Permission = "session:read"
 	SessionChange    identity.Permission = "session:change"
 	SessionNarrative identity.Permission = "session:read-narrative"
+	SessionCorrect   identity.Permission = "session:correct"
+	SessionVoid      identity.Permission = "session:void"
 
 	ReportRead       identity.Permission = "report:read"
 	AlertAcknowledge identity.Permission = "alert:acknowledge"

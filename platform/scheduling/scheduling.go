@@ -32,18 +32,36 @@ const (
 	RoundCMSTotal Rounding = "CMS_TOTAL" // a unit counts from 8 minutes, over all timed services of the visit together
 )
 
+// Basis is what a payer's rule rounds together, for one patient, payer and service date.
+type Basis string
+
+// The bases. Services with units of different lengths are never rounded together.
+const (
+	EachSession        Basis = "SESSION"              // each session alone
+	Day                Basis = "DAY"                  // the sessions of a code
+	DayAndPractitioner Basis = "DAY_AND_PRACTITIONER" // the sessions of a code with one leading practitioner
+	Visit              Basis = "VISIT"                // all sessions; only and always with [RoundCMSTotal]
+)
+
 // RoundingRule is a rounding rule that applies from a day until the next rule begins.
 type RoundingRule struct {
 	// The first day of the rule. 0001-01-01 means that it has always applied.
 	StartsOn calendar.Date `json:"startsOn"`
 	Method   Rounding      `json:"method"` // The way in which minutes are rounded to units.
+	Basis    Basis         `json:"basis"`  // The sessions whose minutes are rounded together.
+}
+
+// PayerRules are the rules of an insurance's payer on a service date.
+type PayerRules struct {
+	PayerID uuid.UUID // zero: no insurance
+	RoundingRule
 }
 
 // Always is the first day of the first rule of every payer.
 var Always = calendar.NewDate(1, 1, 1)
 
 // Unruled is the rounding for appointments without an insurance.
-var Unruled = RoundingRule{StartsOn: Always, Method: RoundUp}
+var Unruled = RoundingRule{StartsOn: Always, Method: RoundUp, Basis: EachSession}
 
 // InForce returns the rule that applies on the day, or [Unruled] if none does. The
 // rules are in order of their first days.
@@ -58,7 +76,7 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	return found
 }
 
-// Coverage identifies a rounding rule: the rule of the insurance's payer on the service
+// Coverage identifies a payer's rules: those of the insurance's payer on the service
 // date. A zero insurance id gives [Unruled].
 type Coverage struct {
 	OrganizationID, InsuranceID uuid.UUID
@@ -77,7 +95,7 @@ type Rules struct {
 	ServiceCodes  map[record.Key]ServiceCode
 	Practitioners map[record.Key]Practitioner
 	Patients      map[record.Key]Patient
-	Rounding      map[Coverage]RoundingRule
+	Payers        map[Coverage]PayerRules
 	Organizations map[uuid.UUID]Organization // organizations of all records in the question
 }
 
