@@ -32,7 +32,7 @@ func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
 	require.NoError(b, err)
 	b.Cleanup(opened.Close)
 	c := &clinic{
-		database: database, clock: &clock{}, newID: newID, hashes: true,
+		database: database, hashes: true,
 		settings: []string{"OMNI_FAILURE_RATE_LIMIT=0.2", "OMNI_TRUSTED_PROXIES=127.0.0.0/8"},
 	}
 	c.listen(b, opened)

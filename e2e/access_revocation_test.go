@@ -91,7 +91,7 @@ func TestRemovedRoleEndsOnEveryInstance(t *testing.T) {
 func TestTooManyAttempts(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Now()}, newID: newID} // the clock is frozen
+	c := &clinic{database: database, clock: frozen(time.Now())}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "own")
 	token := c.own.tokens[rbac.Biller]

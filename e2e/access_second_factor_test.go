@@ -50,11 +50,7 @@ func (a authenticator) wrong() string {
 func openAt(t testing.TB) *clinic {
 	t.Helper()
 	database := dbtest.New(t)
-	c := &clinic{
-		database: database,
-		clock:    &clock{fixed: time.Now().Truncate(30 * time.Second).Add(10 * time.Second)},
-		newID:    newID,
-	}
+	c := &clinic{database: database, clock: frozen(time.Now().Truncate(30 * time.Second).Add(10 * time.Second))}
 	c.listen(t, database.Open(t))
 	c.own, c.other = c.found(t, "own"), c.found(t, "other")
 	return c

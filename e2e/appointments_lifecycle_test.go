@@ -37,8 +37,9 @@ func (c *clinic) ago(by time.Duration) time.Time {
 
 // freeze stops the clock at the next whole minute, so that no token is from the future.
 func (c *clinic) freeze() time.Time {
-	c.clock.fixed = c.ago(-time.Minute)
-	return c.clock.fixed
+	at := c.ago(-time.Minute)
+	c.clock.freeze(at)
+	return at
 }
 
 // employ creates a practitioner.

@@ -482,11 +482,11 @@ func TestAppointmentNoShow(t *testing.T) {
 func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Now().UTC().Truncate(time.Minute)}, newID: newID}
+	c := &clinic{database: database, clock: frozen(time.Now().UTC().Truncate(time.Minute))}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "own")
 	path := c.authorize(t, 40)
-	start := c.clock.fixed.Add(time.Minute)
+	start := c.clock.now().Add(time.Minute)
 	booked := c.book(t, c.booking(path, c.employ(t), start, hour))
 	for _, ahead := range []time.Duration{0, time.Minute - time.Microsecond} {
 		c.clock.set(ahead)

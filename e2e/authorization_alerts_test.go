@@ -74,7 +74,7 @@ func TestAlertsFollowTheRules(t *testing.T) {
 	skipUnlessLong(t)
 	database := dbtest.New(t)
 	today := time.Date(2026, time.March, 2, 0, 0, 0, 0, time.UTC)
-	c := &clinic{database: database, clock: &clock{fixed: today.Add(14 * time.Hour)}, newID: newID}
+	c := &clinic{database: database, clock: frozen(today.Add(14 * time.Hour))}
 	c.listen(t, database.Open(t))
 	c.own = c.found(t, "own")
 	patients := make([]uuid.UUID, 60)

@@ -28,11 +28,7 @@ type reporting struct {
 func openReporting(t *testing.T) *reporting {
 	t.Helper()
 	database := dbtest.New(t)
-	c := &clinic{
-		database: database,
-		clock:    &clock{fixed: time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)},
-		newID:    newID,
-	}
+	c := &clinic{database: database, clock: frozen(time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC))}
 	c.listen(t, database.Open(t))
 	c.own, c.other = c.found(t, "own"), c.found(t, "other")
 	r := &reporting{clinic: c, t: t, paths: map[string]string{}}

@@ -147,12 +147,7 @@ type propertyWorld struct {
 func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
 	database := twoPractices.New(t)
-	c := &clinic{
-		database: database,
-		clock:    &clock{},
-		newID:    newID,
-		settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)},
-	}
+	c := &clinic{database: database, settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
 	// Logs every statement for inspection.
 	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
 	c.fill(t)

@@ -68,7 +68,7 @@ func playStory(t *testing.T) *story {
 	now := app.RecordedAt
 	database := dbtest.New(t)
 	c := &clinic{
-		database: database, clock: &clock{fixed: now}, newID: counted(now),
+		database: database, clock: frozen(now), newID: counted(now),
 		settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL},
 	}
 	c.listen(t, database.Open(t))

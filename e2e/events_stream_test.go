@@ -31,7 +31,7 @@ const soon = 20 * time.Second
 func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID, tuning: tuning}
+	c := &clinic{database: database, tuning: tuning}
 	c.listen(t, database.Open(t, options...))
 	c.fill(t)
 	return c
@@ -41,7 +41,7 @@ func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *cli
 func openPolling(t testing.TB, settings ...string) *clinic {
 	t.Helper()
 	database := twoPractices.New(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID, poll: 20 * time.Millisecond, settings: settings}
+	c := &clinic{database: database, poll: 20 * time.Millisecond, settings: settings}
 	c.listen(t, database.Open(t))
 	c.fill(t)
 	return c

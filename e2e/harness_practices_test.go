@@ -32,7 +32,7 @@ func (p practice) clone() practice {
 // created once and cloned for each test.
 var twoPractices = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database) {
 	// Longer than all tests together.
-	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}}
+	c := &clinic{database: database, settings: []string{"OMNI_TOKEN_LIFETIME=1h"}}
 	c.listen(t, database.Open(t))
 	firstOwn, firstOther = c.found(t, "own"), c.found(t, "other")
 })

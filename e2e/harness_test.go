@@ -103,6 +103,12 @@ func (c *clock) now() time.Time {
 	return time.Now().Add(ahead)
 }
 
+// frozen returns a clock that is frozen at a time.
+func frozen(at time.Time) *clock { return &clock{fixed: at} }
+
+// freeze freezes the clock at a time.
+func (c *clock) freeze(at time.Time) { c.fixed = at }
+
 // set moves the clock to an offset from the real time.
 func (c *clock) set(ahead time.Duration) { c.offset.Store(int64(ahead)) }
 
@@ -120,7 +126,7 @@ func open(t testing.TB, options ...dbtest.Option) *clinic {
 // two practices.
 func serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...string) *clinic {
 	t.Helper()
-	c := &clinic{database: database, clock: &clock{}, newID: newID, settings: settings}
+	c := &clinic{database: database, settings: settings}
 	c.listen(t, opened)
 	c.fill(t)
 	return c
@@ -138,6 +144,12 @@ func secondInstance(t testing.TB, first *clinic, opened *db.DB, settings ...stri
 
 func (c *clinic) listen(t testing.TB, opened *db.DB) {
 	t.Helper()
+	if c.clock == nil {
+		c.clock = &clock{}
+	}
+	if c.newID == nil {
+		c.newID = newID
+	}
 	logger := logtest.Logger()
 	settings, err := config.Load("",
 		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0"}, transactions(), c.settings))

@@ -37,7 +37,7 @@ func empty(t *testing.T) (*clinic, demo.Practice) {
 func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice) {
 	t.Helper()
 	opened := database.Open(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID}
+	c := &clinic{database: database}
 	c.listen(t, opened)
 	logger := logtest.Logger()
 	return c, demo.Practice{
@@ -212,7 +212,7 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 			var err error
 			practice.Now, err = time.Parse(time.RFC3339, now)
 			require.NoError(t, err)
-			c.clock.fixed = practice.Now
+			c.clock.freeze(practice.Now)
 			loaded, err := demo.Load(t.Context(), practice)
 			require.NoError(t, err)
 			require.True(t, loaded)
@@ -231,7 +231,7 @@ func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
 	for i := range contents {
 		c, practice := empty(t)
 		practice.Now = time.Date(2026, 3, 11, 15, 4, 0, 0, time.UTC)
-		c.clock.fixed = practice.Now
+		c.clock.freeze(practice.Now)
 		_, err := demo.Load(t.Context(), practice)
 		require.NoError(t, err)
 		owner, err := sql.Open("pgx", c.database.OwnerURL)
