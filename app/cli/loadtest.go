@@ -211,7 +211,7 @@ func (l loadtestCommand) checkFiles() error {
 		if path == "" {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // the figures are no secret
 		if err != nil {
 			return err
 		}

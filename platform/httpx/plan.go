@@ -72,7 +72,7 @@ var (
 	isPatch     = reflect.TypeFor[patch.Checker]()
 )
 
-// plans builds shapes. The map done handles types that contain themselves.
+// plans builds plans. The map done handles types that contain themselves.
 type plans struct {
 	plans map[reflect.Type]*plan
 }
@@ -183,7 +183,7 @@ func (p *plans) membersOf(t reflect.Type, prefix []int) []member {
 			panic(fmt.Sprintf("httpx: %s.%s must be a *bool: a filter is true, false or absent", t, f.Name))
 		}
 		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.shape.kind != kindPatch {
-			m.needs = "" // an answer's field: see maskOf
+			m.needs = "" // an answer's field: see redactionOf
 		}
 		all = append(all, m)
 	}
