@@ -109,7 +109,8 @@ func (c *certificate) check(requested bool, logger logrus.FieldLogger) {
 	case err == nil:
 		c.current.Store(pair)
 		c.content, c.refused, c.logged = content, digest{}, false
-		logger.WithFields(logrus.Fields{"event": "certificate_read", "expires": pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}).
+		expires := pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+		logger.WithFields(logrus.Fields{"event": "certificate_read", "expires": expires}).
 			Info("the certificate was reloaded for new connections")
 	default:
 		again := content == c.refused

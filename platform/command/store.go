@@ -66,7 +66,9 @@ func write(ctx context.Context, rows []row) error {
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`, columns...)
+		SELECT * FROM unnest(
+			$1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`,
+		columns...)
 }
 
 // writeAnswer stores the answer in a row that was written without one.

@@ -35,8 +35,8 @@ func structureRows(root string) ([]row, error) {
 }
 
 func load(root, pattern string) ([]*packages.Package, error) {
-	const need = packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo |
-		packages.NeedImports | packages.NeedExportFile
+	const need = packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes |
+		packages.NeedTypesInfo | packages.NeedImports | packages.NeedExportFile
 	found, err := packages.Load(&packages.Config{Mode: need, Dir: root}, pattern)
 	if err != nil {
 		return nil, err
