@@ -21,7 +21,7 @@ func columnsOf(row reflect.Type) []column {
 	plans := &plans{plans: map[reflect.Type]*plan{}}
 	var all []column
 	for _, m := range plans.of(row).members {
-		s := m.shape
+		s := m.plan
 		if s.kind == kindPointer {
 			s = s.elem
 		}

@@ -128,7 +128,7 @@ func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) 
 // requireVisible returns [identity.ErrForbidden] for a merge patch that gives a field the
 // caller may not see.
 func (b *binder) requireVisible(ctx context.Context, v reflect.Value) error {
-	for _, m := range b.shape.members {
+	for _, m := range b.plan.members {
 		if m.needs == "" || !v.FieldByIndex(m.index).Field(0).Bool() {
 			continue
 		}
