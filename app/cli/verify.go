@@ -43,7 +43,7 @@ func (v verifyCommand) Run(e environment) error {
 			}
 		}
 		if !report.OK {
-			return ending{
+			return exitError{
 				fmt.Errorf("%d problems in the unit ledger, %d in the audit trail", report.ProblemCount, report.Audit.ProblemCount),
 				ExitUnclean,
 			}
