@@ -162,7 +162,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 func TestEveryRouteHasRoleTests(t *testing.T) {
 	t.Parallel()
 	tried := map[string]bool{
-		"POST /units/bulk":     true, // TestBulkOfAnotherPractice and related tests
+		"POST /units/bulk":     true, // TestBulkNeedsThePermissionOfEachOperation
 		"GET /calendars/:file": true, // TestCalendarFeeds: requires no role
 	}
 	for _, call := range slices.Concat(unitCalls, reportCalls) {

@@ -59,7 +59,7 @@ const (
 
 // revocations holds the revocations that this instance knows, in memory, so that checking a token
 // needs no query. The instance's own revocations apply immediately, revocations of other
-// instances a moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
+// instances a moment later, see [Service.LoadRevocations]. The zero value has none and does not expire. Safe for
 // concurrent use.
 type revocations struct {
 	mu        sync.RWMutex
