@@ -25,7 +25,7 @@ func (s *RenewalService) Misdated(ctx context.Context, zone *time.Location) ([]A
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
 }
 
-// Redate sets the service dates of the appointments of [Service.Misdated] to those in the
+// Redate sets the service dates of the appointments of [RenewalService.Misdated] to those in the
 // organization's new zone, in the transaction of the context. It changes all of them or none, and
 // checks each like a booking on that date. It needs [permission.AppointmentReschedule]. The error is
 // [ErrRedate].
