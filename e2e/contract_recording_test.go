@@ -677,6 +677,15 @@ func (s *story) playAppointments(admin, scheduler harness.Caller) {
 	})
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda",
 		harness.Body{"text": "The mother was there for the last half hour."})
+	correction := harness.Body{"endTime": "2026-02-27T20:45:00Z", "reason": "The technician left at 15:45."}
+	s.tell(admin, "correctSession", "A session that ended earlier", session+"/correct", correction)
+	s.tell(admin, "previewCorrection", "A session that began later", session+"/correct/preview",
+		harness.Body{"startTime": "2026-02-27T20:15:00Z"})
+	s.tell(admin, "voidSession", "A session that did not take place", session+"/void",
+		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
+	s.tell(admin, "listSessionVersions", "The versions of a session", session+"/versions", nil)
+	s.tell(admin, "voidSession", "It was voided before", session+"/void",
+		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
 }
 
 // playEmergency has a technician read outside the caseload under an emergency access

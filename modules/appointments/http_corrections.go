@@ -35,7 +35,7 @@ func (s *Service) correctionRoutes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/sessions/:id/correct/preview",
-			Permission: permission.SessionCorrect, RecordScopes: sessionOwners.Scopes(), ReadOnly: true,
+			Permission: permission.SessionCorrect, RecordScopes: sessionOwners.Scopes(), ReadOnly: true, Reads: subjectSession,
 			Name: "previewCorrection", Summary: "Preview a correction of a session",
 			Description: "The session before and after a correction with these fields. Nothing is written.",
 			Refusals:    correcting,
@@ -170,9 +170,9 @@ func (s *Service) handleVoid(ctx context.Context, in voidRequest) (correctedBody
 // sessionVersionBody is a version of a session.
 type sessionVersionBody struct {
 	Version int `json:"version"`
-	// What made this version: COMPLETED, NARRATIVE, CORRECTED, RECOUNTED or VOIDED.
+	// The change that made this version.
 	Change    SessionChange `json:"change"`
-	ChangedAt time.Time     `json:"changedAt"`
+	ChangedAt time.Time     `json:"changedAt"` // The time of the change.
 	ChangedBy uuid.UUID     `json:"changedBy"` // The user who made this version.
 	// The reason of a correction or a void.
 	ChangeReason    *string              `json:"changeReason" needs:"session:read-narrative"`

@@ -100,7 +100,7 @@ type sessionBody struct {
 	Narrative       *string        `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
 	Addenda         []addendumBody `json:"addenda"`                                  // The signed addenda, oldest first.
 	CreatedBy       uuid.UUID      `json:"createdBy"`
-	// What made this version: COMPLETED, NARRATIVE, CORRECTED, RECOUNTED or VOIDED.
+	// The change that made this version.
 	Change SessionChange `json:"change"`
 	// The user who made this version.
 	ChangedBy    uuid.UUID `json:"changedBy"`
@@ -153,8 +153,8 @@ type sessionsRequest struct {
 	AppointmentID  uuid.UUID `query:"appointmentId"`
 	// Whether the sessions have units that no authorization covers.
 	Unauthorized *bool `query:"unauthorized"`
-	// Whether voided sessions are included. The default is `false`.
-	Voided bool `query:"voided"`
+	// Whether the sessions are voided. The default is `false`.
+	Voided *bool `query:"voided"`
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
@@ -164,7 +164,7 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 	}
 	found, err := s.Sessions(ctx, SessionFilter{
 		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
-		Unauthorized: in.Unauthorized, Voided: in.Voided, Days: in.days(), Page: page,
+		Unauthorized: in.Unauthorized, Voided: in.Voided != nil && *in.Voided, Days: in.days(), Page: page,
 	})
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }

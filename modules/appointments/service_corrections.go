@@ -87,6 +87,7 @@ func (s *CorrectionService) PreviewCorrection(
 			if v.refusal != nil {
 				return CorrectionPreview{}, v.refusal
 			}
+			showSessions(ctx, current)
 			return CorrectionPreview{current, correctedOf(v)}, nil
 		})
 }

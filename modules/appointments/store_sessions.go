@@ -48,7 +48,9 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
-	if !f.Voided {
+	if f.Voided {
+		tx = tx.Where("voided_at IS NOT NULL")
+	} else {
 		tx = tx.Where("voided_at IS NULL")
 	}
 	switch {
@@ -78,6 +80,7 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 type sessionPatientRow struct {
 	OrganizationID uuid.UUID
 	SessionID      uuid.UUID
+	Version        int // of the session, for earlier versions
 	SessionPatient
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
@@ -155,10 +158,7 @@ func (store) versions(ctx context.Context, session uuid.UUID) ([]SessionVersion,
 			found[i].Practitioners = append(found[i].Practitioners, practitioner)
 		}
 	}
-	var patients []struct {
-		Version int
-		sessionPatientRow
-	}
+	var patients []sessionPatientRow
 	err = tx.Table("session_version_patients").Select("*, rounding AS rounding_method").
 		Where("session_id = ?", session).Order("version, position").Scan(&patients).Error
 	for _, p := range patients {

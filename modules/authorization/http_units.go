@@ -323,8 +323,10 @@ func (s *UnitService) handleReservations(
 // entryBody is a ledger entry in API responses.
 type entryBody struct {
 	// The position in the ledger of the authorization.
-	Sequence      int64      `json:"sequence"`
-	Kind          EntryKind  `json:"kind"` // The kind of the movement.
+	Sequence int64     `json:"sequence"`
+	Kind     EntryKind `json:"kind"` // The kind of the movement.
+	// The sequence number of the consumption that this entry takes back. Null unless `kind` is `reverse`.
+	Corrects      *int64     `json:"corrects"`
 	Units         int        `json:"units"`
 	ReservationID *uuid.UUID `json:"reservationId"` // The reservation whose units moved.
 	// The date of the service. Null if the entry is not about a service.
@@ -349,7 +351,7 @@ type entryBody struct {
 
 func entryBodyOf(e Entry) entryBody {
 	return entryBody{
-		Sequence: e.Sequence, Kind: e.Kind, Units: e.Units, ReservationID: e.ReservationID, ServiceDate: e.ServiceDate,
+		Sequence: e.Sequence, Kind: e.Kind, Corrects: e.Corrects, Units: e.Units, ReservationID: e.ReservationID, ServiceDate: e.ServiceDate,
 		OperationID: e.OperationID, ActorID: e.ActorID, RequestID: e.RequestID, Reason: e.Reason,
 		TotalUnitsAfter: e.TotalAfter, UsedUnitsAfter: e.UsedAfter, ScheduledUnitsAfter: e.ScheduledAfter,
 		AvailableUnitsAfter: e.After().Available(), OccurredAt: e.OccurredAt,

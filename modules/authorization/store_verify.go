@@ -56,13 +56,13 @@ func (store) snapshots(ctx context.Context, only, afterOrganization, after uuid.
 	}
 	const ofEntries = `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date,
 		operation_id, actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash,
-			hash`
+		hash, corrects`
 	err = db.Read(ctx, ofEach(keys, ofEntries, "unit_entries", func(scan func(targets ...any) error) error {
 		var e Entry
 		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate,
 			&e.OperationID,
 			&e.ActorID, &e.RequestID, &e.Reason, &e.TotalAfter, &e.UsedAfter, &e.ScheduledAfter, &e.OccurredAt, &e.PreviousHash,
-			&e.Hash)
+			&e.Hash, &e.Corrects)
 		if err == nil {
 			b := at[e.AuthorizationID]
 			b.Entries = append(b.Entries, e)

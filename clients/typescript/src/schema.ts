@@ -1824,8 +1824,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Undo a start
-         * @description Sets a started appointment without a session back to SCHEDULED. Its units stay reserved. The reason is in the appointment and in the audit trail.
+         * Undo a start, a cancellation or a no-show
+         * @description Sets an appointment without a session back to SCHEDULED. After a start, its units stay reserved. After a cancellation or a no-show, it is booked again: its time and units must be free. This also needs `appointment:cancel` or `appointment:no-show`. The reason is in the appointment and in the audit trail.
          *
          *     Permission: `appointment:start`.
          */
@@ -1968,6 +1968,94 @@ export interface paths {
          *     Permission: `session:change`.
          */
         post: operations["addAddendum"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/correct": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Correct a session
+         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
+         *
+         *     Permission: `session:correct`.
+         */
+        post: operations["correctSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/correct/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview a correction of a session
+         * @description The session before and after a correction with these fields. Nothing is written.
+         *
+         *     Permission: `session:correct`.
+         */
+        post: operations["previewCorrection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/void": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Void a session
+         * @description Takes back all units of a session that did not take place, and gives its appointment the status `appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With `NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.
+         *
+         *     Permission: `session:void`.
+         */
+        post: operations["voidSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions of a session
+         * @description All versions, oldest first: the completion, each correction, each recount of its visit, and the void. The last one is in force.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["listSessionVersions"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2776,6 +2864,28 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "appointment.recounted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Appointment recounted
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onAppointmentRecounted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "appointment.reminder": {
         parameters: {
             query?: never;
@@ -3034,6 +3144,50 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onIdentityProviderUnlinked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.corrected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Session corrected
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onSessionCorrected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.voided": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Session voided
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onSessionVoided"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3304,15 +3458,15 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
-             * @description The last time that a start was undone.
+             * @description The last time that a start, a cancellation or a no-show was undone.
              */
             reopenedAt: string | null;
             /**
              * Format: uuid
-             * @description The user who undid the start.
+             * @description The user who reopened the appointment.
              */
             reopenedBy: string | null;
-            /** @description The reason why the start was undone. Null without the permission `appointment:read-notes` for all records that the answer may concern. */
+            /** @description The reason why the appointment was reopened. Null without the permission `appointment:read-notes` for all records that the answer may concern. */
             reopenReason: string | null;
             /**
              * Format: date-time
@@ -3415,6 +3569,11 @@ export interface components {
              * @description The end.
              */
             endTime: string;
+            /**
+             * Format: uuid
+             * @description The session of a completed appointment.
+             */
+            sessionId?: string;
             /** @description The number of changes, starting with 1. */
             version: number;
         };
@@ -3510,6 +3669,28 @@ export interface components {
             warnings: components["schemas"]["Warning"][];
             /** @description The alternatives to a single appointment that breaks a rule: the nearest free times, and other authorizations. Null otherwise. */
             alternatives: components["schemas"]["Alternatives"] | null;
+        };
+        /** @description One event of an organization's stream. */
+        AppointmentRecountedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "appointment.recounted";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description An appointment that starts soon. It leaves the system, so it does not identify people. */
         AppointmentReminder: {
@@ -4017,7 +4198,7 @@ export interface components {
              * @description The operation. If several changed the counters at once, the last one.
              * @enum {string}
              */
-            operation: "reserve" | "release" | "expire" | "consume" | "adjust";
+            operation: "reserve" | "release" | "expire" | "consume" | "reverse" | "adjust";
         };
         BeginFactorRequest: {
             /** @description The caller's password. */
@@ -4487,6 +4668,72 @@ export interface components {
              */
             code: "contention";
         };
+        CorrectRequest: {
+            /**
+             * Format: date-time
+             * @description The actual start.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The actual end, not in the future.
+             */
+            endTime?: string | null;
+            /** @description The practitioners. The first one leads. */
+            practitionerIds?: string[];
+            /** @description All patients of the session. */
+            patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description Whether times that differ much from the booked ones are right. */
+            confirm?: boolean;
+            /** @description The reason of the correction. */
+            reason: string;
+        };
+        /** @description A corrected or voided session. */
+        Corrected: {
+            /** @description The session in its new version. */
+            session: components["schemas"]["Session"];
+            /** @description The appointment of the session. */
+            appointment: components["schemas"]["Appointment"];
+            /** @description The new versions of the other sessions of the visit whose units changed. */
+            recounted: components["schemas"]["Session"][];
+        };
+        /** @description A patient of a corrected session. */
+        CorrectedPatientInput: {
+            /** Format: uuid */
+            patientId: string;
+            /**
+             * Format: uuid
+             * @description The authorization. It stays unchanged if it is not given, and is required for a new patient.
+             */
+            authorizationId?: string | null;
+        };
+        /** @description The result of a preview of a correction. */
+        CorrectionPreview: {
+            /** @description The session as it is. */
+            current: components["schemas"]["Session"];
+            /** @description The session as it would be. */
+            corrected: components["schemas"]["Session"];
+            /** @description The other sessions of the visit as they would be, if their units would change. */
+            recounted: components["schemas"]["Session"][];
+        };
+        /** @description You can correct your own sessions on the day of the session only. */
+        CorrectionTooLateProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "correction-too-late";
+            /**
+             * Format: date
+             * @description The date of the session.
+             */
+            serviceDate: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "correction-too-late";
+        };
         CreateAuthorizationRequest: {
             /** @description The caps. They replace the previous ones. */
             caps?: components["schemas"]["CapRequest"][] | null;
@@ -4864,7 +5111,9 @@ export interface components {
              * @description The kind of the movement.
              * @enum {string}
              */
-            kind: "reserve" | "release" | "expire" | "consume" | "adjust";
+            kind: "reserve" | "release" | "expire" | "consume" | "reverse" | "adjust";
+            /** @description The sequence number of the consumption that this entry takes back. Null unless `kind` is `reverse`. */
+            corrects: number | null;
             /** @description The number of units. */
             units: number;
             /**
@@ -6070,6 +6319,11 @@ export interface components {
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
+             * @description The sessions whose minutes are rounded together: each `SESSION` alone, all of a client and code on a `DAY`, the same separately for each leading practitioner (`DAY_AND_PRACTITIONER`), or the whole `VISIT`, which is always and only the basis of `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
+             * @enum {string}
+             */
+            roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
+            /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
              */
@@ -6626,6 +6880,11 @@ export interface components {
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
+             * @description The sessions whose minutes the new rule rounds together.
+             * @enum {string}
+             */
+            roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
+            /**
              * Format: date
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
@@ -6862,6 +7121,24 @@ export interface components {
              */
             appointmentId?: string | null;
         };
+        PreviewCorrectionRequest: {
+            /**
+             * Format: date-time
+             * @description The actual start.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The actual end, not in the future.
+             */
+            endTime?: string | null;
+            /** @description The practitioners. The first one leads. */
+            practitionerIds?: string[];
+            /** @description All patients of the session. */
+            patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description Whether times that differ much from the booked ones are right. */
+            confirm?: boolean;
+        };
         PreviewMoveRequest: {
             /**
              * Format: uuid
@@ -7078,7 +7355,7 @@ export interface components {
             reason?: string | null;
         };
         ReopenRequest: {
-            /** @description The reason why the start is undone. */
+            /** @description The reason of the change. */
             reason: string;
         };
         /** @description The request was cancelled before it was answered. */
@@ -7288,6 +7565,11 @@ export interface components {
              * @description The first day on which the rule applies.
              */
             startsOn: string;
+            /**
+             * @description The sessions whose minutes are rounded together.
+             * @enum {string}
+             */
+            basis: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
         };
         /** @description A rounding rule that applies from a day until the next rule begins. */
         RoundingRule: {
@@ -7301,6 +7583,11 @@ export interface components {
              * @enum {string}
              */
             method: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
+            /**
+             * @description The sessions whose minutes are rounded together.
+             * @enum {string}
+             */
+            basis: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
         };
         /** @description The server and its database are being upgraded and do not match yet. Nothing has been changed; try again soon. */
         SchemaMismatchProblem: components["schemas"]["Problem"] & {
@@ -7585,6 +7872,23 @@ export interface components {
              * @description The user or the API key that created it.
              */
             createdBy: string;
+            /**
+             * @description The change that made this version.
+             * @enum {string}
+             */
+            change: "COMPLETED" | "NARRATIVE" | "CORRECTED" | "RECOUNTED" | "VOIDED";
+            /**
+             * Format: uuid
+             * @description The user who made this version.
+             */
+            changedBy: string;
+            /** @description The reason of a correction or a void. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            changeReason: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the session was voided. A voided session has no units.
+             */
+            voidedAt: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -7597,6 +7901,28 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+        };
+        /** @description One event of an organization's stream. */
+        SessionCorrectedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "session.corrected";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description The session can no longer be changed. */
         SessionLockedProblem: components["schemas"]["Problem"] & {
@@ -7640,6 +7966,8 @@ export interface components {
             unitMinutes: number;
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
+            /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
+            ledgerEntry: number | null;
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -7675,6 +8003,89 @@ export interface components {
              * @enum {string}
              */
             code: "session-unconfirmed";
+        };
+        /** @description A version of a session. */
+        SessionVersion: {
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * @description The change that made this version.
+             * @enum {string}
+             */
+            change: "COMPLETED" | "NARRATIVE" | "CORRECTED" | "RECOUNTED" | "VOIDED";
+            /**
+             * Format: date-time
+             * @description The time of the change.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who made this version.
+             */
+            changedBy: string;
+            /** @description The reason of a correction or a void. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            changeReason: string | null;
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description The practitioners. The first one leads. */
+            practitionerIds: string[];
+            /** @description The patients with their units. */
+            patients: components["schemas"]["SessionPatient"][];
+            /** @description The number of units of all patients that no authorization covered. */
+            unauthorizedUnits: number;
+        };
+        /** @description SessionVersions has all versions of a session, oldest first. */
+        SessionVersions: {
+            /** @description The versions, oldest first. */
+            versions: components["schemas"]["SessionVersion"][];
+        };
+        /** @description One event of an organization's stream. */
+        SessionVoidedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "session.voided";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description The session was voided. */
+        SessionVoidedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-voided";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-voided";
         };
         /** @description A permission with its scopes. */
         SetGrant: {
@@ -8367,6 +8778,15 @@ export interface components {
             /** @description The name of the user or of the key. */
             name: string;
         };
+        VoidRequest: {
+            /** @description The reason of the void. */
+            reason: string;
+            /**
+             * @description The status of the appointment afterwards.
+             * @enum {string}
+             */
+            appointment: "CANCELLED" | "NO_SHOW" | "SCHEDULED";
+        };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
             /** @description The stable code, `outside-availability` or `within-buffer`. */
@@ -8655,6 +9075,15 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `authorization-not-active`: The authorization is not active.
+         *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
+         *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
+         *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
         Conflict15: {
             headers: {
@@ -8663,7 +9092,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
             };
         };
         /**
@@ -8716,7 +9145,10 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
          */
         Conflict19: {
             headers: {
@@ -8725,7 +9157,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -8746,9 +9178,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-over`: The emergency grant has already ended.
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
         Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `emergency-grant-over`: The emergency grant has already ended.
+         */
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8764,7 +9211,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict21: {
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -8952,12 +9399,48 @@ export interface components {
         /**
          * @description Forbidden.
          *
-         *     - `emergency-own-review`: You cannot review your own emergency grant.
+         *     - `correction-too-late`: You can correct your own sessions on the day of the session only.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CorrectionTooLateProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `correction-too-late`: You can correct your own sessions on the day of the session only.
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden14: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CorrectionTooLateProblem"] | components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
+         *     - `emergency-own-review`: You cannot review your own emergency grant.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10033,6 +10516,7 @@ export type AppointmentNotBegunProblem = components['schemas']['AppointmentNotBe
 export type AppointmentNotFoundProblem = components['schemas']['AppointmentNotFoundProblem'];
 export type AppointmentPage = components['schemas']['AppointmentPage'];
 export type AppointmentPreview = components['schemas']['AppointmentPreview'];
+export type AppointmentRecountedEvent = components['schemas']['AppointmentRecountedEvent'];
 export type AppointmentReminder = components['schemas']['AppointmentReminder'];
 export type AppointmentReminderEvent = components['schemas']['AppointmentReminderEvent'];
 export type AppointmentReopenedEvent = components['schemas']['AppointmentReopenedEvent'];
@@ -10095,6 +10579,11 @@ export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
+export type CorrectRequest = components['schemas']['CorrectRequest'];
+export type Corrected = components['schemas']['Corrected'];
+export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
+export type CorrectionPreview = components['schemas']['CorrectionPreview'];
+export type CorrectionTooLateProblem = components['schemas']['CorrectionTooLateProblem'];
 export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizationRequest'];
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
@@ -10241,6 +10730,7 @@ export type PractitionerOverlapProblem = components['schemas']['PractitionerOver
 export type PractitionerPage = components['schemas']['PractitionerPage'];
 export type PreviewAnswer = components['schemas']['PreviewAnswer'];
 export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmentRequest'];
+export type PreviewCorrectionRequest = components['schemas']['PreviewCorrectionRequest'];
 export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
 export type Problem = components['schemas']['Problem'];
@@ -10296,11 +10786,16 @@ export type ServicePairInput = components['schemas']['ServicePairInput'];
 export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
+export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
+export type SessionVersion = components['schemas']['SessionVersion'];
+export type SessionVersions = components['schemas']['SessionVersions'];
+export type SessionVoidedEvent = components['schemas']['SessionVoidedEvent'];
+export type SessionVoidedProblem = components['schemas']['SessionVoidedProblem'];
 export type SetGrant = components['schemas']['SetGrant'];
 export type SetGrantInput = components['schemas']['SetGrantInput'];
 export type Setting = components['schemas']['Setting'];
@@ -10349,6 +10844,7 @@ export type VerificationPage = components['schemas']['VerificationPage'];
 export type VerificationProgress = components['schemas']['VerificationProgress'];
 export type VerificationResult = components['schemas']['VerificationResult'];
 export type VerificationStarter = components['schemas']['VerificationStarter'];
+export type VoidRequest = components['schemas']['VoidRequest'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookChange = components['schemas']['WebhookChange'];
@@ -10373,6 +10869,7 @@ export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
+export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -10385,6 +10882,8 @@ export type ResponseForbidden10 = components['responses']['Forbidden10'];
 export type ResponseForbidden11 = components['responses']['Forbidden11'];
 export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden13 = components['responses']['Forbidden13'];
+export type ResponseForbidden14 = components['responses']['Forbidden14'];
+export type ResponseForbidden15 = components['responses']['Forbidden15'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -12015,7 +12514,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000272
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -12050,7 +12549,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000027d
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -12087,12 +12586,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000027d
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000027e
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 sessionId: string;
             };
@@ -12230,7 +12729,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000027c
+                 * @example 019caed9-4300-7000-8000-0000000002d8
                  */
                 id: string;
             };
@@ -13525,7 +14024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025e
+                 * @example 019caed9-4300-7000-8000-0000000002ba
                  */
                 id: string;
             };
@@ -13562,7 +14061,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025e
+                 * @example 019caed9-4300-7000-8000-0000000002ba
                  */
                 id: string;
             };
@@ -13874,7 +14373,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000262
+                 * @example 019caed9-4300-7000-8000-0000000002be
                  */
                 id: string;
             };
@@ -13929,7 +14428,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000266
+                 * @example 019caed9-4300-7000-8000-0000000002c2
                  */
                 id: string;
             };
@@ -14899,7 +15398,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002b0.under-used
                  */
                 id: string;
             };
@@ -15457,6 +15956,8 @@ export interface operations {
                 appointmentId?: string;
                 /** @description Whether the sessions have units that no authorization covers. */
                 unauthorized?: boolean;
+                /** @description Whether the sessions are voided. The default is `false`. */
+                voided?: boolean;
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15629,6 +16130,220 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    correctSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CorrectRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Corrected"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict19"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewCorrection: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PreviewCorrectionRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CorrectionPreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden14"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict19"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    voidSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VoidRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Corrected"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `authorization-not-active`: The authorization is not active.
+             *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
+             *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
+             *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+             *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
+             *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+             *     - `practitioner-inactive`: The practitioner is not active.
+             *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSessionVersions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionVersions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     previewAppointment: {
@@ -15829,7 +16544,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f8
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -15871,7 +16586,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f8
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -15930,7 +16645,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f8
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -15970,7 +16685,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001f8
+                 * @example 019caed9-4300-7000-8000-000000000254
                  */
                 id: string;
             };
@@ -16083,7 +16798,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000250
+                 * @example 019caed9-4300-7000-8000-0000000002ac
                  */
                 id: string;
             };
@@ -16180,7 +16895,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -16264,7 +16979,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16280,7 +16995,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025b
+                 * @example 019caed9-4300-7000-8000-0000000002b7
                  */
                 id: string;
             };
@@ -16322,7 +17037,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025b
+                 * @example 019caed9-4300-7000-8000-0000000002b7
                  */
                 id: string;
             };
@@ -16361,7 +17076,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025b
+                 * @example 019caed9-4300-7000-8000-0000000002b7
                  */
                 id: string;
             };
@@ -16412,7 +17127,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025b
+                 * @example 019caed9-4300-7000-8000-0000000002b7
                  */
                 id: string;
             };
@@ -16454,7 +17169,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025c
+                 * @example 019caed9-4300-7000-8000-0000000002b8
                  */
                 id: string;
             };
@@ -16498,7 +17213,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025c
+                 * @example 019caed9-4300-7000-8000-0000000002b8
                  */
                 id: string;
             };
@@ -16538,7 +17253,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000025c
+                 * @example 019caed9-4300-7000-8000-0000000002b8
                  */
                 id: string;
                 /**
@@ -16808,7 +17523,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000253
+                 * @example 019caed9-4300-7000-8000-0000000002af
                  */
                 id: string;
             };
@@ -16848,7 +17563,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000253
+                 * @example 019caed9-4300-7000-8000-0000000002af
                  */
                 id: string;
             };
@@ -16873,7 +17588,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16891,7 +17606,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000253
+                 * @example 019caed9-4300-7000-8000-0000000002af
                  */
                 id: string;
             };
@@ -16918,9 +17633,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17016,7 +17731,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000258
+                 * @example 019caed9-4300-7000-8000-0000000002b4
                  */
                 id: string;
             };
@@ -17215,6 +17930,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentNoShowEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentRecounted: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentRecountedEvent"];
             };
         };
         responses: {
@@ -17479,6 +18216,50 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["IdentityProviderUnlinkedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionCorrected: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionCorrectedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionVoided: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionVoidedEvent"];
             };
         };
         responses: {
