@@ -14,6 +14,19 @@ import (
 // practice is the path of the clinic's own organization.
 func (c *clinic) practice() string { return "/organizations/" + c.own.id.String() }
 
+func TestSettingsOfAnOrganizationHaveLimits(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, setting := range []struct {
+		name  string
+		value any
+	}{{"lateCancelHours", 721}, {"lateCancelHours", -1}, {"sessionEditHours", 8761}, {"noShowConsumes", "yes"}} {
+		refused := c.admin().patch(t, c.practice(), body{setting.name: setting.value}).
+			refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		require.Equal(t, setting.name, refused.body["errors"].([]any)[0].(map[string]any)["field"])
+	}
+}
+
 // TestNewTimeZoneRequiresADecisionAboutServiceDates: 22:00 in New York is the next day in UTC.
 func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 	t.Parallel()

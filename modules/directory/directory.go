@@ -25,7 +25,6 @@ type Service struct {
 	store    store
 	audit    trail.Recorder
 	access   Access
-	calendar Calendar // nil: the program has no appointments
 	clock    func() time.Time
 	newID    func() uuid.UUID
 	zones    cache.PerOrganization[*time.Location]
@@ -39,12 +38,11 @@ type Access interface {
 	OrganizationSwitched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
 }
 
-// New returns the service. Tests pass their own clock and ids. The calendar may be nil, for a
-// program without appointments.
+// New returns the service. Tests pass their own clock and ids.
 func New(
-	database *db.DB, audit trail.Recorder, access Access, calendar Calendar, clock func() time.Time, newID func() uuid.UUID,
+	database *db.DB, audit trail.Recorder, access Access, clock func() time.Time, newID func() uuid.UUID,
 ) *Service {
-	return &Service{database: database, audit: audit, access: access, calendar: calendar, clock: clock, newID: newID}
+	return &Service{database: database, audit: audit, access: access, clock: clock, newID: newID}
 }
 
 // now returns the time with the precision of the database: whole microseconds.

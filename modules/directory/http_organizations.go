@@ -24,16 +24,6 @@ func (s *Service) organizationRoutes() []httpx.Route {
 			"List organizations", "The caller's own organization, or all of them for administrators of the installation."),
 		route("getOrganization", http.MethodGet, "/organizations/:id", permission.OrganizationRead, getRoute(s.Organization, OrganizationBodyOf),
 			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),
-		route("changeOrganization", http.MethodPatch, "/organizations/:id", permission.OrganizationChange,
-			handle(http.StatusOK, s.ChangeOrganization, OrganizationBodyOf),
-			"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies "+
-				"from the next request on; "+
-				"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides "+
-				"about their "+
-				"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: "+
-				"they stay. "+
-				"Without it the answer is 409 with the list of these appointments.",
-			append(s.zoneRefusals(), ErrOrganizationNotFound)...),
 		route("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
 			handle(http.StatusOK, s.SwitchOrganization, OrganizationBodyOf),
 			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the "+
@@ -51,16 +41,14 @@ type NewOrganization struct {
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
 
-// OrganizationChange changes the given fields of an organization.
+// OrganizationChange changes the given fields of an organization. The module of appointments has its
+// route, because a new time zone concerns their service dates.
 type OrganizationChange struct {
 	ID    uuid.UUID   `param:"id"`
 	Match patch.Match `header:"If-Match"`
 	// The name of the practice.
 	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
-	// The decision about appointments that start on another date in a new time zone. `MOVE`
-	// gives them the new service date, `KEEP` leaves it unchanged.
-	ServiceDates ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
 	// The number of hours before the start from which a cancellation is late.
 	LateCancelHours patch.Field[int] `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	// Whether units stay used after a no-show, for payers that pay for it.
