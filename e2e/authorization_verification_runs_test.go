@@ -175,7 +175,7 @@ func TestAVerificationOfAnInstanceThatDiedIsInterrupted(t *testing.T) {
 	release()
 	require.Equal(t, "RUNNING", c.admin().get(t, path).ok(t).text("state"), "its end is unknown until its lease expires")
 
-	c.asOwner(t, "UPDATE verifications SET held_until = now() - interval '1 second'")
+	c.asOwner(t, "UPDATE verifications SET lease_until = now() - interval '1 second'")
 	requireInterrupted(t, c.admin().get(t, path).ok(t))
 	a := c.admin().post(t, "/admin/verify", body{}).ok(t)
 	require.Equal(t, "FINISHED", a.text("state"), "another one can start immediately")
