@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +17,11 @@ import (
 )
 
 func (s *UnitService) unitRoutes() []httpx.Route {
+	return slices.Concat(s.operationRoutes(), s.ledgerRoutes())
+}
+
+// operationRoutes are the routes of operations on units.
+func (s *UnitService) operationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
@@ -68,6 +74,22 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
 		{
+			// Each operation is checked against the permission for its kind.
+			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
+			Name: "bulkOperations", Summary: "Run many operations on units",
+			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take " +
+				"effect even if others are refused. With `atomic`, either all take effect or none. Operations on one " +
+				"authorization are decided in the given order. Each operation needs the permission for its kind.",
+			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
+		},
+	}
+}
+
+// ledgerRoutes are the routes of reservations and entries.
+func (s *UnitService) ledgerRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
 			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
 			Name: "listReservations", Summary: "List an authorization's reservations",
@@ -85,16 +107,6 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound},
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
-		},
-		{
-			// Each operation is checked against the permission for its kind.
-			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
-			Name: "bulkOperations", Summary: "Run many operations on units",
-			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take " +
-				"effect even if others are refused. With `atomic`, either all take effect or none. Operations on one " +
-				"authorization are decided in the given order. Each operation needs the permission for its kind.",
-			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
-			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
 		},
 	}
 }
