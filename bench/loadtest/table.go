@@ -54,7 +54,6 @@ func (r Result) WriteTable(w io.Writer) error {
 		fmt.Fprintf(&text, "last units  %s\n", r.LastUnits.Sentence())
 	}
 	r.Integrity.writeText(&text)
-
 	fmt.Fprintln(&text)
 	targets := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(targets, "target\tlimit\tmeasured\t")

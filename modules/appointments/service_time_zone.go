@@ -28,7 +28,7 @@ const (
 
 // ChangeOrganization changes the caller's organization. If its time zone changes, the policy decides
 // about service dates, in the same transaction. The transaction waits for running bookings. Errors:
-// those of [directory.Service.ChangeOrganization], [ErrServiceDates] if service dates change and no
+// as for [directory.Service.ChangeOrganization], [ErrServiceDates] if service dates change and no
 // policy is given, and with [MoveServiceDates] [ErrRedate] and a missing permission.
 func (s *RenewalService) ChangeOrganization(
 	ctx context.Context, c directory.OrganizationChange, policy ServiceDatePolicy,

@@ -27,7 +27,8 @@ func (s *Service) patientRoutes() []httpx.Route {
 			route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatientSearch),
 				"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
 					"It is a POST because health data does not belong in URLs. It changes nothing."))),
-		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead, getRoute(s.Patient, patientBodyOf),
+		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead,
+			getRoute(s.Patient, patientBodyOf),
 			"Get a patient", "One patient of the organization.", ErrPatientNotFound)),
 		route("changePatient", http.MethodPatch, "/patients/:id", permission.PatientChange,
 			handle(http.StatusOK, s.ChangePatient, patientBodyOf),
