@@ -71,7 +71,8 @@ var fillForRemoval = []string{
 		SELECT organization_id, 'user', id, 1, at FROM rows`,
 	`INSERT INTO second_factors (organization_id, user_id, secret, started_at, confirmed_at)
 		SELECT organization_id, id, '\x00', at, CASE WHEN n % 40 <> 0 THEN at END FROM rows`,
-	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address, place)
+	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address,
+			throttle_key)
 		SELECT organization_id, id, id, 0, at, at, at + interval '20 days', at + interval '20 days', '', '\x00' FROM rows`,
 	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at)
 		SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,

@@ -17,7 +17,7 @@ import (
 )
 
 func (s *UnitService) unitRoutes() []httpx.Route {
-	return slices.Concat(s.operationRoutes(), s.ledgerRoutes())
+	return slices.Concat(s.operationRoutes(), s.ledgerRoutes(), s.bulkRoutes())
 }
 
 // operationRoutes are the routes of operations on units.
@@ -73,16 +73,6 @@ func (s *UnitService) operationRoutes() []httpx.Route {
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
-		{
-			// Each operation is checked against the permission for its kind.
-			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
-			Name: "bulkOperations", Summary: "Run many operations on units",
-			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take " +
-				"effect even if others are refused. With `atomic`, either all take effect or none. Operations on one " +
-				"authorization are decided in the given order. Each operation needs the permission for its kind.",
-			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
-			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
-		},
 	}
 }
 
@@ -107,6 +97,22 @@ func (s *UnitService) ledgerRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound},
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
+		},
+	}
+}
+
+// bulkRoutes are the routes of many operations at once.
+func (s *UnitService) bulkRoutes() []httpx.Route {
+	return []httpx.Route{
+		{
+			// Each operation is checked against the permission for its kind.
+			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,
+			Name: "bulkOperations", Summary: "Run many operations on units",
+			Description: "Runs up to 200 operations in one transaction, each with its own result. Accepted operations take " +
+				"effect even if others are refused. With `atomic`, either all take effect or none. Operations on one " +
+				"authorization are decided in the given order. Each operation needs the permission for its kind.",
+			Refusals: []*fault.Error{ErrBulkRefused, identity.ErrForbidden},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleBulk),
 		},
 	}
 }
