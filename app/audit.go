@@ -60,11 +60,13 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 			return err
 		}
 		about := trail.By(caller)
-		about.Action, about.SubjectType, about.After, about.OccurredAt = r.Reads+".read", r.Reads, shownBy{r.Name}, s.options.Clock()
+		about.Action, about.SubjectType = r.Reads+".read", r.Reads
+		about.After, about.OccurredAt = shownBy{r.Name}, s.options.Clock()
 		events := make([]trail.Event, 0, max(1, len(subjects)))
 		for _, subject := range subjects {
 			e := about
-			e.Action, e.SubjectType, e.SubjectID, e.PatientID = subject.Type+".read", subject.Type, subject.ID, new(subject.PatientID)
+			e.Action, e.SubjectType = subject.Type+".read", subject.Type
+			e.SubjectID, e.PatientID = subject.ID, new(subject.PatientID)
 			events = append(events, e)
 		}
 		if len(events) == 0 {

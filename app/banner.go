@@ -28,7 +28,7 @@ func (p *Program) PrintBanner(ctx context.Context, out io.Writer, l *Listeners) 
 		return err
 	}
 	address := l.url()
-	b := banner{Event: "greeting", Address: address, Data: p.Storage.Place, SignIns: emails}
+	b := banner{Event: "greeting", Address: address, Data: p.Storage.Description, SignIns: emails}
 	if p.config.HTTP.Docs {
 		b.Docs = address + pathDocs
 	}

@@ -23,11 +23,11 @@ const certificateInterval = 10 * time.Second
 // when they change, so that a renewal needs no restart: existing connections keep
 // theirs. Reading it during handshakes is safe for concurrent use; reloading is not.
 type certificate struct {
-	files  config.TLS
-	shown  atomic.Pointer[tls.Certificate]
-	held   digest // of the files' content when the current certificate was loaded
-	misfit digest // of the last content that was invalid
-	logged bool   // the invalid content has been logged
+	files   config.TLS
+	current atomic.Pointer[tls.Certificate]
+	content digest // of the files' content when the current certificate was loaded
+	refused digest // of the last content that was invalid
+	logged  bool   // the invalid content has been logged
 }
 
 type digest [sha256.Size]byte
@@ -35,12 +35,12 @@ type digest [sha256.Size]byte
 // readCertificate loads both files. Its error describes the fault.
 func readCertificate(files config.TLS) (*certificate, error) {
 	c := &certificate{files: files}
-	pair, held, err := c.read()
+	pair, content, err := c.read()
 	if err != nil {
 		return nil, fmt.Errorf("the certificate cannot be used (OMNI_TLS_CERTIFICATE, OMNI_TLS_KEY): %w", err)
 	}
-	c.shown.Store(pair)
-	c.held = held
+	c.current.Store(pair)
+	c.content = content
 	return c, nil
 }
 
@@ -54,12 +54,12 @@ func (c *certificate) read() (*tls.Certificate, digest, error) {
 	if err != nil {
 		return nil, sha256.Sum256([]byte(err.Error())), err
 	}
-	held := sha256.Sum256(fmt.Appendf(nil, "%d\n%s%s", len(chain), chain, key))
+	content := sha256.Sum256(fmt.Appendf(nil, "%d\n%s%s", len(chain), chain, key))
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, held, err
+		return nil, content, err
 	}
-	return &pair, held, nil
+	return &pair, content, nil
 }
 
 // config returns the TLS configuration: TLS 1.2 or newer, without suites in CBC mode, and with the
@@ -70,13 +70,13 @@ func (c *certificate) config() *tls.Config {
 		CipherSuites: ciphers.Suites(),
 		NextProtos:   []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.shown.Load(), nil
+			return c.current.Load(), nil
 		},
 	}
 }
 
 // expires returns the expiry of the certificate, in seconds since 1970.
-func (c *certificate) expires() float64 { return float64(c.shown.Load().Leaf.NotAfter.Unix()) }
+func (c *certificate) expires() float64 { return float64(c.current.Load().Leaf.NotAfter.Unix()) }
 
 // watch checks the files at each tick and each SIGHUP until ctx ends. If they hold no
 // valid pair, it keeps the current certificate.
@@ -88,32 +88,33 @@ func (c *certificate) watch(
 		case <-ctx.Done():
 			return
 		case <-ticks:
-			c.look(false, logger)
+			c.check(false, logger)
 		case <-hangUps:
-			c.look(true, logger)
+			c.check(true, logger)
 		}
 	}
 }
 
-// look loads changed files. While only one file has been replaced, the pair does not
+// check loads changed files. While only one file has been replaced, the pair does not
 // match, so an invalid pair is logged once, at the second check. After SIGHUP it is
 // logged at once.
-func (c *certificate) look(requested bool, logger logrus.FieldLogger) {
-	pair, held, err := c.read()
+func (c *certificate) check(requested bool, logger logrus.FieldLogger) {
+	pair, content, err := c.read()
 	switch {
-	case err == nil && held == c.held:
-		c.misfit, c.logged = digest{}, false
+	case err == nil && content == c.content:
+		c.refused, c.logged = digest{}, false
 		if requested {
 			logger.WithField("event", "certificate_unchanged").Info("the certificate files have not changed")
 		}
 	case err == nil:
-		c.shown.Store(pair)
-		c.held, c.misfit, c.logged = held, digest{}, false
-		logger.WithFields(logrus.Fields{"event": "certificate_read", "expires": pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}).
+		c.current.Store(pair)
+		c.content, c.refused, c.logged = content, digest{}, false
+		expires := pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+		logger.WithFields(logrus.Fields{"event": "certificate_read", "expires": expires}).
 			Info("the certificate was reloaded for new connections")
 	default:
-		again := held == c.misfit
-		c.misfit, c.logged = held, again && c.logged
+		again := content == c.refused
+		c.refused, c.logged = content, again && c.logged
 		if requested || again && !c.logged {
 			c.logged = true
 			logger.WithFields(logrus.Fields{"event": "certificate_refused", "error": err}).

@@ -84,8 +84,8 @@ func startEncrypted(t *testing.T) *encrypted {
 	return e
 }
 
-// look triggers a check of the files, by a tick or by SIGHUP.
-func (e *encrypted) look(requested bool) { e.listeners.certificate.look(requested, e.logger) }
+// check triggers a check of the files, by a tick or by SIGHUP.
+func (e *encrypted) check(requested bool) { e.listeners.certificate.check(requested, e.logger) }
 
 // events returns the events that the watch has logged.
 func (e *encrypted) events() (names []string) {
@@ -124,11 +124,11 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		e := startEncrypted(t)
 		old := e.client(t, &tls.Config{})
 		require.EqualValues(t, 1, e.serial(t, old))
-		e.look(false)
+		e.check(false)
 		require.Empty(t, e.events(), "nothing has changed")
 		writePair(t, e.files, 2)
 		require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})), "the files have not been checked yet")
-		e.look(false)
+		e.check(false)
 		require.Equal(t, []string{"certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 		require.EqualValues(t, 1, e.serial(t, old), "the connection is still the first one")
@@ -136,10 +136,10 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	t.Run("it is reloaded on a signal", func(t *testing.T) {
 		t.Parallel()
 		e := startEncrypted(t)
-		e.look(true)
+		e.check(true)
 		writePair(t, e.files, 2)
-		e.look(true)
-		e.look(false)
+		e.check(true)
+		e.check(false)
 		require.Equal(t, []string{"certificate_unchanged", "certificate_read"}, e.events())
 		require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
 	})
@@ -158,13 +158,13 @@ func TestCertificateIsReadAgain(t *testing.T) {
 				e := startEncrypted(t)
 				require.NoError(t, spoil(e.files))
 				for range 3 {
-					e.look(false)
+					e.check(false)
 				}
 				require.Equal(t, []string{"certificate_refused"}, e.events())
 				require.EqualValues(t, 1, e.serial(t, e.client(t, &tls.Config{})))
-				e.look(true)
+				e.check(true)
 				writePair(t, e.files, 2)
-				e.look(false)
+				e.check(false)
 				require.Equal(t, []string{"certificate_refused", "certificate_refused", "certificate_read"}, e.events(),
 					"SIGHUP is logged; then the watch continues")
 				require.EqualValues(t, 2, e.serial(t, e.client(t, &tls.Config{})))
@@ -180,14 +180,14 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		logger, said := test.NewNullLogger()
 		chain, key := pair(t, 2)
 		require.NoError(t, os.WriteFile(files.Certificate, chain, 0o600))
-		c.look(false, logger)
+		c.check(false, logger)
 		require.Empty(t, said.AllEntries())
-		require.EqualValues(t, 1, c.shown.Load().Leaf.SerialNumber.Int64())
+		require.EqualValues(t, 1, c.current.Load().Leaf.SerialNumber.Int64())
 		require.NoError(t, os.WriteFile(files.Key, key, 0o600))
-		c.look(false, logger)
+		c.check(false, logger)
 		require.Len(t, said.AllEntries(), 1)
 		require.Equal(t, "certificate_read", said.LastEntry().Data["event"])
-		require.EqualValues(t, 2, c.shown.Load().Leaf.SerialNumber.Int64())
+		require.EqualValues(t, 2, c.current.Load().Leaf.SerialNumber.Int64())
 	})
 }
 
@@ -209,7 +209,7 @@ func TestCertificateIsWatched(t *testing.T) {
 	<-ended
 	require.Equal(t, "certificate_read", said.AllEntries()[0].Data["event"])
 	require.Equal(t, "certificate_unchanged", said.AllEntries()[1].Data["event"])
-	require.EqualValues(t, 2, c.shown.Load().Leaf.SerialNumber.Int64())
+	require.EqualValues(t, 2, c.current.Load().Leaf.SerialNumber.Int64())
 }
 
 func TestEncryptionIsModern(t *testing.T) {

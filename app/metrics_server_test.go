@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/telemetry"
 )
 
-func TestInstruments(t *testing.T) {
+func TestMetricsAndProfilesAreServedSeparately(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
 	handler := metricsHandler(s.registry, telemetry.NewLogger(s.log, "debug", "json"))

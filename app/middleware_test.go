@@ -57,7 +57,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-func TestAccess(t *testing.T) {
+func TestPermissionsAreChecked(t *testing.T) {
 	t.Parallel()
 	called := make(chan identity.Caller, 100)
 	fn := func(ctx context.Context, _ httpx.None) (httpx.None, error) {
@@ -141,7 +141,7 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-func TestRescue(t *testing.T) {
+func TestPanicsBecomeErrors(t *testing.T) {
 	t.Parallel()
 	boom := func(value any) httpx.Route {
 		return public("/boom", func(context.Context, httpx.None) (httpx.None, error) { panic(value) })
@@ -218,7 +218,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-func TestObserve(t *testing.T) {
+func TestRequestsAreLoggedAndCounted(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, route(http.MethodGet, "/things/:id", "thing:read", func(context.Context, struct {
 		byID

@@ -27,7 +27,8 @@ var (
 	errDatabase = fault.Define(fault.Unavailable, "database-unavailable",
 		"The database does not answer right now. Nothing has been changed; try again soon.")
 	errReadOnly = fault.Define(fault.Unavailable, "database-read-only",
-		"The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again soon.").
+		"The database accepts no changes right now, but most data can still be read. Nothing has been changed; try again "+
+			"soon.").
 		Advising("Allow reading, and retry the same request with the same `Idempotency-Key` later.")
 	errDatabaseFull = fault.Define(fault.Unavailable, "database-full",
 		"The database is full. Nothing has been changed; try again soon, and inform your administrator.")

@@ -147,7 +147,7 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	if err := p.Audit.Prepare(); err != nil {
 		return err
 	}
-	// During shutdown, the regular path below stops the program.
+	// If the context has ended, the error does not matter: the select below stops the program.
 	if err := p.Access.Revocations.LoadRevocations(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("load the revoked access tokens: %w", err)
 	}

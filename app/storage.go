@@ -22,8 +22,8 @@ type Storage struct {
 	URL, OwnerURL string
 	// Role is the database role of the program.
 	Role string
-	// Place describes the database in a few words, without secrets.
-	Place string
+	// Description describes the database in a few words, without secrets.
+	Description string
 
 	private *postgres.Server
 }
@@ -42,7 +42,7 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 		if err != nil {
 			return nil, err
 		}
-		return &Storage{URL: url, OwnerURL: owner, Role: role, Place: "the configured database"}, nil
+		return &Storage{URL: url, OwnerURL: owner, Role: role, Description: "the configured database"}, nil
 	}
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
 }
@@ -62,11 +62,11 @@ func startPrivate(ctx context.Context, dir string, c config.Config, logger logru
 		return nil, err
 	}
 	return &Storage{
-		URL:      server.AppURL(server.Database()),
-		OwnerURL: server.OwnerURL(server.Database()),
-		Role:     postgres.AppRole,
-		Place:    fmt.Sprintf("a private PostgreSQL %d in %s", server.Version(), dir),
-		private:  server,
+		URL:         server.AppURL(server.Database()),
+		OwnerURL:    server.OwnerURL(server.Database()),
+		Role:        postgres.AppRole,
+		Description: fmt.Sprintf("a private PostgreSQL %d in %s", server.Version(), dir),
+		private:     server,
 	}, nil
 }
 

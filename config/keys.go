@@ -52,7 +52,7 @@ var keys = []key{
 	},
 	{
 		name: "postgres_fetch", env: "OMNI_POSTGRES_FETCH", preset: "true",
-		set:  yesNo(func(c *Config) *bool { return &c.PostgresFetch }),
+		set:  boolean(func(c *Config) *bool { return &c.PostgresFetch }),
 		show: func(c Config) string { return strconv.FormatBool(c.PostgresFetch) },
 	},
 	{
@@ -67,7 +67,7 @@ var keys = []key{
 	},
 	{
 		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",
-		set:  whole(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000),
+		set:  integer(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },
 	},
 	{
@@ -78,12 +78,12 @@ var keys = []key{
 	},
 	{
 		name: "database.auto_migrate", env: "OMNI_DB_AUTO_MIGRATE",
-		set:  yesNo(func(c *Config) *bool { return &c.Database.AutoMigrate }),
+		set:  boolean(func(c *Config) *bool { return &c.Database.AutoMigrate }),
 		show: func(c Config) string { return strconv.FormatBool(c.Database.AutoMigrate) },
 	},
 	{
 		name: "database.slow_query", env: "OMNI_DB_SLOW_QUERY", preset: "200ms",
-		set:  span(func(c *Config) *time.Duration { return &c.Database.SlowQuery }, 0, time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.Database.SlowQuery }, 0, time.Hour),
 		show: func(c Config) string { return c.Database.SlowQuery.String() },
 	},
 	{
@@ -92,17 +92,17 @@ var keys = []key{
 	},
 	{
 		name: "retry.max_attempts", env: "OMNI_RETRY_MAX_ATTEMPTS",
-		set:  whole(func(c *Config) *int { return &c.Retry.MaxAttempts }, 1, 100),
+		set:  integer(func(c *Config) *int { return &c.Retry.MaxAttempts }, 1, 100),
 		show: func(c Config) string { return strconv.Itoa(c.Retry.MaxAttempts) },
 	},
 	{
 		name: "retry.base_delay", env: "OMNI_RETRY_BASE_DELAY",
-		set:  span(func(c *Config) *time.Duration { return &c.Retry.BaseDelay }, time.Microsecond, time.Minute),
+		set:  duration(func(c *Config) *time.Duration { return &c.Retry.BaseDelay }, time.Microsecond, time.Minute),
 		show: func(c Config) string { return c.Retry.BaseDelay.String() },
 	},
 	{
 		name: "retry.max_delay", env: "OMNI_RETRY_MAX_DELAY",
-		set:  span(func(c *Config) *time.Duration { return &c.Retry.MaxDelay }, time.Microsecond, time.Minute),
+		set:  duration(func(c *Config) *time.Duration { return &c.Retry.MaxDelay }, time.Microsecond, time.Minute),
 		show: func(c Config) string { return c.Retry.MaxDelay.String() },
 	},
 	{
@@ -117,7 +117,7 @@ var keys = []key{
 	},
 	{
 		name: "token.lifetime", env: "OMNI_TOKEN_LIFETIME", preset: "15m",
-		set:  span(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.Token.Lifetime }, time.Minute, 24*time.Hour),
 		show: func(c Config) string { return c.Token.Lifetime.String() },
 	},
 	{
@@ -127,12 +127,12 @@ var keys = []key{
 	},
 	{
 		name: "token.sign_in_idle", env: "OMNI_SIGN_IN_IDLE", preset: "1h",
-		set:  span(func(c *Config) *time.Duration { return &c.Token.SignInIdle }, time.Minute, 90*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.Token.SignInIdle }, time.Minute, 90*24*time.Hour),
 		show: func(c Config) string { return c.Token.SignInIdle.String() },
 	},
 	{
 		name: "token.sign_in_lifetime", env: "OMNI_SIGN_IN_LIFETIME", preset: "24h",
-		set:  span(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.Token.SignInLifetime }, time.Minute, 90*24*time.Hour),
 		show: func(c Config) string { return c.Token.SignInLifetime.String() },
 	},
 	purposeSecret("tokens", func(c *Config) *KeySet { return &c.Secrets.Tokens }),
@@ -157,7 +157,7 @@ var keys = []key{
 	},
 	{
 		name: "http.request_timeout", env: "OMNI_REQUEST_TIMEOUT", preset: "15s",
-		set:  span(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute),
+		set:  duration(func(c *Config) *time.Duration { return &c.HTTP.RequestTimeout }, 100*time.Millisecond, 10*time.Minute),
 		show: func(c Config) string { return c.HTTP.RequestTimeout.String() },
 	},
 	{
@@ -166,7 +166,7 @@ var keys = []key{
 	},
 	{
 		name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
-		set:  span(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute),
+		set:  duration(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute),
 		show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
 	},
 	{
@@ -183,7 +183,7 @@ var keys = []key{
 	},
 	{
 		name: "http.docs", env: "OMNI_DOCS",
-		set:  yesNo(func(c *Config) *bool { return &c.HTTP.Docs }),
+		set:  boolean(func(c *Config) *bool { return &c.HTTP.Docs }),
 		show: func(c Config) string { return strconv.FormatBool(c.HTTP.Docs) },
 	},
 	{
@@ -193,7 +193,7 @@ var keys = []key{
 	},
 	{
 		name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
-		set:  whole(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate),
+		set:  integer(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate),
 		show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
 	},
 	{
@@ -203,7 +203,7 @@ var keys = []key{
 	},
 	{
 		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
-		set:  whole(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate),
+		set:  integer(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate),
 		show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
 	},
 	{
@@ -213,7 +213,7 @@ var keys = []key{
 	},
 	{
 		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
-		set:  whole(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate),
+		set:  integer(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate),
 		show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
 	},
 	{
@@ -232,27 +232,27 @@ var keys = []key{
 	},
 	{
 		name: "commands.batch_limit", env: "OMNI_COMMAND_BATCH_LIMIT", preset: "256",
-		set:  whole(func(c *Config) *int { return &c.Commands.BatchLimit }, 1, 1000),
+		set:  integer(func(c *Config) *int { return &c.Commands.BatchLimit }, 1, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Commands.BatchLimit) },
 	},
 	{
 		name: "commands.batches", env: "OMNI_COMMAND_BATCHES", preset: "1",
-		set:  whole(func(c *Config) *int { return &c.Commands.Batches }, 1, 100),
+		set:  integer(func(c *Config) *int { return &c.Commands.Batches }, 1, 100),
 		show: func(c Config) string { return strconv.Itoa(c.Commands.Batches) },
 	},
 	{
 		name: "commands.lock", env: "OMNI_COMMAND_LOCK", preset: "true",
-		set:  yesNo(func(c *Config) *bool { return &c.Commands.Lock }),
+		set:  boolean(func(c *Config) *bool { return &c.Commands.Lock }),
 		show: func(c Config) string { return strconv.FormatBool(c.Commands.Lock) },
 	},
 	{
 		name: "commands.queue_limit", env: "OMNI_COMMAND_QUEUE_LIMIT", preset: "10000",
-		set:  whole(func(c *Config) *int { return &c.Commands.QueueLimit }, 1, 1_000_000),
+		set:  integer(func(c *Config) *int { return &c.Commands.QueueLimit }, 1, 1_000_000),
 		show: func(c Config) string { return strconv.Itoa(c.Commands.QueueLimit) },
 	},
 	{
 		name: "sweep_interval", env: "OMNI_SWEEP_INTERVAL", preset: "30s",
-		set:  span(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.SweepInterval }, 0, 24*time.Hour),
 		show: func(c Config) string { return c.SweepInterval.String() },
 	},
 	{
@@ -261,53 +261,53 @@ var keys = []key{
 	},
 	{
 		name: "idempotency_retention", env: "OMNI_IDEMPOTENCY_RETENTION", preset: "24h",
-		set:  span(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.IdempotencyRetention }, time.Hour, 30*24*time.Hour),
 		show: func(c Config) string { return c.IdempotencyRetention.String() },
 	},
 	{
 		name: "webhooks.per_organization", env: "OMNI_WEBHOOKS_PER_ORGANIZATION", preset: "20",
-		set:  whole(func(c *Config) *int { return &c.Webhooks.PerOrganization }, 1, 1000),
+		set:  integer(func(c *Config) *int { return &c.Webhooks.PerOrganization }, 1, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Webhooks.PerOrganization) },
 	},
 	{
 		name: "webhooks.slots", env: "OMNI_WEBHOOK_SLOTS", preset: "32",
-		set:  whole(func(c *Config) *int { return &c.Webhooks.Slots }, leastSlots, 1000),
+		set:  integer(func(c *Config) *int { return &c.Webhooks.Slots }, leastSlots, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Webhooks.Slots) },
 	},
 	{
 		name: "webhooks.slots_per_organization", env: "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION",
-		set:  whole(func(c *Config) *int { return &c.Webhooks.SlotsPerOrganization }, leastOwnSlots, 500),
+		set:  integer(func(c *Config) *int { return &c.Webhooks.SlotsPerOrganization }, leastOwnSlots, 500),
 		show: func(c Config) string { return strconv.Itoa(c.Webhooks.SlotsPerOrganization) },
 	},
 	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
 		// The minimum is the time for which deliveries to a webhook are retried.
-		set:  span(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour),
 		show: func(c Config) string { return c.EventRetention.String() },
 	},
 	{
 		name: "invitation_lifetime", env: "OMNI_INVITATION_LIFETIME", preset: "168h",
-		set:  span(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.InvitationLifetime }, time.Hour, 30*24*time.Hour),
 		show: func(c Config) string { return c.InvitationLifetime.String() },
 	},
 	{
 		name: "password_reset_lifetime", env: "OMNI_PASSWORD_RESET_LIFETIME", preset: "1h",
-		set:  span(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.PasswordResetLifetime }, 5*time.Minute, 7*24*time.Hour),
 		show: func(c Config) string { return c.PasswordResetLifetime.String() },
 	},
 	{
 		name: "api_key_lifetime", env: "OMNI_API_KEY_LIFETIME", preset: "8760h",
-		set:  span(func(c *Config) *time.Duration { return &c.APIKeyLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.APIKeyLifetime }, 24*time.Hour, 10*365*24*time.Hour),
 		show: func(c Config) string { return c.APIKeyLifetime.String() },
 	},
 	{
 		name: "api_key_max_lifetime", env: "OMNI_API_KEY_MAX_LIFETIME", preset: "17520h",
-		set:  span(func(c *Config) *time.Duration { return &c.APIKeyMaxLifetime }, 24*time.Hour, 10*365*24*time.Hour),
+		set:  duration(func(c *Config) *time.Duration { return &c.APIKeyMaxLifetime }, 24*time.Hour, 10*365*24*time.Hour),
 		show: func(c Config) string { return c.APIKeyMaxLifetime.String() },
 	},
 	{
 		name: "demo", env: "OMNI_DEMO",
-		set:  yesNo(func(c *Config) *bool { return &c.Demo }),
+		set:  boolean(func(c *Config) *bool { return &c.Demo }),
 		show: func(c Config) string { return strconv.FormatBool(c.Demo) },
 	},
 }

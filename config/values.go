@@ -70,7 +70,7 @@ func orNone(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func whole(field func(*Config) *int, least, most int) func(*Config, string) error {
+func integer(field func(*Config) *int, least, most int) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < least || n > most {
@@ -81,7 +81,7 @@ func whole(field func(*Config) *int, least, most int) func(*Config, string) erro
 	}
 }
 
-func span(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
+func duration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		d, err := time.ParseDuration(s)
 		if err != nil || d < least || d > most {
@@ -92,7 +92,7 @@ func span(field func(*Config) *time.Duration, least, most time.Duration) func(*C
 	}
 }
 
-func yesNo(field func(*Config) *bool) func(*Config, string) error {
+func boolean(field func(*Config) *bool) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		if s != "true" && s != "false" {
 			return errors.New("must be true or false")

@@ -36,7 +36,10 @@ const retained = 6
 func (r auditRemove) Run(e environment) error {
 	before := r.Before.Time()
 	if !r.Young && before.After(time.Now().AddDate(-retained, 0, 0)) {
-		return ending{errors.New("this would also remove events of the last six years: choose an earlier day, or add --young"), ExitUsage}
+		return exitError{
+			errors.New("this would also remove events of the last six years: choose an earlier day, or add --young"),
+			ExitUsage,
+		}
 	}
 	c, err := e.settings()
 	if err != nil {
@@ -49,7 +52,7 @@ func (r auditRemove) Run(e environment) error {
 				item.Hash)
 		}
 		if errors.Is(err, audit.ErrDamaged) {
-			return ending{err, ExitUnclean}
+			return exitError{err, ExitUnclean}
 		}
 		if err == nil && len(removed) == 0 {
 			fmt.Println("There are no events that old.")

@@ -69,7 +69,7 @@ func (e environment) logger(c config.Config) *logrus.Logger {
 // SIGTERM stops it gracefully, a second one at once. It continues if a reader closes
 // the pipe of its output; later writes fail.
 func Main() int {
-	// Unhandled it ends the program; ignored it would also be ignored in child processes.
+	// Unhandled, SIGPIPE ends the program. If it were ignored, child processes would ignore it too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -133,15 +133,15 @@ func exitCode(err error) int {
 	if problems := (*config.Problems)(nil); errors.As(err, &problems) {
 		return ExitUsage
 	}
-	if end := (ending{}); errors.As(err, &end) {
+	if end := (exitError{}); errors.As(err, &end) {
 		return end.code
 	}
 	return ExitFailed
 }
 
-// ending is an error with an exit code. It is a separate type, because errors of other
+// exitError is an error with an exit code. It is a separate type, because errors of other
 // programs have exit codes too.
-type ending struct {
+type exitError struct {
 	error
 	code int
 }

@@ -44,7 +44,8 @@ func (postgresCommand) Help() string {
 	return `serve and the tests download the binaries themselves if no PostgreSQL is found, unless
 OMNI_POSTGRES_FETCH=false. Use this command to prepare a machine that will have no network. The binaries
 (24 MB) come from the npm registry that this machine is configured for (.npmrc, npm_config_registry,
-HTTPS_PROXY, …); npm itself is not needed. With PostgreSQL installed, or in a folder named by OMNI_POSTGRES_BIN, nothing is fetched.`
+HTTPS_PROXY, …); npm itself is not needed. With PostgreSQL installed, or in a folder named by
+OMNI_POSTGRES_BIN, nothing is fetched.`
 }
 
 type postgresFetch struct{}

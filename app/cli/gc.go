@@ -14,8 +14,8 @@ const (
 	memoryBound    = 128 << 20
 )
 
-// relaxGarbage sets the garbage collector's limits, unless GOGC or GOMEMLIMIT do.
-func relaxGarbage() {
+// tuneGC sets the garbage collector's limits, unless GOGC or GOMEMLIMIT do.
+func tuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}

@@ -130,7 +130,7 @@ func (l loadtestCommand) mode() string {
 func (l loadtestCommand) Run(e environment) error {
 	for _, check := range []func() error{l.checkOwnership, l.checkFiles} {
 		if err := check(); err != nil {
-			return ending{err, ExitUsage}
+			return exitError{err, ExitUsage}
 		}
 	}
 	urls := l.URL
@@ -170,7 +170,7 @@ func (l loadtestCommand) Run(e environment) error {
 		}
 	}
 	if len(bad) > 0 {
-		return ending{errors.New("integrity check or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
+		return exitError{errors.New("integrity check or requests failed in " + strings.Join(bad, ", ")), ExitUnclean}
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (l loadtestCommand) checkFiles() error {
 		if path == "" {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // figures for everybody
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // the figures are no secret
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,8 @@ type verifyCommand struct {
 // Help explains the command.
 func (verifyCommand) Help() string {
 	return `Replays the ledger of every authorization of every organization: sequence numbers, hash chain,
-counters, reservations, overdue holds. Also verifies every audit trail. Exit code 0: no problems; 3: the report lists problems.`
+counters, reservations, overdue holds. Also verifies every audit trail. Exit code 0: no problems;
+3: the report lists problems.`
 }
 
 // Run verifies the ledger and the audit trail.
@@ -43,7 +44,7 @@ func (v verifyCommand) Run(e environment) error {
 			}
 		}
 		if !report.OK {
-			return ending{
+			return exitError{
 				fmt.Errorf("%d problems in the unit ledger, %d in the audit trail", report.ProblemCount, report.Audit.ProblemCount),
 				ExitUnclean,
 			}

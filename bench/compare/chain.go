@@ -70,9 +70,9 @@ func appendID(b []byte, id uuid.UUID) []byte {
 	return b
 }
 
-// enterOne creates an authorization of ten million units in the demo practice and
+// insertAuthorization creates an authorization of ten million units in the demo practice and
 // returns its id.
-func enterOne(ctx context.Context, c *pgx.Conn) (string, error) {
+func insertAuthorization(ctx context.Context, c *pgx.Conn) (string, error) {
 	const units = 10_000_000
 	var organization uuid.UUID
 	if err := c.QueryRow(ctx, "SELECT organization_id FROM users WHERE email = $1",

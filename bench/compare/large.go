@@ -17,10 +17,10 @@ import (
 // data is complete.
 const largeEmail = "admin@large.test"
 
-// beside alternates the scenarios between an empty database and one with a million
+// compareLarge alternates the scenarios between an empty database and one with a million
 // authorizations and ten million entries of another organization. Both keep the rows of
 // earlier runs.
-func (b *bench) beside(ctx context.Context, t *table) error {
+func (b *bench) compareLarge(ctx context.Context, t *table) error {
 	data := b.keep
 	if data == "" {
 		data = filepath.Join(b.dir, "large")
@@ -135,7 +135,7 @@ func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 	if err := fillDirectory(ctx, c, today); err != nil {
 		return err
 	}
-	restore, err := dropWalls(ctx, c)
+	restore, err := dropConstraints(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -180,10 +180,10 @@ func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
 	return nil
 }
 
-// dropWalls drops the foreign keys of the filled tables and lets their owner bypass row
+// dropConstraints drops the foreign keys of the filled tables and lets their owner bypass row
 // level security, which COPY does not support. It returns the statements that restore
 // both and check all rows.
-func dropWalls(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
+func dropConstraints(ctx context.Context, c *pgx.Conn) (restore []string, err error) {
 	rows, err := c.Query(ctx, `
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
 			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))

@@ -96,7 +96,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{b.paired, b.pairs},
 		{b.separate, b.apart},
 		{b.alone, b.bare},
-		{b.large, b.beside},
+		{b.large, b.compareLarge},
 		{b.curve, b.clients},
 	} {
 		if !part.selected {

@@ -35,7 +35,7 @@ var paired = []struct {
 // machine.
 func (b *bench) pairs(ctx context.Context, t *table) error {
 	for _, c := range paired {
-		err := inTurn(t, c.what, "two servers", func(servers int) (loadtest.Result, error) {
+		err := alternate(t, c.what, "two servers", func(servers int) (loadtest.Result, error) {
 			return b.load(ctx, c.scenario, append([]string{"--instances", strconv.Itoa(servers)}, c.arguments...)...)
 		})
 		if err != nil {
@@ -53,7 +53,7 @@ const share = 0.4
 // processor. The database and the clients are not limited.
 func (b *bench) apart(ctx context.Context, t *table) error {
 	for _, c := range compared {
-		err := inTurn(t, c.scenario, fmt.Sprintf("two servers of %g processors each",
+		err := alternate(t, c.scenario, fmt.Sprintf("two servers of %g processors each",
 			share), func(servers int) (loadtest.Result, error) {
 			return b.loadApart(ctx, c.scenario, servers)
 		})
@@ -91,7 +91,7 @@ func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r 
 	}
 	var urls []string
 	for _, s := range all {
-		if err := s.hold(share); err != nil {
+		if err := s.limit(share); err != nil {
 			return r, err
 		}
 		urls = append(urls, s.url)
@@ -99,10 +99,10 @@ func (b *bench) loadApart(ctx context.Context, scenario string, servers int) (r 
 	return b.load(ctx, scenario, "--url", strings.Join(urls, ","))
 }
 
-// inTurn alternates the order of one server and two, so that other load of the machine
+// alternate alternates the order of one server and two, so that other load of the machine
 // affects both. The result is the median of the rounds' ratios. All ratios are reported, to
 // show the variance.
-func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result, error)) error {
+func alternate(t *table, what, two string, load func(servers int) (loadtest.Result, error)) error {
 	var ratios []float64
 	var failed int64
 	runs := map[int][]loadtest.Result{}
@@ -121,8 +121,8 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 		}
 		ratios = append(ratios, runs[2][round].AcceptedPerSecond/runs[1][round].AcceptedPerSecond)
 	}
-	t.load(what+", shared, "+two, middle(runs[2]))
-	t.load(what+", shared, one of them", middle(runs[1]))
+	t.load(what+", shared, "+two, medianRun(runs[2]))
+	t.load(what+", shared, one of them", medianRun(runs[1]))
 	slices.Sort(ratios)
 	t.atLeast(
 		fmt.Sprintf("%s: %s on one database against one, median of %d (%.2f to %.2f)", what, two, rounds, ratios[0],
@@ -133,8 +133,8 @@ func inTurn(t *table, what, two string, load func(servers int) (loadtest.Result,
 	return nil
 }
 
-// middle returns the median run.
-func middle(runs []loadtest.Result) loadtest.Result {
+// medianRun returns the median run.
+func medianRun(runs []loadtest.Result) loadtest.Result {
 	slices.SortFunc(runs, func(a, b loadtest.Result) int { return int(a.AcceptedPerSecond - b.AcceptedPerSecond) })
 	return runs[len(runs)/2]
 }

@@ -26,9 +26,9 @@ const period = 10 * time.Millisecond
 // errNoGroups is returned if processes cannot be limited to a share.
 var errNoGroups = errors.New("this requires Linux and permission to create groups below " + groups)
 
-// hold limits the server to a share of the processors. Processes it started before,
+// limit limits the server to a share of the processors. Processes it started before,
 // such as PostgreSQL, are not limited.
-func (s *server) hold(processors float64) error {
+func (s *server) limit(processors float64) error {
 	pid, of := strconv.Itoa(s.command.Process.Pid), groups
 	limits := map[string]string{"cpu.max": fmt.Sprintf("%d %d", quota(processors), period.Microseconds())}
 	if _, err := os.Stat(filepath.Join(groups1, "tasks")); err == nil {

@@ -23,7 +23,7 @@ func TestAServerIsHeldToItsShare(t *testing.T) {
 	s := &server{command: command}
 	t.Cleanup(func() { _ = in.Close(); s.stop() })
 
-	err = s.hold(0.4)
+	err = s.limit(0.4)
 	if errors.Is(err, errNoGroups) {
 		t.Skip(err)
 	}

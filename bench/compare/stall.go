@@ -36,7 +36,7 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 		return err
 	}
 	defer c.Close(ctx)
-	authorization, err := enterOne(ctx, c)
+	authorization, err := insertAuthorization(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 	living := &reservers{url: survivor.url, authorization: authorization, token: token}
 	living.start(running)
 	var waits []time.Duration
-	var promised int64
+	var confirmed int64
 	for round := range stallRounds {
 		b.say("killing an instance, %d of %d", round+1, stallRounds)
 		victim, err := b.start(ctx, "OMNI_DATABASE_URL="+survivor.databaseURL(programRole), "OMNI_DB_MAX_CONNS=5",
@@ -65,13 +65,13 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 			return err
 		}
 		dying.clients.Wait() // their connections are closed
-		promised += dying.answered.count()
+		confirmed += dying.answered.count()
 		waits = append(waits, wait)
 	}
 	end()
 	living.clients.Wait()
-	promised += living.answered.count()
-	if err := checkKept(ctx, survivor, token, authorization, promised); err != nil {
+	confirmed += living.answered.count()
+	if err := checkConfirmed(ctx, survivor, token, authorization, confirmed); err != nil {
 		return err
 	}
 	slices.Sort(waits)
@@ -79,7 +79,7 @@ func (b *bench) stall(ctx context.Context, t *table) error {
 		stallRounds),
 		fmt.Sprintf("%.0f ms (%.0f)", ms(waits[len(waits)-1]), ms(waits[len(waits)/2])))
 	t.note("Killed in mid-transaction: the ledger is correct afterwards, and all %d confirmed reservations exist.",
-		promised)
+		confirmed)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (r *reservers) killWith(ctx context.Context, victim *server, others *reserv
 			return 0, err
 		}
 		pause(ctx, batch+silence)
-		if _, gotOn := others.answered.since(stoppedAt.Add(batch)); gotOn {
+		if _, progressed := others.answered.since(stoppedAt.Add(batch)); progressed {
 			if err := victim.command.Process.Signal(syscall.SIGCONT); err != nil {
 				return 0, err
 			}
@@ -208,9 +208,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// checkKept compares the authorization with the confirmed reservations. It may have
+// checkConfirmed compares the authorization with the confirmed reservations. It may have
 // more, from requests that were cut off before their answer.
-func checkKept(ctx context.Context, s *server, token, authorization string, promised int64) error {
+func checkConfirmed(ctx context.Context, s *server, token, authorization string, confirmed int64) error {
 	var found struct {
 		ScheduledUnits int64 `json:"scheduledUnits"`
 	}
@@ -218,8 +218,8 @@ func checkKept(ctx context.Context, s *server, token, authorization string, prom
 		return err
 	}
 	const cutOff = (stallRounds + 1) * stallClients
-	if found.ScheduledUnits < promised || found.ScheduledUnits > promised+cutOff {
-		return fmt.Errorf("%d reservations were confirmed, but %d units are scheduled", promised, found.ScheduledUnits)
+	if found.ScheduledUnits < confirmed || found.ScheduledUnits > confirmed+cutOff {
+		return fmt.Errorf("%d reservations were confirmed, but %d units are scheduled", confirmed, found.ScheduledUnits)
 	}
 	var verified struct {
 		ID     string `json:"id"`

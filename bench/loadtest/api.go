@@ -69,9 +69,9 @@ func (a *api) signIn(ctx context.Context, email, password string) error {
 	return nil
 }
 
-// stayOn signs in again after each two thirds of the token's lifetime, until the
+// keepSignedIn signs in again after each two thirds of the token's lifetime, until the
 // returned function is called.
-func (a *api) stayOn(ctx context.Context, email, password string) (stop func()) {
+func (a *api) keepSignedIn(ctx context.Context, email, password string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -100,13 +100,13 @@ func (a *api) call(ctx context.Context, method, path string, in, out any) error 
 	const attempts = 5
 	for n := 1; ; n++ {
 		err := a.try(ctx, method, path, key, in, out)
-		if err == nil || n == attempts || !worthAnotherTry(err) || !sleep(ctx, time.Duration(n)*200*time.Millisecond) {
+		if err == nil || n == attempts || !isTemporary(err) || !sleep(ctx, time.Duration(n)*200*time.Millisecond) {
 			return err
 		}
 	}
 }
 
-func worthAnotherTry(err error) bool {
+func isTemporary(err error) bool {
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		return status.Status >= 500
 	}

@@ -31,15 +31,15 @@ const (
 type visits struct {
 	patient, practitioner, code, authorization string
 
-	from  time.Time
-	place int64 // index among the workers of the practitioner
-	turns int64 // number of workers of the practitioner
-	taken atomic.Int64
+	from    time.Time
+	worker  int64 // index among the workers of the practitioner
+	workers int64 // number of workers of the practitioner
+	taken   atomic.Int64
 }
 
 // next returns the body of the next booking.
 func (v *visits) next() []byte {
-	quarter := (v.taken.Add(1)-1)*v.turns + v.place
+	quarter := (v.taken.Add(1)-1)*v.workers + v.worker
 	start := v.from.Add(time.Duration(quarter) * visitLength)
 	return fmt.Appendf(make([]byte, 0, 384),
 		`{"patientId":%q,"practitionerId":%q,"serviceCodeId":%q,"authorizationId":%q,"startTime":%q,"endTime":%q}`,
@@ -82,7 +82,7 @@ func prepareVisits(ctx context.Context, to servers, o Options, s Scenario, run, 
 			}
 			accounts[i].visits = &visits{
 				patient: patient, practitioner: staff[i%practitioners], code: code, authorization: id,
-				from: from, place: int64(i / practitioners), turns: int64((len(accounts) + practitioners - 1) / practitioners),
+				from: from, worker: int64(i / practitioners), workers: int64((len(accounts) + practitioners - 1) / practitioners),
 			}
 			return nil
 		})
@@ -122,7 +122,7 @@ func (v *visiting) next() step {
 	return s
 }
 
-func (v *visiting) heard(s step, got verdict, appointment string) {
+func (v *visiting) observe(s step, got verdict, appointment string) {
 	switch {
 	case s.kind == book && got.outcome == accepted:
 		v.booked = append(v.booked, appointment)

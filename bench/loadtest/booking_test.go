@@ -17,8 +17,8 @@ func TestVisitsNeverOverlap(t *testing.T) {
 	t.Parallel()
 	from := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
 	taken := map[string]bool{}
-	for place := range int64(10) {
-		v := &visits{patient: "p", practitioner: "q", code: "c", authorization: "a", from: from, place: place, turns: 10}
+	for worker := range int64(10) {
+		v := &visits{patient: "p", practitioner: "q", code: "c", authorization: "a", from: from, worker: worker, workers: 10}
 		for range 20 {
 			var b struct {
 				StartTime, EndTime time.Time
@@ -49,17 +49,17 @@ func TestVisitingEndsWhatItHasBooked(t *testing.T) {
 			require.True(t, open[s.reservation], "it is an open appointment of its own")
 			delete(open, s.reservation)
 		}
-		v.heard(s, verdict{outcome: accepted}, created)
+		v.observe(s, verdict{outcome: accepted}, created)
 	}
 	require.InDelta(t, 300, count[complete], 5)
 	require.InDelta(t, 200, count[cancel], 5)
 	s := v.next()
 	for s.kind == book {
-		v.heard(s, verdict{outcome: accepted}, "last")
+		v.observe(s, verdict{outcome: accepted}, "last")
 		s = v.next()
 	}
 	before := len(v.booked)
-	v.heard(s, verdict{outcome: failed}, "")
+	v.observe(s, verdict{outcome: failed}, "")
 	require.Len(t, v.booked, before+1, "an appointment whose request failed is still open")
 }
 

@@ -254,12 +254,12 @@ func TestMixing(t *testing.T) {
 			if s.kind == reserve {
 				id := string(rune('a' + n))
 				held[id] = s.account
-				plan.heard(s, verdict{outcome: accepted}, id)
+				plan.observe(s, verdict{outcome: accepted}, id)
 				continue
 			}
 			require.Same(t, held[s.reservation], s.account)
 			delete(held, s.reservation)
-			plan.heard(s, verdict{outcome: accepted}, "")
+			plan.observe(s, verdict{outcome: accepted}, "")
 		}
 		require.Equal(t, [kinds]int{700, 200, 100}, did)
 	})
@@ -278,17 +278,17 @@ func TestMixing(t *testing.T) {
 		for range 100 {
 			s := plan.next()
 			require.Equal(t, reserve, s.kind)
-			plan.heard(s, verdict{outcome: refused}, "")
+			plan.observe(s, verdict{outcome: refused}, "")
 		}
 	})
 	t.Run("still holds a reservation that a failed request did not settle, and drops one that it may have settled", func(t *testing.T) {
 		t.Parallel()
 		settle := step{kind: release, account: accounts[1], reservation: "r"}
 		plan := &mixing{}
-		plan.heard(settle, verdict{outcome: failed, code: "500 contention"}, "")
+		plan.observe(settle, verdict{outcome: failed, code: "500 contention"}, "")
 		require.Equal(t, []step{settle}, plan.held)
 		plan = &mixing{}
-		plan.heard(settle, verdict{outcome: failed, unknown: true}, "")
+		plan.observe(settle, verdict{outcome: failed, unknown: true}, "")
 		require.Empty(t, plan.held)
 	})
 }

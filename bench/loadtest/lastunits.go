@@ -52,7 +52,9 @@ func lastUnits(ctx context.Context, o Options, s Scenario, to servers, a *accoun
 		})
 	}
 	clients.Wait()
-	ended.Accepted, ended.Refused, ended.Failed = outcomes[accepted].Load(), outcomes[refused].Load(), outcomes[failed].Load()
+	ended.Accepted = outcomes[accepted].Load()
+	ended.Refused = outcomes[refused].Load()
+	ended.Failed = outcomes[failed].Load()
 	if first := failure.Load(); first != nil {
 		ended.Problem = *first
 	}

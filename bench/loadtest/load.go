@@ -158,7 +158,7 @@ func (c *client) request(due time.Time) {
 	v, reservation := c.caller.perform(s, c.plan.wantsReservations())
 	done := time.Now()
 
-	c.plan.heard(s, v, reservation)
+	c.plan.observe(s, v, reservation)
 	from := c.load.from
 	taken := sample{due: due.Sub(from), sent: sent.Sub(from), done: done.Sub(from), kind: s.kind, outcome: v.outcome}
 	c.samples = append(c.samples, taken)

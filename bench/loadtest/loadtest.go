@@ -109,7 +109,7 @@ func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper
 		if err := server.signIn(ctx, o.Email, o.Password); err != nil {
 			return Result{}, fmt.Errorf("signing in to %s: %w", base, err)
 		}
-		defer server.stayOn(ctx, o.Email, o.Password)()
+		defer server.keepSignedIn(ctx, o.Email, o.Password)()
 		to = append(to, server)
 	}
 

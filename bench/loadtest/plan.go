@@ -13,7 +13,7 @@ type step struct {
 // created reservation, if any. Not safe for concurrent use.
 type planner interface {
 	next() step
-	heard(s step, v verdict, reservation string)
+	observe(s step, v verdict, reservation string)
 	wantsReservations() bool // whether it uses created reservations
 }
 
@@ -46,7 +46,7 @@ func (r *repeating) next() step {
 	return step{kind: r.kind, account: r.accounts[r.random.IntN(len(r.accounts))]}
 }
 
-func (*repeating) heard(step, verdict, string) {}
+func (*repeating) observe(step, verdict, string) {}
 
 func (*repeating) wantsReservations() bool { return false }
 
@@ -69,7 +69,7 @@ func (m *mixing) next() step {
 	}
 	last := len(m.hand) - 1
 	if len(m.held) == 0 {
-		m.bringReserve(last)
+		m.moveReserveTo(last)
 	}
 	k := m.hand[last]
 	m.hand = m.hand[:last]
@@ -84,19 +84,19 @@ func (m *mixing) next() step {
 	return s
 }
 
-// bringReserve moves a reserve to the given index, because there is nothing to settle
+// moveReserveTo moves a reserve to the given index, because there is nothing to settle
 // yet.
-func (m *mixing) bringReserve(place int) {
+func (m *mixing) moveReserveTo(index int) {
 	for i, k := range m.hand {
 		if k == reserve {
-			m.hand[i], m.hand[place] = m.hand[place], m.hand[i]
+			m.hand[i], m.hand[index] = m.hand[index], m.hand[i]
 			return
 		}
 	}
-	m.hand[place] = reserve // only when reserves failed
+	m.hand[index] = reserve // only when reserves failed
 }
 
-func (m *mixing) heard(s step, v verdict, reservation string) {
+func (m *mixing) observe(s step, v verdict, reservation string) {
 	switch {
 	case s.kind == reserve && v.outcome == accepted:
 		m.held = append(m.held, step{account: s.account, reservation: reservation})

@@ -15,7 +15,7 @@ import (
 type Retries struct {
 	Retries    int64              `json:"retries"`
 	Failures   int64              `json:"failures"`       // transactions that used up all attempts
-	Attempts   map[string]int64   `json:"attempts"`       // number of transactions by number of attempts, as counted by the server
+	Attempts   map[string]int64   `json:"attempts"`       // number of transactions by number of attempts
 	Operations []OperationRetries `json:"operations"`     // operations that ran, by name
 	Note       string             `json:"note,omitempty"` // why there are no figures
 }

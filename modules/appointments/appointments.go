@@ -138,5 +138,5 @@ type Addendum struct {
 	Text     string
 	SignedBy uuid.UUID
 	SignedAt time.Time
-	Hash     []byte // SHA-256 of session, signer, time and text, see [hashOf]
+	Hash     []byte // SHA-256 of session, signer, time and text, see [Addendum.hashOf]
 }

@@ -109,7 +109,8 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	return reasons
 }
 
-// company says whether a practitioner's slot is with a patient of the appointment.
+// company returns the words for the patient of a practitioner's slot: one of the appointment's patients,
+// or another one.
 func (o occupied) company(a Appointment, practitioner slot) string {
 	for _, p := range a.Patients {
 		slots := o[record.Of(a.OrganizationID, p.PatientID)]

@@ -214,7 +214,7 @@ func (d *draft) tooShortToBeMeant(span Span) bool {
 	return !given && span.Minutes() <= 1 && d.a.Minutes() > 1 && !span.End.After(d.now)
 }
 
-// refuseUnconfirmed returns [ErrUnconfirmed] if the times differ much from the booked ones.
+// refuseUnconfirmed returns [ErrUnconfirmed] if the times differ considerably from the booked ones.
 func (d *draft) refuseUnconfirmed(span Span) *fault.Error {
 	u := Unconfirmed{BookedStart: d.a.Start, BookedEnd: d.a.End, Start: span.Start, End: span.End}
 	var why []string

@@ -42,7 +42,7 @@ var (
 			"with its times: `POST /appointments/{id}/complete`.")
 	// ErrUnconfirmed carries [Unconfirmed].
 	ErrUnconfirmed = fault.Define(fault.Conflict, "session-unconfirmed",
-		"The session's times differ much from the booked times.").
+		"The session's times differ considerably from the booked times.").
 		Carrying(Unconfirmed{}).
 		Advising("Show both times and ask whether they are right. Then send the same request with `confirm: true`, under " +
 			"another `Idempotency-Key`.")
@@ -135,7 +135,7 @@ type TooLate struct {
 	End time.Time `json:"endTime"` // The booked end.
 }
 
-// The ways in which a session's times can differ much from the booked times.
+// The ways in which a session's times can differ considerably from the booked times.
 const (
 	otherDate   = "other-date"
 	otherLength = "other-length"
@@ -144,7 +144,7 @@ const (
 // Unconfirmed has the details of [ErrUnconfirmed].
 type Unconfirmed struct {
 	// The differences: `other-date`, `other-length`.
-	Differences []string `json:"differences"` // The differences: `other-date`, `other-length`
+	Differences []string `json:"differences"`
 	// The booked start.
 	BookedStart time.Time `json:"bookedStartTime"`
 	// The booked end.

@@ -135,7 +135,7 @@ func (s *FeedService) handleRevokeFeed(ctx context.Context, in byID) (httpx.None
 type calendarRequest struct {
 	httpx.AnyQuery // calendar programs and link checkers add parameters
 	// The secret of the link with `.ics`.
-	File string `param:"file" validate:"max=100"` // The secret of the link with `.ics`
+	File string `param:"file" validate:"max=100"`
 }
 
 func (s *FeedService) handleCalendar(ctx context.Context, in calendarRequest) (string, error) {

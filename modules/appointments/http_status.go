@@ -117,7 +117,7 @@ type completeRequest struct {
 	StartTime *time.Time `json:"startTime"`                                // The actual start.
 	EndTime   *time.Time `json:"endTime"`                                  // The actual end, not in the future.
 	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"` // The narrative of the session.
-	// Whether times that differ much from the booked ones are right.
+	// Whether the times are right although they differ considerably from the booked ones.
 	Confirm bool `json:"confirm"`
 }
 

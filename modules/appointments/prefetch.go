@@ -179,7 +179,7 @@ func (n *needs) add(s subject) {
 	}
 }
 
-// ask returns the question to the directory. The coverages depend on the insurances, which the ledger
+// ask returns the query of scheduling rules. Its coverages depend on the insurances, which the ledger
 // has.
 func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
 	for key, days := range n.coverages {

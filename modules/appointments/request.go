@@ -47,7 +47,7 @@ type Change struct {
 type Completion struct {
 	Start, End *time.Time
 	Narrative  *string
-	Confirm    bool // confirms times that differ much from the booked ones
+	Confirm    bool // confirms times that differ considerably from the booked ones
 }
 
 // kind is the kind of a request.

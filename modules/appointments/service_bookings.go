@@ -68,7 +68,7 @@ func (s *BookingService) bookingRequest(ctx context.Context, b Booking, key comm
 // Change changes an appointment. A change of the time, the staff or the authorization is checked
 // like a booking, and is possible only while the appointment is [Scheduled]. The reservation
 // changes by the difference. Errors: [ErrNotFound], [patch.ErrStale], [ErrTransition], and as for
-// [Service.Book].
+// [BookingService.Book].
 //
 // For several appointments of a series, it changes all or none: the error is [ErrSeries]. Each
 // moves by the same number of days, to the same time of day.

@@ -109,7 +109,7 @@ func (s *RenewalService) impactOn(
 }
 
 // ChangeAuthorization changes an authorization, and cancels or moves the appointments that the
-// change would strand, in one transaction. Errors: as for [authorization.Service.Change],
+// change would strand, in one transaction. Errors: as for [authorization.TermsService.Change],
 // [ErrBookingsStranded], and as for cancelling or moving: [ErrGroup], [ErrMove],
 // [identity.ErrForbidden].
 func (s *RenewalService) ChangeAuthorization(
@@ -209,7 +209,7 @@ func (s *RenewalService) cancelStranded(ctx context.Context, appointments []uuid
 }
 
 // moveStranded moves appointments because of a change of their authorization, like
-// [Service.MoveBookings], in the transaction of the context. It needs [permission.AppointmentReschedule].
+// [RenewalService.MoveBookings], in the transaction of the context. It needs [permission.AppointmentReschedule].
 func (s *RenewalService) moveStranded(
 	ctx context.Context, appointments []uuid.UUID, from, to uuid.UUID, reason *string,
 ) error {
@@ -250,7 +250,7 @@ func (s *RenewalService) MoveBookings(ctx context.Context, t Transfer, reason *s
 	return Moved{Occurrences: v.occurrences, Replayed: v.replayed}, err
 }
 
-// PreviewMove returns the result that [Service.MoveBookings] would have now. It writes nothing.
+// PreviewMove returns the result that [RenewalService.MoveBookings] would have now. It writes nothing.
 // Broken rules are in the result; the error is for unknown authorizations, and for a pair that
 // does not match.
 func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, error) {

@@ -28,7 +28,7 @@ func (s *BookingService) seriesRequest(
 
 // BookSeries books the appointments of a recurrence rule in one transaction; the booking is the
 // first of them. It books all or none or, if partial is set, the ones that break no rule, at least
-// one. The outcome lists each of them. Errors: as for [Service.Book], [ErrSeries], and
+// one. The outcome lists each of them. Errors: as for [BookingService.Book], [ErrSeries], and
 // [fault.ErrInvalid] for an invalid rule (see [ParseRule] and [Rule.Occurrences]).
 func (s *BookingService) BookSeries(
 	ctx context.Context, b Booking, rule string, partial bool, key command.Key,

@@ -57,7 +57,7 @@ func (s *BookingService) end(
 // Complete writes the appointment's session and consumes the units of its actual time, exactly
 // once, even if it is called repeatedly or concurrently. Units that the authorization does not
 // cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
-// [ErrUnconfirmed] for times that differ much from the booked ones, [fault.ErrInvalid] for
+// [ErrUnconfirmed] for times that differ considerably from the booked ones, [fault.ErrInvalid] for
 // impossible times.
 func (s *BookingService) Complete(ctx context.Context, id uuid.UUID, c Completion, key command.Key) (Outcome, error) {
 	r, err := s.request(ctx, complete, id, key)

@@ -178,7 +178,7 @@ func TestADeletedSingleUnsealedEventIsReported(t *testing.T) {
 }
 
 // TestUnsealableEventsBlockNoOthers: with many unsealable events in many organizations, the
-// others are sealed and the sealer comes to rest.
+// others are sealed and the sealer becomes idle.
 func TestUnsealableEventsBlockNoOthers(t *testing.T) {
 	t.Parallel()
 	o := open(t)

@@ -22,10 +22,10 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: "/admin/audit-events", Permission: permission.AuditRead, Reads: "audit",
 			Name: "listAuditEvents", Summary: "Search the audit trail",
-			Description: "Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as " +
-				"`authorization.`, " +
-				"matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; " +
-				"the newest events do not have them yet. The search itself is recorded.",
+			Description: "The audit trail, the newest first: who did, read or was denied what. An `action` that ends with " +
+				"a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` " +
+				"are the event's place in the organization's chain; the newest events do not have them yet. The search itself " +
+				"is recorded.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{

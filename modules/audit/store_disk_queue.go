@@ -195,7 +195,7 @@ func (q *DiskQueue) abandoned(seen map[uuid.UUID]bool) (*queueFile, error) {
 var errDamagedFile = errors.New("audit: a file of queued audit events is damaged")
 
 // read returns the rows of a file. It omits an incomplete last line, because that was never
-// acknowledged. If another line is invalid, it returns errDamaged and the rows before it.
+// acknowledged. If another line is invalid, it returns errDamagedFile and the rows before it.
 func (f *queueFile) read() ([]eventRow, error) {
 	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err

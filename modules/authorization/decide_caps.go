@@ -89,7 +89,7 @@ func (c Caps) equal(other Caps) bool {
 // units. They are stored only if a cap counts by date.
 type UnitsByDate map[calendar.Date]int
 
-// String returns the bookings as JSON.
+// String returns the units as JSON.
 func (b UnitsByDate) String() string {
 	text, err := json.Marshal(b)
 	if err != nil {

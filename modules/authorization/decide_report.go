@@ -9,7 +9,7 @@ import (
 // recentDays is the window of the recent rate: the last four weeks.
 const recentDays = 28
 
-// activity is the data from an authorization's ledger and reservations that a report needs besides
+// activity is the data from an authorization's ledger and reservations that a report needs in addition to
 // the counters.
 type activity struct {
 	recent     int           // units consumed with a service date in the window: see [Authorization.recentWindow]

@@ -59,7 +59,7 @@ type Change struct {
 }
 
 // RequirePermission returns [identity.ErrForbidden] if the caller lacks a permission that this
-// change needs besides [permission.AuthorizationChange].
+// change needs in addition to [permission.AuthorizationChange].
 func (c Change) RequirePermission(caller identity.Caller) error {
 	if c.TotalUnits.Given {
 		return caller.RequireForOrganization(permission.AuthorizationAdjust)

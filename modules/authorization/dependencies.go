@@ -46,7 +46,7 @@ type Dependencies struct {
 	NewID     func() uuid.UUID
 	Logger    logrus.FieldLogger
 	// SweeperGrace is the time that the sweeper has to release an expired hold before
-	// [Service.Verify] reports it as overdue. 0: no sweeper runs, and no hold is reported.
+	// [VerificationService.Verify] reports it as overdue. 0: no sweeper runs, and no hold is reported.
 	SweeperGrace time.Duration
 	// OnVerified, if set, is called with the report of every verification. The organization is the
 	// zero id for a verification of all.

@@ -31,7 +31,7 @@ var (
 			"fit.")
 	// ErrInsufficientReserved carries [ReservedShortage].
 	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units",
-		"More units were to be released than are reserved.").
+		"The request releases more units than are reserved.").
 		Carrying(ReservedShortage{}).
 		Advising("Release at most `reserved` units.")
 	// ErrNotActive carries [State].
@@ -123,7 +123,7 @@ type ReservedShortage struct {
 
 func insufficientReserved(reserved, requested int) *fault.Error {
 	return ErrInsufficientReserved.With(ReservedShortage{reserved, requested},
-		"More units were to be released than are reserved. Reserved: %d, Requested: %d", reserved, requested)
+		"The request releases more units than are reserved. Reserved: %d, Requested: %d", reserved, requested)
 }
 
 // State has the details of [ErrNotActive].

@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-// MaxBulk is the maximum number of operations of one [Service.Bulk] call.
+// MaxBulk is the maximum number of operations of one [UnitService.Bulk] call.
 const MaxBulk = 200
 
 // permissions has the permission for each kind of operation that a bulk can contain.

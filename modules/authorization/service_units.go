@@ -71,7 +71,7 @@ func (s *UnitService) Release(
 // Consume turns reserved units into used units. It also works after the authorization has ended,
 // because documentation is often late. Units beyond the reservation are taken from the available
 // units; [Outcome.Missing] is the number of units that were not available. It is atomic and takes
-// effect once per key. Errors: as for [Service.Release], and [ErrOutsideDates], [ErrNotActive]
+// effect once per key. Errors: as for [UnitService.Release], and [ErrOutsideDates], [ErrNotActive]
 // and [ErrInsufficientUnits] if no unit can be consumed.
 func (s *UnitService) Consume(
 	ctx context.Context, authorization uuid.UUID, n Settlement, key command.Key,

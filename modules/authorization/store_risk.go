@@ -12,7 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// The rules of risk.go in SQL; a is the authorization. A test checks that the two agree.
+// The rules of decide_risk.go in SQL; a is the authorization. A test checks that the two agree.
 const (
 	// grantedSQL selects granted authorizations that have begun, within the caller's record scope.
 	grantedSQL = `a.organization_id = @organization AND ` + withinScope + ` AND a.status = 'ACTIVE'

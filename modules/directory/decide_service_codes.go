@@ -12,7 +12,7 @@ import (
 // defaultUnitMinutes is the unit length of every ABA code since 2019.
 const defaultUnitMinutes = 15
 
-// defaultTracks are the lanes of the CPT codes that are not [scheduling.Direct].
+// defaultTracks are the tracks of the CPT codes that are not [scheduling.Direct].
 var defaultTracks = map[string]scheduling.Track{
 	"97151": scheduling.Assessment, "97155": scheduling.Supervision, "97156": scheduling.Caregiver,
 	"97157": scheduling.Caregiver,

@@ -238,7 +238,7 @@ func TestSchedulingRulesLockNoTable(t *testing.T) {
 		var locked []string
 		err = tx.Raw(`
 			SELECT locktype || ' ' || relation::regclass::text FROM pg_locks
-			WHERE mode = 'SIReadLock' AND virtualtransaction = ( -- and not those that a transaction before it has left
+			WHERE mode = 'SIReadLock' AND virtualtransaction = ( -- without locks that an earlier transaction has left
 				SELECT virtualtransaction FROM pg_locks WHERE locktype = 'virtualxid' AND pid = pg_backend_pid())
 			ORDER BY 1`).Scan(&locked).Error
 		return locked, err

@@ -48,8 +48,8 @@ func newSlots(s slotLimits) *slots {
 	return &slots{shares: s, busy: map[record.Key]bool{}, failing: map[record.Key]bool{}, lastTurn: map[uuid.UUID]int64{}}
 }
 
-// take assigns slots to webhooks with due deliveries: one at a time to the organization that has
-// waited longest, and there to responsive webhooks first.
+// take assigns slots to webhooks with due deliveries, one at a time: to responsive webhooks before
+// slow ones, and among equals to the organization that has waited longest.
 func (s *slots) take(due []record.Key) (taken []record.Key) {
 	s.forget(due)
 	for {

@@ -54,7 +54,7 @@ func (s secret) Value() (driver.Value, error) { return s.bytes, nil }
 func (s *secret) Scan(value any) error {
 	b, ok := value.([]byte)
 	if !ok {
-		return errors.New("events: a secret is not bytes")
+		return errors.New("events: cannot read a secret: it is not binary data")
 	}
 	s.bytes = append([]byte(nil), b...)
 	return nil

@@ -21,7 +21,7 @@ func (l textArray) Value() (driver.Value, error) { return "{" + strings.Join(l, 
 func (l *textArray) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("events: a list of texts is %T", value)
+		return fmt.Errorf("events: cannot read a list of texts from %T", value)
 	}
 	*l = textArray{}
 	if text = strings.Trim(text, "{}"); text != "" {

@@ -89,7 +89,7 @@ func (l RoleList) Value() (driver.Value, error) {
 func (l *RoleList) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("rbac: a list of roles is %T", value)
+		return fmt.Errorf("rbac: cannot read roles from %T", value)
 	}
 	*l = RoleList{}
 	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {

@@ -21,49 +21,49 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 			if each.exclusive == nil {
 				close(each.wake)
 			}
-			q.under.Done()
+			q.admitted.Done()
 		}
 	}()
 	if m.exclusive != nil {
 		if m.err = m.ctx.Err(); m.err == nil {
-			m.err = errLeaderGone // replaced by the outcome
+			m.err = errBatchEnded // replaced by the outcome
 			m.exclusive()
 		}
 		return
 	}
-	members := withoutGone(batch)
+	members := stillWaiting(batch)
 	// join takes the waiting members and returns those whose callers still wait.
 	join := func() []*member[Request, Answer] {
 		taken := q.take(batch)
 		batch = append(batch, taken...)
-		joined := withoutGone(taken)
+		joined := stillWaiting(taken)
 		members = append(members, joined...)
 		return joined
 	}
 	if join(); len(members) == 0 {
 		return
 	}
-	ctx, cancel := q.bound(members)
+	ctx, cancel := q.contextOf(members)
 	defer cancel()
 	began := time.Now()
 	q.answer(ctx, slices.Clone(members), join)
 	q.report(members, began)
 }
 
-// withoutGone returns the members whose contexts have not ended. The others are not executed.
-func withoutGone[Request, Answer any](taken []*member[Request, Answer]) []*member[Request, Answer] {
+// stillWaiting returns the members whose callers still wait. The others are not executed.
+func stillWaiting[Request, Answer any](taken []*member[Request, Answer]) []*member[Request, Answer] {
 	members := make([]*member[Request, Answer], 0, len(taken))
 	for _, m := range taken {
 		if m.err = m.ctx.Err(); m.err == nil {
-			m.err = errLeaderGone // replaced by the outcome
+			m.err = errBatchEnded // replaced by the outcome
 			members = append(members, m)
 		}
 	}
 	return members
 }
 
-// errLeaderGone is returned to members whose batch was ended by runtime.Goexit.
-var errLeaderGone = errors.New("command: the goroutine that ran the batch has ended")
+// errBatchEnded is returned to members whose batch was ended by runtime.Goexit.
+var errBatchEnded = errors.New("command: the goroutine that ran the batch has ended")
 
 // take removes and returns as many waiting members of the batch's group as fit into it.
 func (q *Queue[Request, Answer]) take(batch []*member[Request, Answer]) []*member[Request, Answer] {
@@ -79,7 +79,7 @@ func (q *Queue[Request, Answer]) take(batch []*member[Request, Answer]) []*membe
 		if !ok {
 			return taken
 		}
-		if next.gone {
+		if next.abandoned {
 			q.waiting.popOf(group)
 			continue
 		}
@@ -96,7 +96,7 @@ func (q *Queue[Request, Answer]) startNext() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.waiting.size > 0 {
-		if next := q.waiting.pop(); !next.gone {
+		if next := q.waiting.pop(); !next.abandoned {
 			q.start(next)
 			return
 		}
@@ -108,9 +108,9 @@ func (q *Queue[Request, Answer]) startNext() {
 // members with that deadline get its outcome.
 const answering = 500 * time.Millisecond
 
-// bound returns the context of a batch. It does not depend on any single member and has no caller.
+// contextOf returns the context of a batch. It does not depend on any single member and has no caller.
 // It ends shortly before the latest deadline of the members.
-func (q *Queue[Request, Answer]) bound(batch []*member[Request, Answer]) (context.Context, context.CancelFunc) {
+func (q *Queue[Request, Answer]) contextOf(batch []*member[Request, Answer]) (context.Context, context.CancelFunc) {
 	now := time.Now()
 	end := now.Add(q.options.Timeout)
 	var last time.Time

@@ -86,8 +86,8 @@ type Handler[C Command, State, Result any] struct {
 	// in one round trip with COMMIT, so it must not read what it writes.
 	Save func(ctx context.Context, state State) error
 
-	// Answer returns the part of a result that is stored, as JSON. It must not contain data that identifies a
-	// patient.
+	// Answer returns the part of a result that is stored, as JSON. It must not contain data that
+	// identifies a patient.
 	Answer func(Result) any
 
 	// Replay returns the result of a repeated command from its stored answer. It does no I/O.
@@ -196,8 +196,8 @@ func (e *Engine) newCall(caller identity.Caller, scope, kind string, key Key) Ca
 }
 
 // Exclusive runs fn in a SERIALIZABLE transaction of its own, in its turn among the commands of the
-// call's subject. With one batch at a time, no command runs meanwhile. It is for work that other
-// commands of a batch could not be decided after.
+// call's subject. With one batch at a time, no command runs meanwhile. Use it for work after which
+// no other command of the same batch could be decided.
 //
 // fn may run several times. If done is set, an earlier attempt has made the changes, and fn only
 // returns the result.
@@ -216,7 +216,7 @@ func (e *Engine) Exclusive(
 				return struct{}{}, err
 			}
 			return struct{}{}, write(ctx, rows)
-		}, append(once(&rows), e.WaitForBatches()...)...)
+		}, append(onceOptions(&rows), e.WaitForBatches()...)...)
 		return err
 	})
 }
@@ -272,7 +272,7 @@ func (a *adapter[C, State, Result]) weight(command any) int {
 func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[task]) ([]outcome, error) {
 	var rows []row // of the latest attempt
 	var prefetched State
-	options := append(append(once(&rows), db.WritesWithCommit()), a.engine.WaitForBatches()...)
+	options := append(append(onceOptions(&rows), db.WritesWithCommit()), a.engine.WaitForBatches()...)
 	if a.Prefetch != nil {
 		first := commandsOf[C](batch.First())
 		options = append(options, db.ReadsWithBegin(organizationsOf(first), func() (query db.Query) {
@@ -285,7 +285,7 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 		if err := db.Admit(ctx, organizationsOf(commands)...); err != nil {
 			return nil, err
 		}
-		b := executing[C, State, Result]{
+		b := execution[C, State, Result]{
 			adapter: a, now: a.engine.now(), inDoubt: db.InDoubt(ctx), done: map[record.Key]row{},
 		}
 		if b.inDoubt {
@@ -314,8 +314,8 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 	}, options...)
 }
 
-// executing is one attempt to execute a batch.
-type executing[C Command, State, Result any] struct {
+// execution is one attempt to execute a batch.
+type execution[C Command, State, Result any] struct {
 	*adapter[C, State, Result]
 	state   State
 	now     time.Time
@@ -325,7 +325,7 @@ type executing[C Command, State, Result any] struct {
 }
 
 // execute decides a command, or replays it.
-func (b *executing[C, State, Result]) execute(command C) outcome {
+func (b *execution[C, State, Result]) execute(command C) outcome {
 	call := command.call()
 	if stored, ok := b.done[call.key()]; ok {
 		if !bytes.Equal(stored.Fingerprint, call.Fingerprint) {

@@ -46,7 +46,9 @@ type adder struct {
 
 func newAdder(database *db.DB) *adder {
 	a := &adder{now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), caller: identity.System(uuid.New())}
-	a.Engine = command.NewEngine(command.Options{Database: database, Clock: func() time.Time { return a.now }, NewID: uuid.New})
+	a.Engine = command.NewEngine(command.Options{
+		Database: database, Clock: func() time.Time { return a.now }, NewID: uuid.New,
+	})
 	a.Executor = command.Add(a.Engine, command.Handler[addition, *sums, int]{
 		Name: "sums",
 		Load: func(context.Context, *sums, []addition) (*sums, error) { a.attempts++; return &sums{}, nil },

@@ -117,5 +117,5 @@ func (e *Engine) once(
 			return row{}, err
 		}
 		return answered, writeAnswer(ctx, answered)
-	}, once(&rows)...)
+	}, onceOptions(&rows)...)
 }

@@ -16,7 +16,7 @@ import (
 // function answers a batch in order of arrival, and each request gets its own answer.
 //
 // The batch is open until the function asks for its members. A function that has to wait, as for
-// another instance of the program, asks after the wait and so includes later requests.
+// another instance of the program, asks after the wait. The batch then includes later requests.
 //
 // There is no timer. A request that finds the queue idle starts a batch immediately. A batch that
 // ends starts the next one with the waiting requests. Each batch has its own goroutine, so no
@@ -36,9 +36,9 @@ import (
 // Inside a transaction, the request joins that transaction and runs immediately and alone. A Queue
 // is safe for concurrent use.
 type Queue[Request, Answer any] struct {
-	options QueueOptions[Request]
-	run     func(ctx context.Context, batch Batch[Request]) ([]Answer, error)
-	under   sync.WaitGroup // admitted requests
+	options  QueueOptions[Request]
+	run      func(ctx context.Context, batch Batch[Request]) ([]Answer, error)
+	admitted sync.WaitGroup // requests
 
 	mu      sync.Mutex // guards the rest, and the members until a batch takes them
 	closed  bool
@@ -131,9 +131,9 @@ type member[Request, Answer any] struct {
 	order     int64  // of arrival
 	since     time.Time
 
-	taken bool          // into a batch, or to lead one
-	gone  bool          // the caller has stopped waiting
-	wake  chan struct{} // closed when the answer is ready, or when exclusive may run
+	taken     bool          // into a batch, or to lead one
+	abandoned bool          // the caller has stopped waiting
+	wake      chan struct{} // closed when the answer is ready, or when exclusive may run
 
 	answer Answer
 	err    error
@@ -189,11 +189,11 @@ func (q *Queue[Request, Answer]) Close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.under.Wait()
+	q.admitted.Wait()
 }
 
-// await takes the member through the queue. It returns nil once the member has its answer,
-// otherwise the reason for not waiting.
+// await enqueues the member and waits for its answer. An error means that the caller stopped
+// waiting, or that the queue did not accept the member.
 func (q *Queue[Request, Answer]) await(key QueueKey, m *member[Request, Answer]) error {
 	if err := m.ctx.Err(); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (q *Queue[Request, Answer]) await(key QueueKey, m *member[Request, Answer])
 	case <-m.wake:
 	case <-m.ctx.Done():
 		if q.abandon(m) {
-			q.under.Done()
+			q.admitted.Done()
 			return m.ctx.Err()
 		}
 		if err := awaitBatch(m); err != nil {
@@ -230,7 +230,7 @@ func (q *Queue[Request, Answer]) enter(key QueueKey, m *member[Request, Answer])
 	if busy && q.waiting.size >= q.options.Waiting {
 		return &QueueFullError{Waiting: q.waiting.size}
 	}
-	q.under.Add(1)
+	q.admitted.Add(1)
 	q.arrived++
 	m.order = q.arrived
 	if busy {
@@ -275,6 +275,6 @@ func (q *Queue[Request, Answer]) abandon(m *member[Request, Answer]) bool {
 	if m.taken {
 		return false
 	}
-	m.gone = true
+	m.abandoned = true
 	return true
 }

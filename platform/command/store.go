@@ -52,7 +52,7 @@ func find(ctx context.Context, keys ...record.Key) (map[record.Key]row, error) {
 	})
 }
 
-// write inserts rows without checking for existing ones; see [once].
+// write inserts rows without checking for existing ones; see [onceOptions].
 func write(ctx context.Context, rows []row) error {
 	if len(rows) == 0 {
 		return nil
@@ -66,7 +66,9 @@ func write(ctx context.Context, rows []row) error {
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`, columns...)
+		SELECT * FROM unnest(
+			$1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`,
+		columns...)
 }
 
 // writeAnswer stores the answer in a row that was written without one.
@@ -75,14 +77,14 @@ func writeAnswer(ctx context.Context, r row) error {
 		r.OrganizationID, r.ID, string(r.Answer))
 }
 
-// once returns the options of a transaction that writes the rows of its last attempt. If a row
+// onceOptions returns the options of a transaction that writes the rows of its last attempt. If a row
 // exists already, the transaction is retried in doubt (see [db.InDoubt]) and must look up its
 // commands.
 //
 // After a COMMIT without a reply, any of the rows proves that all were written. If another call of
 // the command wrote the row, the retry finds it and returns the same answer. A transaction that
 // wrote nothing is safe to retry.
-func once(rows *[]row) []db.Option {
+func onceOptions(rows *[]row) []db.Option {
 	return []db.Option{db.RetryConstraint(commandsPrimaryKey), db.ProvenBy(func(ctx context.Context) (bool, error) {
 		if len(*rows) == 0 {
 			return false, nil

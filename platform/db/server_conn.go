@@ -60,7 +60,7 @@ type serverConn struct {
 
 	mu           sync.Mutex
 	committing   bool
-	unreplicated bool         // the server has warned, see isUnreplicated
+	unreplicated bool         // the server has warned, see errUnreplicated
 	abandoned    bool         // the caller has stopped waiting for its COMMIT
 	release      func() error // runs once the COMMIT is answered
 }

@@ -16,15 +16,16 @@ const (
 	idleTimeoutWithLock = 3 * time.Second
 	// idleTimeout is the same for any other transaction that may write.
 	idleTimeout = 10 * time.Second
-	// lockTimeout is how long a transaction waits for any lock. It is longer than idleHolding, after
-	// which the server ends a holder that hangs, and well below the timeout of a request.
+	// lockTimeout is how long a transaction waits for any lock. It is longer than
+	// idleTimeoutWithLock, after which the server ends a holder that hangs, and well below the timeout
+	// of a request.
 	lockTimeout = 5 * time.Second
 )
 
-// lockTimeoutStatement returns the statement that limits the wait for the locks of [Locking]: to lockWait,
-// or to four fifths of the caller's time if that is less, so that the caller gets the reason before
-// its deadline. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to whole
-// lockSteps, because each text is prepared once per connection.
+// lockTimeoutStatement returns the statement that limits the wait for the locks of [Locking]: to
+// lockTimeout, or to four fifths of the caller's time if that is less. So the caller gets the reason
+// before its deadline. Unlike SELECT, SET takes no snapshot. Short waits are rounded up to a multiple
+// of lockTimeoutStep, because each text is prepared once per connection.
 func (a *attempt) lockTimeoutStatement() string {
 	wait := lockTimeout
 	if deadline, hasDeadline := a.caller.Deadline(); hasDeadline {

@@ -38,7 +38,7 @@ func (f *Stored) Restore() (*Error, error) {
 	if f.Details != nil {
 		details = f.Details
 	}
-	thawed := defined.With(details, "%s", f.Text)
-	thawed.reasons = f.Reasons
-	return thawed, nil
+	restored := defined.With(details, "%s", f.Text)
+	restored.reasons = f.Reasons
+	return restored, nil
 }

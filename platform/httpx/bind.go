@@ -22,7 +22,7 @@ import (
 
 // binder reads requests into one type. It is read-only after creation.
 type binder struct {
-	shape     *plan
+	plan      *plan
 	queries   map[string]int // index into members by name
 	others    []int          // members from path, headers and cookies
 	anyQuery  bool           // unknown parameters are ignored: see AnyQuery
@@ -42,8 +42,8 @@ func newBinder(in reflect.Type) *binder {
 		panic(fmt.Sprintf("httpx: a request is read into a struct, not into %s", in))
 	}
 	plans := &plans{plans: map[reflect.Type]*plan{}}
-	b := &binder{shape: plans.of(in), queries: map[string]int{}, anyQuery: takesAnyQuery(in)}
-	for i, m := range b.shape.members {
+	b := &binder{plan: plans.of(in), queries: map[string]int{}, anyQuery: takesAnyQuery(in)}
+	for i, m := range b.plan.members {
 		switch m.from {
 		case "json":
 			b.hasBody = true
@@ -63,7 +63,7 @@ func newBinder(in reflect.Type) *binder {
 // params returns the names of the parameters that are read from the path, sorted.
 func (b *binder) params() []string {
 	var all []string
-	for _, m := range b.shape.members {
+	for _, m := range b.plan.members {
 		if m.from == "param" {
 			all = append(all, m.name)
 		}
@@ -75,7 +75,7 @@ func (b *binder) params() []string {
 // needs returns the permissions that fields of merge patches require.
 func (b *binder) needs() []identity.Permission {
 	var all []identity.Permission
-	for _, m := range b.shape.members {
+	for _, m := range b.plan.members {
 		if m.needs != "" {
 			all = append(all, m.needs)
 		}
@@ -86,7 +86,7 @@ func (b *binder) needs() []identity.Permission {
 // mustBeScalar panics on a parameter that is not a single value or, in the query, a
 // list of them.
 func mustBeScalar(in reflect.Type, m member) {
-	s := m.shape
+	s := m.plan
 	if s.kind == kindList && m.from == "query" || s.kind == kindPointer {
 		s = s.elem
 	}
@@ -116,7 +116,7 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 		return err
 	}
 	for _, i := range b.others {
-		b.bindOther(r, c, &b.shape.members[i], v)
+		b.bindOther(r, c, &b.plan.members[i], v)
 	}
 	if err := b.bindBody(r, request, v); err != nil {
 		return err
@@ -162,8 +162,8 @@ func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []f
 	}
 	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })
 	unknown = unknown[:min(len(unknown), maxUnknownQueries)]
-	for i := range b.shape.members {
-		m := &b.shape.members[i]
+	for i := range b.plan.members {
+		m := &b.plan.members[i]
 		if m.from != "query" {
 			continue
 		}
@@ -198,10 +198,10 @@ func (d *decoder) parameter(m *member, values []string, v reflect.Value) {
 	defer d.leave(outer)
 	before := len(d.fieldErrors)
 	switch {
-	case m.shape.kind == kindList:
-		list := reflect.MakeSlice(m.shape.typ, len(values), len(values))
+	case m.plan.kind == kindList:
+		list := reflect.MakeSlice(m.plan.typ, len(values), len(values))
 		for i, text := range values {
-			d.parameterText(text, m.shape.elem, list.Index(i))
+			d.parameterText(text, m.plan.elem, list.Index(i))
 		}
 		v.Set(list)
 	case len(values) > 1:
@@ -209,7 +209,7 @@ func (d *decoder) parameter(m *member, values []string, v reflect.Value) {
 	case m.from == "header" && values[0] == "": // an intermediary dropped the value of a key or condition
 		d.fail("required", emptyText)
 	default:
-		d.parameterText(values[0], m.shape, v)
+		d.parameterText(values[0], m.plan, v)
 	}
 	if len(d.fieldErrors) == before {
 		d.checkZero(m, v)
@@ -287,7 +287,7 @@ func (b *binder) bindBody(r *decoder, request *http.Request, v reflect.Value) er
 	if trimmed[0] != '{' {
 		return ErrMalformed.With(nil, "%s", errObject)
 	}
-	r.object(b.shape, v)
+	r.object(b.plan, v)
 	return nil
 }
 

@@ -21,7 +21,7 @@ func columnsOf(row reflect.Type) []column {
 	plans := &plans{plans: map[reflect.Type]*plan{}}
 	var all []column
 	for _, m := range plans.of(row).members {
-		s := m.shape
+		s := m.plan
 		if s.kind == kindPointer {
 			s = s.elem
 		}
@@ -68,8 +68,8 @@ func writeRows(b *bytes.Buffer, columns []column, rows reflect.Value) error {
 	return nil
 }
 
-func separate(b *bytes.Buffer, place int) {
-	if place > 0 {
+func separate(b *bytes.Buffer, index int) {
+	if index > 0 {
 		b.WriteByte(',')
 	}
 }
@@ -99,8 +99,8 @@ const (
 	cellSeparators = ";|\t\r\n"
 )
 
-// harmless inserts an apostrophe wherever a spreadsheet could read a formula: at the
-// beginning of the text and after any character that could begin another cell.
+// harmless inserts an apostrophe before each text that a spreadsheet could read as a formula: at
+// the beginning of the cell, and after each character that could begin another cell.
 func harmless(text string) string {
 	var b strings.Builder
 	if text != "" && strings.ContainsRune("\t\r\n", rune(text[0])) { // some spreadsheets ignore these

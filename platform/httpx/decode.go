@@ -155,7 +155,7 @@ func (s *plan) find(name jsontext.Value) (int, bool) {
 
 func (d *decoder) member(m *member, v reflect.Value) {
 	before := len(d.fieldErrors)
-	d.value(m.shape, v)
+	d.value(m.plan, v)
 	if len(d.fieldErrors) == before {
 		d.checkZero(m, v)
 	}
@@ -167,7 +167,7 @@ func (d *decoder) checkZero(m *member, v reflect.Value) {
 	if m.whenZero == "" && !m.required || !v.IsZero() {
 		return
 	}
-	switch m.shape.kind {
+	switch m.plan.kind {
 	case kindBool, kindInt, kindUint, kindFloat, kindText:
 		if m.whenZero != "" && d.rules.checkValue(d, m.whenZero, v) {
 			return
@@ -182,7 +182,7 @@ func (d *decoder) checkZero(m *member, v reflect.Value) {
 	}
 }
 
-// value reads one JSON value according to its shape.
+// value reads one JSON value according to its plan.
 func (d *decoder) value(s *plan, v reflect.Value) {
 	given := d.body.PeekKind()
 	if given == jsontext.KindNull && d.null(s, v) {

@@ -248,7 +248,7 @@ func TestDecode(t *testing.T) {
 		require.Len(t, wrong, 100)
 		require.Less(t, len(wrong[0]), 100)
 	})
-	t.Run("it bounds the length of lists", func(t *testing.T) {
+	t.Run("it limits the length of lists", func(t *testing.T) {
 		t.Parallel()
 		type numbers struct {
 			List []int `json:"list"`

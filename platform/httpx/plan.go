@@ -53,7 +53,7 @@ type member struct {
 	goName string
 	from   string // json, param, query, header or cookie
 	index  []int  // through embedded structs
-	shape  *plan
+	plan   *plan
 	rules  string
 	// whenZero are the rules for a given value that equals Go's zero value, which
 	// omitempty and required treat as absent.
@@ -72,7 +72,7 @@ var (
 	isPatch     = reflect.TypeFor[patch.Checker]()
 )
 
-// plans builds shapes. The map done handles types that contain themselves.
+// plans builds plans. The map done handles types that contain themselves.
 type plans struct {
 	plans map[reflect.Type]*plan
 }
@@ -174,16 +174,16 @@ func (p *plans) membersOf(t reflect.Type, prefix []int) []member {
 			continue
 		}
 		rules := f.Tag.Get("validate")
-		m := member{name: name, goName: f.Name, from: from, index: index, shape: p.of(f.Type), rules: rules}
-		m.whenZero, m.required = zeroRules(rules, m.shape.kind), isRequired(rules)
-		if m.shape.kind == kindPatch && rules != "" && rules != "-" && !strings.HasPrefix(rules, "omitempty") {
+		m := member{name: name, goName: f.Name, from: from, index: index, plan: p.of(f.Type), rules: rules}
+		m.whenZero, m.required = zeroRules(rules, m.plan.kind), isRequired(rules)
+		if m.plan.kind == kindPatch && rules != "" && rules != "-" && !strings.HasPrefix(rules, "omitempty") {
 			panic(fmt.Sprintf("httpx: the rules of %s.%s, a field of a merge patch, must begin with omitempty", t, f.Name))
 		}
 		if f.Type.Kind() == reflect.Bool && from == "query" {
 			panic(fmt.Sprintf("httpx: %s.%s must be a *bool: a filter is true, false or absent", t, f.Name))
 		}
-		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.shape.kind != kindPatch {
-			m.needs = "" // an answer's field: see maskOf
+		if m.needs = identity.Permission(f.Tag.Get(tagNeeds)); m.needs != "" && m.plan.kind != kindPatch {
+			m.needs = "" // an answer's field: see redactionOf
 		}
 		all = append(all, m)
 	}

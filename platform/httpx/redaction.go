@@ -12,14 +12,14 @@ import (
 // tagNeeds names the permission that a field requires in addition to the route's, as in
 // `needs:"session:read-narrative"`. In an answer, the field is null for callers without
 // it, in JSON and in tables. A request that gives the field is forbidden to them, so
-// that callers cannot overwrite what they cannot see. See [identity.Caller.Shows].
+// that callers cannot overwrite what they cannot see. See [identity.Caller.MaySee].
 const tagNeeds = "needs"
 
 // redaction clears the fields of a value that the caller may not see. It is nil if there are
 // none.
 type redaction func(v reflect.Value, caller identity.Caller)
 
-// redactionOf returns the mask of a type, and adds the permissions that its fields require.
+// redactionOf returns the redaction of a type, and adds the permissions that its fields require.
 // It panics if such a field cannot be null.
 func redactionOf(t reflect.Type, needs *[]identity.Permission) redaction {
 	return redactionBuilder{needs: needs, visiting: map[reflect.Type]bool{}}.of(t)
@@ -107,7 +107,7 @@ func (m redactionBuilder) ofStruct(t reflect.Type) redaction {
 	}
 }
 
-// redactionOfAnswer returns the mask of answers of the type, given as pointers, and the
+// redactionOfAnswer returns the redaction of answers of the type, given as pointers, and the
 // distinct permissions that its fields require.
 func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) error, needs []identity.Permission) {
 	m := redactionOf(reflect.TypeFor[Out](), &needs)
@@ -128,7 +128,7 @@ func redactionOfAnswer[Out any]() (apply func(ctx context.Context, answer *Out) 
 // requireVisible returns [identity.ErrForbidden] for a merge patch that gives a field the
 // caller may not see.
 func (b *binder) requireVisible(ctx context.Context, v reflect.Value) error {
-	for _, m := range b.shape.members {
+	for _, m := range b.plan.members {
 		if m.needs == "" || !v.FieldByIndex(m.index).Field(0).Bool() {
 			continue
 		}

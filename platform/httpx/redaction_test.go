@@ -115,7 +115,7 @@ func TestFieldsThatNeedAPermission(t *testing.T) {
 	}
 }
 
-func TestTablesAndDownloadsAreMaskedToo(t *testing.T) {
+func TestTablesAndDownloadsAreRedactedToo(t *testing.T) {
 	t.Parallel()
 	blind := acting(map[identity.Permission]identity.Scope{"thing:read": identity.Organization})
 	rows := []maskedRow{{"a", new("secret")}, {"b", nil}}

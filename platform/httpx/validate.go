@@ -59,7 +59,7 @@ func newRules(in reflect.Type, plans *plans) *rules {
 func (r *rules) parseAlone(s *plan) {
 	for _, m := range s.members {
 		if m.whenZero != "" {
-			_ = r.validate.Var(reflect.Zero(m.shape.typ).Interface(), m.whenZero)
+			_ = r.validate.Var(reflect.Zero(m.plan.typ).Interface(), m.whenZero)
 		}
 	}
 }

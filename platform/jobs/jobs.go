@@ -115,7 +115,7 @@ func (s *Scheduler) Run(ctx context.Context, names ...string) {
 // repeat runs the job until the context ends.
 func (s *Scheduler) repeat(ctx context.Context, j Job) {
 	for {
-		wait, err := s.turn(ctx, j)
+		wait, err := s.runIfDue(ctx, j)
 		next := j
 		if err != nil {
 			next.Wake = nil // the cause may last: not before the next interval
@@ -143,9 +143,9 @@ func due(ctx context.Context, j Job, wait time.Duration) bool {
 	}
 }
 
-// turn runs the job if this instance can claim it. It returns the time until the next check, and
+// runIfDue runs the job if this instance can claim it. It returns the time until the next check, and
 // the error of the run.
-func (s *Scheduler) turn(ctx context.Context, j Job) (time.Duration, error) {
+func (s *Scheduler) runIfDue(ctx context.Context, j Job) (time.Duration, error) {
 	if j.PerInstance {
 		return j.Every, s.run(ctx, j)
 	}
@@ -157,15 +157,15 @@ func (s *Scheduler) turn(ctx context.Context, j Job) (time.Duration, error) {
 	if !claimed {
 		return min(wait, recheck), nil
 	}
-	err = s.runHeld(ctx, j)
+	err = s.runWithLease(ctx, j)
 	if err := s.schedule.release(context.WithoutCancel(ctx), j.Name); err != nil {
 		s.fail(ctx, j, err, "a background job could not be released; its lease expires by itself")
 	}
 	return min(j.Every, recheck), err
 }
 
-// runHeld runs the job, and ends it when the lease is lost.
-func (s *Scheduler) runHeld(ctx context.Context, j Job) error {
+// runWithLease runs the job, and ends it when the lease is lost.
+func (s *Scheduler) runWithLease(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	held := lease.Lease{
 		Duration: leaseTime,

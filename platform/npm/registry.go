@@ -210,8 +210,8 @@ func addAuthorities(pool *x509.CertPool, path, option string) error {
 // again later.
 const attempts = 3
 
-// stall is the maximum time without progress of a download.
-const stall = 30 * time.Second
+// stallTimeout is the maximum time without progress of a download.
+const stallTimeout = 30 * time.Second
 
 // Download writes the archive of a package's version to out and calls progress with the received
 // and total bytes, 0 if unknown. The caller checks the archive's checksum.
@@ -227,13 +227,13 @@ func (r *Registry) Download(
 		return err
 	}
 	defer response.Body.Close()
-	waiting := time.AfterFunc(stall, func() { _ = response.Body.Close() })
+	waiting := time.AfterFunc(stallTimeout, func() { _ = response.Body.Close() })
 	defer waiting.Stop()
 	all, done := max(response.ContentLength, 0), int64(0)
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := response.Body.Read(buffer)
-		waiting.Reset(stall)
+		waiting.Reset(stallTimeout)
 		if _, failed := out.Write(buffer[:n]); failed != nil {
 			return failed
 		}
@@ -269,12 +269,12 @@ func (r *Registry) archive(ctx context.Context, name, version string) (string, e
 	if !ok {
 		return "", fmt.Errorf("the registry %s does not have %s in version %s", r.Host(), name, version)
 	}
-	return r.here(found.Dist.Tarball), nil
+	return r.onMirror(found.Dist.Tarball), nil
 }
 
-// here replaces the public npm registry in a URL by the configured one, as npm does: mirrors return
+// onMirror replaces the public npm registry in a URL by the configured one, as npm does: mirrors return
 // the URLs of the original.
-func (r *Registry) here(address string) string {
+func (r *Registry) onMirror(address string) string {
 	u, err := url.Parse(address)
 	if err == nil && u.Host == "registry.npmjs.org" {
 		return r.address + strings.TrimPrefix(u.EscapedPath(), "/")
@@ -286,17 +286,18 @@ func (r *Registry) here(address string) string {
 // registry's own host only.
 func (r *Registry) get(ctx context.Context, address, accept string) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		response, err := r.try(ctx, address, accept)
+		response, err := r.send(ctx, address, accept)
 		if err == nil && response.StatusCode == http.StatusOK {
 			return response, nil
 		}
-		passing := true
+		temporary := true
 		if err == nil {
 			_ = response.Body.Close()
-			passing = response.StatusCode >= http.StatusInternalServerError || response.StatusCode == http.StatusTooManyRequests
+			temporary = response.StatusCode >= http.StatusInternalServerError ||
+				response.StatusCode == http.StatusTooManyRequests
 			err = r.refusal(response)
 		}
-		if !passing || attempt == attempts || ctx.Err() != nil {
+		if !temporary || attempt == attempts || ctx.Err() != nil {
 			return nil, err
 		}
 		select {
@@ -317,7 +318,7 @@ func (r *Registry) refusal(response *http.Response) error {
 	}
 }
 
-func (r *Registry) try(ctx context.Context, address, accept string) (*http.Response, error) {
+func (r *Registry) send(ctx context.Context, address, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, errors.New("the registry returns an invalid address")

@@ -17,7 +17,7 @@ import (
 	"omnirapeutic/platform/httpx"
 )
 
-// Document is the input of [Build]. All fields but Examples are required.
+// Document is the input of [Document.Build]. All fields but Examples are required.
 type Document struct {
 	Title, Version, Description string
 	Server                      string // base path: /api/v1

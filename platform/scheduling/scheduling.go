@@ -9,8 +9,8 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// Track is the track of a service in a patient's day. Services of one lane may not
-// overlap. Services of different tracks may overlap only if their [Pair] is allowed.
+// Track is a group of services that exclude each other: services of one track may not
+// overlap for one patient. Services of different tracks may overlap only if their [Pair] is allowed.
 type Track string
 
 // The tracks of ABA services.
@@ -18,7 +18,7 @@ const (
 	Direct      Track = "DIRECT"      // treatment and other direct work of a technician with the patient
 	Supervision Track = "SUPERVISION" // a change of protocol during treatment
 	Caregiver   Track = "CAREGIVER"   // guidance of the family
-	Assessment  Track = "ASSESSMENT"  // assessment of behaviour, before a plan is written
+	Assessment  Track = "ASSESSMENT"  // assessment of the patient's behaviour, before a plan is written
 )
 
 // Rounding is a payer's rule for converting minutes to units.
@@ -129,8 +129,8 @@ type Organization struct {
 	NoShowConsumes   bool   // whether units remain used if the patient does not come
 	SessionEditHours int    // hours after the end during which a session can be changed
 
-	EarlyStartMinutes int // minutes before the booked start from which an appointment can be started
-	// a session that deviates from the booked length by more than this factor needs a confirmation
+	EarlyStartMinutes int // an appointment can be started this many minutes before its booked start
+	// A session that is longer or shorter than booked by more than this factor needs a confirmation.
 	ConfirmLengthFactor float64
 
 	Pairs map[Pair]bool

@@ -125,7 +125,7 @@ func plainValue(value any) (any, bool) {
 
 // SafeText returns the text of an error without the values that databases and drivers
 // include. Data exceptions (SQLSTATE class 22) and constraint violations (class 23) are
-// reduced to the SQLSTATE, wherever they occur in the error. Values that could not be
+// reduced to the SQLSTATE, also if they are wrapped or joined. Values that could not be
 // encoded are removed.
 func SafeText(err error) string {
 	whole := err.Error()

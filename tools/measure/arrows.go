@@ -35,8 +35,8 @@ func structureRows(root string) ([]row, error) {
 }
 
 func load(root, pattern string) ([]*packages.Package, error) {
-	const need = packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo |
-		packages.NeedImports | packages.NeedExportFile
+	const need = packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes |
+		packages.NeedTypesInfo | packages.NeedImports | packages.NeedExportFile
 	found, err := packages.Load(&packages.Config{Mode: need, Dir: root}, pattern)
 	if err != nil {
 		return nil, err
@@ -97,14 +97,14 @@ func (g graph) total() int {
 
 // up counts the arrows that lead to a file earlier in the order.
 func (g graph) up(order []int) int {
-	place := make([]int, len(order))
+	position := make([]int, len(order))
 	for i, file := range order {
-		place[file] = i
+		position[file] = i
 	}
 	n := 0
 	for from, all := range g.arrows {
 		for to, references := range all {
-			if place[to] < place[from] {
+			if position[to] < position[from] {
 				n += references
 			}
 		}
@@ -112,9 +112,8 @@ func (g graph) up(order []int) int {
 	return n
 }
 
-// order arranges the files so that few arrows run up: layers that the file names state
-// come in their order, and within a layer each file moves to its best place until no
-// move helps.
+// order arranges the files so that few arrows run up. The layers come in their order. Within
+// a layer, each file moves to its best position until no move helps.
 func (g graph) order() []int {
 	var order []int
 	for layer := range layers {
@@ -151,12 +150,11 @@ func (g graph) move(order []int, file, index int) []int {
 	return append(moved[:index], append([]int{file}, moved[index:]...)...)
 }
 
-// layers is the number of layers: requests, use cases, and below them rules and stores.
+// layers is the number of layers: requests, use cases, and everything below them.
 const layers = 3
 
-// layerOf returns the layer that a file name states. Other files, the nouns of a module
-// and its ideas, belong to no layer: they may be anywhere between the service and the
-// stores, or below.
+// layerOf returns the layer that a file name states. All other files count as the lowest
+// layer.
 func layerOf(name string) int {
 	switch {
 	case strings.HasPrefix(name, "http"):

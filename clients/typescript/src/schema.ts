@@ -701,7 +701,7 @@ export interface paths {
         };
         /**
          * Get the sign-in policy
-         * @description What the organization requires of sign-ins with a password.
+         * @description The organization's requirements for sign-ins with a password.
          *
          *     Permission: `sign-in-policy:manage`.
          */
@@ -2401,7 +2401,7 @@ export interface paths {
         };
         /**
          * Search the audit trail
-         * @description Who did, read or was denied what, the newest first. An `action` that ends with a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; the newest events do not have them yet. The search itself is recorded.
+         * @description The audit trail, the newest first: who did, read or was denied what. An `action` that ends with a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; the newest events do not have them yet. The search itself is recorded.
          *
          *     Permission: `audit:read`.
          */
@@ -4421,7 +4421,7 @@ export interface components {
             endTime?: string | null;
             /** @description The narrative of the session. */
             narrative?: string | null;
-            /** @description Whether times that differ much from the booked ones are right. */
+            /** @description Whether the times are right although they differ considerably from the booked ones. */
             confirm?: boolean;
         };
         /** @description The effective configuration with secrets hidden. */
@@ -5416,7 +5416,7 @@ export interface components {
              */
             status?: "PENDING" | "ACTIVE" | "CANCELLED";
         };
-        /** @description More units were to be released than are reserved. */
+        /** @description The request releases more units than are reserved. */
         InsufficientReservedUnitsProblem: components["schemas"]["Problem"] & {
             /** @constant */
             status?: 409;
@@ -7347,7 +7347,7 @@ export interface components {
              */
             code: "second-factor-missing";
         };
-        /** @description Setting up a second factor was not started, or was started more than 15 minutes ago. */
+        /** @description No second factor is being set up, or the setup was started more than 15 minutes ago. */
         SecondFactorNotBegunProblem: components["schemas"]["Problem"] & {
             /** @constant */
             status?: 409;
@@ -7641,7 +7641,7 @@ export interface components {
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
         };
-        /** @description The session's times differ much from the booked times. */
+        /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
             /** @constant */
             status?: 409;
@@ -8564,7 +8564,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `insufficient-reserved-units`: More units were to be released than are reserved.
+         *     - `insufficient-reserved-units`: The request releases more units than are reserved.
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
@@ -8807,7 +8807,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-not-begun`: Setting up a second factor was not started, or was started more than 15 minutes ago.
+         *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
         Conflict5: {
             headers: {
@@ -15301,7 +15301,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
-             *     - `session-unconfirmed`: The session's times differ much from the booked times.
+             *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
              */
             409: {
                 headers: {

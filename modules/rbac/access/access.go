@@ -209,8 +209,8 @@ func (a *Access) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]stri
 	})
 }
 
-// Sweep removes outdated rows of all organizations and returns their number. Indexes: see migrations
-// 00036 and 00052.
+// Sweep removes outdated rows of all organizations and returns their number. Each table has an index
+// on the time by which its rows are selected.
 func (a *Access) Sweep(ctx context.Context) (removed int64, err error) {
 	now := a.core.Clock.Now()
 	if removed, err = a.Sessions.RemoveTokens(ctx, now); err != nil {

@@ -82,8 +82,8 @@ func Person(ctx context.Context) (identity.Caller, error) {
 	return caller, err
 }
 
-// AsUser returns a context whose caller is the user, who has no access token: who is about to sign
-// in, or uses a link.
+// AsUser returns a context whose caller is the user. It is for users without an access token, who are
+// about to sign in or use a link.
 func AsUser(ctx context.Context, u rbac.User) context.Context {
 	return identity.With(ctx, identity.Caller{
 		UserID: u.ID, OrganizationID: u.OrganizationID, RequestID: telemetry.RequestID(ctx), Address: trail.Address(ctx),

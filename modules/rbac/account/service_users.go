@@ -172,7 +172,8 @@ func (s *Service) Create(ctx context.Context, u rbac.User, hash string) error {
 		ctx = identity.With(ctx, identity.System(u.OrganizationID))
 	}
 	return trail.RecordBy(ctx, s.core.Audit, trail.Event{
-		Action: "user.create", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.core.Clock.Now(), After: grantedRoles{u.Roles},
+		Action: "user.create", SubjectType: "user", SubjectID: u.ID, OccurredAt: s.core.Clock.Now(),
+		After: grantedRoles{u.Roles},
 	})
 }
 

@@ -92,7 +92,7 @@ func (l Networks) Value() (driver.Value, error) {
 func (l *Networks) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("rbac: a list of networks is %T", value)
+		return fmt.Errorf("rbac: cannot read networks from %T", value)
 	}
 	*l = Networks{}
 	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {

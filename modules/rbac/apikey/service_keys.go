@@ -119,7 +119,7 @@ func (s *Service) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]str
 }
 
 // Revoke revokes a key. When it returns, this instance refuses the key; other instances refuse it
-// when they load the revocation, see [revocation.Service.Run]. Streams that were opened with the key
+// when they load the revocation, see [revocation.Service.LoadRevocations]. Streams that were opened with the key
 // end. Revoking a revoked key changes nothing. Errors: [ErrNotFound], [identity.ErrPeopleOnly].
 func (s *Service) Revoke(ctx context.Context, id uuid.UUID) error {
 	caller, err := account.Person(ctx)

@@ -29,7 +29,7 @@ func (l permissionList) Value() (driver.Value, error) {
 func (l *permissionList) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("rbac: a list of permissions is %T", value)
+		return fmt.Errorf("rbac: cannot read permissions from %T", value)
 	}
 	*l = permissionList{}
 	for name := range strings.SplitSeq(strings.Trim(text, "{}"), ",") {

@@ -17,7 +17,7 @@ func (s *Service) policyRoutes() []httpx.Route {
 		{
 			Method: http.MethodGet, Path: pathPolicy, Permission: permission.SignInPolicyManage,
 			Name: "getSignInPolicy", Summary: "Get the sign-in policy",
-			Description: "What the organization requires of sign-ins with a password.",
+			Description: "The organization's requirements for sign-ins with a password.",
 			Endpoint:    httpx.Handle(http.StatusOK, s.handlePolicy),
 		},
 		{

@@ -29,7 +29,7 @@ var (
 		Advising("Turn it off first to use another app or phone.")
 	// ErrNotStarted is returned if there is no enrolment, or it has expired.
 	ErrNotStarted = fault.Define(fault.Conflict, "second-factor-not-begun",
-		"Setting up a second factor was not started, or was started more than 15 minutes ago.").
+		"No second factor is being set up, or the setup was started more than 15 minutes ago.").
 		Advising("Start again, and show the new QR code.")
 	// ErrNone is returned if no second factor is on.
 	ErrNone = fault.Define(fault.NotFound, "no-second-factor", "No second factor is set up.").

@@ -35,7 +35,6 @@ var (
 	// ErrNotLinked is returned if the account is not linked to the identity provider.
 	ErrNotLinked = fault.Define(fault.NotFound, "provider-link-not-found",
 		"This user's account is not linked to the identity provider.").
-		Advising("Reload the user: the link has been removed.").
 		Advising("Reload the user: the link has been removed.")
 )
 

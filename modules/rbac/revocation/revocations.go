@@ -59,8 +59,8 @@ const (
 
 // revocations holds the revocations that this instance knows, in memory, so that checking a token
 // needs no query. The instance's own revocations apply immediately, revocations of other
-// instances a moment later, see [Service.Run]. The zero value has none and does not expire. Safe for
-// concurrent use.
+// instances a moment later, see [Service.LoadRevocations]. The zero value has none and does not
+// expire. Safe for concurrent use.
 type revocations struct {
 	mu        sync.RWMutex
 	levels    map[subject]change
@@ -153,7 +153,8 @@ func (r *revocations) endChanged(news []change) {
 	}
 }
 
-// loaded stores that all changes before the transaction upTo were loaded at the given time. From the first call on, the revocations expire.
+// loaded stores that all changes before the transaction upTo were loaded at the given time. From the
+// first call on, the revocations expire.
 func (r *revocations) loaded(at time.Time, upTo uint64) {
 	r.mu.Lock()
 	missed := r.loads && at.Sub(r.loadedAt) > Keep

@@ -12,8 +12,8 @@ import (
 
 // Authenticate returns the caller of an access token with the permissions of the roles. It needs
 // no query, except to load an organization's permission sets after a change: revocations are in
-// memory, see [revocation.Service.Run]. Errors: [identity.ErrUnauthenticated], whose text says only
-// whether the token is invalid, expired or revoked; [revocation.ErrTokenNotChecked].
+// memory, see [revocation.Service.LoadRevocations]. Errors: [identity.ErrUnauthenticated], whose
+// text says only whether the token is invalid, expired or revoked; [revocation.ErrTokenNotChecked].
 func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
 	caller, err := s.tokens.check(token)
 	if err != nil && !isExpired(err) {

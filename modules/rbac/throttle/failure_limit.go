@@ -54,7 +54,7 @@ const (
 
 // ErrGuess is the cause of refusals of tokens that were never issued here. An expired token is
 // refused too, but is not a guess.
-var ErrGuess = errors.New("rbac: this was never issued here")
+var ErrGuess = errors.New("rbac: the token, code or key was never issued")
 
 // Limited runs an attempt unless its source has failed too often recently. [ErrGuess] and the given
 // errors count as failures of the source. The operator sees the number of guesses.

@@ -27,7 +27,6 @@ var (
 	// ErrNotGuardian is returned if the user is not a guardian of the patient.
 	ErrNotGuardian = fault.Define(fault.NotFound, "guardianship-not-found",
 		"This user has no access to this patient's records as a patient or guardian.").
-		Advising("Reload the patients of the user.").
 		Advising("Reload the patients of the user.")
 )
 

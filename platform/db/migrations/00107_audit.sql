@@ -16,7 +16,7 @@ CREATE TABLE audit_events (
     patient_id       uuid,
     address          text        NOT NULL,
     grant_id         uuid,
-    before           json, -- json keeps the text unchanged, of which the hash is computed
+    before           json, -- json keeps the text unchanged, because the hash is computed over it
     after            json,
     -- The order of the search.
     PRIMARY KEY (organization_id, occurred_at, sequence),
@@ -110,7 +110,7 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM audit_checkpoints c WHERE c.organization_id = NEW.organization_id AND c.position >= NEW.position
     ) THEN
-        RAISE EXCEPTION 'a checkpoint repeats the hash of a seal behind the checkpoint before' USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION 'a checkpoint must repeat the hash of a seal after the previous checkpoint' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 END

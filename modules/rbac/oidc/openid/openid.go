@@ -153,7 +153,8 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 	switch {
 	case !same(a.Nonce, id.Nonce):
 		return Person{}, refused(errors.New("the nonce belongs to another attempt"))
-	case claims.AuthorizedParty != "" && claims.AuthorizedParty != s.ClientID, len(id.Audience) > 1 && claims.AuthorizedParty == "":
+	case claims.AuthorizedParty != "" && claims.AuthorizedParty != s.ClientID,
+		len(id.Audience) > 1 && claims.AuthorizedParty == "":
 		return Person{}, refused(errors.New("the id token was issued to another client"))
 	case id.Subject == "":
 		return Person{}, refused(errors.New("the id token has no subject"))
@@ -166,7 +167,8 @@ func (c *Client) verify(ctx context.Context, p *provider, s Settings, a Attempt,
 		}
 	}
 	person := Person{id.Subject, claims.Email, bool(claims.EmailVerified)}
-	if person.Email == "" && p.UserInfoEndpoint() != "" { // with an access token, many providers return the address only there: section 5.4
+	// With an access token, many providers return the address only there: section 5.4.
+	if person.Email == "" && p.UserInfoEndpoint() != "" {
 		return c.lookUp(ctx, p, person, tokens)
 	}
 	return person, nil

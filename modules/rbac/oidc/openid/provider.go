@@ -116,7 +116,8 @@ func (c *Client) discover(ctx context.Context, issuer string) (*provider, error)
 // isAllowed reports whether a provider may have the address.
 func (c *Client) isAllowed(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && u.Hostname() != "" && u.User == nil && u.Fragment == "" && (u.Scheme == "https" || c.open && u.Scheme == "http")
+	isWeb := err == nil && u.Hostname() != "" && u.User == nil && u.Fragment == ""
+	return isWeb && (u.Scheme == "https" || c.open && u.Scheme == "http")
 }
 
 func refused(cause error) error { return fmt.Errorf("%w: %w", ErrRefused, cause) }
