@@ -89,6 +89,11 @@ var rules = []rule{
 		},
 	},
 	{
+		"lets only e2e import its harness",
+		func(f string) bool { return !under("e2e")(f) },
+		func(_, i string) bool { return under("e2e")(i) },
+	},
+	{
 		"keeps gorm in stores and platform/db",
 		func(f string) bool { return !under("platform/db")(f) && !(under("modules")(f) && named(f, "store")) },
 		func(_, i string) bool { return isGorm(i) },
@@ -188,6 +193,7 @@ func TestArchitectureRulesFire(t *testing.T) {
 		"modules/rbac/token.go":           "github.com/labstack/echo/v4",
 		"modules/rbac/store.go":           "github.com/jackc/pgx/v5",
 		"modules/authorization/decide.go": "database/sql",
+		"app/x.go":                        "omnirapeutic/e2e/harness",
 		"modules/rbac/utils.go":           "strings",
 		"platform/helpers/x.go":           "strings",
 	} {
@@ -202,6 +208,7 @@ func TestArchitectureRulesFire(t *testing.T) {
 		"app/app.go":                      "omnirapeutic/modules/rbac",
 		"modules/rbac/service.go":         "omnirapeutic/platform/db",
 		"main.go":                         "omnirapeutic/app/cli",
+		"e2e/harness/clinic.go":           "omnirapeutic/app",
 	} {
 		found, err := violations(map[string]string{file: fmt.Sprintf("package x\nimport _ %q\n", imported)})
 		require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
 )
@@ -91,20 +92,20 @@ var keysHold = map[identity.Permission]bool{
 // of them.
 func TestPermissionsOfAPIKeys(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.hire(t, c.own, "all@own.test", rbac.Admin, rbac.SuperAdmin)
-	all := c.enter(t, "all@own.test")
+	c := harness.Open(t)
+	c.AddUser(t, c.Own, "all@own.test", rbac.Admin, rbac.SuperAdmin)
+	all := c.SignInByEmail(t, "all@own.test")
 	require.Len(t, keysHold, len(rbac.Permissions()))
 	for _, p := range rbac.Permissions() {
 		can, decided := keysHold[p]
 		require.True(t, decided, "%s: decide whether an API key can hold it", p)
-		a := all.post(t, "/api-keys", body{"name": "Another system", "permissions": []any{p}})
+		a := all.Post(t, "/api-keys", harness.Body{"name": "Another system", "permissions": []any{p}})
 		if can {
-			a.created(t)
+			a.Created(t)
 			continue
 		}
-		a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		invalid := a.body["errors"].([]any)[0].(map[string]any)
+		a.Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		invalid := a.Body["errors"].([]any)[0].(map[string]any)
 		require.Equal(t, "permissions[0]", invalid["field"])
 		require.Equal(t, "personal", invalid["code"], p)
 		require.Contains(t, invalid["message"], "cannot be held by an API key, because ", p)
@@ -115,10 +116,10 @@ func TestPermissionsOfAPIKeys(t *testing.T) {
 // more permissions.
 func TestOlderAPIKeyLosesPermissionsForUsersOnly(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, text := c.key(t, "authorization:read")
-	c.run(t, "UPDATE api_keys SET permissions = '{authorization:read,webhook:manage}' WHERE id = $1",
+	c := harness.Open(t)
+	path, text := c.AddAPIKey(t, "authorization:read")
+	c.Exec(t, "UPDATE api_keys SET permissions = '{authorization:read,webhook:manage}' WHERE id = $1",
 		path[len("/api-keys/"):])
-	c.as(text).get(t, "/authorizations").ok(t)
-	c.as(text).get(t, webhooks).refused(t, http.StatusForbidden, "forbidden")
+	c.As(text).Get(t, "/authorizations").OK(t)
+	c.As(text).Get(t, harness.WebhooksPath).Refused(t, http.StatusForbidden, "forbidden")
 }

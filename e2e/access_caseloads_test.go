@@ -7,119 +7,119 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
 // patients returns the ids of patients in a list of assignments or guardianships.
-func patients(a answer) []string {
+func patients(a harness.Answer) []string {
 	found := []string{}
-	for _, item := range a.body["data"].([]any) {
+	for _, item := range a.Body["data"].([]any) {
 		found = append(found, item.(map[string]any)["patientId"].(string))
 	}
 	return found
 }
 
-func (c *clinic) anotherPatient(t testing.TB) string {
-	t.Helper()
-	return c.admin().post(t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-01-01"}).
-		created(t).String()
-}
-
 func TestCaseloadOfAPractitioner(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	who, ada, bo := c.employ(t), c.own.patient.String(), c.anotherPatient(t)
+	c := harness.Open(t)
+	who, ada, bo := c.AddPractitioner(t), c.Own.Patient.String(), c.AddPatient(t)
 	caseload := "/practitioners/" + who.String() + "/caseload"
-	require.Empty(t, patients(c.admin().get(t, caseload).ok(t)))
-	first := c.admin().post(t, caseload, body{"patientId": ada}).ok(t)
-	require.Equal(t, idOf(c.userWith(t, c.admin(), rbac.Admin)), first.text("assignedBy"))
-	c.admin().post(t, caseload, body{"patientId": bo}).ok(t)
-	again := c.admin().post(t, caseload, body{"patientId": ada}).ok(t)
-	require.Equal(t, string(first.raw), string(again.raw), "the patients on it remain")
-	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, caseload).ok(t)))
-	require.Empty(t, patients(c.admin().get(t, "/practitioners/"+c.employ(t).String()+"/caseload").ok(t)),
+	require.Empty(t, patients(c.Admin().Get(t, caseload).OK(t)))
+	first := c.Admin().Post(t, caseload, harness.Body{"patientId": ada}).OK(t)
+	require.Equal(t, harness.IDOf(c.UserWithRole(t, c.Admin(), rbac.Admin)), first.Text("assignedBy"))
+	c.Admin().Post(t, caseload, harness.Body{"patientId": bo}).OK(t)
+	again := c.Admin().Post(t, caseload, harness.Body{"patientId": ada}).OK(t)
+	require.Equal(t, string(first.Raw), string(again.Raw), "the patients on it remain")
+	require.ElementsMatch(t, []string{ada, bo}, patients(c.Admin().Get(t, caseload).OK(t)))
+	require.Empty(t, patients(c.Admin().Get(t, "/practitioners/"+c.AddPractitioner(t).String()+"/caseload").OK(t)),
 		"another's is another")
 
-	c.admin().get(t, "/practitioners/"+uuid.NewString()+"/caseload").
-		refused(t, http.StatusNotFound, "caseload-owner-not-found")
-	c.admin().post(t, "/practitioners/"+uuid.NewString()+"/caseload", body{"patientId": ada}).refused(t,
+	c.Admin().Get(t, "/practitioners/"+uuid.NewString()+"/caseload").
+		Refused(t, http.StatusNotFound, "caseload-owner-not-found")
+	c.Admin().Post(t, "/practitioners/"+uuid.NewString()+"/caseload", harness.Body{"patientId": ada}).Refused(t,
 		http.StatusNotFound,
 		"caseload-owner-not-found")
-	for _, id := range []any{c.other.patient, uuid.New(), who} {
-		c.admin().post(t, caseload, body{"patientId": id}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	for _, id := range []any{c.Other.Patient, uuid.New(), who} {
+		c.Admin().Post(t, caseload, harness.Body{"patientId": id}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	c.admin().post(t, caseload, body{"patientId": bo, "organizationId": c.other.id}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Post(t, caseload, harness.Body{"patientId": bo, "organizationId": c.Other.ID}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
-	require.Equal(t, http.StatusNoContent, c.admin().delete(t, caseload+"/"+ada).status)
-	c.admin().delete(t, caseload+"/"+ada).refused(t, http.StatusNotFound, "assignment-not-found")
-	require.Equal(t, []string{bo}, patients(c.admin().get(t, caseload).ok(t)))
-	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, texts(t, c.owner(t),
+	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, caseload+"/"+ada).Status)
+	c.Admin().Delete(t, caseload+"/"+ada).Refused(t, http.StatusNotFound, "assignment-not-found")
+	require.Equal(t, []string{bo}, patients(c.Admin().Get(t, caseload).OK(t)))
+	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, harness.Texts(t, c.Owner(t),
 		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read'
 			ORDER BY sequence`, who, ada))
 }
 
 func TestConcurrentAssignmentsToACaseload(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	caseload := "/practitioners/" + c.employ(t).String() + "/caseload"
-	answers := make([]answer, 6)
-	together(len(answers), func(i int) { answers[i] = c.admin().post(t, caseload, body{"patientId": c.own.patient}) })
+	c := harness.Open(t)
+	caseload := "/practitioners/" + c.AddPractitioner(t).String() + "/caseload"
+	answers := make([]harness.Answer, 6)
+	harness.Concurrently(len(answers), func(i int) {
+		answers[i] = c.Admin().
+			Post(t, caseload, harness.Body{"patientId": c.Own.Patient})
+	})
 	for _, a := range answers {
-		require.Equal(t, string(answers[0].raw), string(a.ok(t).raw))
+		require.Equal(t, string(answers[0].Raw), string(a.OK(t).Raw))
 	}
-	require.Len(t, patients(c.admin().get(t, caseload).ok(t)), 1)
+	require.Len(t, patients(c.Admin().Get(t, caseload).OK(t)), 1)
 	require.Equal(t, []string{"1"},
-		texts(t, c.owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
+		harness.Texts(t, c.Owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
 }
 
 func TestPatientsOfAGuardian(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	ada, bo := c.own.patient.String(), c.anotherPatient(t)
-	parent := c.userWith(t, c.admin(), rbac.Patient)
+	c := harness.Open(t)
+	ada, bo := c.Own.Patient.String(), c.AddPatient(t)
+	parent := c.UserWithRole(t, c.Admin(), rbac.Patient)
 	family := parent + "/patients"
-	require.Empty(t, patients(c.admin().get(t, family).ok(t)))
-	given := c.admin().post(t, family, body{"patientId": ada, "relation": "GUARDIAN"}).ok(t)
-	require.Equal(t, []string{idOf(parent), ada, "GUARDIAN"},
-		[]string{given.text("userId"), given.text("patientId"), given.text("relation")})
-	require.Equal(t, string(given.raw),
-		string(c.admin().post(t, family, body{"patientId": ada, "relation": "GUARDIAN"}).ok(t).raw))
-	c.admin().post(t, family, body{"patientId": bo, "relation": "SELF"}).ok(t)
-	require.ElementsMatch(t, []string{ada, bo}, patients(c.admin().get(t, family).ok(t)))
+	require.Empty(t, patients(c.Admin().Get(t, family).OK(t)))
+	given := c.Admin().Post(t, family, harness.Body{"patientId": ada, "relation": "GUARDIAN"}).OK(t)
+	require.Equal(t, []string{harness.IDOf(parent), ada, "GUARDIAN"},
+		[]string{given.Text("userId"), given.Text("patientId"), given.Text("relation")})
+	require.Equal(t, string(given.Raw),
+		string(c.Admin().Post(t, family, harness.Body{"patientId": ada, "relation": "GUARDIAN"}).OK(t).Raw))
+	c.Admin().Post(t, family, harness.Body{"patientId": bo, "relation": "SELF"}).OK(t)
+	require.ElementsMatch(t, []string{ada, bo}, patients(c.Admin().Get(t, family).OK(t)))
 
-	c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).
-		refused(t, http.StatusConflict, "user-is-patient")
+	c.Admin().Post(t, family, harness.Body{"patientId": ada, "relation": "SELF"}).
+		Refused(t, http.StatusConflict, "user-is-patient")
 	require.Equal(t, "GUARDIAN",
-		c.admin().post(t, family, body{"patientId": bo, "relation": "GUARDIAN"}).ok(t).text("relation"))
-	require.Equal(t, "SELF", c.admin().post(t, family, body{"patientId": ada, "relation": "SELF"}).ok(t).text("relation"))
-	c.admin().post(t, c.userWith(t, c.admin(), rbac.Biller)+"/patients",
-		body{"patientId": ada, "relation": "GUARDIAN"}).refused(t, http.StatusConflict, "user-not-family")
-	for _, b := range []body{
-		{"patientId": c.other.patient, "relation": "GUARDIAN"},
+		c.Admin().Post(t, family, harness.Body{"patientId": bo, "relation": "GUARDIAN"}).OK(t).Text("relation"))
+	require.Equal(t, "SELF", c.Admin().Post(t, family, harness.Body{"patientId": ada, "relation": "SELF"}).OK(t).
+		Text("relation"))
+	c.Admin().Post(t, c.UserWithRole(t, c.Admin(), rbac.Biller)+"/patients",
+		harness.Body{"patientId": ada, "relation": "GUARDIAN"}).Refused(t, http.StatusConflict, "user-not-family")
+	for _, b := range []harness.Body{
+		{"patientId": c.Other.Patient, "relation": "GUARDIAN"},
 		{"patientId": uuid.New(), "relation": "GUARDIAN"},
 		{"patientId": ada, "relation": "PARENT"},
 		{"patientId": ada},
 		{"relation": "GUARDIAN"},
 		{"patientId": ada, "relation": "GUARDIAN", "userId": uuid.New()},
 	} {
-		c.admin().post(t, family, b).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.Admin().Post(t, family, b).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	unknownUser := "/users/" + uuid.NewString() + "/patients"
-	c.admin().get(t, unknownUser).refused(t, http.StatusNotFound, "user-not-found")
-	c.admin().post(t, unknownUser, body{"patientId": ada, "relation": "GUARDIAN"}).
-		refused(t, http.StatusNotFound, "user-not-found")
+	c.Admin().Get(t, unknownUser).Refused(t, http.StatusNotFound, "user-not-found")
+	c.Admin().Post(t, unknownUser, harness.Body{"patientId": ada, "relation": "GUARDIAN"}).
+		Refused(t, http.StatusNotFound, "user-not-found")
 
-	require.Equal(t, http.StatusNoContent, c.admin().delete(t, family+"/"+bo).status)
-	c.admin().delete(t, family+"/"+bo).refused(t, http.StatusNotFound, "guardianship-not-found")
-	c.admin().delete(t, unknownUser+"/"+ada).refused(t, http.StatusNotFound, "guardianship-not-found")
-	require.Equal(t, []string{ada}, patients(c.admin().get(t, family).ok(t)))
+	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, family+"/"+bo).Status)
+	c.Admin().Delete(t, family+"/"+bo).Refused(t, http.StatusNotFound, "guardianship-not-found")
+	c.Admin().Delete(t, unknownUser+"/"+ada).Refused(t, http.StatusNotFound, "guardianship-not-found")
+	require.Equal(t, []string{ada}, patients(c.Admin().Get(t, family).OK(t)))
 	require.Equal(t, []string{
 		`guardian.grant  {"relation":"GUARDIAN"}`, `guardian.grant {"relation":"GUARDIAN"} {"relation":"SELF"}`,
-	}, texts(t, c.owner(t),
+	}, harness.Texts(t, c.Owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%'
 			AND action <> 'guardian.read' ORDER BY sequence`, ada))
-	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, texts(t, c.owner(t),
+	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, harness.Texts(t, c.Owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1
 			AND action = 'guardian.revoke'`, bo))
 }
@@ -129,20 +129,21 @@ func TestPatientsOfAGuardian(t *testing.T) {
 // and must be refused.
 func TestUsersCannotBeLinkedToAnInaccessibleCaseload(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	who := c.employ(t)
-	c.admin().post(t, "/practitioners/"+who.String()+"/caseload", body{"patientId": c.own.patient}).ok(t)
-	set := with(c.admin().set(t, rbac.Technician), "user:change", "ORGANIZATION")
-	c.admin().put(t, "/permission-sets/TECHNICIAN", set).ok(t)
-	user := c.hire(t, c.own, "cy@own.test", rbac.Technician)
-	cy := c.enter(t, "cy@own.test")
+	c := harness.Open(t)
+	who := c.AddPractitioner(t)
+	c.Admin().Post(t, "/practitioners/"+who.String()+"/caseload", harness.Body{"patientId": c.Own.Patient}).OK(t)
+	set := withPermission(c.Admin().PermissionSet(t, rbac.Technician), "user:change", "ORGANIZATION")
+	c.Admin().Put(t, "/permission-sets/TECHNICIAN", set).OK(t)
+	user := c.AddUser(t, c.Own, "cy@own.test", rbac.Technician)
+	cy := c.SignInByEmail(t, "cy@own.test")
 
-	beyond := cy.patch(t, user, body{"practitionerId": who}).refused(t, http.StatusForbidden, "beyond-own-permissions")
-	require.Equal(t, "patient:read", beyond.text("exceeds"))
-	cy.get(t, "/patients/"+c.own.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
-	cy.patch(t, user, body{"name": "Cy Example"}).ok(t)
-	c.admin().patch(t, user, body{"practitionerId": who}).ok(t)
-	cy.get(t, "/patients/"+c.own.patient.String()).ok(t)
-	cy.patch(t, user, body{"name": "Cyrus", "practitionerId": who}).ok(t)
-	cy.patch(t, user, body{"practitionerId": nil}).ok(t)
+	beyond := cy.Patch(t, user, harness.Body{"practitionerId": who}).
+		Refused(t, http.StatusForbidden, "beyond-own-permissions")
+	require.Equal(t, "patient:read", beyond.Text("exceeds"))
+	cy.Get(t, "/patients/"+c.Own.Patient.String()).Refused(t, http.StatusNotFound, "patient-not-found")
+	cy.Patch(t, user, harness.Body{"name": "Cy Example"}).OK(t)
+	c.Admin().Patch(t, user, harness.Body{"practitionerId": who}).OK(t)
+	cy.Get(t, "/patients/"+c.Own.Patient.String()).OK(t)
+	cy.Patch(t, user, harness.Body{"name": "Cyrus", "practitionerId": who}).OK(t)
+	cy.Patch(t, user, harness.Body{"practitionerId": nil}).OK(t)
 }

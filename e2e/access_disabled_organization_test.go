@@ -10,180 +10,175 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 )
 
 // switchPath is the path that disables the own practice.
-func (c *clinic) switchPath() string { return "/organizations/" + c.own.id.String() + "/disabled" }
+func switchPath(c *harness.Clinic) string { return "/organizations/" + c.Own.ID.String() + "/disabled" }
 
 // root administers all practices, and belongs to the other one.
-func (c *clinic) root() caller { return c.as(c.other.tokens[rbac.SuperAdmin]) }
-
-// entered holds the credentials of a signed-in user.
-type entered struct{ token, refresh string }
-
-func (c *clinic) enters(t testing.TB, email string) entered {
-	t.Helper()
-	a := c.as("").post(t, "/auth/login", body{"email": email, "password": password}).ok(t)
-	return entered{a.text("accessToken"), a.text("refreshToken")}
-}
-
-func (c *clinic) refresh(t testing.TB, token string) answer {
-	t.Helper()
-	return c.as("").post(t, "/auth/refresh", body{"refreshToken": token})
-}
+func superAdmin(c *harness.Clinic) harness.Caller { return c.As(c.Other.Tokens[rbac.SuperAdmin]) }
 
 // TestADisabledOrganizationIsClosed disables a practice on one instance while its users
 // sign in on both, and tries every way in on both.
 func TestADisabledOrganizationIsClosed(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	first := serve(t, database, database.Open(t)).following(t)
-	first.tuning = events.Tuning{Heartbeat: time.Hour} // only disabling ends a stream
-	second := secondInstance(t, first, database.Open(t)).following(t)
-	instances := []*clinic{first, second}
-	authorization := first.authorize(t, 8)
-	first.admin().post(t, authorization+"/reserve", body{"units": 1}).reservationID(t)
-	scheduler, other := first.own.tokens[rbac.Scheduler], first.other.tokens[rbac.Scheduler]
-	_, key := first.key(t, "authorization:read")
-	_, unused := first.key(t, "authorization:read")
-	link := first.admin().post(t, "/practitioners/"+first.employ(t).String()+"/calendar-feed", body{}).text("path")
-	_, invitation := first.admin().invite(t, "rosa@example.test", "BILLER")
-	kept := first.enters(t, "scheduler@own.test")
+	database := harness.TwoPractices.New(t)
+	first := harness.Serve(t, database, database.Open(t)).FollowRevocations(t)
+	first.EventTuning = events.Tuning{Heartbeat: time.Hour} // only disabling ends a stream
+	second := harness.SecondInstance(t, first, database.Open(t)).FollowRevocations(t)
+	instances := []*harness.Clinic{first, second}
+	authorization := first.Authorize(t, 8)
+	first.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t)
+	scheduler, other := first.Own.Tokens[rbac.Scheduler], first.Other.Tokens[rbac.Scheduler]
+	_, key := first.AddAPIKey(t, "authorization:read")
+	_, unused := first.AddAPIKey(t, "authorization:read")
+	link := first.Admin().Post(t, "/practitioners/"+first.AddPractitioner(t).String()+"/calendar-feed", harness.Body{}).
+		Text("path")
+	_, invitation := first.Admin().Invite(t, "rosa@example.test", "BILLER")
+	kept := first.SignInTokens(t, "scheduler@own.test")
 	for _, instance := range instances {
-		instance.as(key).get(t, authorization).ok(t)
+		instance.As(key).Get(t, authorization).OK(t)
 	}
-	ours, theirs := second.as(scheduler).stream(t, ""), second.as(other).stream(t, "")
-	require.Equal(t, "ready", ours.next(t).name)
-	require.Equal(t, "ready", theirs.next(t).name)
+	ours, theirs := second.As(scheduler).Stream(t, ""), second.As(other).Stream(t, "")
+	require.Equal(t, "ready", ours.Next(t).Name)
+	require.Equal(t, "ready", theirs.Next(t).Name)
 
-	meanwhile := make([]entered, len(rbac.Roles()))
-	together(len(meanwhile)+1, func(i int) {
+	meanwhile := make([]harness.Tokens, len(rbac.Roles()))
+	harness.Concurrently(len(meanwhile)+1, func(i int) {
 		if i == len(meanwhile) {
-			first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
+			superAdmin(first).Put(t, switchPath(first), harness.Body{"disabled": true}).OK(t)
 			return
 		}
-		a := instances[i%2].as("").post(t, "/auth/login",
-			body{"email": string(rbac.Roles()[i]) + "@own.test", "password": password})
-		meanwhile[i] = entered{a.text("accessToken"), a.text("refreshToken")}
-		if a.status != http.StatusOK {
-			a.refused(t, http.StatusUnauthorized, "wrong-credentials")
+		a := instances[i%2].As("").Post(t, "/auth/login",
+			harness.Body{"email": string(rbac.Roles()[i]) + "@own.test", "password": harness.Password})
+		meanwhile[i] = harness.Tokens{Access: a.Text("accessToken"), Refresh: a.Text("refreshToken")}
+		if a.Status != http.StatusOK {
+			a.Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 	})
-	first.as(scheduler).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	ours.ended(t) // the other instance has received the change
+	first.As(scheduler).Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+	ours.RequireEnd(t) // the other instance has received the change
 
 	for _, item := range instances {
 		for _, token := range []string{
-			scheduler, kept.token, key, unused, item.own.tokens[rbac.Admin],
-			item.own.tokens[rbac.SuperAdmin],
+			scheduler, kept.Access, key, unused, item.Own.Tokens[rbac.Admin],
+			item.Own.Tokens[rbac.SuperAdmin],
 		} {
-			item.as(token).get(t, authorization).refused(t, http.StatusUnauthorized, "unauthenticated")
+			item.As(token).Get(t, authorization).Refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
-		for _, m := range slices.Concat(meanwhile, []entered{kept}) {
-			if m.token != "" {
-				item.as(m.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-				item.refresh(t, m.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
+		for _, m := range slices.Concat(meanwhile, []harness.Tokens{kept}) {
+			if m.Access != "" {
+				item.As(m.Access).Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+				item.Refresh(t, m.Refresh).Refused(t, http.StatusUnauthorized, "refresh-refused")
 			}
 		}
-		invalid := item.as("").post(t, "/auth/login",
-			body{"email": "scheduler@own.test", "password": "not the password"}).
-			refused(t, http.StatusUnauthorized, "wrong-credentials")
-		right := item.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
-			refused(t, http.StatusUnauthorized, "wrong-credentials")
-		require.Equal(t, invalid.text("detail"), right.text("detail"), "the answer does not reveal that the practice exists")
-		item.accept(t, invitation).refused(t, http.StatusNotFound, "invitation-not-found")
-		item.as("").get(t, strings.TrimPrefix(link, "/api/v1")).refused(t, http.StatusNotFound, "calendar-feed-not-found")
-		item.as(other).get(t, "/auth/me").ok(t)
+		invalid := item.As("").Post(t, "/auth/login",
+			harness.Body{"email": "scheduler@own.test", "password": "not the password"}).
+			Refused(t, http.StatusUnauthorized, "wrong-credentials")
+		right := item.As("").Post(t, "/auth/login", harness.Body{
+			"email": "scheduler@own.test", "password": harness.Password,
+		}).
+			Refused(t, http.StatusUnauthorized, "wrong-credentials")
+		require.Equal(t, invalid.Text("detail"), right.Text("detail"), "the answer does not reveal that the practice exists")
+		item.AcceptInvitation(t, invitation).Refused(t, http.StatusNotFound, "invitation-not-found")
+		item.As("").Get(t, strings.TrimPrefix(link, "/api/v1")).Refused(t, http.StatusNotFound, "calendar-feed-not-found")
+		item.As(other).Get(t, "/auth/me").OK(t)
 	}
 
-	require.Equal(t, true, second.root().get(t, "/organizations/"+first.own.id.String()).ok(t).body["disabled"],
+	require.Equal(t, true, superAdmin(second).Get(t, "/organizations/"+first.Own.ID.String()).OK(t).Body["disabled"],
 		"an administrator of all organizations sees it")
-	report, err := second.app.Authorizations.Verify(t.Context(), uuid.Nil, nil)
+	report, err := second.App.Authorizations.Verify(t.Context(), uuid.Nil, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK, "its ledger exists and is consistent, as the command verify finds")
 	require.Equal(t, 1, report.Authorizations)
 
-	back := second.as(scheduler)
-	second.root().put(t, first.switchPath(), body{"disabled": false}).ok(t)
-	back.get(t, authorization).ok(t)
-	require.Eventually(t, func() bool { return first.as(scheduler).get(t, authorization).status == http.StatusOK }, soon,
+	back := second.As(scheduler)
+	superAdmin(second).Put(t, switchPath(first), harness.Body{"disabled": false}).OK(t)
+	back.Get(t, authorization).OK(t)
+	require.Eventually(t, func() bool {
+		return first.As(scheduler).
+			Get(t, authorization).Status == http.StatusOK
+	}, harness.Soon,
 		time.Millisecond)
 	for _, each := range instances {
-		for _, token := range []string{kept.token, key, unused} {
-			each.as(token).get(t, authorization).ok(t)
+		for _, token := range []string{kept.Access, key, unused} {
+			each.As(token).Get(t, authorization).OK(t)
 		}
-		response, _ := each.subscribe(t, link)
+		response, _ := each.FetchCalendar(t, link)
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	}
-	second.refresh(t, kept.refresh).ok(t)
-	require.Equal(t, http.StatusCreated, first.accept(t, invitation).status)
-	path := first.authorize(t, 4)
-	first.live(t)
-	second.live(t)
-	first.as(other).get(t, "/auth/me").ok(t)
-	again := second.as(scheduler).stream(t, "")
-	require.Equal(t, "ready", again.next(t).name)
-	first.admin().post(t, path+"/reserve", body{"units": 1})
-	require.Equal(t, "authorization.balance", again.next(t).name)
-	first.requireClean(t)
+	second.Refresh(t, kept.Refresh).OK(t)
+	require.Equal(t, http.StatusCreated, first.AcceptInvitation(t, invitation).Status)
+	path := first.Authorize(t, 4)
+	first.StartEvents(t)
+	second.StartEvents(t)
+	first.As(other).Get(t, "/auth/me").OK(t)
+	again := second.As(scheduler).Stream(t, "")
+	require.Equal(t, "ready", again.Next(t).Name)
+	first.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
+	require.Equal(t, "authorization.balance", again.Next(t).Name)
+	first.RequireClean(t)
 }
 
 // TestLaterInstanceLoadsDisabledOrganizations uses earlier tokens on an instance
 // that starts after the change.
 func TestLaterInstanceLoadsDisabledOrganizations(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	first := serve(t, database, database.Open(t))
-	first.root().put(t, first.switchPath(), body{"disabled": true}).ok(t)
-	second := secondInstance(t, first, database.Open(t)).following(t)
-	second.admin().get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	first.root().put(t, first.switchPath(), body{"disabled": false}).ok(t)
-	third := secondInstance(t, first, database.Open(t)).following(t)
-	third.admin().get(t, "/auth/me").ok(t)
+	database := harness.TwoPractices.New(t)
+	first := harness.Serve(t, database, database.Open(t))
+	superAdmin(first).Put(t, switchPath(first), harness.Body{"disabled": true}).OK(t)
+	second := harness.SecondInstance(t, first, database.Open(t)).FollowRevocations(t)
+	second.Admin().Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+	superAdmin(first).Put(t, switchPath(first), harness.Body{"disabled": false}).OK(t)
+	third := harness.SecondInstance(t, first, database.Open(t)).FollowRevocations(t)
+	third.Admin().Get(t, "/auth/me").OK(t)
 }
 
 func TestPermissionToDisableOrganizations(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for _, role := range rbac.Roles() {
 		if role == rbac.SuperAdmin {
 			continue
 		}
-		for _, p := range []practice{c.own, c.other} {
-			c.as(p.tokens[role]).put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusForbidden, "forbidden")
+		for _, p := range []harness.Practice{c.Own, c.Other} {
+			c.As(p.Tokens[role]).Put(t, switchPath(c), harness.Body{"disabled": true}).
+				Refused(t, http.StatusForbidden, "forbidden")
 		}
 	}
-	c.as("").put(t, c.switchPath(), body{"disabled": true}).refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as(c.own.tokens[rbac.SuperAdmin]).put(t, c.switchPath(), body{"disabled": true}).
-		refused(t, http.StatusConflict, "own-organization")
-	c.root().put(t, "/organizations/"+uuid.NewString()+"/disabled", body{"disabled": true}).refused(t, http.StatusNotFound,
+	c.As("").Put(t, switchPath(c), harness.Body{"disabled": true}).Refused(t, http.StatusUnauthorized, "unauthenticated")
+	c.As(c.Own.Tokens[rbac.SuperAdmin]).Put(t, switchPath(c), harness.Body{"disabled": true}).
+		Refused(t, http.StatusConflict, "own-organization")
+	superAdmin(c).Put(t, "/organizations/"+uuid.NewString()+"/disabled",
+		harness.Body{"disabled": true}).Refused(t, http.StatusNotFound,
 		"organization-not-found")
-	c.root().put(t, c.switchPath(), body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().patch(t, strings.TrimSuffix(c.switchPath(), "/disabled"), body{"disabled": true}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().get(t, "/auth/me").ok(t)
+	superAdmin(c).Put(t, switchPath(c), harness.Body{}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Patch(t, strings.TrimSuffix(switchPath(c), "/disabled"), harness.Body{"disabled": true}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Get(t, "/auth/me").OK(t)
 
-	c.root().with("If-Match", `"7"`).put(t, c.switchPath(), body{"disabled": true}).
-		refused(t, http.StatusPreconditionFailed, "stale-version")
-	off := c.root().with("If-Match", `"1"`).put(t, c.switchPath(), body{"disabled": true}).ok(t)
-	require.Equal(t, 2, off.number(t, "version"))
-	require.Equal(t, 2, c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t).number(t, "version"),
+	superAdmin(c).WithHeader("If-Match", `"7"`).Put(t, switchPath(c), harness.Body{"disabled": true}).
+		Refused(t, http.StatusPreconditionFailed, "stale-version")
+	off := superAdmin(c).WithHeader("If-Match", `"1"`).Put(t, switchPath(c), harness.Body{"disabled": true}).OK(t)
+	require.Equal(t, 2, off.Number(t, "version"))
+	require.Equal(t, 2, superAdmin(c).Put(t, switchPath(c), harness.Body{"disabled": true}).OK(t).Number(t, "version"),
 		"an unchanged value has no effect")
-	c.as("").post(t, "/auth/login", body{"email": "scheduler@own.test", "password": password}).
-		refused(t, http.StatusUnauthorized, "wrong-credentials")
-	require.Equal(t, false, c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t).body["disabled"])
+	c.As("").Post(t, "/auth/login", harness.Body{"email": "scheduler@own.test", "password": harness.Password}).
+		Refused(t, http.StatusUnauthorized, "wrong-credentials")
+	require.Equal(t, false, superAdmin(c).Put(t, switchPath(c), harness.Body{"disabled": false}).OK(t).Body["disabled"])
 
-	trail := c.admin().get(t, "/admin/audit-events?action=organization.change").ok(t)
-	found := trail.body["data"].([]any)
-	require.Len(t, found, 2, "%s", trail.raw)
-	require.Contains(t, string(trail.raw),
+	trail := c.Admin().Get(t, "/admin/audit-events?action=organization.change").OK(t)
+	found := trail.Body["data"].([]any)
+	require.Len(t, found, 2, "%s", trail.Raw)
+	require.Contains(t, string(trail.Raw),
 		`"before":{"disabled":false,"version":1},"after":{"changed":["disabled"],"disabled":true,"version":2}`)
-	require.Contains(t, string(trail.raw),
+	require.Contains(t, string(trail.Raw),
 		`"before":{"disabled":true,"version":2},"after":{"changed":["disabled"],"disabled":false,"version":3}`)
-	refused := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied").ok(t)
-	require.Contains(t, string(refused.raw), `"reason":"organization-disabled"`)
+	refused := c.Admin().Get(t, "/admin/audit-events?action=user.sign-in&outcome=denied").OK(t)
+	require.Contains(t, string(refused.Raw), `"reason":"organization-disabled"`)
 }
 
 // TestBackgroundWorkOfADisabledOrganization checks that it sends nothing, and
@@ -191,49 +186,52 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	t.Parallel()
 	c := openLive(t, events.Tuning{})
-	r := receive(t)
-	path, _ := c.hook(t, r.URL)
-	authorization := c.authorize(t, 100)
-	c.book(t, c.booking(authorization, c.employ(t), c.clock.now().Add(time.Hour).Truncate(time.Minute), hour))
-	c.admin().post(t, authorization+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t)
+	r := harness.ReceiveWebhooks(t)
+	path, _ := c.AddWebhook(t, r.URL)
+	authorization := c.Authorize(t, 100)
+	c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.Clock.Now().Add(time.Hour).Truncate(time.Minute), hour))
+	c.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60}).ReservationID(t)
 	for moved := int64(1); moved > 0; {
 		var err error
-		moved, err = c.app.Events.Relay(t.Context())
+		moved, err = c.App.Events.Relay(t.Context())
 		require.NoError(t, err)
 	}
 	remind := func() int {
-		n, err := c.app.Appointments.Remind(t.Context(), []time.Duration{2 * hour})
+		n, err := c.App.Appointments.Remind(t.Context(), []time.Duration{2 * hour})
 		require.NoError(t, err)
 		return n
 	}
 
-	c.root().put(t, c.switchPath(), body{"disabled": true}).ok(t)
-	c.live(t)
+	superAdmin(c).Put(t, switchPath(c), harness.Body{"disabled": true}).OK(t)
+	c.StartEvents(t)
 	require.Zero(t, remind())
-	c.clock.advance(2 * time.Minute)
-	n, err := c.app.Authorizations.SweepHolds(t.Context())
+	c.Clock.Advance(2 * time.Minute)
+	n, err := c.App.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n, "holds expire on time")
-	_, err = c.app.Events.Relay(t.Context())
+	_, err = c.App.Events.Relay(t.Context())
 	require.NoError(t, err)
-	require.Positive(t, c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))
-	other := receive(t)
-	c.as(c.other.tokens[rbac.Admin]).post(t, webhooks, body{"url": other.URL, "types": []string{"authorization.balance"}}).
-		created(t)
-	theirs := c.as(c.other.tokens[rbac.Admin]).post(t, "/authorizations", body{
-		"patientId":     c.other.patient,
-		"serviceCodeId": c.other.serviceCode,
+	require.Positive(t, c.Count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'PENDING'"))
+	other := harness.ReceiveWebhooks(t)
+	c.As(c.Other.Tokens[rbac.Admin]).Post(t, harness.WebhooksPath, harness.Body{
+		"url": other.URL, "types": []string{"authorization.balance"},
+	}).
+		Created(t)
+	theirs := c.As(c.Other.Tokens[rbac.Admin]).Post(t, "/authorizations", harness.Body{
+		"patientId":     c.Other.Patient,
+		"serviceCodeId": c.Other.ServiceCode,
 		"totalUnits":    4,
 		"startDate":     "2026-01-01",
 		"endDate":       "2026-12-31",
-	}).created(t).String()
-	c.as(c.other.tokens[rbac.Admin]).post(t, "/authorizations/"+theirs+"/reserve", body{"units": 1}).reservationID(t)
-	other.await(t, 1) // a round of deliveries has run
-	require.Empty(t, r.messages(), "they wait")
+	}).Created(t).String()
+	c.As(c.Other.Tokens[rbac.Admin]).Post(t, "/authorizations/"+theirs+"/reserve", harness.Body{"units": 1}).
+		ReservationID(t)
+	other.Await(t, 1) // a round of deliveries has run
+	require.Empty(t, r.Messages(), "they wait")
 
-	c.root().put(t, c.switchPath(), body{"disabled": false}).ok(t)
-	r.await(t, 3)
+	superAdmin(c).Put(t, switchPath(c), harness.Body{"disabled": false}).OK(t)
+	r.Await(t, 3)
 	require.Equal(t, 1, remind())
-	require.NotEmpty(t, c.admin().get(t, path+"/deliveries").ok(t).body["data"])
-	c.requireClean(t)
+	require.NotEmpty(t, c.Admin().Get(t, path+"/deliveries").OK(t).Body["data"])
+	c.RequireClean(t)
 }

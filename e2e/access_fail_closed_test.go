@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/identity"
 )
 
@@ -56,17 +57,17 @@ var needNoCaller = map[string]string{
 // are included automatically.
 func TestServicesFailClosed(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	services := map[string]any{
-		"directory": c.app.Directory, "authorization": c.app.Authorizations, "appointments": c.app.Appointments,
-		"events": c.app.Events, "audit": c.app.Audit,
-		"access": c.app.Access, "account": c.app.Access.Accounts, "apikey": c.app.Access.APIKeys,
-		"invitation": c.app.Access.Invitations, "mfa": c.app.Access.SecondFactors, "oidc": c.app.Access.OpenID.SignIns,
-		"oidclinks": c.app.Access.OpenID.Links, "oidcproviders": c.app.Access.OpenID.Providers,
-		"password": c.app.Access.Passwords, "permissionset": c.app.Access.PermissionSets,
-		"revocation": c.app.Access.Revocations,
-		"session":    c.app.Access.Sessions, "signin": c.app.Access.SignIns, "user": c.app.Access.Users,
-		"verification": c.app.Verifications,
+		"directory": c.App.Directory, "authorization": c.App.Authorizations, "appointments": c.App.Appointments,
+		"events": c.App.Events, "audit": c.App.Audit,
+		"access": c.App.Access, "account": c.App.Access.Accounts, "apikey": c.App.Access.APIKeys,
+		"invitation": c.App.Access.Invitations, "mfa": c.App.Access.SecondFactors, "oidc": c.App.Access.OpenID.SignIns,
+		"oidclinks": c.App.Access.OpenID.Links, "oidcproviders": c.App.Access.OpenID.Providers,
+		"password": c.App.Access.Passwords, "permissionset": c.App.Access.PermissionSets,
+		"revocation": c.App.Access.Revocations,
+		"session":    c.App.Access.Sessions, "signin": c.App.Access.SignIns, "user": c.App.Access.Users,
+		"verification": c.App.Verifications,
 	}
 	asked, refused := map[string]bool{}, map[string]bool{}
 	for name, service := range services {
@@ -82,7 +83,7 @@ func TestServicesFailClosed(t *testing.T) {
 				continue
 			}
 			t.Run(method, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), soon)
+				ctx, cancel := context.WithTimeout(t.Context(), harness.Soon)
 				defer cancel()
 				arguments := []reflect.Value{reflect.ValueOf(ctx)}
 				for i := 1; i < signature.NumIn(); i++ {

@@ -8,20 +8,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
 // strict starts a clinic behind a proxy that allows three failures per source.
-func strict(t testing.TB) *clinic {
+func strict(t testing.TB) *harness.Clinic {
 	t.Helper()
-	database := twoPractices.New(t)
-	return serve(t, database, database.Open(t),
+	database := harness.TwoPractices.New(t)
+	return harness.Serve(t, database, database.Open(t),
 		"OMNI_FAILURE_RATE_LIMIT=0.01", "OMNI_FAILURE_RATE_BURST=3", "OMNI_TRUSTED_PROXIES=127.0.0.0/8")
 }
 
 // from returns a caller at a network address, without or with a token.
-func (c *clinic) from(address, token string) caller {
-	return c.as(token).with("X-Forwarded-For", address)
+func callerAt(c *harness.Clinic, address, token string) harness.Caller {
+	return c.As(token).WithHeader("X-Forwarded-For", address)
 }
 
 // TestFailuresOfOneNetworkAddressAreLimited: three attempts of each kind are checked, and further
@@ -30,115 +31,133 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
 	const hostile, office = "192.0.2.66", "198.51.100.7"
-	signIn := func(from caller, email, secret string) answer {
-		return from.post(t, "/auth/login", body{"email": email, "password": secret})
+	signIn := func(from harness.Caller, email, secret string) harness.Answer {
+		return from.Post(t, "/auth/login", harness.Body{"email": email, "password": secret})
 	}
-	_, invitation := c.admin().invite(t, "rosa@example.test", "TECHNICIAN")
-	reset := c.admin().post(t, c.hire(t, c.own, "forgetful@own.test", rbac.Biller)+"/password-reset", body{}).text("token")
-	_, key := c.key(t, "patient:read")
-	gone, unknownKey := c.key(t, "patient:read")
-	c.run(t, "DELETE FROM api_keys WHERE id = $1", strings.TrimPrefix(gone, "/api-keys/"))
+	_, invitation := c.Admin().Invite(t, "rosa@example.test", "TECHNICIAN")
+	reset := c.Admin().Post(t, c.AddUser(t, c.Own, "forgetful@own.test", rbac.Biller)+"/password-reset", harness.Body{}).
+		Text("token")
+	_, key := c.AddAPIKey(t, "patient:read")
+	gone, unknownKey := c.AddAPIKey(t, "patient:read")
+	c.Exec(t, "DELETE FROM api_keys WHERE id = $1", strings.TrimPrefix(gone, "/api-keys/"))
 	for name, kind := range map[string]struct {
-		guess  func(from caller) answer
+		guess  func(from harness.Caller) harness.Answer
 		status int
-		good   func(from caller) answer
+		good   func(from harness.Caller) harness.Answer
 	}{
 		"sign-ins with wrong passwords": {
-			func(from caller) answer { return signIn(from, "biller@own.test", "not-the-right-one") }, http.StatusUnauthorized,
-			func(from caller) answer { return signIn(from, "biller@own.test", password) },
+			func(from harness.Caller) harness.Answer {
+				return signIn(from, "biller@own.test",
+					"not-the-right-one")
+			}, http.StatusUnauthorized,
+			func(from harness.Caller) harness.Answer { return signIn(from, "biller@own.test", harness.Password) },
 		},
 		"refresh tokens": {
-			func(from caller) answer {
-				return from.post(t, "/auth/refresh", body{"refreshToken": "omr_" + strings.Repeat("A", 43)})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/refresh", harness.Body{"refreshToken": "omr_" + strings.Repeat("A", 43)})
 			}, http.StatusUnauthorized,
-			func(from caller) answer {
-				return from.post(t, "/auth/refresh", body{"refreshToken": c.enters(t, "scheduler@own.test").refresh})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/refresh", harness.Body{"refreshToken": c.SignInTokens(t, "scheduler@own.test").Refresh})
 			},
 		},
 		"invitations": {
-			func(from caller) answer {
-				return from.post(t, "/auth/invitations/accept", body{"token": strings.Repeat("x", 43), "password": password})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/invitations/accept", harness.Body{
+					"token": strings.Repeat("x", 43), "password": harness.Password,
+				})
 			}, http.StatusNotFound,
-			func(from caller) answer {
-				return from.post(t, "/auth/invitations/accept", body{"token": invitation, "password": "a-meadow-of-red-clover"})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/invitations/accept", harness.Body{
+					"token": invitation, "password": "a-meadow-of-red-clover",
+				})
 			},
 		},
 		"links to set a new password": {
-			func(from caller) answer {
-				return from.post(t, "/auth/password-reset", body{"token": strings.Repeat("x", 43), "password": password})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/password-reset", harness.Body{
+					"token": strings.Repeat("x", 43), "password": harness.Password,
+				})
 			}, http.StatusNotFound,
-			func(from caller) answer {
-				return from.post(t, "/auth/password-reset", body{"token": reset, "password": "a-meadow-of-red-clover"})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/password-reset", harness.Body{"token": reset, "password": "a-meadow-of-red-clover"})
 			},
 		},
 		"codes of identity providers": {
-			func(from caller) answer {
-				return from.post(t, "/auth/oidc/token", body{"code": strings.Repeat("x", 60), "verifier": verifier})
+			func(from harness.Caller) harness.Answer {
+				return from.Post(t, "/auth/oidc/token", harness.Body{"code": strings.Repeat("x", 60), "verifier": harness.Verifier})
 			}, http.StatusUnauthorized, nil,
 		},
 		"access tokens and API keys": {
-			func(from caller) answer { return caller{from.url, unknownKey, from.headers}.get(t, "/auth/me") },
+			func(from harness.Caller) harness.Answer {
+				return harness.Caller{URL: from.URL, Token: unknownKey, Headers: from.Headers}.Get(t, "/auth/me")
+			},
 			http.StatusUnauthorized,
-			func(from caller) answer {
-				return caller{from.url, key, from.headers}.get(t, "/patients/"+c.own.patient.String())
+			func(from harness.Caller) harness.Answer {
+				return harness.Caller{URL: from.URL, Token: key, Headers: from.Headers}.Get(t, "/patients/"+c.Own.Patient.String())
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
-				require.Equal(t, kind.status, kind.guess(c.from(hostile, "")).status)
+				require.Equal(t, kind.status, kind.guess(callerAt(c, hostile, "")).Status)
 			}
-			limited := kind.guess(c.from(hostile, "")).refused(t, http.StatusTooManyRequests, "rate-limited")
-			require.Equal(t, "failures", limited.body["policy"])
-			require.Equal(t, "100", limited.header.Get("Retry-After"))
-			require.Equal(t, kind.status, kind.guess(c.from("192.0.2.67", "")).status, "the neighbour's attempts are checked")
+			limited := kind.guess(callerAt(c, hostile, "")).Refused(t, http.StatusTooManyRequests, "rate-limited")
+			require.Equal(t, "failures", limited.Body["policy"])
+			require.Equal(t, "100", limited.Header.Get("Retry-After"))
+			require.Equal(t, kind.status, kind.guess(callerAt(c, "192.0.2.67", "")).Status,
+				"the neighbour's attempts are checked")
 			if kind.good != nil {
-				require.Less(t, kind.good(c.from(office, "")).status, http.StatusBadRequest)
+				require.Less(t, kind.good(callerAt(c, office, "")).Status, http.StatusBadRequest)
 			}
-			c.from(hostile, c.own.tokens[rbac.Biller]).get(t, "/auth/me").ok(t)
+			callerAt(c, hostile, c.Own.Tokens[rbac.Biller]).Get(t, "/auth/me").OK(t)
 		})
 	}
 	t.Run("forged access tokens and broken keys", func(t *testing.T) {
-		for _, forged := range []string{"nonsense", "omni_key_x", c.own.tokens[rbac.Biller] + "x"} {
-			c.from(hostile, forged).get(t, "/auth/me").refused(t, http.StatusTooManyRequests, "rate-limited")
+		for _, forged := range []string{"nonsense", "omni_key_x", c.Own.Tokens[rbac.Biller] + "x"} {
+			callerAt(c, hostile, forged).Get(t, "/auth/me").Refused(t, http.StatusTooManyRequests, "rate-limited")
 		}
 	})
 	t.Run("addresses without an account are refused likewise", func(t *testing.T) {
-		signIn(c.from(hostile, ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
+		signIn(callerAt(c, hostile, ""), "nobody@own.test", harness.Password).
+			Refused(t, http.StatusTooManyRequests, "rate-limited")
 		for range 3 {
-			signIn(c.from("192.0.2.68", ""), "nobody@own.test", password).
-				refused(t, http.StatusUnauthorized, "wrong-credentials")
+			signIn(callerAt(c, "192.0.2.68", ""), "nobody@own.test", harness.Password).
+				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
-		signIn(c.from("192.0.2.68", ""), "admin@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
+		signIn(callerAt(c, "192.0.2.68", ""), "admin@own.test", harness.Password).
+			Refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
 	t.Run("an IPv6 /64 is one source", func(t *testing.T) {
 		for _, address := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"} {
-			signIn(c.from(address, ""), "nobody@own.test", password).refused(t, http.StatusUnauthorized, "wrong-credentials")
+			signIn(callerAt(c, address, ""), "nobody@own.test", harness.Password).
+				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
-		signIn(c.from("2001:db8::4", ""), "nobody@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
-		signIn(c.from("2001:db8:0:1::1", ""), "nobody@own.test", password).
-			refused(t, http.StatusUnauthorized, "wrong-credentials")
+		signIn(callerAt(c, "2001:db8::4", ""), "nobody@own.test", harness.Password).
+			Refused(t, http.StatusTooManyRequests, "rate-limited")
+		signIn(callerAt(c, "2001:db8:0:1::1", ""), "nobody@own.test", harness.Password).
+			Refused(t, http.StatusUnauthorized, "wrong-credentials")
 	})
 	t.Run("a device that has signed in before is not limited by its network", func(t *testing.T) {
-		device := signIn(c.from(office, ""), "biller@own.test", password).ok(t).text("deviceToken")
-		known := body{"email": "biller@own.test", "password": password, "deviceToken": device}
-		signIn(c.from(hostile, ""), "biller@own.test", password).refused(t, http.StatusTooManyRequests, "rate-limited")
-		c.from(hostile, "").post(t, "/auth/login", known).ok(t)
+		device := signIn(callerAt(c, office, ""), "biller@own.test", harness.Password).OK(t).Text("deviceToken")
+		known := harness.Body{"email": "biller@own.test", "password": harness.Password, "deviceToken": device}
+		signIn(callerAt(c, hostile, ""), "biller@own.test", harness.Password).
+			Refused(t, http.StatusTooManyRequests, "rate-limited")
+		callerAt(c, hostile, "").Post(t, "/auth/login", known).OK(t)
 		for range 3 {
-			c.from(hostile, "").post(t, "/auth/login",
-				body{"email": "biller@own.test", "password": "wrong", "deviceToken": device}).
-				refused(t, http.StatusUnauthorized, "wrong-credentials")
+			callerAt(c, hostile, "").Post(t, "/auth/login",
+				harness.Body{"email": "biller@own.test", "password": "wrong", "deviceToken": device}).
+				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
-		c.from(office, "").post(t, "/auth/login", known).refused(t, http.StatusTooManyRequests, "rate-limited")
-		c.from(hostile, "").post(t, "/auth/login",
-			body{"email": "admin@own.test", "password": password, "deviceToken": device}).
-			refused(t, http.StatusTooManyRequests, "rate-limited")
+		callerAt(c, office, "").Post(t, "/auth/login", known).Refused(t, http.StatusTooManyRequests, "rate-limited")
+		callerAt(c, hostile, "").Post(t, "/auth/login",
+			harness.Body{"email": "admin@own.test", "password": harness.Password, "deviceToken": device}).
+			Refused(t, http.StatusTooManyRequests, "rate-limited")
 	})
 	t.Run("until the time has passed", func(t *testing.T) {
-		c.clock.advance(101 * time.Second)
-		signIn(c.from(hostile, ""), "biller@own.test", password).ok(t)
+		c.Clock.Advance(101 * time.Second)
+		signIn(callerAt(c, hostile, ""), "biller@own.test", harness.Password).OK(t)
 	})
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestExpiredTokensAreNotCountedAsFailures: a page with an outdated token, or a program with a revoked key, does
@@ -146,16 +165,16 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 func TestExpiredTokensAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
-	in := c.enters(t, "biller@own.test")
-	path, key := c.key(t, "patient:read")
-	require.Equal(t, http.StatusNoContent, c.admin().delete(t, path).status)
-	c.clock.advance(2 * time.Hour)
+	in := c.SignInTokens(t, "biller@own.test")
+	path, key := c.AddAPIKey(t, "patient:read")
+	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, path).Status)
+	c.Clock.Advance(2 * time.Hour)
 	for range 5 {
-		c.as(in.token).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-		c.as(key).get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-		c.refresh(t, in.refresh).refused(t, http.StatusUnauthorized, "refresh-refused")
+		c.As(in.Access).Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+		c.As(key).Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+		c.Refresh(t, in.Refresh).Refused(t, http.StatusUnauthorized, "refresh-refused")
 	}
-	c.enters(t, "biller@own.test")
+	c.SignInTokens(t, "biller@own.test")
 }
 
 // TestSuccessfulSignInsAreNotCountedAsFailures: a whole practice signs in at once, from one address.
@@ -163,30 +182,30 @@ func TestSuccessfulSignInsAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
 	c := strict(t)
 	for range 10 {
-		c.enters(t, "biller@own.test")
+		c.SignInTokens(t, "biller@own.test")
 	}
 }
 
 // TestAnAdministratorUnlocksAUser unlocks over HTTP; the trail records it.
 func TestAnAdministratorUnlocksAUser(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	biller := c.userWith(t, c.admin(), rbac.Biller)
-	signIn := func(secret string) answer {
-		return c.as("").post(t, "/auth/login", body{"email": "biller@own.test", "password": secret})
+	c := harness.Open(t)
+	biller := c.UserWithRole(t, c.Admin(), rbac.Biller)
+	signIn := func(secret string) harness.Answer {
+		return c.As("").Post(t, "/auth/login", harness.Body{"email": "biller@own.test", "password": secret})
 	}
 	for range 10 {
-		signIn("not-the-right-one").refused(t, http.StatusUnauthorized, "wrong-credentials")
+		signIn("not-the-right-one").Refused(t, http.StatusUnauthorized, "wrong-credentials")
 	}
-	signIn(password).refused(t, http.StatusTooManyRequests, "sign-in-delayed")
-	c.as(c.own.tokens[rbac.Scheduler]).post(t, biller+"/unlock", nil).refused(t, http.StatusForbidden, "forbidden")
-	c.as(c.other.tokens[rbac.Admin]).post(t, biller+"/unlock", nil).refused(t, http.StatusNotFound, "user-not-found")
-	require.Equal(t, http.StatusNoContent, c.admin().post(t, biller+"/unlock", nil).status)
-	signIn(password).ok(t)
-	c.permit(t, rbac.Scheduler, map[string][]string{"payer:change": nil})
-	beyond := c.as(c.signIn(t, "own", rbac.Scheduler)).post(t, c.userWith(t, c.admin(), rbac.Admin)+"/unlock", nil)
-	require.Equal(t, "payer:change", beyond.refused(t, http.StatusForbidden, "beyond-own-permissions").text("exceeds"))
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.unlock").ok(t).raw),
+	signIn(harness.Password).Refused(t, http.StatusTooManyRequests, "sign-in-delayed")
+	c.As(c.Own.Tokens[rbac.Scheduler]).Post(t, biller+"/unlock", nil).Refused(t, http.StatusForbidden, "forbidden")
+	c.As(c.Other.Tokens[rbac.Admin]).Post(t, biller+"/unlock", nil).Refused(t, http.StatusNotFound, "user-not-found")
+	require.Equal(t, http.StatusNoContent, c.Admin().Post(t, biller+"/unlock", nil).Status)
+	signIn(harness.Password).OK(t)
+	permit(t, c, rbac.Scheduler, map[string][]string{"payer:change": nil})
+	beyond := c.As(c.SignIn(t, "own", rbac.Scheduler)).Post(t, c.UserWithRole(t, c.Admin(), rbac.Admin)+"/unlock", nil)
+	require.Equal(t, "payer:change", beyond.Refused(t, http.StatusForbidden, "beyond-own-permissions").Text("exceeds"))
+	require.Contains(t, string(c.Admin().Get(t, "/admin/audit-events?action=user.unlock").OK(t).Raw),
 		strings.TrimPrefix(biller, "/users/"))
-	c.requireClean(t)
+	c.RequireClean(t)
 }

@@ -16,6 +16,7 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/openapi"
@@ -29,11 +30,11 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	t.Parallel()
 	victim := playStory(t)
 	logger, log := logtest.NewNullLogger()
-	stranger := secondInstance(t, victim.c,
-		victim.c.database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
-	stranger.own = stranger.found(t, "stranger")
-	p := prober{t: t, c: stranger, log: log, own: stranger.belongings(t), victims: recordsOf(t, victim)}
-	trail := victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id)
+	stranger := harness.SecondInstance(t, victim.c,
+		victim.c.Database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	stranger.Own = stranger.AddPractice(t, "stranger")
+	p := prober{t: t, c: stranger, log: log, own: belongings(t, stranger), victims: recordsOf(t, victim)}
+	trail := victim.c.Count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.Own.ID)
 
 	requested := 0
 	for _, o := range operations(t) {
@@ -53,7 +54,7 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	}
 	require.Greater(t, requested, 100, "the document was read")
 	require.Equal(t, trail,
-		victim.c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.own.id),
+		victim.c.Count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1", victim.c.Own.ID),
 		"nothing has happened in the other practice")
 }
 
@@ -88,7 +89,7 @@ type contractDocument map[string]any
 
 func readDocument(t *testing.T) contractDocument {
 	t.Helper()
-	raw, err := os.ReadFile(contractFile)
+	raw, err := os.ReadFile(harness.ContractFile)
 	require.NoError(t, err)
 	var document contractDocument
 	require.NoError(t, json.Unmarshal(raw, &document))
@@ -190,25 +191,25 @@ var kinds = map[string]string{
 }
 
 // belongings are a practice's records, one of each kind that requests name.
-func (c *clinic) belongings(t *testing.T) map[string]string {
+func belongings(t *testing.T, c *harness.Clinic) map[string]string {
 	t.Helper()
-	admin := c.admin()
-	payer := admin.post(t, "/payers", body{"name": "Example Health"}).created(t).String()
-	who := c.employ(t, "RBT")
-	authorization := c.authorize(t, 100)
+	admin := c.Admin()
+	payer := admin.Post(t, "/payers", harness.Body{"name": "Example Health"}).Created(t).String()
+	who := c.AddPractitioner(t, "RBT")
+	authorization := c.Authorize(t, 100)
 	own := map[string]string{
-		"patients":       c.own.patient.String(),
-		"service-codes":  c.own.serviceCode.String(),
+		"patients":       c.Own.Patient.String(),
+		"service-codes":  c.Own.ServiceCode.String(),
 		"payers":         payer,
 		"practitioners":  who.String(),
-		"authorizations": idOf(authorization),
-		"organizations":  c.own.id.String(),
-		"insurances": admin.post(t, "/insurances", body{
-			"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
-		}).created(t).String(),
-		"reservations": admin.post(t, authorization+"/reserve", body{"units": 1}).reservationID(t),
-		"appointments": idOf(c.book(t, c.booking(authorization, who, c.hour(t, 1, "15:00"), hour))),
-		"users":        idOf(c.userWith(t, admin, rbac.Biller)),
+		"authorizations": harness.IDOf(authorization),
+		"organizations":  c.Own.ID.String(),
+		"insurances": admin.Post(t, "/insurances", harness.Body{
+			"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
+		}).Created(t).String(),
+		"reservations": admin.Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t),
+		"appointments": harness.IDOf(c.Book(t, c.Booking(authorization, who, c.At(t, 1, "15:00"), hour))),
+		"users":        harness.IDOf(c.UserWithRole(t, admin, rbac.Biller)),
 	}
 	return own
 }
@@ -216,7 +217,7 @@ func (c *clinic) belongings(t *testing.T) map[string]string {
 // recordsOf finds a record of each kind in the story's practice.
 func recordsOf(t *testing.T, s *story) map[string]string {
 	t.Helper()
-	owner, err := sql.Open("pgx", s.c.database.OwnerURL)
+	owner, err := sql.Open("pgx", s.c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	found := map[string]string{}
@@ -234,7 +235,7 @@ func recordsOf(t *testing.T, s *story) map[string]string {
 	} {
 		query := "SELECT id::text FROM " + table + " WHERE organization_id = $1 ORDER BY id LIMIT 1"
 		var id string
-		require.NoError(t, owner.QueryRowContext(t.Context(), query, s.c.own.id).Scan(&id))
+		require.NoError(t, owner.QueryRowContext(t.Context(), query, s.c.Own.ID).Scan(&id))
 		found[kind] = id
 	}
 	return found
@@ -250,7 +251,7 @@ var anyRequest = regexp.MustCompile(`"requestId":"[^"]*"`)
 // prober calls operations as the stranger.
 type prober struct {
 	t       *testing.T
-	c       *clinic
+	c       *harness.Clinic
 	log     *logtest.Hook
 	own     map[string]string // by kind
 	victims map[string]string // by kind
@@ -260,7 +261,7 @@ type prober struct {
 // the id.
 var needed = map[string]string{
 	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
-	"startProviderSignIn": "?challenge=" + challengeOf(verifier),
+	"startProviderSignIn": "?challenge=" + harness.Challenge(harness.Verifier),
 }
 
 // probe calls an operation with a foreign id and an unused id in one position. All
@@ -286,7 +287,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		}
 	}
 	path += needed[o.name]
-	ask := func(kind string) (answer, []string, string) {
+	ask := func(kind string) (harness.Answer, []string, string) {
 		var id string
 		path, b := path, b
 		switch at.in {
@@ -312,35 +313,35 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 			b = p.put(b, at.steps, id)
 		}
 		a, statements := p.send(o.method, path, b)
-		said := anySequence.ReplaceAllString(strings.ReplaceAll(string(a.raw), id, "ID"), `"sequence":0`)
+		said := anySequence.ReplaceAllString(strings.ReplaceAll(string(a.Raw), id, "ID"), `"sequence":0`)
 		return a, statements, anyRequest.ReplaceAllString(said, `"requestId":""`)
 	}
 	ask("unknown") // fills caches
 	theirs, requested, said := ask("another organization's")
 	unknown, requestedUnknown, saidOfUnknown := ask("unknown")
-	require.Equal(t, unknown.status, theirs.status, "%s", theirs.raw)
+	require.Equal(t, unknown.Status, theirs.Status, "%s", theirs.Raw)
 	require.Equal(t, saidOfUnknown, said)
 	require.Equal(t, requestedUnknown, requested, "as much work")
 	switch {
 	case at.in == "path":
-		require.Equal(t, http.StatusNotFound, theirs.status, "%s", theirs.raw)
+		require.Equal(t, http.StatusNotFound, theirs.Status, "%s", theirs.Raw)
 	case at.in == "query": // a list of the stranger's own records: empty
-		require.NotContains(t, string(theirs.raw), `"id":`, "%s", theirs.raw)
-	case theirs.status < http.StatusBadRequest: // a preview, or a verdict per item
+		require.NotContains(t, string(theirs.Raw), `"id":`, "%s", theirs.Raw)
+	case theirs.Status < http.StatusBadRequest: // a preview, or a verdict per item
 		require.Contains(t, said, `-not-found"`)
 	}
 }
 
 // send sends the request in the first role that may.
-func (p prober) send(method, path string, b any) (answer, []string) {
-	var content body
+func (p prober) send(method, path string, b any) (harness.Answer, []string) {
+	var content harness.Body
 	if b != nil {
-		content = body(b.(map[string]any))
+		content = harness.Body(b.(map[string]any))
 	}
 	for _, role := range rbac.Roles() {
 		p.log.Reset()
-		a := p.c.as(p.c.own.tokens[role]).send(p.t, method, path, content)
-		if a.status == http.StatusForbidden {
+		a := p.c.As(p.c.Own.Tokens[role]).Send(p.t, method, path, content)
+		if a.Status == http.StatusForbidden {
 			continue
 		}
 		var statements []string
@@ -352,7 +353,7 @@ func (p prober) send(method, path string, b any) (answer, []string) {
 		return a, statements
 	}
 	require.Fail(p.t, "no role may", "%s %s", method, path)
-	return answer{}, nil
+	return harness.Answer{}, nil
 }
 
 // shapeOf returns a statement without its values.

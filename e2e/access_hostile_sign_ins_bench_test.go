@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
@@ -31,30 +32,32 @@ func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
 	opened, err := db.Open(b.Context(), db.Config{URL: database.AppURL, MaxConns: 20})
 	require.NoError(b, err)
 	b.Cleanup(opened.Close)
-	c := &clinic{
-		database: database, clock: &clock{}, newID: newID, hashes: true,
-		settings: []string{"OMNI_FAILURE_RATE_LIMIT=0.2", "OMNI_TRUSTED_PROXIES=127.0.0.0/8"},
+	c := &harness.Clinic{
+		Database: database, RealPasswords: true,
+		Settings: []string{"OMNI_FAILURE_RATE_LIMIT=0.2", "OMNI_TRUSTED_PROXIES=127.0.0.0/8"},
 	}
-	c.listen(b, opened)
-	c.fill(b)
+	c.Start(b, opened)
+	c.AddPractices(b)
 	const hostile, office = "192.0.2.66", "198.51.100.7"
-	path := "/patients/" + c.own.patient.String()
-	device := c.from(office, "").post(b, "/auth/login", body{"email": "biller@own.test", "password": password}).ok(b).
-		text("deviceToken")
+	path := "/patients/" + c.Own.Patient.String()
+	device := callerAt(c, office, "").Post(b, "/auth/login", harness.Body{
+		"email": "biller@own.test", "password": harness.Password,
+	}).OK(b).
+		Text("deviceToken")
 	for b.Loop() {
-		idle := c.readsFor(b, path, 5*time.Second)
+		idle := measureReads(b, c, path, 5*time.Second)
 		attack, stop := context.WithCancel(b.Context())
 		var attackers sync.WaitGroup
 		var guesses, looked atomic.Int64
 		for i := range 150 {
-			attackers.Go(func() { c.guess(attack, hostile, i, &guesses, &looked) })
+			attackers.Go(func() { guessPassword(attack, c, hostile, i, &guesses, &looked) })
 		}
 		signedIn := make(chan struct{})
 		go func() {
 			defer close(signedIn)
 			for attack.Err() == nil {
 				for from, token := range map[string]string{office: "", hostile: device} {
-					status := c.attempt(attack, from, "biller@own.test", password, token)
+					status := attemptSignIn(attack, c, from, "biller@own.test", harness.Password, token)
 					if status != http.StatusOK && attack.Err() == nil {
 						b.Errorf("a sign-in from %s was answered with %d", from, status)
 					}
@@ -63,7 +66,7 @@ func BenchmarkReadsDuringHostileSignIns(b *testing.B) {
 			}
 		}()
 		time.Sleep(2 * time.Second) // until the attacker's burst is spent
-		attacked := c.readsFor(b, path, 10*time.Second)
+		attacked := measureReads(b, c, path, 10*time.Second)
 		stop()
 		attackers.Wait()
 		<-signedIn
@@ -83,14 +86,14 @@ func p95(all []time.Duration) time.Duration {
 }
 
 // readsFor reads sequentially, and returns the duration of each read.
-func (c *clinic) readsFor(b *testing.B, path string, long time.Duration) []time.Duration {
+func measureReads(b *testing.B, c *harness.Clinic, path string, long time.Duration) []time.Duration {
 	b.Helper()
 	var all []time.Duration
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		begin := time.Now()
-		request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, c.url+"/api/v1"+path, nil)
+		request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, c.URL+"/api/v1"+path, nil)
 		require.NoError(b, err)
-		request.Header.Set("Authorization", "Bearer "+c.own.tokens[rbac.Admin])
+		request.Header.Set("Authorization", "Bearer "+c.Own.Tokens[rbac.Admin])
 		response, err := http.DefaultClient.Do(request)
 		require.NoError(b, err)
 		_, _ = io.Copy(io.Discard, response.Body)
@@ -104,13 +107,13 @@ func (c *clinic) readsFor(b *testing.B, path string, long time.Duration) []time.
 // hostileClient has a connection for each attacker.
 var hostileClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 
-func (c *clinic) guess(ctx context.Context, from string, i int, guesses, looked *atomic.Int64) {
+func guessPassword(ctx context.Context, c *harness.Clinic, from string, i int, guesses, looked *atomic.Int64) {
 	for n := 0; ctx.Err() == nil; n++ {
 		email := "biller@own.test"
 		if n%2 == 0 {
 			email = "nobody" + strconv.Itoa(i) + "@own.test"
 		}
-		status := c.attempt(ctx, from, email, "not the right password", "")
+		status := attemptSignIn(ctx, c, from, email, "not the right password", "")
 		guesses.Add(1)
 		if status == http.StatusUnauthorized {
 			looked.Add(1)
@@ -123,12 +126,12 @@ func (c *clinic) guess(ctx context.Context, from string, i int, guesses, looked 
 }
 
 // attempt returns the status of a sign-in, 0 if there was no answer.
-func (c *clinic) attempt(ctx context.Context, from, email, secret, device string) int {
-	content, err := json.Marshal(body{"email": email, "password": secret, "deviceToken": device})
+func attemptSignIn(ctx context.Context, c *harness.Clinic, from, email, secret, device string) int {
+	content, err := json.Marshal(harness.Body{"email": email, "password": secret, "deviceToken": device})
 	if err != nil {
 		return 0
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/api/v1/auth/login", bytes.NewReader(content))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/api/v1/auth/login", bytes.NewReader(content))
 	if err != nil {
 		return 0
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/httpx"
 )
@@ -18,25 +19,25 @@ import (
 // TestReferenceRegisteringOneselfAsAdmin tries every way to an unassigned role.
 func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	t.Run("registration is impossible", func(t *testing.T) {
 		t.Parallel()
-		wanted := body{
-			"email": "eve@own.test", "password": password, "name": "Eve", "role": "ADMIN", "roles": []string{"ADMIN"},
-			"organizationId": c.own.id,
+		wanted := harness.Body{
+			"email": "eve@own.test", "password": harness.Password, "name": "Eve", "role": "ADMIN", "roles": []string{"ADMIN"},
+			"organizationId": c.Own.ID,
 		}
 		for _, path := range []string{"/auth/register", "/auth/signup", "/register", "/users"} {
-			a := c.as("").post(t, path, wanted)
-			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized}, a.status,
-				"%s: %s", path, a.raw)
+			a := c.As("").Post(t, path, wanted)
+			require.Contains(t, []int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized}, a.Status,
+				"%s: %s", path, a.Raw)
 		}
-		c.as("").post(t, "/auth/login", body{"email": "eve@own.test", "password": password}).refused(t,
+		c.As("").Post(t, "/auth/login", harness.Body{"email": "eve@own.test", "password": harness.Password}).Refused(t,
 			http.StatusUnauthorized,
 			"wrong-credentials")
 	})
 	t.Run("no public operation accepts a role", func(t *testing.T) {
 		t.Parallel()
-		for _, r := range c.app.Routes() {
+		for _, r := range c.App.Routes() {
 			if r.Permission == httpx.Public {
 				for _, member := range membersOf(r.Endpoint.In) {
 					name, _, _ := strings.Cut(member.Tag.Get("json"), ",")
@@ -51,17 +52,19 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 	})
 	t.Run("a sign-in accepts no role", func(t *testing.T) {
 		t.Parallel()
-		a := c.as("").post(t, "/auth/login",
-			body{"email": "TECHNICIAN@own.test", "password": password, "roles": []string{"ADMIN"}})
-		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s", a.raw)
+		a := c.As("").Post(t, "/auth/login",
+			harness.Body{"email": "TECHNICIAN@own.test", "password": harness.Password, "roles": []string{"ADMIN"}})
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.Status, "%s", a.Raw)
 	})
 	t.Run("users cannot give themselves a role", func(t *testing.T) {
 		t.Parallel()
 		for _, role := range rbac.Roles() {
-			self := c.as(c.own.tokens[role])
-			before := self.get(t, "/auth/me").ok(t)
-			self.send(t, http.MethodPut, "/users/"+before.text("id")+"/roles", body{"roles": []string{"ADMIN", "SUPER_ADMIN"}})
-			require.JSONEq(t, string(before.raw), string(c.as(c.signIn(t, "own", role)).get(t, "/auth/me").ok(t).raw), role)
+			self := c.As(c.Own.Tokens[role])
+			before := self.Get(t, "/auth/me").OK(t)
+			self.Send(t, http.MethodPut, "/users/"+before.Text("id")+"/roles", harness.Body{
+				"roles": []string{"ADMIN", "SUPER_ADMIN"},
+			})
+			require.JSONEq(t, string(before.Raw), string(c.As(c.SignIn(t, "own", role)).Get(t, "/auth/me").OK(t).Raw), role)
 		}
 	})
 }
@@ -70,40 +73,41 @@ func TestReferenceRegisteringOneselfAsAdmin(t *testing.T) {
 // patient.
 func TestReferenceReadingAnothersAppointmentsByPatientID(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	_, booked := c.bookedTomorrow(t)
-	require.Contains(t, string(c.admin().get(t, "/appointments?patientId="+c.own.patient.String()).ok(t).raw), booked,
+	c := harness.Open(t)
+	_, booked := bookedTomorrow(t, c)
+	require.Contains(t, string(c.Admin().Get(t, "/appointments?patientId="+c.Own.Patient.String()).OK(t).Raw), booked,
 		"there are records to see")
-	patient := c.as(c.own.tokens[rbac.Patient])
+	patient := c.As(c.Own.Tokens[rbac.Patient])
 	for _, path := range []string{
-		"/appointments?patientId=" + c.own.patient.String(), "/appointments", "/appointments/" + booked,
-		"/sessions?patientId=" + c.own.patient.String(),
-		"/authorizations?patientId=" + c.own.patient.String(), "/patients/" + c.own.patient.String(),
-		"/insurances?patientId=" + c.own.patient.String(),
+		"/appointments?patientId=" + c.Own.Patient.String(), "/appointments", "/appointments/" + booked,
+		"/sessions?patientId=" + c.Own.Patient.String(),
+		"/authorizations?patientId=" + c.Own.Patient.String(), "/patients/" + c.Own.Patient.String(),
+		"/insurances?patientId=" + c.Own.Patient.String(),
 	} {
-		requireNothingOf(t, patient.get(t, path), booked, c.own.patient.String())
+		requireNothingOf(t, patient.Get(t, path), booked, c.Own.Patient.String())
 	}
 }
 
 // bookedTomorrow books the clinic's patient, and returns the path of the authorization
 // and the appointment's id.
-func (c *clinic) bookedTomorrow(t *testing.T) (authorization, appointment string) {
+func bookedTomorrow(t *testing.T, c *harness.Clinic) (authorization, appointment string) {
 	t.Helper()
-	authorization = c.authorize(t, 20)
-	return authorization, strings.TrimPrefix(c.book(t, c.booking(authorization, c.employ(t), c.hour(t, 1, "10:00"), hour)),
+	authorization = c.Authorize(t, 20)
+	return authorization, strings.TrimPrefix(c.Book(t,
+		c.Booking(authorization, c.AddPractitioner(t), c.At(t, 1, "10:00"), hour)),
 		"/appointments/")
 }
 
 // requireNothingOf checks that an answer contains nothing of the records.
-func requireNothingOf(t *testing.T, a answer, ids ...string) {
+func requireNothingOf(t *testing.T, a harness.Answer, ids ...string) {
 	t.Helper()
-	switch a.status {
+	switch a.Status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity:
 	default:
-		require.Empty(t, a.ok(t).body["data"], "%s", a.raw)
+		require.Empty(t, a.OK(t).Body["data"], "%s", a.Raw)
 	}
 	for _, id := range ids {
-		if data := string(a.raw); !strings.Contains(a.text("instance"), id) { // a problem document repeats the URL
+		if data := string(a.Raw); !strings.Contains(a.Text("instance"), id) { // a problem document repeats the URL
 			require.NotContains(t, data, id)
 		}
 	}
@@ -113,19 +117,19 @@ func requireNothingOf(t *testing.T, a answer, ids ...string) {
 // user who is linked to no patient.
 func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	authorization, booked := c.bookedTomorrow(t)
-	patient := c.as(c.own.tokens[rbac.Patient])
+	c := harness.Open(t)
+	authorization, booked := bookedTomorrow(t, c)
+	patient := c.As(c.Own.Tokens[rbac.Patient])
 	requested := 0
-	for _, r := range c.app.Routes() {
+	for _, r := range c.App.Routes() {
 		if r.Method == http.MethodGet && !strings.Contains(r.Path,
 			":") && !r.Endpoint.Streams && r.Path != "/auth/me" && r.Permission != httpx.Public {
 			requested++
-			a := patient.get(t, r.Path)
-			for _, id := range []string{c.own.patient.String(), booked, idOf(authorization)} {
-				require.NotContains(t, string(a.raw), id, r.Path)
+			a := patient.Get(t, r.Path)
+			for _, id := range []string{c.Own.Patient.String(), booked, harness.IDOf(authorization)} {
+				require.NotContains(t, string(a.Raw), id, r.Path)
 			}
-			require.NotContains(t, string(a.raw), "Example", "%s: no names", r.Path)
+			require.NotContains(t, string(a.Raw), "Example", "%s: no names", r.Path)
 		}
 	}
 	require.Greater(t, requested, 10)
@@ -134,11 +138,11 @@ func TestReferencePatientUserWithoutARecordSeesEveryone(t *testing.T) {
 // TestReferencePutTakesAnyColumn sends columns that a change may not set.
 func TestReferencePutTakesAnyColumn(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	t.Run("no change accepts an organization", func(t *testing.T) {
 		t.Parallel()
 		changes := 0
-		for _, r := range c.app.Routes() {
+		for _, r := range c.App.Routes() {
 			if r.Method != http.MethodPut && r.Method != http.MethodPatch {
 				continue
 			}
@@ -146,11 +150,11 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 			path := regexp.MustCompile(`:\w+`).ReplaceAllString(r.Path, uuid.NewString())
 			understood := false
 			for _, role := range rbac.Roles() {
-				a := c.as(c.own.tokens[role]).send(t, r.Method, path,
-					body{"organizationId": c.other.id, "organization_id": c.other.id})
-				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusForbidden}, a.status,
-					"%s %s: %s", r.Method, r.Path, a.raw)
-				understood = understood || a.status != http.StatusForbidden
+				a := c.As(c.Own.Tokens[role]).Send(t, r.Method, path,
+					harness.Body{"organizationId": c.Other.ID, "organization_id": c.Other.ID})
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusForbidden}, a.Status,
+					"%s %s: %s", r.Method, r.Path, a.Raw)
+				understood = understood || a.Status != http.StatusForbidden
 			}
 			require.True(t, understood, "%s %s", r.Method, r.Path)
 		}
@@ -158,21 +162,21 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 	})
 	t.Run("computed values cannot be written", func(t *testing.T) {
 		t.Parallel()
-		authorization := c.authorize(t, 10)
+		authorization := c.Authorize(t, 10)
 		for path, columns := range map[string][]string{
 			authorization: {
 				"id", "usedUnits", "scheduledUnits", "availableUnits", "patientId", "revision", "createdAt", "chainHash",
 			},
-			"/patients/" + c.own.patient.String():          {"id", "organizationId", "status", "createdAt", "deletedAt"},
-			"/service-codes/" + c.own.serviceCode.String(): {"id", "organizationId", "createdAt"},
+			"/patients/" + c.Own.Patient.String():          {"id", "organizationId", "status", "createdAt", "deletedAt"},
+			"/service-codes/" + c.Own.ServiceCode.String(): {"id", "organizationId", "createdAt"},
 		} {
-			before := c.admin().get(t, path).ok(t)
+			before := c.Admin().Get(t, path).OK(t)
 			for _, column := range columns {
-				a := c.admin().patch(t, path, body{column: "COMPLETED"})
-				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.status, "%s %s: %s", path,
-					column, a.raw)
+				a := c.Admin().Patch(t, path, harness.Body{column: "COMPLETED"})
+				require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, a.Status, "%s %s: %s", path,
+					column, a.Raw)
 			}
-			require.JSONEq(t, string(before.raw), string(c.admin().get(t, path).ok(t).raw))
+			require.JSONEq(t, string(before.Raw), string(c.Admin().Get(t, path).OK(t).Raw))
 		}
 	})
 }
@@ -181,42 +185,42 @@ func TestReferencePutTakesAnyColumn(t *testing.T) {
 // TestRemovedRoleEndsOnEveryInstance for other instances.
 func TestReferenceTokenKeepsARoleThatWasTakenAway(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	const email = "once.admin@own.test"
-	who := c.hire(t, c.own, email, rbac.Admin)
-	before := c.enter(t, email)
-	before.get(t, "/users").ok(t)
-	c.admin().send(t, http.MethodPut, who+"/roles", body{"roles": []string{"TECHNICIAN"}}).ok(t)
+	who := c.AddUser(t, c.Own, email, rbac.Admin)
+	before := c.SignInByEmail(t, email)
+	before.Get(t, "/users").OK(t)
+	c.Admin().Send(t, http.MethodPut, who+"/roles", harness.Body{"roles": []string{"TECHNICIAN"}}).OK(t)
 	for _, path := range []string{"/users", "/auth/me", "/patients"} {
-		before.get(t, path).refused(t, http.StatusUnauthorized, "unauthenticated")
+		before.Get(t, path).Refused(t, http.StatusUnauthorized, "unauthenticated")
 	}
-	after := c.enter(t, email)
-	after.get(t, "/users").refused(t, http.StatusForbidden, "forbidden")
-	c.admin().patch(t, who, body{"disabled": true}).ok(t)
-	after.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
-	c.as("").post(t, "/auth/login", body{"email": email, "password": password}).
-		refused(t, http.StatusUnauthorized, "wrong-credentials")
+	after := c.SignInByEmail(t, email)
+	after.Get(t, "/users").Refused(t, http.StatusForbidden, "forbidden")
+	c.Admin().Patch(t, who, harness.Body{"disabled": true}).OK(t)
+	after.Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+	c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": harness.Password}).
+		Refused(t, http.StatusUnauthorized, "wrong-credentials")
 }
 
 // TestReferenceStackOrQueryTextInAnAnswer breaks the database during a request, and
 // sends input designed to break a statement.
 func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for _, path := range []string{
 		"/patients/'%20OR%201=1%20--", "/patients?status='%3B%20DROP%20TABLE%20patients%3B--", "/patients?cursor=AAAA",
 		"/patients?limit=x", "/patients?sort=last_name;--",
 		"/appointments?from=%00", "/authorizations/" + uuid.NewString() + "'", "/authorizations?status=%27",
 	} {
-		a := c.admin().get(t, path)
+		a := c.Admin().Get(t, path)
 		// Every answer is checked for internals.
-		require.Less(t, a.status, http.StatusInternalServerError, "%s: %s", path, a.raw)
+		require.Less(t, a.Status, http.StatusInternalServerError, "%s: %s", path, a.Raw)
 	}
-	c.asOwner(t, "ALTER TABLE patients RENAME TO gone")
-	broken := c.admin().get(t, "/patients")
-	broken.refused(t, http.StatusServiceUnavailable, "schema-mismatch")
+	c.ExecAsOwner(t, "ALTER TABLE patients RENAME TO gone")
+	broken := c.Admin().Get(t, "/patients")
+	broken.Refused(t, http.StatusServiceUnavailable, "schema-mismatch")
 	members := map[string]bool{}
-	for name := range broken.body {
+	for name := range broken.Body {
 		members[name] = true
 	}
 	require.Equal(t,
@@ -235,17 +239,17 @@ func TestReferenceStackOrQueryTextInAnAnswer(t *testing.T) {
 // TestForwardedAddressesAreTrustedFromTrustedProxiesOnly for rates and proxies.
 func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	asking := c.as(c.own.tokens[rbac.Biller])
+	c := harness.Open(t)
+	asking := c.As(c.Own.Tokens[rbac.Biller])
 	for _, header := range []string{
 		"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip",
 		"X-Cluster-Client-Ip",
 	} {
-		asking = asking.with(header, "203.0.113.66")
+		asking = asking.WithHeader(header, "203.0.113.66")
 	}
-	asking.get(t, "/patients/"+c.own.patient.String()).ok(t)
-	asking.get(t, "/admin/audit-events").refused(t, http.StatusForbidden, "forbidden")
-	events := string(c.admin().get(t, "/admin/audit-events?limit=100").ok(t).raw)
+	asking.Get(t, "/patients/"+c.Own.Patient.String()).OK(t)
+	asking.Get(t, "/admin/audit-events").Refused(t, http.StatusForbidden, "forbidden")
+	events := string(c.Admin().Get(t, "/admin/audit-events?limit=100").OK(t).Raw)
 	require.Contains(t, events, `"address":"127.0.0.1"`)
 	require.NotContains(t, events, "203.0.113.66")
 }
@@ -254,17 +258,17 @@ func TestReferenceSpoofedAddressIsBelieved(t *testing.T) {
 // administrators granted themselves access to any organization, without review.
 func TestReferenceBreakTheGlassForOneselfAndAcrossOrganizations(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	foreign := body{"patientId": c.other.patient, "reason": emergencyReason}
-	c.admin().post(t, "/emergency-grants", foreign).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c := harness.Open(t)
+	foreign := harness.Body{"patientId": c.Other.Patient, "reason": emergencyReason}
+	c.Admin().Post(t, "/emergency-grants", foreign).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
-	id := c.admin().post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": emergencyReason}).
-		created(t).String()
-	under := c.admin().with("Break-Glass", id)
-	under.get(t, "/patients/"+c.other.patient.String()).refused(t, http.StatusNotFound, "patient-not-found")
-	c.as(c.other.tokens[rbac.Admin]).with("Break-Glass", id).get(t, "/patients/"+c.own.patient.String()).
-		refused(t, http.StatusForbidden, "emergency-grant-not-open")
-	c.admin().post(t, "/emergency-grants/"+id+"/revoke", body{}).ok(t)
-	c.admin().post(t, "/emergency-grants/"+id+"/review", body{"justified": true}).
-		refused(t, http.StatusForbidden, "emergency-own-review")
+	id := c.Admin().Post(t, "/emergency-grants", harness.Body{"patientId": c.Own.Patient, "reason": emergencyReason}).
+		Created(t).String()
+	under := c.Admin().WithHeader("Break-Glass", id)
+	under.Get(t, "/patients/"+c.Other.Patient.String()).Refused(t, http.StatusNotFound, "patient-not-found")
+	c.As(c.Other.Tokens[rbac.Admin]).WithHeader("Break-Glass", id).Get(t, "/patients/"+c.Own.Patient.String()).
+		Refused(t, http.StatusForbidden, "emergency-grant-not-open")
+	c.Admin().Post(t, "/emergency-grants/"+id+"/revoke", harness.Body{}).OK(t)
+	c.Admin().Post(t, "/emergency-grants/"+id+"/review", harness.Body{"justified": true}).
+		Refused(t, http.StatusForbidden, "emergency-own-review")
 }

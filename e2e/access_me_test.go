@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -12,9 +13,9 @@ import (
 // that /me returns the permissions that the role holds.
 func TestMeListsRecordScopes(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for _, role := range rbac.Roles() {
-		me := c.as(c.own.tokens[role]).get(t, "/auth/me").ok(t).body
+		me := c.As(c.Own.Tokens[role]).Get(t, "/auth/me").OK(t).Body
 		want := map[string]any{}
 		var listed []any
 		for _, p := range role.Permissions() {
@@ -28,16 +29,17 @@ func TestMeListsRecordScopes(t *testing.T) {
 		require.Equal(t, listed, me["permissions"], role)
 		require.Equal(t, want, me["scopes"], role)
 	}
-	c.admin().put(t, "/permission-sets/TECHNICIAN", body{"permissions": []any{
-		body{"permission": "patient:read", "scopes": []string{"CHILD", "CASELOAD"}},
-	}}).ok(t)
+	c.Admin().Put(t, "/permission-sets/TECHNICIAN", harness.Body{"permissions": []any{
+		harness.Body{"permission": "patient:read", "scopes": []string{"CHILD", "CASELOAD"}},
+	}}).OK(t)
 	want := map[string]any{"patient:read": []any{"CASELOAD", "CHILD"}}
-	require.Equal(t, want, c.as(c.own.tokens[rbac.Technician]).get(t, "/auth/me").ok(t).body["scopes"],
+	require.Equal(t, want, c.As(c.Own.Tokens[rbac.Technician]).Get(t, "/auth/me").OK(t).Body["scopes"],
 		"from the next request on")
-	signed := c.as("").post(t, "/auth/login", body{"email": "technician@own.test", "password": password}).ok(t)
-	require.Equal(t, want, signed.body["user"].(map[string]any)["scopes"], "a sign-in has the same")
-	both := c.hire(t, c.own, "both@own.test", rbac.Scheduler, rbac.Technician)
+	signed := c.As("").Post(t, "/auth/login", harness.Body{"email": "technician@own.test", "password": harness.Password}).
+		OK(t)
+	require.Equal(t, want, signed.Body["user"].(map[string]any)["scopes"], "a sign-in has the same")
+	both := c.AddUser(t, c.Own, "both@own.test", rbac.Scheduler, rbac.Technician)
 	require.NotEmpty(t, both)
-	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.enter(t, "both@own.test").
-		get(t, "/auth/me").ok(t).body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
+	require.Equal(t, []any{"ORGANIZATION", "CASELOAD", "CHILD"}, c.SignInByEmail(t, "both@own.test").
+		Get(t, "/auth/me").OK(t).Body["scopes"].(map[string]any)["patient:read"], "scopes of several roles add up")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 )
@@ -31,18 +32,18 @@ func TestALookAlikeOfAnAddressIsNotRecognized(t *testing.T) {
 		known = append(known, openidtest.Person{Subject: strconv.Itoa(i), Email: email, Verified: true})
 	}
 	known = append(known, openidtest.Person{Subject: "upper", Email: "ADMIN@INVITED.TEST", Verified: true})
-	c, p := openWithProvider(t, known...)
-	c.admin().invite(t, invited, "TECHNICIAN")
+	c, p := harness.OpenWithProvider(t, known...)
+	c.Admin().Invite(t, invited, "TECHNICIAN")
 	for _, item := range known[:len(known)-1] {
-		c.signInAs(t, p, item.Subject).landed(t, "not-recognized")
-		last := c.admin().get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").ok(t)
-		require.Contains(t, string(last.raw), `"after":{"method":"oidc","reason":"address"}`, "%q", item.Email)
+		c.SignInWithProvider(t, p, item.Subject).RedirectedWithError(t, "not-recognized")
+		last := c.Admin().Get(t, "/admin/audit-events?action=user.sign-in&outcome=denied&limit=1").OK(t)
+		require.Contains(t, string(last.Raw), `"after":{"method":"oidc","reason":"address"}`, "%q", item.Email)
 	}
-	require.Equal(t, map[string]string{invited: "OPEN"}, c.states(t, ""))
-	require.Zero(t, c.count(t, "SELECT count(*) FROM provider_subjects"))
+	require.Equal(t, map[string]string{invited: "OPEN"}, invitationStates(t, c, ""))
+	require.Zero(t, c.Count(t, "SELECT count(*) FROM provider_subjects"))
 
-	signed := c.exchange(t, codeIn(t, c.signInAs(t, p, "upper")), verifier).ok(t)
-	require.Equal(t, invited, signed.body["user"].(map[string]any)["email"])
-	require.Equal(t, http.StatusOK, c.as(c.own.tokens[rbac.Admin]).get(t, provider).status)
-	c.requireClean(t)
+	signed := c.ExchangeCode(t, harness.SignInCode(t, c.SignInWithProvider(t, p, "upper")), harness.Verifier).OK(t)
+	require.Equal(t, invited, signed.Body["user"].(map[string]any)["email"])
+	require.Equal(t, http.StatusOK, c.As(c.Own.Tokens[rbac.Admin]).Get(t, harness.ProviderPath).Status)
+	c.RequireClean(t)
 }

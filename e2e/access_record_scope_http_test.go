@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
 )
@@ -20,7 +21,7 @@ import (
 type person struct {
 	id    uuid.UUID
 	roles []rbac.Role
-	caller
+	harness.Caller
 }
 
 // shown is a kind of record in the API: its list and its single reads.
@@ -38,7 +39,7 @@ type granted map[rbac.Role]map[string]identity.Scope
 // change while their access tokens remain valid.
 func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	w := openReached(t)
 	people, sets := w.people(t), w.granted(t)
 	patients := map[uuid.UUID]owned{}
@@ -84,8 +85,8 @@ func (w *reached) people(t *testing.T) []person {
 		{rbac.Auditor, rbac.Patient},
 	} {
 		email := fmt.Sprintf("person-%d@own.test", n)
-		id := uuid.MustParse(idOf(w.hire(t, w.own, email, roles...)))
-		hired = append(hired, person{id, roles, w.enter(t, email)})
+		id := uuid.MustParse(harness.IDOf(w.AddUser(t, w.Own, email, roles...)))
+		hired = append(hired, person{id, roles, w.SignInByEmail(t, email)})
 		w.users = append(w.users, id)
 	}
 	return hired
@@ -100,7 +101,7 @@ func (w *reached) granted(t *testing.T) granted {
 			continue
 		}
 		g[role] = map[string]identity.Scope{}
-		for _, grant := range w.admin().set(t, role)["permissions"].([]any) {
+		for _, grant := range w.Admin().PermissionSet(t, role)["permissions"].([]any) {
 			permission := grant.(map[string]any)["permission"].(string)
 			for _, name := range grant.(map[string]any)["scopes"].([]any) {
 				scope, err := identity.ParseScope(name.(string))
@@ -129,13 +130,13 @@ func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission st
 		scope &^= identity.Self
 	}
 	g[role][permission] = scope
-	grants := []body{}
+	grants := []harness.Body{}
 	for _, p := range slices.Sorted(maps.Keys(g[role])) {
 		if g[role][p] != 0 {
-			grants = append(grants, body{"permission": p, "scopes": g[role][p].Names()})
+			grants = append(grants, harness.Body{"permission": p, "scopes": g[role][p].Names()})
 		}
 	}
-	w.admin().put(t, "/permission-sets/"+string(role), body{"permissions": grants}).ok(t)
+	w.Admin().Put(t, "/permission-sets/"+string(role), harness.Body{"permissions": grants}).OK(t)
 }
 
 // requireShown compares the list, page by page, and each record with the model.
@@ -148,39 +149,39 @@ func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, item shown,
 		query += "&patientId=" + requested.String()
 	}
 	if scope == 0 {
-		who.get(t, query).refused(t, http.StatusForbidden, "forbidden")
+		who.Get(t, query).Refused(t, http.StatusForbidden, "forbidden")
 		for id := range item.records {
-			who.get(t, item.path+"/"+id.String()).refused(t, http.StatusForbidden, "forbidden")
+			who.Get(t, item.path+"/"+id.String()).Refused(t, http.StatusForbidden, "forbidden")
 		}
 		return
 	}
 	var modelled []string
 	for id, whose := range item.records {
 		sees := l.sees(scope, whose)
-		if a := who.get(t, item.path+"/"+id.String()); sees {
-			require.Equal(r, http.StatusOK, a.status, "%s", a.raw)
+		if a := who.Get(t, item.path+"/"+id.String()); sees {
+			require.Equal(r, http.StatusOK, a.Status, "%s", a.Raw)
 		} else {
-			a.refused(t, http.StatusNotFound, item.absent)
+			a.Refused(t, http.StatusNotFound, item.absent)
 		}
 		if sees && (!item.filtered || requested == uuid.Nil || slices.Contains(whose.patients, requested)) {
 			modelled = append(modelled, id.String())
 		}
 	}
-	require.ElementsMatch(r, modelled, walk(t, who.caller, query), "the list of %s", item.path)
+	require.ElementsMatch(r, modelled, walk(t, who.Caller, query), "the list of %s", item.path)
 }
 
 // walk returns the ids of a list, page by page.
-func walk(t *testing.T, c caller, query string) []string {
+func walk(t *testing.T, c harness.Caller, query string) []string {
 	t.Helper()
 	var ids []string
 	for next := ""; ; {
-		a := c.get(t, query+next).ok(t)
-		for _, item := range a.body["data"].([]any) {
+		a := c.Get(t, query+next).OK(t)
+		for _, item := range a.Body["data"].([]any) {
 			ids = append(ids, item.(map[string]any)["id"].(string))
 		}
-		if a.body["nextCursor"] == nil {
+		if a.Body["nextCursor"] == nil {
 			return ids
 		}
-		next = "&cursor=" + strings.ReplaceAll(a.text("nextCursor"), "+", "%2B")
+		next = "&cursor=" + strings.ReplaceAll(a.Text("nextCursor"), "+", "%2B")
 	}
 }

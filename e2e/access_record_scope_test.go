@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/directory"
@@ -28,7 +29,7 @@ import (
 // reached is a practice with records of several patients and practitioners, and users
 // who may be linked to any of them.
 type reached struct {
-	*clinic
+	*harness.Clinic
 	linker                 *sql.DB // the connection that writes the links
 	patients, staff, users []uuid.UUID
 
@@ -40,40 +41,40 @@ type owned struct{ patients, staff []uuid.UUID }
 
 func openReached(t *testing.T) *reached {
 	t.Helper()
-	c := open(t)
-	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.database.AppURL))
+	c := harness.Open(t)
+	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.AppURL))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, linker.Close()) })
 	w := &reached{
-		clinic: c, linker: linker, authorizations: map[uuid.UUID]owned{}, insurances: map[uuid.UUID]owned{},
+		Clinic: c, linker: linker, authorizations: map[uuid.UUID]owned{}, insurances: map[uuid.UUID]owned{},
 		feeds: map[uuid.UUID]owned{}, appointments: map[uuid.UUID]owned{}, sessions: map[uuid.UUID]owned{},
 	}
-	admin := w.admin()
-	payer := admin.post(t, "/payers", body{"name": "Acme Health"}).created(t)
+	admin := w.Admin()
+	payer := admin.Post(t, "/payers", harness.Body{"name": "Acme Health"}).Created(t)
 	paths := map[uuid.UUID]string{}
 	for n := range 5 {
-		p := w.own.patient
+		p := w.Own.Patient
 		if n > 0 {
-			p = admin.post(t, "/patients",
-				body{"firstName": "A", "lastName": fmt.Sprintf("N%d", n), "dateOfBirth": "2019-01-01"}).created(t)
+			p = admin.Post(t, "/patients",
+				harness.Body{"firstName": "A", "lastName": fmt.Sprintf("N%d", n), "dateOfBirth": "2019-01-01"}).Created(t)
 		}
 		w.patients = append(w.patients, p)
-		insurance := admin.post(t, "/insurances",
-			body{"patientId": p, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
+		insurance := admin.Post(t, "/insurances",
+			harness.Body{"patientId": p, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).Created(t)
 		w.insurances[insurance] = owned{patients: []uuid.UUID{p}}
-		paths[p] = w.authorize(t, 1000, body{"patientId": p, "insuranceId": insurance})
-		admin.post(t, paths[p]+"/reserve", body{"units": 800}).reservationID(t) // so that it is at risk
+		paths[p] = w.Authorize(t, 1000, harness.Body{"patientId": p, "insuranceId": insurance})
+		admin.Post(t, paths[p]+"/reserve", harness.Body{"units": 800}).ReservationID(t) // so that it is at risk
 		w.authorizations[uuid.MustParse(strings.TrimPrefix(paths[p], "/authorizations/"))] = owned{patients: []uuid.UUID{p}}
-		feed := uuid.MustParse(admin.post(t, "/patients/"+p.String()+"/calendar-feed", body{}).text("id"))
+		feed := uuid.MustParse(admin.Post(t, "/patients/"+p.String()+"/calendar-feed", harness.Body{}).Text("id"))
 		w.feeds[feed] = owned{patients: []uuid.UUID{p}}
 	}
 	for range 3 {
-		who := w.employ(t)
+		who := w.AddPractitioner(t)
 		w.staff = append(w.staff, who)
-		feed := uuid.MustParse(admin.post(t, "/practitioners/"+who.String()+"/calendar-feed", body{}).text("id"))
+		feed := uuid.MustParse(admin.Post(t, "/practitioners/"+who.String()+"/calendar-feed", harness.Body{}).Text("id"))
 		w.feeds[feed] = owned{staff: []uuid.UUID{who}}
 	}
-	at := w.hour(t, -10, "09:00")
+	at := w.At(t, -10, "09:00")
 	for n := range 12 {
 		group := []uuid.UUID{w.patients[n%5]}
 		for range n % 3 {
@@ -85,21 +86,23 @@ func openReached(t *testing.T) *reached {
 		}
 		var taking []any
 		for _, p := range group {
-			taking = append(taking, body{"patientId": p, "authorizationId": strings.TrimPrefix(paths[p], "/authorizations/")})
+			taking = append(taking, harness.Body{
+				"patientId": p, "authorizationId": strings.TrimPrefix(paths[p], "/authorizations/"),
+			})
 		}
-		path := w.book(t, w.booking("", uuid.Nil, at, time.Hour, body{
+		path := w.Book(t, w.Booking("", uuid.Nil, at, time.Hour, harness.Body{
 			"patientId": nil, "authorizationId": nil, "practitionerId": nil, "patients": taking, "practitionerIds": staff,
 		}))
 		at = at.Add(2 * time.Hour)
 		whose := owned{group, staff}
 		w.appointments[uuid.MustParse(strings.TrimPrefix(path, "/appointments/"))] = whose
 		if n%2 == 0 {
-			done := admin.post(t, path+"/complete", body{"narrative": "n"}).ok(t)
-			w.sessions[uuid.MustParse(done.body["session"].(map[string]any)["id"].(string))] = whose
+			done := admin.Post(t, path+"/complete", harness.Body{"narrative": "n"}).OK(t)
+			w.sessions[uuid.MustParse(done.Body["session"].(map[string]any)["id"].(string))] = whose
 		}
 	}
 	for _, role := range []rbac.Role{rbac.Technician, rbac.Patient, rbac.Practitioner} {
-		w.users = append(w.users, uuid.MustParse(w.as(w.own.tokens[role]).get(t, "/auth/me").text("id")))
+		w.users = append(w.users, uuid.MustParse(w.As(w.Own.Tokens[role]).Get(t, "/auth/me").Text("id")))
 	}
 	return w
 }
@@ -120,12 +123,12 @@ func (w *reached) put(t testing.TB, l links) {
 	for n, p := range w.patients {
 		for m, who := range w.staff { // other users have caseloads too
 			if who == l.practitioner && slices.Contains(l.caseload, p) || who != l.practitioner && (n+m)%2 == 0 {
-				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.own.id, who, p))
+				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.Own.ID, who, p))
 			}
 		}
 		for _, user := range w.users {
 			if user == l.user && slices.Contains(l.children, p) || user != l.user && n%2 == 0 {
-				guardians = append(guardians, fmt.Sprintf("('%s', '%s', '%s', 'GUARDIAN', now(), '%[2]s')", w.own.id, user, p))
+				guardians = append(guardians, fmt.Sprintf("('%s', '%s', '%s', 'GUARDIAN', now(), '%[2]s')", w.Own.ID, user, p))
 			}
 		}
 	}
@@ -180,7 +183,7 @@ func (l links) sees(s identity.Scope, o owned) bool {
 // without SQL.
 func TestListsMatchSingleReads(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	w := openReached(t)
 	some := func(t *rapid.T, from []uuid.UUID, label string) []uuid.UUID {
 		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, len(from), rapid.ID).Draw(t, label)
@@ -197,7 +200,7 @@ func TestListsMatchSingleReads(t *testing.T) {
 		w.put(t, l)
 		for _, item := range w.lists(requested) {
 			ctx := identity.With(t.Context(), identity.Caller{
-				UserID: l.user, OrganizationID: w.own.id, Acting: item.permission, GrantPatientID: l.broken(),
+				UserID: l.user, OrganizationID: w.Own.ID, Acting: item.permission, GrantPatientID: l.broken(),
 				Permissions: map[identity.Permission]identity.Scope{item.permission: scope},
 			})
 			var modelled, alone []uuid.UUID
@@ -233,7 +236,7 @@ func TestListsMatchSingleReads(t *testing.T) {
 // requireParts checks which participants of appointments and sessions are visible.
 func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
 	caller := identity.Caller{
-		UserID: l.user, OrganizationID: w.own.id, Acting: permission.AppointmentRead, GrantPatientID: l.broken(),
+		UserID: l.user, OrganizationID: w.Own.ID, Acting: permission.AppointmentRead, GrantPatientID: l.broken(),
 		Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
 	}
 	seen := func(o owned) []uuid.UUID {
@@ -243,7 +246,7 @@ func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity
 		return slices.DeleteFunc(slices.Clone(o.patients), func(p uuid.UUID) bool { return !l.reaches(scope, p) })
 	}
 	page := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Limit: 100}
-	all, err := w.app.Appointments.List(identity.With(t.Context(), caller), appointments.Filter{Page: page})
+	all, err := w.App.Appointments.List(identity.With(t.Context(), caller), appointments.Filter{Page: page})
 	require.NoError(r, err)
 	for _, a := range all {
 		var shown []uuid.UUID
@@ -252,7 +255,7 @@ func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity
 		}
 		require.Equal(r, seen(w.appointments[a.ID]), shown)
 	}
-	sessions, err := w.app.Appointments.Sessions(identity.With(t.Context(), caller),
+	sessions, err := w.App.Appointments.Sessions(identity.With(t.Context(), caller),
 		appointments.SessionFilter{Page: page})
 	require.NoError(r, err)
 	for _, s := range sessions {
@@ -295,7 +298,7 @@ func (w *reached) lists(requested uuid.UUID) []listed {
 	}
 	page := db.Keyset{Limit: 100}
 	byStart := db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Limit: 100}
-	d, a, units := w.app.Directory, w.app.Appointments, w.app.Authorizations
+	d, a, units := w.App.Directory, w.App.Appointments, w.App.Authorizations
 	return []listed{
 		{
 			"patients", permission.PatientRead, patients, directory.ErrPatientNotFound,
@@ -404,7 +407,7 @@ func (w *reached) lists(requested uuid.UUID) []listed {
 func TestRecordScopesOfRoles(t *testing.T) {
 	t.Parallel()
 	w := openReached(t)
-	technician, family := w.as(w.own.tokens[rbac.Technician]), w.as(w.own.tokens[rbac.Patient])
+	technician, family := w.As(w.Own.Tokens[rbac.Technician]), w.As(w.Own.Tokens[rbac.Patient])
 	someOf := func(records map[uuid.UUID]owned, is func(owned) bool) uuid.UUID {
 		for id, o := range records {
 			if is(o) {
@@ -417,70 +420,72 @@ func TestRecordScopesOfRoles(t *testing.T) {
 
 	t.Run("a user without links sees nothing", func(t *testing.T) {
 		for _, path := range []string{"/patients", "/authorizations", "/appointments"} {
-			require.Empty(t, technician.get(t, path).ok(t).body["data"], path)
-			require.Empty(t, family.get(t, path).ok(t).body["data"], path)
-			require.Empty(t, family.get(t, path+"?limit=200").ok(t).body["data"], path)
+			require.Empty(t, technician.Get(t, path).OK(t).Body["data"], path)
+			require.Empty(t, family.Get(t, path).OK(t).Body["data"], path)
+			require.Empty(t, family.Get(t, path+"?limit=200").OK(t).Body["data"], path)
 		}
-		family.get(t, "/patients/"+w.patients[0].String()).refused(t, http.StatusNotFound, "patient-not-found")
+		family.Get(t, "/patients/"+w.patients[0].String()).Refused(t, http.StatusNotFound, "patient-not-found")
 	})
 
 	mine, others := w.patients[3], w.patients[2]
-	w.link(t, w.own, w.staff[0], mine)
+	w.LinkUsers(t, w.Own, w.staff[0], mine)
 	t.Run("naming another patient does not extend the scope", func(t *testing.T) {
 		for _, path := range []string{"/authorizations", "/appointments"} {
-			require.NotEmpty(t, family.get(t, path+"?patientId="+mine.String()).ok(t).body["data"], path)
-			for _, item := range family.get(t, path+"?patientId="+others.String()).ok(t).body["data"].([]any) {
+			require.NotEmpty(t, family.Get(t, path+"?patientId="+mine.String()).OK(t).Body["data"], path)
+			for _, item := range family.Get(t, path+"?patientId="+others.String()).OK(t).Body["data"].([]any) {
 				require.Equal(t, "/appointments", path, "except records of both")
 				require.Equal(t, mine.String(), item.(map[string]any)["patientId"], "and shows the user's own records")
 			}
 		}
-		search := family.post(t, "/patients/search", body{"lastName": "N"}).ok(t).body["data"].([]any)
+		search := family.Post(t, "/patients/search", harness.Body{"lastName": "N"}).OK(t).Body["data"].([]any)
 		require.Len(t, search, 1)
 		require.Equal(t, mine.String(), search[0].(map[string]any)["id"])
 	})
 	t.Run("a record out of reach looks like a missing one", func(t *testing.T) {
 		foreign := someOf(w.authorizations, func(o owned) bool { return o.patients[0] == others })
 		for _, path := range []string{"", "/entries", "/reservations", "/available-units"} {
-			exists := family.get(t, "/authorizations/"+foreign.String()+path).
-				refused(t, http.StatusNotFound, "authorization-not-found")
-			nowhere := family.get(t, "/authorizations/"+uuid.NewString()+path).
-				refused(t, http.StatusNotFound, "authorization-not-found")
-			require.Equal(t, nowhere.text("detail"), exists.text("detail"))
-			require.Equal(t, slices.Sorted(maps.Keys(nowhere.body)), slices.Sorted(maps.Keys(exists.body)))
+			exists := family.Get(t, "/authorizations/"+foreign.String()+path).
+				Refused(t, http.StatusNotFound, "authorization-not-found")
+			nowhere := family.Get(t, "/authorizations/"+uuid.NewString()+path).
+				Refused(t, http.StatusNotFound, "authorization-not-found")
+			require.Equal(t, nowhere.Text("detail"), exists.Text("detail"))
+			require.Equal(t, slices.Sorted(maps.Keys(nowhere.Body)), slices.Sorted(maps.Keys(exists.Body)))
 		}
 	})
 	t.Run("a family sees its own part of a group, and the practitioner sees all", func(t *testing.T) {
 		group := someOf(w.appointments, func(o owned) bool {
 			return len(o.patients) == 3 && slices.Contains(o.patients, mine) && slices.Contains(o.staff, w.staff[0])
 		})
-		a := family.get(t, "/appointments/"+group.String()).ok(t)
-		require.Len(t, a.body["patients"], 1)
-		require.Equal(t, mine.String(), a.text("patientId"))
+		a := family.Get(t, "/appointments/"+group.String()).OK(t)
+		require.Len(t, a.Body["patients"], 1)
+		require.Equal(t, mine.String(), a.Text("patientId"))
 		for _, p := range w.patients {
 			if p != mine {
-				require.NotContains(t, string(a.raw), p.String())
+				require.NotContains(t, string(a.Raw), p.String())
 			}
 		}
-		require.Len(t, technician.get(t, "/appointments/"+group.String()).ok(t).body["patients"], 3)
+		require.Len(t, technician.Get(t, "/appointments/"+group.String()).OK(t).Body["patients"], 3)
 	})
 	t.Run("a record out of reach cannot be written", func(t *testing.T) {
 		open := func(is func(owned) bool) string {
 			return "/appointments/" + someOf(w.appointments, func(o owned) bool { return is(o) }).String()
 		}
 		strange := open(func(o owned) bool { return !slices.Contains(o.staff, w.staff[0]) })
-		before := w.admin().get(t, strange).raw
+		before := w.Admin().Get(t, strange).Raw
 		for _, step := range []string{"/start", "/complete", "/no-show"} {
-			technician.post(t, strange+step, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
+			technician.Post(t, strange+step, harness.Body{}).Refused(t, http.StatusNotFound, "appointment-not-found")
 		}
-		require.Equal(t, string(before), string(w.admin().get(t, strange).raw))
+		require.Equal(t, string(before), string(w.Admin().Get(t, strange).Raw))
 		session := "/sessions/" +
 			someOf(w.sessions, func(o owned) bool { return !slices.Contains(o.staff, w.staff[0]) }).String()
-		technician.patch(t, session, body{"narrative": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
-		technician.post(t, session+"/addenda", body{"text": "mine now"}).refused(t, http.StatusNotFound, "session-not-found")
+		technician.Patch(t, session, harness.Body{"narrative": "mine now"}).
+			Refused(t, http.StatusNotFound, "session-not-found")
+		technician.Post(t, session+"/addenda", harness.Body{"text": "mine now"}).
+			Refused(t, http.StatusNotFound, "session-not-found")
 	})
 	t.Run("removing a link removes its access", func(t *testing.T) {
-		require.NotEmpty(t, family.get(t, "/patients").ok(t).body["data"])
-		w.run(t, "DELETE FROM guardians")
-		require.Empty(t, family.get(t, "/patients").ok(t).body["data"], "with the same access token")
+		require.NotEmpty(t, family.Get(t, "/patients").OK(t).Body["data"])
+		w.Exec(t, "DELETE FROM guardians")
+		require.Empty(t, family.Get(t, "/patients").OK(t).Body["data"], "with the same access token")
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -15,19 +16,21 @@ import (
 // operation that shows a record.
 func TestTextsNeedTheirOwnPermission(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	who := c.employ(t)
-	c.link(t, c.own, who, c.own.patient)
-	path := c.authorize(t, 1000, body{"notes": "clinical-1"})
-	c.admin().post(t, path+"/reserve", body{"units": 2})
-	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/release", body{"units": 2, "reason": "clinical-2"}).status)
-	past := c.hour(t, -5, "09:00")
-	done := c.book(t, c.booking(path, who, past, time.Hour, body{"notes": "desk-1"}))
-	session := "/sessions/" + c.admin().post(t, done+"/complete",
-		body{"narrative": "clinical-3"}).ok(t).body["session"].(map[string]any)["id"].(string)
-	c.admin().post(t, session+"/addenda", body{"text": "clinical-4"}).created(t)
-	cancelled := c.book(t, c.booking(path, who, past.Add(2*time.Hour), time.Hour, body{"notes": "desk-2"}))
-	c.admin().post(t, cancelled+"/cancel", body{"reason": "desk-3"}).ok(t)
+	c := harness.Open(t)
+	who := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, who, c.Own.Patient)
+	path := c.Authorize(t, 1000, harness.Body{"notes": "clinical-1"})
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2})
+	require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/release", harness.Body{
+		"units": 2, "reason": "clinical-2",
+	}).Status)
+	past := c.At(t, -5, "09:00")
+	done := c.Book(t, c.Booking(path, who, past, time.Hour, harness.Body{"notes": "desk-1"}))
+	session := "/sessions/" + c.Admin().Post(t, done+"/complete",
+		harness.Body{"narrative": "clinical-3"}).OK(t).Body["session"].(map[string]any)["id"].(string)
+	c.Admin().Post(t, session+"/addenda", harness.Body{"text": "clinical-4"}).Created(t)
+	cancelled := c.Book(t, c.Booking(path, who, past.Add(2*time.Hour), time.Hour, harness.Body{"notes": "desk-2"}))
+	c.Admin().Post(t, cancelled+"/cancel", harness.Body{"reason": "desk-3"}).OK(t)
 
 	reads := map[string]string{ // paths, and the visible texts
 		path: "clinical-1", "/authorizations": "clinical-1", path + "/entries": "clinical-2",
@@ -46,19 +49,19 @@ func TestTextsNeedTheirOwnPermission(t *testing.T) {
 	}
 	for role, texts := range shown {
 		t.Run(string(role), func(t *testing.T) {
-			from := c.as(c.own.tokens[role])
+			from := c.As(c.Own.Tokens[role])
 			for read, exists := range reads {
-				a := from.get(t, read)
-				if a.status == http.StatusForbidden {
-					require.True(t, strings.HasPrefix(read, "/sessions"), "%s", a.raw)
+				a := from.Get(t, read)
+				if a.Status == http.StatusForbidden {
+					require.True(t, strings.HasPrefix(read, "/sessions"), "%s", a.Raw)
 					continue
 				}
-				a.ok(t)
+				a.OK(t)
 				for text := range strings.FieldsSeq(exists) {
 					if strings.Contains(texts, text) {
-						require.Contains(t, string(a.raw), text, read)
+						require.Contains(t, string(a.Raw), text, read)
 					} else {
-						require.NotContains(t, string(a.raw), text, read)
+						require.NotContains(t, string(a.Raw), text, read)
 					}
 				}
 			}
@@ -66,26 +69,26 @@ func TestTextsNeedTheirOwnPermission(t *testing.T) {
 	}
 
 	t.Run("fields without permission are null, and the rest is shown", func(t *testing.T) {
-		a := c.as(c.own.tokens[rbac.Technician]).get(t, path).ok(t)
-		require.Contains(t, a.body, "notes")
-		require.Nil(t, a.body["notes"])
-		require.Equal(t, 1000, a.number(t, "totalUnits"))
-		addenda := c.as(c.own.tokens[rbac.Biller]).get(t, session).ok(t).body["addenda"].([]any)
+		a := c.As(c.Own.Tokens[rbac.Technician]).Get(t, path).OK(t)
+		require.Contains(t, a.Body, "notes")
+		require.Nil(t, a.Body["notes"])
+		require.Equal(t, 1000, a.Number(t, "totalUnits"))
+		addenda := c.As(c.Own.Tokens[rbac.Biller]).Get(t, session).OK(t).Body["addenda"].([]any)
 		require.Len(t, addenda, 1, "its existence may be known")
 		require.Nil(t, addenda[0].(map[string]any)["text"])
 	})
 	t.Run("the answer to a change shows no more", func(t *testing.T) {
-		scheduler := c.as(c.own.tokens[rbac.Scheduler])
-		reserved := scheduler.with("Idempotency-Key", "masked").post(t, path+"/reserve", body{"units": 1})
-		require.Equal(t, http.StatusCreated, reserved.status, "%s", reserved.raw)
-		require.NotContains(t, string(reserved.raw), "clinical-1")
-		again := scheduler.with("Idempotency-Key", "masked").post(t, path+"/reserve", body{"units": 1})
-		require.NotContains(t, string(again.raw), "clinical-1", "nor does a repeated answer")
-		previewed := scheduler.post(t, path+"/preview", body{"units": 1}).ok(t)
-		require.NotContains(t, string(previewed.raw), "clinical-1")
-		bulk := scheduler.post(t, "/units/bulk", body{"operations": []any{
-			body{"operation": "reserve", "authorizationId": strings.TrimPrefix(path, "/authorizations/"), "units": 1},
-		}}).ok(t)
-		require.NotContains(t, string(bulk.raw), "clinical-1")
+		scheduler := c.As(c.Own.Tokens[rbac.Scheduler])
+		reserved := scheduler.WithHeader("Idempotency-Key", "masked").Post(t, path+"/reserve", harness.Body{"units": 1})
+		require.Equal(t, http.StatusCreated, reserved.Status, "%s", reserved.Raw)
+		require.NotContains(t, string(reserved.Raw), "clinical-1")
+		again := scheduler.WithHeader("Idempotency-Key", "masked").Post(t, path+"/reserve", harness.Body{"units": 1})
+		require.NotContains(t, string(again.Raw), "clinical-1", "nor does a repeated answer")
+		previewed := scheduler.Post(t, path+"/preview", harness.Body{"units": 1}).OK(t)
+		require.NotContains(t, string(previewed.Raw), "clinical-1")
+		bulk := scheduler.Post(t, "/units/bulk", harness.Body{"operations": []any{
+			harness.Body{"operation": "reserve", "authorizationId": strings.TrimPrefix(path, "/authorizations/"), "units": 1},
+		}}).OK(t)
+		require.NotContains(t, string(bulk.Raw), "clinical-1")
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/httpx"
 )
@@ -20,7 +21,7 @@ import (
 type deskCall struct {
 	method, path, query string
 	allowed             []rbac.Role
-	body                func(c *clinic, s desk) body
+	body                func(c *harness.Clinic, s desk) harness.Body
 	foreign             string      // refusal code for another practice; "": an empty list
 	beyond              []rbac.Role // hold the permission for other records only, with the same refusal
 }
@@ -39,20 +40,22 @@ var deliverers = append(slices.Clone(bookers), "TECHNICIAN")
 
 var anyParameter = regexp.MustCompile(`:[A-Za-z]+`)
 
-func nothing(*clinic, desk) body { return body{} }
+func nothing(*harness.Clinic, desk) harness.Body { return harness.Body{} }
 
 // series is a booking of a series.
-func series(c *clinic, s desk) body {
-	return c.booking(s.authorization, s.practitioner, s.next, 15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=3"})
+func series(c *harness.Clinic, s desk) harness.Body {
+	return c.Booking(s.authorization, s.practitioner, s.next, 15*time.Minute, harness.Body{
+		"recurrenceRule": "FREQ=DAILY;COUNT=3",
+	})
 }
 
 // deskCalls are all calls, with the roles that may make them in their own organization.
 var deskCalls = []deskCall{
 	{http.MethodGet, "/practitioners/:id/availability", "", deliverers, nil, "availability-practitioner-not-found", nil},
-	{http.MethodPut, "/practitioners/:id/availability", "", bookers, func(*clinic, desk) body {
-		return body{
+	{http.MethodPut, "/practitioners/:id/availability", "", bookers, func(*harness.Clinic, desk) harness.Body {
+		return harness.Body{
 			"weekly":              everyDay("09:00", "13:00"),
-			"exceptions":          []body{},
+			"exceptions":          []harness.Body{},
 			"bufferBeforeMinutes": 0,
 			"bufferAfterMinutes":  15,
 		}
@@ -71,16 +74,16 @@ var deskCalls = []deskCall{
 
 	{http.MethodPost, "/appointments", "", bookers, series, "validation-failed", nil},
 	{http.MethodPost, "/appointments/preview", "", bookers, series, "validation-failed", nil},
-	{http.MethodPatch, "/appointments/:id", "?scope=all", bookers, func(_ *clinic, s desk) body {
-		return body{"startTime": s.next.Add(15 * time.Minute).UTC(), "endTime": s.next.Add(30 * time.Minute).UTC()}
+	{http.MethodPatch, "/appointments/:id", "?scope=all", bookers, func(_ *harness.Clinic, s desk) harness.Body {
+		return harness.Body{"startTime": s.next.Add(15 * time.Minute).UTC(), "endTime": s.next.Add(30 * time.Minute).UTC()}
 	}, "appointment-not-found", nil},
 	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, nothing, "appointment-not-found", nil},
 }
 
-func (call deskCall) target(c *clinic, s desk) string {
+func (call deskCall) target(c *harness.Clinic, s desk) string {
 	for prefix, id := range map[string]string{
-		"/practitioners/": s.practitioner.String(), "/patients/": c.own.patient.String(),
-		"/appointments/": idOf(s.appointment), "/calendar-feeds/": s.feed.String(),
+		"/practitioners/": s.practitioner.String(), "/patients/": c.Own.Patient.String(),
+		"/appointments/": harness.IDOf(s.appointment), "/calendar-feeds/": s.feed.String(),
 	} {
 		if strings.HasPrefix(call.path, prefix) {
 			return strings.Replace(call.path, ":id", id, 1) + call.query
@@ -91,23 +94,23 @@ func (call deskCall) target(c *clinic, s desk) string {
 
 func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
-	c := open(t)
-	path := c.authorize(t, 10_000)
+	harness.SkipUnlessLong(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10_000)
 	slot := 0 // of three quarters of an hour, 32 a day; a series occupies three days
 	for _, call := range deskCalls {
 		for _, role := range rbac.Roles() {
 			t.Run(fmt.Sprintf("%s, %s %s%s", role, call.method, call.path, call.query), func(t *testing.T) {
 				s := desk{
-					authorization: path, practitioner: c.employ(t),
-					next: c.hour(t, 1+slot/32*4, "00:00").Add(time.Duration(slot%32) * 45 * time.Minute),
+					authorization: path, practitioner: c.AddPractitioner(t),
+					next: c.At(t, 1+slot/32*4, "00:00").Add(time.Duration(slot%32) * 45 * time.Minute),
 				}
 				slot++
-				c.link(t, c.own, s.practitioner)
-				s.appointment = c.book(t, series(c, s))
-				s.feed = c.admin().post(t, "/practitioners/"+s.practitioner.String()+"/calendar-feed", body{}).created(t)
+				c.LinkUsers(t, c.Own, s.practitioner)
+				s.appointment = c.Book(t, series(c, s))
+				s.feed = c.Admin().Post(t, "/practitioners/"+s.practitioner.String()+"/calendar-feed", harness.Body{}).Created(t)
 				s.next = s.next.Add(15 * time.Minute)
-				var b body
+				var b harness.Body
 				if call.body != nil {
 					b = call.body(c, s)
 				}
@@ -117,41 +120,41 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 						path, "/appointments?practitionerId=" + s.practitioner.String(),
 						"/practitioners/" + s.practitioner.String() + "/availability", "/calendar-feeds",
 					} {
-						text += string(c.admin().get(t, item).ok(t).raw)
+						text += string(c.Admin().Get(t, item).OK(t).Raw)
 					}
 					return text
 				}
 				before, target := stored(), call.target(c, s)
-				foreign := c.as(c.other.tokens[role]).send(t, call.method, target, b)
-				c.as("").send(t, call.method, target, b).refused(t, http.StatusUnauthorized, "unauthenticated")
+				foreign := c.As(c.Other.Tokens[role]).Send(t, call.method, target, b)
+				c.As("").Send(t, call.method, target, b).Refused(t, http.StatusUnauthorized, "unauthenticated")
 				require.Equal(t, before, stored(), "no call of another practice or of an unrelated user changes anything")
-				own := func() answer { return c.as(c.own.tokens[role]).send(t, call.method, target, b) }
+				own := func() harness.Answer { return c.As(c.Own.Tokens[role]).Send(t, call.method, target, b) }
 				if slices.Contains(call.beyond, role) {
-					require.Equal(t, call.foreign, foreign.text("code"), "%s", foreign.raw)
-					require.Equal(t, call.foreign, own().text("code"))
+					require.Equal(t, call.foreign, foreign.Text("code"), "%s", foreign.Raw)
+					require.Equal(t, call.foreign, own().Text("code"))
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
 				if !slices.Contains(call.allowed, role) {
-					foreign.refused(t, http.StatusForbidden, "forbidden")
-					own().refused(t, http.StatusForbidden, "forbidden")
+					foreign.Refused(t, http.StatusForbidden, "forbidden")
+					own().Refused(t, http.StatusForbidden, "forbidden")
 					require.Equal(t, before, stored(), "a refusal changes nothing")
 					return
 				}
 				if call.foreign == "" {
-					require.Empty(t, foreign.ok(t).body["data"])
+					require.Empty(t, foreign.OK(t).Body["data"])
 				} else {
-					require.Equal(t, call.foreign, foreign.text("code"), "%s", foreign.raw)
+					require.Equal(t, call.foreign, foreign.Text("code"), "%s", foreign.Raw)
 				}
 				answer := own()
-				require.Less(t, answer.status, 300, "%s", answer.raw)
+				require.Less(t, answer.Status, 300, "%s", answer.Raw)
 				if call.method != http.MethodGet && !strings.HasSuffix(call.path, "/preview") {
 					require.NotEqual(t, before, stored(), "it has had an effect")
 				}
 			})
 		}
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestEveryRouteHasRoleTests checks that the role tests include every operation of
@@ -171,8 +174,8 @@ func TestEveryRouteHasRoleTests(t *testing.T) {
 	for _, call := range deskCalls {
 		tried[call.method+" "+call.path] = true
 	}
-	c := open(t)
-	for _, r := range slices.Concat(c.app.Authorizations.Routes(), c.app.Appointments.Routes()) {
+	c := harness.Open(t)
+	for _, r := range slices.Concat(c.App.Authorizations.Routes(), c.App.Appointments.Routes()) {
 		require.True(t, tried[r.Method+" "+r.Path], "%s %s is in no table of calls", r.Method, r.Path)
 	}
 }
@@ -181,12 +184,12 @@ func TestEveryRouteHasRoleTests(t *testing.T) {
 // without the permission are refused, regardless of the request.
 func TestEveryRoleOnEveryRoute(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	for _, r := range c.app.Routes() {
+	c := harness.Open(t)
+	for _, r := range c.App.Routes() {
 		if r.Permission == httpx.Public {
 			continue
 		}
-		target := c.url + "/api/v1" + anyParameter.ReplaceAllString(r.Path, uuid.NewString())
+		target := c.URL + "/api/v1" + anyParameter.ReplaceAllString(r.Path, uuid.NewString())
 		ask := func(token string) int {
 			request, err := http.NewRequestWithContext(t.Context(), r.Method, target, strings.NewReader("{"))
 			require.NoError(t, err)
@@ -203,7 +206,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, ask(""), "%s %s", r.Method, r.Path)
 		for _, role := range rbac.Roles() {
 			held := r.Permission == httpx.SignedIn || slices.Contains(role.Permissions(), r.Permission)
-			status := ask(c.own.tokens[role])
+			status := ask(c.Own.Tokens[role])
 			require.Equal(t, held, status != http.StatusForbidden, "%s: %s %s answered %d", role, r.Method, r.Path, status)
 			require.Less(t, status, 500, "%s: %s %s", role, r.Method, r.Path)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 	"omnirapeutic/platform/httpx"
@@ -20,81 +21,86 @@ const policyPath = "/sign-in-policy"
 // a sign-in that only permits setting one up, from the next sign-in or refresh on.
 func TestOrganizationRequiresASecondFactor(t *testing.T) {
 	t.Parallel()
-	c := openAt(t)
-	second := secondInstance(t, c, c.database.Open(t))
-	live := c.login(t, rbac.Biller, "").ok(t)
-	key := c.as(c.admin().post(t, "/api-keys", body{"name": "x", "permissions": []string{"patient:read"}}).text("key"))
-	before := c.admin().get(t, policyPath).ok(t)
+	c := harness.OpenWithFrozenClock(t)
+	second := harness.SecondInstance(t, c, c.Database.Open(t))
+	live := c.LoginWithCode(t, rbac.Biller, "").OK(t)
+	key := c.As(c.Admin().Post(t, "/api-keys", harness.Body{"name": "x", "permissions": []string{"patient:read"}}).
+		Text("key"))
+	before := c.Admin().Get(t, policyPath).OK(t)
 	require.Equal(t, []any{false, 0.0, nil},
-		[]any{before.body["secondFactorRequired"], before.body["version"], before.body["updatedAt"]})
-	c.admin().with("If-Match", `"1"`).put(t, policyPath, body{"secondFactorRequired": true}).
-		refused(t, http.StatusPreconditionFailed, "stale-version")
-	c.admin().put(t, policyPath, body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	set := c.admin().with("If-Match", `"0"`).put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
-	require.Equal(t, `"1"`, set.header.Get("ETag"))
-	require.Equal(t, 1, c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t).number(t, "version"),
+		[]any{before.Body["secondFactorRequired"], before.Body["version"], before.Body["updatedAt"]})
+	c.Admin().WithHeader("If-Match", `"1"`).Put(t, policyPath, harness.Body{"secondFactorRequired": true}).
+		Refused(t, http.StatusPreconditionFailed, "stale-version")
+	c.Admin().Put(t, policyPath, harness.Body{}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	set := c.Admin().WithHeader("If-Match", `"0"`).Put(t, policyPath, harness.Body{"secondFactorRequired": true}).OK(t)
+	require.Equal(t, `"1"`, set.Header.Get("ETag"))
+	require.Equal(t, 1, c.Admin().Put(t, policyPath, harness.Body{"secondFactorRequired": true}).OK(t).
+		Number(t, "version"),
 		"an unchanged value has no effect")
-	require.Equal(t, false, c.as(c.other.tokens[rbac.Admin]).get(t, policyPath).ok(t).body["secondFactorRequired"])
+	require.Equal(t, false, c.As(c.Other.Tokens[rbac.Admin]).Get(t, policyPath).OK(t).Body["secondFactorRequired"])
 
-	biller := c.as(live.text("accessToken"))
-	biller.get(t, "/patients").ok(t) // current work continues until the token expires
-	require.Equal(t, true, biller.get(t, factorPath).ok(t).body["required"])
-	for name, signed := range map[string]answer{
-		"the next refresh": second.as("").post(t, "/auth/refresh", body{"refreshToken": live.text("refreshToken")}).ok(t),
-		"the next sign-in": second.login(t, rbac.Biller, "").ok(t),
+	biller := c.As(live.Text("accessToken"))
+	biller.Get(t, "/patients").OK(t) // current work continues until the token expires
+	require.Equal(t, true, biller.Get(t, harness.SecondFactorPath).OK(t).Body["required"])
+	for name, signed := range map[string]harness.Answer{
+		"the next refresh": second.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": live.Text("refreshToken")}).
+			OK(t),
+		"the next sign-in": second.LoginWithCode(t, rbac.Biller, "").OK(t),
 	} {
 		t.Run(name, func(t *testing.T) {
-			user := signed.body["user"].(map[string]any)
+			user := signed.Body["user"].(map[string]any)
 			require.Equal(t, []any{true, []any{}}, []any{user["enrolOnly"], user["permissions"]})
-			c.requireEnrolOnly(t, signed.text("accessToken"))
+			requireEnrolOnly(t, c, signed.Text("accessToken"))
 		})
 	}
-	changed := biller.put(t, "/auth/password",
-		body{"currentPassword": password, "newPassword": "a-meadow-of-red-clover"}).ok(t)
-	c.requireEnrolOnly(t, changed.text("accessToken")) // another password does not bypass it
-	biller = c.as(changed.text("accessToken"))
-	back := biller.put(t, factorPath, body{"password": "a-meadow-of-red-clover"})
-	phone := c.scan(t, back)
-	biller = c.as(biller.put(t, factorPath+"/confirmation", body{"code": phone.code(0)}).ok(t).text("accessToken"))
-	biller.get(t, "/patients").ok(t)
-	require.Equal(t, false, biller.get(t, "/auth/me").ok(t).body["enrolOnly"])
+	changed := biller.Put(t, "/auth/password",
+		harness.Body{"currentPassword": harness.Password, "newPassword": "a-meadow-of-red-clover"}).OK(t)
+	requireEnrolOnly(t, c, changed.Text("accessToken")) // another password does not bypass it
+	biller = c.As(changed.Text("accessToken"))
+	back := biller.Put(t, harness.SecondFactorPath, harness.Body{"password": "a-meadow-of-red-clover"})
+	phone := c.ScanSecret(t, back)
+	biller = c.As(biller.Put(t, harness.SecondFactorPath+"/confirmation", harness.Body{"code": phone.Code(0)}).OK(t).
+		Text("accessToken"))
+	biller.Get(t, "/patients").OK(t)
+	require.Equal(t, false, biller.Get(t, "/auth/me").OK(t).Body["enrolOnly"])
 
-	key.get(t, "/patients").ok(t)
-	second.as("").post(t, "/auth/login", body{"email": "BILLER@other.test", "password": password}).ok(t)
-	require.Equal(t, false, second.as("").post(t, "/auth/login",
-		body{"email": "BILLER@other.test", "password": password}).ok(t).body["user"].(map[string]any)["enrolOnly"])
+	key.Get(t, "/patients").OK(t)
+	second.As("").Post(t, "/auth/login", harness.Body{"email": "BILLER@other.test", "password": harness.Password}).OK(t)
+	require.Equal(t, false, second.As("").Post(t, "/auth/login",
+		harness.Body{"email": "BILLER@other.test", "password": harness.Password}).
+		OK(t).Body["user"].(map[string]any)["enrolOnly"])
 
 	t.Run("the user who turns it on is not locked out", func(t *testing.T) {
-		admin := c.login(t, rbac.Admin, "").ok(t)
-		c.requireEnrolOnly(t, admin.text("accessToken"))
-		_, _, again := c.enrol(t, c.as(admin.text("accessToken")))
-		again.put(t, policyPath, body{"secondFactorRequired": false}).ok(t)
-		c.own.tokens[rbac.Admin] = again.token
+		admin := c.LoginWithCode(t, rbac.Admin, "").OK(t)
+		requireEnrolOnly(t, c, admin.Text("accessToken"))
+		_, _, again := c.Enrol(t, c.As(admin.Text("accessToken")))
+		again.Put(t, policyPath, harness.Body{"secondFactorRequired": false}).OK(t)
+		c.Own.Tokens[rbac.Admin] = again.Token
 	})
 	t.Run("and once it is no longer required", func(t *testing.T) {
-		require.Equal(t, false, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"])
+		require.Equal(t, false, c.LoginWithCode(t, rbac.Scheduler, "").OK(t).Body["user"].(map[string]any)["enrolOnly"])
 		// A user with a second factor is not affected.
-		c.login(t, rbac.Admin, "").refused(t, http.StatusUnauthorized, "second-factor-required")
+		c.LoginWithCode(t, rbac.Admin, "").Refused(t, http.StatusUnauthorized, "second-factor-required")
 	})
-	c.requireNotified(t, "sign-in-policy.set", 2)
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=user.sign-in&limit=200").ok(t).raw),
+	requireNotified(t, c, "sign-in-policy.set", 2)
+	require.Contains(t, string(c.Admin().Get(t, "/admin/audit-events?action=user.sign-in&limit=200").OK(t).Raw),
 		`"after":{"enrolOnly":true}`)
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // requireNotified checks the number of events of the action in the own practice's trail.
-func (c *clinic) requireNotified(t testing.TB, action string, want int) {
+func requireNotified(t testing.TB, c *harness.Clinic, action string, want int) {
 	t.Helper()
-	require.Equal(t, want, c.count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+
-		"outcome = 'done'", c.own.id, action))
+	require.Equal(t, want, c.Count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+
+		"outcome = 'done'", c.Own.ID, action))
 }
 
 // requireEnrolOnly calls every operation of the API with a token. Only those for
 // setting up a second factor and signing out are permitted.
-func (c *clinic) requireEnrolOnly(t testing.TB, token string) {
+func requireEnrolOnly(t testing.TB, c *harness.Clinic, token string) {
 	t.Helper()
-	as, allowed := c.as(token), 0
-	for _, r := range c.app.Routes() {
+	as, allowed := c.As(token), 0
+	for _, r := range c.App.Routes() {
 		if r.Permission == httpx.Public {
 			continue
 		}
@@ -102,69 +108,70 @@ func (c *clinic) requireEnrolOnly(t testing.TB, token string) {
 			allowed++
 			continue
 		}
-		a := as.sendRaw(t, r.Method, anyParameter.ReplaceAllString(r.Path, uuid.NewString()), strings.NewReader("{"))
-		a.refused(t, http.StatusForbidden, "second-factor-missing")
+		a := as.SendRaw(t, r.Method, anyParameter.ReplaceAllString(r.Path, uuid.NewString()), strings.NewReader("{"))
+		a.Refused(t, http.StatusForbidden, "second-factor-missing")
 	}
 	require.Equal(t, 6, allowed)
-	require.Equal(t, true, as.get(t, "/auth/me").ok(t).body["enrolOnly"])
-	require.Equal(t, false, as.get(t, factorPath).ok(t).body["on"])
+	require.Equal(t, true, as.Get(t, "/auth/me").OK(t).Body["enrolOnly"])
+	require.Equal(t, false, as.Get(t, harness.SecondFactorPath).OK(t).Body["on"])
 }
 
 // TestProviderSignInNeedsNoSecondFactor checks sign-ins through a provider, which has
 // its own requirements.
 func TestProviderSignInNeedsNoSecondFactor(t *testing.T) {
 	t.Parallel()
-	c, p := openWithProvider(t, openidtest.Person{Subject: "s-1", Email: "scheduler@own.test", Verified: true})
-	c.admin().put(t, policyPath, body{"secondFactorRequired": true}).ok(t)
-	signed := c.connect(t, p, "s-1")
-	c.as(signed.text("accessToken")).get(t, "/patients").ok(t)
-	refreshed := c.as("").post(t, "/auth/refresh", body{"refreshToken": signed.text("refreshToken")}).ok(t)
-	require.Equal(t, false, refreshed.body["user"].(map[string]any)["enrolOnly"])
-	c.as(refreshed.text("accessToken")).get(t, "/patients").ok(t)
-	require.Equal(t, true, c.login(t, rbac.Scheduler, "").ok(t).body["user"].(map[string]any)["enrolOnly"],
+	c, p := harness.OpenWithProvider(t, openidtest.Person{Subject: "s-1", Email: "scheduler@own.test", Verified: true})
+	c.Admin().Put(t, policyPath, harness.Body{"secondFactorRequired": true}).OK(t)
+	signed := c.LinkProvider(t, p, "s-1")
+	c.As(signed.Text("accessToken")).Get(t, "/patients").OK(t)
+	refreshed := c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": signed.Text("refreshToken")}).OK(t)
+	require.Equal(t, false, refreshed.Body["user"].(map[string]any)["enrolOnly"])
+	c.As(refreshed.Text("accessToken")).Get(t, "/patients").OK(t)
+	require.Equal(t, true, c.LoginWithCode(t, rbac.Scheduler, "").OK(t).Body["user"].(map[string]any)["enrolOnly"],
 		"with the password they are")
 }
 
 func TestAdministratorRemovesASecondFactor(t *testing.T) {
 	t.Parallel()
-	c := openAt(t)
-	second := secondInstance(t, c, c.database.Open(t)).following(t)
-	admin := c.admin()
-	user, root, self := c.userWith(t, admin, rbac.Biller), c.userWith(t, admin, rbac.SuperAdmin), c.userWith(t, admin,
+	c := harness.OpenWithFrozenClock(t)
+	second := harness.SecondInstance(t, c, c.Database.Open(t)).FollowRevocations(t)
+	admin := c.Admin()
+	user, root, self := c.UserWithRole(t, admin,
+		rbac.Biller), c.UserWithRole(t, admin, rbac.SuperAdmin), c.UserWithRole(t, admin,
 		rbac.Admin)
-	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])
-	admin.delete(t, user+"/second-factor").refused(t, http.StatusNotFound, "no-second-factor")
-	_, codes, biller := c.enrol(t, c.as(c.own.tokens[rbac.Biller]))
-	c.enrol(t, c.as(c.own.tokens[rbac.SuperAdmin]))
-	phone, _, admin := c.enrol(t, admin)
-	c.own.tokens[rbac.Admin] = admin.token
-	require.Equal(t, true, admin.get(t, user).ok(t).body["secondFactor"])
+	require.Equal(t, false, admin.Get(t, user).OK(t).Body["secondFactor"])
+	admin.Delete(t, user+"/second-factor").Refused(t, http.StatusNotFound, "no-second-factor")
+	_, codes, biller := c.Enrol(t, c.As(c.Own.Tokens[rbac.Biller]))
+	c.Enrol(t, c.As(c.Own.Tokens[rbac.SuperAdmin]))
+	phone, _, admin := c.Enrol(t, admin)
+	c.Own.Tokens[rbac.Admin] = admin.Token
+	require.Equal(t, true, admin.Get(t, user).OK(t).Body["secondFactor"])
 	with := map[string]bool{}
-	for _, item := range admin.all(t, "/users?limit=100", nil) {
+	for _, item := range admin.All(t, "/users?limit=100", nil) {
 		if item["secondFactor"].(bool) {
 			with[item["email"].(string)] = true
 		}
 	}
 	require.Equal(t, map[string]bool{"biller@own.test": true, "super_admin@own.test": true, "admin@own.test": true}, with)
-	second.as(biller.token).get(t, "/auth/me").ok(t)
+	second.As(biller.Token).Get(t, "/auth/me").OK(t)
 
-	beyond := admin.delete(t, root+"/second-factor").refused(t, http.StatusForbidden, "beyond-own-permissions")
-	require.Equal(t, "organization:read-all", beyond.text("exceeds"))
-	admin.delete(t, self+"/second-factor").refused(t, http.StatusForbidden, "own-second-factor")
-	admin.delete(t, "/users/"+uuid.NewString()+"/second-factor").refused(t, http.StatusNotFound, "user-not-found")
-	c.as(c.other.tokens[rbac.Admin]).delete(t, user+"/second-factor").refused(t, http.StatusNotFound, "user-not-found")
-	c.as(c.own.tokens[rbac.Scheduler]).delete(t, user+"/second-factor").refused(t, http.StatusForbidden, "forbidden")
-	require.Equal(t, http.StatusNoContent, admin.delete(t, user+"/second-factor").status)
-	biller.get(t, "/auth/me").refused(t, http.StatusUnauthorized, "unauthenticated")
+	beyond := admin.Delete(t, root+"/second-factor").Refused(t, http.StatusForbidden, "beyond-own-permissions")
+	require.Equal(t, "organization:read-all", beyond.Text("exceeds"))
+	admin.Delete(t, self+"/second-factor").Refused(t, http.StatusForbidden, "own-second-factor")
+	admin.Delete(t, "/users/"+uuid.NewString()+"/second-factor").Refused(t, http.StatusNotFound, "user-not-found")
+	c.As(c.Other.Tokens[rbac.Admin]).Delete(t, user+"/second-factor").Refused(t, http.StatusNotFound, "user-not-found")
+	c.As(c.Own.Tokens[rbac.Scheduler]).Delete(t, user+"/second-factor").Refused(t, http.StatusForbidden, "forbidden")
+	require.Equal(t, http.StatusNoContent, admin.Delete(t, user+"/second-factor").Status)
+	biller.Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
 	require.Eventually(t, func() bool {
-		return second.as(biller.token).get(t, "/auth/me").status == http.StatusUnauthorized
-	}, soon, time.Millisecond, "on every instance")
-	c.login(t, rbac.Biller, "").ok(t)
-	require.Equal(t, false, admin.get(t, user).ok(t).body["secondFactor"])
-	require.Zero(t, c.count(t, "SELECT count(*) FROM recovery_codes WHERE user_id = $1", idOf(user)))
-	c.next()
-	c.login(t, rbac.Admin, phone.code(0)).ok(t) // another user's is unchanged
-	c.login(t, rbac.Biller, codes[0]).ok(t)     // the code is ignored
-	c.requireNotified(t, "second-factor.take-away", 1)
-	c.requireClean(t)
+		return second.As(biller.Token).Get(t, "/auth/me").Status == http.StatusUnauthorized
+	}, harness.Soon, time.Millisecond, "on every instance")
+	c.LoginWithCode(t, rbac.Biller, "").OK(t)
+	require.Equal(t, false, admin.Get(t, user).OK(t).Body["secondFactor"])
+	require.Zero(t, c.Count(t, "SELECT count(*) FROM recovery_codes WHERE user_id = $1", harness.IDOf(user)))
+	c.NextCode()
+	c.LoginWithCode(t, rbac.Admin, phone.Code(0)).OK(t) // another user's is unchanged
+	c.LoginWithCode(t, rbac.Biller, codes[0]).OK(t)     // the code is ignored
+	requireNotified(t, c, "second-factor.take-away", 1)
+	c.RequireClean(t)
 }

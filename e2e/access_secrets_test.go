@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 	"omnirapeutic/platform/httpx"
@@ -15,40 +16,42 @@ import (
 
 func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	hook := "/admin/webhooks/" +
-		c.admin().post(t, "/admin/webhooks", body{"url": "https://example.com/other"}).created(t).String()
+		c.Admin().Post(t, "/admin/webhooks", harness.Body{"url": "https://example.com/other"}).Created(t).String()
 	for _, call := range []struct {
 		path, member string
-		body         body
+		body         harness.Body
 	}{
-		{"/practitioners/" + c.employ(t).String() + "/calendar-feed", "path", body{}},
-		{"/patients/" + c.own.patient.String() + "/calendar-feed", "path", body{}},
-		{"/admin/webhooks", "secret", body{"url": "https://example.com/hook"}},
-		{hook + "/rotate-secret", "secret", body{}},
-		{"/users/invitations", "token", body{"email": "new@example.test", "name": "New", "roles": []string{"BILLER"}}},
+		{"/practitioners/" + c.AddPractitioner(t).String() + "/calendar-feed", "path", harness.Body{}},
+		{"/patients/" + c.Own.Patient.String() + "/calendar-feed", "path", harness.Body{}},
+		{"/admin/webhooks", "secret", harness.Body{"url": "https://example.com/hook"}},
+		{hook + "/rotate-secret", "secret", harness.Body{}},
+		{
+			"/users/invitations", "token", harness.Body{"email": "new@example.test", "name": "New", "roles": []string{"BILLER"}},
+		},
 	} {
 		t.Run("POST "+call.path, func(t *testing.T) {
-			keyed := c.admin().with("Idempotency-Key", "k"+call.path)
-			first := keyed.post(t, call.path, call.body)
-			require.Less(t, first.status, 300, "%s", first.raw)
-			secret := first.text(call.member)
+			keyed := c.Admin().WithHeader("Idempotency-Key", "k"+call.path)
+			first := keyed.Post(t, call.path, call.body)
+			require.Less(t, first.Status, 300, "%s", first.Raw)
+			secret := first.Text(call.member)
 			require.Greater(t, len(secret), 40)
-			require.Zero(t, c.count(t, "SELECT count(*) FROM commands WHERE position($1 IN answer::text) > 0", secret))
-			require.Positive(t, c.count(t, "SELECT count(*) FROM commands WHERE answer::jsonb ->> 'body' LIKE '%' || $1 || '%'",
+			require.Zero(t, c.Count(t, "SELECT count(*) FROM commands WHERE position($1 IN answer::text) > 0", secret))
+			require.Positive(t, c.Count(t, "SELECT count(*) FROM commands WHERE answer::jsonb ->> 'body' LIKE '%' || $1 || '%'",
 				`"`+call.member+`":null`))
 
-			again := keyed.post(t, call.path, call.body)
-			require.Equal(t, first.status, again.status)
-			require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
-			require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
-			want := first.body
+			again := keyed.Post(t, call.path, call.body)
+			require.Equal(t, first.Status, again.Status)
+			require.Equal(t, "true", again.Header.Get("Idempotency-Replayed"))
+			require.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
+			want := first.Body
 			want[call.member] = nil
-			require.Equal(t, want, again.body, "the same answer, with null for the secret")
+			require.Equal(t, want, again.Body, "the same answer, with null for the secret")
 		})
 	}
-	require.Len(t, c.admin().get(t, "/calendar-feeds").ok(t).body["data"], 2)
-	require.Len(t, c.admin().get(t, "/admin/webhooks").ok(t).body["data"], 2)
+	require.Len(t, c.Admin().Get(t, "/calendar-feeds").OK(t).Body["data"], 2)
+	require.Len(t, c.Admin().Get(t, "/admin/webhooks").OK(t).Body["data"], 2)
 }
 
 // The first request returns the secret even if the database connection breaks, because
@@ -61,18 +64,18 @@ func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	} {
 		t.Run(it, func(t *testing.T) {
 			t.Parallel()
-			database := twoPractices.New(t)
+			database := harness.TwoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
-			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
-			keyed := c.admin().with("Idempotency-Key", "k")
-			calendar := "/patients/" + c.own.patient.String() + "/calendar-feed"
+			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+			keyed := c.Admin().WithHeader("Idempotency-Key", "k")
+			calendar := "/patients/" + c.Own.Patient.String() + "/calendar-feed"
 			proxy.Break(place, "commit", 1)
-			first := keyed.post(t, calendar, body{})
-			first.created(t)
-			response, _ := c.subscribe(t, first.text("path"))
+			first := keyed.Post(t, calendar, harness.Body{})
+			first.Created(t)
+			response, _ := c.FetchCalendar(t, first.Text("path"))
 			require.Equal(t, http.StatusOK, response.StatusCode)
-			require.Nil(t, keyed.post(t, calendar, body{}).body["path"])
-			require.Len(t, c.admin().get(t, "/calendar-feeds").ok(t).body["data"], 1)
+			require.Nil(t, keyed.Post(t, calendar, harness.Body{}).Body["path"])
+			require.Len(t, c.Admin().Get(t, "/calendar-feeds").OK(t).Body["data"], 1)
 		})
 	}
 }
@@ -86,7 +89,7 @@ var notSecret = map[string]bool{"code": true, "serviceCode": true}
 func TestEverySecretOfAnAnswerIsDeclared(t *testing.T) {
 	t.Parallel()
 	found := 0
-	for _, r := range open(t).app.Routes() {
+	for _, r := range harness.Open(t).App.Routes() {
 		if r.Permission == httpx.Public { // its answers are not stored
 			continue
 		}

@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // offered are the alternatives in an answer: times as local times in New York, and
 // authorizations by their paths.
-func (a answer) offered(t testing.TB) (times, authorizations []string) {
+func offeredAlternatives(t testing.TB, a harness.Answer) (times, authorizations []string) {
 	t.Helper()
-	alternatives, ok := a.body["alternatives"].(map[string]any)
-	require.True(t, ok, "%s", a.raw)
+	alternatives, ok := a.Body["alternatives"].(map[string]any)
+	require.True(t, ok, "%s", a.Raw)
 	for _, alternative := range alternatives["times"].([]any) {
 		at, err := time.Parse(time.RFC3339, alternative.(map[string]any)["startTime"].(string))
 		require.NoError(t, err)
-		times = append(times, at.In(newYork(t)).Format("02 15:04"))
+		times = append(times, at.In(harness.NewYork(t)).Format("02 15:04"))
 	}
 	for _, item := range alternatives["authorizations"].([]any) {
 		authorizations = append(authorizations, "/authorizations/"+item.(map[string]any)["authorizationId"].(string))
@@ -30,50 +32,52 @@ func (a answer) offered(t testing.TB) (times, authorizations []string) {
 // requested time.
 func TestAlternativesToAConflictingTime(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	c.book(t, c.booking(path, who, c.hour(t, 3, "10:00"), hour))
-	c.book(t, c.booking(path, c.employ(t), c.hour(t, 3, "11:00"), hour)) // the patient, with another practitioner
-	c.book(t, c.booking(path, who, c.hour(t, 3, "12:30"), hour))
-	day := c.hour(t, 3, "10:00").Format("02 ")
-	requested := c.booking(path, who, c.hour(t, 3, "10:30"), hour)
-	refused := c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap")
-	times, authorizations := refused.offered(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	c.Book(t, c.Booking(path, who, c.At(t, 3, "10:00"), hour))
+	c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 3, "11:00"), hour)) // the patient, with another practitioner
+	c.Book(t, c.Booking(path, who, c.At(t, 3, "12:30"), hour))
+	day := c.At(t, 3, "10:00").Format("02 ")
+	requested := c.Booking(path, who, c.At(t, 3, "10:30"), hour)
+	refused := c.Admin().Post(t, "/appointments", requested).Refused(t, http.StatusConflict, "practitioner-overlap")
+	times, authorizations := offeredAlternatives(t, refused)
 	// 12:00 would overlap 12:30; 09:00 is an hour and a half away, 13:30 three hours.
 	require.Equal(t, []string{day + "09:00", day + "08:45", day + "08:30"}, times)
 	require.Empty(t, authorizations, "another authorization does not add free time")
-	preview := c.admin().post(t, "/appointments/preview", requested).ok(t)
-	offered, _ := preview.offered(t)
+	preview := c.Admin().Post(t, "/appointments/preview", requested).OK(t)
+	offered, _ := offeredAlternatives(t, preview)
 	require.Equal(t, times, offered, "a preview has the same alternatives")
 
-	c.admin().send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", body{
-		"weekly": everyDay("10:00", "15:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
-	}).ok(t)
-	times, _ = c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "practitioner-overlap").
-		offered(t)
+	c.Admin().Send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", harness.Body{
+		"weekly": everyDay("10:00", "15:00"), "exceptions": []harness.Body{},
+		"bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
+	}).OK(t)
+	times, _ = offeredAlternatives(t, c.Admin().Post(t, "/appointments", requested).
+		Refused(t, http.StatusConflict, "practitioner-overlap"))
 	require.Equal(t, []string{day + "13:30", day + "13:45", day + "14:00"}, times, "within the practitioner's hours")
 	for _, at := range []string{"13:30", "09:00"} {
-		c.book(t, c.booking(path, who, c.hour(t, 3, at), hour)) // offered times can be booked
+		c.Book(t, c.Booking(path, who, c.At(t, 3, at), hour)) // offered times can be booked
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestAlternativesToANewTime moves an appointment onto another one. The moved
 // appointment itself must not block alternatives.
 func TestAlternativesToANewTime(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	moved := c.book(t, c.booking(path, who, c.hour(t, 3, "10:00"), hour))
-	c.book(t, c.booking(path, who, c.hour(t, 3, "11:00"), hour))
-	change := body{
-		"startTime": c.hour(t, 3, "11:15").UTC().Format(time.RFC3339),
-		"endTime":   c.hour(t, 3, "12:15").UTC().Format(time.RFC3339),
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	moved := c.Book(t, c.Booking(path, who, c.At(t, 3, "10:00"), hour))
+	c.Book(t, c.Booking(path, who, c.At(t, 3, "11:00"), hour))
+	change := harness.Body{
+		"startTime": c.At(t, 3, "11:15").UTC().Format(time.RFC3339),
+		"endTime":   c.At(t, 3, "12:15").UTC().Format(time.RFC3339),
 	}
-	times, _ := c.admin().patch(t, moved, change).refused(t, http.StatusConflict, "practitioner-overlap").offered(t)
-	day := c.hour(t, 3, "10:00").Format("02 ")
+	times, _ := offeredAlternatives(t, c.Admin().Patch(t, moved, change).
+		Refused(t, http.StatusConflict, "practitioner-overlap"))
+	day := c.At(t, 3, "10:00").Format("02 ")
 	require.Equal(t, []string{day + "12:00", day + "12:15", day + "12:30"}, times)
 }
 
@@ -81,33 +85,34 @@ func TestAlternativesToANewTime(t *testing.T) {
 // patient.
 func TestAlternativesToAnExhaustedAuthorization(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	full := c.authorize(t, 3)
-	enough := c.authorize(t, 4)
-	c.authorize(t, 2)                                                       // too few units
-	c.authorize(t, 50, body{"status": "PENDING"})                           // not approved
-	c.authorize(t, 50, body{"caps": []body{{"period": "DAY", "units": 1}}}) // fewer units per day
-	requested := c.booking(full, c.employ(t), c.hour(t, 3, "10:00"), hour)
-	refused := c.admin().post(t, "/appointments", requested).refused(t, http.StatusConflict, "insufficient-units")
-	times, authorizations := refused.offered(t)
+	c := harness.Open(t)
+	full := c.Authorize(t, 3)
+	enough := c.Authorize(t, 4)
+	c.Authorize(t, 2)                                                                       // too few units
+	c.Authorize(t, 50, harness.Body{"status": "PENDING"})                                   // not approved
+	c.Authorize(t, 50, harness.Body{"caps": []harness.Body{{"period": "DAY", "units": 1}}}) // fewer units per day
+	requested := c.Booking(full, c.AddPractitioner(t), c.At(t, 3, "10:00"), hour)
+	refused := c.Admin().Post(t, "/appointments", requested).Refused(t, http.StatusConflict, "insufficient-units")
+	times, authorizations := offeredAlternatives(t, refused)
 	require.Empty(t, times, "no other time adds units")
 	require.Equal(t, []string{enough}, authorizations)
 	requested["authorizationId"] = strings.TrimPrefix(authorizations[0], "/authorizations/")
-	c.book(t, requested)
-	c.requireClean(t)
+	c.Book(t, requested)
+	c.RequireClean(t)
 }
 
 // TestNoAlternativesForAMissingCredential checks that no alternatives are offered for a
 // missing credential, which no other time can fix.
 func TestNoAlternativesForAMissingCredential(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	code := c.admin().post(t, "/service-codes",
-		body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).created(t)
-	path := c.authorize(t, 40, body{"serviceCodeId": code})
-	b := c.booking(path, c.employ(t, "RBT"), c.hour(t, 3, "10:00"), hour, body{"serviceCodeId": code})
-	times, authorizations := c.admin().post(t, "/appointments", b).refused(t, http.StatusConflict, "credential-missing").
-		offered(t)
+	c := harness.Open(t)
+	code := c.Admin().Post(t, "/service-codes",
+		harness.Body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).
+		Created(t)
+	path := c.Authorize(t, 40, harness.Body{"serviceCodeId": code})
+	b := c.Booking(path, c.AddPractitioner(t, "RBT"), c.At(t, 3, "10:00"), hour, harness.Body{"serviceCodeId": code})
+	times, authorizations := offeredAlternatives(t,
+		c.Admin().Post(t, "/appointments", b).Refused(t, http.StatusConflict, "credential-missing"))
 	require.Empty(t, times)
 	require.Empty(t, authorizations)
 }

@@ -11,174 +11,166 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db/dbtest"
 )
 
 // service creates another service and returns its id.
-func (c *clinic) service(t testing.TB, code string, credentials ...string) uuid.UUID {
+func addService(t testing.TB, c *harness.Clinic, code string, credentials ...string) uuid.UUID {
 	t.Helper()
 	if credentials == nil {
 		credentials = []string{}
 	}
-	return c.admin().post(t, "/service-codes",
-		body{"code": code, "description": code, "requiredCredentials": credentials}).created(t)
-}
-
-// insuredBy returns an insurance of the clinic's patient by a payer with the rounding
-// rule.
-func (c *clinic) insuredBy(t testing.TB, rounding string) uuid.UUID {
-	t.Helper()
-	payer := c.admin().post(t, "/payers", body{"name": "Plan " + rounding, "rounding": rounding}).created(t)
-	return c.admin().post(t, "/insurances", body{
-		"patientId": c.own.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01",
-	}).created(t)
+	return c.Admin().Post(t, "/service-codes",
+		harness.Body{"code": code, "description": code, "requiredCredentials": credentials}).Created(t)
 }
 
 func TestAppointmentsUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 12)
-	who := c.employ(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 12)
+	who := c.AddPractitioner(t)
 	var all []string
 	for i := range 3 {
-		all = append(all, c.book(t, c.booking(path, who, c.hour(t, -1, "08:00").Add(time.Duration(i)*hour), hour)))
+		all = append(all, c.Book(t, c.Booking(path, who, c.At(t, -1, "08:00").Add(time.Duration(i)*hour), hour)))
 	}
-	require.Equal(t, "EXHAUSTED", c.admin().get(t, path).text("status"))
+	require.Equal(t, "EXHAUSTED", c.Admin().Get(t, path).Text("status"))
 	for i, booked := range all {
-		c.admin().post(t, booked+"/complete", body{}).ok(t)
-		c.requireBalance(t, path, 12, 4*(i+1), 4*(2-i))
+		c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t)
+		c.RequireBalance(t, path, 12, 4*(i+1), 4*(2-i))
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 12, body{"caps": caps("DAY", 10)})
-	who := c.employ(t)
-	at := c.hour(t, 1, "09:00")
-	booked := c.book(t, c.booking(path, who, at, hour))
+	c := harness.Open(t)
+	path := c.Authorize(t, 12, harness.Body{"caps": caps("DAY", 10)})
+	who := c.AddPractitioner(t)
+	at := c.At(t, 1, "09:00")
+	booked := c.Book(t, c.Booking(path, who, at, hour))
 	for _, step := range []struct {
-		change body
+		change harness.Body
 		units  int
 	}{
-		{body{"endTime": at.Add(2 * hour)}, 8},
-		{body{"endTime": at.Add(30 * time.Minute)}, 2},
-		{body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}, 4},
+		{harness.Body{"endTime": at.Add(2 * hour)}, 8},
+		{harness.Body{"endTime": at.Add(30 * time.Minute)}, 2},
+		{harness.Body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}, 4},
 	} {
-		require.Equal(t, step.units, c.admin().patch(t, booked, step.change).ok(t).number(t, "units"))
-		c.requireBalance(t, path, 12, 0, step.units)
-		c.requireClean(t)
+		require.Equal(t, step.units, c.Admin().Patch(t, booked, step.change).OK(t).Number(t, "units"))
+		c.RequireBalance(t, path, 12, 0, step.units)
+		c.RequireClean(t)
 	}
-	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).
-		refused(t, http.StatusConflict, "cap-exceeded")
-	c.admin().patch(t, booked, body{"endTime": at.Add(24*hour + 4*hour)}).
-		refused(t, http.StatusConflict, "insufficient-units")
-	c.requireBalance(t, path, 12, 0, 4)
-	c.admin().patch(t, booked, body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
-		refused(t, http.StatusConflict, "outside-authorization-dates")
-	refused := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(30*hour), 105*time.Minute)).
-		refused(t, http.StatusConflict, "cap-exceeded")
-	require.Equal(t, 1, refused.number(t, "missing"))
-	require.Len(t, c.admin().get(t, path+"/reservations").body["data"], 1, "one reservation for life")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).
+		Refused(t, http.StatusConflict, "cap-exceeded")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*hour + 4*hour)}).
+		Refused(t, http.StatusConflict, "insufficient-units")
+	c.RequireBalance(t, path, 12, 0, 4)
+	c.Admin().Patch(t, booked, harness.Body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
+		Refused(t, http.StatusConflict, "outside-authorization-dates")
+	refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(30*hour), 105*time.Minute)).
+		Refused(t, http.StatusConflict, "cap-exceeded")
+	require.Equal(t, 1, refused.Number(t, "missing"))
+	require.Len(t, c.Admin().Get(t, path+"/reservations").Body["data"], 1, "one reservation for life")
 
-	reservation := c.admin().get(t, booked).body["patients"].([]any)[0].(map[string]any)["reservationId"]
-	c.admin().post(t, path+"/release", body{"reservationId": reservation}).refused(t, http.StatusConflict,
+	reservation := c.Admin().Get(t, booked).Body["patients"].([]any)[0].(map[string]any)["reservationId"]
+	c.Admin().Post(t, path+"/release", harness.Body{"reservationId": reservation}).Refused(t, http.StatusConflict,
 		"reservation-belongs-to-appointment")
-	c.admin().post(t, path+"/consume", body{"reservationId": reservation}).refused(t, http.StatusConflict,
+	c.Admin().Post(t, path+"/consume", harness.Body{"reservationId": reservation}).Refused(t, http.StatusConflict,
 		"reservation-belongs-to-appointment")
-	c.admin().post(t, booked+"/cancel", body{}).ok(t)
-	c.requireBalance(t, path, 12, 0, 0)
-	c.requireClean(t)
+	c.Admin().Post(t, booked+"/cancel", harness.Body{}).OK(t)
+	c.RequireBalance(t, path, 12, 0, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentMovesToAnotherAuthorization(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	from, to := c.authorize(t, 12), c.authorize(t, 4)
+	c := harness.Open(t)
+	from, to := c.Authorize(t, 12), c.Authorize(t, 4)
 	id := func(path string) string { return strings.TrimPrefix(path, "/authorizations/") }
-	who := c.employ(t)
-	at := c.hour(t, 1, "09:00")
-	booked := c.book(t, c.booking(from, who, at, hour))
-	c.admin().patch(t, booked, body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).
-		refused(t, http.StatusConflict, "insufficient-units")
-	c.requireBalance(t, from, 12, 0, 4)
-	require.Equal(t, id(to), c.admin().patch(t, booked, body{"authorizationId": id(to)}).ok(t).text("authorizationId"))
-	c.requireBalance(t, from, 12, 0, 0)
-	c.requireBalance(t, to, 4, 0, 4)
-	c.admin().patch(t, booked, body{"authorizationId": id(from)}).ok(t)
-	c.admin().post(t, booked+"/cancel", body{}).ok(t)
-	c.requireBalance(t, from, 12, 0, 0)
-	c.requireBalance(t, to, 4, 0, 0)
-	c.requireClean(t)
+	who := c.AddPractitioner(t)
+	at := c.At(t, 1, "09:00")
+	booked := c.Book(t, c.Booking(from, who, at, hour))
+	c.Admin().Patch(t, booked, harness.Body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).
+		Refused(t, http.StatusConflict, "insufficient-units")
+	c.RequireBalance(t, from, 12, 0, 4)
+	require.Equal(t, id(to), c.Admin().Patch(t, booked, harness.Body{"authorizationId": id(to)}).OK(t).
+		Text("authorizationId"))
+	c.RequireBalance(t, from, 12, 0, 0)
+	c.RequireBalance(t, to, 4, 0, 4)
+	c.Admin().Patch(t, booked, harness.Body{"authorizationId": id(from)}).OK(t)
+	c.Admin().Post(t, booked+"/cancel", harness.Body{}).OK(t)
+	c.RequireBalance(t, from, 12, 0, 0)
+	c.RequireBalance(t, to, 4, 0, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentFirstAndLastDay(t *testing.T) { // 7
 	t.Parallel()
-	c := open(t)
-	zone := newYork(t)
-	path := c.authorize(t, 40, body{"startDate": "2026-03-01", "endDate": "2026-03-31"})
-	who := c.employ(t)
+	c := harness.Open(t)
+	zone := harness.NewYork(t)
+	path := c.Authorize(t, 40, harness.Body{"startDate": "2026-03-01", "endDate": "2026-03-31"})
+	who := c.AddPractitioner(t)
 	at := func(month time.Month, day, hour, minute int) time.Time {
 		return time.Date(2026, month, day, hour, minute, 0, 0, zone)
 	}
-	late := c.book(t, c.booking(path, who, at(time.March, 31, 23, 45), 15*time.Minute))
-	require.Equal(t, "2026-03-31", c.admin().get(t, late).text("serviceDate"), "although it is the first of April in UTC")
-	c.book(t, c.booking(path, who, at(time.March, 1, 0, 0), 15*time.Minute))
+	late := c.Book(t, c.Booking(path, who, at(time.March, 31, 23, 45), 15*time.Minute))
+	require.Equal(t, "2026-03-31", c.Admin().Get(t, late).Text("serviceDate"), "although it is the first of April in UTC")
+	c.Book(t, c.Booking(path, who, at(time.March, 1, 0, 0), 15*time.Minute))
 	for _, outside := range []time.Time{at(time.April, 1, 0, 0), at(time.February, 28, 23, 45)} {
-		refused := c.admin().post(t, "/appointments", c.booking(path, who, outside, 15*time.Minute)).
-			refused(t, http.StatusConflict, "outside-authorization-dates")
-		require.Equal(t, "2026-03-31", refused.text("endDate"))
+		refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, outside, 15*time.Minute)).
+			Refused(t, http.StatusConflict, "outside-authorization-dates")
+		require.Equal(t, "2026-03-31", refused.Text("endDate"))
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 func TestAppointmentIsDocumentedAfterTheAuthorizationEnded(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10, body{
-		"startDate": c.hour(t, -60, "00:00").Format(time.DateOnly), "endDate": c.hour(t, -30, "00:00").Format(time.DateOnly),
+	c := harness.Open(t)
+	path := c.Authorize(t, 10, harness.Body{
+		"startDate": c.At(t, -60, "00:00").Format(time.DateOnly), "endDate": c.At(t, -30, "00:00").Format(time.DateOnly),
 	})
-	who := c.employ(t)
-	booked := c.book(t, c.booking(path, who, c.hour(t, -30, "22:00"), hour))
-	require.Equal(t, "EXPIRED", c.admin().get(t, path).text("status"))
-	done := c.admin().post(t, booked+"/complete", body{"endTime": c.hour(t, -30, "23:30")}).ok(t)
-	require.Equal(t, 0, done.number(t, "session", "unauthorizedUnits"))
-	c.requireBalance(t, path, 10, 6, 0)
+	who := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, who, c.At(t, -30, "22:00"), hour))
+	require.Equal(t, "EXPIRED", c.Admin().Get(t, path).Text("status"))
+	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -30, "23:30")}).OK(t)
+	require.Equal(t, 0, done.Number(t, "session", "unauthorizedUnits"))
+	c.RequireBalance(t, path, 10, 6, 0)
 
 	t.Run("work on a day outside the dates is not authorized", func(t *testing.T) {
-		booked := c.book(t, c.booking(path, who, c.hour(t, -31, "09:00"), hour))
-		done := c.admin().post(t, booked+"/complete",
-			body{"startTime": c.hour(t, -29, "09:00"), "endTime": c.hour(t, -29, "10:00"), "confirm": true}).ok(t)
-		require.Equal(t, 4, done.number(t, "session", "unauthorizedUnits"))
-		c.requireBalance(t, path, 10, 6, 0)
+		booked := c.Book(t, c.Booking(path, who, c.At(t, -31, "09:00"), hour))
+		done := c.Admin().Post(t, booked+"/complete",
+			harness.Body{"startTime": c.At(t, -29, "09:00"), "endTime": c.At(t, -29, "10:00"), "confirm": true}).OK(t)
+		require.Equal(t, 4, done.Number(t, "session", "unauthorizedUnits"))
+		c.RequireBalance(t, path, 10, 6, 0)
 	})
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 func TestAppointmentLongerThanTheAvailableUnits(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 6)
-	who := c.employ(t)
-	booked := c.book(t, c.booking(path, who, c.hour(t, -1, "09:00"), hour))
-	done := c.admin().post(t, booked+"/complete", body{"endTime": c.hour(t, -1, "11:00")}).ok(t)
-	require.Equal(t, 8, done.number(t, "session", "units"))
-	require.Equal(t, 2, done.number(t, "session", "unauthorizedUnits"))
-	c.requireBalance(t, path, 6, 6, 0)
-	exceptions := c.admin().get(t, "/sessions?unauthorized=true").body["data"].([]any)
+	c := harness.Open(t)
+	path := c.Authorize(t, 6)
+	who := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "09:00"), hour))
+	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "11:00")}).OK(t)
+	require.Equal(t, 8, done.Number(t, "session", "units"))
+	require.Equal(t, 2, done.Number(t, "session", "unauthorizedUnits"))
+	c.RequireBalance(t, path, 6, 6, 0)
+	exceptions := c.Admin().Get(t, "/sessions?unauthorized=true").Body["data"].([]any)
 	require.Len(t, exceptions, 1)
 	require.EqualValues(t, 2, exceptions[0].(map[string]any)["unauthorizedUnits"])
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 func TestAppointmentClockChanges(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	zone := newYork(t)
-	path := c.authorize(t, 40, body{"startDate": "2026-01-01", "endDate": "2026-12-31"})
-	who := c.employ(t)
+	c := harness.Open(t)
+	zone := harness.NewYork(t)
+	path := c.Authorize(t, 40, harness.Body{"startDate": "2026-01-01", "endDate": "2026-12-31"})
+	who := c.AddPractitioner(t)
 	for _, test := range []struct {
 		from, to time.Time
 		units    int
@@ -188,398 +180,402 @@ func TestAppointmentClockChanges(t *testing.T) {
 		// Four.
 		{time.Date(2026, time.November, 1, 0, 0, 0, 0, zone), time.Date(2026, time.November, 1, 3, 0, 0, 0, zone), 16},
 	} {
-		a := c.admin().post(t, "/appointments", c.booking(path, who, test.from, test.to.Sub(test.from)))
-		a.created(t)
-		require.Equal(t, test.units, a.number(t, "units"))
+		a := c.Admin().Post(t, "/appointments", c.Booking(path, who, test.from, test.to.Sub(test.from)))
+		a.Created(t)
+		require.Equal(t, test.units, a.Number(t, "units"))
 	}
-	c.requireBalance(t, path, 40, 0, 24)
-	c.requireClean(t)
+	c.RequireBalance(t, path, 40, 0, 24)
+	c.RequireClean(t)
 }
 
 func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 	t.Parallel()
-	c := open(t)
-	who := c.employ(t)
-	at := c.hour(t, 2, "00:00")
+	c := harness.Open(t)
+	who := c.AddPractitioner(t)
+	at := c.At(t, 2, "00:00")
 	for rounding, units := range map[string][]int{ // of 7, 8, 22, 23 and 38 minutes
 		"CEIL": {1, 1, 2, 2, 3}, "FLOOR": {0, 0, 1, 1, 2}, "MIDPOINT": {0, 1, 1, 2, 3},
 	} {
-		path := c.authorize(t, 100, body{"insuranceId": c.insuredBy(t, rounding)})
+		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, rounding)})
 		sum := 0
 		for i, minutes := range []int{7, 8, 22, 23, 38} {
-			a := c.admin().post(t, "/appointments", c.booking(path, who, at, time.Duration(minutes)*time.Minute))
-			a.created(t)
-			require.Equal(t, units[i], a.number(t, "units"), "%d minutes by %s", minutes, rounding)
-			require.Equal(t, rounding, a.body["patients"].([]any)[0].(map[string]any)["rounding"].(map[string]any)["method"])
+			a := c.Admin().Post(t, "/appointments", c.Booking(path, who, at, time.Duration(minutes)*time.Minute))
+			a.Created(t)
+			require.Equal(t, units[i], a.Number(t, "units"), "%d minutes by %s", minutes, rounding)
+			require.Equal(t, rounding, a.Body["patients"].([]any)[0].(map[string]any)["rounding"].(map[string]any)["method"])
 			sum += units[i]
 			at = at.Add(hour)
 		}
-		c.requireBalance(t, path, 100, 0, sum)
+		c.RequireBalance(t, path, 100, 0, sum)
 	}
 	t.Run("of the whole visit", func(t *testing.T) {
-		insurance := c.insuredBy(t, "CMS_TOTAL")
-		advice := c.service(t, "97155")
-		one := c.authorize(t, 100, body{"insuranceId": insurance})
-		other := c.authorize(t, 100, body{"insuranceId": insurance, "serviceCodeId": advice})
-		at := c.hour(t, 3, "09:00")
-		require.Equal(t, 0, c.admin().post(t, "/appointments", c.booking(one, who, at, 7*time.Minute)).number(t, "units"))
-		require.Equal(t, 1, c.admin().post(t, "/appointments",
-			c.booking(other, who, at.Add(hour), 7*time.Minute, body{"serviceCodeId": advice})).number(t, "units"))
-		again := c.book(t, c.booking(one, who, at.Add(2*hour), 7*time.Minute))
-		require.Equal(t, 0, c.admin().get(t, again).number(t, "units"))
+		insurance := c.AddInsurance(t, "CMS_TOTAL")
+		advice := addService(t, c, "97155")
+		one := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+		other := c.Authorize(t, 100, harness.Body{"insuranceId": insurance, "serviceCodeId": advice})
+		at := c.At(t, 3, "09:00")
+		require.Equal(t, 0, c.Admin().Post(t, "/appointments", c.Booking(one, who, at, 7*time.Minute)).Number(t, "units"))
+		require.Equal(t, 1, c.Admin().Post(t, "/appointments",
+			c.Booking(other, who, at.Add(hour), 7*time.Minute, harness.Body{"serviceCodeId": advice})).Number(t, "units"))
+		again := c.Book(t, c.Booking(one, who, at.Add(2*hour), 7*time.Minute))
+		require.Equal(t, 0, c.Admin().Get(t, again).Number(t, "units"))
 		require.Equal(t, 1,
-			c.admin().patch(t, again, body{"endTime": at.Add(2*hour + 9*time.Minute)}).ok(t).number(t, "units"))
+			c.Admin().Patch(t, again, harness.Body{"endTime": at.Add(2*hour + 9*time.Minute)}).OK(t).Number(t, "units"))
 	})
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestAppointmentUnitsOfEveryMinute previews every length from a minute to eight hours
 // by every rule. It counts the units minute by minute, without division.
 func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
-	c := open(t)
-	who := c.employ(t)
-	start := c.hour(t, 1, "09:00")
+	harness.SkipUnlessLong(t)
+	c := harness.Open(t)
+	who := c.AddPractitioner(t)
+	start := c.At(t, 1, "09:00")
 	// The minutes of the first unit, by rule.
 	for method, first := range map[string]int{"CEIL": 1, "FLOOR": 15, "MIDPOINT": 8, "CMS_TOTAL": 8} {
-		path := c.authorize(t, 100, body{"insuranceId": c.insuredBy(t, method)})
+		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, method)})
 		units, next := 0, first
 		for minutes := 1; minutes <= 480; minutes++ {
 			if minutes == next {
 				units++
 				next += 15
 			}
-			reported := c.admin().post(t, "/appointments/preview",
-				c.booking(path, who, start, time.Duration(minutes)*time.Minute)).ok(t)
-			require.Equal(t, true, reported.body["bookable"], "%s", reported.raw)
-			require.Equal(t, units, reported.occurrences(t)[0].number(t, "units"), "%d minutes by %s", minutes, method)
+			reported := c.Admin().Post(t, "/appointments/preview",
+				c.Booking(path, who, start, time.Duration(minutes)*time.Minute)).OK(t)
+			require.Equal(t, true, reported.Body["bookable"], "%s", reported.Raw)
+			require.Equal(t, units, reported.Occurrences(t)[0].Number(t, "units"), "%d minutes by %s", minutes, method)
 		}
 	}
 }
 
 func TestAppointmentWithoutUnitsIsCompletedWithSome(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10, body{"insuranceId": c.insuredBy(t, "FLOOR")})
-	who := c.employ(t)
-	booked := c.book(t, c.booking(path, who, c.hour(t, -1, "09:00"), 10*time.Minute))
-	c.requireBalance(t, path, 10, 0, 0)
-	c.requireClean(t)
-	done := c.admin().post(t, booked+"/complete", body{"endTime": c.hour(t, -1, "09:45"), "confirm": true}).ok(t)
-	require.Equal(t, 3, done.number(t, "session", "units"))
-	c.requireBalance(t, path, 10, 3, 0)
-	c.requireClean(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "FLOOR")})
+	who := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "09:00"), 10*time.Minute))
+	c.RequireBalance(t, path, 10, 0, 0)
+	c.RequireClean(t)
+	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "09:45"), "confirm": true}).OK(t)
+	require.Equal(t, 3, done.Number(t, "session", "units"))
+	c.RequireBalance(t, path, 10, 3, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	group := c.service(t, "97154")
+	c := harness.Open(t)
+	group := addService(t, c, "97154")
 	var patients, authorizations []string
 	members := []any{}
 	for range 4 {
-		patient := c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).
-			created(t)
-		path := c.authorize(t, 8, body{"patientId": patient, "serviceCodeId": group})
+		patient := c.Admin().Post(t, "/patients", harness.Body{
+			"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01",
+		}).
+			Created(t)
+		path := c.Authorize(t, 8, harness.Body{"patientId": patient, "serviceCodeId": group})
 		patients, authorizations = append(patients, patient.String()), append(authorizations, path)
-		members = append(members, body{"patientId": patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")})
+		members = append(members, harness.Body{
+			"patientId": patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/"),
+		})
 	}
-	one, other := c.employ(t), c.employ(t)
-	at := c.hour(t, -1, "15:00")
-	b := c.booking(authorizations[0], one, at, hour,
-		body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
-	booked := c.book(t, b)
+	one, other := c.AddPractitioner(t), c.AddPractitioner(t)
+	at := c.At(t, -1, "15:00")
+	b := c.Booking(authorizations[0], one, at, hour,
+		harness.Body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
+	booked := c.Book(t, b)
 	for _, path := range authorizations {
-		c.requireBalance(t, path, 8, 0, 4)
+		c.RequireBalance(t, path, 8, 0, 4)
 	}
-	require.Len(t, c.admin().get(t, "/appointments?patientId="+patients[3]).body["data"], 1)
-	require.Len(t, c.admin().get(t, "/appointments").body["data"], 1, "it is one appointment")
+	require.Len(t, c.Admin().Get(t, "/appointments?patientId="+patients[3]).Body["data"], 1)
+	require.Len(t, c.Admin().Get(t, "/appointments").Body["data"], 1, "it is one appointment")
 
 	t.Run("one without units refuses all", func(t *testing.T) {
-		short := c.booking(authorizations[0], other, at.Add(2*hour), 75*time.Minute,
-			body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
-		c.admin().post(t, "/appointments", short).refused(t, http.StatusConflict, "insufficient-units")
+		short := c.Booking(authorizations[0], other, at.Add(2*hour), 75*time.Minute,
+			harness.Body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
+		c.Admin().Post(t, "/appointments", short).Refused(t, http.StatusConflict, "insufficient-units")
 		for _, path := range authorizations {
-			c.requireBalance(t, path, 8, 0, 4)
+			c.RequireBalance(t, path, 8, 0, 4)
 		}
 	})
 	t.Run("both technicians are unavailable", func(t *testing.T) {
-		path := c.authorize(t, 20)
-		two := c.booking(path, one, at.Add(3*hour), hour,
-			body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
-		pair := c.book(t, two)
+		path := c.Authorize(t, 20)
+		two := c.Booking(path, one, at.Add(3*hour), hour,
+			harness.Body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
+		pair := c.Book(t, two)
 		for _, who := range []uuid.UUID{one, other} {
-			clash := c.booking(authorizations[0], who, at.Add(3*hour), hour,
-				body{"serviceCodeId": group, "patientId": patients[0]})
-			refused := c.admin().post(t, "/appointments", clash).refused(t, http.StatusConflict, "practitioner-overlap")
-			require.Equal(t, pair, "/appointments/"+refused.text("appointmentId"))
+			clash := c.Booking(authorizations[0], who, at.Add(3*hour), hour,
+				harness.Body{"serviceCodeId": group, "patientId": patients[0]})
+			refused := c.Admin().Post(t, "/appointments", clash).Refused(t, http.StatusConflict, "practitioner-overlap")
+			require.Equal(t, pair, "/appointments/"+refused.Text("appointmentId"))
 		}
-		c.admin().patch(t, pair, body{"practitionerId": one}).ok(t)
-		require.Empty(t, c.admin().get(t, "/appointments?practitionerId="+other.String()).body["data"])
-		c.book(t,
-			c.booking(authorizations[0], other, at.Add(3*hour), hour, body{"serviceCodeId": group, "patientId": patients[0]}))
+		c.Admin().Patch(t, pair, harness.Body{"practitionerId": one}).OK(t)
+		require.Empty(t, c.Admin().Get(t, "/appointments?practitionerId="+other.String()).Body["data"])
+		c.Book(t,
+			c.Booking(authorizations[0], other, at.Add(3*hour), hour, harness.Body{
+				"serviceCodeId": group, "patientId": patients[0],
+			}))
 	})
-	done := c.admin().post(t, booked+"/complete", body{"endTime": at.Add(30 * time.Minute)}).ok(t)
-	require.Len(t, done.body["session"].(map[string]any)["patients"], 4)
-	c.requireBalance(t, authorizations[3], 8, 2, 0)
-	c.requireClean(t)
+	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": at.Add(30 * time.Minute)}).OK(t)
+	require.Len(t, done.Body["session"].(map[string]any)["patients"], 4)
+	c.RequireBalance(t, authorizations[3], 8, 2, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentServicesThatMayRunTogether(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	advice, family := c.service(t, "97155"), c.service(t, "97156")
-	direct := c.authorize(t, 40)
-	supervised := c.authorize(t, 40, body{"serviceCodeId": advice})
-	guided := c.authorize(t, 40, body{"serviceCodeId": family})
-	at := c.hour(t, 1, "15:00")
-	first := c.book(t, c.booking(direct, c.employ(t), at, 2*hour))
-	c.book(t, c.booking(supervised, c.employ(t), at.Add(30*time.Minute), 30*time.Minute, body{"serviceCodeId": advice}))
-	refused := c.admin().post(t, "/appointments", c.booking(guided, c.employ(t), at, hour, body{"serviceCodeId": family})).
-		refused(t, http.StatusConflict, "patient-overlap")
-	require.Equal(t, first, "/appointments/"+refused.text("appointmentId"))
-	after := c.book(t, c.booking(guided, c.employ(t), at.Add(2*hour), hour, body{"serviceCodeId": family})) // back to back
-	c.admin().patch(t, after, body{"startTime": at.Add(119 * time.Minute)}).
-		refused(t, http.StatusConflict, "patient-overlap")
-	c.requireClean(t)
+	c := harness.Open(t)
+	advice, family := addService(t, c, "97155"), addService(t, c, "97156")
+	direct := c.Authorize(t, 40)
+	supervised := c.Authorize(t, 40, harness.Body{"serviceCodeId": advice})
+	guided := c.Authorize(t, 40, harness.Body{"serviceCodeId": family})
+	at := c.At(t, 1, "15:00")
+	first := c.Book(t, c.Booking(direct, c.AddPractitioner(t), at, 2*hour))
+	c.Book(t, c.Booking(supervised, c.AddPractitioner(t), at.Add(30*time.Minute), 30*time.Minute,
+		harness.Body{"serviceCodeId": advice}))
+	refused := c.Admin().Post(t, "/appointments",
+		c.Booking(guided, c.AddPractitioner(t), at, hour, harness.Body{"serviceCodeId": family})).
+		Refused(t, http.StatusConflict, "patient-overlap")
+	require.Equal(t, first, "/appointments/"+refused.Text("appointmentId"))
+	after := c.Book(t, c.Booking(guided, c.AddPractitioner(t), at.Add(2*hour), hour,
+		harness.Body{"serviceCodeId": family})) // back to back
+	c.Admin().Patch(t, after, harness.Body{"startTime": at.Add(119 * time.Minute)}).
+		Refused(t, http.StatusConflict, "patient-overlap")
+	c.RequireClean(t)
 }
 
 func TestAppointmentNeedsACredential(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	advice := c.service(t, "97155", "BCBA")
-	path := c.authorize(t, 40, body{"serviceCodeId": advice})
-	at := c.hour(t, 1, "15:00")
+	c := harness.Open(t)
+	advice := addService(t, c, "97155", "BCBA")
+	path := c.Authorize(t, 40, harness.Body{"serviceCodeId": advice})
+	at := c.At(t, 1, "15:00")
 	ends := at.Format(time.DateOnly)
-	who := c.employ(t, body{"code": "BCBA", "expiresOn": ends})
-	refused := c.admin().post(t, "/appointments",
-		c.booking(path, c.employ(t, "RBT"), at, hour, body{"serviceCodeId": advice})).
-		refused(t, http.StatusConflict, "credential-missing")
-	require.Equal(t, []any{"BCBA"}, refused.body["required"])
-	booked := c.book(t, c.booking(path, who, at, hour, body{"serviceCodeId": advice}))
-	c.admin().patch(t, booked, body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).
-		refused(t, http.StatusConflict, "credential-missing")
-	c.admin().patch(t, "/practitioners/"+who.String(), body{"status": "INACTIVE"}).ok(t)
-	refused = c.admin().post(t, "/appointments",
-		c.booking(path, who, at.Add(24*hour), hour, body{"serviceCodeId": advice})).
-		refused(t, http.StatusConflict, "practitioner-inactive")
-	require.Equal(t, []string{"practitioner-inactive", "credential-missing"}, refused.reasons(t))
-	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "practitioner-inactive")
-	c.requireClean(t)
+	who := c.AddPractitioner(t, harness.Body{"code": "BCBA", "expiresOn": ends})
+	refused := c.Admin().Post(t, "/appointments",
+		c.Booking(path, c.AddPractitioner(t, "RBT"), at, hour, harness.Body{"serviceCodeId": advice})).
+		Refused(t, http.StatusConflict, "credential-missing")
+	require.Equal(t, []any{"BCBA"}, refused.Body["required"])
+	booked := c.Book(t, c.Booking(path, who, at, hour, harness.Body{"serviceCodeId": advice}))
+	c.Admin().Patch(t, booked, harness.Body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).
+		Refused(t, http.StatusConflict, "credential-missing")
+	c.Admin().Patch(t, "/practitioners/"+who.String(), harness.Body{"status": "INACTIVE"}).OK(t)
+	refused = c.Admin().Post(t, "/appointments",
+		c.Booking(path, who, at.Add(24*hour), hour, harness.Body{"serviceCodeId": advice})).
+		Refused(t, http.StatusConflict, "practitioner-inactive")
+	require.Equal(t, []string{"practitioner-inactive", "credential-missing"}, refused.Reasons(t))
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+		Refused(t, http.StatusConflict, "practitioner-inactive")
+	c.RequireClean(t)
 }
 
 func TestAppointmentOnAnAuthorizationThatIsNotActive(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	at := c.hour(t, 1, "15:00")
-	booked := c.book(t, c.booking(path, who, at, hour))
-	c.admin().patch(t, path, body{"status": "CANCELLED", "strandedBookings": "KEEP"}).ok(t)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).
-		refused(t, http.StatusConflict, "authorization-not-active")
-	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).
-		refused(t, http.StatusConflict, "authorization-not-active")
-	c.admin().patch(t, booked, body{"endTime": at.Add(30 * time.Minute)}).ok(t)
-	c.admin().post(t, booked+"/cancel", body{}).ok(t)
-	c.requireBalance(t, path, 40, 0, 0)
-	c.requireClean(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	at := c.At(t, 1, "15:00")
+	booked := c.Book(t, c.Booking(path, who, at, hour))
+	c.Admin().Patch(t, path, harness.Body{"status": "CANCELLED", "strandedBookings": "KEEP"}).OK(t)
+	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour), hour)).
+		Refused(t, http.StatusConflict, "authorization-not-active")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+		Refused(t, http.StatusConflict, "authorization-not-active")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(30 * time.Minute)}).OK(t)
+	c.Admin().Post(t, booked+"/cancel", harness.Body{}).OK(t)
+	c.RequireBalance(t, path, 40, 0, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	at := c.hour(t, 1, "15:00")
-	foreign := c.as(c.other.tokens[rbac.Admin])
-	stranger := foreign.post(t, "/practitioners", body{"firstName": "A", "lastName": "B"}).created(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	at := c.At(t, 1, "15:00")
+	foreign := c.As(c.Other.Tokens[rbac.Admin])
+	stranger := foreign.Post(t, "/practitioners", harness.Body{"firstName": "A", "lastName": "B"}).Created(t)
 	for _, test := range []struct {
 		field  string
-		change body
+		change harness.Body
 	}{
-		{"patientId", body{"patientId": c.other.patient}},
-		{"serviceCodeId", body{"serviceCodeId": c.other.serviceCode}},
-		{"practitionerId", body{"practitionerId": stranger}},
-		{"authorizationId", body{"authorizationId": uuid.NewString()}},
+		{"patientId", harness.Body{"patientId": c.Other.Patient}},
+		{"serviceCodeId", harness.Body{"serviceCodeId": c.Other.ServiceCode}},
+		{"practitionerId", harness.Body{"practitionerId": stranger}},
+		{"authorizationId", harness.Body{"authorizationId": uuid.NewString()}},
 		{
 			"authorizationId",
-			body{
-				"authorizationId": strings.TrimPrefix(c.authorize(t, 4, body{"serviceCodeId": c.service(t, "97151")}),
+			harness.Body{
+				"authorizationId": strings.TrimPrefix(c.Authorize(t, 4, harness.Body{"serviceCodeId": addService(t, c, "97151")}),
 					"/authorizations/"),
 			},
 		},
-		{"endTime", body{"endTime": at}},
-		{"endTime", body{"endTime": at.Add(25 * hour)}},
-		{"startTime", body{"startTime": at.Add(time.Second)}},
-		{"patientId", body{"patientId": nil, "authorizationId": nil}},
-		{"practitionerId", body{"practitionerId": nil}},
-		{"authorizationId", body{"authorizationId": nil}},
+		{"endTime", harness.Body{"endTime": at}},
+		{"endTime", harness.Body{"endTime": at.Add(25 * hour)}},
+		{"startTime", harness.Body{"startTime": at.Add(time.Second)}},
+		{"patientId", harness.Body{"patientId": nil, "authorizationId": nil}},
+		{"practitionerId", harness.Body{"practitionerId": nil}},
+		{"authorizationId", harness.Body{"authorizationId": nil}},
 		{
 			"patients",
-			body{
-				"patients": []any{body{"patientId": c.own.patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")}},
+			harness.Body{
+				"patients": []any{
+					harness.Body{"patientId": c.Own.Patient, "authorizationId": strings.TrimPrefix(path, "/authorizations/")},
+				},
 			},
 		},
-		{"practitionerIds", body{"practitionerIds": []uuid.UUID{who}}},
+		{"practitionerIds", harness.Body{"practitionerIds": []uuid.UUID{who}}},
 	} {
 		t.Run(fmt.Sprint(test.change), func(t *testing.T) {
-			a := c.admin().post(t, "/appointments", c.booking(path, who, at, hour, test.change)).
-				refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			require.Equal(t, test.field, a.body["errors"].([]any)[0].(map[string]any)["field"], "%s", a.raw)
+			a := c.Admin().Post(t, "/appointments", c.Booking(path, who, at, hour, test.change)).
+				Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			require.Equal(t, test.field, a.Body["errors"].([]any)[0].(map[string]any)["field"], "%s", a.Raw)
 		})
 	}
-	booked := c.book(t, c.booking(path, who, at, hour))
-	c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.admin().with("If-Match", `"7"`).patch(t, booked, body{"endTime": at.Add(2 * hour)}).
-		refused(t, http.StatusPreconditionFailed, "stale-version")
+	booked := c.Book(t, c.Booking(path, who, at, hour))
+	c.Admin().Post(t, booked+"/complete", harness.Body{}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().WithHeader("If-Match", `"7"`).Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+		Refused(t, http.StatusPreconditionFailed, "stale-version")
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
-		c.admin().post(t, "/appointments/"+uuid.NewString()+"/"+verb, body{}).
-			refused(t, http.StatusNotFound, "appointment-not-found")
-		foreign.post(t, booked+"/"+verb, body{}).refused(t, http.StatusNotFound, "appointment-not-found")
+		c.Admin().Post(t, "/appointments/"+uuid.NewString()+"/"+verb, harness.Body{}).
+			Refused(t, http.StatusNotFound, "appointment-not-found")
+		foreign.Post(t, booked+"/"+verb, harness.Body{}).Refused(t, http.StatusNotFound, "appointment-not-found")
 	}
-	foreign.get(t, booked).refused(t, http.StatusNotFound, "appointment-not-found")
-	foreign.patch(t, booked, body{"notes": "x"}).refused(t, http.StatusNotFound, "appointment-not-found")
-	require.Empty(t, foreign.get(t, "/appointments").body["data"])
-	c.requireBalance(t, path, 40, 0, 4)
-	c.requireClean(t)
+	foreign.Get(t, booked).Refused(t, http.StatusNotFound, "appointment-not-found")
+	foreign.Patch(t, booked, harness.Body{"notes": "x"}).Refused(t, http.StatusNotFound, "appointment-not-found")
+	require.Empty(t, foreign.Get(t, "/appointments").Body["data"])
+	c.RequireBalance(t, path, 40, 0, 4)
+	c.RequireClean(t)
 }
 
 func TestBookingOnADamagedLedgerIsRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	at := c.hour(t, 1, "15:00")
-	booked := c.book(t, c.booking(path, who, at, hour))
-	c.admin().post(t, path+"/reserve", body{"units": 3, "expiresInSeconds": 60})
-	c.asOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1",
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	at := c.At(t, 1, "15:00")
+	booked := c.Book(t, c.Booking(path, who, at, hour))
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 3, "expiresInSeconds": 60})
+	c.ExecAsOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1",
 		strings.TrimPrefix(path, "/authorizations/"))
-	c.clock.set(time.Minute)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour), hour)).
-		refused(t, http.StatusConflict, "books-damaged")
-	c.admin().patch(t, booked, body{"endTime": at.Add(2 * hour)}).refused(t, http.StatusConflict, "books-damaged")
+	c.Clock.SetAhead(time.Minute)
+	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour), hour)).
+		Refused(t, http.StatusConflict, "books-damaged")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).Refused(t, http.StatusConflict, "books-damaged")
 }
 
 func TestAppointmentNoShow(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	at := c.hour(t, -1, "15:00")
-	missed := c.book(t, c.booking(path, who, at, hour))
-	require.Equal(t, "NO_SHOW", c.admin().post(t, missed+"/no-show", body{"reason": "no call"}).ok(t).text("status"))
-	c.requireBalance(t, path, 40, 0, 0)
-	c.admin().patch(t, "/organizations/"+c.own.id.String(), body{"noShowConsumes": true}).ok(t)
-	missed = c.book(t, c.booking(path, who, at, hour))
-	c.admin().post(t, missed+"/no-show", body{}).ok(t)
-	c.requireBalance(t, path, 40, 4, 0)
-	c.requireClean(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	at := c.At(t, -1, "15:00")
+	missed := c.Book(t, c.Booking(path, who, at, hour))
+	require.Equal(t, "NO_SHOW", c.Admin().Post(t, missed+"/no-show", harness.Body{"reason": "no call"}).OK(t).
+		Text("status"))
+	c.RequireBalance(t, path, 40, 0, 0)
+	c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
+	missed = c.Book(t, c.Booking(path, who, at, hour))
+	c.Admin().Post(t, missed+"/no-show", harness.Body{}).OK(t)
+	c.RequireBalance(t, path, 40, 4, 0)
+	c.RequireClean(t)
 }
 
 // TestAppointmentNoShowBeforeTheStart uses a frozen clock.
 func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
-	c := &clinic{database: database, clock: &clock{fixed: time.Now().UTC().Truncate(time.Minute)}, newID: newID}
-	c.listen(t, database.Open(t))
-	c.own = c.found(t, "own")
-	path := c.authorize(t, 40)
-	start := c.clock.fixed.Add(time.Minute)
-	booked := c.book(t, c.booking(path, c.employ(t), start, hour))
+	c := &harness.Clinic{Database: database, Clock: harness.FrozenClock(time.Now().UTC().Truncate(time.Minute))}
+	c.Start(t, database.Open(t))
+	c.Own = c.AddPractice(t, "own")
+	path := c.Authorize(t, 40)
+	start := c.Clock.Now().Add(time.Minute)
+	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), start, hour))
 	for _, ahead := range []time.Duration{0, time.Minute - time.Microsecond} {
-		c.clock.set(ahead)
-		early := c.admin().post(t, booked+"/no-show", body{}).refused(t, http.StatusConflict, "appointment-not-begun")
-		require.Equal(t, start.Format(time.RFC3339), early.text("startTime"))
+		c.Clock.SetAhead(ahead)
+		early := c.Admin().Post(t, booked+"/no-show", harness.Body{}).Refused(t, http.StatusConflict, "appointment-not-begun")
+		require.Equal(t, start.Format(time.RFC3339), early.Text("startTime"))
 	}
-	require.Equal(t, "SCHEDULED", c.admin().get(t, booked).ok(t).text("status"))
-	c.requireBalance(t, path, 40, 0, 4)
-	c.clock.set(time.Minute)
-	require.Equal(t, "NO_SHOW", c.admin().post(t, booked+"/no-show", body{}).ok(t).text("status"))
-	c.requireBalance(t, path, 40, 0, 0)
-	c.requireClean(t)
+	require.Equal(t, "SCHEDULED", c.Admin().Get(t, booked).OK(t).Text("status"))
+	c.RequireBalance(t, path, 40, 0, 4)
+	c.Clock.SetAhead(time.Minute)
+	require.Equal(t, "NO_SHOW", c.Admin().Post(t, booked+"/no-show", harness.Body{}).OK(t).Text("status"))
+	c.RequireBalance(t, path, 40, 0, 0)
+	c.RequireClean(t)
 }
 
 func TestAppointmentSessionIsLocked(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	booked := c.book(t, c.booking(path, who, c.hour(t, -1, "15:00"), hour))
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "15:00"), hour))
 	session := "/sessions/" +
-		c.admin().post(t, booked+"/complete", body{}).ok(t).body["session"].(map[string]any)["id"].(string)
-	changed := c.admin().patch(t, session, body{"narrative": "They worked."}).ok(t)
-	require.Equal(t, 2, changed.number(t, "version"))
-	c.clock.set(72 * hour)
-	c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin)
-	c.admin().patch(t, session, body{"narrative": "They worked well."}).refused(t, http.StatusConflict, "session-locked")
-	added := c.admin().post(t, session+"/addenda", body{"text": "The parent was there."})
-	require.Equal(t, http.StatusCreated, added.status, "%s", added.raw)
-	addendum := added.body["addenda"].([]any)[0].(map[string]any)
+		c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t).Body["session"].(map[string]any)["id"].(string)
+	changed := c.Admin().Patch(t, session, harness.Body{"narrative": "They worked."}).OK(t)
+	require.Equal(t, 2, changed.Number(t, "version"))
+	c.Clock.SetAhead(72 * hour)
+	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
+	c.Admin().Patch(t, session, harness.Body{"narrative": "They worked well."}).
+		Refused(t, http.StatusConflict, "session-locked")
+	added := c.Admin().Post(t, session+"/addenda", harness.Body{"text": "The parent was there."})
+	require.Equal(t, http.StatusCreated, added.Status, "%s", added.Raw)
+	addendum := added.Body["addenda"].([]any)[0].(map[string]any)
 	require.Equal(t, "The parent was there.", addendum["text"])
 	require.Len(t, addendum["hash"], 64)
-	read := c.admin().get(t, session).ok(t)
-	require.Equal(t, added.body["addenda"], read.body["addenda"])
-	require.Equal(t, "They worked.", read.text("narrative"))
-	require.Error(t, c.tryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "a signed session cannot be changed")
-	for _, b := range []func(string) answer{
-		func(path string) answer { return c.admin().get(t, path) },
-		func(path string) answer { return c.admin().patch(t, path, body{"narrative": "x"}) },
-		func(path string) answer { return c.admin().post(t, path+"/addenda", body{"text": "x"}) },
+	read := c.Admin().Get(t, session).OK(t)
+	require.Equal(t, added.Body["addenda"], read.Body["addenda"])
+	require.Equal(t, "They worked.", read.Text("narrative"))
+	require.Error(t, c.TryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "a signed session cannot be changed")
+	for _, b := range []func(string) harness.Answer{
+		func(path string) harness.Answer { return c.Admin().Get(t, path) },
+		func(path string) harness.Answer { return c.Admin().Patch(t, path, harness.Body{"narrative": "x"}) },
+		func(path string) harness.Answer { return c.Admin().Post(t, path+"/addenda", harness.Body{"text": "x"}) },
 	} {
-		b("/sessions/"+uuid.NewString()).refused(t, http.StatusNotFound, "session-not-found")
+		b("/sessions/"+uuid.NewString()).Refused(t, http.StatusNotFound, "session-not-found")
 	}
-	c.requireClean(t)
-}
-
-// tryAsProgram changes the database as the program's role.
-func (c *clinic) tryAsProgram(t *testing.T, statement string) error {
-	t.Helper()
-	opened, err := sql.Open("pgx", c.database.AppURL)
-	require.NoError(t, err)
-	defer opened.Close()
-	_, err = opened.ExecContext(t.Context(), statement)
-	return err
+	c.RequireClean(t)
 }
 
 func TestAppointmentLists(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 100)
-	who, other := c.employ(t), c.employ(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 100)
+	who, other := c.AddPractitioner(t), c.AddPractitioner(t)
 	var all []string
 	for day := range 5 {
 		all = append(all,
-			c.book(t, c.booking(path, []uuid.UUID{who, other}[day%2], c.hour(t, day-2, "23:00"), 30*time.Minute)))
+			c.Book(t, c.Booking(path, []uuid.UUID{who, other}[day%2], c.At(t, day-2, "23:00"), 30*time.Minute)))
 	}
-	c.admin().post(t, all[0]+"/complete", body{}).ok(t)
-	c.admin().post(t, all[4]+"/cancel", body{}).ok(t)
+	c.Admin().Post(t, all[0]+"/complete", harness.Body{}).OK(t)
+	c.Admin().Post(t, all[4]+"/cancel", harness.Body{}).OK(t)
 	ids := func(query string) []string {
 		t.Helper()
 		var found []string
 		for cursor := ""; ; {
-			page := c.admin().get(t, "/appointments?limit=2&"+query+cursor).ok(t)
-			for _, item := range page.body["data"].([]any) {
+			page := c.Admin().Get(t, "/appointments?limit=2&"+query+cursor).OK(t)
+			for _, item := range page.Body["data"].([]any) {
 				found = append(found, "/appointments/"+item.(map[string]any)["id"].(string))
 			}
-			if page.body["nextCursor"] == nil {
+			if page.Body["nextCursor"] == nil {
 				return found
 			}
-			cursor = "&cursor=" + page.text("nextCursor")
+			cursor = "&cursor=" + page.Text("nextCursor")
 		}
 	}
-	today := c.hour(t, 0, "00:00").Format(time.DateOnly)
+	today := c.At(t, 0, "00:00").Format(time.DateOnly)
 	require.Equal(t, all, ids(""))
 	require.Equal(t, []string{all[4], all[3], all[2], all[1], all[0]}, ids("sort=-startTime&"))
 	require.Equal(t, []string{all[0], all[2], all[4]}, ids("practitionerId="+who.String()))
-	require.Equal(t, all, ids("patientId="+c.own.patient.String()))
+	require.Equal(t, all, ids("patientId="+c.Own.Patient.String()))
 	require.Equal(t, []string{all[0]}, ids("status=COMPLETED"))
 	require.Equal(t, []string{all[1], all[2], all[3]}, ids("status=SCHEDULED"))
 	require.Equal(t, all[2:], ids("from="+today), "days are days in the clinic's time zone")
 	require.Equal(t, all[:3], ids("to="+today))
 	require.Equal(t, []string{all[2]}, ids("from="+today+"&to="+today+"&practitionerId="+who.String()))
-	c.admin().get(t, "/appointments?day=1").refused(t, http.StatusBadRequest, "malformed-request")
+	c.Admin().Get(t, "/appointments?day=1").Refused(t, http.StatusBadRequest, "malformed-request")
 }
 
 // TestAppointmentVerifyFindsManualChanges makes appointments and their
@@ -602,14 +598,14 @@ func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
 			t.Parallel()
-			c := open(t)
-			path := c.authorize(t, 40)
-			booked := c.book(t, c.booking(path, c.employ(t), c.hour(t, 1, "15:00"), hour))
-			c.requireClean(t)
-			c.asOwner(t, tamper, strings.TrimPrefix(booked, "/appointments/"))
-			a := c.admin().verify(t)
-			require.Equal(t, false, a.body["ok"])
-			for _, item := range a.body["problems"].([]any) {
+			c := harness.Open(t)
+			path := c.Authorize(t, 40)
+			booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 1, "15:00"), hour))
+			c.RequireClean(t)
+			c.ExecAsOwner(t, tamper, strings.TrimPrefix(booked, "/appointments/"))
+			a := c.Admin().Verify(t)
+			require.Equal(t, false, a.Body["ok"])
+			for _, item := range a.Body["problems"].([]any) {
 				problem := item.(map[string]any)
 				require.Equal(t, "appointment", problem["check"])
 				require.Equal(t, strings.TrimPrefix(path, "/authorizations/"), problem["authorizationId"])
@@ -623,13 +619,13 @@ func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 // short for a unit, without a reservation and an entry.
 func TestAuthorizationWithAppointmentWithoutUnitsIsNotDeleted(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10, body{"insuranceId": c.insuredBy(t, "FLOOR")})
-	booked := c.book(t, c.booking(path, c.employ(t), c.hour(t, -1, "15:00"), 10*time.Minute))
-	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
-	c.admin().post(t, booked+"/complete", body{}).ok(t)
-	c.admin().delete(t, path).refused(t, http.StatusConflict, "authorization-has-history")
-	c.requireBalance(t, path, 10, 0, 0)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "FLOOR")})
+	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, -1, "15:00"), 10*time.Minute))
+	c.Admin().Delete(t, path).Refused(t, http.StatusConflict, "authorization-has-history")
+	c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t)
+	c.Admin().Delete(t, path).Refused(t, http.StatusConflict, "authorization-has-history")
+	c.RequireBalance(t, path, 10, 0, 0)
 }
 
 // TestAppointmentVerifyFindsManuallyChangedSession changes a session, whose units
@@ -648,23 +644,23 @@ func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 	} {
 		t.Run("it finds "+it, func(t *testing.T) {
 			t.Parallel()
-			c := open(t)
-			path := c.authorize(t, 5)
-			who := c.employ(t)
-			short := c.book(t, c.booking(path, who, c.hour(t, -1, "11:00"), 5*time.Minute))
-			c.admin().post(t, short+"/complete", body{}).ok(t)
-			booked := c.book(t, c.booking(path, who, c.hour(t, -1, "15:00"), hour))
-			done := c.admin().post(t, booked+"/complete", body{"endTime": c.hour(t, -1, "16:30")}).ok(t)
-			require.Equal(t, 2, done.number(t, "session", "unauthorizedUnits"))
-			c.requireClean(t)
-			c.asOwner(t, tamper, done.body["session"].(map[string]any)["id"])
-			a := c.admin().verify(t)
-			require.Equal(t, false, a.body["ok"])
-			require.Len(t, a.body["problems"], 1, "%s", a.raw)
-			problem := a.body["problems"].([]any)[0].(map[string]any)
+			c := harness.Open(t)
+			path := c.Authorize(t, 5)
+			who := c.AddPractitioner(t)
+			short := c.Book(t, c.Booking(path, who, c.At(t, -1, "11:00"), 5*time.Minute))
+			c.Admin().Post(t, short+"/complete", harness.Body{}).OK(t)
+			booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "15:00"), hour))
+			done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "16:30")}).OK(t)
+			require.Equal(t, 2, done.Number(t, "session", "unauthorizedUnits"))
+			c.RequireClean(t)
+			c.ExecAsOwner(t, tamper, done.Body["session"].(map[string]any)["id"])
+			a := c.Admin().Verify(t)
+			require.Equal(t, false, a.Body["ok"])
+			require.Len(t, a.Body["problems"], 1, "%s", a.Raw)
+			problem := a.Body["problems"].([]any)[0].(map[string]any)
 			require.Equal(t, "session", problem["check"])
 			require.Equal(t, strings.TrimPrefix(path, "/authorizations/"), problem["authorizationId"])
-			require.Contains(t, problem["expected"], idOf(booked))
+			require.Contains(t, problem["expected"], harness.IDOf(booked))
 		})
 	}
 }
@@ -672,16 +668,16 @@ func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 // TestAppointmentIsPublishedAndRecorded checks the published events and the audit trail.
 func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40)
-	who := c.employ(t)
-	at := c.ago(3 * hour)
-	booked := c.book(t, c.booking(path, who, at, hour, body{"notes": "secret words"}))
-	c.admin().patch(t, booked, body{"endTime": at.Add(90 * time.Minute)}).ok(t)
-	c.admin().post(t, booked+"/start", body{"startTime": at}).ok(t)
-	c.admin().post(t, booked+"/complete",
-		body{"startTime": at, "endTime": at.Add(hour), "narrative": "secret words"}).ok(t)
-	opened, err := sql.Open("pgx", c.database.OwnerURL)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40)
+	who := c.AddPractitioner(t)
+	at := c.Ago(3 * hour)
+	booked := c.Book(t, c.Booking(path, who, at, hour, harness.Body{"notes": "secret words"}))
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(90 * time.Minute)}).OK(t)
+	c.Admin().Post(t, booked+"/start", harness.Body{"startTime": at}).OK(t)
+	c.Admin().Post(t, booked+"/complete",
+		harness.Body{"startTime": at, "endTime": at.Add(hour), "narrative": "secret words"}).OK(t)
+	opened, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer opened.Close()
 	read := func(query string) []string {
@@ -702,14 +698,14 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 		read(`SELECT type FROM outbox WHERE type LIKE 'appointment.%' ORDER BY sequence`))
 	require.Equal(t, []string{"appointment.book", "appointment.reschedule", "appointment.start", "appointment.complete"},
 		read(`SELECT action FROM audit_events WHERE subject_type = 'appointment' ORDER BY sequence`))
-	require.Equal(t, []string{c.own.patient.String()},
+	require.Equal(t, []string{c.Own.Patient.String()},
 		read(`SELECT DISTINCT patient_id::text FROM audit_events WHERE subject_type = 'appointment'`))
 	for _, text := range append(read(`SELECT payload::text FROM outbox`),
 		read(`SELECT concat(before::text, after::text) FROM audit_events`)...) {
 		require.NotContains(t, text, "secret words")
 	}
 	for _, text := range read(`SELECT payload::text FROM outbox`) {
-		require.NotContains(t, text, c.own.patient.String(), "published events do not name the patient")
+		require.NotContains(t, text, c.Own.Patient.String(), "published events do not name the patient")
 	}
 	require.Empty(t, read(`SELECT id::text FROM commands WHERE answer::text LIKE '%secret words%'`))
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestSeriesInABatchFollowsEarlierChanges combines changes of single appointments with
@@ -13,63 +15,65 @@ import (
 // transactions.
 func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), sharing...)
-	start := c.hour(t, 1, "09:00")
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
+	start := c.At(t, 1, "09:00")
 	series := func(t *testing.T) (path string, all []string) {
 		t.Helper()
-		patient := c.admin().post(t, "/patients",
-			body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).created(t)
-		path = c.authorize(t, 100, body{"patientId": patient})
-		result := c.admin().post(t, "/appointments",
-			c.booking(path, c.employ(t), start, hour, body{"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4"}))
-		result.created(t)
-		for _, o := range result.occurrences(t) {
-			all = append(all, "/appointments/"+o.text("appointmentId"))
+		patient := c.Admin().Post(t, "/patients",
+			harness.Body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).Created(t)
+		path = c.Authorize(t, 100, harness.Body{"patientId": patient})
+		result := c.Admin().Post(t, "/appointments",
+			c.Booking(path, c.AddPractitioner(t), start, hour, harness.Body{
+				"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4",
+			}))
+		result.Created(t)
+		for _, o := range result.Occurrences(t) {
+			all = append(all, "/appointments/"+o.Text("appointmentId"))
 		}
 		return path, all
 	}
-	to := func(day int, clock string) body {
-		at := c.hour(t, 1+day, clock)
-		return body{"startTime": at, "endTime": at.Add(hour)}
+	to := func(day int, clock string) harness.Body {
+		at := c.At(t, 1+day, clock)
+		return harness.Body{"startTime": at, "endTime": at.Add(hour)}
 	}
 
 	t.Run("one is cancelled, and then all", func(t *testing.T) {
 		path, all := series(t)
-		var one, rest answer
-		c.gatheredAppointments(t,
-			func() { one = c.admin().post(t, all[2]+"/cancel", body{}) },
-			func() { rest = c.admin().post(t, all[0]+"/cancel?scope=all", body{}) },
+		var one, rest harness.Answer
+		gatheredAppointments(t, c,
+			func() { one = c.Admin().Post(t, all[2]+"/cancel", harness.Body{}) },
+			func() { rest = c.Admin().Post(t, all[0]+"/cancel?scope=all", harness.Body{}) },
 		)
-		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.status, rest.status}, "%s", rest.raw)
-		require.Len(t, rest.occurrences(t), 3)
-		c.requireBalance(t, path, 100, 0, 0)
+		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.Status, rest.Status}, "%s", rest.Raw)
+		require.Len(t, rest.Occurrences(t), 3)
+		c.RequireBalance(t, path, 100, 0, 0)
 	})
 
 	t.Run("one is moved, and then all by the same number of days", func(t *testing.T) {
 		path, all := series(t)
-		var one, rest answer
-		c.gatheredAppointments(t,
-			func() { one = c.admin().patch(t, all[0], to(0, "11:00")) },
-			func() { rest = c.admin().patch(t, all[0]+"?scope=all", to(1, "13:00")) },
+		var one, rest harness.Answer
+		gatheredAppointments(t, c,
+			func() { one = c.Admin().Patch(t, all[0], to(0, "11:00")) },
+			func() { rest = c.Admin().Patch(t, all[0]+"?scope=all", to(1, "13:00")) },
 		)
-		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.status, rest.status}, "%s", rest.raw)
+		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.Status, rest.Status}, "%s", rest.Raw)
 		for i, item := range all {
-			require.Equal(t, c.hour(t, 2+i, "13:00").UTC().Format(time.RFC3339), c.admin().get(t, item).ok(t).text("startTime"))
+			require.Equal(t, c.At(t, 2+i, "13:00").UTC().Format(time.RFC3339), c.Admin().Get(t, item).OK(t).Text("startTime"))
 		}
-		c.requireBalance(t, path, 100, 0, 16)
+		c.RequireBalance(t, path, 100, 0, 16)
 	})
 
 	t.Run("one is moved past another, and then the following are cancelled", func(t *testing.T) {
 		path, all := series(t)
-		var one, rest answer
-		c.gatheredAppointments(t,
-			func() { one = c.admin().patch(t, all[0], to(9, "09:00")) },
-			func() { rest = c.admin().post(t, all[3]+"/cancel?scope=following", body{}) },
+		var one, rest harness.Answer
+		gatheredAppointments(t, c,
+			func() { one = c.Admin().Patch(t, all[0], to(9, "09:00")) },
+			func() { rest = c.Admin().Post(t, all[3]+"/cancel?scope=following", harness.Body{}) },
 		)
-		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.status, rest.status}, "%s", rest.raw)
-		require.Len(t, rest.occurrences(t), 2, "the moved one is now among the following")
-		c.requireBalance(t, path, 100, 0, 8)
+		require.Equal(t, []int{http.StatusOK, http.StatusOK}, []int{one.Status, rest.Status}, "%s", rest.Raw)
+		require.Len(t, rest.Occurrences(t), 2, "the moved one is now among the following")
+		c.RequireBalance(t, path, 100, 0, 8)
 	})
-	c.requireClean(t)
+	c.RequireClean(t)
 }

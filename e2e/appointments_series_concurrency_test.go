@@ -11,6 +11,7 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 )
 
@@ -23,17 +24,17 @@ type seriesCall struct {
 	cancel     bool
 }
 
-func (s seriesCall) send(t *testing.T, c *clinic, start time.Time, occurrences []string) answer {
+func (s seriesCall) send(t *testing.T, c *harness.Clinic, start time.Time, occurrences []string) harness.Answer {
 	path, query := occurrences[s.occurrence], ""
 	if s.scope != "" {
 		query = "?scope=" + s.scope
 	}
 	if s.cancel {
-		return c.admin().post(t, path+"/cancel"+query, body{"reason": fmt.Sprint(s)})
+		return c.Admin().Post(t, path+"/cancel"+query, harness.Body{"reason": fmt.Sprint(s)})
 	}
 	at := start.AddDate(0, 0, s.occurrence).Add(time.Duration(s.minutes) * time.Minute)
-	return c.admin().patch(t, path+query,
-		body{"startTime": at.UTC(), "endTime": at.Add(time.Duration(15+s.minutes) * time.Minute).UTC()})
+	return c.Admin().Patch(t, path+query,
+		harness.Body{"startTime": at.UTC(), "endTime": at.Add(time.Duration(15+s.minutes) * time.Minute).UTC()})
 }
 
 // TestSeriesTenChangesAtOnce runs concurrent changes of one appointment, of it and the
@@ -53,77 +54,78 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 		{3, "following", 105, false},
 		{3, "", 0, true},
 	}
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
 	for round := range 4 {
-		start, dates := c.atChange(t)
-		path := c.authorize(t, 1000, dates)
-		result := c.admin().post(t, "/appointments", c.booking(path, c.employ(t), start.Add(time.Duration(round)*5*hour),
-			15*time.Minute, body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
-		result.created(t)
+		start, dates := beforeClockChange(t, c)
+		path := c.Authorize(t, 1000, dates)
+		result := c.Admin().Post(t, "/appointments",
+			c.Booking(path, c.AddPractitioner(t), start.Add(time.Duration(round)*5*hour),
+				15*time.Minute, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
+		result.Created(t)
 		start = start.Add(time.Duration(round) * 5 * hour)
 		var all []string
-		for _, o := range result.occurrences(t) {
-			all = append(all, "/appointments/"+o.text("appointmentId"))
+		for _, o := range result.Occurrences(t) {
+			all = append(all, "/appointments/"+o.Text("appointmentId"))
 		}
 		reverse := round%2 == 1
 		round := slices.Clone(calls)
 		if reverse { // varies which call comes first
 			slices.Reverse(round)
 		}
-		answers := make([]answer, len(round))
-		together(len(round), func(i int) { answers[i] = round[i].send(t, c, start, all) })
+		answers := make([]harness.Answer, len(round))
+		harness.Concurrently(len(round), func(i int) { answers[i] = round[i].send(t, c, start, all) })
 
 		changes, cancels := map[string]int{}, map[string]int{} // by appointment id
 		shapes := map[string]bool{}                            // shapes that an answer has given an appointment
 		for i, a := range answers {
-			if a.status != http.StatusOK {
-				require.Contains(t, []string{"series-refused", "appointment-transition"}, a.text("code"), "%s", a.raw)
-				require.Equal(t, http.StatusConflict, a.status)
+			if a.Status != http.StatusOK {
+				require.Contains(t, []string{"series-refused", "appointment-transition"}, a.Text("code"), "%s", a.Raw)
+				require.Equal(t, http.StatusConflict, a.Status)
 				continue
 			}
-			reported := []answer{a}
+			reported := []harness.Answer{a}
 			if round[i].scope != "" {
-				reported = a.occurrences(t)
+				reported = a.Occurrences(t)
 			}
 			for _, o := range reported {
-				id := o.text("appointmentId")
+				id := o.Text("appointmentId")
 				if id == "" {
-					id = o.text("id")
+					id = o.Text("id")
 				}
 				changes[id]++
 				if round[i].cancel {
 					cancels[id]++
 				} else {
-					shapes[id+o.text("startTime")+o.text("endTime")] = true
+					shapes[id+o.Text("startTime")+o.Text("endTime")] = true
 				}
 			}
 		}
 		held := 0
 		for i, item := range all {
-			now := c.admin().get(t, item).ok(t)
-			id := idOf(item)
-			require.Equal(t, 1+changes[id], now.number(t, "version"),
+			now := c.Admin().Get(t, item).OK(t)
+			id := harness.IDOf(item)
+			require.Equal(t, 1+changes[id], now.Number(t, "version"),
 				"every change answered with 200 is stored once, and no other")
-			require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.text("status")],
+			require.Equal(t, cancels[id], map[string]int{"SCHEDULED": 0, "CANCELLED": 1}[now.Text("status")],
 				"cancelled at most once")
 			if changes[id] > cancels[id] {
-				require.True(t, shapes[id+now.text("startTime")+now.text("endTime")],
-					"occurrence %d matches one of the answers: %s", i, now.raw)
+				require.True(t, shapes[id+now.Text("startTime")+now.Text("endTime")],
+					"occurrence %d matches one of the answers: %s", i, now.Raw)
 			}
-			from, err := time.Parse(time.RFC3339, now.text("startTime"))
+			from, err := time.Parse(time.RFC3339, now.Text("startTime"))
 			require.NoError(t, err)
-			to, err := time.Parse(time.RFC3339, now.text("endTime"))
+			to, err := time.Parse(time.RFC3339, now.Text("endTime"))
 			require.NoError(t, err)
-			if now.text("status") == "SCHEDULED" {
-				require.Equal(t, int(to.Sub(from)/(15*time.Minute)), now.number(t, "units"))
-				held += now.number(t, "units")
+			if now.Text("status") == "SCHEDULED" {
+				require.Equal(t, int(to.Sub(from)/(15*time.Minute)), now.Number(t, "units"))
+				held += now.Number(t, "units")
 			}
 		}
-		c.requireBalance(t, path, 1000, 0, held)
-		c.requireClean(t)
-		c.admin().post(t, all[0]+"/cancel?scope=all", body{}) // frees units; refused if nothing is left
-		c.requireBalance(t, path, 1000, 0, 0)
+		c.RequireBalance(t, path, 1000, 0, held)
+		c.RequireClean(t)
+		c.Admin().Post(t, all[0]+"/cancel?scope=all", harness.Body{}) // frees units; refused if nothing is left
+		c.RequireBalance(t, path, 1000, 0, 0)
 	}
 }
 
@@ -132,46 +134,47 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 func TestSeriesOfMaximumLength(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.NewNullLogger()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t,
+		func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
 	during := func(run func()) []string {
 		log.Reset()
 		run()
 		return statementsOf(log)
 	}
-	year := body{"endDate": c.clock.now().AddDate(1, 3, 0).Format(time.DateOnly)}
+	year := harness.Body{"endDate": c.Clock.Now().AddDate(1, 3, 0).Format(time.DateOnly)}
 	// live books, moves and cancels a series, and returns the statements of each
 	// step.
 	live := func(n, hours int) (steps [][]string) {
 		units := 4 * n
-		path, who, at := c.authorize(t, units, year), c.employ(t), c.hour(t, 1, "00:00").Add(time.Duration(hours)*hour)
-		var result answer
+		path, who, at := c.Authorize(t, units, year), c.AddPractitioner(t), c.At(t, 1, "00:00").Add(time.Duration(hours)*hour)
+		var result harness.Answer
 		steps = append(steps, during(func() {
-			result = c.admin().post(t, "/appointments",
-				c.booking(path, who, at, hour, body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
+			result = c.Admin().Post(t, "/appointments",
+				c.Booking(path, who, at, hour, harness.Body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
 		}))
-		result.created(t)
-		require.Len(t, result.occurrences(t), n)
-		c.requireBalance(t, path, units, 0, units)
-		one := "/appointments/" + result.text("id")
-		last := "/appointments/" + result.occurrences(t)[n-1].text("appointmentId")
-		refused := c.admin().patch(t, one+"?scope=all",
-			body{"startTime": at.UTC(), "endTime": at.Add(75 * time.Minute).UTC()}).
-			refused(t, http.StatusConflict, "series-refused")
-		require.Len(t, refused.occurrences(t), n)
-		c.requireBalance(t, path, units, 0, units)
+		result.Created(t)
+		require.Len(t, result.Occurrences(t), n)
+		c.RequireBalance(t, path, units, 0, units)
+		one := "/appointments/" + result.Text("id")
+		last := "/appointments/" + result.Occurrences(t)[n-1].Text("appointmentId")
+		refused := c.Admin().Patch(t, one+"?scope=all",
+			harness.Body{"startTime": at.UTC(), "endTime": at.Add(75 * time.Minute).UTC()}).
+			Refused(t, http.StatusConflict, "series-refused")
+		require.Len(t, refused.Occurrences(t), n)
+		c.RequireBalance(t, path, units, 0, units)
 		steps = append(steps, during(func() {
-			c.admin().patch(t, last+"?scope=all", body{
+			c.Admin().Patch(t, last+"?scope=all", harness.Body{
 				"startTime": at.AddDate(0, 0, n-1).Add(2 * hour).UTC(),
 				"endTime":   at.AddDate(0, 0, n-1).Add(2*hour + 45*time.Minute).UTC(),
-			}).ok(t)
+			}).OK(t)
 		}))
-		require.Equal(t, 3, c.admin().get(t, one).number(t, "units"))
-		c.requireBalance(t, path, units, 0, 3*n)
-		require.Equal(t, n, c.count(t, "SELECT count(*) FROM appointments WHERE status = 'SCHEDULED'"))
-		steps = append(steps, during(func() { c.admin().post(t, one+"/cancel?scope=all", body{}).ok(t) }))
-		require.Zero(t, c.count(t, "SELECT count(*) FROM appointments WHERE status = 'SCHEDULED'"))
-		c.requireBalance(t, path, units, 0, 0)
+		require.Equal(t, 3, c.Admin().Get(t, one).Number(t, "units"))
+		c.RequireBalance(t, path, units, 0, 3*n)
+		require.Equal(t, n, c.Count(t, "SELECT count(*) FROM appointments WHERE status = 'SCHEDULED'"))
+		steps = append(steps, during(func() { c.Admin().Post(t, one+"/cancel?scope=all", harness.Body{}).OK(t) }))
+		require.Zero(t, c.Count(t, "SELECT count(*) FROM appointments WHERE status = 'SCHEDULED'"))
+		c.RequireBalance(t, path, units, 0, 0)
 		return steps
 	}
 	live(2, 4) // caches that there are no working hours
@@ -182,5 +185,5 @@ func TestSeriesOfMaximumLength(t *testing.T) {
 		require.Less(t, len(many[i]), 40)
 		t.Logf("%s: %d statements: %s", step, len(many[i]), strings.Join(many[i], ", "))
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }

@@ -6,41 +6,43 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestUnchangedTimesOfASeriesLeaveExceptionsAlone: a form sends the times of its appointment
 // together with the user's changes.
 func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	start, dates := c.atChange(t)
-	path := c.authorize(t, 20, dates)
-	who := c.employ(t)
-	booked := c.admin().post(t, "/appointments",
-		c.booking(path, who, start, hour, body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
-	booked.created(t)
+	c := harness.Open(t)
+	start, dates := beforeClockChange(t, c)
+	path := c.Authorize(t, 20, dates)
+	who := c.AddPractitioner(t)
+	booked := c.Admin().Post(t, "/appointments",
+		c.Booking(path, who, start, hour, harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
+	booked.Created(t)
 	var all []string
-	for _, o := range booked.occurrences(t) {
-		all = append(all, "/appointments/"+o.text("appointmentId"))
+	for _, o := range booked.Occurrences(t) {
+		all = append(all, "/appointments/"+o.Text("appointmentId"))
 	}
 	wednesday := start.AddDate(0, 0, 16).Add(2 * hour)
-	c.admin().patch(t, all[2], body{"startTime": wednesday.UTC(), "endTime": wednesday.Add(hour / 2).UTC()}).ok(t)
-	c.requireBalance(t, path, 20, 0, 14)
-	times := c.starts(t, start, "SCHEDULED")
+	c.Admin().Patch(t, all[2], harness.Body{"startTime": wednesday.UTC(), "endTime": wednesday.Add(hour / 2).UTC()}).OK(t)
+	c.RequireBalance(t, path, 20, 0, 14)
+	times := startsOf(t, c, start, "SCHEDULED")
 	require.Equal(t, []string{"0s 15:00", "168h0m0s 15:00", "384h0m0s 17:00", "504h0m0s 15:00"}, times)
 	// At the former time of the third.
-	c.book(t, c.booking(c.authorize(t, 4, dates), c.employ(t), start.AddDate(0, 0, 14), hour))
-	times = c.starts(t, start, "SCHEDULED")
+	c.Book(t, c.Booking(c.Authorize(t, 4, dates), c.AddPractitioner(t), start.AddDate(0, 0, 14), hour))
+	times = startsOf(t, c, start, "SCHEDULED")
 
-	unchanged := body{
+	unchanged := harness.Body{
 		"startTime":       start.UTC(),
 		"endTime":         start.Add(hour).UTC(),
 		"practitionerId":  who,
-		"authorizationId": idOf(path),
+		"authorizationId": harness.IDOf(path),
 	}
-	with := func(more body) body {
-		b := body{}
-		for _, from := range []body{unchanged, more} {
+	with := func(more harness.Body) harness.Body {
+		b := harness.Body{}
+		for _, from := range []harness.Body{unchanged, more} {
 			for k, v := range from {
 				b[k] = v
 			}
@@ -48,46 +50,46 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 		return b
 	}
 	for _, scope := range []string{"all", "following"} {
-		noted := c.admin().patch(t, all[0]+"?scope="+scope, with(body{"notes": "for " + scope})).ok(t)
-		require.Len(t, noted.occurrences(t), 4)
-		require.Equal(t, times, c.starts(t, start, "SCHEDULED"))
-		require.Equal(t, "for "+scope, c.admin().get(t, all[2]).text("notes"))
-		c.requireBalance(t, path, 20, 0, 14)
+		noted := c.Admin().Patch(t, all[0]+"?scope="+scope, with(harness.Body{"notes": "for " + scope})).OK(t)
+		require.Len(t, noted.Occurrences(t), 4)
+		require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"))
+		require.Equal(t, "for "+scope, c.Admin().Get(t, all[2]).Text("notes"))
+		c.RequireBalance(t, path, 20, 0, 14)
 	}
-	version := c.admin().get(t, all[2]).number(t, "version")
-	c.admin().patch(t, all[0]+"?scope=all", unchanged).ok(t)
-	c.admin().patch(t, all[0]+"?scope=all", body{"endTime": start.Add(hour).UTC()}).ok(t)
-	require.Equal(t, version, c.admin().get(t, all[2]).number(t, "version"), "nothing is changed")
+	version := c.Admin().Get(t, all[2]).Number(t, "version")
+	c.Admin().Patch(t, all[0]+"?scope=all", unchanged).OK(t)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(hour).UTC()}).OK(t)
+	require.Equal(t, version, c.Admin().Get(t, all[2]).Number(t, "version"), "nothing is changed")
 
-	substitute := c.employ(t)
-	c.admin().patch(t, all[2], body{"practitionerId": substitute}).ok(t)
-	c.admin().patch(t, all[0]+"?scope=all", body{"practitionerId": who, "notes": "the substitute stays"}).ok(t)
-	require.Equal(t, substitute.String(), c.admin().get(t, all[2]).text("practitionerId"))
-	c.admin().patch(t, all[0]+"?scope=all", with(body{"practitionerId": c.employ(t)})).ok(t)
-	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "other staff")
-	other := c.authorize(t, 14, dates)
-	c.admin().patch(t, all[0]+"?scope=all", body{
+	substitute := c.AddPractitioner(t)
+	c.Admin().Patch(t, all[2], harness.Body{"practitionerId": substitute}).OK(t)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"practitionerId": who, "notes": "the substitute stays"}).OK(t)
+	require.Equal(t, substitute.String(), c.Admin().Get(t, all[2]).Text("practitionerId"))
+	c.Admin().Patch(t, all[0]+"?scope=all", with(harness.Body{"practitionerId": c.AddPractitioner(t)})).OK(t)
+	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "other staff")
+	other := c.Authorize(t, 14, dates)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{
 		"startTime": start.UTC(), "endTime": start.Add(hour).UTC(),
-		"authorizationId": idOf(other),
-	}).ok(t)
-	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "another authorization")
-	c.requireBalance(t, path, 20, 0, 0)
-	c.requireBalance(t, other, 14, 0, 14)
-	c.admin().patch(t, all[0]+"?scope=all", body{"endTime": start.Add(hour / 2).UTC()}).ok(t)
-	require.Equal(t, times, c.starts(t, start, "SCHEDULED"), "a new end")
-	c.requireBalance(t, other, 14, 0, 8)
-	c.requireClean(t)
+		"authorizationId": harness.IDOf(other),
+	}).OK(t)
+	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "another authorization")
+	c.RequireBalance(t, path, 20, 0, 0)
+	c.RequireBalance(t, other, 14, 0, 14)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(hour / 2).UTC()}).OK(t)
+	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "a new end")
+	c.RequireBalance(t, other, 14, 0, 8)
+	c.RequireClean(t)
 }
 
 // TestASeriesMovesOnlyToBookableTimes: in Nuuk the clocks skip the last hour of a Saturday
 // in March.
 func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	nuuk, err := time.LoadLocation("America/Nuuk")
 	require.NoError(t, err)
-	c.admin().patch(t, "/organizations/"+c.own.id.String(), body{"timeZone": nuuk.String()}).ok(t)
-	now := c.clock.now()
+	c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"timeZone": nuuk.String()}).OK(t)
+	now := c.Clock.Now()
 	year := now.Year()
 	if now.Month() >= time.March {
 		year++
@@ -98,52 +100,54 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 	at := func(hour, minute int) time.Time {
 		return time.Date(year, first.Month(), first.Day(), hour, minute, 0, 0, nuuk)
 	}
-	path := c.authorize(t, 20, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
-	who := c.employ(t)
-	weekly := body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
-	booked := c.admin().post(t, "/appointments", c.booking(path, who, at(23, 30), hour/4, weekly)).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Contains(t, string(booked.raw), "neither that time nor a later one")
+	path := c.Authorize(t, 20, harness.Body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
+	who := c.AddPractitioner(t)
+	weekly := harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
+	booked := c.Admin().Post(t, "/appointments", c.Booking(path, who, at(23, 30), hour/4, weekly)).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	require.Contains(t, string(booked.Raw), "neither that time nor a later one")
 
-	series := c.admin().post(t, "/appointments", c.booking(path, who, at(15, 0), hour/4, weekly))
-	series.created(t)
-	moved := c.admin().patch(t, "/appointments/"+series.text("id")+"?scope=all",
-		body{"startTime": at(23, 30), "endTime": at(23, 45)}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Equal(t, "startTime", moved.body["errors"].([]any)[0].(map[string]any)["field"])
-	require.Contains(t, string(moved.raw), change.Format(time.DateOnly))
-	require.Equal(t, 1, c.admin().get(t, "/appointments/"+series.text("id")).number(t, "version"))
-	c.requireClean(t)
+	series := c.Admin().Post(t, "/appointments", c.Booking(path, who, at(15, 0), hour/4, weekly))
+	series.Created(t)
+	moved := c.Admin().Patch(t, "/appointments/"+series.Text("id")+"?scope=all",
+		harness.Body{"startTime": at(23, 30), "endTime": at(23, 45)}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	require.Equal(t, "startTime", moved.Body["errors"].([]any)[0].(map[string]any)["field"])
+	require.Contains(t, string(moved.Raw), change.Format(time.DateOnly))
+	require.Equal(t, 1, c.Admin().Get(t, "/appointments/"+series.Text("id")).Number(t, "version"))
+	c.RequireClean(t)
 }
 
 // TestMovedBookingsAreCheckedLikeNewOnes: the rules of a new booking, and of
 // changing one authorization, also apply to moving many.
 func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	from, to := c.authorize(t, 20), c.authorize(t, 20)
-	gone, available := c.employ(t), c.employ(t)
-	leaving := c.book(t, c.booking(from, gone, c.hour(t, 1, "15:00"), hour))
-	c.book(t, c.booking(from, available, c.hour(t, 2, "15:00"), hour))
-	c.admin().patch(t, "/practitioners/"+gone.String(), body{"status": "INACTIVE"}).ok(t)
+	c := harness.Open(t)
+	from, to := c.Authorize(t, 20), c.Authorize(t, 20)
+	gone, available := c.AddPractitioner(t), c.AddPractitioner(t)
+	leaving := c.Book(t, c.Booking(from, gone, c.At(t, 1, "15:00"), hour))
+	c.Book(t, c.Booking(from, available, c.At(t, 2, "15:00"), hour))
+	c.Admin().Patch(t, "/practitioners/"+gone.String(), harness.Body{"status": "INACTIVE"}).OK(t)
 
-	one := c.admin().patch(t, leaving, body{"authorizationId": idOf(to)}).
-		refused(t, http.StatusConflict, "practitioner-inactive")
-	require.Equal(t, []string{"practitioner-inactive"}, one.reasons(t))
-	moved := c.admin().post(t, from+"/move-bookings", move(to)).refused(t, http.StatusConflict, "move-refused")
-	require.Equal(t, []string{"practitioner-inactive"}, moved.occurrences(t)[0].reasons(t))
-	require.Empty(t, moved.occurrences(t)[1].body["reasons"])
-	preview := c.admin().post(t, from+"/move-bookings/preview", move(to)).ok(t)
-	require.Equal(t, moved.body["occurrences"], preview.body["occurrences"])
-	c.admin().patch(t, from, body{"endDate": c.day(t, 0), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(to)}).
-		refused(t, http.StatusConflict, "move-refused")
-	c.requireBalance(t, from, 20, 0, 8)
+	one := c.Admin().Patch(t, leaving, harness.Body{"authorizationId": harness.IDOf(to)}).
+		Refused(t, http.StatusConflict, "practitioner-inactive")
+	require.Equal(t, []string{"practitioner-inactive"}, one.Reasons(t))
+	moved := c.Admin().Post(t, from+"/move-bookings", move(to)).Refused(t, http.StatusConflict, "move-refused")
+	require.Equal(t, []string{"practitioner-inactive"}, moved.Occurrences(t)[0].Reasons(t))
+	require.Empty(t, moved.Occurrences(t)[1].Body["reasons"])
+	preview := c.Admin().Post(t, from+"/move-bookings/preview", move(to)).OK(t)
+	require.Equal(t, moved.Body["occurrences"], preview.Body["occurrences"])
+	c.Admin().Patch(t, from, harness.Body{
+		"endDate": c.Date(t, 0), "strandedBookings": "MOVE", "moveToAuthorizationId": harness.IDOf(to),
+	}).
+		Refused(t, http.StatusConflict, "move-refused")
+	c.RequireBalance(t, from, 20, 0, 8)
 
-	c.admin().patch(t, leaving, body{"practitionerId": available}).ok(t)
-	c.admin().post(t, from+"/move-bookings", move(to)).ok(t)
-	c.requireBalance(t, from, 20, 0, 0)
-	c.requireBalance(t, to, 20, 0, 8)
-	c.requireClean(t)
+	c.Admin().Patch(t, leaving, harness.Body{"practitionerId": available}).OK(t)
+	c.Admin().Post(t, from+"/move-bookings", move(to)).OK(t)
+	c.RequireBalance(t, from, 20, 0, 0)
+	c.RequireBalance(t, to, 20, 0, 8)
+	c.RequireClean(t)
 }
 
 // TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne: on one day the clocks skip the series' time
@@ -154,30 +158,30 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 	for name, usual := range map[string]time.Duration{"Africa/Cairo": 0, "America/New_York": 2*hour + hour/2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := open(t)
+			c := harness.Open(t)
 			zone, err := time.LoadLocation(name)
 			require.NoError(t, err)
-			c.admin().patch(t, c.practice(), body{"timeZone": name}).ok(t)
-			_, change := c.clock.now().AddDate(0, 0, 3).In(zone).ZoneBounds()
+			c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": name}).OK(t)
+			_, change := c.Clock.Now().AddDate(0, 0, 3).In(zone).ZoneBounds()
 			if !change.IsDST() {
 				_, change = change.ZoneBounds()
 			}
 			year, month, day := change.Date()
 			clock := func(t time.Time) string { return t.In(zone).Format("15:04") }
 			first := time.Date(year, month, day-2, 0, 0, 0, 0, zone).Add(usual)
-			path := c.authorize(t, 100, body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
-			booked := c.admin().post(t, "/appointments",
-				c.booking(path, c.employ(t), first, hour/4, body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
-			booked.created(t)
+			path := c.Authorize(t, 100, harness.Body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
+			booked := c.Admin().Post(t, "/appointments",
+				c.Booking(path, c.AddPractitioner(t), first, hour/4, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+			booked.Created(t)
 			requireTimes := func(displaced int, length time.Duration) []time.Time {
 				t.Helper()
 				var starts []time.Time
-				for i, item := range c.admin().get(t,
-					"/appointments?seriesId="+booked.text("seriesId")).ok(t).body["data"].([]any) {
-					a := answer{body: item.(map[string]any)}
-					start, err := time.Parse(time.RFC3339, a.text("startTime"))
+				for i, item := range c.Admin().Get(t,
+					"/appointments?seriesId="+booked.Text("seriesId")).OK(t).Body["data"].([]any) {
+					a := harness.Answer{Body: item.(map[string]any)}
+					start, err := time.Parse(time.RFC3339, a.Text("startTime"))
 					require.NoError(t, err)
-					end, err := time.Parse(time.RFC3339, a.text("endTime"))
+					end, err := time.Parse(time.RFC3339, a.Text("endTime"))
 					require.NoError(t, err)
 					want := clock(first)
 					if i == displaced {
@@ -191,19 +195,19 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 				return starts
 			}
 			starts := requireTimes(2, hour/4)
-			for i, o := range booked.occurrences(t) {
-				at := "/appointments/" + o.text("appointmentId") + "?scope=all"
-				c.admin().patch(t, at, body{"startTime": starts[i], "endTime": starts[i].Add(hour / 4), "notes": at}).ok(t)
+			for i, o := range booked.Occurrences(t) {
+				at := "/appointments/" + o.Text("appointmentId") + "?scope=all"
+				c.Admin().Patch(t, at, harness.Body{"startTime": starts[i], "endTime": starts[i].Add(hour / 4), "notes": at}).OK(t)
 				requireTimes(2, hour/4)
 			}
-			displaced := "/appointments/" + booked.occurrences(t)[2].text("appointmentId") + "?scope=all"
-			c.admin().patch(t, displaced, body{"endTime": starts[2].Add(hour / 2)}).ok(t)
+			displaced := "/appointments/" + booked.Occurrences(t)[2].Text("appointmentId") + "?scope=all"
+			c.Admin().Patch(t, displaced, harness.Body{"endTime": starts[2].Add(hour / 2)}).OK(t)
 			requireTimes(2, hour/2)
 			next := first.AddDate(0, 0, 1).UTC()
-			c.admin().patch(t, "/appointments/"+booked.text("id")+"?scope=all",
-				body{"startTime": next, "endTime": next.Add(hour / 2)}).ok(t)
+			c.Admin().Patch(t, "/appointments/"+booked.Text("id")+"?scope=all",
+				harness.Body{"startTime": next, "endTime": next.Add(hour / 2)}).OK(t)
 			requireTimes(1, hour/2)
-			c.requireClean(t)
+			c.RequireClean(t)
 		})
 	}
 }

@@ -8,175 +8,178 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
 // practice is the path of the clinic's own organization.
-func (c *clinic) practice() string { return "/organizations/" + c.own.id.String() }
+func ownPath(c *harness.Clinic) string { return "/organizations/" + c.Own.ID.String() }
 
 // TestNewTimeZoneRequiresADecisionAboutServiceDates: 22:00 in New York is the next day in UTC.
 func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40, body{"caps": []body{{"period": "DAY", "units": 4}}})
-	who := c.employ(t)
-	noon := c.book(t, c.booking(path, who, c.hour(t, 1, "12:00"), hour))
-	late := c.book(t, c.booking(path, who, c.hour(t, 2, "22:00"), hour))
-	again := c.book(t, c.booking(path, who, c.hour(t, 3, "22:00"), hour))
-	gone := c.book(t, c.booking(path, who, c.hour(t, 4, "22:00"), hour))
-	c.admin().post(t, gone+"/cancel", body{}).ok(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40, harness.Body{"caps": []harness.Body{{"period": "DAY", "units": 4}}})
+	who := c.AddPractitioner(t)
+	noon := c.Book(t, c.Booking(path, who, c.At(t, 1, "12:00"), hour))
+	late := c.Book(t, c.Booking(path, who, c.At(t, 2, "22:00"), hour))
+	again := c.Book(t, c.Booking(path, who, c.At(t, 3, "22:00"), hour))
+	gone := c.Book(t, c.Booking(path, who, c.At(t, 4, "22:00"), hour))
+	c.Admin().Post(t, gone+"/cancel", harness.Body{}).OK(t)
 
-	before := c.admin().get(t, c.practice()).ok(t)
-	c.admin().patch(t, c.practice(), body{"timeZone": "America/Toronto"}).ok(t) // changes no date
-	c.admin().patch(t, c.practice(), body{"timeZone": before.text("timeZone")}).ok(t)
-	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "lateCancelHours": 12}).
-		refused(t, http.StatusConflict, "service-dates-change")
-	require.Equal(t, 2, refused.number(t, "total"))
-	listed := refused.body["bookings"].([]any)
+	before := c.Admin().Get(t, ownPath(c)).OK(t)
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "America/Toronto"}).OK(t) // changes no date
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": before.Text("timeZone")}).OK(t)
+	refused := c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "lateCancelHours": 12}).
+		Refused(t, http.StatusConflict, "service-dates-change")
+	require.Equal(t, 2, refused.Number(t, "total"))
+	listed := refused.Body["bookings"].([]any)
 	require.Len(t, listed, 2)
 	for i, want := range []struct {
 		path string
 		day  int
 	}{{late, 2}, {again, 3}} {
-		b := answer{body: listed[i].(map[string]any)}
-		require.Equal(t, idOf(want.path), b.text("appointmentId"))
-		require.Equal(t, c.day(t, want.day), b.text("serviceDate"))
-		require.Equal(t, c.day(t, want.day+1), b.text("newServiceDate"))
-		require.Equal(t, 4, b.number(t, "units"))
+		b := harness.Answer{Body: listed[i].(map[string]any)}
+		require.Equal(t, harness.IDOf(want.path), b.Text("appointmentId"))
+		require.Equal(t, c.Date(t, want.day), b.Text("serviceDate"))
+		require.Equal(t, c.Date(t, want.day+1), b.Text("newServiceDate"))
+		require.Equal(t, 4, b.Number(t, "units"))
 	}
-	require.Equal(t, before.text("timeZone"), c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, 24, c.admin().get(t, c.practice()).number(t, "lateCancelHours"),
+	require.Equal(t, before.Text("timeZone"), c.Admin().Get(t, ownPath(c)).Text("timeZone"))
+	require.Equal(t, 24, c.Admin().Get(t, ownPath(c)).Number(t, "lateCancelHours"),
 		"the refused change has had no effect")
-	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "GUESS"}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "GUESS"}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	// Each of the two moves to the other's day, which allows only one of them.
-	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).ok(t)
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "MOVE"}).OK(t)
 	for of, day := range map[string]int{noon: 1, late: 3, again: 4, gone: 4} {
-		require.Equal(t, c.day(t, day), c.admin().get(t, of).text("serviceDate"), of)
+		require.Equal(t, c.Date(t, day), c.Admin().Get(t, of).Text("serviceDate"), of)
 	}
-	c.requireBalance(t, path, 40, 0, 12)
-	c.requireClean(t)
-	free := body{"units": 4, "serviceDate": c.day(t, 2)}
-	c.admin().post(t, path+"/reserve", free).reservationID(t)
-	full := body{"units": 1, "serviceDate": c.day(t, 4)}
-	c.admin().post(t, path+"/reserve", full).refused(t, http.StatusConflict, "cap-exceeded")
+	c.RequireBalance(t, path, 40, 0, 12)
+	c.RequireClean(t)
+	free := harness.Body{"units": 4, "serviceDate": c.Date(t, 2)}
+	c.Admin().Post(t, path+"/reserve", free).ReservationID(t)
+	full := harness.Body{"units": 1, "serviceDate": c.Date(t, 4)}
+	c.Admin().Post(t, path+"/reserve", full).Refused(t, http.StatusConflict, "cap-exceeded")
 
-	c.admin().patch(t, c.practice(), body{"timeZone": "America/New_York", "serviceDates": "KEEP"}).ok(t)
-	require.Equal(t, c.day(t, 3), c.admin().get(t, late).text("serviceDate"), "as booked")
-	c.requireClean(t)
-	c.admin().patch(t, late, body{"endTime": c.hour(t, 2, "22:45").UTC()}).refused(t, http.StatusConflict, "cap-exceeded")
-	c.admin().patch(t, again, body{"endTime": c.hour(t, 3, "22:45").UTC()}).refused(t, http.StatusConflict, "cap-exceeded")
-	require.Equal(t, c.day(t, 3), c.admin().get(t, late).text("serviceDate"))
-	c.requireClean(t)
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "America/New_York", "serviceDates": "KEEP"}).OK(t)
+	require.Equal(t, c.Date(t, 3), c.Admin().Get(t, late).Text("serviceDate"), "as booked")
+	c.RequireClean(t)
+	c.Admin().Patch(t, late, harness.Body{"endTime": c.At(t, 2, "22:45").UTC()}).
+		Refused(t, http.StatusConflict, "cap-exceeded")
+	c.Admin().Patch(t, again, harness.Body{"endTime": c.At(t, 3, "22:45").UTC()}).
+		Refused(t, http.StatusConflict, "cap-exceeded")
+	require.Equal(t, c.Date(t, 3), c.Admin().Get(t, late).Text("serviceDate"))
+	c.RequireClean(t)
 }
 
 // TestServiceDatesMoveByTheRulesOfABooking: one new date is after the end of its authorization, so
 // no date moves and the time zone stays.
 func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 40, body{"endDate": c.day(t, 3)})
-	who := c.employ(t)
-	first := c.book(t, c.booking(path, who, c.hour(t, 2, "22:00"), hour))
-	last := c.book(t, c.booking(path, who, c.hour(t, 3, "22:00"), hour))
-	refused := c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).
-		refused(t, http.StatusConflict, "service-dates-refused")
-	verdicts := refused.occurrences(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 40, harness.Body{"endDate": c.Date(t, 3)})
+	who := c.AddPractitioner(t)
+	first := c.Book(t, c.Booking(path, who, c.At(t, 2, "22:00"), hour))
+	last := c.Book(t, c.Booking(path, who, c.At(t, 3, "22:00"), hour))
+	refused := c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "MOVE"}).
+		Refused(t, http.StatusConflict, "service-dates-refused")
+	verdicts := refused.Occurrences(t)
 	require.Len(t, verdicts, 2)
-	require.Empty(t, verdicts[0].body["reasons"])
-	require.Equal(t, idOf(last), verdicts[1].text("appointmentId"))
-	require.Equal(t, []string{"outside-authorization-dates"}, verdicts[1].reasons(t))
-	require.Equal(t, "America/New_York", c.admin().get(t, c.practice()).text("timeZone"))
-	require.Equal(t, c.day(t, 2), c.admin().get(t, first).text("serviceDate"))
-	c.requireBalance(t, path, 40, 0, 8)
+	require.Empty(t, verdicts[0].Body["reasons"])
+	require.Equal(t, harness.IDOf(last), verdicts[1].Text("appointmentId"))
+	require.Equal(t, []string{"outside-authorization-dates"}, verdicts[1].Reasons(t))
+	require.Equal(t, "America/New_York", c.Admin().Get(t, ownPath(c)).Text("timeZone"))
+	require.Equal(t, c.Date(t, 2), c.Admin().Get(t, first).Text("serviceDate"))
+	c.RequireBalance(t, path, 40, 0, 8)
 
-	key := c.as(c.own.tokens[rbac.Scheduler])
-	key.patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "MOVE"}).
-		refused(t, http.StatusForbidden, "forbidden")
-	c.admin().patch(t, c.practice(), body{"timeZone": "UTC", "serviceDates": "KEEP"}).ok(t)
-	c.admin().patch(t, last, body{"practitionerId": c.employ(t)}).
-		refused(t, http.StatusConflict, "outside-authorization-dates")
-	moved := c.admin().patch(t, first, body{"practitionerId": c.employ(t)}).ok(t)
-	require.Equal(t, c.day(t, 3), moved.text("serviceDate"), "rescheduled, it has the date of its start")
-	c.requireClean(t)
+	key := c.As(c.Own.Tokens[rbac.Scheduler])
+	key.Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "MOVE"}).
+		Refused(t, http.StatusForbidden, "forbidden")
+	c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "KEEP"}).OK(t)
+	c.Admin().Patch(t, last, harness.Body{"practitionerId": c.AddPractitioner(t)}).
+		Refused(t, http.StatusConflict, "outside-authorization-dates")
+	moved := c.Admin().Patch(t, first, harness.Body{"practitionerId": c.AddPractitioner(t)}).OK(t)
+	require.Equal(t, c.Date(t, 3), moved.Text("serviceDate"), "rescheduled, it has the date of its start")
+	c.RequireClean(t)
 }
 
 // TestAnotherInstanceBooksInTheNewTimeZone: each process caches time zones for a while.
 func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	second := secondInstance(t, c, database.Open(t))
-	path, other, who := c.authorize(t, 400), c.authorize(t, 400), c.employ(t)
-	day := func(days int) string { return c.hour(t, days, "22:00").UTC().Format(time.DateOnly) }
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	second := harness.SecondInstance(t, c, database.Open(t))
+	path, other, who := c.Authorize(t, 400), c.Authorize(t, 400), c.AddPractitioner(t)
+	day := func(days int) string { return c.At(t, days, "22:00").UTC().Format(time.DateOnly) }
 	zones := []string{"America/New_York", "UTC"}
-	book := func(days int, more body) answer {
-		return second.admin().post(t, "/appointments", second.booking(path, who, c.hour(t, days, "22:00"), hour, more))
+	book := func(days int, more harness.Body) harness.Answer {
+		return second.Admin().Post(t, "/appointments", second.Booking(path, who, c.At(t, days, "22:00"), hour, more))
 	}
-	require.Equal(t, c.day(t, 1),
-		second.admin().get(t, second.book(t, second.booking(path, who, c.hour(t, 1, "12:00"), hour))).
-			text("serviceDate"))
+	require.Equal(t, c.Date(t, 1),
+		second.Admin().Get(t, second.Book(t, second.Booking(path, who, c.At(t, 1, "12:00"), hour))).
+			Text("serviceDate"))
 	inNewZone := func(i int) {
-		c.admin().patch(t, c.practice(), body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).ok(t)
+		c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).OK(t)
 	}
 	inNewZone(1)
 	single := book(2, nil)
-	single.created(t)
-	require.Equal(t, day(2), single.text("serviceDate"))
+	single.Created(t)
+	require.Equal(t, day(2), single.Text("serviceDate"))
 
 	inNewZone(2)
-	require.Equal(t, c.day(t, 2), c.admin().get(t, "/appointments/"+single.text("id")).text("serviceDate"))
-	series := book(10, body{"recurrenceRule": "FREQ=DAILY;COUNT=2"})
-	series.created(t)
-	require.Equal(t, c.day(t, 10), series.text("serviceDate"))
+	require.Equal(t, c.Date(t, 2), c.Admin().Get(t, "/appointments/"+single.Text("id")).Text("serviceDate"))
+	series := book(10, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=2"})
+	series.Created(t)
+	require.Equal(t, c.Date(t, 10), series.Text("serviceDate"))
 
 	inNewZone(3)
-	second.admin().post(t, path+"/move-bookings", move(other)).ok(t)
+	second.Admin().Post(t, path+"/move-bookings", move(other)).OK(t)
 	inNewZone(4)
-	second.admin().patch(t, other,
-		body{"endDate": c.day(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": idOf(path)}).ok(t)
-	require.Equal(t, c.day(t, 10), c.admin().get(t, "/appointments/"+series.text("id")).text("serviceDate"))
-	c.requireClean(t)
+	second.Admin().Patch(t, other,
+		harness.Body{"endDate": c.Date(t, 5), "strandedBookings": "MOVE", "moveToAuthorizationId": harness.IDOf(path)}).OK(t)
+	require.Equal(t, c.Date(t, 10), c.Admin().Get(t, "/appointments/"+series.Text("id")).Text("serviceDate"))
+	c.RequireClean(t)
 }
 
 // TestBookingsWhileTheTimeZoneChanges: in any order, each appointment ends up with the date of its
 // start in the final time zone, and its units are on that date.
 func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	second := secondInstance(t, c, database.Open(t))
-	path := c.authorize(t, 400, body{"caps": []body{{"period": "DAY", "units": 4}}})
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	second := harness.SecondInstance(t, c, database.Open(t))
+	path := c.Authorize(t, 400, harness.Body{"caps": []harness.Body{{"period": "DAY", "units": 4}}})
 	zones := []string{"UTC", "America/New_York", "UTC"}
 	const workers = 3
 	staff := make([]uuid.UUID, workers)
 	for i := range staff {
-		staff[i] = c.employ(t)
+		staff[i] = c.AddPractitioner(t)
 	}
-	together(1+workers, func(i int) {
+	harness.Concurrently(1+workers, func(i int) {
 		if i == 0 {
 			for _, zone := range zones {
-				c.admin().patch(t, c.practice(), body{"timeZone": zone, "serviceDates": "MOVE"})
+				c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": zone, "serviceDates": "MOVE"})
 			}
 			return
 		}
 		for day := range 4 {
-			instance := []*clinic{c, second}[day%2]
-			instance.admin().post(t, "/appointments",
-				instance.booking(path, staff[i-1], c.hour(t, 1+day*workers+i, "22:00"), hour))
+			instance := []*harness.Clinic{c, second}[day%2]
+			instance.Admin().Post(t, "/appointments",
+				instance.Booking(path, staff[i-1], c.At(t, 1+day*workers+i, "22:00"), hour))
 		}
 	})
-	zone, err := time.LoadLocation(c.admin().get(t, c.practice()).ok(t).text("timeZone"))
+	zone, err := time.LoadLocation(c.Admin().Get(t, ownPath(c)).OK(t).Text("timeZone"))
 	require.NoError(t, err)
-	found := c.admin().get(t, "/appointments?status=SCHEDULED&limit=200").ok(t).body["data"].([]any)
+	found := c.Admin().Get(t, "/appointments?status=SCHEDULED&limit=200").OK(t).Body["data"].([]any)
 	require.Len(t, found, 4*workers)
 	for _, item := range found {
-		a := answer{body: item.(map[string]any)}
-		start, err := time.Parse(time.RFC3339, a.text("startTime"))
+		a := harness.Answer{Body: item.(map[string]any)}
+		start, err := time.Parse(time.RFC3339, a.Text("startTime"))
 		require.NoError(t, err)
-		require.Equal(t, start.In(zone).Format(time.DateOnly), a.text("serviceDate"))
+		require.Equal(t, start.In(zone).Format(time.DateOnly), a.Text("serviceDate"))
 	}
-	c.requireBalance(t, path, 400, 0, 16*workers)
-	c.requireClean(t)
+	c.RequireBalance(t, path, 400, 0, 16*workers)
+	c.RequireClean(t)
 }

@@ -7,45 +7,46 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
 func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 100), c.employ(t)
-	now := c.freeze()
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	now := freezeAtMinute(c)
 	at := now.Add(31 * time.Minute)
-	booked := c.book(t, c.booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, who, at, hour))
 
-	early := c.admin().post(t, booked+"/start", body{}).refused(t, http.StatusConflict, "start-too-early")
-	require.Equal(t, at.Add(-30*time.Minute).Format(time.RFC3339), early.text("startableFrom"))
-	local := at.In(newYork(t)).Format("Monday, 2 January 2006, 15:04")
-	require.Contains(t, early.text("detail"), local, "the refusal shows the booked time in the clinic's time zone")
-	require.Equal(t, "SCHEDULED", c.admin().get(t, booked).text("status"))
+	early := c.Admin().Post(t, booked+"/start", harness.Body{}).Refused(t, http.StatusConflict, "start-too-early")
+	require.Equal(t, at.Add(-30*time.Minute).Format(time.RFC3339), early.Text("startableFrom"))
+	local := at.In(harness.NewYork(t)).Format("Monday, 2 January 2006, 15:04")
+	require.Contains(t, early.Text("detail"), local, "the refusal shows the booked time in the clinic's time zone")
+	require.Equal(t, "SCHEDULED", c.Admin().Get(t, booked).Text("status"))
 
-	organization := "/organizations/" + c.own.id.String()
-	c.admin().patch(t, organization, body{"earlyStartMinutes": 1441}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.EqualValues(t, 30, c.admin().get(t, organization).ok(t).body["earlyStartMinutes"], "the default")
-	c.admin().patch(t, organization, body{"earlyStartMinutes": 31}).ok(t)
-	c.admin().post(t, booked+"/start", body{}).ok(t)
+	organization := "/organizations/" + c.Own.ID.String()
+	c.Admin().Patch(t, organization, harness.Body{"earlyStartMinutes": 1441}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	require.EqualValues(t, 30, c.Admin().Get(t, organization).OK(t).Body["earlyStartMinutes"], "the default")
+	c.Admin().Patch(t, organization, harness.Body{"earlyStartMinutes": 31}).OK(t)
+	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
 
-	over := c.book(t, c.booking(path, who, now.Add(-2*hour), hour))
-	late := c.admin().post(t, over+"/start", body{}).refused(t, http.StatusConflict, "start-too-late")
-	require.Contains(t, late.text("detail"), "startTime", "it requires the time")
-	started := c.admin().post(t, over+"/start", body{"startTime": now.Add(-2*hour + 3*time.Minute)}).ok(t)
-	require.Equal(t, now.Add(-2*hour+3*time.Minute).Format(time.RFC3339), started.text("startedAt"))
-	done := c.admin().post(t, over+"/complete", body{}).ok(t)
-	require.Equal(t, started.text("startedAt"), done.body["session"].(map[string]any)["startTime"])
-	c.requireClean(t)
+	over := c.Book(t, c.Booking(path, who, now.Add(-2*hour), hour))
+	late := c.Admin().Post(t, over+"/start", harness.Body{}).Refused(t, http.StatusConflict, "start-too-late")
+	require.Contains(t, late.Text("detail"), "startTime", "it requires the time")
+	started := c.Admin().Post(t, over+"/start", harness.Body{"startTime": now.Add(-2*hour + 3*time.Minute)}).OK(t)
+	require.Equal(t, now.Add(-2*hour+3*time.Minute).Format(time.RFC3339), started.Text("startedAt"))
+	done := c.Admin().Post(t, over+"/complete", harness.Body{}).OK(t)
+	require.Equal(t, started.Text("startedAt"), done.Body["session"].(map[string]any)["startTime"])
+	c.RequireClean(t)
 }
 
 func TestStartRulesApplyToTheGivenTime(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 400), c.employ(t)
-	now := c.freeze()
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 400), c.AddPractitioner(t)
+	now := freezeAtMinute(c)
 	for it, test := range map[string]struct {
 		booked, startTime time.Duration // from now
 		status            int
@@ -61,53 +62,55 @@ func TestStartRulesApplyToTheGivenTime(t *testing.T) {
 		"now, of an appointment in 100 days": {100 * 24 * hour, 0, 409, "start-too-early"},
 	} {
 		t.Run(it, func(t *testing.T) {
-			booked := c.book(t, c.booking(path, who, now.Add(test.booked), hour))
-			a := c.admin().post(t, booked+"/start", body{"startTime": now.Add(test.startTime)})
+			booked := c.Book(t, c.Booking(path, who, now.Add(test.booked), hour))
+			a := c.Admin().Post(t, booked+"/start", harness.Body{"startTime": now.Add(test.startTime)})
 			if test.code != "" {
-				a.refused(t, test.status, test.code)
-				require.Equal(t, "SCHEDULED", c.admin().get(t, booked).text("status"))
+				a.Refused(t, test.status, test.code)
+				require.Equal(t, "SCHEDULED", c.Admin().Get(t, booked).Text("status"))
 				return
 			}
-			a.ok(t)
+			a.OK(t)
 		})
 	}
 }
 
 func TestReopenUndoesAStart(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 20), c.employ(t)
-	at := c.ago(hour / 2)
-	booked := c.book(t, c.booking(path, who, at, hour))
-	notStarted := c.admin().post(t, booked+"/reopen", body{"reason": "x"}).
-		refused(t, http.StatusConflict, "appointment-transition")
-	require.Contains(t, notStarted.text("detail"), "IN_PROGRESS")
-	c.admin().post(t, booked+"/start", body{}).ok(t)
-	c.admin().post(t, booked+"/reopen", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 20), c.AddPractitioner(t)
+	at := c.Ago(hour / 2)
+	booked := c.Book(t, c.Booking(path, who, at, hour))
+	notStarted := c.Admin().Post(t, booked+"/reopen", harness.Body{"reason": "x"}).
+		Refused(t, http.StatusConflict, "appointment-transition")
+	require.Contains(t, notStarted.Text("detail"), "IN_PROGRESS")
+	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
+	c.Admin().Post(t, booked+"/reopen", harness.Body{}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
-	keyed := c.admin().with("Idempotency-Key", "back")
-	back := keyed.post(t, booked+"/reopen", body{"reason": "The wrong child."}).ok(t)
+	keyed := c.Admin().WithHeader("Idempotency-Key", "back")
+	back := keyed.Post(t, booked+"/reopen", harness.Body{"reason": "The wrong child."}).OK(t)
 	require.Equal(t, []any{"SCHEDULED", nil, "The wrong child."},
-		[]any{back.text("status"), back.body["startedAt"], back.text("reopenReason")})
-	require.NotEmpty(t, back.text("reopenedAt"))
-	require.NotEmpty(t, back.text("reopenedBy"))
-	require.JSONEq(t, string(back.raw), string(c.admin().get(t, booked).raw))
-	require.JSONEq(t, string(back.raw), string(keyed.post(t, booked+"/reopen", body{"reason": "The wrong child."}).raw))
-	c.requireBalance(t, path, 20, 0, 4)
-	require.Contains(t, string(c.admin().get(t, "/admin/audit-events?action=appointment.reopen").ok(t).raw),
+		[]any{back.Text("status"), back.Body["startedAt"], back.Text("reopenReason")})
+	require.NotEmpty(t, back.Text("reopenedAt"))
+	require.NotEmpty(t, back.Text("reopenedBy"))
+	require.JSONEq(t, string(back.Raw), string(c.Admin().Get(t, booked).Raw))
+	require.JSONEq(t, string(back.Raw), string(keyed.Post(t, booked+"/reopen",
+		harness.Body{"reason": "The wrong child."}).Raw))
+	c.RequireBalance(t, path, 20, 0, 4)
+	require.Contains(t, string(c.Admin().Get(t, "/admin/audit-events?action=appointment.reopen").OK(t).Raw),
 		"The wrong child.")
 
-	c.admin().post(t, booked+"/start", body{"startTime": at}).ok(t)
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": c.ago(0), "confirm": true}).ok(t)
-	c.admin().post(t, booked+"/reopen", body{"reason": "x"}).refused(t, http.StatusConflict, "appointment-transition")
-	c.requireClean(t)
+	c.Admin().Post(t, booked+"/start", harness.Body{"startTime": at}).OK(t)
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": c.Ago(0), "confirm": true}).OK(t)
+	c.Admin().Post(t, booked+"/reopen", harness.Body{"reason": "x"}).
+		Refused(t, http.StatusConflict, "appointment-transition")
+	c.RequireClean(t)
 }
 
 func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 400), c.employ(t)
-	day := c.hour(t, -3, "00:00")
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 400), c.AddPractitioner(t)
+	day := c.At(t, -3, "00:00")
 	for it, test := range map[string]struct {
 		booked, start time.Duration // from midnight
 		length        time.Duration
@@ -122,149 +125,152 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 		"at another time of that date": {21 * hour, 1 * hour, hour, nil},
 	} {
 		t.Run(it, func(t *testing.T) {
-			booked := c.book(t, c.booking(path, who, day.Add(test.booked), hour))
-			times := body{"startTime": day.Add(test.start), "endTime": day.Add(test.start + test.length)}
-			a := c.admin().post(t, booked+"/complete", times)
+			booked := c.Book(t, c.Booking(path, who, day.Add(test.booked), hour))
+			times := harness.Body{"startTime": day.Add(test.start), "endTime": day.Add(test.start + test.length)}
+			a := c.Admin().Post(t, booked+"/complete", times)
 			if test.differences == nil {
-				a.ok(t)
+				a.OK(t)
 				return
 			}
-			a.refused(t, http.StatusConflict, "session-unconfirmed")
-			require.Equal(t, test.differences, a.body["differences"])
+			a.Refused(t, http.StatusConflict, "session-unconfirmed")
+			require.Equal(t, test.differences, a.Body["differences"])
 			for _, at := range []time.Duration{test.booked, test.start} {
-				require.Contains(t, a.text("detail"), day.Add(at).In(newYork(t)).Format("Monday, 2 January 2006, 15:04"))
+				require.Contains(t, a.Text("detail"), day.Add(at).In(harness.NewYork(t)).Format("Monday, 2 January 2006, 15:04"))
 			}
-			require.Equal(t, "SCHEDULED", c.admin().get(t, booked).text("status"))
+			require.Equal(t, "SCHEDULED", c.Admin().Get(t, booked).Text("status"))
 			times["confirm"] = true
-			c.admin().post(t, booked+"/complete", times).ok(t)
+			c.Admin().Post(t, booked+"/complete", times).OK(t)
 		})
 	}
 	t.Run("by the organization's own factor", func(t *testing.T) {
-		organization := "/organizations/" + c.own.id.String()
-		c.admin().patch(t, organization, body{"confirmLengthFactor": 0.5}).
-			refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		c.admin().patch(t, organization, body{"confirmLengthFactor": 1.25}).ok(t)
+		organization := "/organizations/" + c.Own.ID.String()
+		c.Admin().Patch(t, organization, harness.Body{"confirmLengthFactor": 0.5}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.Admin().Patch(t, organization, harness.Body{"confirmLengthFactor": 1.25}).OK(t)
 		at := day.Add(8 * hour)
-		booked := c.book(t, c.booking(path, who, at, hour))
-		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(76 * time.Minute)}).
-			refused(t, http.StatusConflict, "session-unconfirmed")
-		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(75 * time.Minute)}).ok(t)
+		booked := c.Book(t, c.Booking(path, who, at, hour))
+		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(76 * time.Minute)}).
+			Refused(t, http.StatusConflict, "session-unconfirmed")
+		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(75 * time.Minute)}).OK(t)
 	})
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 20), c.employ(t)
-	now := c.freeze()
-	booked := c.book(t, c.booking(path, who, now.Add(-10*time.Minute), hour))
-	c.admin().post(t, booked+"/start", body{}).ok(t)
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 20), c.AddPractitioner(t)
+	now := freezeAtMinute(c)
+	booked := c.Book(t, c.Booking(path, who, now.Add(-10*time.Minute), hour))
+	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
 	for _, later := range []time.Duration{0, time.Minute} {
-		c.clock.set(later)
-		a := c.admin().post(t, booked+"/complete", body{}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		invalid := a.body["errors"].([]any)[0].(map[string]any)
+		c.Clock.SetAhead(later)
+		a := c.Admin().Post(t, booked+"/complete", harness.Body{}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		invalid := a.Body["errors"].([]any)[0].(map[string]any)
 		require.Equal(t, []any{"endTime", "too-short"}, []any{invalid["field"], invalid["code"]})
 		require.Contains(t, invalid["message"], "send the actual startTime and endTime")
-		c.admin().post(t, booked+"/complete", body{"confirm": true}).
-			refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.Admin().Post(t, booked+"/complete", harness.Body{"confirm": true}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
-	require.Equal(t, "IN_PROGRESS", c.admin().get(t, booked).text("status"))
+	require.Equal(t, "IN_PROGRESS", c.Admin().Get(t, booked).Text("status"))
 	at := now.Add(-10 * time.Minute)
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(time.Minute)}).
-		refused(t, http.StatusConflict, "session-unconfirmed")
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(time.Minute), "confirm": true}).ok(t)
-	c.requireClean(t)
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(time.Minute)}).
+		Refused(t, http.StatusConflict, "session-unconfirmed")
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(time.Minute), "confirm": true}).
+		OK(t)
+	c.RequireClean(t)
 }
 
 func TestACompletedAppointmentOccupiesItsWorkedTime(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 100), c.employ(t)
-	at := c.hour(t, -2, "09:00")
-	booked := c.book(t, c.booking(path, who, at, 2*hour))
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(hour)}).ok(t)
-	c.admin().patch(t, booked, body{"notes": "left early"}).ok(t)
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	at := c.At(t, -2, "09:00")
+	booked := c.Book(t, c.Booking(path, who, at, 2*hour))
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(hour)}).OK(t)
+	c.Admin().Patch(t, booked, harness.Body{"notes": "left early"}).OK(t)
 
-	late := c.booking(path, who, at.Add(hour), hour)
-	preview := c.admin().post(t, "/appointments/preview", late).ok(t)
-	require.Equal(t, true, preview.body["bookable"], "%s", preview.raw)
-	c.book(t, late)
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(hour/2), hour)).
-		refused(t, http.StatusConflict, "practitioner-overlap")
+	late := c.Booking(path, who, at.Add(hour), hour)
+	preview := c.Admin().Post(t, "/appointments/preview", late).OK(t)
+	require.Equal(t, true, preview.Body["bookable"], "%s", preview.Raw)
+	c.Book(t, late)
+	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour/2), hour)).
+		Refused(t, http.StatusConflict, "practitioner-overlap")
 
-	moved := c.book(t, c.booking(path, who, at.Add(4*hour), hour))
-	c.admin().post(t, moved+"/complete", body{"startTime": at.Add(6 * hour), "endTime": at.Add(7 * hour)}).ok(t)
-	c.book(t, c.booking(path, who, at.Add(4*hour), hour))
-	c.admin().post(t, "/appointments", c.booking(path, who, at.Add(6*hour), hour)).
-		refused(t, http.StatusConflict, "practitioner-overlap")
+	moved := c.Book(t, c.Booking(path, who, at.Add(4*hour), hour))
+	c.Admin().Post(t, moved+"/complete", harness.Body{"startTime": at.Add(6 * hour), "endTime": at.Add(7 * hour)}).OK(t)
+	c.Book(t, c.Booking(path, who, at.Add(4*hour), hour))
+	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(6*hour), hour)).
+		Refused(t, http.StatusConflict, "practitioner-overlap")
 
-	longer := c.book(t, c.booking(path, who, at.Add(8*hour), hour))
-	next := c.book(t, c.booking(path, who, at.Add(9*hour), hour))
-	c.admin().post(t, longer+"/complete",
-		body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
-	c.admin().patch(t, next, body{"endTime": at.Add(9*hour + 45*time.Minute)}).
-		refused(t, http.StatusConflict, "practitioner-overlap")
-	c.admin().patch(t, next, body{"startTime": at.Add(9*hour + 30*time.Minute)}).ok(t)
-	c.requireClean(t)
+	longer := c.Book(t, c.Booking(path, who, at.Add(8*hour), hour))
+	next := c.Book(t, c.Booking(path, who, at.Add(9*hour), hour))
+	c.Admin().Post(t, longer+"/complete",
+		harness.Body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).OK(t)
+	c.Admin().Patch(t, next, harness.Body{"endTime": at.Add(9*hour + 45*time.Minute)}).
+		Refused(t, http.StatusConflict, "practitioner-overlap")
+	c.Admin().Patch(t, next, harness.Body{"startTime": at.Add(9*hour + 30*time.Minute)}).OK(t)
+	c.RequireClean(t)
 }
 
 func TestASessionOnAnotherDateStaysInTheListOfItsBookedDay(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 100), c.employ(t)
-	booked := c.book(t, c.booking(path, who, c.hour(t, -5, "09:00"), hour))
-	at := c.hour(t, -3, "09:00")
-	c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(hour), "confirm": true}).ok(t)
-	day := "?from=" + c.day(t, -5) + "&to=" + c.day(t, -5)
-	for _, filter := range []string{"", "&practitionerId=" + who.String(), "&patientId=" + c.own.patient.String()} {
-		require.Len(t, c.admin().get(t, "/appointments"+day+filter).ok(t).body["data"], 1, filter)
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, who, c.At(t, -5, "09:00"), hour))
+	at := c.At(t, -3, "09:00")
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(hour), "confirm": true}).OK(t)
+	day := "?from=" + c.Date(t, -5) + "&to=" + c.Date(t, -5)
+	for _, filter := range []string{"", "&practitionerId=" + who.String(), "&patientId=" + c.Own.Patient.String()} {
+		require.Len(t, c.Admin().Get(t, "/appointments"+day+filter).OK(t).Body["data"], 1, filter)
 	}
-	c.book(t, c.booking(path, who, c.hour(t, -5, "09:00"), hour))
-	c.admin().post(t, "/appointments", c.booking(path, who, at, hour)).
-		refused(t, http.StatusConflict, "practitioner-overlap")
+	c.Book(t, c.Booking(path, who, c.At(t, -5, "09:00"), hour))
+	c.Admin().Post(t, "/appointments", c.Booking(path, who, at, hour)).
+		Refused(t, http.StatusConflict, "practitioner-overlap")
 }
 
 func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.clock.set(time.Until(c.hour(t, 1, "09:58")))
-	c.own.tokens[rbac.Admin] = c.signIn(t, "own", rbac.Admin)
-	path, who := c.authorize(t, 100), c.employ(t)
-	c.admin().send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", body{
-		"weekly": everyDay("09:00", "13:00"), "exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
-	}).ok(t)
-	at := c.hour(t, 0, "09:00")
-	booked := c.book(t, c.booking(path, who, at, 3*hour))
+	c := harness.Open(t)
+	c.Clock.SetAhead(time.Until(c.At(t, 1, "09:58")))
+	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
+	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	c.Admin().Send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", harness.Body{
+		"weekly": everyDay("09:00", "13:00"), "exceptions": []harness.Body{},
+		"bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
+	}).OK(t)
+	at := c.At(t, 0, "09:00")
+	booked := c.Book(t, c.Booking(path, who, at, 3*hour))
 	openings := func() []string {
-		day := at.In(newYork(t)).Format(time.DateOnly)
-		return c.admin().get(t, "/practitioners/"+who.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").
-			openings(t)
+		day := at.In(harness.NewYork(t)).Format(time.DateOnly)
+		return c.Admin().Get(t, "/practitioners/"+who.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").
+			Openings(t)
 	}
 	require.Equal(t, []string{"12:15"}, openings())
-	c.admin().post(t, booked+"/complete",
-		body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).ok(t)
+	c.Admin().Post(t, booked+"/complete",
+		harness.Body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).OK(t)
 	require.Equal(t, "10:00", openings()[0])
 
-	near := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(45*time.Minute), hour))
-	near.created(t)
-	require.Contains(t, string(near.raw), "within-buffer")
-	far := c.admin().post(t, "/appointments", c.booking(path, who, at.Add(2*hour), hour))
-	far.created(t)
-	require.NotContains(t, string(far.raw), "within-buffer")
+	near := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(45*time.Minute), hour))
+	near.Created(t)
+	require.Contains(t, string(near.Raw), "within-buffer")
+	far := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(2*hour), hour))
+	far.Created(t)
+	require.NotContains(t, string(far.Raw), "within-buffer")
 }
 
 func TestADateOfBirthInTheFutureIsRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	today := c.clock.now().In(newYork(t))
-	born := func(days int) body {
-		return body{"firstName": "B", "lastName": "C", "dateOfBirth": today.AddDate(0, 0, days).Format(time.DateOnly)}
+	c := harness.Open(t)
+	today := c.Clock.Now().In(harness.NewYork(t))
+	born := func(days int) harness.Body {
+		return harness.Body{"firstName": "B", "lastName": "C", "dateOfBirth": today.AddDate(0, 0, days).Format(time.DateOnly)}
 	}
-	child := "/patients/" + c.admin().post(t, "/patients", born(0)).created(t).String()
+	child := "/patients/" + c.Admin().Post(t, "/patients", born(0)).Created(t).String()
 	for _, days := range []int{1, 2, 400} {
-		c.admin().post(t, "/patients", born(days)).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		c.admin().patch(t, child, body{"dateOfBirth": born(days)["dateOfBirth"]}).
-			refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.Admin().Post(t, "/patients", born(days)).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.Admin().Patch(t, child, harness.Body{"dateOfBirth": born(days)["dateOfBirth"]}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 )
@@ -18,17 +19,17 @@ func BenchmarkReads(b *testing.B) {
 	opened, err := db.Open(b.Context(), db.Config{URL: database.AppURL, MaxConns: 20})
 	require.NoError(b, err)
 	b.Cleanup(opened.Close)
-	c := serve(b, database, opened)
-	payer := "/payers/" + c.admin().post(b, "/payers", body{"name": "Payer"}).created(b).String()
+	c := harness.Serve(b, database, opened)
+	payer := "/payers/" + c.Admin().Post(b, "/payers", harness.Body{"name": "Payer"}).Created(b).String()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
-	for name, path := range map[string]string{"recorded": "/patients/" + c.own.patient.String(), "not": payer} {
+	for name, path := range map[string]string{"recorded": "/patients/" + c.Own.Patient.String(), "not": payer} {
 		read := func() {
-			request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, c.url+"/api/v1"+path, nil)
+			request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, c.URL+"/api/v1"+path, nil)
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			request.Header.Set("Authorization", "Bearer "+c.admin().token)
+			request.Header.Set("Authorization", "Bearer "+c.Admin().Token)
 			response, err := client.Do(request)
 			if err != nil {
 				b.Error(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db/dbtest"
 )
@@ -17,11 +18,11 @@ import (
 // database. The reads are added to the trail once it accepts writes.
 func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), "OMNI_AUDIT_SPOOL="+t.TempDir())
-	path := c.authorize(t, 10)
-	patient := "/patients/" + c.own.patient.String()
-	root := caller{url: c.url}
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), "OMNI_AUDIT_SPOOL="+t.TempDir())
+	path := c.Authorize(t, 10)
+	patient := "/patients/" + c.Own.Patient.String()
+	root := harness.Caller{URL: c.URL}
 	var lists []string
 	operations, _ := readOperations(t)
 	for _, op := range operations {
@@ -35,65 +36,65 @@ func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 			if strings.HasPrefix(target, "/events") { // a stream, which does not end
 				continue
 			}
-			found[target] = c.admin().get(t, target).status
+			found[target] = c.Admin().Get(t, target).Status
 		}
 		return found
 	}
 	before := statuses()
 	require.Greater(t, len(before), 20)
 
-	c.setReadOnly(t, true)
+	c.SetReadOnly(t, true)
 	require.Equal(t, before, statuses(), "each answer is unchanged")
 	requests := map[string]bool{}
 	for _, role := range []rbac.Role{rbac.Admin, rbac.Scheduler, rbac.Biller} {
-		read := c.as(c.own.tokens[role]).get(t, patient)
-		require.Equal(t, http.StatusOK, read.status, "%s: %s", role, read.raw)
-		requests[read.request()] = true
+		read := c.As(c.Own.Tokens[role]).Get(t, patient)
+		require.Equal(t, http.StatusOK, read.Status, "%s: %s", role, read.Raw)
+		requests[read.RequestID()] = true
 	}
-	denied := c.as(c.own.tokens[rbac.Biller]).patch(t, patient, body{"firstName": "Ada"}).
-		refused(t, http.StatusForbidden, "forbidden")
-	requests[denied.request()] = true
-	for name, refused := range map[string]answer{
-		"a booking": c.admin().post(t, path+"/reserve", body{"units": 1}),
-		"a change":  c.admin().patch(t, patient, body{"firstName": "Ada"}),
-		"a sign-in": c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": password}),
+	denied := c.As(c.Own.Tokens[rbac.Biller]).Patch(t, patient, harness.Body{"firstName": "Ada"}).
+		Refused(t, http.StatusForbidden, "forbidden")
+	requests[denied.RequestID()] = true
+	for name, refused := range map[string]harness.Answer{
+		"a booking": c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}),
+		"a change":  c.Admin().Patch(t, patient, harness.Body{"firstName": "Ada"}),
+		"a sign-in": c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": harness.Password}),
 	} {
 		require.Equal(t, "database-read-only",
-			refused.refused(t, http.StatusServiceUnavailable, "database-read-only").text("code"), name)
-		require.NotEmpty(t, refused.header.Get("Retry-After"), name)
+			refused.Refused(t, http.StatusServiceUnavailable, "database-read-only").Text("code"), name)
+		require.NotEmpty(t, refused.Header.Get("Retry-After"), name)
 	}
-	ready := root.get(t, "/readyz")
-	require.Equal(t, http.StatusOK, ready.status)
-	require.Equal(t, body{"status": "degraded", "database": "read-only"}, ready.body)
-	root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready")
-	require.NotContains(t, c.metrics(t), "omnirapeutic_audit_queued 0")
-	_, err := c.app.Audit.Replay(t.Context())
+	ready := root.Get(t, "/readyz")
+	require.Equal(t, http.StatusOK, ready.Status)
+	require.Equal(t, harness.Body{"status": "degraded", "database": "read-only"}, ready.Body)
+	root.Get(t, "/readyz?need=write").Refused(t, http.StatusServiceUnavailable, "not-ready")
+	require.NotContains(t, c.Metrics(t), "omnirapeutic_audit_queued 0")
+	_, err := c.App.Audit.Replay(t.Context())
 	require.Error(t, err, "it still accepts no writes")
 
-	c.setReadOnly(t, false)
+	c.SetReadOnly(t, false)
 	for range 2 {
-		_, err = c.app.Audit.Replay(t.Context())
+		_, err = c.App.Audit.Replay(t.Context())
 		require.NoError(t, err)
 	}
 	for request := range requests {
-		require.Equal(t, 1, c.count(t, "SELECT count(*) FROM audit_events WHERE request_id = $1", request), "exactly once")
+		require.Equal(t, 1, c.Count(t, "SELECT count(*) FROM audit_events WHERE request_id = $1", request), "exactly once")
 	}
-	require.Contains(t, c.metrics(t), "omnirapeutic_audit_queued 0")
+	require.Contains(t, c.Metrics(t), "omnirapeutic_audit_queued 0")
 	require.Eventually(t, func() bool { // a refusal counts for ten seconds
-		return root.get(t, "/readyz?need=write").text("database") == "read-write"
+		return root.Get(t, "/readyz?need=write").Text("database") == "read-write"
 	}, time.Minute, 100*time.Millisecond)
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused: this is the default without a configured
 // folder.
 func TestWithoutAFolderForTheTrailReadsOfPatientsAreRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.setReadOnly(t, true)
-	c.admin().get(t, "/patients/"+c.own.patient.String()).refused(t, http.StatusServiceUnavailable, "not-recorded")
-	unready := caller{url: c.url}.get(t, "/readyz").refused(t, http.StatusServiceUnavailable, "not-ready")
-	require.Equal(t, "read-only", unready.text("database"))
+	c := harness.Open(t)
+	c.SetReadOnly(t, true)
+	c.Admin().Get(t, "/patients/"+c.Own.Patient.String()).Refused(t, http.StatusServiceUnavailable, "not-recorded")
+	unready := harness.Caller{URL: c.URL}.Get(t, "/readyz").Refused(t, http.StatusServiceUnavailable, "not-ready")
+	require.Equal(t, "read-only", unready.Text("database"))
 }
 
 // TestReadsOfAStandbyAreRecordedOnceItIsPromoted reads patients' data from a standby, kills the
@@ -102,9 +103,9 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
-	c := serve(t, database, database.Open(t))
-	path := c.authorize(t, 10)
-	patient := "/patients/" + c.own.patient.String()
+	c := harness.Serve(t, database, database.Open(t))
+	path := c.Authorize(t, 10)
+	patient := "/patients/" + c.Own.Patient.String()
 	s := startStandby(t, primary)
 	standbyURL, err := url.Parse(database.AppURL)
 	require.NoError(t, err)
@@ -118,31 +119,31 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	}, time.Minute, 100*time.Millisecond)
 
 	spool := "OMNI_AUDIT_SPOOL=" + t.TempDir()
-	reading := c.launch(t, standbyURL.String(), spool)
+	reading := c.Launch(t, standbyURL.String(), spool)
 	began := time.Now().Add(-time.Second)
 	requests := map[string]bool{}
 	for range 20 {
-		read := reading.clinic.admin().get(t, patient)
-		require.Equal(t, http.StatusOK, read.status, "%s", read.raw)
-		requests[read.request()] = true
+		read := reading.Clinic.Admin().Get(t, patient)
+		require.Equal(t, http.StatusOK, read.Status, "%s", read.Raw)
+		requests[read.RequestID()] = true
 	}
 	ended := time.Now().Add(time.Second)
-	reading.clinic.admin().post(t, path+"/reserve", body{"units": 1}).
-		refused(t, http.StatusServiceUnavailable, "database-read-only")
+	reading.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).
+		Refused(t, http.StatusServiceUnavailable, "database-read-only")
 	require.Eventually(t, func() bool { // the probe's two seconds may be too short on a busy machine
-		return caller{url: reading.clinic.url}.get(t, "/readyz").text("status") == "degraded"
+		return harness.Caller{URL: reading.Clinic.URL}.Get(t, "/readyz").Text("status") == "degraded"
 	}, time.Minute, 100*time.Millisecond, "reads are served")
-	reading.kill(t)
+	reading.Kill(t)
 
 	s.failOver(t, primary)
 	require.Eventually(t, func() bool { return !ask[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute,
 		10*time.Millisecond)
-	again := c.launch(t, standbyURL.String(), spool)
+	again := c.Launch(t, standbyURL.String(), spool)
 	require.Eventually(t, func() bool {
 		return ask[int](t, follower, `SELECT count(*) FROM audit_events
 			WHERE action = 'patient.read' AND occurred_at BETWEEN $1 AND $2`, began, ended) == len(requests)
 	}, time.Minute, 10*time.Millisecond)
-	require.Equal(t, http.StatusCreated, again.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status)
+	require.Equal(t, http.StatusCreated, again.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status)
 	for request := range requests {
 		require.Equal(t, 1, ask[int](t, follower, "SELECT count(*) FROM audit_events WHERE request_id = $1", request))
 	}

@@ -12,34 +12,10 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/httpx"
 )
-
-// owner connects to the database as the owner of the tables.
-func (c *clinic) owner(t testing.TB) *sql.DB {
-	t.Helper()
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, owner.Close()) })
-	return owner
-}
-
-// texts returns the only column of a query.
-func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string {
-	t.Helper()
-	rows, err := owner.QueryContext(t.Context(), query, arguments...)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, rows.Close()) }()
-	found := []string{}
-	for rows.Next() {
-		var text string
-		require.NoError(t, rows.Scan(&text))
-		found = append(found, text)
-	}
-	require.NoError(t, rows.Err())
-	return found
-}
 
 // TestEveryOperationIsOnRecord runs all operations of the API with the contract's
 // examples. It fails if an operation changes something without an event, or shows
@@ -47,8 +23,8 @@ func texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string
 func TestEveryOperationIsOnRecord(t *testing.T) {
 	t.Parallel()
 	s := playStory(t)
-	owner := s.c.owner(t)
-	people := texts(t, owner,
+	owner := s.c.Owner(t)
+	people := harness.Texts(t, owner,
 		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
 	require.NotEmpty(t, people)
 	met := map[string]bool{}
@@ -59,7 +35,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		r := item.route
 		met[r.Name] = true
 		recorded := func(condition string) bool {
-			return len(texts(t, owner,
+			return len(harness.Texts(t, owner,
 				`SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
 				item.request)) > 0
 		}
@@ -87,9 +63,9 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	}
 	requireWhole(t, s, owner)
 	require.NotEmpty(t,
-		texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
-	require.NotEmpty(t, texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
-	s.c.requireClean(t)
+		harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
+	require.NotEmpty(t, harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
+	s.c.RequireClean(t)
 }
 
 // requireWhole checks that events have the actor, address and request. Changes must have
@@ -98,7 +74,7 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 	t.Helper()
 	for _, item := range s.recorded {
 		lacking := func(condition string) []string {
-			return texts(t, owner,
+			return harness.Texts(t, owner,
 				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1
 					AND (`+condition+`)`, item.request)
 		}
@@ -121,22 +97,24 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 func TestTrailHasNoPersonalData(t *testing.T) {
 	t.Parallel()
 	s := playStory(t)
-	admin := s.c.admin()
-	patient := admin.post(t, "/patients", body{
+	admin := s.c.Admin()
+	patient := admin.Post(t, "/patients", harness.Body{
 		"firstName": "Zebulon", "lastName": "Quackenbush", "dateOfBirth": "2017-11-13", "medicalRecordNumber": "MRN-88421",
-	}).created(t).String()
-	admin.patch(t, "/patients/"+patient, body{"lastName": "Quackenbush-Ombler", "medicalRecordNumber": "MRN-88422"})
-	admin.post(t, "/patients/search", body{"lastName": "Quackenbush"})
-	path := s.c.authorize(t, 10,
-		body{"patientId": patient, "authNumber": "AUTHNO-5521", "notes": "narrative about Zebulon"})
-	admin.patch(t, path,
-		body{"notes": "another narrative", "authNumber": "AUTHNO-5522", "totalUnits": 12, "reason": "spoken reason"})
-	id := admin.post(t, path+"/reserve", body{"units": 3, "reference": "reference-of-ours"}).reservationID(t)
-	admin.post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "spoken reason too"})
-	s.c.as("").post(t, "/auth/login", body{"email": "typed-a-password-here", "password": "secret-typed-wrong"})
+	}).Created(t).String()
+	admin.Patch(t, "/patients/"+patient, harness.Body{
+		"lastName": "Quackenbush-Ombler", "medicalRecordNumber": "MRN-88422",
+	})
+	admin.Post(t, "/patients/search", harness.Body{"lastName": "Quackenbush"})
+	path := s.c.Authorize(t, 10,
+		harness.Body{"patientId": patient, "authNumber": "AUTHNO-5521", "notes": "narrative about Zebulon"})
+	admin.Patch(t, path,
+		harness.Body{"notes": "another narrative", "authNumber": "AUTHNO-5522", "totalUnits": 12, "reason": "spoken reason"})
+	id := admin.Post(t, path+"/reserve", harness.Body{"units": 3, "reference": "reference-of-ours"}).ReservationID(t)
+	admin.Post(t, path+"/release", harness.Body{"reservationId": id, "units": 1, "reason": "spoken reason too"})
+	s.c.As("").Post(t, "/auth/login", harness.Body{"email": "typed-a-password-here", "password": "secret-typed-wrong"})
 
-	owner := s.c.owner(t)
-	secrets := texts(t, owner, `
+	owner := s.c.Owner(t)
+	secrets := harness.Texts(t, owner, `
 		SELECT first_name FROM patients UNION SELECT last_name FROM patients
 		WHERE last_name <> 'Example' -- as the practice is called
 		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
@@ -149,7 +127,7 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
 		"typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
-	kept := strings.Join(texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
+	kept := strings.Join(harness.Texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
 	require.Contains(t, kept, `medicalRecordNumber`, "the change is recorded")
 	for _, secret := range secrets {
 		// As separate words, because a short name is part of many others.
@@ -159,18 +137,18 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 
 func TestDenialsAreOnRecord(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	first := c.as(c.own.tokens[rbac.Technician]).with("X-Request-Id", "Ada-Example").post(t, path+"/reserve",
-		body{"units": 1}).refused(t, http.StatusForbidden, "forbidden").request()
-	second := c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events").
-		refused(t, http.StatusForbidden, "forbidden").request()
-	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"})
-	c.as("").post(t, "/auth/login", body{"email": "nobody@own.test", "password": "wrong"})
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
+	first := c.As(c.Own.Tokens[rbac.Technician]).WithHeader("X-Request-Id", "Ada-Example").Post(t, path+"/reserve",
+		harness.Body{"units": 1}).Refused(t, http.StatusForbidden, "forbidden").RequestID()
+	second := c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, "/admin/audit-events").
+		Refused(t, http.StatusForbidden, "forbidden").RequestID()
+	c.As("").Post(t, "/auth/login", harness.Body{"email": "ADMIN@own.test", "password": "wrong"})
+	c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": "wrong"})
 
-	found := c.admin().get(t, "/admin/audit-events?outcome=denied")
-	require.Equal(t, http.StatusOK, found.status, "%s", found.raw)
-	data := found.body["data"].([]any)
+	found := c.Admin().Get(t, "/admin/audit-events?outcome=denied")
+	require.Equal(t, http.StatusOK, found.Status, "%s", found.Raw)
+	data := found.Body["data"].([]any)
 	require.Len(t, data, 3, "users of no organization are not in this one's trail")
 	signIn, audit, reserve := data[0].(map[string]any), data[1].(map[string]any), data[2].(map[string]any)
 	require.Equal(t, []any{"user.sign-in", nil, "127.0.0.1", map[string]any{"reason": "password"}},
@@ -179,8 +157,10 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	require.Equal(t, []any{"authorization.reserve", first, path[len("/authorizations/"):]},
 		[]any{reserve["action"], reserve["requestId"], reserve["subjectId"]})
 	require.Equal(t,
-		map[string]any{"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve"}, reserve["after"])
-	require.Empty(t, texts(t, c.owner(t),
+		map[string]any{
+			"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve",
+		}, reserve["after"])
+	require.Empty(t, harness.Texts(t, c.Owner(t),
 		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
 		"attempts of no organization are counted separately")
 }
@@ -189,65 +169,65 @@ func TestDenialsAreOnRecord(t *testing.T) {
 // including repeated ones, and every refusal with its reason.
 func TestRefreshesAreOnRecord(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	var requested []string
-	refresh := func(token string) answer {
-		a := c.as("").post(t, "/auth/refresh", body{"refreshToken": token})
-		requested = append(requested, a.request())
+	refresh := func(token string) harness.Answer {
+		a := c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": token})
+		requested = append(requested, a.RequestID())
 		return a
 	}
-	first := c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).ok(t).
-		text("refreshToken")
-	second := refresh(first).ok(t).text("refreshToken")
-	require.Equal(t, second, refresh(first).ok(t).text("refreshToken"), "its reply may have been lost")
-	refresh(second).ok(t)
-	refresh(first).refused(t, http.StatusUnauthorized, "refresh-refused")
-	refresh(second).refused(t, http.StatusUnauthorized, "refresh-refused")
+	first := c.As("").Post(t, "/auth/login", harness.Body{"email": "ADMIN@own.test", "password": harness.Password}).OK(t).
+		Text("refreshToken")
+	second := refresh(first).OK(t).Text("refreshToken")
+	require.Equal(t, second, refresh(first).OK(t).Text("refreshToken"), "its reply may have been lost")
+	refresh(second).OK(t)
+	refresh(first).Refused(t, http.StatusUnauthorized, "refresh-refused")
+	refresh(second).Refused(t, http.StatusUnauthorized, "refresh-refused")
 	require.Equal(t, []string{
 		requested[0] + " done ", requested[1] + ` done {"repeated":true}`, requested[2] + " done ",
 		requested[3] + ` denied {"reason":"reused"}`,
 		requested[4] + ` denied {"reason":"revoked"}`,
-	}, texts(t, c.owner(t),
+	}, harness.Texts(t, c.Owner(t),
 		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1
-			AND action = 'sign-in.refresh' ORDER BY sequence`, c.own.id))
+			AND action = 'sign-in.refresh' ORDER BY sequence`, c.Own.ID))
 }
 
 // TestUnrecordedActionsAreRefused makes the database refuse events.
 func TestUnrecordedActionsAreRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	patient := "/patients/" + c.own.patient.String()
-	owner := c.owner(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
+	patient := "/patients/" + c.Own.Patient.String()
+	owner := c.Owner(t)
 	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
 	require.NoError(t, err)
 	for _, read := range []string{
 		patient, "/patients", path, path + "/entries", path + "/available-units", "/insurances",
 		"/events",
 	} {
-		a := c.admin().get(t, read).refused(t, http.StatusServiceUnavailable, "not-recorded")
-		require.NotContains(t, string(a.raw), "Ada")
-		require.NotEmpty(t, a.header.Get("Retry-After"))
+		a := c.Admin().Get(t, read).Refused(t, http.StatusServiceUnavailable, "not-recorded")
+		require.NotContains(t, string(a.Raw), "Ada")
+		require.NotEmpty(t, a.Header.Get("Retry-After"))
 	}
-	c.as(c.own.tokens[rbac.Technician]).post(t, path+"/reserve", body{"units": 1}).
-		refused(t, http.StatusForbidden, "forbidden")
+	c.As(c.Own.Tokens[rbac.Technician]).Post(t, path+"/reserve", harness.Body{"units": 1}).
+		Refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, http.StatusInternalServerError,
-		c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": password}).status)
-	c.as("").post(t, "/auth/login", body{"email": "ADMIN@own.test", "password": "wrong"}).
-		refused(t, http.StatusServiceUnavailable, "not-recorded")
-	require.Equal(t, http.StatusInternalServerError, c.admin().patch(t, patient, body{"lastName": "Other"}).status)
-	require.Equal(t, http.StatusInternalServerError, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
-	require.Equal(t, http.StatusOK, c.admin().get(t, "/payers").status, "data of no patient can still be read")
+		c.As("").Post(t, "/auth/login", harness.Body{"email": "ADMIN@own.test", "password": harness.Password}).Status)
+	c.As("").Post(t, "/auth/login", harness.Body{"email": "ADMIN@own.test", "password": "wrong"}).
+		Refused(t, http.StatusServiceUnavailable, "not-recorded")
+	require.Equal(t, http.StatusInternalServerError, c.Admin().Patch(t, patient, harness.Body{"lastName": "Other"}).Status)
+	require.Equal(t, http.StatusInternalServerError, c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status)
+	require.Equal(t, http.StatusOK, c.Admin().Get(t, "/payers").Status, "data of no patient can still be read")
 
 	_, err = owner.ExecContext(t.Context(), `ALTER TABLE audit_events DROP CONSTRAINT full_up`)
 	require.NoError(t, err)
-	require.Equal(t, "Example", c.admin().get(t, patient).text("lastName"), "nothing was changed")
-	c.requireBalance(t, path, 10, 0, 0)
+	require.Equal(t, "Example", c.Admin().Get(t, patient).Text("lastName"), "nothing was changed")
+	c.RequireBalance(t, path, 10, 0, 0)
 }
 
 // ids returns the sequence numbers of a page.
-func ids(a answer) (found []float64) {
-	for _, item := range a.body["data"].([]any) {
+func ids(a harness.Answer) (found []float64) {
+	for _, item := range a.Body["data"].([]any) {
 		found = append(found, item.(map[string]any)["sequence"].(float64))
 	}
 	return found
@@ -255,71 +235,71 @@ func ids(a answer) (found []float64) {
 
 func TestAuditSearch(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
 	id := path[len("/authorizations/"):]
 	for range 5 {
-		c.admin().post(t, path+"/reserve", body{"units": 1})
+		c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
 	}
 	count := func(query string) int {
 		t.Helper()
-		a := c.admin().get(t, "/admin/audit-events?limit=200&"+query)
-		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+		a := c.Admin().Get(t, "/admin/audit-events?limit=200&"+query)
+		require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
 		return len(ids(a))
 	}
 	require.Equal(t, 5, count("action=authorization.reserve"))
 	require.Equal(t, 6, count("subjectId="+id))
-	require.Equal(t, 6, count("action=authorization.&patientId="+c.own.patient.String()))
+	require.Equal(t, 6, count("action=authorization.&patientId="+c.Own.Patient.String()))
 	require.Equal(t, 5,
 		count("action=authorization.reserve&outcome=done&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"))
 	require.Zero(t, count("action=authorization.reserve&to=2020-01-01T00:00:00Z"))
 	require.Zero(t, count("action=authorization.reserve&outcome=denied"))
 	require.Zero(t, count("actorId="+id))
-	require.Zero(t, count("patientId="+c.other.patient.String()), "another organization's")
+	require.Zero(t, count("patientId="+c.Other.Patient.String()), "another organization's")
 	require.Equal(t, 8, count("action=audit.read"), "searches are recorded: the earlier ones")
 
 	var walked []float64
 	for next := ""; ; {
-		a := c.admin().get(t, "/admin/audit-events?limit=2&subjectId="+id+"&cursor="+next)
-		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+		a := c.Admin().Get(t, "/admin/audit-events?limit=2&subjectId="+id+"&cursor="+next)
+		require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
 		walked = append(walked, ids(a)...)
-		if a.body["nextCursor"] == nil {
+		if a.Body["nextCursor"] == nil {
 			break
 		}
-		next = a.text("nextCursor")
+		next = a.Text("nextCursor")
 	}
 	require.Len(t, walked, 6)
 	for i := range walked[1:] {
 		require.Greater(t, walked[i], walked[i+1], "the newest first")
 	}
-	c.requireClean(t)
-	a := c.admin().get(t, "/admin/audit-events?action=authorization.create")
-	require.NotNil(t, a.body["data"].([]any)[0].(map[string]any)["position"], "once sealed")
+	c.RequireClean(t)
+	a := c.Admin().Get(t, "/admin/audit-events?action=authorization.create")
+	require.NotNil(t, a.Body["data"].([]any)[0].(map[string]any)["position"], "once sealed")
 }
 
 func TestAuditExport(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 2000)
-	operations := make([]body, 0, 200)
+	c := harness.Open(t)
+	path := c.Authorize(t, 2000)
+	operations := make([]harness.Body, 0, 200)
 	for range 200 {
-		operations = append(operations, on(path, "reserve", body{"units": 1}))
+		operations = append(operations, harness.On(path, "reserve", harness.Body{"units": 1}))
 	}
 	for range 4 { // more than one part
-		require.Equal(t, http.StatusOK, c.admin().post(t, "/units/bulk", bulk(operations...)).status)
+		require.Equal(t, http.StatusOK, c.Admin().Post(t, "/units/bulk", harness.Bulk(operations...)).Status)
 	}
-	read := c.admin().get(t, path).request()
-	c.requireClean(t)
+	read := c.Admin().Get(t, path).RequestID()
+	c.RequireClean(t)
 
-	lines := strings.Split(strings.TrimSpace(string(c.admin().text(t, "/admin/audit-events/export"))), "\n")
-	var first, last body
+	lines := strings.Split(strings.TrimSpace(string(c.Admin().GetText(t, "/admin/audit-events/export"))), "\n")
+	var first, last harness.Body
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &first))
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
 	require.EqualValues(t, 1, first["position"], "the oldest first")
 	require.Equal(t, "audit.export", last["action"], "the export records itself")
 	require.Greater(t, len(lines), 800)
 
-	export := c.admin().text(t, "/admin/audit-events/export?format=csv&action=authorization.")
+	export := c.Admin().GetText(t, "/admin/audit-events/export?format=csv&action=authorization.")
 	rows, err := csv.NewReader(strings.NewReader(string(export))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
@@ -327,20 +307,20 @@ func TestAuditExport(t *testing.T) {
 	require.Equal(t, read, rows[len(rows)-1][4])
 	require.JSONEq(t, `{"operation":"getAuthorization"}`, rows[len(rows)-1][13])
 
-	empty := c.admin().text(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z")
+	empty := c.Admin().GetText(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z")
 	require.Empty(t, empty)
-	c.as(c.own.tokens[rbac.Scheduler]).get(t, "/admin/audit-events/export").refused(t, http.StatusForbidden, "forbidden")
+	c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, "/admin/audit-events/export").Refused(t, http.StatusForbidden, "forbidden")
 }
 
 // TestTheSearchUsesItsIndexes checks the query plans for a large trail.
 func TestTheSearchUsesItsIndexes(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	owner := c.owner(t)
+	c := harness.Open(t)
+	owner := c.Owner(t)
 	for _, statement := range []string{
 		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
 			subject_id, patient_id, address)
-		 SELECT '` + c.own.id.String() +
+		 SELECT '` + c.Own.ID.String() +
 			`', now() - n * interval '1 second', gen_random_uuid(), '', 'thing.read', 'done', 'thing', gen_random_uuid(), gen_random_uuid(), ''
 		 FROM generate_series(1, 20000) n`,
 		`ANALYZE audit_events`,
@@ -348,14 +328,14 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 		_, err := owner.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	someone := " = '" + c.own.patient.String() + "'"
+	someone := " = '" + c.Own.Patient.String() + "'"
 	for condition, index := range map[string]string{
 		"true": "audit_events_pkey", "occurred_at < now() - interval '1 hour'": "audit_events_pkey",
 		"actor_id" + someone: "audit_events_by_actor", "patient_id" + someone: "audit_events_by_patient",
 		"subject_id" + someone: "audit_events_by_subject",
 	} {
-		plan := strings.Join(texts(t, owner,
-			`EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.own.id.String()+`' AND `+condition+`
+		plan := strings.Join(harness.Texts(t, owner,
+			`EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.Own.ID.String()+`' AND `+condition+`
 			ORDER BY occurred_at DESC, sequence DESC LIMIT 21`), "\n")
 		require.Contains(t, plan, index, "%s", plan)
 		require.NotContains(t, plan, "Sort", "%s", plan)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -71,18 +72,20 @@ func (a terms) kinds(all []terms, today time.Time) []string {
 // and the reports with the rules, on authorizations at their boundaries.
 func TestAlertsFollowTheRules(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	database := dbtest.New(t)
 	today := time.Date(2026, time.March, 2, 0, 0, 0, 0, time.UTC)
-	c := &clinic{database: database, clock: &clock{fixed: today.Add(14 * time.Hour)}, newID: newID}
-	c.listen(t, database.Open(t))
-	c.own = c.found(t, "own")
+	c := &harness.Clinic{Database: database, Clock: harness.FrozenClock(today.Add(14 * time.Hour))}
+	c.Start(t, database.Open(t))
+	c.Own = c.AddPractice(t, "own")
 	patients := make([]uuid.UUID, 60)
 	for i := range patients {
-		patients[i] = c.admin().post(t, "/patients", body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"}).
-			created(t)
+		patients[i] = c.Admin().Post(t, "/patients", harness.Body{
+			"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01",
+		}).
+			Created(t)
 	}
-	all := c.write(t, 400, patients, today)
+	all := writeAuthorizations(t, c, 400, patients, today)
 
 	var want []string
 	slices.SortFunc(all, func(a, b terms) int {
@@ -105,17 +108,17 @@ func TestAlertsFollowTheRules(t *testing.T) {
 	}
 	require.Len(t, seen, 8, "every kind occurs: %v", seen)
 	for _, limit := range []string{"1", "7", "200"} {
-		require.Equal(t, want, column(c.admin().all(t, "/alerts?limit="+limit, nil), "id"))
-		require.Equal(t, expiring, column(c.admin().all(t, "/reports/expiring?limit="+limit, nil), "authorizationId"))
-		require.Equal(t, atRisk, column(c.admin().all(t, "/reports/at-risk?limit="+limit, nil), "authorizationId"))
+		require.Equal(t, want, harness.Column(c.Admin().All(t, "/alerts?limit="+limit, nil), "id"))
+		require.Equal(t, expiring, harness.Column(c.Admin().All(t, "/reports/expiring?limit="+limit, nil), "authorizationId"))
+		require.Equal(t, atRisk, harness.Column(c.Admin().All(t, "/reports/at-risk?limit="+limit, nil), "authorizationId"))
 	}
 	for kind, n := range seen {
-		require.Len(t, c.admin().all(t, "/alerts?limit=200&kind="+kind, nil), n)
+		require.Len(t, c.Admin().All(t, "/alerts?limit=200&kind="+kind, nil), n)
 	}
 	for _, a := range all[:60] {
 		kinds := a.kinds(all, today)
 		for kind := range seen {
-			status := c.admin().post(t, "/alerts/"+a.id.String()+"."+kind+"/acknowledge", nil).status
+			status := c.Admin().Post(t, "/alerts/"+a.id.String()+"."+kind+"/acknowledge", nil).Status
 			require.Equal(t, slices.Contains(kinds, kind), status == http.StatusOK, "%+v: %s was %d", a, kind, status)
 		}
 	}
@@ -123,9 +126,9 @@ func TestAlertsFollowTheRules(t *testing.T) {
 
 // write writes authorizations of the own practice at the boundaries of the rules directly to
 // the database.
-func (c *clinic) write(t *testing.T, n int, patients []uuid.UUID, today time.Time) []terms {
+func writeAuthorizations(t *testing.T, c *harness.Clinic, n int, patients []uuid.UUID, today time.Time) []terms {
 	t.Helper()
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	owner, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	random := rand.New(rand.NewPCG(5, 6))
@@ -154,7 +157,7 @@ func (c *clinic) write(t *testing.T, n int, patients []uuid.UUID, today time.Tim
 			INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units, used_units, scheduled_units,
 				start_date, end_date, status, last_hash, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, sha256(''), now(), now())`,
-			c.own.id, a.id, a.patient, c.own.serviceCode, a.total, a.used, a.scheduled, a.start, a.end, a.status)
+			c.Own.ID, a.id, a.patient, c.Own.ServiceCode, a.total, a.used, a.scheduled, a.start, a.end, a.status)
 		require.NoError(t, err)
 	}
 	return all

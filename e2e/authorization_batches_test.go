@@ -12,29 +12,30 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 )
 
 // heldLock is a clinic whose commands wait until the lock is released.
 type heldLock struct {
-	clinic  *clinic
+	clinic  *harness.Clinic
 	clients sync.WaitGroup
 	queued  int
 	holder  pgx.Tx
 }
 
 // holdLock takes the lock, and starts a reserve that waits for it.
-func (c *clinic) holdLock(t *testing.T) *heldLock {
+func holdLock(t *testing.T, c *harness.Clinic) *heldLock {
 	t.Helper()
-	ahead := c.authorize(t, 1)
-	return c.holdLockBehind(t, func() { c.admin().post(t, ahead+"/reserve", body{"units": 1}) })
+	ahead := c.Authorize(t, 1)
+	return holdLockBehind(t, c, func() { c.Admin().Post(t, ahead+"/reserve", harness.Body{"units": 1}) })
 }
 
 // holdLockBehind takes the lock, and starts the call, behind which others of its kind
 // queue.
-func (c *clinic) holdLockBehind(t *testing.T, ahead func()) *heldLock {
+func holdLockBehind(t *testing.T, c *harness.Clinic, ahead func()) *heldLock {
 	t.Helper()
-	other, err := pgx.Connect(t.Context(), c.database.OwnerURL)
+	other, err := pgx.Connect(t.Context(), c.Database.OwnerURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close(context.Background())) })
 	l := &heldLock{clinic: c}
@@ -49,7 +50,7 @@ func (c *clinic) holdLockBehind(t *testing.T, ahead func()) *heldLock {
 			WHERE relation = 'write_lock'::regclass AND NOT granted
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
 		return err == nil && waits
-	}, soon, time.Millisecond)
+	}, harness.Soon, time.Millisecond)
 	return l
 }
 
@@ -59,8 +60,8 @@ func (l *heldLock) queue(t *testing.T, call func()) {
 	l.queued++
 	l.clients.Go(call)
 	require.Eventually(t, func() bool {
-		return l.clinic.app.Commands.Waiting() == l.queued
-	}, soon, 50*time.Microsecond)
+		return l.clinic.App.Commands.Waiting() == l.queued
+	}, harness.Soon, 50*time.Microsecond)
 }
 
 // letGo releases the lock and waits for the answers.
@@ -71,9 +72,9 @@ func (l *heldLock) letGo(t *testing.T) {
 }
 
 // gathered executes the calls in one shared transaction, in order.
-func (c *clinic) gathered(t *testing.T, calls ...func()) {
+func gathered(t *testing.T, c *harness.Clinic, calls ...func()) {
 	t.Helper()
-	lock := c.holdLock(t)
+	lock := holdLock(t, c)
 	for _, call := range calls {
 		lock.queue(t, call)
 	}
@@ -81,9 +82,9 @@ func (c *clinic) gathered(t *testing.T, calls ...func()) {
 }
 
 // gatheredAppointments is like gathered for calls on appointments.
-func (c *clinic) gatheredAppointments(t *testing.T, calls ...func()) {
+func gatheredAppointments(t *testing.T, c *harness.Clinic, calls ...func()) {
 	t.Helper()
-	lock := c.holdLockBehind(t, calls[0])
+	lock := holdLockBehind(t, c, calls[0])
 	for _, call := range calls[1:] {
 		lock.queue(t, call)
 	}
@@ -98,21 +99,21 @@ func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
 	c, of := counting(t)
 	stranger := *c
-	stranger.own = c.other
-	asking := []*clinic{c, &stranger}
+	stranger.Own = c.Other
+	asking := []*harness.Clinic{c, &stranger}
 	var paths []string
 	for i := range 20 {
-		paths = append(paths, asking[i%2].authorize(t, 100))
-		answer := asking[i%2].admin().post(t, paths[i]+"/reserve", body{"units": 10})
-		require.Equal(t, http.StatusCreated, answer.status, "%s", answer.raw)
+		paths = append(paths, asking[i%2].Authorize(t, 100))
+		answer := asking[i%2].Admin().Post(t, paths[i]+"/reserve", harness.Body{"units": 10})
+		require.Equal(t, http.StatusCreated, answer.Status, "%s", answer.Raw)
 	}
 	var calls []func()
 	for i := range 50 {
 		calls = append(calls, func() {
 			verb := []string{"/reserve", "/release", "/consume"}[i%3]
-			answer := asking[i%2].admin().post(t, paths[i%20]+verb, body{"units": 1})
-			if answer.status >= http.StatusMultipleChoices {
-				t.Errorf("%s", answer.raw)
+			answer := asking[i%2].Admin().Post(t, paths[i%20]+verb, harness.Body{"units": 1})
+			if answer.Status >= http.StatusMultipleChoices {
+				t.Errorf("%s", answer.Raw)
 			}
 		})
 	}
@@ -123,21 +124,21 @@ func TestStatementsOfABatch(t *testing.T) {
 	require.Equal(t, append([]string{
 		"LOCK write_lock", "SELECT authorizations", // of the first reserve
 		"SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
-	}, writes...), of(func() { c.gathered(t, calls...) }))
-	require.Contains(t, c.metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 71`,
+	}, writes...), of(func() { gathered(t, c, calls...) }))
+	require.Contains(t, c.Metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 71`,
 		"20 of each, 50 in total, and one ahead of them")
 
-	reserve := func() { c.admin().post(t, paths[0]+"/reserve", body{"units": 1}) }
+	reserve := func() { c.Admin().Post(t, paths[0]+"/reserve", harness.Body{"units": 1}) }
 	require.Equal(t, append([]string{"LOCK write_lock", "SELECT authorizations"}, writes...), of(func() {
-		lock := c.holdLockBehind(t, reserve)
+		lock := holdLockBehind(t, c, reserve)
 		for range 30 {
 			lock.queue(t, reserve)
 		}
 		lock.letGo(t)
 	}), "31 on one authorization")
-	require.Contains(t, c.metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 102`)
-	c.requireClean(t)
-	stranger.requireClean(t)
+	require.Contains(t, c.Metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 102`)
+	c.RequireClean(t)
+	stranger.RequireClean(t)
 }
 
 func reversed(all []string) []string {
@@ -148,11 +149,11 @@ func reversed(all []string) []string {
 
 func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), sharing...)
-	c.asOwner(t, "ALTER TABLE unit_reservations ADD CONSTRAINT poisoned CHECK (reference <> 'poison')")
-	path := c.authorize(t, 100)
-	answers := make([]answer, 9)
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
+	c.ExecAsOwner(t, "ALTER TABLE unit_reservations ADD CONSTRAINT poisoned CHECK (reference <> 'poison')")
+	path := c.Authorize(t, 100)
+	answers := make([]harness.Answer, 9)
 	var calls []func()
 	for i := range answers {
 		calls = append(calls, func() {
@@ -160,33 +161,33 @@ func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 			if i == 5 {
 				reference = "poison"
 			}
-			answers[i] = c.admin().post(t, path+"/reserve", body{"units": 1, "reference": reference})
+			answers[i] = c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1, "reference": reference})
 		})
 	}
-	c.gathered(t, calls...)
+	gathered(t, c, calls...)
 	for i, a := range answers {
 		if i == 5 {
-			a.refused(t, http.StatusInternalServerError, "internal")
+			a.Refused(t, http.StatusInternalServerError, "internal")
 			continue
 		}
-		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+		require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
 	}
-	c.requireBalance(t, path, 100, 0, 8)
-	c.requireClean(t)
+	c.RequireBalance(t, path, 100, 0, 8)
+	c.RequireClean(t)
 }
 
 func TestTheSameKeyWithinABatch(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), sharing...)
-	path, before := c.authorize(t, 100), c.authorize(t, 100)
-	keyed := func(key string) caller { return c.admin().with("Idempotency-Key", key) }
-	earlier := keyed("earlier").post(t, before+"/reserve", body{"units": 2})
-	answers := make([]answer, 6)
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
+	path, before := c.Authorize(t, 100), c.Authorize(t, 100)
+	keyed := func(key string) harness.Caller { return c.Admin().WithHeader("Idempotency-Key", key) }
+	earlier := keyed("earlier").Post(t, before+"/reserve", harness.Body{"units": 2})
+	answers := make([]harness.Answer, 6)
 	reserve := func(i int, key, path string, units int) func() {
-		return func() { answers[i] = keyed(key).post(t, path+"/reserve", body{"units": units}) }
+		return func() { answers[i] = keyed(key).Post(t, path+"/reserve", harness.Body{"units": units}) }
 	}
-	c.gathered(t,
+	gathered(t, c,
 		reserve(0, "one", path, 3),
 		reserve(1, "one", path, 3),       // the same request again
 		reserve(2, "one", path, 4),       // a different request
@@ -194,84 +195,87 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 		reserve(4, "too many", path, 98),
 		reserve(5, "earlier", before, 2), // executed in an earlier transaction
 	)
-	require.Equal(t, http.StatusCreated, answers[0].status, "%s", answers[0].raw)
-	require.Empty(t, answers[0].header.Get("Idempotency-Replayed"))
-	require.Equal(t, string(answers[0].raw), string(answers[1].raw))
-	require.Equal(t, "true", answers[1].header.Get("Idempotency-Replayed"))
-	answers[2].refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
-	answers[3].refused(t, http.StatusConflict, "insufficient-units")
-	answers[4].refused(t, http.StatusConflict, "insufficient-units")
-	require.Equal(t, string(earlier.raw), string(answers[5].raw))
-	require.Equal(t, "true", answers[5].header.Get("Idempotency-Replayed"))
-	c.requireBalance(t, path, 100, 0, 3)
-	c.requireBalance(t, before, 100, 0, 2)
-	c.requireClean(t)
+	require.Equal(t, http.StatusCreated, answers[0].Status, "%s", answers[0].Raw)
+	require.Empty(t, answers[0].Header.Get("Idempotency-Replayed"))
+	require.Equal(t, string(answers[0].Raw), string(answers[1].Raw))
+	require.Equal(t, "true", answers[1].Header.Get("Idempotency-Replayed"))
+	answers[2].Refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
+	answers[3].Refused(t, http.StatusConflict, "insufficient-units")
+	answers[4].Refused(t, http.StatusConflict, "insufficient-units")
+	require.Equal(t, string(earlier.Raw), string(answers[5].Raw))
+	require.Equal(t, "true", answers[5].Header.Get("Idempotency-Replayed"))
+	c.RequireBalance(t, path, 100, 0, 3)
+	c.RequireBalance(t, before, 100, 0, 2)
+	c.RequireClean(t)
 }
 
 func TestRefusedBulkLeavesItsBatchIntact(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), sharing...)
-	one, other := c.authorize(t, 10), c.authorize(t, 10)
-	all := bulk(on(one, "reserve", body{"units": 5}), on(other, "reserve", body{"units": 11}))
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
+	one, other := c.Authorize(t, 10), c.Authorize(t, 10)
+	all := harness.Bulk(harness.On(one, "reserve", harness.Body{"units": 5}),
+		harness.On(other, "reserve", harness.Body{"units": 11}))
 	all["atomic"] = true
-	var undone, first, last answer
-	c.gathered(t,
-		func() { first = c.admin().post(t, one+"/reserve", body{"units": 2}) },
-		func() { undone = c.admin().post(t, "/units/bulk", all) },
-		func() { last = c.admin().post(t, one+"/reserve", body{"units": 8}) },
+	var undone, first, last harness.Answer
+	gathered(t, c,
+		func() { first = c.Admin().Post(t, one+"/reserve", harness.Body{"units": 2}) },
+		func() { undone = c.Admin().Post(t, "/units/bulk", all) },
+		func() { last = c.Admin().Post(t, one+"/reserve", harness.Body{"units": 8}) },
 	)
-	require.Equal(t, http.StatusCreated, first.status)
-	undone.refused(t, http.StatusConflict, "bulk-refused")
-	require.Equal(t, http.StatusCreated, last.status, "%s", last.raw)
-	c.requireBalance(t, one, 10, 0, 10)
-	c.requireBalance(t, other, 10, 0, 0)
-	c.requireClean(t)
+	require.Equal(t, http.StatusCreated, first.Status)
+	undone.Refused(t, http.StatusConflict, "bulk-refused")
+	require.Equal(t, http.StatusCreated, last.Status, "%s", last.Raw)
+	c.RequireBalance(t, one, 10, 0, 10)
+	c.RequireBalance(t, other, 10, 0, 0)
+	c.RequireClean(t)
 }
 
 // TestTheQueueIsFull sends more requests than may wait. Rejected clients retry later
 // with the same key.
 func TestTheQueueIsFull(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
+	database := harness.TwoPractices.New(t)
 	const room, more = 5, 40
-	c := serve(t, database, database.Open(t), append(sharing, fmt.Sprint("OMNI_COMMAND_QUEUE_LIMIT=", room))...)
-	path := c.authorize(t, 100)
-	reserve := func(key int) answer {
-		return c.admin().with("Idempotency-Key", fmt.Sprint("client ", key)).post(t, path+"/reserve", body{"units": 1})
+	c := harness.Serve(t, database, database.Open(t),
+		append(harness.SharedTransactions, fmt.Sprint("OMNI_COMMAND_QUEUE_LIMIT=", room))...)
+	path := c.Authorize(t, 100)
+	reserve := func(key int) harness.Answer {
+		return c.Admin().WithHeader("Idempotency-Key", fmt.Sprint("client ", key)).
+			Post(t, path+"/reserve", harness.Body{"units": 1})
 	}
-	lock := c.holdLock(t)
+	lock := holdLock(t, c)
 	for range room {
-		lock.queue(t, func() { c.admin().post(t, path+"/reserve", body{"units": 1}) })
+		lock.queue(t, func() { c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}) })
 	}
-	together(more, func(i int) {
+	harness.Concurrently(more, func(i int) {
 		turnedAway := reserve(i)
-		turnedAway.refused(t, http.StatusServiceUnavailable, "queue-full")
-		require.NotEmpty(t, turnedAway.header.Get("Retry-After"))
+		turnedAway.Refused(t, http.StatusServiceUnavailable, "queue-full")
+		require.NotEmpty(t, turnedAway.Header.Get("Retry-After"))
 	})
-	require.Equal(t, room, c.app.Commands.Waiting(), "no more than the limit")
+	require.Equal(t, room, c.App.Commands.Waiting(), "no more than the limit")
 	lock.letGo(t)
-	c.requireBalance(t, path, 100, 0, room)
+	c.RequireBalance(t, path, 100, 0, room)
 	for i := range more {
 		a := reserve(i)
-		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
-		require.Empty(t, a.header.Get("Idempotency-Replayed"))
+		require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
+		require.Empty(t, a.Header.Get("Idempotency-Replayed"))
 	}
-	c.requireBalance(t, path, 100, 0, room+more)
-	c.requireClean(t)
+	c.RequireBalance(t, path, 100, 0, room+more)
+	c.RequireClean(t)
 }
 
 func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), append(sharing, "OMNI_REQUEST_TIMEOUT=1s")...)
-	patient := secondInstance(t, c, database.Open(t), sharing...)
-	path := c.authorize(t, 10)
-	lock := patient.holdLock(t)
-	c.admin().post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusServiceUnavailable, "database-busy")
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), append(harness.SharedTransactions, "OMNI_REQUEST_TIMEOUT=1s")...)
+	patient := harness.SecondInstance(t, c, database.Open(t), harness.SharedTransactions...)
+	path := c.Authorize(t, 10)
+	lock := holdLock(t, patient)
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Refused(t, http.StatusServiceUnavailable, "database-busy")
 	lock.letGo(t)
-	c.requireBalance(t, path, 10, 0, 0)
-	c.requireClean(t)
+	c.RequireBalance(t, path, 10, 0, 0)
+	c.RequireClean(t)
 }
 
 // TestConcurrentAdjustmentsShareATransaction combines changes of the total with reserves. Each is decided on
@@ -279,39 +283,39 @@ func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 // includes other terms queues and then runs exclusively.
 func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), sharing...)
-	path := c.authorize(t, 10)
-	answers := make([]answer, 6)
-	patching := func(i int, version string, b body) func() {
-		return func() { answers[i] = c.admin().with("If-Match", version).patch(t, path, b) }
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
+	path := c.Authorize(t, 10)
+	answers := make([]harness.Answer, 6)
+	patching := func(i int, version string, b harness.Body) func() {
+		return func() { answers[i] = c.Admin().WithHeader("If-Match", version).Patch(t, path, b) }
 	}
 	reserving := func(i, units int) func() {
-		return func() { answers[i] = c.admin().post(t, path+"/reserve", body{"units": units}) }
+		return func() { answers[i] = c.Admin().Post(t, path+"/reserve", harness.Body{"units": units}) }
 	}
-	c.gathered(t,
+	gathered(t, c,
 		reserving(0, 8),
-		patching(1, "*", body{"totalUnits": 20, "reason": "granted"}),
-		patching(2, `"2"`, body{"totalUnits": 30}), // the version before the last change
+		patching(1, "*", harness.Body{"totalUnits": 20, "reason": "granted"}),
+		patching(2, `"2"`, harness.Body{"totalUnits": 30}), // the version before the last change
 		reserving(3, 10),
-		patching(4, `"4"`, body{"totalUnits": 17}),
-		patching(5, "*", body{"totalUnits": 19, "notes": "as by letter"}),
+		patching(4, `"4"`, harness.Body{"totalUnits": 17}),
+		patching(5, "*", harness.Body{"totalUnits": 19, "notes": "as by letter"}),
 	)
-	require.Equal(t, http.StatusCreated, answers[0].status, "%s", answers[0].raw)
-	require.Equal(t, http.StatusOK, answers[1].status, "%s", answers[1].raw)
-	require.Equal(t, 20, answers[1].number(t, "totalUnits"))
-	require.Equal(t, 12, answers[1].number(t, "availableUnits"))
-	answers[2].refused(t, http.StatusPreconditionFailed, "stale-version")
-	require.Equal(t, http.StatusCreated, answers[3].status, "not one of the first ten: %s", answers[3].raw)
-	answers[4].refused(t, http.StatusConflict, "total-below-booked")
-	require.Equal(t, http.StatusOK, answers[5].status, "%s", answers[5].raw)
-	c.requireBalance(t, path, 19, 0, 18)
+	require.Equal(t, http.StatusCreated, answers[0].Status, "%s", answers[0].Raw)
+	require.Equal(t, http.StatusOK, answers[1].Status, "%s", answers[1].Raw)
+	require.Equal(t, 20, answers[1].Number(t, "totalUnits"))
+	require.Equal(t, 12, answers[1].Number(t, "availableUnits"))
+	answers[2].Refused(t, http.StatusPreconditionFailed, "stale-version")
+	require.Equal(t, http.StatusCreated, answers[3].Status, "not one of the first ten: %s", answers[3].Raw)
+	answers[4].Refused(t, http.StatusConflict, "total-below-booked")
+	require.Equal(t, http.StatusOK, answers[5].Status, "%s", answers[5].Raw)
+	c.RequireBalance(t, path, 19, 0, 18)
 
-	require.Equal(t, 4, c.count(t, `SELECT count(*) FROM unit_entries e
+	require.Equal(t, 4, c.Count(t, `SELECT count(*) FROM unit_entries e
 		JOIN authorizations a ON a.id = e.authorization_id WHERE a.total_units = 19`))
-	require.Equal(t, 2, c.count(t, `SELECT count(DISTINCT xmin::text) FROM commands`),
+	require.Equal(t, 2, c.Count(t, `SELECT count(DISTINCT xmin::text) FROM commands`),
 		"the calls that share a transaction, including the first, and the change of terms")
-	c.requireClean(t)
+	c.RequireClean(t)
 }
 
 // TestPoolersInTransactionMode runs the program in the mode for poolers, where arrays
@@ -321,20 +325,23 @@ func TestPoolersInTransactionMode(t *testing.T) {
 	for _, mode := range []string{"exec", "cache_describe", "describe_exec"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			c := open(t, func(config *db.Config) { config.ExecMode = mode })
-			path := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
-			id := c.admin().post(t, path+"/reserve",
-				body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).reservationID(t)
-			require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 5}).status)
+			c := harness.Open(t, func(config *db.Config) { config.ExecMode = mode })
+			path := c.Authorize(t, 100, harness.Body{
+				"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": insuredFromWeekday(t, c, "MONDAY"),
+			})
+			id := c.Admin().Post(t, path+"/reserve",
+				harness.Body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).ReservationID(t)
+			require.Equal(t, http.StatusCreated, c.Admin().Post(t, path+"/reserve", harness.Body{"units": 5}).Status)
 			require.Equal(t, http.StatusOK,
-				c.admin().post(t, path+"/release", body{"reservationId": id, "units": 1, "reason": "NULL"}).status)
-			require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 2}).status)
-			require.Equal(t, http.StatusOK, c.admin().patch(t, path, body{"totalUnits": 90}).status)
-			keyed := c.admin().with("Idempotency-Key", "k")
-			first, again := keyed.post(t, path+"/reserve", body{"units": 1}), keyed.post(t, path+"/reserve", body{"units": 1})
-			require.Equal(t, string(first.raw), string(again.raw))
-			c.requireBalance(t, path, 90, 2, 8)
-			c.requireClean(t)
+				c.Admin().Post(t, path+"/release", harness.Body{"reservationId": id, "units": 1, "reason": "NULL"}).Status)
+			require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/consume", harness.Body{"units": 2}).Status)
+			require.Equal(t, http.StatusOK, c.Admin().Patch(t, path, harness.Body{"totalUnits": 90}).Status)
+			keyed := c.Admin().WithHeader("Idempotency-Key", "k")
+			first, again := keyed.Post(t, path+"/reserve",
+				harness.Body{"units": 1}), keyed.Post(t, path+"/reserve", harness.Body{"units": 1})
+			require.Equal(t, string(first.Raw), string(again.Raw))
+			c.RequireBalance(t, path, 90, 2, 8)
+			c.RequireClean(t)
 		})
 	}
 }

@@ -1,10 +1,6 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -16,6 +12,8 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // history records the requests and answers of clients. porcupine then checks whether
@@ -37,8 +35,8 @@ type request struct {
 	reservation string // "": the oldest ones
 }
 
-func (q request) body() body {
-	b := body{}
+func (q request) body() harness.Body {
+	b := harness.Body{}
 	if q.units > 0 {
 		b["units"] = q.units
 	}
@@ -59,16 +57,16 @@ type outcome struct {
 
 // insist repeats a request with one key until it is accepted or refused. pick returns
 // the instance for each attempt.
-func (h *history) insist(t testing.TB, at func(n int) caller, q request) answer {
+func (h *history) insist(t testing.TB, at func(n int) harness.Caller, q request) harness.Answer {
 	key, began, unknown := uuid.NewString(), time.Now(), false
 	for n := 0; ; n++ {
-		a, err := at(n).with("Idempotency-Key", key).try(t, q.path+"/"+q.verb, q.body())
-		switch code := a.text("code"); {
+		a, err := at(n).WithHeader("Idempotency-Key", key).TryPost(t, q.path+"/"+q.verb, q.body())
+		switch code := a.Text("code"); {
 		case err != nil:
 			unknown = true // it may have been executed
-		case a.status < http.StatusInternalServerError:
-			if a.header.Get("Idempotency-Replayed") != "" && !unknown {
-				t.Errorf("it was executed, although the answer said that nothing had changed: %s", a.raw)
+		case a.Status < http.StatusInternalServerError:
+			if a.Header.Get("Idempotency-Replayed") != "" && !unknown {
+				t.Errorf("it was executed, although the answer said that nothing had changed: %s", a.Raw)
 			}
 			h.record(q, outcomeOf(t, q, a), began)
 			return a
@@ -77,14 +75,14 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q request) answer 
 			"outcome-unknown", "queue-full", "shutting-down", "timeout", "token-not-checked",
 		}, code):
 			unknown = unknown || code == "outcome-unknown"
-			if a.header.Get("Retry-After") == "" {
-				t.Errorf("it has no Retry-After: %s", a.raw)
+			if a.Header.Get("Retry-After") == "" {
+				t.Errorf("it has no Retry-After: %s", a.Raw)
 			}
 			if code == "contention" {
 				h.contended.Add(1)
 			}
 		default:
-			t.Errorf("neither an answer nor a request to retry: %s", a.raw)
+			t.Errorf("neither an answer nor a request to retry: %s", a.Raw)
 			return a
 		}
 		if time.Since(began) > 2*time.Minute {
@@ -97,27 +95,27 @@ func (h *history) insist(t testing.TB, at func(n int) caller, q request) answer 
 }
 
 // reserve insists on one instance.
-func (h *history) reserve(t testing.TB, c caller, path string, units int) answer {
-	return h.insist(t, func(int) caller { return c }, request{path: path, verb: "reserve", units: units})
+func (h *history) reserve(t testing.TB, c harness.Caller, path string, units int) harness.Answer {
+	return h.insist(t, func(int) harness.Caller { return c }, request{path: path, verb: "reserve", units: units})
 }
 
-func outcomeOf(t testing.TB, q request, a answer) outcome {
-	if a.status >= http.StatusBadRequest {
-		r := outcome{code: a.text("code")}
+func outcomeOf(t testing.TB, q request, a harness.Answer) outcome {
+	if a.Status >= http.StatusBadRequest {
+		r := outcome{code: a.Text("code")}
 		if r.code == "insufficient-units" {
-			r.available = a.number(t, "available")
+			r.available = a.Number(t, "available")
 		}
 		return r
 	}
 	r := outcome{
-		used: a.number(t, "authorization", "usedUnits"), scheduled: a.number(t, "authorization", "scheduledUnits"),
-		available: a.number(t, "authorization", "availableUnits"),
+		used: a.Number(t, "authorization", "usedUnits"), scheduled: a.Number(t, "authorization", "scheduledUnits"),
+		available: a.Number(t, "authorization", "availableUnits"),
 	}
 	switch q.verb {
 	case "reserve":
-		r.reservation = a.reservationID(t)
+		r.reservation = a.ReservationID(t)
 	case "consume":
-		r.missing = a.number(t, "missingUnits")
+		r.missing = a.Number(t, "missingUnits")
 	}
 	return r
 }
@@ -146,7 +144,7 @@ func (h *history) progress(t testing.TB, more int, why ...any) {
 }
 
 // clients send random requests until they are stopped, and then complete the last one.
-func (h *history) clients(t testing.TB, many int, paths []string, at func(client, n int) caller) (stop func()) {
+func (h *history) clients(t testing.TB, many int, paths []string, at func(client, n int) harness.Caller) (stop func()) {
 	var all sync.WaitGroup
 	stopped := make(chan struct{})
 	seed := rand.Uint64()
@@ -163,9 +161,9 @@ func (h *history) clients(t testing.TB, many int, paths []string, at func(client
 				}
 				path := paths[random.IntN(len(paths))]
 				q := draw(random, path, mine[path])
-				a := h.insist(t, func(n int) caller { return at(client, n) }, q)
-				if q.verb == "reserve" && a.status == http.StatusCreated {
-					mine[path] = append(mine[path], a.reservationID(t))
+				a := h.insist(t, func(n int) harness.Caller { return at(client, n) }, q)
+				if q.verb == "reserve" && a.Status == http.StatusCreated {
+					mine[path] = append(mine[path], a.ReservationID(t))
 				}
 			}
 		})
@@ -194,9 +192,9 @@ func draw(random *rand.Rand, path string, mine []string) request {
 // requireTrue checks the ledger, that every accepted operation and no other is stored
 // once, and that the answers are linearizable. The totals belong to all used
 // authorizations.
-func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
+func (h *history) requireTrue(t testing.TB, c *harness.Clinic, totals map[string]int) {
 	t.Helper()
-	c.requireClean(t)
+	c.RequireClean(t)
 	accepted := map[string]int{}
 	for _, e := range h.events {
 		if q, r := e.Input.(request), e.Output.(outcome); r.code == "" {
@@ -204,10 +202,10 @@ func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 		}
 	}
 	for path := range totals {
-		require.Equal(t, accepted[path], c.operations(t, path), "operations of %s that took effect", path)
-		a := c.admin().get(t, path)
+		require.Equal(t, accepted[path], countOperations(t, c, path), "operations of %s that took effect", path)
+		a := c.Admin().Get(t, path)
 		h.record(request{path: path, verb: "look"}, outcome{
-			used: a.number(t, "usedUnits"), scheduled: a.number(t, "scheduledUnits"), available: a.number(t, "availableUnits"),
+			used: a.Number(t, "usedUnits"), scheduled: a.Number(t, "scheduledUnits"), available: a.Number(t, "availableUnits"),
 		}, time.Now())
 	}
 	h.requireLinearizable(t, totals)
@@ -215,38 +213,8 @@ func (h *history) requireTrue(t testing.TB, c *clinic, totals map[string]int) {
 }
 
 // operations counts the operations in the ledger of an authorization.
-func (c *clinic) operations(t testing.TB, path string) int {
+func countOperations(t testing.TB, c *harness.Clinic, path string) int {
 	t.Helper()
-	return c.count(t,
+	return c.Count(t,
 		"SELECT count(DISTINCT operation_id) FROM unit_entries WHERE '/authorizations/' || authorization_id = $1", path)
-}
-
-// try is like post for servers that may be down: it returns an error if there was no
-// answer. It sends the request once, and the transport does not repeat it.
-func (c caller) try(t testing.TB, path string, b body) (answer, error) {
-	written, err := json.Marshal(b)
-	if err != nil {
-		return answer{}, err
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, bytes.NewReader(written))
-	if err != nil {
-		return answer{}, err
-	}
-	request.GetBody = nil
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+c.token)
-	for name, value := range c.headers {
-		request.Header.Set(name, value)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return answer{}, err
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	if err != nil {
-		return answer{}, fmt.Errorf("cut off: %w", err)
-	}
-	response.Body = io.NopCloser(bytes.NewReader(raw))
-	return c.answered(t, http.MethodPost, path, response), nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -17,66 +18,66 @@ import (
 // document.
 func TestEveryReasonIsKeptAndShown(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path, who := c.authorize(t, 1000), c.employ(t)
-	id := idOf(path)
-	reserved := func() string { return c.admin().post(t, path+"/reserve", body{"units": 2}).reservationID(t) }
+	c := harness.Open(t)
+	path, who := c.Authorize(t, 1000), c.AddPractitioner(t)
+	id := harness.IDOf(path)
+	reserved := func() string { return c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2}).ReservationID(t) }
 	day := -20
 	booked := func(of string) string {
 		day++
-		return c.book(t, c.booking(of, who, c.hour(t, day, "09:00"), hour))
+		return c.Book(t, c.Booking(of, who, c.At(t, day, "09:00"), hour))
 	}
-	entries := func() string { return string(c.admin().get(t, path+"/entries?limit=200").ok(t).raw) }
+	entries := func() string { return string(c.Admin().Get(t, path+"/entries?limit=200").OK(t).Raw) }
 	trail := func(action string) string {
-		return string(c.admin().get(t, "/admin/audit-events?limit=200&action="+action).ok(t).raw)
+		return string(c.Admin().Get(t, "/admin/audit-events?limit=200&action="+action).OK(t).Raw)
 	}
 	// Each makes a change with the reason, and returns an answer that shows it.
 	changes := map[string]func(t *testing.T, reason string) string{
 		"changeAuthorization": func(t *testing.T, reason string) string {
-			c.admin().patch(t, c.authorize(t, 5), body{"status": "CANCELLED", "reason": reason}).ok(t)
+			c.Admin().Patch(t, c.Authorize(t, 5), harness.Body{"status": "CANCELLED", "reason": reason}).OK(t)
 			return trail("authorization.change")
 		},
 		"releaseUnits": func(t *testing.T, reason string) string {
-			c.admin().post(t, path+"/release", body{"reservationId": reserved(), "reason": reason}).ok(t)
+			c.Admin().Post(t, path+"/release", harness.Body{"reservationId": reserved(), "reason": reason}).OK(t)
 			return entries()
 		},
 		"consumeUnits": func(t *testing.T, reason string) string {
-			c.admin().post(t, path+"/consume", body{"reservationId": reserved(), "reason": reason}).ok(t)
+			c.Admin().Post(t, path+"/consume", harness.Body{"reservationId": reserved(), "reason": reason}).OK(t)
 			return entries()
 		},
 		"bulkOperations": func(t *testing.T, reason string) string {
-			c.admin().post(t, "/units/bulk", body{"atomic": true, "operations": []any{
-				body{"operation": "release", "authorizationId": id, "reservationId": reserved(), "reason": reason},
-			}}).ok(t)
+			c.Admin().Post(t, "/units/bulk", harness.Body{"atomic": true, "operations": []any{
+				harness.Body{"operation": "release", "authorizationId": id, "reservationId": reserved(), "reason": reason},
+			}}).OK(t)
 			return entries()
 		},
 		"cancelAppointment": func(t *testing.T, reason string) string {
 			at := booked(path)
-			c.admin().post(t, at+"/cancel", body{"reason": reason}).ok(t)
-			return string(c.admin().get(t, at).raw)
+			c.Admin().Post(t, at+"/cancel", harness.Body{"reason": reason}).OK(t)
+			return string(c.Admin().Get(t, at).Raw)
 		},
 		"noShowAppointment": func(t *testing.T, reason string) string {
 			at := booked(path)
-			c.admin().post(t, at+"/no-show", body{"reason": reason}).ok(t)
-			return string(c.admin().get(t, at).raw)
+			c.Admin().Post(t, at+"/no-show", harness.Body{"reason": reason}).OK(t)
+			return string(c.Admin().Get(t, at).Raw)
 		},
 		"reopenAppointment": func(t *testing.T, reason string) string {
-			at := c.book(t, c.booking(path, who, c.ago(hour/2), hour))
-			c.admin().post(t, at+"/start", body{}).ok(t)
-			c.admin().post(t, at+"/reopen", body{"reason": reason}).ok(t)
-			return string(c.admin().get(t, at).raw)
+			at := c.Book(t, c.Booking(path, who, c.Ago(hour/2), hour))
+			c.Admin().Post(t, at+"/start", harness.Body{}).OK(t)
+			c.Admin().Post(t, at+"/reopen", harness.Body{"reason": reason}).OK(t)
+			return string(c.Admin().Get(t, at).Raw)
 		},
 		"moveBookings": func(t *testing.T, reason string) string {
-			from, to := c.authorize(t, 20), c.authorize(t, 20)
+			from, to := c.Authorize(t, 20), c.Authorize(t, 20)
 			booked(from)
-			c.admin().post(t, from+"/move-bookings",
-				body{"toAuthorizationId": idOf(to), "from": c.day(t, -25), "reason": reason}).ok(t)
-			require.Contains(t, string(c.admin().get(t, to+"/entries").ok(t).raw), reason)
+			c.Admin().Post(t, from+"/move-bookings",
+				harness.Body{"toAuthorizationId": harness.IDOf(to), "from": c.Date(t, -25), "reason": reason}).OK(t)
+			require.Contains(t, string(c.Admin().Get(t, to+"/entries").OK(t).Raw), reason)
 			return trail("appointment.transfer")
 		},
 		"takeEmergencyGrant": func(t *testing.T, reason string) string {
-			return string(c.as(c.own.tokens[rbac.Technician]).
-				post(t, "/emergency-grants", body{"patientId": c.own.patient, "reason": reason}).raw)
+			return string(c.As(c.Own.Tokens[rbac.Technician]).
+				Post(t, "/emergency-grants", harness.Body{"patientId": c.Own.Patient, "reason": reason}).Raw)
 		},
 	}
 	operations, schemas := readOperations(t)
@@ -102,21 +103,21 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 
 func TestEveryChangedTermKeepsItsReason(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 20)
+	c := harness.Open(t)
+	path := c.Authorize(t, 20)
 	for field, value := range map[string]any{
-		"status": "CANCELLED", "authNumber": "A-7", "endDate": c.day(t, 100), "startDate": c.day(t, -10), "notes": "n",
-		"caps": []any{body{"period": "DAY", "units": 8}}, "insuranceId": c.insuredBy(t, "FLOOR"),
+		"status": "CANCELLED", "authNumber": "A-7", "endDate": c.Date(t, 100), "startDate": c.Date(t, -10), "notes": "n",
+		"caps": []any{harness.Body{"period": "DAY", "units": 8}}, "insuranceId": c.AddInsurance(t, "FLOOR"),
 	} {
 		reason := "The payer wrote about " + field
-		c.admin().patch(t, path, body{field: value, "reason": reason}).ok(t)
-		found := string(c.admin().get(t, "/admin/audit-events?limit=200&action=authorization.change").ok(t).raw)
+		c.Admin().Patch(t, path, harness.Body{field: value, "reason": reason}).OK(t)
+		found := string(c.Admin().Get(t, "/admin/audit-events?limit=200&action=authorization.change").OK(t).Raw)
 		require.Contains(t, found, reason)
 	}
-	invalid := c.admin().patch(t, path, body{"reason": "for nothing"}).
-		refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Contains(t, string(invalid.raw), `"field":"reason"`)
-	path = c.authorize(t, 20)
-	c.admin().patch(t, path, body{"totalUnits": 30, "reason": "more were granted"}).ok(t)
-	require.Contains(t, string(c.admin().get(t, path+"/entries").ok(t).raw), "more were granted")
+	invalid := c.Admin().Patch(t, path, harness.Body{"reason": "for nothing"}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	require.Contains(t, string(invalid.Raw), `"field":"reason"`)
+	path = c.Authorize(t, 20)
+	c.Admin().Patch(t, path, harness.Body{"totalUnits": 30, "reason": "more were granted"}).OK(t)
+	require.Contains(t, string(c.Admin().Get(t, path+"/entries").OK(t).Raw), "more were granted")
 }

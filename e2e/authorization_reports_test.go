@@ -13,13 +13,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db/dbtest"
 )
 
 // reporting is a practice on Monday, 2 March 2026, with all figures computed by hand.
 type reporting struct {
-	*clinic
+	*harness.Clinic
 	t     *testing.T
 	paths map[string]string // paths of authorizations by name
 	names *strings.Replacer // replaces ids in tables by names
@@ -28,47 +29,49 @@ type reporting struct {
 func openReporting(t *testing.T) *reporting {
 	t.Helper()
 	database := dbtest.New(t)
-	c := &clinic{
-		database: database,
-		clock:    &clock{fixed: time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)},
-		newID:    newID,
+	c := &harness.Clinic{
+		Database: database, Clock: harness.FrozenClock(time.Date(2026, time.March, 2, 14, 0, 0, 0, time.UTC)),
 	}
-	c.listen(t, database.Open(t))
-	c.own, c.other = c.found(t, "own"), c.found(t, "other")
-	r := &reporting{clinic: c, t: t, paths: map[string]string{}}
-	ids := []string{c.own.serviceCode.String(), "97153"}
-	payer := c.admin().post(t, "/payers", body{"name": "State Medicaid", "weekStartsOn": "MONDAY"}).created(t)
+	c.Start(t, database.Open(t))
+	c.Own, c.Other = c.AddPractice(t, "own"), c.AddPractice(t, "other")
+	r := &reporting{Clinic: c, t: t, paths: map[string]string{}}
+	ids := []string{c.Own.ServiceCode.String(), "97153"}
+	payer := c.Admin().Post(t, "/payers", harness.Body{"name": "State Medicaid", "weekStartsOn": "MONDAY"}).Created(t)
 	for _, a := range []struct {
 		name, start, end string
 		total            int
-		more             body
+		more             harness.Body
 	}{
 		{"E", "2025-08-01", "2026-02-10", 50, nil},
-		{"B", "2025-09-22", "2026-03-20", 100, body{"authNumber": "=B-1"}},
+		{"B", "2025-09-22", "2026-03-20", 100, harness.Body{"authNumber": "=B-1"}},
 		{"C", "2026-02-16", "2026-03-29", 24, nil},
 		{
 			"I", "2026-03-01", "2026-04-30", 40,
-			body{"caps": []any{body{"period": "WEEK", "units": 20}, body{"period": "MONTH", "units": 8}}},
+			harness.Body{
+				"caps": []any{harness.Body{"period": "WEEK", "units": 20}, harness.Body{"period": "MONTH", "units": 8}},
+			},
 		},
-		{"F", "2026-03-01", "2026-05-31", 40, body{"status": "PENDING"}},
+		{"F", "2026-03-01", "2026-05-31", 40, harness.Body{"status": "PENDING"}},
 		{"H", "2026-03-01", "2026-06-30", 8, nil},
-		{"A", "2026-01-05", "2026-07-04", 480, body{"authNumber": "AUTH-1, A"}},
-		{"D", "2026-03-30", "2026-09-29", 60, body{"patient": "C"}}, // the renewal of C
+		{"A", "2026-01-05", "2026-07-04", 480, harness.Body{"authNumber": "AUTH-1, A"}},
+		{"D", "2026-03-30", "2026-09-29", 60, harness.Body{"patient": "C"}}, // the renewal of C
 	} {
-		b := body{"totalUnits": a.total, "startDate": a.start, "endDate": a.end, "serviceCodeId": c.own.serviceCode}
+		b := harness.Body{"totalUnits": a.total, "startDate": a.start, "endDate": a.end, "serviceCodeId": c.Own.ServiceCode}
 		if a.more["patient"] == nil {
-			patient := c.admin().post(t, "/patients", body{"firstName": "P", "lastName": a.name, "dateOfBirth": "2019-05-04"}).
-				created(t)
-			insurance := c.admin().post(t, "/insurances",
-				body{"patientId": patient, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).created(t)
+			patient := c.Admin().Post(t, "/patients", harness.Body{
+				"firstName": "P", "lastName": a.name, "dateOfBirth": "2019-05-04",
+			}).
+				Created(t)
+			insurance := c.Admin().Post(t, "/insurances",
+				harness.Body{"patientId": patient, "payerId": payer, "memberNumber": "M", "startsOn": "2020-01-01"}).Created(t)
 			ids = append(ids, patient.String(), "patient "+a.name, insurance.String(), "insurance "+a.name)
 			b["patientId"], b["insuranceId"] = patient, insurance
 		} else {
-			b["patientId"] = c.admin().get(t, r.paths["C"]).text("patientId")
+			b["patientId"] = c.Admin().Get(t, r.paths["C"]).Text("patientId")
 		}
 		maps.Copy(b, a.more)
 		delete(b, "patient")
-		id := c.admin().post(t, "/authorizations", b).created(t).String()
+		id := c.Admin().Post(t, "/authorizations", b).Created(t).String()
 		r.paths[a.name] = "/authorizations/" + id
 		ids = append(ids, id, a.name)
 	}
@@ -91,30 +94,32 @@ func openReporting(t *testing.T) *reporting {
 	r.used("A", 20, "2026-03-02") // their last, today
 	r.booked("A", 16, "2026-03-05")
 	r.booked("A", 24, "2026-03-16")
-	c.admin().post(t, r.paths["A"]+"/reserve", body{"units": 10, "serviceDate": "2026-06-01", "expiresInSeconds": 1}).
-		reservationID(t)
-	c.clock.advance(2 * time.Second) // the hold has expired and was not swept
+	c.Admin().Post(t, r.paths["A"]+"/reserve", harness.Body{
+		"units": 10, "serviceDate": "2026-06-01", "expiresInSeconds": 1,
+	}).
+		ReservationID(t)
+	c.Clock.Advance(2 * time.Second) // the hold has expired and was not swept
 	return r
 }
 
 func (r *reporting) used(name string, units int, day string) {
 	r.t.Helper()
-	a := r.admin().post(r.t, r.paths[name]+"/consume", body{"units": units, "serviceDate": day})
-	require.Equal(r.t, http.StatusOK, a.status, "%s", a.raw)
-	require.Equal(r.t, units, a.number(r.t, "consumedUnits"))
+	a := r.Admin().Post(r.t, r.paths[name]+"/consume", harness.Body{"units": units, "serviceDate": day})
+	require.Equal(r.t, http.StatusOK, a.Status, "%s", a.Raw)
+	require.Equal(r.t, units, a.Number(r.t, "consumedUnits"))
 }
 
 // advance moves the clock forward and signs in again, because the token has expired by
 // then.
 func (r *reporting) advance(by time.Duration) {
 	r.t.Helper()
-	r.clock.advance(by)
-	r.own.tokens[rbac.Admin] = r.signIn(r.t, "own", rbac.Admin)
+	r.Clock.Advance(by)
+	r.Own.Tokens[rbac.Admin] = r.SignIn(r.t, "own", rbac.Admin)
 }
 
 func (r *reporting) booked(name string, units int, day string) {
 	r.t.Helper()
-	r.admin().post(r.t, r.paths[name]+"/reserve", body{"units": units, "serviceDate": day}).reservationID(r.t)
+	r.Admin().Post(r.t, r.paths[name]+"/reserve", harness.Body{"units": units, "serviceDate": day}).ReservationID(r.t)
 }
 
 // figures are the reported figures of an authorization.
@@ -203,7 +208,7 @@ var computed = map[string]figures{
 func (r *reporting) named(t *testing.T, path string) (map[string]map[string]any, []string) {
 	t.Helper()
 	rows, order := map[string]map[string]any{}, []string{}
-	for _, row := range r.admin().all(t, path, nil) {
+	for _, row := range r.Admin().All(t, path, nil) {
 		name := r.names.Replace(row["authorizationId"].(string))
 		rows[name] = row
 		order = append(order, name)
@@ -230,16 +235,16 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		}
 	})
 	t.Run("its filters", func(t *testing.T) {
-		patient := r.admin().get(t, r.paths["C"]).text("patientId")
-		insurance := r.admin().get(t, r.paths["C"]).text("insuranceId")
-		payer := r.admin().get(t, "/insurances/"+insurance).text("payerId")
+		patient := r.Admin().Get(t, r.paths["C"]).Text("patientId")
+		insurance := r.Admin().Get(t, r.paths["C"]).Text("insuranceId")
+		payer := r.Admin().Get(t, "/insurances/"+insurance).Text("payerId")
 		for filter, want := range map[string]string{
 			"patientId=" + patient:                          "CD",
 			"insuranceId=" + insurance:                      "C",
 			"payerId=" + payer:                              "EBCIFHA", // all but D, which has no insurance
 			"payerId=" + uuid.NewString():                   "",
-			"serviceCodeId=" + r.own.serviceCode.String():   "EBCIFHAD",
-			"serviceCodeId=" + r.other.serviceCode.String(): "",
+			"serviceCodeId=" + r.Own.ServiceCode.String():   "EBCIFHAD",
+			"serviceCodeId=" + r.Other.ServiceCode.String(): "",
 			"status=EXHAUSTED&status=PENDING":               "CFH",
 			"inForceOn=2026-02-10":                          "EBA",
 			"inForceOn=2026-03-30&patientId=" + patient:     "D",
@@ -249,8 +254,8 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 		}
 	})
 	t.Run("totals", func(t *testing.T) {
-		totals := func(filter string) answer { return r.admin().get(t, "/reports/utilization/totals"+filter) }
-		require.Equal(t, body{
+		totals := func(filter string) harness.Answer { return r.Admin().Get(t, "/reports/utilization/totals"+filter) }
+		require.Equal(t, harness.Body{
 			"authorizations": 8.0,
 			"totalUnits":     802.0, // 480 + 100 + 24 + 60 + 50 + 40 + 8 + 40
 			"usedUnits":      318.0, // 220 + 37 + 8 + 45 + 8
@@ -258,11 +263,11 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 			"availableUnits": 416.0, // 220 + 59 + 60 + 5 + 40 + 32
 			"usedPercent":    39.6,  // 318 ÷ 802 = 39.65…, cut
 			"bookedPercent":  48.1,  // 386 ÷ 802 = 48.12…
-		}, totals("").body)
-		require.Equal(t, 2, totals("?status=EXHAUSTED").number(t, "authorizations"))
+		}, totals("").Body)
+		require.Equal(t, 2, totals("?status=EXHAUSTED").Number(t, "authorizations"))
 		nothing := totals("?payerId=" + uuid.NewString())
-		require.Equal(t, 0, nothing.number(t, "totalUnits"))
-		require.Nil(t, nothing.body["usedPercent"])
+		require.Equal(t, 0, nothing.Number(t, "totalUnits"))
+		require.Nil(t, nothing.Body["usedPercent"])
 	})
 	t.Run("expiring", func(t *testing.T) {
 		rows, order := r.named(t, "/reports/expiring?limit=1")
@@ -303,10 +308,10 @@ func TestReportsAreRightToTheUnit(t *testing.T) {
 // table returns a report as CSV.
 func (r *reporting) table(t *testing.T, path string) string {
 	t.Helper()
-	a := r.admin().get(t, path)
-	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
-	require.Equal(t, "text/csv; charset=utf-8; header=present", a.header.Get("Content-Type"))
-	return r.names.Replace(string(a.raw))
+	a := r.Admin().Get(t, path)
+	require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
+	require.Equal(t, "text/csv; charset=utf-8; header=present", a.Header.Get("Content-Type"))
+	return r.names.Replace(string(a.Raw))
 }
 
 // TestReportsAsTables compares tables with hand-written ones.
@@ -321,21 +326,21 @@ func TestReportsAsTables(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, strings.ReplaceAll(string(want), "\n", "\r\n"), r.table(t, path))
 	}
-	first := r.admin().with("Accept", "text/csv").get(t, "/reports/utilization?sort=endDate&limit=2")
-	require.Equal(t, "attachment; filename=utilization.csv", first.header.Get("Content-Disposition"))
+	first := r.Admin().WithHeader("Accept", "text/csv").Get(t, "/reports/utilization?sort=endDate&limit=2")
+	require.Equal(t, "attachment; filename=utilization.csv", first.Header.Get("Content-Disposition"))
 	rest := r.table(t, "/reports/utilization?sort=endDate&limit=200&format=csv")
-	next := r.admin().with("Accept", "text/csv").
-		get(t, "/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.header.Get("Next-Cursor")))
+	next := r.Admin().WithHeader("Accept", "text/csv").
+		Get(t, "/reports/utilization?sort=endDate&limit=2&cursor="+url.QueryEscape(first.Header.Get("Next-Cursor")))
 	lines := strings.Split(rest, "\r\n")
-	require.Equal(t, lines[:3], strings.Split(r.names.Replace(string(first.raw)), "\r\n")[:3])
-	require.Equal(t, lines[3:5], strings.Split(r.names.Replace(string(next.raw)), "\r\n")[1:3])
+	require.Equal(t, lines[:3], strings.Split(r.names.Replace(string(first.Raw)), "\r\n")[:3])
+	require.Equal(t, lines[3:5], strings.Split(r.names.Replace(string(next.Raw)), "\r\n")[1:3])
 }
 
 // open returns the worklist: names of authorizations and kinds.
 func (r *reporting) open(t *testing.T, query string) []string {
 	t.Helper()
 	open := []string{}
-	for _, item := range r.admin().all(t, "/alerts?limit=2"+query, nil) {
+	for _, item := range r.Admin().All(t, "/alerts?limit=2"+query, nil) {
 		open = append(open, r.names.Replace(item["authorizationId"].(string))+" "+item["kind"].(string))
 	}
 	return open
@@ -355,27 +360,27 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 	require.Equal(t, []string{"B under-used", "C used-100", "H used-100"}, r.open(t, "&kind=under-used&kind=used-100"))
 
 	t.Run("an alert is acknowledged", func(t *testing.T) {
-		biller, auditor := r.as(r.own.tokens[rbac.Biller]), r.as(r.own.tokens[rbac.Auditor])
-		noted := biller.post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
-		require.Equal(t, http.StatusOK, noted.status, "%s", noted.raw)
-		require.Equal(t, biller.get(t, "/auth/me").body["id"], noted.body["acknowledgedBy"])
-		require.Equal(t, "2026-03-02T14:00:02Z", noted.body["acknowledgedAt"])
+		biller, auditor := r.As(r.Own.Tokens[rbac.Biller]), r.As(r.Own.Tokens[rbac.Auditor])
+		noted := biller.Post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
+		require.Equal(t, http.StatusOK, noted.Status, "%s", noted.Raw)
+		require.Equal(t, biller.Get(t, "/auth/me").Body["id"], noted.Body["acknowledgedBy"])
+		require.Equal(t, "2026-03-02T14:00:02Z", noted.Body["acknowledgedAt"])
 		r.advance(time.Minute)
-		again := r.admin().post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
-		require.Equal(t, noted.body, again.body, "the first one remains")
+		again := r.Admin().Post(t, r.alert("B", "expiring-30")+"/acknowledge", nil)
+		require.Equal(t, noted.Body, again.Body, "the first one remains")
 		require.Equal(t, all, r.open(t, ""), "it stays open")
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 		require.Equal(t, slices.Delete(slices.Clone(all), 1, 2), r.open(t, "&acknowledged=false"))
-		auditor.post(t, r.alert("E", "expired")+"/acknowledge", nil).refused(t, http.StatusForbidden, "forbidden")
+		auditor.Post(t, r.alert("E", "expired")+"/acknowledge", nil).Refused(t, http.StatusForbidden, "forbidden")
 		for _, none := range []string{
 			r.alert("A", "expired"), r.alert("B", "expiring-14"), r.alert("C", "expiring-30"), r.alert("A", "used-80"),
 			r.alert("A", "under-used"), r.alert("B", "nothing"), "/alerts/x", "/alerts/" + uuid.NewString() + ".expired",
 		} {
-			r.admin().post(t, none+"/acknowledge", nil).refused(t, http.StatusNotFound, "alert-not-found")
+			r.Admin().Post(t, none+"/acknowledge", nil).Refused(t, http.StatusNotFound, "alert-not-found")
 		}
-		r.as(r.other.tokens[rbac.Admin]).post(t, r.alert("E", "expired")+"/acknowledge", nil).
-			refused(t, http.StatusNotFound, "alert-not-found")
-		require.Empty(t, r.as(r.other.tokens[rbac.Admin]).get(t, "/alerts").body["data"])
+		r.As(r.Other.Tokens[rbac.Admin]).Post(t, r.alert("E", "expired")+"/acknowledge", nil).
+			Refused(t, http.StatusNotFound, "alert-not-found")
+		require.Empty(t, r.As(r.Other.Tokens[rbac.Admin]).Get(t, "/alerts").Body["data"])
 	})
 	t.Run("the next alert has no note", func(t *testing.T) {
 		r.advance(4 * 24 * time.Hour) // 14 days before B's last
@@ -385,42 +390,42 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 	})
 	t.Run("another last day is another alert", func(t *testing.T) {
-		require.Equal(t, http.StatusOK, r.admin().patch(t, r.paths["B"], body{"endDate": "2026-03-21"}).status)
+		require.Equal(t, http.StatusOK, r.Admin().Patch(t, r.paths["B"], harness.Body{"endDate": "2026-03-21"}).Status)
 		require.Empty(t, r.open(t, "&acknowledged=true"))
-		require.Equal(t, http.StatusOK, r.admin().patch(t, r.paths["B"], body{"endDate": "2026-03-20"}).status)
+		require.Equal(t, http.StatusOK, r.Admin().Patch(t, r.paths["B"], harness.Body{"endDate": "2026-03-20"}).Status)
 		require.Equal(t, []string{"B expiring-30"}, r.open(t, "&acknowledged=true"))
 	})
 	t.Run("an approved renewal closes it if it follows without a gap and lasts longer", func(t *testing.T) {
-		b := r.admin().get(t, r.paths["B"])
-		renewal := body{
-			"patientId":     b.body["patientId"],
-			"serviceCodeId": b.body["serviceCodeId"],
+		b := r.Admin().Get(t, r.paths["B"])
+		renewal := harness.Body{
+			"patientId":     b.Body["patientId"],
+			"serviceCodeId": b.Body["serviceCodeId"],
 			"totalUnits":    10,
 			"startDate":     "2026-03-22",
 			"endDate":       "2026-09-20",
 			"status":        "PENDING",
 		}
-		path := "/authorizations/" + r.admin().post(t, "/authorizations", renewal).created(t).String()
+		path := "/authorizations/" + r.Admin().Post(t, "/authorizations", renewal).Created(t).String()
 		for _, step := range []struct {
-			change body
+			change harness.Body
 			closed bool
 		}{
-			{body{"startDate": "2026-03-21"}, false},                          // still pending
-			{body{"status": "ACTIVE"}, true},                                  // the day after
-			{body{"startDate": "2026-03-22"}, false},                          // a day without
-			{body{"startDate": "2026-01-01", "endDate": "2026-03-20"}, false}, // no longer than the old one
-			{body{"endDate": "2026-03-21"}, true},                             // within, and a day longer
-			{body{"status": "CANCELLED"}, false},
+			{harness.Body{"startDate": "2026-03-21"}, false},                          // still pending
+			{harness.Body{"status": "ACTIVE"}, true},                                  // the day after
+			{harness.Body{"startDate": "2026-03-22"}, false},                          // a day without
+			{harness.Body{"startDate": "2026-01-01", "endDate": "2026-03-20"}, false}, // no longer than the old one
+			{harness.Body{"endDate": "2026-03-21"}, true},                             // within, and a day longer
+			{harness.Body{"status": "CANCELLED"}, false},
 		} {
-			a := r.admin().patch(t, path, step.change)
-			require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
+			a := r.Admin().Patch(t, path, step.change)
+			require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
 			require.Equal(t, step.closed, !slices.Contains(r.open(t, ""), "B expiring-30"), "%v", step.change)
 			require.Contains(t, r.open(t, ""), "B under-used", "it concerns the units")
 		}
 	})
 	t.Run("released units close it", func(t *testing.T) {
 		release := func(units int) {
-			require.Equal(t, http.StatusOK, r.admin().post(t, r.paths["C"]+"/release", body{"units": units}).status)
+			require.Equal(t, http.StatusOK, r.Admin().Post(t, r.paths["C"]+"/release", harness.Body{"units": units}).Status)
 		}
 		release(1) // 23 of 24 are used or scheduled: 95.8 %
 		require.Contains(t, r.open(t, ""), "C used-90")
@@ -428,7 +433,7 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Contains(t, r.open(t, ""), "C used-80")
 		release(2) // 19: 79.1 %
 		require.Equal(t, []string{"E expired", "B expiring-30", "B under-used", "I expiring-60", "H used-100"}, r.open(t, ""))
-		r.admin().post(t, r.paths["C"]+"/reserve", body{"units": 3, "expiresInSeconds": 60}).reservationID(t)
+		r.Admin().Post(t, r.paths["C"]+"/reserve", harness.Body{"units": 3, "expiresInSeconds": 60}).ReservationID(t)
 		require.Contains(t, r.open(t, ""), "C used-90", "22 of 24: 91.6 %")
 		r.advance(time.Minute)
 		require.NotContains(t, r.open(t, ""), "C used-90", "the hold has expired and was not swept")
@@ -440,7 +445,7 @@ func TestAlertsOpenAndCloseByThemselves(t *testing.T) {
 		require.Contains(t, r.open(t, ""), "B expired")
 		require.NotContains(t, r.open(t, ""), "B under-used")
 	})
-	r.requireClean(t)
+	r.RequireClean(t)
 }
 
 // reportCalls are the calls of reports and alerts, with the roles that may make them.
@@ -457,33 +462,33 @@ var reporters = []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "BILLER", "AUD
 
 func TestEveryRoleOnEveryReport(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 4, body{"endDate": c.clock.now().AddDate(0, 0, 20).Format(time.DateOnly)})
-	c.admin().post(t, path+"/reserve", body{"units": 4}).reservationID(t)
+	c := harness.Open(t)
+	path := c.Authorize(t, 4, harness.Body{"endDate": c.Clock.Now().AddDate(0, 0, 20).Format(time.DateOnly)})
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 4}).ReservationID(t)
 	alert := strings.TrimPrefix(path, "/authorizations/") + ".used-100"
 	called := map[string]bool{}
 	for _, call := range reportCalls {
 		called[call.method+" "+call.path] = true
 		target := strings.Replace(call.path, ":id", alert, 1)
 		for _, role := range rbac.Roles() {
-			own := c.as(c.own.tokens[role]).send(t, call.method, target, nil)
-			other := c.as(c.other.tokens[role]).send(t, call.method, target, nil)
+			own := c.As(c.Own.Tokens[role]).Send(t, call.method, target, nil)
+			other := c.As(c.Other.Tokens[role]).Send(t, call.method, target, nil)
 			if !slices.Contains(call.allowed, role) {
-				own.refused(t, http.StatusForbidden, "forbidden")
-				other.refused(t, http.StatusForbidden, "forbidden")
+				own.Refused(t, http.StatusForbidden, "forbidden")
+				other.Refused(t, http.StatusForbidden, "forbidden")
 				continue
 			}
-			require.Equal(t, http.StatusOK, own.status, "%s %s: %s", role, call, own.raw)
+			require.Equal(t, http.StatusOK, own.Status, "%s %s: %s", role, call, own.Raw)
 			if call.method == http.MethodPost {
-				other.refused(t, http.StatusNotFound, "alert-not-found")
+				other.Refused(t, http.StatusNotFound, "alert-not-found")
 				continue
 			}
-			require.NotContains(t, string(other.raw), c.own.patient.String(), "%s %s", role, call)
-			require.NotContains(t, string(own.raw), `"data":[]`, "there are rows to see")
+			require.NotContains(t, string(other.Raw), c.Own.Patient.String(), "%s %s", role, call)
+			require.NotContains(t, string(own.Raw), `"data":[]`, "there are rows to see")
 		}
-		c.as("").send(t, call.method, target, nil).refused(t, http.StatusUnauthorized, "unauthenticated")
+		c.As("").Send(t, call.method, target, nil).Refused(t, http.StatusUnauthorized, "unauthenticated")
 	}
-	for _, route := range c.app.Routes() {
+	for _, route := range c.App.Routes() {
 		if strings.HasPrefix(route.Path, "/reports/") || strings.HasPrefix(route.Path, "/alerts") {
 			require.True(t, called[route.Method+" "+route.Path], "%s %s", route.Method, route.Path)
 		}
@@ -492,7 +497,7 @@ func TestEveryRoleOnEveryReport(t *testing.T) {
 
 func TestReportsRefuseInvalidParameters(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for path, field := range map[string]string{
 		"/reports/utilization?format=xml":               "format",
 		"/reports/utilization?sort=usedUnits":           "sort",
@@ -511,9 +516,9 @@ func TestReportsRefuseInvalidParameters(t *testing.T) {
 		"/alerts?cursor=" + strings.Repeat("A", 40):     "cursor",
 		"/reports/at-risk?risk=used-80&cursor=bm90aGlu": "cursor",
 	} {
-		a := c.admin().get(t, path).refused(t, http.StatusUnprocessableEntity, "validation-failed")
-		require.Equal(t, field, a.body["errors"].([]any)[0].(map[string]any)["field"], path)
+		a := c.Admin().Get(t, path).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		require.Equal(t, field, a.Body["errors"].([]any)[0].(map[string]any)["field"], path)
 	}
-	c.admin().get(t, "/reports/utilization?payer=x").refused(t, http.StatusBadRequest, "malformed-request")
-	c.admin().get(t, "/alerts?format=csv").refused(t, http.StatusBadRequest, "malformed-request")
+	c.Admin().Get(t, "/reports/utilization?payer=x").Refused(t, http.StatusBadRequest, "malformed-request")
+	c.Admin().Get(t, "/alerts?format=csv").Refused(t, http.StatusBadRequest, "malformed-request")
 }

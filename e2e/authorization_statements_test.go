@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -21,17 +22,17 @@ import (
 func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	logger, log := logtest.Recorder()
-	c := open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
+	c := harness.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger })
 	// of returns the verbs and tables of a request's statements.
-	of := func(path string, b body, status int) []string {
+	of := func(path string, b harness.Body, status int) []string {
 		t.Helper()
 		log.Reset()
-		answer := c.admin().post(t, path, b)
-		require.Equal(t, status, answer.status, "%s", answer.raw)
+		answer := c.Admin().Post(t, path, b)
+		require.Equal(t, status, answer.Status, "%s", answer.Raw)
 		return statementsOf(log)
 	}
 	before := []string{}
-	if c.shares {
+	if c.SharesTransactions {
 		before = []string{"LOCK write_lock"}
 	}
 	writes := []string{
@@ -40,29 +41,31 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 	}
 	with := func(reads ...string) []string { return slices.Concat(before, reads, writes) }
 
-	plain := c.authorize(t, 100)
-	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", body{"units": 5}, http.StatusCreated))
+	plain := c.Authorize(t, 100)
+	require.Equal(t, with("SELECT authorizations"), of(plain+"/reserve", harness.Body{"units": 5}, http.StatusCreated))
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
-		of(plain+"/consume", body{"units": 1}, http.StatusOK))
+		of(plain+"/consume", harness.Body{"units": 1}, http.StatusOK))
 	require.Equal(t, append(before, "SELECT authorizations"),
-		of(plain+"/reserve", body{"units": 100}, http.StatusConflict))
+		of(plain+"/reserve", harness.Body{"units": 100}, http.StatusConflict))
 
-	inAll := c.authorize(t, 100, body{"caps": caps("TOTAL", 50)})
-	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", body{"units": 5}, http.StatusCreated),
+	inAll := c.Authorize(t, 100, harness.Body{"caps": caps("TOTAL", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(inAll+"/reserve", harness.Body{"units": 5}, http.StatusCreated),
 		"the counters are sufficient")
 
-	capped := c.authorize(t, 100, body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
-	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", body{"units": 5}, http.StatusCreated),
+	capped := c.Authorize(t, 100, harness.Body{"caps": caps("DAY", 50, "WEEK", 50, "MONTH", 50)})
+	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", harness.Body{"units": 5}, http.StatusCreated),
 		"here too")
-	insured := c.authorize(t, 100, body{"caps": caps("WEEK", 50), "insuranceId": c.insured(t, "MONDAY")})
+	insured := c.Authorize(t, 100, harness.Body{
+		"caps": caps("WEEK", 50), "insuranceId": insuredFromWeekday(t, c, "MONDAY"),
+	})
 	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
-		of(insured+"/reserve", body{"units": 5}, http.StatusCreated), "whose weeks")
+		of(insured+"/reserve", harness.Body{"units": 5}, http.StatusCreated), "whose weeks")
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
-		of(insured+"/consume", body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
+		of(insured+"/consume", harness.Body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
 
-	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", bulk(
-		on(plain, "reserve", body{"units": 1}), on(plain, "reserve", body{"units": 1}),
-		on(plain, "reserve", body{"units": 1}),
+	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", harness.Bulk(
+		harness.On(plain, "reserve", harness.Body{"units": 1}), harness.On(plain, "reserve", harness.Body{"units": 1}),
+		harness.On(plain, "reserve", harness.Body{"units": 1}),
 	), http.StatusOK), "a bulk on one authorization needs no more than a single operation")
 }
 

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"database/sql"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,205 +9,182 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
-// hold locks a table until the returned function is called, so that a verification waits when it
-// reads the table: unit_entries at its beginning, audit_checkpoints after the ledger.
-func (c *clinic) hold(t testing.TB, table string) (release func()) {
-	t.Helper()
-	if os.Getenv("OMNI_TEST_MAX_CONNS") == "1" {
-		t.Skip("the verification waits with the only connection of the pool")
-	}
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
-	require.NoError(t, err)
-	busy, err := owner.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	_, err = busy.ExecContext(t.Context(), "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
-	require.NoError(t, err)
-	release = func() { _ = busy.Rollback(); _ = owner.Close() } // a second call does nothing
-	t.Cleanup(release)
-	return release
-}
-
 // impatient is another instance, whose requests hardly wait for their verifications.
-func impatient(t testing.TB, c *clinic, settings ...string) *clinic {
+func impatient(t testing.TB, c *harness.Clinic, settings ...string) *harness.Clinic {
 	t.Helper()
 	other := *c
-	other.wait, other.settings = time.Millisecond, settings
-	other.listen(t, c.database.Open(t))
+	other.VerifyWait, other.Settings = time.Millisecond, settings
+	other.Start(t, c.Database.Open(t))
 	return &other
 }
 
 // started starts a verification that continues after the answer, and returns its path.
-func (c caller) started(t testing.TB) string {
+func startVerification(t testing.TB, c harness.Caller) string {
 	t.Helper()
-	a := c.post(t, "/admin/verify", body{})
-	require.Equal(t, http.StatusAccepted, a.status, "%s", a.raw)
-	require.Equal(t, "RUNNING", a.text("state"))
-	require.NotEmpty(t, a.header.Get("Retry-After"))
-	path := "/admin/verifications/" + a.text("id")
-	require.Equal(t, "/api/v1"+path, a.header.Get("Location"))
+	a := c.Post(t, "/admin/verify", harness.Body{})
+	require.Equal(t, http.StatusAccepted, a.Status, "%s", a.Raw)
+	require.Equal(t, "RUNNING", a.Text("state"))
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+	path := "/admin/verifications/" + a.Text("id")
+	require.Equal(t, "/api/v1"+path, a.Header.Get("Location"))
 	return path
 }
 
-// awaitState polls a verification until it is in the state.
-func (c caller) awaitState(t testing.TB, path, state string) (a answer) {
+func requireInterrupted(t testing.TB, a harness.Answer) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		a = c.get(t, path).ok(t)
-		return a.text("state") == state
-	}, soon, 10*time.Millisecond, "it gets into the state %s", state)
-	return a
-}
-
-func requireInterrupted(t testing.TB, a answer) {
-	t.Helper()
-	require.Equal(t, "FAILED", a.text("state"), "%s", a.raw)
-	require.Equal(t, "interrupted", a.body["failure"].(map[string]any)["code"])
-	require.Contains(t, a.body["failure"].(map[string]any)["detail"], "Start another one")
-	require.Nil(t, a.body["result"])
-	require.NotNil(t, a.body["finishedAt"])
+	require.Equal(t, "FAILED", a.Text("state"), "%s", a.Raw)
+	require.Equal(t, "interrupted", a.Body["failure"].(map[string]any)["code"])
+	require.Contains(t, a.Body["failure"].(map[string]any)["detail"], "Start another one")
+	require.Nil(t, a.Body["result"])
+	require.NotNil(t, a.Body["finishedAt"])
 }
 
 func TestAQuickVerificationIsAnsweredWithItsResult(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.authorize(t, 10)
-	c.authorize(t, 10)
-	a := c.admin().post(t, "/admin/verify", body{}).ok(t)
-	require.Equal(t, "FINISHED", a.text("state"))
-	require.Empty(t, a.header.Get("Retry-After"))
-	require.Equal(t, "ADMIN", a.body["startedBy"].(map[string]any)["name"])
-	require.NotNil(t, a.body["finishedAt"])
-	require.Nil(t, a.body["failure"])
-	require.Equal(t, true, a.body["result"].(map[string]any)["ok"])
+	c := harness.Open(t)
+	c.Authorize(t, 10)
+	c.Authorize(t, 10)
+	a := c.Admin().Post(t, "/admin/verify", harness.Body{}).OK(t)
+	require.Equal(t, "FINISHED", a.Text("state"))
+	require.Empty(t, a.Header.Get("Retry-After"))
+	require.Equal(t, "ADMIN", a.Body["startedBy"].(map[string]any)["name"])
+	require.NotNil(t, a.Body["finishedAt"])
+	require.Nil(t, a.Body["failure"])
+	require.Equal(t, true, a.Body["result"].(map[string]any)["ok"])
 	for _, progress := range []string{"checked", "total"} {
-		require.Equal(t, 2, a.number(t, "progress", "authorizations", progress))
-		require.Equal(t, a.number(t, "result", "audit", "events"), a.number(t, "progress", "auditEvents", progress))
+		require.Equal(t, 2, a.Number(t, "progress", "authorizations", progress))
+		require.Equal(t, a.Number(t, "result", "audit", "events"), a.Number(t, "progress", "auditEvents", progress))
 	}
-	require.JSONEq(t, string(a.raw), string(c.admin().get(t, "/admin/verifications/"+a.text("id")).ok(t).raw))
-	require.Contains(t, c.metrics(t), "\nomnirapeutic_verifications_running 0\n")
-	require.Contains(t, c.metrics(t), `omnirapeutic_verification_seconds_count{outcome="finished"} 1`)
+	require.JSONEq(t, string(a.Raw), string(c.Admin().Get(t, "/admin/verifications/"+a.Text("id")).OK(t).Raw))
+	require.Contains(t, c.Metrics(t), "\nomnirapeutic_verifications_running 0\n")
+	require.Contains(t, c.Metrics(t), `omnirapeutic_verification_seconds_count{outcome="finished"} 1`)
 }
 
 func TestALongVerificationContinuesAfterTheAnswer(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.authorize(t, 10)
-	c.authorize(t, 10)
-	c.requireClean(t)
+	c := harness.Open(t)
+	c.Authorize(t, 10)
+	c.Authorize(t, 10)
+	c.RequireClean(t)
 	c = impatient(t, c, "OMNI_REQUEST_TIMEOUT=1s")
-	release := c.hold(t, "audit_checkpoints")
-	path := c.admin().started(t)
-	require.Contains(t, c.metrics(t), "\nomnirapeutic_verifications_running 1\n")
+	release := c.LockTable(t, "audit_checkpoints")
+	path := startVerification(t, c.Admin())
+	require.Contains(t, c.Metrics(t), "\nomnirapeutic_verifications_running 1\n")
 	require.Eventually(t, func() bool {
-		a := c.admin().get(t, path).ok(t)
-		require.Equal(t, "RUNNING", a.text("state"))
-		require.Nil(t, a.body["progress"].(map[string]any)["auditEvents"].(map[string]any)["total"])
-		return a.number(t, "progress", "authorizations", "checked") == 2 &&
-			a.number(t, "progress", "authorizations", "total") == 2
-	}, soon, 10*time.Millisecond, "the progress is stored while it runs")
-	require.Equal(t, path, c.admin().started(t), "the running verification is returned")
+		a := c.Admin().Get(t, path).OK(t)
+		require.Equal(t, "RUNNING", a.Text("state"))
+		require.Nil(t, a.Body["progress"].(map[string]any)["auditEvents"].(map[string]any)["total"])
+		return a.Number(t, "progress", "authorizations", "checked") == 2 &&
+			a.Number(t, "progress", "authorizations", "total") == 2
+	}, harness.Soon, 10*time.Millisecond, "the progress is stored while it runs")
+	require.Equal(t, path, startVerification(t, c.Admin()), "the running verification is returned")
 
 	release()
-	a := c.admin().awaitState(t, path, "FINISHED")
-	require.Equal(t, true, a.body["result"].(map[string]any)["ok"])
-	require.NotContains(t, c.admin().post(t, "/admin/verify", body{}).text("id"), a.text("id"),
+	a := c.Admin().AwaitState(t, path, "FINISHED")
+	require.Equal(t, true, a.Body["result"].(map[string]any)["ok"])
+	require.NotContains(t, c.Admin().Post(t, "/admin/verify", harness.Body{}).Text("id"), a.Text("id"),
 		"the next verification is a new one")
 }
 
 func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	t.Parallel()
-	first := open(t)
-	first.authorize(t, 10)
-	second := secondInstance(t, first, first.database.Open(t))
+	first := harness.Open(t)
+	first.Authorize(t, 10)
+	second := harness.SecondInstance(t, first, first.Database.Open(t))
 	hasty := impatient(t, first)
-	release := first.hold(t, "unit_entries")
-	path := hasty.admin().started(t)
+	release := first.LockTable(t, "unit_entries")
+	path := startVerification(t, hasty.Admin())
 
 	const many = 8
-	answers := make(chan answer, many)
+	answers := make(chan harness.Answer, many)
 	for i := range many {
-		from := []*clinic{first, second}[i%2].admin()
-		go func() { answers <- from.post(t, "/admin/verify", body{}) }() //nolint:testifylint // what fails in it fails here
+		from := []*harness.Clinic{first, second}[i%2].Admin()
+		go func() {
+			answers <- from.Post(t, "/admin/verify",
+				harness.Body{})
+		}() //nolint:testifylint // what fails in it fails here
 	}
-	require.Equal(t, path, impatient(t, second).admin().started(t), "the same on another instance")
+	require.Equal(t, path, startVerification(t, impatient(t, second).Admin()), "the same on another instance")
 	release()
 	for range many {
-		a := (<-answers).ok(t)
-		if "/admin/verifications/"+a.text("id") != path { // requested after its end
-			require.NotEqual(t, "RUNNING", a.text("state"))
+		a := (<-answers).OK(t)
+		if "/admin/verifications/"+a.Text("id") != path { // requested after its end
+			require.NotEqual(t, "RUNNING", a.Text("state"))
 		}
 	}
-	require.Equal(t, "FINISHED", second.admin().awaitState(t, path, "FINISHED").text("state"))
+	require.Equal(t, "FINISHED", second.Admin().AwaitState(t, path, "FINISHED").Text("state"))
 }
 
 func TestConcurrentStartsShareOneVerification(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.authorize(t, 10)
-	instances := []*clinic{impatient(t, c), impatient(t, c)}
-	release := c.hold(t, "unit_entries")
+	c := harness.Open(t)
+	c.Authorize(t, 10)
+	instances := []*harness.Clinic{impatient(t, c), impatient(t, c)}
+	release := c.LockTable(t, "unit_entries")
 	const many = 12
 	var paths [many]string
-	together(many, func(i int) { paths[i] = instances[i%2].admin().started(t) })
+	harness.Concurrently(many, func(i int) { paths[i] = startVerification(t, instances[i%2].Admin()) })
 	for _, path := range paths {
 		require.Equal(t, paths[0], path)
 	}
-	other := c.as(c.other.tokens[rbac.Admin])
-	require.NotEqual(t, paths[0], impatient(t, c).as(other.token).started(t), "another organization has its own")
-	require.Equal(t, 2, c.count(t, "SELECT count(*) FROM verifications"))
+	other := c.As(c.Other.Tokens[rbac.Admin])
+	require.NotEqual(t, paths[0], startVerification(t, impatient(t, c).As(other.Token)),
+		"another organization has its own")
+	require.Equal(t, 2, c.Count(t, "SELECT count(*) FROM verifications"))
 	release()
-	c.admin().awaitState(t, paths[0], "FINISHED")
+	c.Admin().AwaitState(t, paths[0], "FINISHED")
 }
 
 func TestAVerificationOfAnInstanceThatDiedIsInterrupted(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.authorize(t, 10)
-	release := c.hold(t, "unit_entries")
-	victim := c.launch(t, c.database.AppURL)
-	path := victim.clinic.admin().started(t)
-	victim.kill(t)
+	c := harness.Open(t)
+	c.Authorize(t, 10)
+	release := c.LockTable(t, "unit_entries")
+	victim := c.Launch(t, c.Database.AppURL)
+	path := startVerification(t, victim.Clinic.Admin())
+	victim.Kill(t)
 	release()
-	require.Equal(t, "RUNNING", c.admin().get(t, path).ok(t).text("state"), "its end is unknown until its lease expires")
+	require.Equal(t, "RUNNING", c.Admin().Get(t, path).OK(t).Text("state"), "its end is unknown until its lease expires")
 
-	c.asOwner(t, "UPDATE verifications SET held_until = now() - interval '1 second'")
-	requireInterrupted(t, c.admin().get(t, path).ok(t))
-	a := c.admin().post(t, "/admin/verify", body{}).ok(t)
-	require.Equal(t, "FINISHED", a.text("state"), "another one can start immediately")
-	require.NotContains(t, path, a.text("id"))
-	requireInterrupted(t, c.admin().get(t, path).ok(t))
+	c.ExecAsOwner(t, "UPDATE verifications SET held_until = now() - interval '1 second'")
+	requireInterrupted(t, c.Admin().Get(t, path).OK(t))
+	a := c.Admin().Post(t, "/admin/verify", harness.Body{}).OK(t)
+	require.Equal(t, "FINISHED", a.Text("state"), "another one can start immediately")
+	require.NotContains(t, path, a.Text("id"))
+	requireInterrupted(t, c.Admin().Get(t, path).OK(t))
 }
 
 func TestAVerificationIsInterruptedWhenItsProgramStops(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.authorize(t, 10)
-	release := c.hold(t, "unit_entries")
+	c := harness.Open(t)
+	c.Authorize(t, 10)
+	release := c.LockTable(t, "unit_entries")
 	defer release()
-	stopping := c.launch(t, c.database.AppURL, "OMNI_LOG_LEVEL=warn")
-	path := stopping.clinic.admin().started(t)
-	require.NoError(t, stopping.process.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, stopping.process.Wait(), "exit code 0: %s", stopping.out.all())
-	require.Contains(t, stopping.out.all(), "verification_interrupted")
-	requireInterrupted(t, c.admin().get(t, path).ok(t))
-	require.NotContains(t, impatient(t, c).admin().started(t), path)
+	stopping := c.Launch(t, c.Database.AppURL, "OMNI_LOG_LEVEL=warn")
+	path := startVerification(t, stopping.Clinic.Admin())
+	require.NoError(t, stopping.Process.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, stopping.Process.Wait(), "exit code 0: %s", stopping.Output.String())
+	require.Contains(t, stopping.Output.String(), "verification_interrupted")
+	requireInterrupted(t, c.Admin().Get(t, path).OK(t))
+	require.NotContains(t, startVerification(t, impatient(t, c).Admin()), path)
 }
 
 func TestVerificationsAreListedNewestFirst(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	machine := c.as(c.admin().post(t, "/api-keys",
-		body{"name": "Night check", "permissions": []any{"authorization:verify"}}).text("key"))
+	c := harness.Open(t)
+	machine := c.As(c.Admin().Post(t, "/api-keys",
+		harness.Body{"name": "Night check", "permissions": []any{"authorization:verify"}}).Text("key"))
 	var want []string
-	for _, from := range []caller{c.admin(), machine, c.as(c.own.tokens[rbac.Auditor])} {
-		want = append([]string{from.post(t, "/admin/verify", body{}).ok(t).text("id")}, want...)
+	for _, from := range []harness.Caller{c.Admin(), machine, c.As(c.Own.Tokens[rbac.Auditor])} {
+		want = append([]string{from.Post(t, "/admin/verify", harness.Body{}).OK(t).Text("id")}, want...)
 	}
-	c.as(c.other.tokens[rbac.Admin]).verify(t)
+	c.As(c.Other.Tokens[rbac.Admin]).Verify(t)
 	var ids, names []string
-	for _, item := range c.admin().all(t, "/admin/verifications?limit=2", nil) {
+	for _, item := range c.Admin().All(t, "/admin/verifications?limit=2", nil) {
 		ids = append(ids, item["id"].(string))
 		names = append(names, item["startedBy"].(map[string]any)["name"].(string))
 	}
@@ -219,22 +194,25 @@ func TestVerificationsAreListedNewestFirst(t *testing.T) {
 
 func TestAVerificationOfAnotherOrganizationIsNotFound(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := "/admin/verifications/" + c.admin().post(t, "/admin/verify", body{}).ok(t).text("id")
-	c.as(c.other.tokens[rbac.Admin]).get(t, path).refused(t, http.StatusNotFound, "verification-not-found")
-	c.as(c.own.tokens[rbac.Scheduler]).get(t, path).refused(t, http.StatusForbidden, "forbidden")
+	c := harness.Open(t)
+	path := "/admin/verifications/" + c.Admin().Post(t, "/admin/verify", harness.Body{}).OK(t).Text("id")
+	c.As(c.Other.Tokens[rbac.Admin]).Get(t, path).Refused(t, http.StatusNotFound, "verification-not-found")
+	c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, path).Refused(t, http.StatusForbidden, "forbidden")
 }
 
 func TestAVerificationIsRefusedWhileTheDatabaseIsReadOnly(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	c.setReadOnly(t, true)
+	c := harness.Open(t)
+	c.SetReadOnly(t, true)
 	require.Eventually(t, func() bool {
-		a := c.admin().post(t, "/admin/verify", body{})
-		require.Equal(t, http.StatusServiceUnavailable, a.status, "%s", a.raw)
-		return strings.Contains(a.text("code"), "read-only") // initially a session may have ended
-	}, soon, 10*time.Millisecond)
-	c.setReadOnly(t, false)
-	require.Eventually(t, func() bool { return c.admin().post(t, "/admin/verify", body{}).status == http.StatusOK }, soon,
+		a := c.Admin().Post(t, "/admin/verify", harness.Body{})
+		require.Equal(t, http.StatusServiceUnavailable, a.Status, "%s", a.Raw)
+		return strings.Contains(a.Text("code"), "read-only") // initially a session may have ended
+	}, harness.Soon, 10*time.Millisecond)
+	c.SetReadOnly(t, false)
+	require.Eventually(t, func() bool {
+		return c.Admin().Post(t, "/admin/verify",
+			harness.Body{}).Status == http.StatusOK
+	}, harness.Soon,
 		10*time.Millisecond)
 }

@@ -8,6 +8,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the owner's connection
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/identity"
 )
 
@@ -77,16 +78,16 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 	} {
 		t.Run("it "+test.it, func(t *testing.T) {
 			t.Parallel()
-			c := open(t)
-			path := c.authorize(t, 10, body{"caps": caps("DAY", 10)})
-			untouched := c.authorize(t, 10)
+			c := harness.Open(t)
+			path := c.Authorize(t, 10, harness.Body{"caps": caps("DAY", 10)})
+			untouched := c.Authorize(t, 10)
 			for _, p := range []string{path, untouched} {
-				id := c.admin().post(t, p+"/reserve", body{"units": 3}).reservationID(t)
-				c.admin().post(t, p+"/consume", body{"reservationId": id, "units": 2, "remainder": "keep"})
+				id := c.Admin().Post(t, p+"/reserve", harness.Body{"units": 3}).ReservationID(t)
+				c.Admin().Post(t, p+"/consume", harness.Body{"reservationId": id, "units": 2, "remainder": "keep"})
 			}
-			c.requireClean(t)
+			c.RequireClean(t)
 
-			owner, err := sql.Open("pgx", c.database.OwnerURL)
+			owner, err := sql.Open("pgx", c.Database.OwnerURL)
 			require.NoError(t, err)
 			defer owner.Close()
 			_, err = owner.ExecContext(t.Context(), `ALTER TABLE unit_entries DISABLE TRIGGER USER`)
@@ -97,17 +98,17 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, 1, changed)
 
-			answer := c.admin().verify(t)
-			require.Equal(t, false, answer.body["ok"])
+			answer := c.Admin().Verify(t)
+			require.Equal(t, false, answer.Body["ok"])
 			found := map[string]bool{}
-			for _, item := range answer.body["problems"].([]any) {
+			for _, item := range answer.Body["problems"].([]any) {
 				problem := item.(map[string]any)
 				require.Equal(t, path[len("/authorizations/"):], problem["authorizationId"], "it names the authorization")
 				require.NotEmpty(t, problem["expected"])
 				found[problem["check"].(string)] = true
 			}
 			for _, check := range test.checks {
-				require.True(t, found[check], "%s is not in %s", check, answer.raw)
+				require.True(t, found[check], "%s is not in %s", check, answer.Raw)
 			}
 		})
 	}
@@ -115,73 +116,64 @@ func TestVerifyFindsManualChanges(t *testing.T) {
 
 func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	require.NotContains(t, c.metrics(t), "omnirapeutic_verify_problems{", "unknown before the first verification")
-	path := c.authorize(t, 10)
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	c := harness.Open(t)
+	require.NotContains(t, c.Metrics(t), "omnirapeutic_verify_problems{", "unknown before the first verification")
+	path := c.Authorize(t, 10)
+	owner, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(), `UPDATE authorizations SET total_units = 11 WHERE id = $1`,
 		path[len("/authorizations/"):])
 	require.NoError(t, err)
-	require.Equal(t, false, c.admin().verify(t).body["ok"])
-	require.Equal(t, true, c.as(c.other.tokens["ADMIN"]).verify(t).body["ok"])
-	metrics := c.metrics(t)
-	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.own.id.String()+`"} 1`)
-	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.other.id.String()+`"} 0`)
+	require.Equal(t, false, c.Admin().Verify(t).Body["ok"])
+	require.Equal(t, true, c.As(c.Other.Tokens["ADMIN"]).Verify(t).Body["ok"])
+	metrics := c.Metrics(t)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.Own.ID.String()+`"} 1`)
+	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.Other.ID.String()+`"} 0`)
 }
 
 func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	unswept := *c
-	unswept.settings = []string{"OMNI_SWEEP_INTERVAL=0s"}
-	unswept.listen(t, c.database.Open(t))
-	path := c.authorize(t, 10)
-	hold := func() { c.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60}).reservationID(t) }
+	unswept.Settings = []string{"OMNI_SWEEP_INTERVAL=0s"}
+	unswept.Start(t, c.Database.Open(t))
+	path := c.Authorize(t, 10)
+	hold := func() {
+		c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60}).ReservationID(t)
+	}
 
 	hold()
-	c.clock.advance(5 * time.Minute) // the program was not running meanwhile
-	c.requireClean(t)
-	require.Equal(t, 1, c.entriesOf(t, path, "expire"))
+	c.Clock.Advance(5 * time.Minute) // the program was not running meanwhile
+	c.RequireClean(t)
+	require.Equal(t, 1, c.CountEntries(t, path, "expire"))
 
 	hold()
-	c.clock.advance(5 * time.Minute)
-	report, err := c.app.Authorizations.Verify(identity.With(t.Context(), identity.System(c.other.id)), c.other.id, nil)
+	c.Clock.Advance(5 * time.Minute)
+	report, err := c.App.Authorizations.Verify(identity.With(t.Context(), identity.System(c.Other.ID)), c.Other.ID, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
-	require.Equal(t, 1, c.entriesOf(t, path, "expire"), "reservations of another organization wait for their own sweep")
+	require.Equal(t, 1, c.CountEntries(t, path, "expire"), "reservations of another organization wait for their own sweep")
 
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	owner, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	_, err = owner.ExecContext(t.Context(),
 		`ALTER TABLE unit_entries ADD CONSTRAINT nothing_expires CHECK (kind <> 'expire') NOT VALID`)
 	require.NoError(t, err)
-	unswept.requireClean(t) // without a sweeper, no delay is too long
-	answer := c.admin().verify(t)
-	problems := answer.body["problems"].([]any)
+	unswept.RequireClean(t) // without a sweeper, no delay is too long
+	answer := c.Admin().Verify(t)
+	problems := answer.Body["problems"].([]any)
 	require.Len(t, problems, 1)
 	require.Equal(t, "overdue", problems[0].(map[string]any)["check"], "a hold that cannot be released is found")
 }
 
-// entriesOf counts the authorization's entries of one kind.
-func (c *clinic) entriesOf(t testing.TB, path, kind string) (n int) {
-	t.Helper()
-	for _, item := range c.admin().get(t, path+"/entries?limit=200").body["data"].([]any) {
-		if item.(map[string]any)["kind"] == kind {
-			n++
-		}
-	}
-	return n
-}
-
 func TestEntriesAreNeverChanged(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	c.admin().post(t, path+"/reserve", body{"units": 3})
-	for role, url := range map[string]string{"the program": c.database.AppURL, "the owner": c.database.OwnerURL} {
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 3})
+	for role, url := range map[string]string{"the program": c.Database.AppURL, "the owner": c.Database.OwnerURL} {
 		connection, err := sql.Open("pgx", url)
 		require.NoError(t, err)
 		defer connection.Close()
@@ -192,5 +184,5 @@ func TestEntriesAreNeverChanged(t *testing.T) {
 			require.Error(t, err, "%s: %s", role, statement)
 		}
 	}
-	c.requireClean(t)
+	c.RequireClean(t)
 }

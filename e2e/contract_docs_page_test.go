@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/emergency"
@@ -20,9 +21,9 @@ import (
 // TestDocumentationPageLoadsNothingFromOtherHosts follows every link of the page.
 func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	get := func(path string) (string, http.Header) {
-		response, err := http.Get(c.url + path)
+		response, err := http.Get(c.URL + path)
 		require.NoError(t, err)
 		defer response.Body.Close()
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
@@ -52,7 +53,7 @@ func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 	require.Regexp(t, `persistAuthorization["']?\s*:\s*false`, page, "the page does not store tokens")
 	require.Contains(t, page, `<meta name="viewport" content="width=device-width`, "it fits the width of a phone")
 	for _, path := range []string{"/api/docs", "/api/openapi.json"} {
-		response, err := http.Head(c.url + path)
+		response, err := http.Head(c.URL + path)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, "HEAD %s", path)
@@ -63,13 +64,13 @@ func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 // without the page.
 func TestDocumentationPageCanBeDisabled(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t), "OMNI_DOCS=false")
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t), "OMNI_DOCS=false")
 	for path, status := range map[string]int{
 		"/api/docs": http.StatusNotFound, "/api/docs/": http.StatusNotFound, "/api/docs/swagger-ui.css": http.StatusNotFound,
 		"/": http.StatusNotFound, "/api": http.StatusNotFound, "/api/openapi.json": http.StatusOK, "/healthz": http.StatusOK,
 	} {
-		response, err := http.Get(c.url + path)
+		response, err := http.Get(c.URL + path)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, status, response.StatusCode, path)
@@ -79,9 +80,9 @@ func TestDocumentationPageCanBeDisabled(t *testing.T) {
 // TestPrintedAddressOpensTheDocumentation opens the printed address like a browser.
 func TestPrintedAddressOpensTheDocumentation(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for _, path := range []string{"", "/", "/api", "/api/"} {
-		response, err := http.Get(c.url + path) // follows redirects, as a browser does
+		response, err := http.Get(c.URL + path) // follows redirects, as a browser does
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, path)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,12 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
-
-// update rewrites the OpenAPI document and the pages that are generated from the code.
-var update = flag.Bool("update", false, "rewrite the generated documents")
 
 // advice is what a client should do about errors of a kind, unless the error has its
 // own advice.
@@ -56,7 +53,7 @@ func TestErrorsPage(t *testing.T) {
 	t.Parallel()
 	const path = "../docs/errors.md"
 	want := errorsPage()
-	if *update {
+	if *harness.Update {
 		require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
 	}
 	got, err := os.ReadFile(path)

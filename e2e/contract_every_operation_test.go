@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 )
@@ -39,7 +40,7 @@ const bodyLimit = 64 << 10
 // invalid requests are refused, and valid ones are understood.
 func TestEveryOperation(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	cases, seed := setting(t, "OMNI_TEST_CASES", presetCases), setting(t, "OMNI_TEST_SEED", presetSeed)
 	w := newPropertyWorld(t)
 	operations, schemas := readOperations(t)
@@ -60,28 +61,29 @@ func TestEveryOperation(t *testing.T) {
 				role, token := w.anybody(m)
 				a := w.send(t, tried, token)
 				if op.name == "setSignInPolicy" { // otherwise callers could only set up a second factor
-					w.run(t, "DELETE FROM sign_in_policies")
+					w.Exec(t, "DELETE FROM sign_in_policies")
 				}
-				if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.status < 300 {
+				if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.Status < 300 {
 					w.signInAgain(t)
 				}
-				about := fmt.Sprintf("%s by %s\n%s\nOMNI_TEST_SEED=%d OMNI_TEST_CASES=%d", a.raw, role, tried, seed, cases)
-				require.Less(t, a.status, 500, about)
-				if a.status == http.StatusTooManyRequests {
+				about := fmt.Sprintf("%s by %s\n%s\nOMNI_TEST_SEED=%d OMNI_TEST_CASES=%d", a.Raw, role, tried, seed, cases)
+				require.Less(t, a.Status, 500, about)
+				if a.Status == http.StatusTooManyRequests {
 					require.Contains(t, []string{"listenToEvents", "signIn"}, op.name, about)
 				}
 				if tried.wrong != "" {
-					require.GreaterOrEqual(t, a.status, 400, "it accepts a request that the contract forbids: %s", about)
+					require.GreaterOrEqual(t, a.Status, 400, "it accepts a request that the contract forbids: %s", about)
 					return
 				}
 				if role != string(rbac.Admin) {
 					return
 				}
-				require.NotContains(t, []int{400, 413, 415}, a.status, "it refuses a request that the contract allows: %s", about)
+				require.NotContains(t, []int{400, 413, 415}, a.Status, "it refuses a request that the contract allows: %s", about)
 				require.True(t,
-					a.status != http.StatusUnauthorized ||
-						slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"}, op.name), about)
-				if a.status < 300 {
+					a.Status != http.StatusUnauthorized ||
+						slices.Contains([]string{"signIn", "refreshSignIn", "finishProviderSignIn", "exchangeSignInCode"},
+							op.name), about)
+				if a.Status < 300 {
 					succeeded[op.name] = true
 					w.learn(op, a)
 				}
@@ -103,7 +105,7 @@ func TestEveryOperation(t *testing.T) {
 		require.Greater(t, len(succeeded), len(operations)*2/3, "no request has succeeded for most operations: the "+
 			"generated requests are useless")
 	}
-	w.requireClean(t)
+	w.RequireClean(t)
 }
 
 func setting(t *testing.T, name string, preset int) int {
@@ -118,11 +120,11 @@ func setting(t *testing.T, name string, preset int) int {
 }
 
 // notesOf returns the refused fields.
-func notesOf(op operation, a answer) []string {
-	if a.status != http.StatusUnprocessableEntity {
+func notesOf(op operation, a harness.Answer) []string {
+	if a.Status != http.StatusUnprocessableEntity {
 		return nil
 	}
-	fields, _ := a.body["errors"].([]any)
+	fields, _ := a.Body["errors"].([]any)
 	all := []string{}
 	for _, f := range fields {
 		field, _ := f.(map[string]any)
@@ -139,25 +141,20 @@ func withoutIndexes(field any) string {
 
 // propertyWorld is a clinic with records of every kind, in two organizations.
 type propertyWorld struct {
-	*clinic
+	*harness.Clinic
 	known     known
 	furnished []uuid.UUID // organizations with appointments in the next half hour
 }
 
 func newPropertyWorld(t *testing.T) *propertyWorld {
 	t.Helper()
-	database := twoPractices.New(t)
-	c := &clinic{
-		database: database,
-		clock:    &clock{},
-		newID:    newID,
-		settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)},
-	}
+	database := harness.TwoPractices.New(t)
+	c := &harness.Clinic{Database: database, Settings: []string{"OMNI_BODY_LIMIT=" + strconv.Itoa(bodyLimit)}}
 	// Logs every statement for inspection.
-	c.listen(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
-	c.fill(t)
+	c.Start(t, database.Open(t, func(c *db.Config) { c.SlowQuery = time.Nanosecond }))
+	c.AddPractices(t)
 	w := &propertyWorld{
-		clinic: c,
+		Clinic: c,
 		known:  known{ids: map[string][]string{}, made: map[string][]string{}, cursors: map[string][]string{}},
 	}
 	for _, role := range rbac.Roles() {
@@ -167,7 +164,7 @@ func newPropertyWorld(t *testing.T) *propertyWorld {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(receiver.Close)
-	for _, p := range []practice{c.own, c.own, c.other} { // most requests concern the own organization
+	for _, p := range []harness.Practice{c.Own, c.Own, c.Other} { // most requests concern the own organization
 		w.furnish(t, p, receiver.URL)
 	}
 	w.deliver(t)
@@ -179,75 +176,78 @@ func (w *propertyWorld) is(kind string, id uuid.UUID) uuid.UUID {
 	return id
 }
 
-func (w *propertyWorld) furnish(t *testing.T, p practice, receiver string) {
+func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver string) {
 	t.Helper()
-	admin := w.as(p.tokens[rbac.Admin])
-	w.is("organizations", p.id)
-	w.is("patients", p.patient)
-	w.is("service-codes", p.serviceCode)
+	admin := w.As(p.Tokens[rbac.Admin])
+	w.is("organizations", p.ID)
+	w.is("patients", p.Patient)
+	w.is("service-codes", p.ServiceCode)
 	who := w.is("practitioners",
-		admin.post(t, "/practitioners", body{"firstName": "Jordan", "lastName": "Lee"}).created(t))
-	payer := w.is("payers", admin.post(t, "/payers", body{"name": "State Medicaid"}).created(t))
-	w.is("insurances", admin.post(t, "/insurances",
-		body{"patientId": p.patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).created(t))
-	w.is("users", uuid.MustParse(idOf(w.userWith(t, admin, rbac.Biller))))
-	w.is("emergency-grants", w.as(p.tokens[rbac.Technician]).
-		post(t, "/emergency-grants", body{"patientId": p.patient, "reason": emergencyReason}).created(t))
-	w.is("webhooks", admin.post(t, "/admin/webhooks", body{"url": receiver}).created(t))
-	today := w.clock.now()
+		admin.Post(t, "/practitioners", harness.Body{"firstName": "Jordan", "lastName": "Lee"}).Created(t))
+	payer := w.is("payers", admin.Post(t, "/payers", harness.Body{"name": "State Medicaid"}).Created(t))
+	w.is("insurances", admin.Post(t, "/insurances",
+		harness.Body{"patientId": p.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).Created(t))
+	w.is("users", uuid.MustParse(harness.IDOf(w.UserWithRole(t, admin, rbac.Biller))))
+	w.is("emergency-grants", w.As(p.Tokens[rbac.Technician]).
+		Post(t, "/emergency-grants", harness.Body{"patientId": p.Patient, "reason": emergencyReason}).Created(t))
+	w.is("webhooks", admin.Post(t, "/admin/webhooks", harness.Body{"url": receiver}).Created(t))
+	today := w.Clock.Now()
 	for _, dates := range [][2]string{
 		{today.AddDate(0, -1, 0).Format(time.DateOnly), today.AddDate(0, 6, 0).Format(time.DateOnly)},
 		{"1900-01-01", "2199-12-31"},
 	} {
-		authorization := w.is("authorizations", admin.post(t, "/authorizations", body{
-			"patientId":     p.patient,
-			"serviceCodeId": p.serviceCode,
+		authorization := w.is("authorizations", admin.Post(t, "/authorizations", harness.Body{
+			"patientId":     p.Patient,
+			"serviceCodeId": p.ServiceCode,
 			"totalUnits":    10_000_000,
 			"startDate":     dates[0],
 			"endDate":       dates[1],
-			"caps":          []any{body{"period": "WEEK", "units": 1_000_000}, body{"period": "MONTH", "units": 5_000_000}},
-		}).created(t))
+			"caps": []any{
+				harness.Body{"period": "WEEK", "units": 1_000_000}, harness.Body{"period": "MONTH", "units": 5_000_000},
+			},
+		}).Created(t))
 		for range 3 {
-			reservation, err := uuid.Parse(admin.post(t, "/authorizations/"+authorization.String()+"/reserve", body{"units": 4}).
-				reservationID(t))
+			reservation, err := uuid.Parse(admin.Post(t, "/authorizations/"+authorization.String()+"/reserve",
+				harness.Body{"units": 4}).
+				ReservationID(t))
 			require.NoError(t, err)
 			w.is("reservations", reservation)
 		}
 		for i := range 12 {
-			at := w.hour(t, -2-i, fmt.Sprintf("%d:00", 8+2*len(w.known.ids["authorizations"])))
-			booked := w.is("appointments", admin.post(t, "/appointments", body{
-				"patientId": p.patient, "practitionerId": who, "serviceCodeId": p.serviceCode, "authorizationId": authorization,
+			at := w.At(t, -2-i, fmt.Sprintf("%d:00", 8+2*len(w.known.ids["authorizations"])))
+			booked := w.is("appointments", admin.Post(t, "/appointments", harness.Body{
+				"patientId": p.Patient, "practitionerId": who, "serviceCodeId": p.ServiceCode, "authorizationId": authorization,
 				"startTime": at, "endTime": at.Add(hour), "notes": dates[0],
-			}).created(t))
+			}).Created(t))
 			if i%3 == 0 {
-				done := admin.post(t, "/appointments/"+booked.String()+"/complete", body{}).ok(t)
-				w.is("sessions", uuid.MustParse(done.body["session"].(map[string]any)["id"].(string)))
+				done := admin.Post(t, "/appointments/"+booked.String()+"/complete", harness.Body{}).OK(t)
+				w.is("sessions", uuid.MustParse(done.Body["session"].(map[string]any)["id"].(string)))
 			}
 		}
-		if !slices.Contains(w.furnished, p.id) {
-			w.furnished = append(w.furnished, p.id)
+		if !slices.Contains(w.furnished, p.ID) {
+			w.furnished = append(w.furnished, p.ID)
 			w.soonToStart(t, p, who, authorization)
 		}
 	}
 }
 
 // soonToStart books appointments in the next half hour, and starts every second one.
-func (w *propertyWorld) soonToStart(t *testing.T, p practice, practitioner, authorization uuid.UUID) {
+func (w *propertyWorld) soonToStart(t *testing.T, p harness.Practice, practitioner, authorization uuid.UUID) {
 	t.Helper()
-	admin := w.as(p.tokens[rbac.Admin])
+	admin := w.As(p.Tokens[rbac.Admin])
 	const length = 2 * time.Minute
 	for i := range 12 {
-		at := w.ago(time.Duration(-i) * length)
-		booked := w.is("appointments", admin.post(t, "/appointments", body{
-			"patientId":       p.patient,
+		at := w.Ago(time.Duration(-i) * length)
+		booked := w.is("appointments", admin.Post(t, "/appointments", harness.Body{
+			"patientId":       p.Patient,
 			"practitionerId":  practitioner,
-			"serviceCodeId":   p.serviceCode,
+			"serviceCodeId":   p.ServiceCode,
 			"authorizationId": authorization,
 			"startTime":       at,
 			"endTime":         at.Add(length),
-		}).created(t))
+		}).Created(t))
 		if i%2 == 1 {
-			admin.post(t, "/appointments/"+booked.String()+"/start", body{}).ok(t)
+			admin.Post(t, "/appointments/"+booked.String()+"/start", harness.Body{}).OK(t)
 		}
 	}
 }
@@ -258,12 +258,12 @@ func (w *propertyWorld) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); w.runEvents(ctx) }()
+	go func() { defer close(ended); w.RunEvents(ctx) }()
 	defer func() { cancel(); <-ended }()
 	require.Eventually(t, func() bool {
-		a := w.admin().get(t, "/admin/webhooks/"+w.known.ids["webhooks"][0]+"/deliveries?state=DELIVERED")
-		return len(a.body["data"].([]any)) > 0
-	}, soon, 10*time.Millisecond)
+		a := w.Admin().Get(t, "/admin/webhooks/"+w.known.ids["webhooks"][0]+"/deliveries?state=DELIVERED")
+		return len(a.Body["data"].([]any)) > 0
+	}, harness.Soon, 10*time.Millisecond)
 }
 
 // anybody returns the caller of a request: mostly an administrator, because others are
@@ -271,30 +271,32 @@ func (w *propertyWorld) deliver(t *testing.T) {
 func (w *propertyWorld) anybody(m maker) (name, token string) {
 	switch {
 	case m.chance(65):
-		return string(rbac.Admin), w.own.tokens[rbac.Admin]
+		return string(rbac.Admin), w.Own.Tokens[rbac.Admin]
 	case m.chance(10):
 		return "nobody", ""
 	case m.chance(10):
-		return "a forger", pick(m, "x", "a.b.c", w.own.tokens[rbac.Admin]+"x", strings.Repeat("x", 5000))
+		return "a forger", pick(m, "x", "a.b.c", w.Own.Tokens[rbac.Admin]+"x", strings.Repeat("x", 5000))
 	case m.chance(20):
-		return "another organization's administrator", w.other.tokens[rbac.Admin]
+		return "another organization's administrator", w.Other.Tokens[rbac.Admin]
 	}
 	role := pick(m, rbac.Roles()[1:]...)
-	return string(role), w.own.tokens[role]
+	return string(role), w.Own.Tokens[role]
 }
 
 // signInAgain replaces tokens that are no longer valid, as after a sign-out or a change
 // of roles. Disabled users stay signed out.
 func (w *propertyWorld) signInAgain(t *testing.T) {
 	t.Helper()
-	_, err := w.owner(t).ExecContext(t.Context(), "DELETE FROM sign_in_failures") // generated passwords are wrong
+	_, err := w.Owner(t).ExecContext(t.Context(), "DELETE FROM sign_in_failures") // generated passwords are wrong
 	require.NoError(t, err)
-	for name, p := range map[string]practice{"own": w.own, "other": w.other} {
-		for role, token := range p.tokens {
-			if w.as(token).get(t, "/auth/me").status == http.StatusUnauthorized {
-				answer := w.as("").post(t, "/auth/login", body{"email": string(role) + "@" + name + ".test", "password": password})
-				if answer.status == http.StatusOK {
-					p.tokens[role] = answer.text("accessToken")
+	for name, p := range map[string]harness.Practice{"own": w.Own, "other": w.Other} {
+		for role, token := range p.Tokens {
+			if w.As(token).Get(t, "/auth/me").Status == http.StatusUnauthorized {
+				answer := w.As("").Post(t, "/auth/login", harness.Body{
+					"email": string(role) + "@" + name + ".test", "password": harness.Password,
+				})
+				if answer.Status == http.StatusOK {
+					p.Tokens[role] = answer.Text("accessToken")
 				}
 			}
 		}
@@ -302,9 +304,9 @@ func (w *propertyWorld) signInAgain(t *testing.T) {
 }
 
 // send sends the request. It reads only the beginning of a stream.
-func (w *propertyWorld) send(t *testing.T, tried trial, token string) answer {
+func (w *propertyWorld) send(t *testing.T, tried trial, token string) harness.Answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Soon)
 	defer cancel()
 	var content io.Reader
 	if tried.body != nil {
@@ -313,38 +315,38 @@ func (w *propertyWorld) send(t *testing.T, tried trial, token string) answer {
 			content = io.MultiReader(content)
 		}
 	}
-	c := w.as(token)
+	c := w.As(token)
 	path := tried.target()
-	request, err := http.NewRequestWithContext(ctx, tried.op.method, c.url+path, content)
+	request, err := http.NewRequestWithContext(ctx, tried.op.method, c.URL+path, content)
 	require.NoError(t, err, path)
 	maps.Copy(request.Header, tried.header)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	if tried.op.name != "listenToEvents" {
-		return c.exchange(t, request, path)
+		return c.Do(t, request, path)
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {
 		require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
-		return answer{status: response.StatusCode}
+		return harness.Answer{Status: response.StatusCode}
 	}
-	return c.answered(t, request.Method, path, response)
+	return c.CheckAnswer(t, request.Method, path, response)
 }
 
 // learn stores ids and cursors of an answer.
-func (w *propertyWorld) learn(op operation, a answer) {
-	if cursor := a.text("nextCursor"); cursor != "" {
+func (w *propertyWorld) learn(op operation, a harness.Answer) {
+	if cursor := a.Text("nextCursor"); cursor != "" {
 		w.known.cursors[op.name] = append(w.known.cursors[op.name], cursor)
 	}
-	if reservation, ok := a.body["reservation"].(map[string]any); ok {
+	if reservation, ok := a.Body["reservation"].(map[string]any); ok {
 		w.known.ids["reservations"] = append(w.known.ids["reservations"], fmt.Sprint(reservation["id"]))
 	}
-	if kind := strings.TrimPrefix(strings.TrimPrefix(op.path, "/admin"), "/"); a.status == http.StatusCreated &&
-		a.text("id") != "" {
-		w.known.ids[kind] = append(w.known.ids[kind], a.text("id"))
-		w.known.made[kind] = append(w.known.made[kind], a.text("id"))
+	if kind := strings.TrimPrefix(strings.TrimPrefix(op.path, "/admin"), "/"); a.Status == http.StatusCreated &&
+		a.Text("id") != "" {
+		w.known.ids[kind] = append(w.known.ids[kind], a.Text("id"))
+		w.known.made[kind] = append(w.known.made[kind], a.Text("id"))
 	}
 }

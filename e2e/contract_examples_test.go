@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/openapi"
 )
 
@@ -57,9 +58,9 @@ var refusedInTheDemo = map[string]string{
 const startable = "startAppointment"
 
 // shownRequests reads the requests from the served document, in order.
-func shownRequests(t *testing.T, c *clinic) []shownRequest {
+func shownRequests(t *testing.T, c *harness.Clinic) []shownRequest {
 	t.Helper()
-	response, err := http.Get(c.url + "/api/openapi.json")
+	response, err := http.Get(c.URL + "/api/openapi.json")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
@@ -117,27 +118,27 @@ func shownAs(t *testing.T, path, method string, operation *openapi.Object) shown
 }
 
 // execute sends the request as shown.
-func (c caller) execute(t *testing.T, r shownRequest) answer {
+func execute(t *testing.T, c harness.Caller, r shownRequest) harness.Answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), r.method, c.url+r.path, strings.NewReader(r.body))
+	request, err := http.NewRequestWithContext(t.Context(), r.method, c.URL+r.path, strings.NewReader(r.body))
 	require.NoError(t, err)
 	if r.media != "" {
 		request.Header.Set("Content-Type", r.media)
 	}
 	if !r.public {
-		request.Header.Set("Authorization", "Bearer "+c.token)
+		request.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	if r.operation == "listenToEvents" { // the answer does not end
-		response, err := browser.Do(request)
+		response, err := harness.Browser.Do(request)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
-		return answer{status: response.StatusCode}
+		return harness.Answer{Status: response.StatusCode}
 	}
-	return c.exchange(t, request, r.path)
+	return c.Do(t, request, r.path)
 }
 
 // demoClinic starts the program on a database with the demo practice.
-func demoClinic(t *testing.T) *clinic {
+func demoClinic(t *testing.T) *harness.Clinic {
 	t.Helper()
 	c, _ := practiceOn(t, loadedDemo.New(t))
 	return c
@@ -153,55 +154,55 @@ func requestsByName(requests []shownRequest) map[string]shownRequest {
 }
 
 // signedIn signs in with the example.
-func (c *clinic) signedIn(t *testing.T, requests []shownRequest) caller {
+func signInToDemo(t *testing.T, c *harness.Clinic, requests []shownRequest) harness.Caller {
 	t.Helper()
-	a := c.as("").execute(t, requestsByName(requests)["signIn"])
-	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
-	return c.as(a.text("accessToken"))
+	a := execute(t, c.As(""), requestsByName(requests)["signIn"])
+	require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
+	return c.As(a.Text("accessToken"))
 }
 
 func TestFirstExecuteOfSwaggerUIReadsTheDemo(t *testing.T) {
 	t.Parallel()
-	demoClinic(t).executeReads(t)
+	executeReads(t, demoClinic(t))
 }
 
 // executeReads executes every GET.
-func (c *clinic) executeReads(t *testing.T) {
+func executeReads(t *testing.T, c *harness.Clinic) {
 	t.Helper()
 	requests := shownRequests(t, c)
-	admin := c.signedIn(t, requests)
+	admin := signInToDemo(t, c, requests)
 	for _, r := range requests {
 		if r.method != http.MethodGet {
 			continue
 		}
-		a := admin.execute(t, r)
+		a := execute(t, admin, r)
 		_, refused := refusedInTheDemo[r.operation]
-		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s answers %d: %s", r.operation, r.path,
-			a.status, a.raw)
+		require.Equal(t, !refused, a.Status < http.StatusMultipleChoices, "%s %s answers %d: %s", r.operation, r.path,
+			a.Status, a.Raw)
 		if r.operation == "listOpenings" {
-			require.NotEmpty(t, a.body["data"])
+			require.NotEmpty(t, a.Body["data"])
 		}
 	}
 }
 
 func TestFirstExecuteOfSwaggerUIWritesInTheDemo(t *testing.T) {
 	t.Parallel()
-	demoClinic(t).executeWrites(t)
+	executeWrites(t, demoClinic(t))
 }
 
 // executeWrites executes every operation that is not a GET, in the order of the document,
 // and signs in before each of them: some end the sign-in.
-func (c *clinic) executeWrites(t *testing.T) {
+func executeWrites(t *testing.T, c *harness.Clinic) {
 	t.Helper()
 	requests := shownRequests(t, c)
 	for _, r := range requests {
 		if r.method == http.MethodGet || r.operation == startable {
 			continue
 		}
-		a := c.signedIn(t, requests).execute(t, r)
+		a := execute(t, signInToDemo(t, c, requests), r)
 		_, refused := refusedInTheDemo[r.operation]
-		require.Equal(t, !refused, a.status < http.StatusMultipleChoices, "%s %s %s answers %d: %s", r.operation, r.path,
-			r.body, a.status, a.raw)
+		require.Equal(t, !refused, a.Status < http.StatusMultipleChoices, "%s %s %s answers %d: %s", r.operation, r.path,
+			r.body, a.Status, a.Raw)
 	}
 }
 
@@ -212,20 +213,20 @@ func TestExamplesOfTheDemoFollowTheDate(t *testing.T) {
 	c := demoClinic(t)
 	before := requestsByName(shownRequests(t, c))
 	require.Equal(t, before, requestsByName(shownRequests(t, c)), "the choice is stable")
-	c.clock.advance(5 * 24 * time.Hour)
+	c.Clock.Advance(5 * 24 * time.Hour)
 	requests := shownRequests(t, c)
 	after := requestsByName(requests)
 	require.NotEqual(t, before["listOpenings"].path, after["listOpenings"].path)
 	require.Equal(t, before["getPatient"].path, after["getPatient"].path)
-	admin := c.signedIn(t, requests)
+	admin := signInToDemo(t, c, requests)
 	for _, operation := range []string{
 		"listOpenings", "previewAppointment", "bookAppointment", "changeAppointment",
 		"reserveUnits",
 	} {
-		a := admin.execute(t, after[operation])
-		require.Less(t, a.status, http.StatusMultipleChoices, "%s %s: %s", operation, after[operation].body, a.raw)
+		a := execute(t, admin, after[operation])
+		require.Less(t, a.Status, http.StatusMultipleChoices, "%s %s: %s", operation, after[operation].body, a.Raw)
 		if operation == "previewAppointment" {
-			require.Equal(t, true, a.body["bookable"], "%s", a.raw)
+			require.Equal(t, true, a.Body["bookable"], "%s", a.Raw)
 		}
 	}
 }
@@ -237,20 +238,20 @@ func TestExamplesOfTheDemoAreNewAfterAMinute(t *testing.T) {
 	c := demoClinic(t)
 	requests := shownRequests(t, c)
 	booking := requestsByName(requests)["bookAppointment"]
-	admin := c.signedIn(t, requests)
-	require.Equal(t, http.StatusCreated, admin.execute(t, booking).status)
-	require.GreaterOrEqual(t, admin.execute(t, booking).status, http.StatusBadRequest, "the time is taken")
-	c.clock.advance(time.Minute)
+	admin := signInToDemo(t, c, requests)
+	require.Equal(t, http.StatusCreated, execute(t, admin, booking).Status)
+	require.GreaterOrEqual(t, execute(t, admin, booking).Status, http.StatusBadRequest, "the time is taken")
+	c.Clock.Advance(time.Minute)
 	booking = requestsByName(shownRequests(t, c))["bookAppointment"]
-	a := admin.execute(t, booking)
-	require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+	a := execute(t, admin, booking)
+	require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
 }
 
 func TestWithoutTheDemoTheDocumentIsServedAsRecorded(t *testing.T) {
 	t.Parallel()
-	recorded, err := os.ReadFile(contractFile)
+	recorded, err := os.ReadFile(harness.ContractFile)
 	require.NoError(t, err)
-	response, err := http.Get(open(t).url + "/api/openapi.json")
+	response, err := http.Get(harness.Open(t).URL + "/api/openapi.json")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	served, err := io.ReadAll(response.Body)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -80,7 +81,7 @@ var extremes = map[string][]extreme{
 // a date or time out of range is refused by name.
 func TestExtremeValuesInEveryField(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	w := newPropertyWorld(t)
 	operations, schemas := readOperations(t)
 	m := maker{rand.New(rand.NewPCG(presetSeed, 0)), schemas, w.known}
@@ -97,7 +98,7 @@ func TestExtremeValuesInEveryField(t *testing.T) {
 		}
 	}
 	require.Greater(t, tried, 1000, "every operation has fields")
-	w.requireClean(t)
+	w.RequireClean(t)
 }
 
 func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f requestField, x extreme) {
@@ -107,18 +108,18 @@ func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f re
 		request.header.Del(name)
 	}
 	f.set(m, &request, x.value)
-	a := w.send(t, request, w.own.tokens[rbac.Admin])
-	if a.text("code") == "forbidden" { // for operators only
-		a = w.send(t, request, w.own.tokens[rbac.SuperAdmin])
+	a := w.send(t, request, w.Own.Tokens[rbac.Admin])
+	if a.Text("code") == "forbidden" { // for operators only
+		a = w.send(t, request, w.Own.Tokens[rbac.SuperAdmin])
 	}
-	about := fmt.Sprintf("%s of %s = %v\n%s\n%s", f.name, op.name, x.value, a.raw, request)
-	require.Less(t, a.status, 500, about)
+	about := fmt.Sprintf("%s of %s = %v\n%s\n%s", f.name, op.name, x.value, a.Raw, request)
+	require.Less(t, a.Status, 500, about)
 	w.recover(t, op, a)
 	if x.code == "" {
 		return
 	}
-	require.Equal(t, http.StatusUnprocessableEntity, a.status, about)
-	errors, _ := a.body["errors"].([]any)
+	require.Equal(t, http.StatusUnprocessableEntity, a.Status, about)
+	errors, _ := a.Body["errors"].([]any)
 	require.True(t, slices.ContainsFunc(errors, func(e any) bool {
 		invalid := e.(map[string]any)
 		return invalid["code"] == x.code && strings.Contains(fmt.Sprint(invalid["field"]), f.last())
@@ -126,12 +127,12 @@ func (w *propertyWorld) requireExtreme(t *testing.T, m maker, op operation, f re
 }
 
 // recover reverts changes that would make every later request fail.
-func (w *propertyWorld) recover(t *testing.T, op operation, a answer) {
+func (w *propertyWorld) recover(t *testing.T, op operation, a harness.Answer) {
 	t.Helper()
 	if op.name == "setSignInPolicy" {
-		w.run(t, "DELETE FROM sign_in_policies")
+		w.Exec(t, "DELETE FROM sign_in_policies")
 	}
-	if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.status < 300 {
+	if (strings.HasPrefix(op.path, "/auth/") || strings.HasPrefix(op.path, "/users/")) && a.Status < 300 {
 		w.signInAgain(t)
 	}
 }

@@ -5,18 +5,20 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestSelfParsingTypesExplainTheirFormat checks that types with their own parsers (times
 // of day, weekdays, credentials) return messages for forms.
 func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	who := "/practitioners/" +
-		c.admin().post(t, "/practitioners", body{"firstName": "Bea", "lastName": "Analyst"}).created(t).String()
-	words := func(a answer) map[string]string {
+		c.Admin().Post(t, "/practitioners", harness.Body{"firstName": "Bea", "lastName": "Analyst"}).Created(t).String()
+	words := func(a harness.Answer) map[string]string {
 		found := map[string]string{}
-		for _, item := range a.refused(t, http.StatusUnprocessableEntity, "validation-failed").body["errors"].([]any) {
+		for _, item := range a.Refused(t, http.StatusUnprocessableEntity, "validation-failed").Body["errors"].([]any) {
 			invalid := item.(map[string]any)
 			found[invalid["field"].(string)] = invalid["message"].(string)
 		}
@@ -33,9 +35,11 @@ func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 			"weekly[1].weekday": weekday,
 			"weekly[1].to":      clock,
 		},
-		words(c.admin().put(t, who+"/availability", body{
-			"weekly":     []body{{"weekday": "MON", "from": "9:00", "to": "10:00"}, {"weekday": 1, "from": "09:00", "to": 10}},
-			"exceptions": []body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
+		words(c.Admin().Put(t, who+"/availability", harness.Body{
+			"weekly": []harness.Body{
+				{"weekday": "MON", "from": "9:00", "to": "10:00"}, {"weekday": 1, "from": "09:00", "to": 10},
+			},
+			"exceptions": []harness.Body{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 		})))
 	const credential, date = `must be a code such as "BCBA", or an object of code and expiresOn`, "must be a date written as YYYY-MM-DD"
 	require.Equal(t,
@@ -45,13 +49,13 @@ func TestSelfParsingTypesExplainTheirFormat(t *testing.T) {
 			"credentials[2]": credential,
 			"credentials[3]": date,
 		},
-		words(c.admin().patch(t, who,
-			body{
+		words(c.Admin().Patch(t, who,
+			harness.Body{
 				"credentials": []any{
 					1,
-					body{"code": 1},
-					body{"code": "BCBA", "expires": "x"},
-					body{"code": "RBT", "expiresOn": "2026-02-30"},
+					harness.Body{"code": 1},
+					harness.Body{"code": "BCBA", "expires": "x"},
+					harness.Body{"code": "RBT", "expiresOn": "2026-02-30"},
 				},
 			})))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -17,15 +18,15 @@ import (
 // the OpenAPI document.
 func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	fixtures := map[string]func(t *testing.T) (path string){
-		"listReservations open":        c.openAndReleased,
-		"listSessions unauthorized":    c.authorizedAndNot,
-		"listAlerts acknowledged":      c.acknowledgedAndNot,
-		"reportExpiring renewed":       c.renewedAndNot,
-		"listUsers disabled":           c.enabledAndNot,
-		"listEmergencyGrants reviewed": c.reviewedAndNot,
-		"listEmergencyGrants open":     c.reviewedAndNot,
+		"listReservations open":        func(t *testing.T) string { return openAndReleased(t, c) },
+		"listSessions unauthorized":    func(t *testing.T) string { return authorizedAndNot(t, c) },
+		"listAlerts acknowledged":      func(t *testing.T) string { return acknowledgedAndNot(t, c) },
+		"reportExpiring renewed":       func(t *testing.T) string { return renewedAndNot(t, c) },
+		"listUsers disabled":           func(t *testing.T) string { return enabledAndNot(t, c) },
+		"listEmergencyGrants reviewed": func(t *testing.T) string { return reviewedAndNot(t, c) },
+		"listEmergencyGrants open":     func(t *testing.T) string { return reviewedAndNot(t, c) },
 	}
 	operations, _ := readOperations(t)
 	found := []string{}
@@ -49,7 +50,7 @@ func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 					separator = "&"
 				}
 				var all []string
-				for _, item := range c.admin().get(t, path+separator+"limit=200"+query).ok(t).body["data"].([]any) {
+				for _, item := range c.Admin().Get(t, path+separator+"limit=200"+query).OK(t).Body["data"].([]any) {
 					record := item.(map[string]any)
 					id, _ := record["id"].(string)
 					kind, _ := record["kind"].(string) // of an alert
@@ -68,59 +69,59 @@ func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 	}
 }
 
-func (c *clinic) openAndReleased(t *testing.T) string {
-	path := c.authorize(t, 20)
-	released := c.admin().post(t, path+"/reserve", body{"units": 1}).reservationID(t)
-	c.admin().post(t, path+"/release", body{"reservationId": released}).ok(t)
-	c.admin().post(t, path+"/reserve", body{"units": 2}).reservationID(t)
+func openAndReleased(t *testing.T, c *harness.Clinic) string {
+	path := c.Authorize(t, 20)
+	released := c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).ReservationID(t)
+	c.Admin().Post(t, path+"/release", harness.Body{"reservationId": released}).OK(t)
+	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2}).ReservationID(t)
 	return path + "/reservations"
 }
 
-func (c *clinic) authorizedAndNot(t *testing.T) string {
-	path, who := c.authorize(t, 5), c.employ(t)
+func authorizedAndNot(t *testing.T, c *harness.Clinic) string {
+	path, who := c.Authorize(t, 5), c.AddPractitioner(t)
 	for i, length := range []time.Duration{time.Hour, 90 * time.Minute} {
-		at := c.hour(t, -2-i, "09:00")
-		booked := c.book(t, c.booking(path, who, at, 15*time.Minute))
-		c.admin().post(t, booked+"/complete", body{"startTime": at, "endTime": at.Add(length), "confirm": true}).ok(t)
+		at := c.At(t, -2-i, "09:00")
+		booked := c.Book(t, c.Booking(path, who, at, 15*time.Minute))
+		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(length), "confirm": true}).OK(t)
 	}
 	return "/sessions"
 }
 
-func (c *clinic) acknowledgedAndNot(t *testing.T) string {
+func acknowledgedAndNot(t *testing.T, c *harness.Clinic) string {
 	for range 2 {
-		path := c.authorize(t, 10)
-		c.admin().post(t, path+"/reserve", body{"units": 10})
+		path := c.Authorize(t, 10)
+		c.Admin().Post(t, path+"/reserve", harness.Body{"units": 10})
 	}
-	alerts := c.admin().get(t, "/alerts").ok(t).body["data"].([]any)
-	c.admin().post(t, "/alerts/"+alerts[0].(map[string]any)["id"].(string)+"/acknowledge", body{})
+	alerts := c.Admin().Get(t, "/alerts").OK(t).Body["data"].([]any)
+	c.Admin().Post(t, "/alerts/"+alerts[0].(map[string]any)["id"].(string)+"/acknowledge", harness.Body{})
 	return "/alerts"
 }
 
-func (c *clinic) renewedAndNot(t *testing.T) string {
-	today := c.clock.now()
+func renewedAndNot(t *testing.T, c *harness.Clinic) string {
+	today := c.Clock.Now()
 	day := func(n int) string { return today.AddDate(0, 0, n).Format(time.DateOnly) }
-	c.authorize(t, 10, body{"startDate": day(-30), "endDate": day(20)})
-	c.authorize(t, 10, body{"startDate": day(21), "endDate": day(90)})
-	other := c.admin().post(t, "/patients", body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).
-		created(t)
-	c.authorize(t, 10, body{"patientId": other, "startDate": day(-30), "endDate": day(20)})
+	c.Authorize(t, 10, harness.Body{"startDate": day(-30), "endDate": day(20)})
+	c.Authorize(t, 10, harness.Body{"startDate": day(21), "endDate": day(90)})
+	other := c.Admin().Post(t, "/patients", harness.Body{"firstName": "B", "lastName": "C", "dateOfBirth": "2019-01-01"}).
+		Created(t)
+	c.Authorize(t, 10, harness.Body{"patientId": other, "startDate": day(-30), "endDate": day(20)})
 	return "/reports/expiring"
 }
 
-func (c *clinic) enabledAndNot(t *testing.T) string {
-	c.admin().patch(t, c.userWith(t, c.admin(), rbac.Biller), body{"disabled": true}).ok(t)
+func enabledAndNot(t *testing.T, c *harness.Clinic) string {
+	c.Admin().Patch(t, c.UserWithRole(t, c.Admin(), rbac.Biller), harness.Body{"disabled": true}).OK(t)
 	return "/users"
 }
 
-func (c *clinic) reviewedAndNot(t *testing.T) string {
-	technician := c.as(c.own.tokens[rbac.Technician])
+func reviewedAndNot(t *testing.T, c *harness.Clinic) string {
+	technician := c.As(c.Own.Tokens[rbac.Technician])
 	take := func() string {
-		return "/emergency-grants/" + technician.post(t, "/emergency-grants",
-			body{"patientId": c.own.patient, "reason": emergencyReason}).created(t).String()
+		return "/emergency-grants/" + technician.Post(t, "/emergency-grants",
+			harness.Body{"patientId": c.Own.Patient, "reason": emergencyReason}).Created(t).String()
 	}
 	over := take()
-	technician.post(t, over+"/revoke", body{}).ok(t)
-	c.admin().post(t, over+"/review", body{"justified": true}).ok(t)
+	technician.Post(t, over+"/revoke", harness.Body{}).OK(t)
+	c.Admin().Post(t, over+"/review", harness.Body{"justified": true}).OK(t)
 	take()
 	return "/emergency-grants"
 }
@@ -129,31 +130,31 @@ func (c *clinic) reviewedAndNot(t *testing.T) string {
 // it.
 func TestAnExpiredHoldIsNotOpenAnywhere(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	hold := c.admin().post(t, path+"/reserve", body{"units": 10, "expiresInSeconds": 60})
-	require.Equal(t, true, hold.body["reservation"].(map[string]any)["open"])
-	require.Equal(t, "EXHAUSTED", c.admin().get(t, path).text("status"))
-	c.clock.advance(time.Minute)
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
+	hold := c.Admin().Post(t, path+"/reserve", harness.Body{"units": 10, "expiresInSeconds": 60})
+	require.Equal(t, true, hold.Body["reservation"].(map[string]any)["open"])
+	require.Equal(t, "EXHAUSTED", c.Admin().Get(t, path).Text("status"))
+	c.Clock.Advance(time.Minute)
 
 	listed := func(query string) []any {
-		return c.admin().get(t, path+"/reservations"+query).ok(t).body["data"].([]any)
+		return c.Admin().Get(t, path+"/reservations"+query).OK(t).Body["data"].([]any)
 	}
 	require.Equal(t, false, listed("")[0].(map[string]any)["open"])
 	require.Empty(t, listed("?open=true"))
 	require.Len(t, listed("?open=false"), 1)
-	c.requireBalance(t, path, 10, 0, 0)
-	require.Equal(t, "ACTIVE", c.admin().get(t, path).text("status"))
-	require.Equal(t, 10, c.admin().get(t, path+"/available-units").ok(t).number(t, "availableUnits"))
-	require.Empty(t, c.admin().get(t, "/alerts").ok(t).body["data"])
-	usage := c.admin().get(t, "/reports/utilization").ok(t).body["data"].([]any)[0].(map[string]any)
+	c.RequireBalance(t, path, 10, 0, 0)
+	require.Equal(t, "ACTIVE", c.Admin().Get(t, path).Text("status"))
+	require.Equal(t, 10, c.Admin().Get(t, path+"/available-units").OK(t).Number(t, "availableUnits"))
+	require.Empty(t, c.Admin().Get(t, "/alerts").OK(t).Body["data"])
+	usage := c.Admin().Get(t, "/reports/utilization").OK(t).Body["data"].([]any)[0].(map[string]any)
 	require.EqualValues(t, 0, usage["scheduledUnits"])
-	c.admin().post(t, path+"/release", body{"reservationId": hold.body["reservation"].(map[string]any)["id"]}).
-		refused(t, http.StatusConflict, "reservation-closed")
+	c.Admin().Post(t, path+"/release", harness.Body{"reservationId": hold.Body["reservation"].(map[string]any)["id"]}).
+		Refused(t, http.StatusConflict, "reservation-closed")
 
-	_, err := c.app.Authorizations.SweepHolds(t.Context())
+	_, err := c.App.Authorizations.SweepHolds(t.Context())
 	require.NoError(t, err)
-	c.requireBalance(t, path, 10, 0, 0)
+	c.RequireBalance(t, path, 10, 0, 0)
 	require.Len(t, listed("?open=false"), 1)
-	c.requireClean(t)
+	c.RequireClean(t)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -32,10 +33,10 @@ var withoutVersion = map[string]string{
 
 // versioned is a change of a record with a version.
 type versioned struct {
-	by     caller
+	by     harness.Caller
 	record string // where the record and its ETag are read
 	path   string // path of the change, if it differs
-	body   body
+	body   harness.Body
 	tag    string // the ETag, if it differs from the record's; lists have none
 }
 
@@ -44,8 +45,8 @@ type versioned struct {
 // with the record's version it succeeds.
 func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 	t.Parallel()
-	c, p := openWithProvider(t)
-	changes := c.versionedRecords(t, body{"issuer": p.Issuer, "clientId": "other", "clientSecret": "other"})
+	c, p := harness.OpenWithProvider(t)
+	changes := versionedRecords(t, c, harness.Body{"issuer": p.Issuer, "clientId": "other", "clientSecret": "other"})
 	operations, _ := readOperations(t)
 	for _, op := range operations {
 		if !slices.Contains([]string{http.MethodPut, http.MethodPatch, http.MethodDelete}, op.method) {
@@ -64,42 +65,44 @@ func TestIfMatchHoldsForEveryChangeOfAVersionedRecord(t *testing.T) {
 			if v.path == "" {
 				v.path = v.record
 			}
-			before := v.by.get(t, v.record).ok(t)
-			tag := cmp.Or(v.tag, before.header.Get("ETag"))
+			before := v.by.Get(t, v.record).OK(t)
+			tag := cmp.Or(v.tag, before.Header.Get("ETag"))
 			require.NotEmpty(t, tag)
-			v.by.with("If-Match", `"999999"`).send(t, op.method, v.path, v.body).
-				refused(t, http.StatusPreconditionFailed, "stale-version")
-			require.JSONEq(t, string(before.raw), string(v.by.get(t, v.record).ok(t).raw))
-			v.by.with("If-Match", "").send(t, op.method, v.path, v.body).
-				refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			require.Less(t, v.by.with("If-Match", tag).send(t, op.method, v.path, v.body).status, 300)
+			v.by.WithHeader("If-Match", `"999999"`).Send(t, op.method, v.path, v.body).
+				Refused(t, http.StatusPreconditionFailed, "stale-version")
+			require.JSONEq(t, string(before.Raw), string(v.by.Get(t, v.record).OK(t).Raw))
+			v.by.WithHeader("If-Match", "").Send(t, op.method, v.path, v.body).
+				Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			require.Less(t, v.by.WithHeader("If-Match", tag).Send(t, op.method, v.path, v.body).Status, 300)
 		})
 	}
 }
 
-func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t *testing.T) versioned {
+func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) map[string]func(t *testing.T) versioned {
 	t.Helper()
-	admin := c.admin()
-	create := func(path string, b body) string { return path + "/" + admin.post(t, path, b).created(t).String() }
-	at := func(record string, change body) func(*testing.T) versioned {
+	admin := c.Admin()
+	create := func(path string, b harness.Body) string {
+		return path + "/" + admin.Post(t, path, b).Created(t).String()
+	}
+	at := func(record string, change harness.Body) func(*testing.T) versioned {
 		return func(*testing.T) versioned { return versioned{by: admin, record: record, body: change} }
 	}
-	who := create("/practitioners", body{"firstName": "Jordan", "lastName": "Lee"})
-	payer := create("/payers", body{"name": "State Medicaid"})
-	insurance := create("/insurances", body{
-		"patientId": c.own.patient, "payerId": idOf(payer), "memberNumber": "M-1",
+	who := create("/practitioners", harness.Body{"firstName": "Jordan", "lastName": "Lee"})
+	payer := create("/payers", harness.Body{"name": "State Medicaid"})
+	insurance := create("/insurances", harness.Body{
+		"patientId": c.Own.Patient, "payerId": harness.IDOf(payer), "memberNumber": "M-1",
 		"startsOn": "2020-01-01",
 	})
-	webhook := create("/admin/webhooks", body{"url": "https://hooks.example.org/x"})
-	authorization := c.authorize(t, 20)
-	appointment := c.book(t, c.booking(authorization, c.employ(t), c.hour(t, -2, "09:00"), hour))
-	done := admin.post(t, appointment+"/complete", body{}).ok(t)
-	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
-	user := c.userWith(t, admin, rbac.Biller)
-	organization := "/organizations/" + c.own.id.String()
-	setOf := func(t *testing.T, role rbac.Role, change body) versioned {
+	webhook := create("/admin/webhooks", harness.Body{"url": "https://hooks.example.org/x"})
+	authorization := c.Authorize(t, 20)
+	appointment := c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.At(t, -2, "09:00"), hour))
+	done := admin.Post(t, appointment+"/complete", harness.Body{}).OK(t)
+	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
+	user := c.UserWithRole(t, admin, rbac.Biller)
+	organization := "/organizations/" + c.Own.ID.String()
+	setOf := func(t *testing.T, role rbac.Role, change harness.Body) versioned {
 		t.Helper()
-		tag := fmt.Sprintf(`"%v"`, admin.set(t, role)["version"])
+		tag := fmt.Sprintf(`"%v"`, admin.PermissionSet(t, role)["version"])
 		return versioned{
 			by:     admin,
 			record: "/permission-sets",
@@ -109,56 +112,56 @@ func (c *clinic) versionedRecords(t *testing.T, settings body) map[string]func(t
 		}
 	}
 	return map[string]func(t *testing.T) versioned{
-		"changeOrganization":  at(organization, body{"lateCancelHours": 12}),
-		"changePatient":       at("/patients/"+c.own.patient.String(), body{"lastName": "Changed"}),
-		"changePractitioner":  at(who, body{"lastName": "Changed"}),
-		"changePayer":         at(payer, body{"name": "Changed"}),
-		"changeInsurance":     at(insurance, body{"memberNumber": "M-2"}),
-		"changeServiceCode":   at("/service-codes/"+c.own.serviceCode.String(), body{"description": "changed"}),
-		"replaceServicePairs": at("/service-pairs", body{"pairs": []any{}}),
-		"changeUser":          at(user, body{"name": "Changed"}),
-		"setSignInPolicy":     at("/sign-in-policy", body{"secondFactorRequired": false}),
-		"changeAuthorization": at(authorization, body{"notes": "changed"}),
-		"changeAppointment":   at(appointment, body{"notes": "changed"}),
-		"changeSession":       at(session, body{"narrative": "changed"}),
-		"changeWebhook":       at(webhook, body{"active": false}),
-		"setAvailability": at(who+"/availability", body{
+		"changeOrganization":  at(organization, harness.Body{"lateCancelHours": 12}),
+		"changePatient":       at("/patients/"+c.Own.Patient.String(), harness.Body{"lastName": "Changed"}),
+		"changePractitioner":  at(who, harness.Body{"lastName": "Changed"}),
+		"changePayer":         at(payer, harness.Body{"name": "Changed"}),
+		"changeInsurance":     at(insurance, harness.Body{"memberNumber": "M-2"}),
+		"changeServiceCode":   at("/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"description": "changed"}),
+		"replaceServicePairs": at("/service-pairs", harness.Body{"pairs": []any{}}),
+		"changeUser":          at(user, harness.Body{"name": "Changed"}),
+		"setSignInPolicy":     at("/sign-in-policy", harness.Body{"secondFactorRequired": false}),
+		"changeAuthorization": at(authorization, harness.Body{"notes": "changed"}),
+		"changeAppointment":   at(appointment, harness.Body{"notes": "changed"}),
+		"changeSession":       at(session, harness.Body{"narrative": "changed"}),
+		"changeWebhook":       at(webhook, harness.Body{"active": false}),
+		"setAvailability": at(who+"/availability", harness.Body{
 			"weekly": []any{}, "exceptions": []any{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 		}),
-		"deleteWebhook":       at(create("/admin/webhooks", body{"url": "https://hooks.example.org/y"}), nil),
-		"deleteAuthorization": at(c.authorize(t, 5), nil),
+		"deleteWebhook":       at(create("/admin/webhooks", harness.Body{"url": "https://hooks.example.org/y"}), nil),
+		"deleteAuthorization": at(c.Authorize(t, 5), nil),
 		"setUserRoles": func(*testing.T) versioned {
 			return versioned{
 				by:     admin,
 				record: user,
 				path:   user + "/roles",
-				body:   body{"roles": []string{"BILLER", "SCHEDULER"}},
+				body:   harness.Body{"roles": []string{"BILLER", "SCHEDULER"}},
 			}
 		},
 		"switchOrganization": func(*testing.T) versioned {
-			other := "/organizations/" + c.other.id.String()
+			other := "/organizations/" + c.Other.ID.String()
 			return versioned{
-				by:     c.as(c.own.tokens[rbac.SuperAdmin]),
+				by:     c.As(c.Own.Tokens[rbac.SuperAdmin]),
 				record: other,
 				path:   other + "/disabled",
-				body:   body{"disabled": true},
+				body:   harness.Body{"disabled": true},
 			}
 		},
 		"takeSecondFactor": func(t *testing.T) versioned {
-			who := c.userWith(t, admin, rbac.Technician)
-			c.enrol(t, c.as(c.own.tokens[rbac.Technician]))
+			who := c.UserWithRole(t, admin, rbac.Technician)
+			c.Enrol(t, c.As(c.Own.Tokens[rbac.Technician]))
 			return versioned{by: admin, record: who, path: who + "/second-factor"}
 		},
 		"setIdentityProvider": func(t *testing.T) versioned {
-			admin.send(t, http.MethodPut, provider, settings).ok(t)
-			return versioned{by: admin, record: provider, body: settings}
+			admin.Send(t, http.MethodPut, harness.ProviderPath, settings).OK(t)
+			return versioned{by: admin, record: harness.ProviderPath, body: settings}
 		},
 		"removeIdentityProvider": func(t *testing.T) versioned {
-			admin.send(t, http.MethodPut, provider, settings).ok(t)
-			return versioned{by: admin, record: provider}
+			admin.Send(t, http.MethodPut, harness.ProviderPath, settings).OK(t)
+			return versioned{by: admin, record: harness.ProviderPath}
 		},
 		"changePermissionSet": func(t *testing.T) versioned {
-			return setOf(t, rbac.Biller, without(admin.set(t, rbac.Biller), "patient:read"))
+			return setOf(t, rbac.Biller, withoutPermission(admin.PermissionSet(t, rbac.Biller), "patient:read"))
 		},
 		"restorePermissionSet": func(t *testing.T) versioned { return setOf(t, rbac.Biller, nil) },
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 )
@@ -12,30 +13,31 @@ import (
 // playAccounts signs in a user with accounts in two practices, who chooses one.
 func (s *story) playAccounts() {
 	c, t := s.c, s.t
-	second, err := c.app.Directory.CreateOrganization(t.Context(),
+	second, err := c.App.Directory.CreateOrganization(t.Context(),
 		directory.NewOrganization{Name: "Second Example", TimeZone: "America/Chicago"})
 	require.NoError(t, err)
 	const email = "in.both@example.test"
-	c.hireWith(t, c.own, email, password, rbac.Practitioner)
-	c.hireWith(t, practice{id: second.ID}, email, password, rbac.Biller)
-	s.tell(c.as(""), "signIn", "Accounts in several organizations", "/auth/login",
-		body{"email": email, "password": password}).
-		refused(t, http.StatusUnauthorized, "organization-required")
-	s.tell(c.as(""), "signIn", "In the chosen organization", "/auth/login",
-		body{"email": email, "password": password, "organizationId": second.ID}).ok(t)
+	c.AddUserWithPassword(t, c.Own, email, harness.Password, rbac.Practitioner)
+	c.AddUserWithPassword(t, harness.Practice{ID: second.ID}, email, harness.Password, rbac.Biller)
+	s.tell(c.As(""), "signIn", "Accounts in several organizations", "/auth/login",
+		harness.Body{"email": email, "password": harness.Password}).
+		Refused(t, http.StatusUnauthorized, "organization-required")
+	s.tell(c.As(""), "signIn", "In the chosen organization", "/auth/login",
+		harness.Body{"email": email, "password": harness.Password, "organizationId": second.ID}).OK(t)
 
-	admin := c.admin()
-	user := c.userWith(t, admin, rbac.Biller)
-	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.newID().String()+"/password-reset",
-		body{})
-	reset := s.tell(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", body{})
-	s.tell(c.as(""), "resetPassword", "A new password", "/auth/password-reset",
-		body{"token": reset.text("token"), "password": anotherPassword})
-	s.tell(c.as(""), "resetPassword", "A used link", "/auth/password-reset",
-		body{"token": reset.text("token"), "password": anotherPassword})
-	hired := "/users/" + c.hireWith(t, c.own, "on.two.devices@example.test", password, rbac.Biller).String()
-	c.loginTo(t, "on.two.devices@example.test", password, c.own.id).ok(t)
-	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).ok(t).body["data"].([]any)
+	admin := c.Admin()
+	user := c.UserWithRole(t, admin, rbac.Biller)
+	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.NewID().String()+"/password-reset",
+		harness.Body{})
+	reset := s.tell(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", harness.Body{})
+	s.tell(c.As(""), "resetPassword", "A new password", "/auth/password-reset",
+		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
+	s.tell(c.As(""), "resetPassword", "A used link", "/auth/password-reset",
+		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
+	hired := "/users/" + c.AddUserWithPassword(t, c.Own, "on.two.devices@example.test", harness.Password,
+		rbac.Biller).String()
+	c.Login(t, "on.two.devices@example.test", harness.Password, c.Own.ID).OK(t)
+	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).OK(t).Body["data"].([]any)
 	s.tell(admin, "endUserSession", "A lost telephone", hired+"/sessions/"+sessions[0].(map[string]any)["id"].(string),
 		nil)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/oidc/openid/openidtest"
 	"omnirapeutic/platform/db/dbtest"
@@ -30,7 +31,7 @@ import (
 // ids, so that each run has the same result.
 type story struct {
 	t        *testing.T
-	c        *clinic
+	c        *harness.Clinic
 	routes   map[string]httpx.Route
 	examples map[string][]openapi.Example
 	requests []string // actual ids, each followed by the shown one
@@ -60,21 +61,21 @@ func counted(start time.Time) func() uuid.UUID {
 func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 	t.Helper()
 	s := playStory(t)
-	return s.examples, s.c.app.Routes()
+	return s.examples, s.c.App.Routes()
 }
 
 func playStory(t *testing.T) *story {
 	t.Helper()
 	now := app.RecordedAt
 	database := dbtest.New(t)
-	c := &clinic{
-		database: database, clock: &clock{fixed: now}, newID: counted(now),
-		settings: []string{"OMNI_PUBLIC_URL=" + publicURL, "OMNI_FRONTEND_URL=" + frontendURL},
+	c := &harness.Clinic{
+		Database: database, Clock: harness.FrozenClock(now), NewID: counted(now),
+		Settings: []string{"OMNI_PUBLIC_URL=" + harness.PublicURL, "OMNI_FRONTEND_URL=" + harness.FrontendURL},
 	}
-	c.listen(t, database.Open(t))
-	c.own = c.found(t, "example")
+	c.Start(t, database.Open(t))
+	c.Own = c.AddPractice(t, "example")
 	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
-	for _, r := range c.app.Routes() {
+	for _, r := range c.App.Routes() {
 		s.routes[r.Name] = r
 	}
 	s.play()
@@ -82,14 +83,14 @@ func playStory(t *testing.T) *story {
 }
 
 // tell makes a request and stores it with its answer as an example.
-func (s *story) tell(as caller, operation, summary, path string, b body) answer {
+func (s *story) tell(as harness.Caller, operation, summary, path string, b harness.Body) harness.Answer {
 	s.t.Helper()
 	r, ok := s.routes[operation]
 	require.True(s.t, ok, "there is no operation %s", operation)
-	a := as.send(s.t, r.Method, path, b)
+	a := as.Send(s.t, r.Method, path, b)
 	s.keep(r, a)
 	e := openapi.Example{
-		Name: nameOf(summary), Summary: summary, Status: a.status, Path: map[string]string{},
+		Name: nameOf(summary), Summary: summary, Status: a.Status, Path: map[string]string{},
 	}
 	template, actual := strings.Split(r.Path, "/"), strings.Split(strings.Split(path, "?")[0], "/")
 	require.Len(s.t, actual, len(template), "%s is not at %s", operation, path)
@@ -103,7 +104,7 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 		require.NoError(s.t, err)
 		e.Request = request
 	}
-	if len(a.raw) > 0 && strings.Contains(a.header.Get("Content-Type"), "json") {
+	if len(a.Raw) > 0 && strings.Contains(a.Header.Get("Content-Type"), "json") {
 		e.Response = s.counted(asShown(s.t, operation, a))
 	}
 	s.examples[operation] = append(s.examples[operation], e)
@@ -111,9 +112,9 @@ func (s *story) tell(as caller, operation, summary, path string, b body) answer 
 }
 
 // keep stores a request.
-func (s *story) keep(r httpx.Route, a answer) {
-	s.recorded = append(s.recorded, recordedCall{r, a.request(), a.status, a.raw})
-	s.requests = append(s.requests, a.request(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.recorded)))
+func (s *story) keep(r httpx.Route, a harness.Answer) {
+	s.recorded = append(s.recorded, recordedCall{r, a.RequestID(), a.Status, a.Raw})
+	s.requests = append(s.requests, a.RequestID(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.recorded)))
 }
 
 // counted replaces random request ids by sequential ones.
@@ -136,7 +137,7 @@ const sampleCode = "492039"
 const sampleHash = "5d1f0c2e7a4b9386f1d0a5c3e8b7264910fd3c5ba7e86421d9f0b3c5a7e18642"
 
 // asSent removes values of a request that differ in each run.
-func asSent(operation string, b body) body {
+func asSent(operation string, b harness.Body) harness.Body {
 	b = maps.Clone(b)
 	if b["refreshToken"] != nil {
 		b["refreshToken"] = sampleRefresh
@@ -157,77 +158,77 @@ func asSent(operation string, b body) body {
 }
 
 // asShown removes values of an answer that are secret, or long and uninteresting.
-func asShown(t *testing.T, operation string, a answer) json.RawMessage {
+func asShown(t *testing.T, operation string, a harness.Answer) json.RawMessage {
 	t.Helper()
-	a.body = maps.Clone(a.body) // the body is used afterwards
+	a.Body = maps.Clone(a.Body) // the body is used afterwards
 	switch operation {
 	case "signIn", "refreshSignIn", "exchangeSignInCode":
-		if a.body["accessToken"] != nil {
-			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
-			a.body["refreshToken"] = sampleRefresh
+		if a.Body["accessToken"] != nil {
+			a.Body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+			a.Body["refreshToken"] = sampleRefresh
 		}
-		if a.body["deviceToken"] != nil {
-			a.body["deviceToken"] = "omd_6sTHunG7U8n58…"
+		if a.Body["deviceToken"] != nil {
+			a.Body["deviceToken"] = "omd_6sTHunG7U8n58…"
 		}
 	case "getIdentityProvider", "setIdentityProvider":
-		a.body["issuer"] = "https://login.example.org"
+		a.Body["issuer"] = "https://login.example.org"
 	case "inviteUser", "createPasswordReset":
-		if a.body["token"] != nil {
-			a.body["token"] = sampleToken
+		if a.Body["token"] != nil {
+			a.Body["token"] = sampleToken
 		}
-		if a.body["link"] != nil {
-			a.body["link"] = frontendURL + "#password-reset=" + sampleToken
+		if a.Body["link"] != nil {
+			a.Body["link"] = harness.FrontendURL + "#password-reset=" + sampleToken
 		}
 	case "createApiKey":
-		if a.body["key"] != nil {
-			a.body["key"], a.body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
+		if a.Body["key"] != nil {
+			a.Body["key"], a.Body["begins"] = "omni_key_7Qx2…", "omni_key_7Qx2"
 		}
 	case "listApiKeys":
-		for _, item := range a.body["data"].([]any) {
+		for _, item := range a.Body["data"].([]any) {
 			item.(map[string]any)["begins"] = "omni_key_7Qx2"
 		}
 	case "getApiKey":
-		a.body["begins"] = "omni_key_7Qx2"
+		a.Body["begins"] = "omni_key_7Qx2"
 	case "listPermissionSets":
-		a.body["possible"] = map[string]any{"patient:read": a.body["possible"].(map[string]any)["patient:read"]}
-		for _, each := range a.body["data"].([]any) {
+		a.Body["possible"] = map[string]any{"patient:read": a.Body["possible"].(map[string]any)["patient:read"]}
+		for _, each := range a.Body["data"].([]any) {
 			set := each.(map[string]any)
 			set["permissions"] = set["permissions"].([]any)[:1]
 		}
 	case "changeMyPassword":
-		if a.body["accessToken"] != nil {
-			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		if a.Body["accessToken"] != nil {
+			a.Body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
 	case "beginMySecondFactor":
-		if a.body["secret"] != nil {
-			a.body["secret"] = "GEZDGNBVGY3TQOJQ…"
-			a.body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…" +
+		if a.Body["secret"] != nil {
+			a.Body["secret"] = "GEZDGNBVGY3TQOJQ…"
+			a.Body["otpauth"] = "otpauth://totp/Omnirapeutic:biller@example.test?secret=GEZDGNBVGY3TQOJQ…" +
 				"&issuer=Omnirapeutic&algorithm=SHA1&digits=6&period=30"
 		}
 	case "confirmMySecondFactor", "renewMyRecoveryCodes":
-		if a.body["recoveryCodes"] != nil {
-			a.body["recoveryCodes"] = []any{"WJ3QKD-7X2ANM-PLQ5RT-VHZC6B", "…"}
+		if a.Body["recoveryCodes"] != nil {
+			a.Body["recoveryCodes"] = []any{"WJ3QKD-7X2ANM-PLQ5RT-VHZC6B", "…"}
 		}
-		if a.body["accessToken"] != nil {
-			a.body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
+		if a.Body["accessToken"] != nil {
+			a.Body["accessToken"] = "eyJhbGciOiJIUzI1NiIs…"
 		}
 	case "createWebhook", "rotateWebhookSecret":
-		a.body["secret"] = "whsec_…"
+		a.Body["secret"] = "whsec_…"
 	case "createPractitionerCalendarFeed", "createPatientCalendarFeed":
-		a.body["path"] = "/api/v1/calendars/kUvW….ics"
+		a.Body["path"] = "/api/v1/calendars/kUvW….ics"
 	case "getConfig":
-		if all, ok := a.body["settings"].([]any); ok {
-			a.body["settings"] = all[:1]
+		if all, ok := a.Body["settings"].([]any); ok {
+			a.Body["settings"] = all[:1]
 		}
 	case "getRetryMetrics":
-		if all, ok := a.body["operations"].([]any); ok {
-			a.body["operations"] = all[:1]
+		if all, ok := a.Body["operations"].([]any); ok {
+			a.Body["operations"] = all[:1]
 		}
 	// The hashes include request ids, which are random.
 	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents":
-		return anyHash.ReplaceAll(a.raw, []byte(`"hash":"`+sampleHash+`"`))
+		return anyHash.ReplaceAll(a.Raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each includes the previous one
-		for n, each := range a.body["data"].([]any) {
+		for n, each := range a.Body["data"].([]any) {
 			entry := each.(map[string]any)
 			entry["hash"] = sampleOf(n)
 			if n > 0 {
@@ -235,14 +236,14 @@ func asShown(t *testing.T, operation string, a answer) json.RawMessage {
 			}
 		}
 	default:
-		if a.body["nextCursor"] == nil {
-			return a.raw
+		if a.Body["nextCursor"] == nil {
+			return a.Raw
 		}
 	}
-	if a.body["nextCursor"] != nil {
-		a.body["nextCursor"] = "Twhw4k2xzwGLL3WVckW0N-tVFTgZwWz_JptLJAk" // each differs
+	if a.Body["nextCursor"] != nil {
+		a.Body["nextCursor"] = "Twhw4k2xzwGLL3WVckW0N-tVFTgZwWz_JptLJAk" // each differs
 	}
-	text, err := json.Marshal(a.body)
+	text, err := json.Marshal(a.Body)
 	require.NoError(t, err)
 	return text
 }
@@ -257,10 +258,12 @@ const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
 
 func (s *story) play() {
 	c := s.c
-	admin, scheduler := c.admin(), c.as(c.own.tokens[rbac.Scheduler])
-	s.tell(c.as(""), "signIn", "Sign in", "/auth/login", body{"email": "SCHEDULER@example.test", "password": password})
-	s.tell(c.as(""), "signIn", "A wrong password", "/auth/login",
-		body{"email": "SCHEDULER@example.test", "password": "wrong"})
+	admin, scheduler := c.Admin(), c.As(c.Own.Tokens[rbac.Scheduler])
+	s.tell(c.As(""), "signIn", "Sign in", "/auth/login", harness.Body{
+		"email": "SCHEDULER@example.test", "password": harness.Password,
+	})
+	s.tell(c.As(""), "signIn", "A wrong password", "/auth/login",
+		harness.Body{"email": "SCHEDULER@example.test", "password": "wrong"})
 	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
 	s.playUsers(admin)
@@ -274,7 +277,7 @@ func (s *story) play() {
 	s.playEmergency(admin)
 	s.playReports(scheduler)
 	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
-	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", body{"units": 4})
+	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", harness.Body{"units": 4})
 	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
 	s.playVerifications(admin)
 	s.playAudit(admin)
@@ -287,213 +290,223 @@ func (s *story) play() {
 }
 
 // playVerifications verifies the organization.
-func (s *story) playVerifications(admin caller) {
-	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", body{}).ok(s.t)
-	hasty := impatient(s.t, s.c).admin()
-	release := s.c.hold(s.t, "audit_checkpoints")
-	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", body{})
-	require.Equal(s.t, http.StatusAccepted, running.status, "%s", running.raw)
+func (s *story) playVerifications(admin harness.Caller) {
+	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", harness.Body{}).OK(s.t)
+	hasty := impatient(s.t, s.c).Admin()
+	release := s.c.LockTable(s.t, "audit_checkpoints")
+	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", harness.Body{})
+	require.Equal(s.t, http.StatusAccepted, running.Status, "%s", running.Raw)
 	release()
-	admin.awaitState(s.t, "/admin/verifications/"+running.text("id"), "FINISHED")
+	admin.AwaitState(s.t, "/admin/verifications/"+running.Text("id"), "FINISHED")
 	s.tell(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
-	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.text("id"), nil)
+	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.Text("id"), nil)
 }
 
 // accessToken returns the access token of an answer whose example does not show it.
-func accessToken(t *testing.T, a answer) string {
+func accessToken(t *testing.T, a harness.Answer) string {
 	t.Helper()
 	var reported struct{ AccessToken string }
-	require.NoError(t, json.Unmarshal(a.raw, &reported))
+	require.NoError(t, json.Unmarshal(a.Raw, &reported))
 	return reported.AccessToken
 }
 
 // playSignOut is the auditor's last request.
 func (s *story) playSignOut() {
-	auditor := s.c.as(s.c.own.tokens[rbac.Auditor])
-	login := body{"email": "AUDITOR@example.test", "password": password}
-	first := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
-	refreshed := s.tell(s.c.as(""), "refreshSignIn", "Go on", "/auth/refresh",
-		body{"refreshToken": first.text("refreshToken")}).ok(s.t)
-	s.tell(s.c.as(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
-		body{"refreshToken": "omr_nobody-has-issued-this"})
-	here := s.c.as(accessToken(s.t, refreshed))
-	exists := s.c.as("").post(s.t, "/auth/login", login).ok(s.t)
-	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).ok(s.t).body["data"].([]any)
+	auditor := s.c.As(s.c.Own.Tokens[rbac.Auditor])
+	login := harness.Body{"email": "AUDITOR@example.test", "password": harness.Password}
+	first := s.c.As("").Post(s.t, "/auth/login", login).OK(s.t)
+	refreshed := s.tell(s.c.As(""), "refreshSignIn", "Go on", "/auth/refresh",
+		harness.Body{"refreshToken": first.Text("refreshToken")}).OK(s.t)
+	s.tell(s.c.As(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
+		harness.Body{"refreshToken": "omr_nobody-has-issued-this"})
+	here := s.c.As(accessToken(s.t, refreshed))
+	exists := s.c.As("").Post(s.t, "/auth/login", login).OK(s.t)
+	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).OK(s.t).Body["data"].([]any)
 	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
-	s.c.as(exists.text("accessToken")).get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	s.c.As(exists.Text("accessToken")).Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	const another = "a-meadow-of-red-clover"
 	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password",
-		body{"currentPassword": "wrong", "newPassword": another})
+		harness.Body{"currentPassword": "wrong", "newPassword": another})
 	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password",
-		body{"currentPassword": password, "newPassword": another}).ok(s.t)
-	here.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
-	here = s.c.as(accessToken(s.t, changed))
+		harness.Body{"currentPassword": harness.Password, "newPassword": another}).OK(s.t)
+	here.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	here = s.c.As(accessToken(s.t, changed))
 	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
-	auditor.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
-	again := s.c.as(s.c.as("").post(s.t, "/auth/login", body{"email": login["email"], "password": another}).ok(s.t).
-		text("accessToken"))
+	auditor.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	again := s.c.As(s.c.As("").Post(s.t, "/auth/login", harness.Body{"email": login["email"], "password": another}).
+		OK(s.t).
+		Text("accessToken"))
 	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
-	again.get(s.t, "/auth/me").refused(s.t, http.StatusUnauthorized, "unauthenticated")
+	again.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
 
 // playProvider has the scheduler sign in with an identity provider.
-func (s *story) playProvider(admin caller) {
+func (s *story) playProvider(admin harness.Caller) {
 	c := s.c
-	p := openidtest.Start(s.t, redirectURI,
+	p := openidtest.Start(s.t, harness.RedirectURI,
 		openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true},
 		openidtest.Person{Subject: "b-1", Email: "biller@example.test", Verified: true},
 		openidtest.Person{Subject: "a-1", Email: "auditor@example.test", Verified: true})
-	s.tell(admin, "setIdentityProvider", "An organization with a provider", provider,
-		body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
-	s.tell(admin, "getIdentityProvider", "The provider", provider, nil)
-	start := "/auth/oidc/" + c.own.id.String() + "/start"
-	s.tell(c.as(""), "startProviderSignIn", "Redirect to the provider", start+"?challenge="+challengeOf(verifier), nil)
-	j := c.begin(s.t)
-	back := p.SignIn(s.t, j.sentTo, "s-1")
-	returned := s.tell(c.as("").with("Cookie", j.cookie.Name+"="+j.cookie.Value), "finishProviderSignIn",
+	s.tell(admin, "setIdentityProvider", "An organization with a provider", harness.ProviderPath,
+		harness.Body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
+	s.tell(admin, "getIdentityProvider", "The provider", harness.ProviderPath, nil)
+	start := "/auth/oidc/" + c.Own.ID.String() + "/start"
+	s.tell(c.As(""), "startProviderSignIn", "Redirect to the provider",
+		start+"?challenge="+harness.Challenge(harness.Verifier), nil)
+	j := c.BeginProviderSignIn(s.t)
+	back := p.SignIn(s.t, j.ProviderURL, "s-1")
+	returned := s.tell(c.As("").WithHeader("Cookie", j.Cookie.Name+"="+j.Cookie.Value), "finishProviderSignIn",
 		"Return from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
-	code := codeIn(s.t, returned)
-	exchange := body{"code": code, "verifier": verifier}
-	s.tell(c.as(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
+	code := harness.SignInCode(s.t, returned)
+	exchange := harness.Body{"code": code, "verifier": harness.Verifier}
+	s.tell(c.As(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
 		exchange)
-	exchange["password"] = password
-	s.tell(c.as(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
+	exchange["password"] = harness.Password
+	s.tell(c.As(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
 	s.playProviderLinks(admin, p)
-	s.tell(admin, "removeIdentityProvider", "Passwords will do", provider, nil)
+	s.tell(admin, "removeIdentityProvider", "Passwords will do", harness.ProviderPath, nil)
 }
 
 // playProviderLinks has two more accounts sign in through the provider for the first time: a second
 // administrator confirms one and declines the other.
-func (s *story) playProviderLinks(admin caller, p *openidtest.Provider) {
+func (s *story) playProviderLinks(admin harness.Caller, p *openidtest.Provider) {
 	c := s.c
-	codeIn(s.t, c.signInAs(s.t, p, "b-1"))
-	s.tell(admin, "listLinkRequests", "Open link requests", linkRequests, nil)
-	biller := linkRequests + "/" + c.linkRequest(s.t, admin, "b-1")
+	harness.SignInCode(s.t, c.SignInWithProvider(s.t, p, "b-1"))
+	s.tell(admin, "listLinkRequests", "Open link requests", harness.LinkRequestsPath, nil)
+	biller := harness.LinkRequestsPath + "/" + c.LinkRequest(s.t, admin, "b-1")
 	s.tell(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm", nil)
-	c.hire(s.t, c.own, "second@example.test", rbac.Admin)
-	second := c.enter(s.t, "second@example.test")
+	c.AddUser(s.t, c.Own, "second@example.test", rbac.Admin)
+	second := c.SignInByEmail(s.t, "second@example.test")
 	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
-	codeIn(s.t, c.signInAs(s.t, p, "a-1"))
+	harness.SignInCode(s.t, c.SignInWithProvider(s.t, p, "a-1"))
 	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in",
-		linkRequests+"/"+c.linkRequest(s.t, second, "a-1"), nil)
-	s.tell(second, "unlinkUser", "The link was a mistake", c.userWith(s.t, second, rbac.Biller)+"/provider-link", nil)
+		harness.LinkRequestsPath+"/"+c.LinkRequest(s.t, second, "a-1"), nil)
+	s.tell(second, "unlinkUser", "The link was a mistake", c.UserWithRole(s.t, second, rbac.Biller)+"/provider-link", nil)
 }
 
-func (s *story) playKeys(admin caller) {
-	result := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", body{
+func (s *story) playKeys(admin harness.Caller) {
+	result := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", harness.Body{
 		"name":        "Billing system",
 		"permissions": []string{"authorization:read", "session:read"},
 		"expiresAt":   "2027-03-02T00:00:00Z",
 	})
 	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
-		body{"name": "Invitations", "permissions": []string{"user:invite"}})
-	key := "/api-keys/" + result.created(s.t).String()
+		harness.Body{"name": "Invitations", "permissions": []string{"user:invite"}})
+	key := "/api-keys/" + result.Created(s.t).String()
 	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
-	s.tell(s.c.as(result.text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
+	s.tell(s.c.As(result.Text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
 	s.tell(admin, "revokeApiKey", "The key was leaked", key, nil)
 	s.tell(admin, "getApiKey", "It was revoked", key, nil)
 }
 
 // playUsers changes a user's work.
-func (s *story) playUsers(admin caller) {
+func (s *story) playUsers(admin harness.Caller) {
 	s.tell(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
-	technician := s.c.userWith(s.t, admin, rbac.Technician)
+	technician := s.c.UserWithRole(s.t, admin, rbac.Technician)
 	s.tell(admin, "getUser", "A user", technician, nil)
-	s.tell(admin, "changeUser", "A new name", technician, body{"name": "Jordan Lee"})
-	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", body{"roles": []string{"TECHNICIAN", "SCHEDULER"}})
+	s.tell(admin, "changeUser", "A new name", technician, harness.Body{"name": "Jordan Lee"})
+	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", harness.Body{
+		"roles": []string{"TECHNICIAN", "SCHEDULER"},
+	})
 	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles",
-		body{"roles": []string{"SUPER_ADMIN"}})
-	s.tell(admin, "changeUser", "The last administrator", s.c.userWith(s.t, admin, rbac.Admin), body{"disabled": true})
+		harness.Body{"roles": []string{"SUPER_ADMIN"}})
+	s.tell(admin, "changeUser", "The last administrator", s.c.UserWithRole(s.t, admin, rbac.Admin),
+		harness.Body{"disabled": true})
 	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
-	s.c.own.tokens[rbac.Technician] = s.c.signIn(s.t, "example", rbac.Technician)
+	s.c.Own.Tokens[rbac.Technician] = s.c.SignIn(s.t, "example", rbac.Technician)
 }
 
 // playInvitations has one invitation accepted and another one declined.
-func (s *story) playInvitations(admin caller) {
+func (s *story) playInvitations(admin harness.Caller) {
 	result := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
-		body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
+		harness.Body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
 	s.tell(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
-		body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
+		harness.Body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
 	s.tell(admin, "inviteUser", "The user exists already", "/users/invitations",
-		body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
-	accept := body{"token": result.text("token"), "password": "an allotment at dusk"}
-	s.tell(s.c.as(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
-	s.tell(s.c.as(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
-	other := admin.post(s.t, "/users/invitations",
-		body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).created(s.t)
+		harness.Body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
+	accept := harness.Body{"token": result.Text("token"), "password": "an allotment at dusk"}
+	s.tell(s.c.As(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
+	s.tell(s.c.As(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
+	other := admin.Post(s.t, "/users/invitations",
+		harness.Body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).Created(s.t)
 	s.tell(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
-	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.text("id"), nil)
+	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.Text("id"), nil)
 	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
 }
 
 // playSets narrows the permissions of a role, and widens them again.
-func (s *story) playSets(admin caller) {
-	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT", body{"permissions": []any{
-		body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
-	}})
-	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN", body{"permissions": []any{
-		body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
-	}})
+func (s *story) playSets(admin harness.Caller) {
+	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT",
+		harness.Body{"permissions": []any{
+			harness.Body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
+		}})
+	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN",
+		harness.Body{"permissions": []any{
+			harness.Body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
+		}})
 	s.tell(admin, "listPermissionSets", "The permissions of each role", "/permission-sets", nil)
 	s.tell(admin, "restorePermissionSet", "Restore the defaults", "/permission-sets/PATIENT", nil)
 }
 
 // playReach links users to records.
-func (s *story) playReach(admin caller) {
+func (s *story) playReach(admin harness.Caller) {
 	c := s.c
-	who := c.employ(s.t, "RBT")
+	who := c.AddPractitioner(s.t, "RBT")
 	caseload := "/practitioners/" + who.String() + "/caseload"
-	s.tell(admin, "assignPatient", "A patient", caseload, body{"patientId": c.own.patient})
+	s.tell(admin, "assignPatient", "A patient", caseload, harness.Body{"patientId": c.Own.Patient})
 	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
-	s.tell(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.own.patient.String(), nil)
-	family := c.userWith(s.t, admin, rbac.Patient) + "/patients"
-	s.tell(admin, "addUserPatient", "A guardian", family, body{"patientId": c.own.patient, "relation": "GUARDIAN"})
+	s.tell(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.Own.Patient.String(), nil)
+	family := c.UserWithRole(s.t, admin, rbac.Patient) + "/patients"
+	s.tell(admin, "addUserPatient", "A guardian", family, harness.Body{"patientId": c.Own.Patient, "relation": "GUARDIAN"})
 	s.tell(admin, "listUserPatients", "The patients of a guardian", family, nil)
-	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.own.patient.String(), nil)
+	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.Own.Patient.String(), nil)
 }
 
-func (s *story) playDirectory(admin caller) {
-	id := func(a answer) string { return a.created(s.t).String() }
-	root := s.c.as(s.c.own.tokens[rbac.SuperAdmin])
-	organization := "/organizations/" + s.c.own.id.String()
+func (s *story) playDirectory(admin harness.Caller) {
+	id := func(a harness.Answer) string { return a.Created(s.t).String() }
+	root := s.c.As(s.c.Own.Tokens[rbac.SuperAdmin])
+	organization := "/organizations/" + s.c.Own.ID.String()
 	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations",
-		body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
-	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", body{"disabled": true})
-	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", body{"disabled": true})
+		harness.Body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
+	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", harness.Body{"disabled": true})
+	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", harness.Body{"disabled": true})
 	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
 	s.tell(admin, "getOrganization", "One's own", organization, nil)
 	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization,
-		body{"name": "Example ABA", "lateCancelHours": 48})
+		harness.Body{"name": "Example ABA", "lateCancelHours": 48})
 
-	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", body{
+	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", harness.Body{
 		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
 	}))
-	s.tell(admin, "createPatient", "The number is another patient's", "/patients", body{
+	s.tell(admin, "createPatient", "The number is another patient's", "/patients", harness.Body{
 		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
 	})
 	s.tell(admin, "createPatient", "Several invalid fields", "/patients",
-		body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
+		harness.Body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
 	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
-	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", body{"lastName": "riv"})
+	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", harness.Body{"lastName": "riv"})
 	s.tell(admin, "getPatient", "A patient", patient, nil)
-	s.tell(admin, "changePatient", "Clear the number", patient, body{"medicalRecordNumber": nil})
+	s.tell(admin, "changePatient", "Clear the number", patient, harness.Body{"medicalRecordNumber": nil})
 
-	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners", body{
-		"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
-		"credentials": []any{body{"code": "RBT", "expiresOn": "2027-05-31"}},
-	}))
+	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners",
+		harness.Body{
+			"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
+			"credentials": []any{harness.Body{"code": "RBT", "expiresOn": "2027-05-31"}},
+		}))
 	s.tell(admin, "listPractitioners", "All practitioners", "/practitioners?status=ACTIVE", nil)
 	s.tell(admin, "getPractitioner", "A practitioner", practitioner, nil)
-	s.tell(admin, "changePractitioner", "A second credential", practitioner, body{"credentials": []any{"BCBA", "RBT"}})
+	s.tell(admin, "changePractitioner", "A second credential", practitioner, harness.Body{
+		"credentials": []any{"BCBA", "RBT"},
+	})
 
 	payer := id(s.tell(admin, "createPayer", "A payer", "/payers",
-		body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
+		harness.Body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
 	s.tell(admin, "listPayers", "All payers", "/payers", nil)
 	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
 	s.tell(admin, "changePayer", "Another rounding rule from a day on", "/payers/"+payer,
-		body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
+		harness.Body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
 
-	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", body{
+	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", harness.Body{
 		"patientId":    strings.TrimPrefix(patient, "/patients/"),
 		"payerId":      payer,
 		"memberNumber": "M-55821",
@@ -502,58 +515,63 @@ func (s *story) playDirectory(admin caller) {
 	s.tell(admin, "listInsurances", "Insurances of a patient",
 		"/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
 	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
-	s.tell(admin, "changeInsurance", "It ends", insurance, body{"endsOn": "2026-12-31"})
+	s.tell(admin, "changeInsurance", "It ends", insurance, harness.Body{"endsOn": "2026-12-31"})
 
-	code := "/service-codes/" + id(s.tell(admin, "createServiceCode", "A service code", "/service-codes", body{
+	code := "/service-codes/" + id(s.tell(admin, "createServiceCode", "A service code", "/service-codes", harness.Body{
 		"code": "97155", "description": "Protocol modification", "unitMinutes": 15, "requiredCredentials": []string{"BCBA"},
 	}))
 	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
 	s.tell(admin, "getServiceCode", "A service code", code, nil)
-	s.tell(admin, "changeServiceCode", "No longer in use", code, body{"active": false})
+	s.tell(admin, "changeServiceCode", "No longer in use", code, harness.Body{"active": false})
 	s.tell(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
-	s.tell(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs", body{"pairs": []any{
-		body{"code": "97153", "otherCode": "97155"}, body{"code": "97153", "otherCode": "97156"},
+	s.tell(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs", harness.Body{"pairs": []any{
+		harness.Body{"code": "97153", "otherCode": "97155"}, harness.Body{"code": "97153", "otherCode": "97156"},
 	}})
 }
 
-func (s *story) playAuthorizations(admin, scheduler caller) {
+func (s *story) playAuthorizations(admin, scheduler harness.Caller) {
 	c := s.c
-	result := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4711",
+	result := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", harness.Body{
+		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4711",
 		"totalUnits": 20, "startDate": "2026-01-15", "endDate": "2026-07-14",
-		"caps": []any{body{"period": "WEEK", "units": 12}},
-	}).created(s.t)
+		"caps": []any{harness.Body{"period": "WEEK", "units": 12}},
+	}).Created(s.t)
 	path := "/authorizations/" + result.String()
 	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5",
 		nil)
 	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
 	s.tell(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
 	s.tell(admin, "changeAuthorization", "The payer grants more", path,
-		body{"totalUnits": 24, "reason": "Letter of 1 March"})
+		harness.Body{"totalUnits": 24, "reason": "Letter of 1 March"})
 
-	keyed := scheduler.with("Idempotency-Key", "9d1f5a4e-visit-12")
+	keyed := scheduler.WithHeader("Idempotency-Key", "9d1f5a4e-visit-12")
 	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve",
-		body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).reservationID(s.t)
-	s.tell(scheduler, "reserveUnits", "More than available", path+"/reserve", body{"units": 21})
-	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", body{"units": 2, "expiresInSeconds": 600})
-	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", body{"operation": "reserve", "units": 30})
+		harness.Body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).ReservationID(s.t)
+	s.tell(scheduler, "reserveUnits", "More than available", path+"/reserve", harness.Body{"units": 21})
+	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", harness.Body{
+		"units": 2, "expiresInSeconds": 600,
+	})
+	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", harness.Body{
+		"operation": "reserve", "units": 30,
+	})
 	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
 	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume",
-		body{"reservationId": reservation, "units": 3})
-	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", body{"reservationId": reservation})
-	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", body{"units": 2})
+		harness.Body{"reservationId": reservation, "units": 3})
+	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", harness.Body{"reservationId": reservation})
+	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", harness.Body{"units": 2})
 	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
 	s.tell(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
 
-	s.tell(admin.with("Idempotency-Key", "week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", body{"operations": []any{
-		body{
+	s.tell(admin.WithHeader("Idempotency-Key",
+		"week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", harness.Body{"operations": []any{
+		harness.Body{
 			"operation":       "reserve",
 			"authorizationId": result,
 			"units":           4,
 			"serviceDate":     "2026-03-09",
 			"reference":       "visit 13",
 		},
-		body{
+		harness.Body{
 			"operation":       "reserve",
 			"authorizationId": result,
 			"units":           40,
@@ -562,31 +580,31 @@ func (s *story) playAuthorizations(admin, scheduler caller) {
 		},
 	}})
 
-	spare := s.c.admin().post(s.t, "/authorizations", body{
-		"patientId":     c.own.patient,
-		"serviceCodeId": c.own.serviceCode,
+	spare := s.c.Admin().Post(s.t, "/authorizations", harness.Body{
+		"patientId":     c.Own.Patient,
+		"serviceCodeId": c.Own.ServiceCode,
 		"totalUnits":    8,
 		"startDate":     "2026-01-15",
 		"endDate":       "2026-07-14",
-	}).created(s.t)
+	}).Created(s.t)
 	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
 	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
 	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
 }
 
 // playAppointments books a week and completes it.
-func (s *story) playAppointments(admin, scheduler caller) {
+func (s *story) playAppointments(admin, scheduler harness.Caller) {
 	c := s.c
-	authorization := admin.post(s.t, "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4712",
+	authorization := admin.Post(s.t, "/authorizations", harness.Body{
+		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4712",
 		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
-	}).created(s.t)
-	who := c.employ(s.t, "RBT")
-	booking := func(start, end string) body {
-		return body{
-			"patientId":       c.own.patient,
+	}).Created(s.t)
+	who := c.AddPractitioner(s.t, "RBT")
+	booking := func(start, end string) harness.Body {
+		return harness.Body{
+			"patientId":       c.Own.Patient,
 			"practitionerId":  who,
-			"serviceCodeId":   c.own.serviceCode,
+			"serviceCodeId":   c.Own.ServiceCode,
 			"authorizationId": authorization,
 			"startTime":       start,
 			"endTime":         end,
@@ -594,7 +612,7 @@ func (s *story) playAppointments(admin, scheduler caller) {
 	}
 	book := func(summary, start, end string) string {
 		return "/appointments/" +
-			s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).created(s.t).String()
+			s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).Created(s.t).String()
 	}
 	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
 	past := book("A past appointment, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
@@ -604,92 +622,99 @@ func (s *story) playAppointments(admin, scheduler caller) {
 		"/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
 	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
 	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first,
-		body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
-	c.link(s.t, c.own, who, c.own.patient)
-	technician := c.as(c.own.tokens[rbac.Technician])
-	today := c.book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
-	s.tell(technician, "startAppointment", "It begins", today+"/start", body{})
+		harness.Body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
+	c.LinkUsers(s.t, c.Own, who, c.Own.Patient)
+	technician := c.As(c.Own.Tokens[rbac.Technician])
+	today := c.Book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
+	s.tell(technician, "startAppointment", "It begins", today+"/start", harness.Body{})
 	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
-		body{"reason": "The family is not here yet."})
+		harness.Body{"reason": "The family is not here yet."})
 	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
-		body{"startTime": "2026-03-02T13:45:00Z"})
+		harness.Body{"startTime": "2026-03-02T13:45:00Z"})
 	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete",
-		body{"endTime": "2026-03-02T13:46:00Z"})
-	scheduler.post(s.t, today+"/cancel", body{}).ok(s.t)
-	done := s.tell(technician.with("Idempotency-Key", "session-27-feb"), "completeAppointment",
-		"A quarter of an hour longer", past+"/complete", body{
+		harness.Body{"endTime": "2026-03-02T13:46:00Z"})
+	scheduler.Post(s.t, today+"/cancel", harness.Body{}).OK(s.t)
+	done := s.tell(technician.WithHeader("Idempotency-Key", "session-27-feb"), "completeAppointment",
+		"A quarter of an hour longer", past+"/complete", harness.Body{
 			"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 		})
-	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", body{})
-	renewed := "/authorizations/" + admin.post(s.t, "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4802",
+	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", harness.Body{})
+	renewed := "/authorizations/" + admin.Post(s.t, "/authorizations", harness.Body{
+		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4802",
 		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
-	}).created(s.t).String()
+	}).Created(s.t).String()
 	old := "/authorizations/" + authorization.String()
 	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact",
-		body{"endDate": "2026-03-04"})
-	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, body{"endDate": "2026-03-04"})
-	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old, body{"status": "CANCELLED"})
+		harness.Body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, harness.Body{"endDate": "2026-03-04"})
+	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old,
+		harness.Body{"status": "CANCELLED"})
 	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview",
-		body{"toAuthorizationId": idOf(renewed)})
-	short := admin.post(s.t, "/authorizations", body{
-		"patientId":     c.own.patient,
-		"serviceCodeId": c.own.serviceCode,
+		harness.Body{"toAuthorizationId": harness.IDOf(renewed)})
+	short := admin.Post(s.t, "/authorizations", harness.Body{
+		"patientId":     c.Own.Patient,
+		"serviceCodeId": c.Own.ServiceCode,
 		"totalUnits":    2,
 		"startDate":     "2026-03-05",
 		"endDate":       "2026-09-04",
-	}).created(s.t)
+	}).Created(s.t)
 	s.tell(scheduler, "moveBookings", "Too few units", old+"/move-bookings",
-		body{"toAuthorizationId": short, "from": "2026-03-05"})
+		harness.Body{"toAuthorizationId": short, "from": "2026-03-05"})
 	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
-		body{"toAuthorizationId": idOf(renewed), "from": "2026-03-05"})
-	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", body{"reason": "The family is away."})
-	missed := c.book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
+		harness.Body{"toAuthorizationId": harness.IDOf(renewed), "from": "2026-03-05"})
+	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", harness.Body{
+		"reason": "The family is away.",
+	})
+	missed := c.Book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
 	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show",
-		body{"reason": "The family did not open the door."})
+		harness.Body{"reason": "The family did not open the door."})
 
-	session := "/sessions/" + done.body["session"].(map[string]any)["id"].(string)
+	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
 	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
 	s.tell(technician, "getSession", "A session", session, nil)
-	s.tell(technician, "changeSession", "A better narrative", session, body{"narrative": "Two new mands: juice, ball."})
+	s.tell(technician, "changeSession", "A better narrative", session, harness.Body{
+		"narrative": "Two new mands: juice, ball.",
+	})
 	s.tell(admin, "addAddendum", "An addendum", session+"/addenda",
-		body{"text": "The mother was there for the last half hour."})
+		harness.Body{"text": "The mother was there for the last half hour."})
 }
 
 // playEmergency has a technician read outside the caseload under an emergency access
 // grant, and a reviewer.
-func (s *story) playEmergency(admin caller) {
+func (s *story) playEmergency(admin harness.Caller) {
 	c := s.c
-	technician := c.as(c.own.tokens[rbac.Technician])
-	stranger := admin.post(s.t, "/patients", body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03"}).
-		created(s.t)
-	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", body{
+	technician := c.As(c.Own.Tokens[rbac.Technician])
+	stranger := admin.Post(s.t, "/patients", harness.Body{
+		"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03",
+	}).
+		Created(s.t)
+	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", harness.Body{
 		"patientId":       stranger,
 		"reason":          "The session is about to begin and the assigned technician is ill.",
 		"durationMinutes": 120,
 	})
-	path := "/emergency-grants/" + grant.created(s.t).String()
-	s.tell(technician.with("Break-Glass", idOf(path)), "getPatient", "Under an emergency access grant",
+	path := "/emergency-grants/" + grant.Created(s.t).String()
+	s.tell(technician.WithHeader("Break-Glass", harness.IDOf(path)), "getPatient", "Under an emergency access grant",
 		"/patients/"+stranger.String(), nil)
-	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", body{})
+	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", harness.Body{})
 	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
 	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review",
-		body{"justified": true, "note": "The family confirms it."})
+		harness.Body{"justified": true, "note": "The family confirms it."})
 	s.tell(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
 }
 
 // playCalendars has a series, hours and openings, and links for calendar programs.
-func (s *story) playCalendars(admin, scheduler caller) {
+func (s *story) playCalendars(admin, scheduler harness.Caller) {
 	c := s.c
-	authorization := admin.post(s.t, "/authorizations", body{
-		"patientId": c.own.patient, "serviceCodeId": c.own.serviceCode, "authNumber": "AUTH-4713",
+	authorization := admin.Post(s.t, "/authorizations", harness.Body{
+		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4713",
 		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
-	}).created(s.t)
-	who := c.employ(s.t, "RBT")
-	booking := body{
-		"patientId":       c.own.patient,
+	}).Created(s.t)
+	who := c.AddPractitioner(s.t, "RBT")
+	booking := harness.Body{
+		"patientId":       c.Own.Patient,
 		"practitionerId":  who,
-		"serviceCodeId":   c.own.serviceCode,
+		"serviceCodeId":   c.Own.ServiceCode,
 		"authorizationId": authorization,
 		"startTime":       "2026-03-03T20:00:00Z",
 		"endTime":         "2026-03-03T21:00:00Z",
@@ -700,9 +725,11 @@ func (s *story) playCalendars(admin, scheduler caller) {
 	s.tell(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
 
 	hours := "/practitioners/" + who.String() + "/availability"
-	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, body{
-		"weekly":              []body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
-		"exceptions":          []body{{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []body{}}},
+	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, harness.Body{
+		"weekly": []harness.Body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
+		"exceptions": []harness.Body{
+			{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []harness.Body{}},
+		},
 		"bufferBeforeMinutes": 0,
 		"bufferAfterMinutes":  15,
 	})
@@ -711,15 +738,15 @@ func (s *story) playCalendars(admin, scheduler caller) {
 		"/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
 
 	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
-		"/practitioners/"+who.String()+"/calendar-feed", body{})
+		"/practitioners/"+who.String()+"/calendar-feed", harness.Body{})
 	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient",
-		"/patients/"+c.own.patient.String()+"/calendar-feed", body{})
+		"/patients/"+c.Own.Patient.String()+"/calendar-feed", harness.Body{})
 	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
 	var result struct{ Path string } // from the raw answer, not the shown one
-	require.NoError(s.t, json.Unmarshal(feed.raw, &result))
-	calendar := c.as("").fetch(s.t, strings.TrimPrefix(result.Path, "/api/v1"))
+	require.NoError(s.t, json.Unmarshal(feed.Raw, &result))
+	calendar := c.As("").GetRaw(s.t, strings.TrimPrefix(result.Path, "/api/v1"))
 	s.keep(s.routes["readCalendar"], calendar)
-	text, err := json.Marshal(string(calendar.raw))
+	text, err := json.Marshal(string(calendar.Raw))
 	require.NoError(s.t, err)
 	s.examples["readCalendar"] = []openapi.Example{{
 		Name:     "a-calendar",
@@ -728,22 +755,22 @@ func (s *story) playCalendars(admin, scheduler caller) {
 		Path:     map[string]string{"file": "kUvW….ics"},
 		Response: text,
 	}}
-	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.text("id"), nil)
+	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.Text("id"), nil)
 }
 
 // playAudit searches the trail for refusals, and exports it.
-func (s *story) playAudit(admin caller) {
+func (s *story) playAudit(admin harness.Caller) {
 	const wrong = "action=user.sign-in&outcome=denied&limit=1"
-	s.c.run(s.t, "INSERT INTO anonymous_attempts "+
+	s.c.Exec(s.t, "INSERT INTO anonymous_attempts "+
 		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
-	s.tell(s.c.as(s.c.own.tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
+	s.tell(s.c.As(s.c.Own.Tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
 		"/admin/anonymous-attempts", nil)
 	s.tell(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+wrong, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
-	exported := admin.fetch(s.t, path+"?action=user.sign-in&outcome=denied")
+	exported := admin.GetRaw(s.t, path+"?action=user.sign-in&outcome=denied")
 	s.keep(r, exported)
-	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.raw, []byte(`"hash":"`+sampleHash+`"`)))))
+	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.Raw, []byte(`"hash":"`+sampleHash+`"`)))))
 	require.NoError(s.t, err)
 	s.examples[r.Name] = []openapi.Example{{
 		Name:     "refused-sign-ins",
@@ -754,12 +781,12 @@ func (s *story) playAudit(admin caller) {
 }
 
 // playReports reads the reports; one more authorization ends soon.
-func (s *story) playReports(scheduler caller) {
-	ending := s.c.admin().post(s.t, "/authorizations", body{
-		"patientId": s.c.own.patient, "serviceCodeId": s.c.own.serviceCode, "authNumber": "AUTH-3900", "totalUnits": 40,
+func (s *story) playReports(scheduler harness.Caller) {
+	ending := s.c.Admin().Post(s.t, "/authorizations", harness.Body{
+		"patientId": s.c.Own.Patient, "serviceCodeId": s.c.Own.ServiceCode, "authNumber": "AUTH-3900", "totalUnits": 40,
 		"startDate": "2025-10-01", "endDate": "2026-03-28",
-	}).created(s.t).String()
-	s.c.admin().post(s.t, "/authorizations/"+ending+"/consume", body{"units": 16, "serviceDate": "2026-02-20"})
+	}).Created(s.t).String()
+	s.c.Admin().Post(s.t, "/authorizations/"+ending+"/consume", harness.Body{"units": 16, "serviceDate": "2026-02-20"})
 	s.tell(scheduler, "reportUtilization", "Authorizations in force, by their last days",
 		"/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
 	s.tell(scheduler, "reportTotals", "Totals of all", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
@@ -772,39 +799,40 @@ func (s *story) playReports(scheduler caller) {
 
 // playEvents creates webhooks, sends events to one, and reads the first events like a
 // reconnecting frontend.
-func (s *story) playEvents(admin caller) {
-	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", body{
+func (s *story) playEvents(admin harness.Caller) {
+	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", harness.Body{
 		"url": "https://hooks.example.org/omnirapeutic", "types": []string{"authorization.balance"}, "active": false,
-	}).created(s.t).String()
+	}).Created(s.t).String()
 	s.tell(admin, "listWebhooks", "All webhooks", "/admin/webhooks", nil)
 	s.tell(admin, "getWebhook", "A webhook", webhook, nil)
 	s.tell(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
-	s.tell(admin, "changeWebhook", "Another address", webhook, body{"url": "https://hooks.example.org/units"})
+	s.tell(admin, "changeWebhook", "Another address", webhook, harness.Body{"url": "https://hooks.example.org/units"})
 	s.tell(admin, "deleteWebhook", "No longer needed", webhook, nil)
 
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer receiver.Close()
-	webhook = "/admin/webhooks/" + admin.post(s.t, "/admin/webhooks", body{"url": receiver.URL}).created(s.t).String()
-	s.c.live(s.t)
+	webhook = "/admin/webhooks/" + admin.Post(s.t, "/admin/webhooks", harness.Body{"url": receiver.URL}).
+		Created(s.t).String()
+	s.c.StartEvents(s.t)
 	delivered := func() bool {
-		return len(admin.get(s.t, webhook+"/deliveries").body["data"].([]any)) > 1 &&
-			len(admin.get(s.t, webhook+"/deliveries?state=PENDING").body["data"].([]any)) == 0
+		return len(admin.Get(s.t, webhook+"/deliveries").Body["data"].([]any)) > 1 &&
+			len(admin.Get(s.t, webhook+"/deliveries?state=PENDING").Body["data"].([]any)) == 0
 	}
-	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+	require.Eventually(s.t, delivered, harness.Soon, 10*time.Millisecond)
 	s.tell(admin, "testWebhook", "The receiver answers", webhook+"/test", nil)
 	s.tell(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
 	s.hear(admin)
 	s.tell(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)
-	require.Eventually(s.t, delivered, soon, 10*time.Millisecond)
+	require.Eventually(s.t, delivered, harness.Soon, 10*time.Millisecond)
 }
 
 // hear listens until two events have arrived.
-func (s *story) hear(admin caller) {
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.url+"/events", nil)
+func (s *story) hear(admin harness.Caller) {
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.URL+"/events", nil)
 	require.NoError(s.t, err)
-	request.Header.Set("Authorization", "Bearer "+admin.token)
+	request.Header.Set("Authorization", "Bearer "+admin.Token)
 	request.Header.Set("Last-Event-ID", "0")
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(s.t, err)
@@ -814,7 +842,7 @@ func (s *story) hear(admin caller) {
 		text.WriteString(lines.Text() + "\n")
 	}
 	s.keep(s.routes["listenToEvents"],
-		answer{status: response.StatusCode, header: response.Header, raw: []byte(text.String())})
+		harness.Answer{Status: response.StatusCode, Header: response.Header, Raw: []byte(text.String())})
 	_, events, _ := strings.Cut(text.String(), "\n\n") // the first event is the opening
 	_, data, found := strings.Cut(events, "data: ")
 	require.True(s.t, found, events)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
@@ -15,10 +16,10 @@ import (
 // renamed.
 func TestRenamedPathsRedirect(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	send := func(client *http.Client, method, path, token, body string) (*http.Response, string) {
-		request, err := http.NewRequest(method, c.url+"/api/v1"+path, strings.NewReader(body))
+		request, err := http.NewRequest(method, c.URL+"/api/v1"+path, strings.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -42,13 +43,13 @@ func TestRenamedPathsRedirect(t *testing.T) {
 			require.Equal(t, to, response.Header.Get("Location"))
 		}
 	}
-	admin := c.own.tokens[rbac.Admin]
+	admin := c.Own.Tokens[rbac.Admin]
 	response, sets := send(http.DefaultClient, http.MethodGet, "/roles", admin, "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Contains(t, sets, `"role":"SCHEDULER"`)
 	response, _ = send(http.DefaultClient, http.MethodGet, "/roles", "", "")
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "the target checks permissions")
 	response, grant := send(http.DefaultClient, http.MethodPost, "/admin/break-the-glass", admin,
-		`{"patientId": "`+c.own.patient.String()+`", "reason": "`+emergencyReason+`"}`)
+		`{"patientId": "`+c.Own.Patient.String()+`", "reason": "`+emergencyReason+`"}`)
 	require.Equal(t, http.StatusCreated, response.StatusCode, grant)
 }

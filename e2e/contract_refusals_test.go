@@ -6,12 +6,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestMissingRecordsAreNotFound calls every operation on a record that does not exist.
 func TestMissingRecordsAreNotFound(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	unknown := uuid.New().String()
 	for noun, code := range map[string]string{
 		"organizations": "organization-not-found", "patients": "patient-not-found", "practitioners": "practitioner-not-found",
@@ -19,61 +21,64 @@ func TestMissingRecordsAreNotFound(t *testing.T) {
 		"authorizations": "authorization-not-found",
 	} {
 		path := "/" + noun + "/" + unknown
-		c.admin().get(t, path).refused(t, http.StatusNotFound, code)
-		c.admin().patch(t, path, body{}).refused(t, http.StatusNotFound, code)
+		c.Admin().Get(t, path).Refused(t, http.StatusNotFound, code)
+		c.Admin().Patch(t, path, harness.Body{}).Refused(t, http.StatusNotFound, code)
 	}
-	c.admin().delete(t, "/authorizations/"+unknown).refused(t, http.StatusNotFound, "authorization-not-found")
-	path := c.authorize(t, 4)
+	c.Admin().Delete(t, "/authorizations/"+unknown).Refused(t, http.StatusNotFound, "authorization-not-found")
+	path := c.Authorize(t, 4)
 	for _, verb := range []string{"/release", "/consume"} {
-		c.admin().post(t, path+verb, body{"reservationId": unknown}).refused(t, http.StatusNotFound, "reservation-not-found")
+		c.Admin().Post(t, path+verb, harness.Body{"reservationId": unknown}).
+			Refused(t, http.StatusNotFound, "reservation-not-found")
 	}
 }
 
 // TestUniqueValuesAreRefused gives two records a value that must be unique.
 func TestUniqueValuesAreRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := harness.Open(t)
 	for noun, test := range map[string]struct {
 		code   string
-		unique body
-		rest   body
+		unique harness.Body
+		rest   harness.Body
 	}{
 		"/patients": {
 			"medical-record-number-taken",
-			body{"medicalRecordNumber": "MR-1"},
-			body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"},
+			harness.Body{"medicalRecordNumber": "MR-1"},
+			harness.Body{"firstName": "A", "lastName": "B", "dateOfBirth": "2019-01-01"},
 		},
-		"/practitioners": {"npi-taken", body{"npi": "1234567893"}, body{"firstName": "A", "lastName": "B"}},
-		"/service-codes": {"service-code-taken", body{"code": "97155"}, body{"description": "x"}},
+		"/practitioners": {"npi-taken", harness.Body{"npi": "1234567893"}, harness.Body{"firstName": "A", "lastName": "B"}},
+		"/service-codes": {"service-code-taken", harness.Body{"code": "97155"}, harness.Body{"description": "x"}},
 	} {
-		full := body{}
-		for _, part := range []body{test.unique, test.rest} {
+		full := harness.Body{}
+		for _, part := range []harness.Body{test.unique, test.rest} {
 			for k, v := range part {
 				full[k] = v
 			}
 		}
-		c.admin().post(t, noun, full).created(t)
-		taken := c.admin().post(t, noun, full).refused(t, http.StatusConflict, test.code)
+		c.Admin().Post(t, noun, full).Created(t)
+		taken := c.Admin().Post(t, noun, full).Refused(t, http.StatusConflict, test.code)
 		for field := range test.unique {
-			require.Equal(t, field, taken.body["field"])
+			require.Equal(t, field, taken.Body["field"])
 			if field == "code" {
 				test.rest["code"] = "97156"
 			}
 		}
-		other := c.admin().post(t, noun, test.rest).created(t)
-		c.admin().patch(t, noun+"/"+other.String(), test.unique).refused(t, http.StatusConflict, test.code)
+		other := c.Admin().Post(t, noun, test.rest).Created(t)
+		c.Admin().Patch(t, noun+"/"+other.String(), test.unique).Refused(t, http.StatusConflict, test.code)
 	}
 }
 
 func TestNothingToReleaseOrToConsume(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 4)
-	c.admin().post(t, path+"/release", body{"units": 1}).refused(t, http.StatusConflict, "insufficient-reserved-units")
-	c.admin().post(t, path+"/consume", body{"units": 1, "serviceDate": "2020-01-01"}).
-		refused(t, http.StatusConflict, "outside-authorization-dates")
-	require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"units": 4}).status)
-	c.admin().post(t, path+"/consume", body{"units": 1}).refused(t, http.StatusConflict, "insufficient-units")
-	pending := c.authorize(t, 4, body{"status": "PENDING"})
-	c.admin().post(t, pending+"/consume", body{"units": 1}).refused(t, http.StatusConflict, "authorization-not-active")
+	c := harness.Open(t)
+	path := c.Authorize(t, 4)
+	c.Admin().Post(t, path+"/release", harness.Body{"units": 1}).
+		Refused(t, http.StatusConflict, "insufficient-reserved-units")
+	c.Admin().Post(t, path+"/consume", harness.Body{"units": 1, "serviceDate": "2020-01-01"}).
+		Refused(t, http.StatusConflict, "outside-authorization-dates")
+	require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/consume", harness.Body{"units": 4}).Status)
+	c.Admin().Post(t, path+"/consume", harness.Body{"units": 1}).Refused(t, http.StatusConflict, "insufficient-units")
+	pending := c.Authorize(t, 4, harness.Body{"status": "PENDING"})
+	c.Admin().Post(t, pending+"/consume", harness.Body{"units": 1}).
+		Refused(t, http.StatusConflict, "authorization-not-active")
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // schema is a JSON Schema of the contract.
@@ -43,7 +45,7 @@ type parameter struct {
 // readOperations reads the contract, in the order of its paths.
 func readOperations(t testing.TB) ([]operation, map[string]schema) {
 	t.Helper()
-	raw, err := os.ReadFile(contractFile)
+	raw, err := os.ReadFile(harness.ContractFile)
 	require.NoError(t, err)
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	require.NoError(t, err)
@@ -79,7 +81,7 @@ func readOperations(t testing.TB) ([]operation, map[string]schema) {
 					op.media, op.body = append(op.media, media), content.Schema
 				}
 				slices.Sort(op.media)
-				op.accepts, err = compiler.Compile("contract#/paths/" + pointer(path) + "/" + method +
+				op.accepts, err = compiler.Compile("contract#/paths/" + harness.Pointer(path) + "/" + method +
 					"/requestBody/content/application~1json/schema")
 				require.NoError(t, err)
 			}
@@ -384,7 +386,7 @@ var hints = map[string][]string{
 	"npi":         {"1234567893", "1245319599", "1003000126"},
 	"url":         {"https://hooks.example.org/x", "http://hooks.example.org:8080/a?b=c#d", "https://[2001:db8::1]/"},
 	"types":       {"authorization.balance"},
-	"password":    {password, "wrong"},
+	"password":    {harness.Password, "wrong"},
 	"status":      {"PENDING", "ACTIVE", "EXPIRED", "EXHAUSTED", "CANCELLED"},
 	"requiredBy":  {"RBT"},
 	"credentials": {"RBT", "BCBA"},
@@ -570,7 +572,8 @@ func (m maker) spoilMedia(t *trial) bool {
 func (m maker) spoilText(t *trial) bool {
 	if t.op.body == nil {
 		t.header.Set("Content-Type", pick(m, "application/json", "text/plain"))
-		t.body, t.wrong = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`, strings.Repeat("[", 100_000))), "an unexpected body"
+		t.body, t.wrong = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`,
+			strings.Repeat("[", 100_000))), "an unexpected body"
 		return true
 	}
 	t.header.Set("Content-Type", "application/json")

@@ -10,15 +10,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/identity"
 )
 
 // possible returns the scopes of each permission in the API.
-func (c *clinic) possible(t testing.TB) map[string][]string {
+func possibleScopes(t testing.TB, c *harness.Clinic) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
-	for p, names := range c.admin().get(t, "/permission-sets").ok(t).body["possible"].(map[string]any) {
+	for p, names := range c.Admin().Get(t, "/permission-sets").OK(t).Body["possible"].(map[string]any) {
 		for _, name := range names.([]any) {
 			found[p] = append(found[p], name.(string))
 		}
@@ -30,8 +31,8 @@ func (c *clinic) possible(t testing.TB) map[string][]string {
 // scope. Possible ones are accepted, and all others refused with their position.
 func TestUnsupportedScopesAreRefused(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	possible := c.possible(t)
+	c := harness.Open(t)
+	possible := possibleScopes(t, c)
 	require.Equal(t, []string{"ORGANIZATION"}, possible["user:invite"])
 	require.Equal(t, []string{"ORGANIZATION", "CASELOAD", "CHILD"}, possible["patient:read"])
 	require.Equal(t, []string{"ORGANIZATION", "CASELOAD", "SELF", "CHILD"}, possible["session:read-narrative"])
@@ -46,17 +47,17 @@ func TestUnsupportedScopesAreRefused(t *testing.T) {
 		}
 		for _, scope := range identity.Scopes() {
 			// The first entry is valid, so that the error names the second.
-			b := body{"permissions": []any{
-				body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}},
-				body{"permission": p, "scopes": []string{scope.String()}},
+			b := harness.Body{"permissions": []any{
+				harness.Body{"permission": "organization:read", "scopes": []string{"ORGANIZATION"}},
+				harness.Body{"permission": p, "scopes": []string{scope.String()}},
 			}}
-			a := c.admin().put(t, "/permission-sets/BILLER", b)
+			a := c.Admin().Put(t, "/permission-sets/BILLER", b)
 			if slices.Contains(possible[string(p)], scope.String()) {
-				a.ok(t)
+				a.OK(t)
 				continue
 			}
-			a.refused(t, http.StatusUnprocessableEntity, "validation-failed")
-			invalid := a.body["errors"].([]any)[0].(map[string]any)
+			a.Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			invalid := a.Body["errors"].([]any)[0].(map[string]any)
 			require.Equal(t, "permissions[1].scopes[0]", invalid["field"])
 			require.Equal(t, "must be one of "+strings.Join(possible[string(p)], ", ")+" for this permission",
 				invalid["message"],
@@ -70,7 +71,7 @@ const scopesFile = "../docs/scopes.md"
 // TestScopesPage compares the page of possible scopes with the routes.
 func TestScopesPage(t *testing.T) {
 	t.Parallel()
-	possible := open(t).possible(t)
+	possible := possibleScopes(t, harness.Open(t))
 	var b strings.Builder
 	b.WriteString("# Scopes of permissions\n\n" +
 		"Each organization decides with which record scopes a [role](roles.md) holds a permission. A scope is possible if an " +
@@ -99,7 +100,7 @@ func TestScopesPage(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	if *update {
+	if *harness.Update {
 		require.NoError(t, os.WriteFile(scopesFile, []byte(b.String()), 0o600))
 	}
 	got, err := os.ReadFile(scopesFile)

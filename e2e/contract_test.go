@@ -3,35 +3,26 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac/oidc"
-	passwords "omnirapeutic/modules/rbac/password"
-	"omnirapeutic/platform/fault"
-	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/openapi"
 )
-
-const contractFile = "../app/openapi.json"
 
 // members describes the members that have the same meaning in every schema.
 var members = map[string]string{
@@ -77,8 +68,8 @@ var members = map[string]string{
 func TestContract(t *testing.T) {
 	t.Parallel()
 	examples, routes := play(t)
-	if c, err := published(); err == nil {
-		c.declares(routes)
+	if c, err := harness.PublishedContract(); err == nil {
+		c.DeclareRefusals(routes)
 	}
 	document := openapi.Document{
 		Title:   "Omnirapeutic",
@@ -155,18 +146,18 @@ func TestContract(t *testing.T) {
 	require.ElementsMatch(t, published, slices.Collect(maps.Keys(document.Events)))
 	want, err := document.Build()
 	require.NoError(t, err)
-	if *update {
-		require.NoError(t, os.WriteFile(contractFile, want, 0o600))
+	if *harness.Update {
+		require.NoError(t, os.WriteFile(harness.ContractFile, want, 0o600))
 	}
-	have, err := os.ReadFile(contractFile)
+	have, err := os.ReadFile(harness.ContractFile)
 	require.NoError(t, err)
 	if !bytes.Equal(want, have) {
 		now, before := strings.Split(string(want), "\n"), strings.Split(string(have), "\n")
 		for i := range min(len(now), len(before)) {
 			require.Equal(t, now[i], before[i], "line %d of %s is out of date: go test ./e2e -run TestContract -update", i+1,
-				contractFile)
+				harness.ContractFile)
 		}
-		t.Fatalf("%s is out of date: go test ./e2e -run TestContract -update", contractFile)
+		t.Fatalf("%s is out of date: go test ./e2e -run TestContract -update", harness.ContractFile)
 	}
 	requireValid(t, want)
 }
@@ -197,228 +188,4 @@ func requireValid(t *testing.T, document []byte) {
 		_, err := compiler.Compile("document#/components/schemas/" + name)
 		require.NoError(t, err)
 	}
-}
-
-// contract is the published contract, with which all tests compare answers.
-type contract struct {
-	paths  []contractPath
-	events map[string]*jsonschema.Schema // by type
-
-	mu       sync.Mutex
-	seen     map[string]bool // "operation code"
-	refusals map[string]bool // also "operation code"
-}
-
-type contractPath struct {
-	parts      []string
-	operations map[string]contractOperation // by method
-}
-
-type contractOperation struct {
-	name    string
-	answers map[int]contractAnswer
-}
-
-// contractAnswer is the schemas of an answer by media type; empty without a body.
-type contractAnswer map[string]*jsonschema.Schema
-
-// contractResponse is a response, or a reference to one.
-type contractResponse struct {
-	Ref     string `json:"$ref"`
-	Content map[string]struct{}
-}
-
-var published = sync.OnceValues(readContract)
-
-func readContract() (*contract, error) {
-	raw, err := os.ReadFile(contractFile)
-	if err != nil {
-		return nil, err
-	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	if err := compiler.AddResource("contract", document); err != nil {
-		return nil, err
-	}
-	var shape struct {
-		Paths map[string]map[string]struct {
-			OperationID string
-			Responses   map[string]contractResponse
-		}
-		Webhooks   map[string]struct{}
-		Components struct{ Responses map[string]contractResponse }
-	}
-	if err := json.Unmarshal(raw, &shape); err != nil {
-		return nil, err
-	}
-	c := &contract{events: map[string]*jsonschema.Schema{}, seen: map[string]bool{}, refusals: map[string]bool{}}
-	for kind := range shape.Webhooks {
-		at := "contract#/webhooks/" + pointer(kind) + "/post/requestBody/content/" + pointer("application/json") + "/schema"
-		if c.events[kind], err = compiler.Compile(at); err != nil {
-			return nil, err
-		}
-	}
-	for path, methods := range shape.Paths {
-		p := contractPath{parts: strings.Split(path, "/"), operations: map[string]contractOperation{}}
-		for method, operation := range methods {
-			o := contractOperation{name: operation.OperationID, answers: map[int]contractAnswer{}}
-			for status, answer := range operation.Responses {
-				code, err := strconv.Atoi(status)
-				if err != nil {
-					return nil, err
-				}
-				at := "contract#/paths/" + pointer(path) + "/" + method + "/responses/" + status
-				if name, ok := strings.CutPrefix(answer.Ref, "#/components/responses/"); ok {
-					at, answer = "contract"+answer.Ref, shape.Components.Responses[name]
-				}
-				a := contractAnswer{}
-				for media := range answer.Content {
-					at := at + "/content/" + pointer(media) + "/schema"
-					if a[media], err = compiler.Compile(at); err != nil {
-						return nil, err
-					}
-				}
-				o.answers[code] = a
-			}
-			p.operations[strings.ToUpper(method)] = o
-		}
-		c.paths = append(c.paths, p)
-	}
-	return c, nil
-}
-
-func pointer(text string) string {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "~", "~0"), "/", "~1")
-	return strings.ReplaceAll(strings.ReplaceAll(text, "{", "%7B"), "}", "%7D")
-}
-
-// operation returns the operation of a request, or false if the contract has none.
-func (c *contract) operation(method, path string) (contractOperation, bool) {
-	path, _, _ = strings.Cut(path, "?")
-	parts := strings.Split(path, "/")
-	best, found, literals := contractOperation{}, false, -1
-	for _, p := range c.paths {
-		if n, ok := p.matches(parts); ok && n > literals {
-			best, found = p.operations[method]
-			literals = n
-		}
-	}
-	return best, found
-}
-
-// matches reports whether the path matches the pattern, and the number of literal matches.
-func (p contractPath) matches(parts []string) (literals int, ok bool) {
-	if len(parts) != len(p.parts) {
-		return 0, false
-	}
-	for i, part := range p.parts {
-		switch {
-		case part == parts[i]:
-			literals++
-		case !strings.HasPrefix(part, "{") || parts[i] == "":
-			return 0, false
-		}
-	}
-	return literals, true
-}
-
-// keeps checks an answer against the contract.
-func (c *contract) keeps(t testing.TB, method, path string, a answer) {
-	t.Helper()
-	o, ok := c.operation(method, path)
-	if !ok || *update {
-		return
-	}
-	code, _ := a.body["code"].(string)
-	if a.status >= http.StatusBadRequest {
-		requireTextForPeople(t, a.body)
-	}
-	c.mu.Lock()
-	c.seen[o.name+" "+code] = true
-	c.mu.Unlock()
-	documented, ok := o.answers[a.status]
-	require.True(t, ok, "%s %s answered %d, which is not in the contract: %s", method, path, a.status, a.raw)
-	if len(documented) == 0 {
-		require.Empty(t, a.raw)
-		return
-	}
-	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
-	require.Contains(t, documented, media)
-	var instance any = string(a.raw)
-	if a.isJSON() {
-		var err error
-		instance, err = jsonschema.UnmarshalJSON(bytes.NewReader(a.raw))
-		require.NoError(t, err)
-	}
-	require.NoError(t, documented[media].Validate(instance), "%s %s answered %s", method, path, a.raw)
-}
-
-// machineText is text that people cannot read: an instant in UTC, or an id.
-var machineText = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-
-// requireTextForPeople checks that the texts of a problem document use local times and names. Exact
-// values belong to its other members.
-func requireTextForPeople(t testing.TB, problem map[string]any) {
-	t.Helper()
-	detail, _ := problem["detail"].(string)
-	require.NotRegexp(t, machineText, strings.ReplaceAll(detail, "such as 2026-01-31T14:00:00Z", ""))
-	reasons, _ := problem["reasons"].([]any)
-	for _, reason := range reasons {
-		require.NotRegexp(t, machineText, reason.(map[string]any)["detail"])
-	}
-}
-
-// keepsEvent checks an event against the contract.
-func (c *contract) keepsEvent(t testing.TB, kind string, event any) {
-	t.Helper()
-	if !*update {
-		require.Contains(t, c.events, kind)
-		require.NoError(t, c.events[kind].Validate(event))
-	}
-}
-
-// promised lists the refusals in the contract that no test has produced. Refusals that
-// any request can receive are tested once, elsewhere.
-func (c *contract) promised() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var missing []string
-	for key := range c.refusals {
-		if !c.seen[key] {
-			missing = append(missing, key)
-		}
-	}
-	slices.Sort(missing)
-	return missing
-}
-
-// declares records the refusals in the routes of an app.
-func (c *contract) declares(routes []httpx.Route) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range routes {
-		for _, f := range r.Refusals {
-			if !slices.ContainsFunc(unreachable, func(u *fault.Error) bool { return u.Is(f) }) {
-				c.refusals[r.Name+" "+f.Code()] = true
-			}
-		}
-	}
-}
-
-// unreachable refusals cannot occur here: too many concurrent sign-ins are tested with
-// real hashing, in rbac.
-var unreachable = []*fault.Error{passwords.ErrBusy}
-
-// isWholeRun reports whether all tests run at full length.
-func isWholeRun() bool {
-	for _, name := range []string{"test.run", "test.skip", "test.bench", "test.fuzz", "test.list"} {
-		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {
-			return false
-		}
-	}
-	return long && !*update
 }

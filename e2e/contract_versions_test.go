@@ -5,42 +5,44 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestChangesAreTiedToVersions simulates two users who edit a record of each kind
 // concurrently.
 func TestChangesAreTiedToVersions(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	payer := c.admin().post(t, "/payers", body{"name": "Example Health Plan"}).created(t).String()
-	for path, change := range map[string]body{
-		c.authorize(t, 10):                             {"notes": "changed"},
-		"/patients/" + c.own.patient.String():          {"lastName": "Changed"},
-		"/service-codes/" + c.own.serviceCode.String(): {"description": "changed"},
+	c := harness.Open(t)
+	payer := c.Admin().Post(t, "/payers", harness.Body{"name": "Example Health Plan"}).Created(t).String()
+	for path, change := range map[string]harness.Body{
+		c.Authorize(t, 10):                             {"notes": "changed"},
+		"/patients/" + c.Own.Patient.String():          {"lastName": "Changed"},
+		"/service-codes/" + c.Own.ServiceCode.String(): {"description": "changed"},
 		"/payers/" + payer:                             {"name": "changed"},
-		"/organizations/" + c.own.id.String():          {"name": "changed"},
+		"/organizations/" + c.Own.ID.String():          {"name": "changed"},
 	} {
 		t.Run("it is checked for "+path[:9], func(t *testing.T) {
-			read := c.admin().get(t, path)
-			first := read.header.Get("ETag")
+			read := c.Admin().Get(t, path)
+			first := read.Header.Get("ETag")
 			require.Equal(t, `"1"`, first)
 
-			changed := c.admin().with("If-Match", first).patch(t, path, change)
-			require.Equal(t, http.StatusOK, changed.status, "%s", changed.raw)
-			require.Equal(t, `"2"`, changed.header.Get("ETag"))
+			changed := c.Admin().WithHeader("If-Match", first).Patch(t, path, change)
+			require.Equal(t, http.StatusOK, changed.Status, "%s", changed.Raw)
+			require.Equal(t, `"2"`, changed.Header.Get("ETag"))
 
-			stale := c.admin().with("If-Match", first).patch(t, path, change)
-			stale.refused(t, http.StatusPreconditionFailed, "stale-version")
-			require.Equal(t, 2, stale.number(t, "currentVersion"))
+			stale := c.Admin().WithHeader("If-Match", first).Patch(t, path, change)
+			stale.Refused(t, http.StatusPreconditionFailed, "stale-version")
+			require.Equal(t, 2, stale.Number(t, "currentVersion"))
 
-			require.Equal(t, http.StatusOK, c.admin().with("If-Match", `"1", "2"`).patch(t, path, change).status,
+			require.Equal(t, http.StatusOK, c.Admin().WithHeader("If-Match", `"1", "2"`).Patch(t, path, change).Status,
 				"any of several")
-			require.Equal(t, http.StatusOK, c.admin().patch(t, path, change).status, "without the header any version is changed")
+			require.Equal(t, http.StatusOK, c.Admin().Patch(t, path, change).Status, "without the header any version is changed")
 		})
 	}
 	t.Run("it is checked for deletions", func(t *testing.T) {
-		path := c.authorize(t, 10)
-		c.admin().with("If-Match", `"7"`).delete(t, path).refused(t, http.StatusPreconditionFailed, "stale-version")
-		require.Equal(t, http.StatusNoContent, c.admin().with("If-Match", `"1"`).delete(t, path).status)
+		path := c.Authorize(t, 10)
+		c.Admin().WithHeader("If-Match", `"7"`).Delete(t, path).Refused(t, http.StatusPreconditionFailed, "stale-version")
+		require.Equal(t, http.StatusNoContent, c.Admin().WithHeader("If-Match", `"1"`).Delete(t, path).Status)
 	})
 }

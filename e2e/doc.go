@@ -3,6 +3,6 @@
 //
 // The name of a file begins with its subject: access (who may do what), appointments,
 // authorization (units and their ledger), audit, contract (the API's form), events,
-// faults (failures of databases, networks and processes) and operations. The files
-// harness_*_test.go start the program, create practices and send requests.
+// faults (failures of databases, networks and processes) and operations. Package harness
+// starts the program, creates practices and sends requests.
 package e2e

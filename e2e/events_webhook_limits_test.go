@@ -9,53 +9,56 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
 )
 
 func TestAnOrganizationHasALimitedNumberOfWebhooks(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t, "OMNI_WEBHOOKS_PER_ORGANIZATION=3")
-	hook := body{"url": "https://example.com/hook"}
+	hook := harness.Body{"url": "https://example.com/hook"}
 	var path string
 	for range 3 {
-		path = webhooks + "/" + c.admin().post(t, webhooks, hook).created(t).String()
+		path = harness.WebhooksPath + "/" + c.Admin().Post(t, harness.WebhooksPath, hook).Created(t).String()
 	}
-	refused := c.admin().post(t, webhooks, hook).refused(t, http.StatusConflict, "too-many-webhooks")
-	require.Equal(t, 3, refused.number(t, "limit"))
+	refused := c.Admin().Post(t, harness.WebhooksPath, hook).Refused(t, http.StatusConflict, "too-many-webhooks")
+	require.Equal(t, 3, refused.Number(t, "limit"))
 	require.Equal(t, "An organization can have at most 3 webhooks. "+
-		"Delete one that is no longer needed, or ask your operator to raise the limit.", refused.text("detail"))
-	require.Len(t, c.admin().get(t, webhooks).ok(t).body["data"], 3)
-	c.as(c.other.tokens[rbac.Admin]).post(t, webhooks, hook).created(t)
+		"Delete one that is no longer needed, or ask your operator to raise the limit.", refused.Text("detail"))
+	require.Len(t, c.Admin().Get(t, harness.WebhooksPath).OK(t).Body["data"], 3)
+	c.As(c.Other.Tokens[rbac.Admin]).Post(t, harness.WebhooksPath, hook).Created(t)
 
-	c.admin().patch(t, path, body{"active": false}).ok(t)
-	c.admin().post(t, webhooks, hook).refused(t, http.StatusConflict, "too-many-webhooks")
-	require.Equal(t, http.StatusNoContent, c.admin().delete(t, path).status)
-	c.admin().post(t, webhooks, hook).created(t)
+	c.Admin().Patch(t, path, harness.Body{"active": false}).OK(t)
+	c.Admin().Post(t, harness.WebhooksPath, hook).Refused(t, http.StatusConflict, "too-many-webhooks")
+	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, path).Status)
+	c.Admin().Post(t, harness.WebhooksPath, hook).Created(t)
 }
 
 func TestConcurrentCreationsOfWebhooksStayWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	const limit, many = 5, 24
 	c := openPolling(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", limit))
-	second := secondInstance(t, c, c.database.Open(t), c.settings...)
+	second := harness.SecondInstance(t, c, c.Database.Open(t), c.Settings...)
 	var created atomic.Int64
-	together(many, func(i int) {
+	harness.Concurrently(many, func(i int) {
 		for {
-			a := []*clinic{c, second}[i%2].admin().post(t, webhooks, body{"url": "https://example.com/hook"})
+			a := []*harness.Clinic{c, second}[i%2].Admin().Post(t, harness.WebhooksPath, harness.Body{
+				"url": "https://example.com/hook",
+			})
 			switch {
-			case a.status == http.StatusCreated:
+			case a.Status == http.StatusCreated:
 				created.Add(1)
 				return
-			case a.body["code"] == "too-many-webhooks":
+			case a.Body["code"] == "too-many-webhooks":
 				return
-			case a.body["code"] != "contention":
-				t.Errorf("%d %s", a.status, a.raw)
+			case a.Body["code"] != "contention":
+				t.Errorf("%d %s", a.Status, a.Raw)
 				return
 			}
 		}
 	})
 	require.EqualValues(t, limit, created.Load())
-	require.Len(t, c.admin().get(t, webhooks).ok(t).body["data"], limit)
+	require.Len(t, c.Admin().Get(t, harness.WebhooksPath).OK(t).Body["data"], limit)
 }
 
 // TestHangingReceiversOfOneOrganizationDelayNoOther has one practice with 100 webhooks whose
@@ -65,37 +68,39 @@ func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 	const many, events = 100, 20
 	c := openPolling(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", many))
 	url, arrived, _ := hang(t)
-	other := c.as(c.other.tokens[rbac.Admin])
+	other := c.As(c.Other.Tokens[rbac.Admin])
 	for i := range many {
-		other.post(t, webhooks, body{"url": fmt.Sprint(url, "/", i), "types": []string{"authorization.balance"}}).created(t)
+		other.Post(t, harness.WebhooksPath, harness.Body{
+			"url": fmt.Sprint(url, "/", i), "types": []string{"authorization.balance"},
+		}).Created(t)
 	}
-	healthy := receive(t)
-	path, _ := c.hook(t, healthy.URL)
-	c.live(t)
+	healthy := harness.ReceiveWebhooks(t)
+	path, _ := c.AddWebhook(t, healthy.URL)
+	c.StartEvents(t)
 
-	today := c.clock.now()
-	theirs := other.post(t, "/authorizations", body{
-		"patientId": c.other.patient, "serviceCodeId": c.other.serviceCode, "totalUnits": 10,
+	today := c.Clock.Now()
+	theirs := other.Post(t, "/authorizations", harness.Body{
+		"patientId": c.Other.Patient, "serviceCodeId": c.Other.ServiceCode, "totalUnits": 10,
 		"startDate": today.AddDate(0, -1, 0).Format(time.DateOnly), "endDate": today.AddDate(0, 6, 0).Format(time.DateOnly),
-	}).created(t)
-	other.post(t, fmt.Sprint("/authorizations/", theirs, "/reserve"), body{"units": 1}).reservationID(t)
+	}).Created(t)
+	other.Post(t, fmt.Sprint("/authorizations/", theirs, "/reserve"), harness.Body{"units": 1}).ReservationID(t)
 	const usable = 6 // slots of an organization, while no receiver is known to be slow
 	for range usable {
 		select {
 		case <-arrived:
-		case <-time.After(soon):
+		case <-time.After(harness.Soon):
 			t.Fatal("the hanging receivers are not called")
 		}
 	}
 
-	authorization := c.authorize(t, 100)
+	authorization := c.Authorize(t, 100)
 	for range events {
-		c.admin().post(t, authorization+"/reserve", body{"units": 1}).reservationID(t)
+		c.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t)
 	}
-	healthy.await(t, events)
+	healthy.Await(t, events)
 	require.Eventually(t, func() bool {
-		return len(c.admin().get(t, path+"/deliveries?state=DELIVERED").ok(t).body["data"].([]any)) == events
-	}, soon, 5*time.Millisecond)
+		return len(c.Admin().Get(t, path+"/deliveries?state=DELIVERED").OK(t).Body["data"].([]any)) == events
+	}, harness.Soon, 5*time.Millisecond)
 	require.Zero(t,
-		c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND state = 'DELIVERED'", c.other.id))
+		c.Count(t, "SELECT count(*) FROM webhook_deliveries WHERE organization_id = $1 AND state = 'DELIVERED'", c.Other.ID))
 }

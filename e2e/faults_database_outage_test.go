@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/postgres"
 )
@@ -80,11 +81,11 @@ func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	faults := numberOfFaults()
 	server := &killable{dbtest.Server(t, false)}
 	database := dbtest.Of(server.Server)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	serving := c.launch(t, database.AppURL, transactions()...)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	serving := c.Launch(t, database.AppURL, harness.TransactionSettings()...)
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
+	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
 	for range faults {
 		h.progress(t, 20)
 		server.killAndStart(t)
@@ -99,37 +100,40 @@ func TestReadinessFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, true)
 	database := dbtest.Of(server)
-	c := serve(t, database, database.Open(t))
-	path := c.authorize(t, 10)
-	root := caller{url: c.url}
-	require.Equal(t, http.StatusOK, root.get(t, "/readyz").status)
+	c := harness.Serve(t, database, database.Open(t))
+	path := c.Authorize(t, 10)
+	root := harness.Caller{URL: c.URL}
+	require.Equal(t, http.StatusOK, root.Get(t, "/readyz").Status)
 
 	require.NoError(t, server.Stop(t.Context()))
-	root.get(t, "/readyz").refused(t, http.StatusServiceUnavailable, "not-ready")
-	require.Equal(t, http.StatusOK, root.get(t, "/healthz").status, "it is alive nevertheless")
-	answer := c.admin().post(t, path+"/reserve", body{"units": 1})
-	answer.refused(t, http.StatusServiceUnavailable, "database-unavailable")
-	require.NotEmpty(t, answer.header.Get("Retry-After"))
+	root.Get(t, "/readyz").Refused(t, http.StatusServiceUnavailable, "not-ready")
+	require.Equal(t, http.StatusOK, root.Get(t, "/healthz").Status, "it is alive nevertheless")
+	answer := c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
+	answer.Refused(t, http.StatusServiceUnavailable, "database-unavailable")
+	require.NotEmpty(t, answer.Header.Get("Retry-After"))
 
 	t.Run("invalid requests are refused without a database", func(t *testing.T) {
-		c.as("").post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusUnauthorized, "unauthenticated")
-		c.as(c.own.tokens["BILLER"]).post(t, path+"/reserve", body{"units": 1}).refused(t, http.StatusForbidden, "forbidden")
-		c.admin().post(t, path+"/reserve", body{"units": 0}).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		c.As("").Post(t, path+"/reserve", harness.Body{"units": 1}).Refused(t, http.StatusUnauthorized, "unauthenticated")
+		c.As(c.Own.Tokens["BILLER"]).Post(t, path+"/reserve", harness.Body{"units": 1}).
+			Refused(t, http.StatusForbidden, "forbidden")
+		c.Admin().Post(t, path+"/reserve", harness.Body{"units": 0}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		for _, invalid := range []struct {
 			path   string
-			change body
+			change harness.Body
 		}{
-			{"/practitioners/" + uuid.NewString(), body{"npi": "12"}},
-			{"/practitioners/" + uuid.NewString(), body{"credentials": []string{"no code"}}},
-			{"/service-codes/" + uuid.NewString(), body{"code": "small letters"}},
-			{"/patients/" + uuid.NewString(), body{"dateOfBirth": "1899-12-31"}},
-			{"/patients/" + uuid.NewString(), body{"medicalRecordNumber": " 1"}},
-			{"/insurances/" + uuid.NewString(), body{"startsOn": "2026-02-01", "endsOn": "2026-01-01"}},
-			{"/organizations/" + c.own.id.String(), body{"timeZone": "localtime"}},
+			{"/practitioners/" + uuid.NewString(), harness.Body{"npi": "12"}},
+			{"/practitioners/" + uuid.NewString(), harness.Body{"credentials": []string{"no code"}}},
+			{"/service-codes/" + uuid.NewString(), harness.Body{"code": "small letters"}},
+			{"/patients/" + uuid.NewString(), harness.Body{"dateOfBirth": "1899-12-31"}},
+			{"/patients/" + uuid.NewString(), harness.Body{"medicalRecordNumber": " 1"}},
+			{"/insurances/" + uuid.NewString(), harness.Body{"startsOn": "2026-02-01", "endsOn": "2026-01-01"}},
+			{"/organizations/" + c.Own.ID.String(), harness.Body{"timeZone": "localtime"}},
 		} {
-			c.admin().patch(t, invalid.path, invalid.change).refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			c.Admin().Patch(t, invalid.path, invalid.change).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
-		c.admin().patch(t, "/patients/"+uuid.NewString(), body{"firstName": "Ada"}).refused(t, http.StatusServiceUnavailable,
+		c.Admin().Patch(t, "/patients/"+uuid.NewString(),
+			harness.Body{"firstName": "Ada"}).Refused(t, http.StatusServiceUnavailable,
 			"database-unavailable")
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -38,11 +39,11 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	serving := c.launch(t, database.AppURL, sharing...)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	serving := c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.clinic.admin() })
+	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
 	h.progress(t, 20)
 	filler := fill(t, disk)
 	h.turnedAway(t, 50) // insist accepts database-full, but no internal error

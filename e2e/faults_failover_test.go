@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/postgres"
 )
@@ -30,8 +31,8 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
 	// COMMITs keep their connections.
-	c := serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s")
-	path := c.authorize(t, 100)
+	c := harness.Serve(t, database, database.Open(t, dbtest.WithMaxConns(10)), "OMNI_REQUEST_TIMEOUT=4s")
+	path := c.Authorize(t, 100)
 	s := startStandby(t, primary)
 	superuser := openSQL(t, dbtest.Superuser(t, primary))
 	run(t, superuser, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
@@ -41,44 +42,47 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 
 	promised := map[string]bool{}
-	reserve := func(key string) answer {
-		a := c.admin().with("Idempotency-Key", key).post(t, path+"/reserve", body{"units": 1, "reference": key})
-		if a.status == http.StatusCreated {
+	reserve := func(key string) harness.Answer {
+		a := c.Admin().WithHeader("Idempotency-Key", key).Post(t, path+"/reserve", harness.Body{"units": 1, "reference": key})
+		if a.Status == http.StatusCreated {
 			promised[key] = true
 		}
 		return a
 	}
-	require.Equal(t, http.StatusCreated, reserve("with the standby").status)
+	require.Equal(t, http.StatusCreated, reserve("with the standby").Status)
 
 	s.suspend(t)
-	root := caller{url: c.url}
-	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
-	root.get(t, "/readyz").refused(t, http.StatusServiceUnavailable, "not-ready")
-	require.Contains(t, c.metrics(t), "omnirapeutic_unanswered_commits 1")
-	require.NotEqual(t, http.StatusCreated, reserve("first").status, "the outcome is still unknown")
+	root := harness.Caller{URL: c.URL}
+	reserve("first").Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
+	root.Get(t, "/readyz").Refused(t, http.StatusServiceUnavailable, "not-ready")
+	require.Contains(t, c.Metrics(t), "omnirapeutic_unanswered_commits 1")
+	require.NotEqual(t, http.StatusCreated, reserve("first").Status, "the outcome is still unknown")
 	// An administrator ends the wait: the commit is now visible but not replicated.
 	require.Equal(t, 1, s.cancelWaits(t, superuser))
-	require.Eventually(t, func() bool { return strings.Contains(c.metrics(t), "omnirapeutic_unanswered_commits 0") }, soon,
+	require.Eventually(t, func() bool {
+		return strings.Contains(c.Metrics(t),
+			"omnirapeutic_unanswered_commits 0")
+	}, harness.Soon,
 		time.Millisecond)
 	require.Equal(t, 1, ask[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
-	reserve("first").refused(t, http.StatusServiceUnavailable, "outcome-unknown")
+	reserve("first").Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	// The same with a waiting caller: the server answers success with a warning.
 	s.cancelWaits(t, superuser)
-	warned := make(chan answer)
+	warned := make(chan harness.Answer)
 	go func() { warned <- reserve("warned") }()
-	require.Eventually(t, func() bool { return s.cancelWaits(t, superuser) > 0 }, soon, time.Millisecond)
-	(<-warned).refused(t, http.StatusServiceUnavailable, "outcome-unknown")
+	require.Eventually(t, func() bool { return s.cancelWaits(t, superuser) > 0 }, harness.Soon, time.Millisecond)
+	(<-warned).Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	require.Equal(t, map[string]bool{"with the standby": true}, promised)
 
 	s.resume(t)
 	for _, key := range []string{"first", "warned"} {
-		require.Eventually(t, func() bool { return reserve(key).status == http.StatusCreated }, time.Minute,
+		require.Eventually(t, func() bool { return reserve(key).Status == http.StatusCreated }, time.Minute,
 			10*time.Millisecond)
 	}
 
 	s.suspend(t)
 	for _, key := range []string{"lost", "lost as well"} {
-		require.Equal(t, http.StatusServiceUnavailable, reserve(key).status)
+		require.Equal(t, http.StatusServiceUnavailable, reserve(key).Status)
 	}
 	s.failOver(t, primary)
 	promoted := openSQL(t, s.url)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestAFrozenInstanceBlocksOthersForSecondsOnly suspends a process that holds the lock that
@@ -16,33 +18,34 @@ import (
 // the outcome of its last transaction.
 func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	frozen, healthy := c.launch(t, database.AppURL, sharing...), c.launch(t, database.AppURL, sharing...)
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	frozen, healthy := c.Launch(t, database.AppURL,
+		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(client, _ int) caller { // half of the clients on each instance
-		return []*instance{frozen, healthy}[client%2].clinic.admin()
+	stop := h.clients(t, 12, paths, func(client, _ int) harness.Caller { // half of the clients on each instance
+		return []*harness.Instance{frozen, healthy}[client%2].Clinic.Admin()
 	})
-	path := c.authorize(t, 10)
+	path := c.Authorize(t, 10)
 	for range 2 {
 		h.progress(t, 20)
-		holder := frozen.freeze(t)
+		holder := freezeInTransaction(t, frozen)
 		began := time.Now()
-		answer := healthy.clinic.admin().post(t, path+"/reserve", body{"units": 1})
-		require.Equal(t, http.StatusCreated, answer.status, "it waited, and was not refused: %s", answer.raw)
+		answer := healthy.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
+		require.Equal(t, http.StatusCreated, answer.Status, "it waited, and was not refused: %s", answer.Raw)
 		t.Logf("the healthy instance accepted %s after the other one froze", time.Since(began))
 		require.Eventually(t, func() bool {
-			return c.count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder) == 0
-		}, soon, time.Millisecond, "the database has ended the session")
+			return c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder) == 0
+		}, harness.Soon, time.Millisecond, "the database has ended the session")
 		h.progress(t, 20, "the healthy one continues")
-		require.NoError(t, frozen.process.Process.Signal(syscall.SIGCONT))
+		require.NoError(t, frozen.Process.Process.Signal(syscall.SIGCONT))
 		h.progress(t, 50)
-		require.Equal(t, http.StatusCreated, frozen.clinic.admin().post(t, path+"/reserve", body{"units": 1}).status,
+		require.Equal(t, http.StatusCreated, frozen.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status,
 			"it has recovered")
 	}
 	stop()
-	c.requireBalance(t, path, 10, 0, 4)
+	c.RequireBalance(t, path, 10, 0, 4)
 	h.requireTrue(t, c, totals)
 }
 
@@ -51,12 +54,12 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 // cause.
 func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
-	c := open(t)
-	path := c.authorize(t, 10)
-	if !c.shares {
+	c := harness.Open(t)
+	path := c.Authorize(t, 10)
+	if !c.SharesTransactions {
 		t.Skip("without the lock")
 	}
-	holder, err := pgx.Connect(t.Context(), c.database.OwnerURL)
+	holder, err := pgx.Connect(t.Context(), c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer holder.Close(t.Context())
 	for _, statement := range []string{"BEGIN", "LOCK TABLE write_lock IN EXCLUSIVE MODE"} {
@@ -65,22 +68,22 @@ func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	}
 
 	began := time.Now()
-	refused := c.admin().post(t, path+"/reserve", body{"units": 1}).
-		refused(t, http.StatusServiceUnavailable, "database-busy")
-	require.NotEmpty(t, refused.header.Get("Retry-After"))
+	refused := c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).
+		Refused(t, http.StatusServiceUnavailable, "database-busy")
+	require.NotEmpty(t, refused.Header.Get("Retry-After"))
 	require.Less(t, time.Since(began), 15*time.Second, "within the request timeout")
-	root := caller{url: c.url}
-	ready := root.get(t, "/readyz")
-	require.Equal(t, http.StatusOK, ready.status, "reads are served")
-	require.Equal(t, body{"status": "degraded", "database": "blocked"}, ready.body)
+	root := harness.Caller{URL: c.URL}
+	ready := root.Get(t, "/readyz")
+	require.Equal(t, http.StatusOK, ready.Status, "reads are served")
+	require.Equal(t, harness.Body{"status": "degraded", "database": "blocked"}, ready.Body)
 	require.Equal(t, "blocked",
-		root.get(t, "/readyz?need=write").refused(t, http.StatusServiceUnavailable, "not-ready").text("database"))
-	require.Contains(t, c.metrics(t), `omnirapeutic_database_state{state="blocked"} 1`)
-	require.Equal(t, http.StatusOK, c.admin().get(t, path).status)
+		root.Get(t, "/readyz?need=write").Refused(t, http.StatusServiceUnavailable, "not-ready").Text("database"))
+	require.Contains(t, c.Metrics(t), `omnirapeutic_database_state{state="blocked"} 1`)
+	require.Equal(t, http.StatusOK, c.Admin().Get(t, path).Status)
 
 	_, err = holder.Exec(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
-	require.Equal(t, http.StatusCreated, c.admin().post(t, path+"/reserve", body{"units": 1}).status)
-	require.Eventually(t, func() bool { return root.get(t, "/readyz?need=write").status == http.StatusOK }, time.Minute,
+	require.Equal(t, http.StatusCreated, c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status)
+	require.Eventually(t, func() bool { return root.Get(t, "/readyz?need=write").Status == http.StatusOK }, time.Minute,
 		100*time.Millisecond)
 }

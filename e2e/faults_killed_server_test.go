@@ -11,12 +11,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/wireproxy"
 )
 
 // numberOfFaults returns how many faults a test causes.
 func numberOfFaults() int {
-	if long {
+	if harness.Long {
 		return 10
 	}
 	return 2
@@ -24,9 +25,9 @@ func numberOfFaults() int {
 
 // contested creates two authorizations for concurrent clients: one with enough units,
 // and one with few.
-func (c *clinic) contested(t testing.TB) (paths []string, totals map[string]int) {
+func contested(t testing.TB, c *harness.Clinic) (paths []string, totals map[string]int) {
 	t.Helper()
-	roomy, tight := c.authorize(t, 100_000), c.authorize(t, 12)
+	roomy, tight := c.Authorize(t, 100_000), c.Authorize(t, 12)
 	return []string{roomy, roomy, tight}, map[string]int{roomy: 100_000, tight: 12}
 }
 
@@ -36,15 +37,15 @@ func (c *clinic) contested(t testing.TB) (paths []string, totals map[string]int)
 func TestServerIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	faults := numberOfFaults()
-	database := twoPractices.New(t)
+	database := harness.TwoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	var serving atomic.Pointer[instance]
-	start := func() { serving.Store(c.launch(t, proxy.URL(database.AppURL), transactions()...)) }
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	var serving atomic.Pointer[harness.Instance]
+	start := func() { serving.Store(c.Launch(t, proxy.URL(database.AppURL), harness.TransactionSettings()...)) }
 	start()
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
+	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for n := range faults {
 		h.progress(t, 20)
 		const last = "insert into commands"
@@ -60,7 +61,7 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 			fault = proxy.BreakAfter(wireproxy.Held, last, "commit", 1)
 		}
 		require.Eventually(t, fault.Spent, time.Minute, time.Millisecond, "a transaction is running")
-		serving.Load().kill(t)
+		serving.Load().Kill(t)
 		end(fault)
 		start()
 	}
@@ -75,66 +76,70 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 // the closed connection, and the other continues.
 func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	victim, survivor := c.launch(t, database.AppURL, sharing...), c.launch(t, database.AppURL, sharing...)
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	victim, survivor := c.Launch(t, database.AppURL,
+		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &history{}
 	var dead atomic.Bool
-	stop := h.clients(t, 12, paths, func(int, int) caller {
+	stop := h.clients(t, 12, paths, func(int, int) harness.Caller {
 		if dead.Load() {
-			return survivor.clinic.admin()
+			return survivor.Clinic.Admin()
 		}
-		return victim.clinic.admin()
+		return victim.Clinic.Admin()
 	})
 	h.progress(t, 20)
-	holder := victim.freeze(t)
+	holder := freezeInTransaction(t, victim)
 
 	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
 		"pg_database WHERE datname = current_database())"
-	path := c.authorize(t, 1)
-	waited := make(chan answer)
-	go func() { waited <- h.reserve(t, survivor.clinic.admin(), path, 1) }() //nolint:testifylint // a failure is received as silence
-	require.Eventually(t, func() bool { return c.count(t, locks+" AND NOT granted") == 1 }, soon, time.Millisecond,
+	path := c.Authorize(t, 1)
+	waited := make(chan harness.Answer)
+	go func() {
+		waited <- h.reserve(t, survivor.Clinic.Admin(), path,
+			1)
+	}() //nolint:testifylint // a failure is received as silence
+	require.Eventually(t, func() bool { return c.Count(t, locks+" AND NOT granted") == 1 }, harness.Soon, time.Millisecond,
 		"it waits for the lock")
-	require.Equal(t, 1, c.count(t, locks+" AND granted AND pid = $1", holder))
+	require.Equal(t, 1, c.Count(t, locks+" AND granted AND pid = $1", holder))
 
 	dead.Store(true)
 	killed := time.Now()
-	victim.kill(t)
-	require.Equal(t, http.StatusCreated, (<-waited).status)
+	victim.Kill(t)
+	require.Equal(t, http.StatusCreated, (<-waited).Status)
 	t.Logf("the survivor answered %s after the kill", time.Since(killed))
-	require.Zero(t, c.count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder), "its session has ended")
+	require.Zero(t, c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder), "its session has ended")
 	h.progress(t, 50)
 	stop()
-	metrics := survivor.clinic.admin().get(t, "/admin/retry-metrics")
-	require.Zero(t, metrics.number(t, "failures"), "%s", metrics.raw)
+	metrics := survivor.Clinic.Admin().Get(t, "/admin/retry-metrics")
+	require.Zero(t, metrics.Number(t, "failures"), "%s", metrics.Raw)
 	totals[path] = 1
 	h.requireTrue(t, c, totals)
 }
 
 // freeze stops the process while its transaction holds the lock, and returns the server
 // process of that transaction.
-func (p *instance) freeze(t testing.TB) (holder int) {
+func freezeInTransaction(t testing.TB, p *harness.Instance) (holder int) {
 	t.Helper()
 	// A session of this process that is idle in its transaction waits for the process: no message
 	// is in transit between them.
 	const holding = `SELECT coalesce(max(pid), 0) FROM pg_locks JOIN pg_stat_activity a USING (pid)
 		WHERE relation = 'write_lock'::regclass AND granted AND a.datname = current_database()
 			AND a.application_name = $1 AND state = 'idle in transaction'`
-	role, err := pgx.Connect(t.Context(), p.clinic.database.AppURL) // sees the state of its own sessions only
+	role, err := pgx.Connect(t.Context(), p.Clinic.Database.AppURL) // sees the state of its own sessions only
 	require.NoError(t, err)
 	defer role.Close(context.Background())
 	look := func() (pid int) {
-		require.NoError(t, role.QueryRow(t.Context(), holding, p.name).Scan(&pid))
+		require.NoError(t, role.QueryRow(t.Context(), holding, p.SessionName).Scan(&pid))
 		return pid
 	}
 	for end := time.Now().Add(time.Minute); ; {
-		require.NoError(t, p.process.Process.Signal(syscall.SIGSTOP))
+		require.NoError(t, p.Process.Process.Signal(syscall.SIGSTOP))
 		if holder = look(); holder != 0 && holder == look() {
 			return holder
 		}
-		require.NoError(t, p.process.Process.Signal(syscall.SIGCONT))
+		require.NoError(t, p.Process.Process.Signal(syscall.SIGCONT))
 		require.True(t, time.Now().Before(end), "it holds the lock now and then")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 )
@@ -30,24 +31,24 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				database := twoPractices.New(t)
+				database := harness.TwoPractices.New(t)
 				proxy := wireproxy.Start(t, database.AppURL)
-				c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
-				path := c.authorize(t, 10)
-				asking := c.admin()
+				c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+				path := c.Authorize(t, 10)
+				asking := c.Admin()
 				if key != "" {
-					asking = asking.with("Idempotency-Key", key)
+					asking = asking.WithHeader("Idempotency-Key", key)
 				}
 
 				proxy.Break(test.place, "commit", test.times)
-				answer := asking.post(t, path+"/reserve", body{"units": 4})
-				require.Equal(t, http.StatusCreated, answer.status, "%s", answer.raw)
-				c.requireBalance(t, path, 10, 0, 4)
-				require.Len(t, c.admin().get(t, path+"/entries").body["data"], 1)
-				c.requireClean(t)
+				answer := asking.Post(t, path+"/reserve", harness.Body{"units": 4})
+				require.Equal(t, http.StatusCreated, answer.Status, "%s", answer.Raw)
+				c.RequireBalance(t, path, 10, 0, 4)
+				require.Len(t, c.Admin().Get(t, path+"/entries").Body["data"], 1)
+				c.RequireClean(t)
 				if key != "" {
-					require.JSONEq(t, string(answer.raw), string(asking.post(t, path+"/reserve", body{"units": 4}).raw))
-					c.requireBalance(t, path, 10, 0, 4)
+					require.JSONEq(t, string(answer.Raw), string(asking.Post(t, path+"/reserve", harness.Body{"units": 4}).Raw))
+					c.RequireBalance(t, path, 10, 0, 4)
 				}
 			})
 		}
@@ -57,40 +58,42 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	} {
 		t.Run("it executes a bulk once whose COMMIT "+it, func(t *testing.T) {
 			t.Parallel()
-			database := twoPractices.New(t)
+			database := harness.TwoPractices.New(t)
 			proxy := wireproxy.Start(t, database.AppURL)
-			c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
-			one, other := c.authorize(t, 10), c.authorize(t, 10)
+			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+			one, other := c.Authorize(t, 10), c.Authorize(t, 10)
 			proxy.Break(place, "commit", 1)
-			answer := c.admin().post(t, "/units/bulk", bulk(
-				on(one, "reserve", body{"units": 4}), on(other, "reserve", body{"units": 11}), on(other, "reserve",
-					body{"units": 3}),
+			answer := c.Admin().Post(t, "/units/bulk", harness.Bulk(
+				harness.On(one, "reserve", harness.Body{
+					"units": 4,
+				}), harness.On(other, "reserve", harness.Body{"units": 11}), harness.On(other, "reserve",
+					harness.Body{"units": 3}),
 			))
-			require.Equal(t, []string{"", "insufficient-units", ""}, answer.verdicts(t))
-			c.requireBalance(t, one, 10, 0, 4)
-			c.requireBalance(t, other, 10, 0, 3)
-			c.requireClean(t)
+			require.Equal(t, []string{"", "insufficient-units", ""}, answer.Verdicts(t))
+			c.RequireBalance(t, one, 10, 0, 4)
+			c.RequireBalance(t, other, 10, 0, 3)
+			c.RequireClean(t)
 		})
 	}
 	t.Run("it reports an unknown outcome if the proof fails, and a repetition with the key finds it later", func(t *testing.T) {
 		t.Parallel()
-		database := twoPractices.New(t)
+		database := harness.TwoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
-		c := serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
-		path := c.authorize(t, 10)
-		keyed := c.admin().with("Idempotency-Key", "one-booking")
+		c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
+		path := c.Authorize(t, 10)
+		keyed := c.Admin().WithHeader("Idempotency-Key", "one-booking")
 
 		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
 		const asked = 12 // number of proofs that the runner reads before it gives up
 		proxy.Break(wireproxy.BeforeServer, "begin isolation level repeatable read", asked)
-		answer := keyed.post(t, path+"/reserve", body{"units": 4})
-		answer.refused(t, http.StatusServiceUnavailable, "outcome-unknown")
-		require.NotEmpty(t, answer.header.Get("Retry-After"))
+		answer := keyed.Post(t, path+"/reserve", harness.Body{"units": 4})
+		answer.Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
+		require.NotEmpty(t, answer.Header.Get("Retry-After"))
 
-		again := keyed.post(t, path+"/reserve", body{"units": 4})
-		require.Equal(t, http.StatusCreated, again.status, "%s", again.raw)
-		require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
-		c.requireBalance(t, path, 10, 0, 4)
-		c.requireClean(t)
+		again := keyed.Post(t, path+"/reserve", harness.Body{"units": 4})
+		require.Equal(t, http.StatusCreated, again.Status, "%s", again.Raw)
+		require.Equal(t, "true", again.Header.Get("Idempotency-Replayed"))
+		c.RequireBalance(t, path, 10, 0, 4)
+		c.RequireClean(t)
 	})
 }

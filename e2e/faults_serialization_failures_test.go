@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestSerializationFailuresAreForcedAtEveryWrite makes each table in turn fail the first
@@ -20,18 +22,18 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 	for _, state := range []string{"40001", "40P01"} {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
-			c := open(t)
-			path := c.authorize(t, 10_000)
-			who := c.employ(t)
-			c.asOwner(t, `CREATE SEQUENCE forced`)
+			c := harness.Open(t)
+			path := c.Authorize(t, 10_000)
+			who := c.AddPractitioner(t)
+			c.ExecAsOwner(t, `CREATE SEQUENCE forced`)
 			// Sequence values are not rolled back.
-			c.asOwner(t, fmt.Sprintf(`CREATE FUNCTION force() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+			c.ExecAsOwner(t, fmt.Sprintf(`CREATE FUNCTION force() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 				BEGIN
 					IF nextval('public.forced') = 1 THEN RAISE EXCEPTION 'forced' USING ERRCODE = '%s'; END IF;
 					RETURN NULL;
 				END $$`, state))
 			day := 0
-			retried := func() int { return c.admin().get(t, "/admin/retry-metrics").ok(t).number(t, "retries") }
+			retried := func() int { return c.Admin().Get(t, "/admin/retry-metrics").OK(t).Number(t, "retries") }
 			for _, table := range tables {
 				for _, trigger := range []string{ // at the statement, and at COMMIT
 					`CREATE TRIGGER forcing AFTER INSERT OR UPDATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION force()`,
@@ -39,19 +41,21 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 						OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION force()`,
 				} {
 					day--
-					before, tries := c.admin().get(t, path).number(t, "usedUnits"), retried()
-					c.asOwner(t, `ALTER SEQUENCE forced RESTART`)
-					c.asOwner(t, fmt.Sprintf(trigger, table))
-					held := c.admin().post(t, path+"/reserve", body{"units": 3}).reservationID(t)
-					require.Equal(t, http.StatusOK, c.admin().post(t, path+"/consume", body{"reservationId": held, "units": 2}).status)
-					booked := c.book(t, c.booking(path, who, c.hour(t, day, "15:00"), hour))
-					c.admin().post(t, booked+"/complete", body{}).ok(t)
-					c.asOwner(t, "DROP TRIGGER forcing ON "+table)
-					c.requireBalance(t, path, 10_000, before+6, 0)
+					before, tries := c.Admin().Get(t, path).Number(t, "usedUnits"), retried()
+					c.ExecAsOwner(t, `ALTER SEQUENCE forced RESTART`)
+					c.ExecAsOwner(t, fmt.Sprintf(trigger, table))
+					held := c.Admin().Post(t, path+"/reserve", harness.Body{"units": 3}).ReservationID(t)
+					require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/consume", harness.Body{
+						"reservationId": held, "units": 2,
+					}).Status)
+					booked := c.Book(t, c.Booking(path, who, c.At(t, day, "15:00"), hour))
+					c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t)
+					c.ExecAsOwner(t, "DROP TRIGGER forcing ON "+table)
+					c.RequireBalance(t, path, 10_000, before+6, 0)
 					require.Equal(t, tries+1, retried(), "%s", table)
 				}
 			}
-			c.requireClean(t)
+			c.RequireClean(t)
 		})
 	}
 }

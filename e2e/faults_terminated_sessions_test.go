@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -14,18 +15,18 @@ import (
 // second: for two seconds, or for ten in a long run.
 func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	instances := []*instance{
-		c.launch(t, database.AppURL, transactions()...),
-		c.launch(t, database.AppURL, transactions()...),
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	instances := []*harness.Instance{
+		c.Launch(t, database.AppURL, harness.TransactionSettings()...),
+		c.Launch(t, database.AppURL, harness.TransactionSettings()...),
 	}
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(client, n int) caller { return instances[(client+n)%2].clinic.admin() })
+	stop := h.clients(t, 12, paths, func(client, n int) harness.Caller { return instances[(client+n)%2].Clinic.Admin() })
 	h.progress(t, 20)
 	seconds := 2
-	if long {
+	if harness.Long {
 		seconds = 10
 	}
 	ended := terminate(t, database, 20*seconds)

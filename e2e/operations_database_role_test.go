@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/config"
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 )
@@ -59,12 +60,12 @@ func TestRoleThatBypassesRowSecurityIsReported(t *testing.T) {
 		require.True(t, warned(log))
 	})
 	t.Run("administrators see a warning", func(t *testing.T) {
-		c := open(t)
-		a := c.admin().get(t, "/admin/config")
-		require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
-		require.Contains(t, a.body, "rowSecurityGap")
-		require.Nil(t, a.body["rowSecurityGap"])
-		owner := secondInstance(t, c, dbtest.Database{AppURL: c.database.OwnerURL}.Open(t))
-		require.Contains(t, owner.admin().get(t, "/admin/config").text("rowSecurityGap"), "owns the tables")
+		c := harness.Open(t)
+		a := c.Admin().Get(t, "/admin/config")
+		require.Equal(t, http.StatusOK, a.Status, "%s", a.Raw)
+		require.Contains(t, a.Body, "rowSecurityGap")
+		require.Nil(t, a.Body["rowSecurityGap"])
+		owner := harness.SecondInstance(t, c, dbtest.Database{AppURL: c.Database.OwnerURL}.Open(t))
+		require.Contains(t, owner.Admin().Get(t, "/admin/config").Text("rowSecurityGap"), "owns the tables")
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/demo"
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -28,27 +29,27 @@ var loadedDemo = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database)
 })
 
 // empty starts a clinic on an empty database.
-func empty(t *testing.T) (*clinic, demo.Practice) {
+func empty(t *testing.T) (*harness.Clinic, demo.Practice) {
 	t.Helper()
 	return practiceOn(t, dbtest.New(t))
 }
 
 // practiceOn starts a clinic on a database, and returns the practice for the demo.
-func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice) {
+func practiceOn(t testing.TB, database dbtest.Database) (*harness.Clinic, demo.Practice) {
 	t.Helper()
 	opened := database.Open(t)
-	c := &clinic{database: database, clock: &clock{}, newID: newID}
-	c.listen(t, opened)
+	c := &harness.Clinic{Database: database}
+	c.Start(t, opened)
 	logger := logtest.Logger()
 	return c, demo.Practice{
 		Database:     opened,
-		Commands:     c.app.Commands,
-		Directory:    c.app.Directory,
-		Access:       c.app.Access,
-		Events:       c.app.Events,
-		Audit:        c.app.Audit,
-		Appointments: c.app.AppointmentsAt,
-		NewID:        newID,
+		Commands:     c.App.Commands,
+		Directory:    c.App.Directory,
+		Access:       c.App.Access,
+		Events:       c.App.Events,
+		Audit:        c.App.Audit,
+		Appointments: c.App.AppointmentsAt,
+		NewID:        harness.NewID,
 		Now:          time.Now(),
 		Logger:       logger,
 	}
@@ -57,25 +58,26 @@ func practiceOn(t testing.TB, database dbtest.Database) (*clinic, demo.Practice)
 func TestDemoPractice(t *testing.T) {
 	t.Parallel()
 	c, practice := practiceOn(t, loadedDemo.New(t))
-	var admin caller
+	var admin harness.Caller
 	for _, email := range demo.Emails() {
 		t.Run("it lets "+email+" sign in", func(t *testing.T) {
-			answer := c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password})
-			require.Equal(t, http.StatusOK, answer.status, "%s", answer.raw)
+			answer := c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": demo.Password})
+			require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Raw)
 			if email == "admin@demo.test" {
-				admin = c.as(answer.text("accessToken"))
+				admin = c.As(answer.Text("accessToken"))
 			}
 		})
 	}
-	as := func(email string) caller {
-		return c.as(c.as("").post(t, "/auth/login", body{"email": email, "password": demo.Password}).text("accessToken"))
+	as := func(email string) harness.Caller {
+		return c.As(c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": demo.Password}).
+			Text("accessToken"))
 	}
 	t.Run("it has the size of a clinic", func(t *testing.T) {
 		for list, size := range map[string]int{"/patients": 40, "/practitioners": 25, "/payers": 3} {
-			require.Len(t, admin.get(t, list+"?limit=200").ok(t).body["data"], size, list)
+			require.Len(t, admin.Get(t, list+"?limit=200").OK(t).Body["data"], size, list)
 		}
 		rounding, weeks := map[any]bool{}, map[any]bool{}
-		for _, item := range admin.get(t, "/payers").ok(t).body["data"].([]any) {
+		for _, item := range admin.Get(t, "/payers").OK(t).Body["data"].([]any) {
 			payer := item.(map[string]any)
 			rounding[payer["rounding"]], weeks[payer["weekStartsOn"]] = true, true
 		}
@@ -84,7 +86,7 @@ func TestDemoPractice(t *testing.T) {
 	})
 	t.Run("its technician has a caseload, and its parent two children", func(t *testing.T) {
 		for email, patients := range map[string]int{"rbt@demo.test": 5, "parent@demo.test": 2, "bcba@demo.test": 40} {
-			require.Len(t, as(email).get(t, "/patients?limit=200").ok(t).body["data"], patients, email)
+			require.Len(t, as(email).Get(t, "/patients?limit=200").OK(t).Body["data"], patients, email)
 		}
 	})
 	t.Run("every role finds something on its screens", func(t *testing.T) {
@@ -93,37 +95,37 @@ func TestDemoPractice(t *testing.T) {
 				continue
 			}
 			user := as(email)
-			require.NotEmpty(t, user.get(t, "/appointments").ok(t).body["data"], email)
+			require.NotEmpty(t, user.Get(t, "/appointments").OK(t).Body["data"], email)
 			for _, list := range []string{
 				"/patients", "/authorizations", "/sessions", "/practitioners", "/payers",
 				"/service-codes",
 			} {
-				if a := user.get(t, list); a.status != http.StatusForbidden {
-					require.NotEmpty(t, a.ok(t).body["data"], "%s of %s", list, email)
+				if a := user.Get(t, list); a.Status != http.StatusForbidden {
+					require.NotEmpty(t, a.OK(t).Body["data"], "%s of %s", list, email)
 				}
 			}
 		}
 	})
 	t.Run("its practitioners have hours and credentials, and some authorizations end soon", func(t *testing.T) {
 		with := map[string]int{}
-		for _, p := range admin.all(t, "/practitioners?limit=200", nil) {
+		for _, p := range admin.All(t, "/practitioners?limit=200", nil) {
 			if len(p["credentials"].([]any)) > 0 {
 				with["credentials"]++
 			}
-			if len(admin.get(t, "/practitioners/"+p["id"].(string)+"/availability").ok(t).body["weekly"].([]any)) > 0 {
+			if len(admin.Get(t, "/practitioners/"+p["id"].(string)+"/availability").OK(t).Body["weekly"].([]any)) > 0 {
 				with["hours"]++
 			}
 		}
 		require.Equal(t, map[string]int{"credentials": 25, "hours": 25}, with)
-		require.NotEmpty(t, admin.get(t, "/alerts").ok(t).body["data"])
+		require.NotEmpty(t, admin.Get(t, "/alerts").OK(t).Body["data"])
 	})
 	t.Run("it has authorizations in every state, with history", func(t *testing.T) {
 		states := map[string]bool{}
-		for _, item := range admin.get(t, "/authorizations?limit=200").body["data"].([]any) {
+		for _, item := range admin.Get(t, "/authorizations?limit=200").Body["data"].([]any) {
 			authorization := item.(map[string]any)
 			state := authorization["status"].(string)
 			states[state] = true
-			entries := admin.get(t, "/authorizations/"+authorization["id"].(string)+"/entries?limit=200").body["data"].([]any)
+			entries := admin.Get(t, "/authorizations/"+authorization["id"].(string)+"/entries?limit=200").Body["data"].([]any)
 			require.Equal(t, state != "PENDING" && state != "UPCOMING", len(entries) > 0, "entries of appointments that are %s",
 				state)
 			before := ""
@@ -138,7 +140,7 @@ func TestDemoPractice(t *testing.T) {
 	t.Run("it has four weeks of past and four of future appointments in every state", func(t *testing.T) {
 		states, groups, late := map[any]int{}, 0, 0
 		var first, last string
-		for _, a := range admin.all(t, "/appointments?limit=200", nil) {
+		for _, a := range admin.All(t, "/appointments?limit=200", nil) {
 			states[a["status"]]++
 			if len(a["patients"].([]any)) > 1 {
 				groups++
@@ -160,13 +162,13 @@ func TestDemoPractice(t *testing.T) {
 		require.Greater(t, last, day(24))
 	})
 	t.Run("it has sessions, one of them with units that no authorization covers", func(t *testing.T) {
-		require.Len(t, admin.get(t, "/sessions?limit=200").body["data"], 200)
-		require.NotEmpty(t, admin.get(t, "/sessions?unauthorized=true").body["data"])
+		require.Len(t, admin.Get(t, "/sessions?limit=200").Body["data"], 200)
+		require.NotEmpty(t, admin.Get(t, "/sessions?unauthorized=true").Body["data"])
 	})
 	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
 		var codes []string
 		lanes := map[string]int{}
-		for _, item := range admin.get(t, "/service-codes?limit=200").body["data"].([]any) {
+		for _, item := range admin.Get(t, "/service-codes?limit=200").Body["data"].([]any) {
 			code := item.(map[string]any)
 			codes = append(codes, code["code"].(string))
 			require.EqualValues(t, 15, code["unitMinutes"])
@@ -176,20 +178,20 @@ func TestDemoPractice(t *testing.T) {
 		require.ElementsMatch(t, strings.Fields("97151 97152 97153 97154 97155 97156 97157 97158 0362T 0373T"), codes)
 	})
 	t.Run("it lets analysts work while a technician treats", func(t *testing.T) {
-		require.Len(t, admin.get(t, "/service-pairs").body["pairs"], 2)
+		require.Len(t, admin.Get(t, "/service-pairs").Body["pairs"], 2)
 	})
 	t.Run("it matches README.md", func(t *testing.T) {
 		text, err := os.ReadFile("../README.md")
 		require.NoError(t, err)
-		first := admin.get(t, "/authorizations?status=ACTIVE&limit=1").body["data"].([]any)[0].(map[string]any)
-		booked := answer{body: first}
+		first := admin.Get(t, "/authorizations?status=ACTIVE&limit=1").Body["data"].([]any)[0].(map[string]any)
+		booked := harness.Answer{Body: first}
 		require.Contains(t, string(text), fmt.Sprintf(`"usedUnits": %d, "scheduledUnits": %d, "availableUnits": %d`,
-			booked.number(t, "usedUnits"), booked.number(t, "scheduledUnits")+4, booked.number(t, "availableUnits")-4))
-		require.Contains(t, string(text), fmt.Sprintf("Available: %d, Requested: 1000", booked.number(t, "availableUnits")-4))
+			booked.Number(t, "usedUnits"), booked.Number(t, "scheduledUnits")+4, booked.Number(t, "availableUnits")-4))
+		require.Contains(t, string(text), fmt.Sprintf("Available: %d, Requested: 1000", booked.Number(t, "availableUnits")-4))
 	})
 	t.Run("its books agree", func(t *testing.T) {
-		require.Equal(t, true, admin.verify(t).body["ok"])
-		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, c.metrics(t))
+		require.Equal(t, true, admin.Verify(t).Body["ok"])
+		require.Regexp(t, `\nomnirapeutic_verify_problems{organization_id="[0-9a-f-]+"} 0\n`, c.Metrics(t))
 	})
 	t.Run("it is loaded once", func(t *testing.T) {
 		again, err := demo.Load(t.Context(), practice)
@@ -202,7 +204,7 @@ func TestDemoPractice(t *testing.T) {
 // at night and in the middle of a session.
 func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	for _, now := range []string{
 		"2026-03-09T15:00:00Z", "2026-03-31T23:59:00Z", "2026-11-04T14:30:00Z", "2026-12-31T05:00:00Z",
 		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",
@@ -212,12 +214,12 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 			var err error
 			practice.Now, err = time.Parse(time.RFC3339, now)
 			require.NoError(t, err)
-			c.clock.fixed = practice.Now
+			c.Clock.Freeze(practice.Now)
 			loaded, err := demo.Load(t.Context(), practice)
 			require.NoError(t, err)
 			require.True(t, loaded)
-			c.executeReads(t)
-			c.executeWrites(t)
+			executeReads(t, c)
+			executeWrites(t, c)
 		})
 	}
 }
@@ -226,15 +228,15 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 // depend on random ids.
 func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
 	t.Parallel()
-	skipUnlessLong(t)
+	harness.SkipUnlessLong(t)
 	var contents [2]string
 	for i := range contents {
 		c, practice := empty(t)
 		practice.Now = time.Date(2026, 3, 11, 15, 4, 0, 0, time.UTC)
-		c.clock.fixed = practice.Now
+		c.Clock.Freeze(practice.Now)
 		_, err := demo.Load(t.Context(), practice)
 		require.NoError(t, err)
-		owner, err := sql.Open("pgx", c.database.OwnerURL)
+		owner, err := sql.Open("pgx", c.Database.OwnerURL)
 		require.NoError(t, err)
 		defer owner.Close()
 		require.NoError(t, owner.QueryRowContext(t.Context(), `
@@ -257,7 +259,7 @@ func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
 		if created++; created == 20 { // in the middle of the history
 			cancel()
 		}
-		return newID()
+		return harness.NewID()
 	}
 	loaded, err := demo.Load(ctx, interrupted)
 	require.ErrorIs(t, err, context.Canceled)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 )
@@ -20,41 +21,43 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 		settings []string
 		locks    bool
 	}{
-		"commands share transactions and wait for the lock": {sharing, true},
-		"commands share transactions without the lock":      {append(sharing, "OMNI_COMMAND_LOCK=false"), false},
-		"each command has its own transaction":              {separate, false},
+		"commands share transactions and wait for the lock": {harness.SharedTransactions, true},
+		"commands share transactions without the lock": {
+			append(harness.SharedTransactions, "OMNI_COMMAND_LOCK=false"), false,
+		},
+		"each command has its own transaction": {harness.SeparateTransactions, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			patient, ok := db.Preset("aggressive")
 			require.True(t, ok)
 			options := []dbtest.Option{dbtest.WithPolicy(patient)}
-			database := twoPractices.New(t)
-			first := serve(t, database, database.Open(t, options...), mode.settings...)
-			second := secondInstance(t, first, database.Open(t, options...), mode.settings...)
-			path := first.authorize(t, 20)
+			database := harness.TwoPractices.New(t)
+			first := harness.Serve(t, database, database.Open(t, options...), mode.settings...)
+			second := harness.SecondInstance(t, first, database.Open(t, options...), mode.settings...)
+			path := first.Authorize(t, 20)
 
 			history := &history{}
 			var accepted, refused atomic.Int64
-			together(50, func(i int) {
-				answer := history.reserve(t, []*clinic{first, second}[i%2].admin(), path, 1)
-				if answer.status == http.StatusCreated {
+			harness.Concurrently(50, func(i int) {
+				answer := history.reserve(t, []*harness.Clinic{first, second}[i%2].Admin(), path, 1)
+				if answer.Status == http.StatusCreated {
 					accepted.Add(1)
 					return
 				}
-				answer.refused(t, http.StatusConflict, "insufficient-units")
+				answer.Refused(t, http.StatusConflict, "insufficient-units")
 				refused.Add(1)
 			})
 			require.EqualValues(t, 20, accepted.Load())
 			require.EqualValues(t, 30, refused.Load())
-			first.requireBalance(t, path, 20, 0, 20)
-			second.requireClean(t)
+			first.RequireBalance(t, path, 20, 0, 20)
+			second.RequireClean(t)
 			history.requireLinearizable(t, map[string]int{path: 20})
 
 			var ended, retries, failures int
-			for _, instance := range []*clinic{first, second} {
-				answer := instance.admin().get(t, "/admin/retry-metrics")
-				for _, item := range answer.body["operations"].([]any) {
+			for _, instance := range []*harness.Clinic{first, second} {
+				answer := instance.Admin().Get(t, "/admin/retry-metrics")
+				for _, item := range answer.Body["operations"].([]any) {
 					operation := item.(map[string]any)
 					if operation["operation"] != "units.batch" {
 						continue
@@ -63,8 +66,8 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 						ended += int(n.(float64))
 					}
 				}
-				retries += answer.number(t, "retries")
-				failures += answer.number(t, "failures")
+				retries += answer.Number(t, "retries")
+				failures += answer.Number(t, "failures")
 			}
 			require.LessOrEqual(t, failures, int(history.contended.Load()), "each is reported in one answer")
 			require.Positive(t, ended)

@@ -10,26 +10,28 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
 )
 
 // TestOneInstanceReleasesExpiredHoldsAtTheStart runs the background jobs of two
 // instances: each job runs immediately, on one of them.
 func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 	t.Parallel()
-	first := open(t)
-	second := secondInstance(t, first, first.database.Open(t))
-	path := first.authorize(t, 10)
-	first.admin().post(t, path+"/reserve", body{"units": 2, "expiresInSeconds": 60})
-	first.clock.set(5 * time.Minute)
+	first := harness.Open(t)
+	second := harness.SecondInstance(t, first, first.Database.Open(t))
+	path := first.Authorize(t, 10)
+	first.Admin().Post(t, path+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60})
+	first.Clock.SetAhead(5 * time.Minute)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, instance := range []*clinic{first, second} {
-		running.Go(func() { instance.app.RunJobs(ctx) })
+	for _, instance := range []*harness.Clinic{first, second} {
+		running.Go(func() { instance.App.RunJobs(ctx) })
 	}
 	ran := func(job string) (n int) {
-		for _, instance := range []*clinic{first, second} {
-			for line := range strings.Lines(instance.metrics(t)) {
+		for _, instance := range []*harness.Clinic{first, second} {
+			for line := range strings.Lines(instance.Metrics(t)) {
 				var runs int
 				if _, err := fmt.Sscanf(line, `omnirapeutic_job_seconds_count{job="`+job+`",outcome="done"} %d`,
 					&runs); err == nil {
@@ -39,14 +41,14 @@ func TestOneInstanceReleasesExpiredHoldsAtTheStart(t *testing.T) {
 		}
 		return n
 	}
-	for _, job := range first.app.BackgroundJobs() {
+	for _, job := range first.App.BackgroundJobs() {
 		require.Eventually(t, func() bool { return ran(job.Name) > 0 }, 20*time.Second, 10*time.Millisecond,
 			"%s runs immediately", job.Name)
 	}
 	stop()
 	running.Wait()
-	require.Equal(t, 1, first.entriesOf(t, path, "expire"))
-	for _, job := range first.app.BackgroundJobs() {
+	require.Equal(t, 1, first.CountEntries(t, path, "expire"))
+	for _, job := range first.App.BackgroundJobs() {
 		if !job.PerInstance && job.Every >= time.Hour {
 			require.Equal(t, 1, ran(job.Name), "%s runs on one instance", job.Name)
 		}
@@ -111,12 +113,12 @@ func rowsRead(t *testing.T, owner *sql.DB) (n int64) {
 
 // runCounted runs a job in its own sessions, as the program's role, and returns the numbers of
 // removed and read rows.
-func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, read int64) {
+func runCounted(t *testing.T, c *harness.Clinic, owner *sql.DB, name string) (removed, read int64) {
 	t.Helper()
 	before := rowsRead(t, owner)
-	opened := c.database.Open(t)
-	instance := secondInstance(t, c, opened)
-	for _, job := range instance.app.BackgroundJobs() {
+	opened := c.Database.Open(t)
+	instance := harness.SecondInstance(t, c, opened)
+	for _, job := range instance.App.BackgroundJobs() {
 		if job.Name == name {
 			n, err := job.Run(t.Context())
 			require.NoError(t, err)
@@ -139,10 +141,10 @@ func runCounted(t *testing.T, c *clinic, owner *sql.DB, name string) (removed, r
 // the rows that it removes, the second next to nothing.
 func TestPeriodicJobsReadOnlyDueRows(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
+	database := harness.TwoPractices.New(t)
 	opened := database.Open(t)
-	c := serve(t, database, opened)
-	owner, err := sql.Open("pgx", c.database.OwnerURL)
+	c := harness.Serve(t, database, opened)
+	owner, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer owner.Close()
 	owner.SetMaxOpenConns(1) // the statements share a temporary table
@@ -153,7 +155,7 @@ func TestPeriodicJobsReadOnlyDueRows(t *testing.T) {
 	opened.Close()
 	const old = 500
 	const few int64 = 2000 // of 20,000 in each table; it covers reads of the system's own tables
-	for _, job := range c.app.BackgroundJobs() {
+	for _, job := range c.App.BackgroundJobs() {
 		if job.PerInstance {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db/wireproxy"
 )
 
@@ -22,20 +23,20 @@ import (
 // rejected, and the exit code is 0.
 func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	t.Parallel()
-	database := twoPractices.New(t)
+	database := harness.TwoPractices.New(t)
 	proxy := wireproxy.Start(t, database.AppURL)
-	c := serve(t, database, database.Open(t))
-	path := c.authorize(t, 100)
+	c := harness.Serve(t, database, database.Open(t))
+	path := c.Authorize(t, 100)
 	const grace = 20 * time.Second
-	serving := c.launch(t, proxy.URL(database.AppURL),
-		append(sharing, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())...)
-	client := serving.clinic.admin()
+	serving := c.Launch(t, proxy.URL(database.AppURL),
+		append(harness.SharedTransactions, "OMNI_LOG_LEVEL=info", "OMNI_SHUTDOWN_GRACE="+grace.String())...)
+	client := serving.Clinic.Admin()
 
 	commit := proxy.BreakAfter(wireproxy.Held, "insert into commands", "commit", 1)
 	const many = 20
-	answers := make(chan answer, many)
+	answers := make(chan harness.Answer, many)
 	reserve := func() {
-		a, err := client.try(t, path+"/reserve", body{"units": 1})
+		a, err := client.TryPost(t, path+"/reserve", harness.Body{"units": 1})
 		if err != nil {
 			t.Errorf("accepted, and not answered: %v", err)
 		}
@@ -43,30 +44,30 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 	}
 	var clients sync.WaitGroup
 	clients.Go(reserve)
-	require.Eventually(t, commit.Spent, soon, time.Millisecond)
+	require.Eventually(t, commit.Spent, harness.Soon, time.Millisecond)
 	for range many - 1 {
 		clients.Go(reserve)
 	}
-	require.Eventually(t, func() bool { return serving.waiting(t) == many-1 }, soon, time.Millisecond)
-	require.NoError(t, serving.process.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return waitingCommands(t, serving) == many-1 }, harness.Soon, time.Millisecond)
+	require.NoError(t, serving.Process.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool {
-		response, err := http.Get(serving.clinic.url + "/healthz")
+		response, err := http.Get(serving.Clinic.URL + "/healthz")
 		if err == nil {
 			require.NoError(t, response.Body.Close())
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
-	}, soon, time.Millisecond, "no new requests are accepted")
+	}, harness.Soon, time.Millisecond, "no new requests are accepted")
 	require.Empty(t, answers, "and no answer was sent yet")
 
 	commit.Release()
 	clients.Wait()
 	for range many {
 		a := <-answers
-		require.Equal(t, http.StatusCreated, a.status, "%s", a.raw)
+		require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
 	}
-	require.NoError(t, serving.process.Wait(), "exit code 0, which requires the grace time: %s", serving.out.all())
-	c.requireBalance(t, path, 100, 0, many)
-	c.requireClean(t)
+	require.NoError(t, serving.Process.Wait(), "exit code 0, which requires the grace time: %s", serving.Output.String())
+	c.RequireBalance(t, path, 100, 0, many)
+	c.RequireClean(t)
 }
 
 // TestRollingRestartUnderLoad stops one server after the other with SIGTERM during
@@ -74,19 +75,19 @@ func TestServerStopsGracefullyUnderLoad(t *testing.T) {
 func TestRollingRestartUnderLoad(t *testing.T) {
 	t.Parallel()
 	faults := numberOfFaults()
-	database := twoPractices.New(t)
-	c := serve(t, database, database.Open(t))
-	paths, totals := c.contested(t)
-	var serving atomic.Pointer[instance]
-	serving.Store(c.launch(t, database.AppURL, transactions()...))
+	database := harness.TwoPractices.New(t)
+	c := harness.Serve(t, database, database.Open(t))
+	paths, totals := contested(t, c)
+	var serving atomic.Pointer[harness.Instance]
+	serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) caller { return serving.Load().clinic.admin() })
+	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for range faults {
 		h.progress(t, 20)
 		before := serving.Load()
-		require.NoError(t, before.process.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, before.process.Wait(), "exit code 0: %s", before.out.all())
-		serving.Store(c.launch(t, database.AppURL, transactions()...))
+		require.NoError(t, before.Process.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, before.Process.Wait(), "exit code 0: %s", before.Output.String())
+		serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	}
 	h.progress(t, 20)
 	stop()
@@ -95,9 +96,9 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 
 // waiting returns the number of requests that wait for a transaction, over a separate
 // connection.
-func (p *instance) waiting(t testing.TB) int {
+func waitingCommands(t testing.TB, p *harness.Instance) int {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.metricsURL + "/metrics")
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.MetricsURL + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {

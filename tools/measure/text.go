@@ -24,7 +24,8 @@ type goFile struct {
 	syntax *ast.File
 }
 
-func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+// isTest reports whether the file serves tests only, as the harness of e2e does.
+func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") || f.under("e2e") }
 
 // under reports whether the file is in the directory.
 func (f goFile) under(dir string) bool { return strings.HasPrefix(f.path, dir+"/") }

@@ -1,8 +1,8 @@
 //go:build long
 
-package e2e
+package harness
 
-// long reports that tests run at full length. Without the build tag "long", which
+// Long reports that tests run at full length. Without the build tag "long", which
 // .ci/run sets, tests that compare hundreds of requests with a table are skipped, and
 // there are fewer faults.
-const long = true
+const Long = true
