@@ -115,7 +115,7 @@ func (CredentialBody) SchemaOfRequest() string {
 			"required": ["code"], "additionalProperties": false}]}`
 }
 
-const errCredential = fault.Words(`must be a code such as "BCBA", or an object of code and expiresOn`)
+const errCredential = fault.FormatError(`must be a code such as "BCBA", or an object of code and expiresOn`)
 
 // UnmarshalJSON reads a credential, or only its code. The error is [calendar.ErrDate] or says
 // what the value must be.

@@ -164,9 +164,9 @@ func TestSchedulingRules(t *testing.T) {
 			EarlyStartMinutes: 30, ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{},
 		},
 	}, rules.Organizations)
-	require.True(t, rules.Organizations[own.id].Together("97155", "97153"))
-	require.False(t, rules.Organizations[own.id].Together("97155", "97156"))
-	require.False(t, rules.Organizations[other.id].Together("97153", "97155"))
+	require.True(t, rules.Organizations[own.id].MayOverlap("97155", "97153"))
+	require.False(t, rules.Organizations[own.id].MayOverlap("97155", "97156"))
+	require.False(t, rules.Organizations[other.id].MayOverlap("97153", "97155"))
 
 	t.Run("it does not see other organizations or other kinds of records", func(t *testing.T) {
 		foreign := func(k record.Key) record.Key { return record.Of(other.id, k.ID) }

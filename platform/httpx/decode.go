@@ -271,14 +271,14 @@ func (d *decoder) parseError(err error) {
 	if err == nil {
 		return
 	}
-	words, ok := errors.AsType[fault.Words](err)
+	format, ok := errors.AsType[fault.FormatError](err)
 	switch {
 	case !ok:
 		d.fail("format", otherText)
-	case words == patch.ErrNull:
-		d.fail("null", words.Error())
+	case format == patch.ErrNull:
+		d.fail("null", format.Error())
 	default:
-		d.fail("format", words.Error())
+		d.fail("format", format.Error())
 	}
 }
 
