@@ -20,7 +20,7 @@ func strict(t testing.TB) *harness.Clinic {
 		"OMNI_FAILURE_RATE_LIMIT=0.01", "OMNI_FAILURE_RATE_BURST=3", "OMNI_TRUSTED_PROXIES=127.0.0.0/8")
 }
 
-// from returns a caller at a network address, without or with a token.
+// callerAt returns a caller at a network address, without or with a token.
 func callerAt(c *harness.Clinic, address, token string) harness.Caller {
 	return c.As(token).WithHeader("X-Forwarded-For", address)
 }

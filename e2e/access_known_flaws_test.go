@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -94,7 +95,7 @@ func bookedTomorrow(t *testing.T, c *harness.Clinic) (authorization, appointment
 	t.Helper()
 	authorization = c.Authorize(t, 20)
 	return authorization, strings.TrimPrefix(c.Book(t,
-		c.Booking(authorization, c.AddPractitioner(t), c.At(t, 1, "10:00"), hour)),
+		c.Booking(authorization, c.AddPractitioner(t), c.At(t, 1, "10:00"), time.Hour)),
 		"/appointments/")
 }
 

@@ -58,7 +58,7 @@ func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 // the answer is not read back from the stored one.
 func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Point{
+	for it, point := range map[string]wireproxy.Point{
 		"COMMIT never reached the server":        wireproxy.BeforeServer,
 		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
@@ -69,7 +69,7 @@ func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			keyed := c.Admin().WithHeader("Idempotency-Key", "k")
 			calendar := "/patients/" + c.Own.Patient.String() + "/calendar-feed"
-			proxy.Break(place, "commit", 1)
+			proxy.Break(point, "commit", 1)
 			first := keyed.Post(t, calendar, harness.Body{})
 			first.Created(t)
 			response, _ := c.FetchCalendar(t, first.Text("path"))

@@ -24,7 +24,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 			harness.Body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).Created(t)
 		path = c.Authorize(t, 100, harness.Body{"patientId": patient})
 		result := c.Admin().Post(t, "/appointments",
-			c.Booking(path, c.AddPractitioner(t), start, hour, harness.Body{
+			c.Booking(path, c.AddPractitioner(t), start, time.Hour, harness.Body{
 				"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4",
 			}))
 		result.Created(t)
@@ -35,7 +35,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	}
 	to := func(day int, clock string) harness.Body {
 		at := c.At(t, 1+day, clock)
-		return harness.Body{"startTime": at, "endTime": at.Add(hour)}
+		return harness.Body{"startTime": at, "endTime": at.Add(time.Hour)}
 	}
 
 	t.Run("one is cancelled, and then all", func(t *testing.T) {

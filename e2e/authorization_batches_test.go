@@ -64,8 +64,8 @@ func (l *heldLock) queue(t *testing.T, call func()) {
 	}, harness.Soon, 50*time.Microsecond)
 }
 
-// letGo releases the lock and waits for the answers.
-func (l *heldLock) letGo(t *testing.T) {
+// release releases the lock and waits for the answers.
+func (l *heldLock) release(t *testing.T) {
 	t.Helper()
 	require.NoError(t, l.holder.Rollback(t.Context()))
 	l.clients.Wait()
@@ -78,7 +78,7 @@ func gathered(t *testing.T, c *harness.Clinic, calls ...func()) {
 	for _, call := range calls {
 		lock.queue(t, call)
 	}
-	lock.letGo(t)
+	lock.release(t)
 }
 
 // gatheredAppointments is like gathered for calls on appointments.
@@ -88,7 +88,7 @@ func gatheredAppointments(t *testing.T, c *harness.Clinic, calls ...func()) {
 	for _, call := range calls[1:] {
 		lock.queue(t, call)
 	}
-	lock.letGo(t)
+	lock.release(t)
 }
 
 // TestStatementsOfABatch executes 50 calls of two organizations on 20 authorizations in
@@ -134,7 +134,7 @@ func TestStatementsOfABatch(t *testing.T) {
 		for range 30 {
 			lock.queue(t, reserve)
 		}
-		lock.letGo(t)
+		lock.release(t)
 	}), "31 on one authorization")
 	require.Contains(t, c.Metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 102`)
 	c.RequireClean(t)
@@ -254,7 +254,7 @@ func TestTheQueueIsFull(t *testing.T) {
 		require.NotEmpty(t, turnedAway.Header.Get("Retry-After"))
 	})
 	require.Equal(t, room, c.App.Commands.Waiting(), "no more than the limit")
-	lock.letGo(t)
+	lock.release(t)
 	c.RequireBalance(t, path, 100, 0, room)
 	for i := range more {
 		a := reserve(i)
@@ -273,7 +273,7 @@ func TestDeadlinePassesWhileAnotherInstanceHoldsTheLock(t *testing.T) {
 	path := c.Authorize(t, 10)
 	lock := holdLock(t, patient)
 	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Refused(t, http.StatusServiceUnavailable, "database-busy")
-	lock.letGo(t)
+	lock.release(t)
 	c.RequireBalance(t, path, 10, 0, 0)
 	c.RequireClean(t)
 }
@@ -327,7 +327,7 @@ func TestPoolersInTransactionMode(t *testing.T) {
 			t.Parallel()
 			c := harness.Open(t, func(config *db.Config) { config.ExecMode = mode })
 			path := c.Authorize(t, 100, harness.Body{
-				"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": insuredFromWeekday(t, c, "MONDAY"),
+				"caps": caps("DAY", 50, "WEEK", 50), "insuranceId": c.AddInsurance(t, "weekStartsOn", "MONDAY"),
 			})
 			id := c.Admin().Post(t, path+"/reserve",
 				harness.Body{"units": 5, "expiresInSeconds": 60, "reference": "a \"word\", {braces}, \\ and NULL"}).ReservationID(t)

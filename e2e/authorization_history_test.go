@@ -22,7 +22,7 @@ import (
 // key gets one.
 type history struct {
 	contended atomic.Int64 // answers that ask for a retry because of contention
-	turned    atomic.Int64 // answers that ask for a retry, or no answer
+	retries   atomic.Int64 // answers that ask for a retry, or no answer
 
 	mu     sync.Mutex
 	events []porcupine.Operation
@@ -55,9 +55,9 @@ type outcome struct {
 	reservation     string // of a reserve
 }
 
-// insist repeats a request with one key until it is accepted or refused. pick returns
+// retryUntilAnswered repeats a request with one key until it is accepted or refused. pick returns
 // the instance for each attempt.
-func (h *history) insist(t testing.TB, at func(n int) harness.Caller, q request) harness.Answer {
+func (h *history) retryUntilAnswered(t testing.TB, at func(n int) harness.Caller, q request) harness.Answer {
 	key, began, unknown := uuid.NewString(), time.Now(), false
 	for n := 0; ; n++ {
 		a, err := at(n).WithHeader("Idempotency-Key", key).TryPost(t, q.path+"/"+q.verb, q.body())
@@ -89,14 +89,16 @@ func (h *history) insist(t testing.TB, at func(n int) harness.Caller, q request)
 			t.Errorf("no answer to %+v", q)
 			return a
 		}
-		h.turned.Add(1)
+		h.retries.Add(1)
 		time.Sleep(20 * time.Millisecond) // a client's delay, not synchronization
 	}
 }
 
 // reserve insists on one instance.
 func (h *history) reserve(t testing.TB, c harness.Caller, path string, units int) harness.Answer {
-	return h.insist(t, func(int) harness.Caller { return c }, request{path: path, verb: "reserve", units: units})
+	return h.retryUntilAnswered(t, func(int) harness.Caller { return c }, request{
+		path: path, verb: "reserve", units: units,
+	})
 }
 
 func outcomeOf(t testing.TB, q request, a harness.Answer) outcome {
@@ -161,7 +163,7 @@ func (h *history) clients(t testing.TB, many int, paths []string, at func(client
 				}
 				path := paths[random.IntN(len(paths))]
 				q := draw(random, path, mine[path])
-				a := h.insist(t, func(n int) harness.Caller { return at(client, n) }, q)
+				a := h.retryUntilAnswered(t, func(n int) harness.Caller { return at(client, n) }, q)
 				if q.verb == "reserve" && a.Status == http.StatusCreated {
 					mine[path] = append(mine[path], a.ReservationID(t))
 				}
@@ -209,10 +211,10 @@ func (h *history) requireTrue(t testing.TB, c *harness.Clinic, totals map[string
 		}, time.Now())
 	}
 	h.requireLinearizable(t, totals)
-	t.Logf("%d calls answered, %d retries requested", len(h.events), h.turned.Load())
+	t.Logf("%d calls answered, %d retries requested", len(h.events), h.retries.Load())
 }
 
-// operations counts the operations in the ledger of an authorization.
+// countOperations counts the operations in the ledger of an authorization.
 func countOperations(t testing.TB, c *harness.Clinic, path string) int {
 	t.Helper()
 	return c.Count(t,

@@ -153,7 +153,7 @@ func requestsByName(requests []shownRequest) map[string]shownRequest {
 	return byName
 }
 
-// signedIn signs in with the example.
+// signInToDemo signs in with the example.
 func signInToDemo(t *testing.T, c *harness.Clinic, requests []shownRequest) harness.Caller {
 	t.Helper()
 	a := execute(t, c.As(""), requestsByName(requests)["signIn"])

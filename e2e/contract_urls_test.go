@@ -40,22 +40,22 @@ func TestURLsHaveNoPersonalData(t *testing.T) {
 			if !ok || o["parameters"] == nil {
 				continue
 			}
-			for _, each := range o["parameters"].([]any) {
-				parameter := document.resolve(each)
+			for _, reference := range o["parameters"].([]any) {
+				parameter := document.resolve(reference)
 				if in := parameter["in"]; in != "query" && in != "path" || !document.isText(parameter["schema"]) {
 					continue
 				}
-				place := parameter["in"].(string) + " " + parameter["name"].(string)
-				if texted[place] == "" {
-					place += " of " + o["operationId"].(string)
+				key := parameter["in"].(string) + " " + parameter["name"].(string)
+				if texted[key] == "" {
+					key += " of " + o["operationId"].(string)
 				}
-				require.NotEmpty(t, texted[place], "%s takes text in its URL: %s", path, place)
-				met[place] = true
+				require.NotEmpty(t, texted[key], "%s takes text in its URL: %s", path, key)
+				met[key] = true
 			}
 		}
 	}
-	for place := range texted {
-		require.True(t, met[place], "nothing has %s any longer", place)
+	for key := range texted {
+		require.True(t, met[key], "nothing has %s any longer", key)
 	}
 }
 

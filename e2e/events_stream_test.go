@@ -234,18 +234,18 @@ func TestEventsReachOtherInstancesWithoutListening(t *testing.T) {
 // the units, the event exists once.
 func TestEventsOfAmbiguousCommits(t *testing.T) {
 	t.Parallel()
-	for _, place := range []wireproxy.Point{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
+	for _, point := range []wireproxy.Point{wireproxy.BeforeServer, wireproxy.BeforeAnswer} {
 		database := harness.TwoPractices.New(t)
 		proxy := wireproxy.Start(t, database.AppURL)
 		c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 		path := c.Authorize(t, 10)
-		proxy.Break(place, "commit", 1)
+		proxy.Break(point, "commit", 1)
 		require.Equal(t, http.StatusCreated, c.Admin().Post(t, path+"/reserve", harness.Body{"units": 4}).Status)
 		_, err := c.App.Events.Relay(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, c.Count(t, "SELECT count(*) FROM events"))
 
-		proxy.Break(place, "commit", 1) // of the relay
+		proxy.Break(point, "commit", 1) // of the relay
 		c.Admin().Post(t, path+"/release", harness.Body{"units": 1})
 		require.Eventually(t, func() bool { _, err := c.App.Events.Relay(t.Context()); return err == nil }, harness.Soon,
 			time.Millisecond)

@@ -114,7 +114,7 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	go func() {
 		tested <- c.Admin().Post(t, path+"/test",
 			nil)
-	}() //nolint:testifylint // what fails in it fails here: nothing is received
+	}() // what fails in it fails here: nothing is received
 	<-arrived
 	own := c.Admin().Post(t, path+"/test", nil).Refused(t, http.StatusTooManyRequests, "too-many-webhook-tests")
 	require.Equal(t, "Your organization is testing a webhook right now. Wait for the result, and then try again.",

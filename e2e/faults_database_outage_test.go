@@ -92,7 +92,7 @@ func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	}
 	h.progress(t, 20, "it goes on")
 	stop()
-	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.turned.Load())
+	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.retries.Load())
 	h.requireTrue(t, c, totals)
 }
 

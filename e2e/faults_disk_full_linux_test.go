@@ -46,7 +46,7 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
 	h.progress(t, 20)
 	filler := fill(t, disk)
-	h.turnedAway(t, 50) // insist accepts database-full, but no internal error
+	h.awaitRetries(t, 50) // insist accepts database-full, but no internal error
 	require.NoError(t, os.Remove(filler))
 	h.progress(t, 50, "it goes on")
 	stop()

@@ -24,9 +24,9 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 
 	c.SetReadOnly(t, true)
 	client := serving.Clinic.Admin()
-	h.turnedAway(t, 50)
+	h.awaitRetries(t, 50)
 	began := time.Now() // older sessions cannot write
-	h.turnedAway(t, 50)
+	h.awaitRetries(t, 50)
 	refused := client.Post(t, paths[0]+"/reserve", harness.Body{"units": 1})
 	refused.Refused(t, http.StatusServiceUnavailable, "database-read-only")
 	require.NotEmpty(t, refused.Header.Get("Retry-After"))
@@ -38,14 +38,14 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	h.progress(t, 50, "it goes on")
 	require.Eventually(t, func() bool { return countSessionsBefore(t, c, began) == 0 }, harness.Soon, time.Millisecond,
 		"no read-only session is kept")
-	turned := h.turned.Load() - h.contended.Load()
+	turned := h.retries.Load() - h.contended.Load()
 	h.progress(t, 50)
-	require.Equal(t, turned, h.turned.Load()-h.contended.Load(), "no request is refused any longer")
+	require.Equal(t, turned, h.retries.Load()-h.contended.Load(), "no request is refused any longer")
 	stop()
 	h.requireTrue(t, c, totals)
 }
 
-// sessionsBefore counts the program's older sessions, except LISTEN sessions.
+// countSessionsBefore counts the program's older sessions, except LISTEN sessions.
 func countSessionsBefore(t testing.TB, c *harness.Clinic, when time.Time) int {
 	t.Helper()
 	role := *c
@@ -55,9 +55,9 @@ func countSessionsBefore(t testing.TB, c *harness.Clinic, when time.Time) int {
 		AND query NOT LIKE 'LISTEN %'`, when)
 }
 
-// turnedAway waits until clients were asked to retry more often.
-func (h *history) turnedAway(t testing.TB, more int64) {
+// awaitRetries waits until clients were asked to retry more often.
+func (h *history) awaitRetries(t testing.TB, more int64) {
 	t.Helper()
-	before := h.turned.Load()
-	require.Eventually(t, func() bool { return h.turned.Load() >= before+more }, time.Minute, time.Millisecond)
+	before := h.retries.Load()
+	require.Eventually(t, func() bool { return h.retries.Load() >= before+more }, time.Minute, time.Millisecond)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"errors"
 	"net/http"
 	"strconv"
@@ -94,16 +93,13 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	h.requireTrue(t, c, totals)
 }
 
-// waiting returns the number of requests that wait for a transaction, over a separate
+// waitingCommands returns the number of requests that wait for a transaction, over a separate
 // connection.
 func waitingCommands(t testing.TB, p *harness.Instance) int {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.MetricsURL + "/metrics")
-	require.NoError(t, err)
-	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "omnirapeutic_commands_waiting "); ok {
-			n, err := strconv.Atoi(text)
+	for line := range strings.Lines(p.Metrics(t)) {
+		if text, ok := strings.CutPrefix(line, "omnirapeutic_commands_waiting "); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
 			require.NoError(t, err)
 			return n
 		}

@@ -28,17 +28,11 @@ type servicePair struct {
 }
 
 func (store) loadRoundingRules(ctx context.Context, found []Payer) error {
-	ids := make([]uuid.UUID, len(found))
+	byID, err := partsOf(ctx, "payer_id", found, func(r payerRoundingRule) (uuid.UUID, scheduling.RoundingRule) {
+		return r.PayerID, scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method}
+	})
 	for i, p := range found {
-		ids[i] = p.ID
-	}
-	rows, err := partsOf[payerRoundingRule](ctx, "payer_id", ids)
-	byID := map[uuid.UUID][]scheduling.RoundingRule{}
-	for _, r := range rows {
-		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method})
-	}
-	for i, id := range ids {
-		found[i].RoundingRules = sortedByDay(byID[id])
+		found[i].RoundingRules = sortedByDay(byID[p.ID])
 	}
 	return err
 }

@@ -191,12 +191,7 @@ func (d *decoder) value(s *plan, v reflect.Value) {
 	}
 	switch s.kind {
 	case kindBool:
-		if given != jsontext.KindTrue && given != jsontext.KindFalse {
-			d.refuse("type", boolText)
-			return
-		}
-		d.body.skip()
-		v.SetBool(given == jsontext.KindTrue)
+		d.boolean(given, v)
 	case kindInt, kindUint, kindFloat:
 		if given != jsontext.KindNumber {
 			d.refuse("type", textOfNumber(s.kind))
@@ -245,6 +240,15 @@ func (d *decoder) value(s *plan, v reflect.Value) {
 			d.fail("type", otherText)
 		}
 	}
+}
+
+func (d *decoder) boolean(given jsontext.Kind, v reflect.Value) {
+	if given != jsontext.KindTrue && given != jsontext.KindFalse {
+		d.refuse("type", boolText)
+		return
+	}
+	d.body.skip()
+	v.SetBool(given == jsontext.KindTrue)
 }
 
 // null handles null and reports whether the value is complete.
