@@ -164,7 +164,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 	})
 	watchTrail(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
-	a.Directory = directory.New(d.Database, a.Audit, revocations, practiceCalendar{a}, d.Clock, d.NewID)
+	a.Directory = directory.New(d.Database, a.Audit, revocations, d.Clock, d.NewID)
 	a.Access = access.New(access.Dependencies{
 		Database:       d.Database,
 		Audit:          a.Audit,

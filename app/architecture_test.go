@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -39,7 +40,7 @@ func module(p string) string {
 // directions lists, for each module, the modules that it may import. Nothing calls back: a module
 // that is imported here must not call the other one, not even through an interface.
 var directions = map[string][]string{
-	"appointments": {"authorization"},
+	"appointments": {"authorization", "directory"},
 }
 
 func isGorm(imported string) bool { return strings.HasPrefix(imported, "gorm.io/") }
@@ -176,6 +177,42 @@ func TestArchitecture(t *testing.T) {
 	found, err := violations(sources(t))
 	require.NoError(t, err)
 	require.Empty(t, found)
+}
+
+// maxFunction is the largest number of lines of a function.
+const maxFunction = 60
+
+// longFunctions returns the functions of a file that have too many lines.
+func longFunctions(file, source string) ([]string, error) {
+	lines := token.NewFileSet()
+	parsed, err := parser.ParseFile(lines, file, source, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, declaration := range parsed.Decls {
+		f, ok := declaration.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		if n := lines.Position(f.End()).Line - lines.Position(f.Pos()).Line + 1; n > maxFunction {
+			found = append(found, fmt.Sprintf("%s: %s has %d lines", file, f.Name.Name, n))
+		}
+	}
+	return found, nil
+}
+
+func TestFunctionsHaveAtMost60Lines(t *testing.T) {
+	t.Parallel()
+	for file, source := range sources(t) {
+		found, err := longFunctions(file, source)
+		require.NoError(t, err)
+		require.Empty(t, found)
+	}
+	body := strings.Repeat("println()\n", maxFunction-2)
+	found, err := longFunctions("x.go", "package x\nfunc short() {\n"+body+"}\nfunc long() {\nprintln()\n"+body+"}\n")
+	require.NoError(t, err)
+	require.Equal(t, []string{"x.go: long has 61 lines"}, found)
 }
 
 func TestArchitectureRulesFire(t *testing.T) {

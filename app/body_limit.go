@@ -42,7 +42,9 @@ const leastDrained = 16 << 20
 // that of every body.
 func drain(r *http.Request, body io.Reader, most int64) {
 	if r.ContentLength > most || r.ProtoMajor > 1 || r.Header.Get("Expect") != "" {
-		return // useless: HTTP/2 resets only the stream, and such a client waits before it sends
+		// Too long, or not necessary: HTTP/2 resets only the stream, and a client with Expect has not sent
+		// its body yet.
+		return
 	}
 	_, _ = io.CopyN(io.Discard, body, most) // as far as possible
 }

@@ -68,7 +68,7 @@ type VerificationResult struct {
 	ProblemCount   int                         `json:"problemCount"`   // The number of problems in the ledger.
 	Problems       []authorization.Discrepancy `json:"problems"`       // The first 100 problems in the ledger.
 	CheckedAt      time.Time                   `json:"checkedAt"`      // The time of the check.
-	Audit          audit.Findings              `json:"audit"`          // The result for the audit trail.
+	Audit          audit.FindingsBody          `json:"audit"`          // The result for the audit trail.
 }
 
 // verify checks the ledger and the audit trail of an organization or, with [uuid.Nil], of all. It
@@ -87,7 +87,8 @@ func (a *App) verify(
 	return VerificationResult{
 		OK: books.OK && kept.OK, Authorizations: books.Authorizations, Reservations: books.Reservations,
 		Entries:      books.Entries,
-		ProblemCount: books.ProblemCount, Problems: books.Problems, CheckedAt: books.CheckedAt, Audit: kept,
+		ProblemCount: books.ProblemCount, Problems: books.Problems, CheckedAt: books.CheckedAt,
+		Audit: audit.FindingsBodyOf(kept),
 	}, err
 }
 

@@ -71,8 +71,8 @@ func TestAPIKeyLifecycle(t *testing.T) {
 		require.Nil(t, again.Body["key"])
 		text := first.Text("key")
 		require.Zero(t, c.Count(t, "SELECT count(*) FROM commands k WHERE position($1 IN k.answer::text) > 0", text))
-		for _, place := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
-			require.NotContains(t, string(c.Admin().Get(t, place).OK(t).Raw), text)
+		for _, path := range []string{"/api-keys?limit=200", "/admin/audit-events?limit=200&action=api-key.create"} {
+			require.NotContains(t, string(c.Admin().Get(t, path).OK(t).Raw), text)
 		}
 		require.Zero(t, c.Count(t, "SELECT count(*) FROM api_keys k WHERE k::text LIKE '%' || $1 || '%'", text))
 	})

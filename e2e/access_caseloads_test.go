@@ -23,8 +23,8 @@ func patients(a harness.Answer) []string {
 func TestCaseloadOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	who, ada, bo := c.AddPractitioner(t), c.Own.Patient.String(), c.AddPatient(t)
-	caseload := "/practitioners/" + who.String() + "/caseload"
+	practitioner, ada, bo := c.AddPractitioner(t), c.Own.Patient.String(), c.AddPatient(t)
+	caseload := "/practitioners/" + practitioner.String() + "/caseload"
 	require.Empty(t, patients(c.Admin().Get(t, caseload).OK(t)))
 	first := c.Admin().Post(t, caseload, harness.Body{"patientId": ada}).OK(t)
 	require.Equal(t, harness.IDOf(c.UserWithRole(t, c.Admin(), rbac.Admin)), first.Text("assignedBy"))
@@ -40,7 +40,7 @@ func TestCaseloadOfAPractitioner(t *testing.T) {
 	c.Admin().Post(t, "/practitioners/"+uuid.NewString()+"/caseload", harness.Body{"patientId": ada}).Refused(t,
 		http.StatusNotFound,
 		"caseload-owner-not-found")
-	for _, id := range []any{c.Other.Patient, uuid.New(), who} {
+	for _, id := range []any{c.Other.Patient, uuid.New(), practitioner} {
 		c.Admin().Post(t, caseload, harness.Body{"patientId": id}).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
@@ -52,7 +52,7 @@ func TestCaseloadOfAPractitioner(t *testing.T) {
 	require.Equal(t, []string{bo}, patients(c.Admin().Get(t, caseload).OK(t)))
 	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, harness.Texts(t, c.Owner(t),
 		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read'
-			ORDER BY sequence`, who, ada))
+			ORDER BY sequence`, practitioner, ada))
 }
 
 func TestConcurrentAssignmentsToACaseload(t *testing.T) {
@@ -130,20 +130,20 @@ func TestPatientsOfAGuardian(t *testing.T) {
 func TestUsersCannotBeLinkedToAnInaccessibleCaseload(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
-	c.Admin().Post(t, "/practitioners/"+who.String()+"/caseload", harness.Body{"patientId": c.Own.Patient}).OK(t)
+	practitioner := c.AddPractitioner(t)
+	c.Admin().Post(t, "/practitioners/"+practitioner.String()+"/caseload", harness.Body{"patientId": c.Own.Patient}).OK(t)
 	set := withPermission(c.Admin().PermissionSet(t, rbac.Technician), "user:change", "ORGANIZATION")
 	c.Admin().Put(t, "/permission-sets/TECHNICIAN", set).OK(t)
 	user := c.AddUser(t, c.Own, "cy@own.test", rbac.Technician)
 	cy := c.SignInByEmail(t, "cy@own.test")
 
-	beyond := cy.Patch(t, user, harness.Body{"practitionerId": who}).
+	beyond := cy.Patch(t, user, harness.Body{"practitionerId": practitioner}).
 		Refused(t, http.StatusForbidden, "beyond-own-permissions")
 	require.Equal(t, "patient:read", beyond.Text("exceeds"))
 	cy.Get(t, "/patients/"+c.Own.Patient.String()).Refused(t, http.StatusNotFound, "patient-not-found")
 	cy.Patch(t, user, harness.Body{"name": "Cy Example"}).OK(t)
-	c.Admin().Patch(t, user, harness.Body{"practitionerId": who}).OK(t)
+	c.Admin().Patch(t, user, harness.Body{"practitionerId": practitioner}).OK(t)
 	cy.Get(t, "/patients/"+c.Own.Patient.String()).OK(t)
-	cy.Patch(t, user, harness.Body{"name": "Cyrus", "practitionerId": who}).OK(t)
+	cy.Patch(t, user, harness.Body{"name": "Cyrus", "practitionerId": practitioner}).OK(t)
 	cy.Patch(t, user, harness.Body{"practitionerId": nil}).OK(t)
 }

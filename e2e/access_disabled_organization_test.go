@@ -18,7 +18,7 @@ import (
 // switchPath is the path that disables the own practice.
 func switchPath(c *harness.Clinic) string { return "/organizations/" + c.Own.ID.String() + "/disabled" }
 
-// root administers all practices, and belongs to the other one.
+// superAdmin administers all practices, and belongs to the other one.
 func superAdmin(c *harness.Clinic) harness.Caller { return c.As(c.Other.Tokens[rbac.SuperAdmin]) }
 
 // TestADisabledOrganizationIsClosed disables a practice on one instance while its users
@@ -103,11 +103,11 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 			Get(t, authorization).Status == http.StatusOK
 	}, harness.Soon,
 		time.Millisecond)
-	for _, each := range instances {
+	for _, instance := range instances {
 		for _, token := range []string{kept.Access, key, unused} {
-			each.As(token).Get(t, authorization).OK(t)
+			instance.As(token).Get(t, authorization).OK(t)
 		}
-		response, _ := each.FetchCalendar(t, link)
+		response, _ := instance.FetchCalendar(t, link)
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	}
 	second.Refresh(t, kept.Refresh).OK(t)
@@ -185,11 +185,12 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 // continues to maintain the ledger.
 func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	r := harness.ReceiveWebhooks(t)
 	path, _ := c.AddWebhook(t, r.URL)
 	authorization := c.Authorize(t, 100)
-	c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.Clock.Now().Add(time.Hour).Truncate(time.Minute), hour))
+	c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.Clock.Now().Add(time.Hour).Truncate(time.Minute),
+		time.Hour))
 	c.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60}).ReservationID(t)
 	for moved := int64(1); moved > 0; {
 		var err error
@@ -197,7 +198,7 @@ func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 		require.NoError(t, err)
 	}
 	remind := func() int {
-		n, err := c.App.Appointments.Remind(t.Context(), []time.Duration{2 * hour})
+		n, err := c.App.Appointments.Remind(t.Context(), []time.Duration{2 * time.Hour})
 		require.NoError(t, err)
 		return n
 	}

@@ -69,7 +69,7 @@ func TestServicesFailClosed(t *testing.T) {
 		"session":    c.App.Access.Sessions, "signin": c.App.Access.SignIns, "user": c.App.Access.Users,
 		"verification": c.App.Verifications,
 	}
-	asked, refused := map[string]bool{}, map[string]bool{}
+	probed, refused := map[string]bool{}, map[string]bool{}
 	for name, service := range services {
 		value := reflect.ValueOf(service)
 		for i := range value.NumMethod() {
@@ -78,7 +78,7 @@ func TestServicesFailClosed(t *testing.T) {
 				signature.Out(signature.NumOut()-1) != reflect.TypeFor[error]() {
 				continue
 			}
-			asked[method] = true
+			probed[method] = true
 			if needNoCaller[method] != "" {
 				continue
 			}
@@ -108,6 +108,6 @@ func TestServicesFailClosed(t *testing.T) {
 	}
 	require.Greater(t, unauthenticated, 50, "most of them require the caller first")
 	for method := range needNoCaller {
-		require.True(t, asked[method], "%s is listed but does not exist", method)
+		require.True(t, probed[method], "%s is listed but does not exist", method)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/uuid"
@@ -28,7 +29,7 @@ import (
 // statements, which stand in for timing. New operations are included automatically.
 func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 	t.Parallel()
-	victim := playStory(t)
+	victim := newRecording(t)
 	logger, log := logtest.NewNullLogger()
 	stranger := harness.SecondInstance(t, victim.c,
 		victim.c.Database.Open(t, func(config *db.Config) { config.SlowQuery, config.Logger = 1, logger }))
@@ -44,10 +45,10 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 		case "signIn":
 			continue // the caller is not signed in yet: see TestSignInCostsTheSameForAnyNumberOfAccounts
 		}
-		for _, place := range o.places {
-			t.Run(o.method+" "+o.path+" "+place.String(), func(t *testing.T) {
+		for _, position := range o.positions {
+			t.Run(o.method+" "+o.path+" "+position.String(), func(t *testing.T) {
 				p.t = t
-				p.probe(o, place, victim.examples[o.name])
+				p.probe(o, position, victim.examples[o.name])
 			})
 			requested++
 		}
@@ -58,15 +59,15 @@ func TestForeignIDsLookLikeMissingIDs(t *testing.T) {
 		"nothing has happened in the other practice")
 }
 
-// place is a position at which an operation takes an id.
-type place struct {
+// idPosition is a position at which an operation takes an id.
+type idPosition struct {
 	in    string   // path, query or body
 	steps []string // members; "[]" for the entries of a list
 }
 
-func (p place) String() string { return p.in + ":" + strings.Join(p.steps, ".") }
+func (p idPosition) String() string { return p.in + ":" + strings.Join(p.steps, ".") }
 
-func (p place) name() string {
+func (p idPosition) name() string {
 	for _, step := range slices.Backward(p.steps) {
 		if step != "[]" {
 			return step
@@ -75,14 +76,14 @@ func (p place) name() string {
 	return ""
 }
 
-type documented struct {
+type documentedOperation struct {
 	method, path, name string
-	places             []place
+	positions          []idPosition
 }
 
-// numbered are path parameters that are not ids: they are numbers within their parent,
+// nonIDParameters are path parameters that are not ids: they are numbers within their parent,
 // or select a part of it.
-var numbered = []string{"deliveryId", "file", "role"}
+var nonIDParameters = []string{"deliveryId", "file", "role"}
 
 // contractDocument is the published document of the API.
 type contractDocument map[string]any
@@ -110,54 +111,54 @@ func (d contractDocument) resolve(at any) map[string]any {
 }
 
 // operations reads the operations of the document.
-func operations(t *testing.T) []documented {
+func operations(t *testing.T) []documentedOperation {
 	t.Helper()
 	document := readDocument(t)
 	resolve := document.resolve
-	var places func(in string, schema any, steps []string) []place
-	places = func(in string, schema any, steps []string) (found []place) {
+	var positions func(in string, schema any, steps []string) []idPosition
+	positions = func(in string, schema any, steps []string) (found []idPosition) {
 		s := resolve(schema)
 		if s["format"] == "uuid" {
-			return []place{{in, slices.Clone(steps)}}
+			return []idPosition{{in, slices.Clone(steps)}}
 		}
 		members, _ := s["properties"].(map[string]any)
 		for name, member := range members {
-			found = append(found, places(in, member, append(slices.Clone(steps), name))...)
+			found = append(found, positions(in, member, append(slices.Clone(steps), name))...)
 		}
 		if items := s["items"]; items != nil {
-			found = append(found, places(in, items, append(slices.Clone(steps), "[]"))...)
+			found = append(found, positions(in, items, append(slices.Clone(steps), "[]"))...)
 		}
 		for _, several := range []string{"oneOf", "anyOf", "allOf"} {
 			options, _ := s[several].([]any)
 			for _, option := range options {
-				found = append(found, places(in, option, steps)...)
+				found = append(found, positions(in, option, steps)...)
 			}
 		}
 		return found
 	}
-	var all []documented
+	var all []documentedOperation
 	for path, methods := range document["paths"].(map[string]any) {
 		for method, o := range methods.(map[string]any) {
 			operation, ok := o.(map[string]any)
 			if !ok || operation["operationId"] == nil {
 				continue
 			}
-			d := documented{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
+			d := documentedOperation{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
 			parameters, _ := operation["parameters"].([]any)
 			for _, item := range parameters {
 				parameter := resolve(item)
 				in, name := parameter["in"].(string), parameter["name"].(string)
-				if in == "path" && !slices.Contains(numbered, name) {
-					d.places = append(d.places, place{in, []string{name}})
+				if in == "path" && !slices.Contains(nonIDParameters, name) {
+					d.positions = append(d.positions, idPosition{in, []string{name}})
 				} else if in == "query" {
-					d.places = append(d.places, places(in, parameter["schema"], []string{name})...)
+					d.positions = append(d.positions, positions(in, parameter["schema"], []string{name})...)
 				}
 			}
 			content, _ := resolve(operation["requestBody"])["content"].(map[string]any)
 			for _, media := range content {
-				for _, found := range places("body", media.(map[string]any)["schema"], nil) {
-					if !slices.ContainsFunc(d.places, func(p place) bool { return p.String() == found.String() }) {
-						d.places = append(d.places, found)
+				for _, found := range positions("body", media.(map[string]any)["schema"], nil) {
+					if !slices.ContainsFunc(d.positions, func(p idPosition) bool { return p.String() == found.String() }) {
+						d.positions = append(d.positions, found)
 					}
 				}
 			}
@@ -165,12 +166,15 @@ func operations(t *testing.T) []documented {
 		}
 	}
 	// An export of the trail records its parameters, so it must follow the searches.
-	slices.SortFunc(all, func(x, y documented) int { return strings.Compare(x.path+" "+x.method, y.path+" "+y.method) })
+	slices.SortFunc(all, func(x, y documentedOperation) int {
+		return strings.Compare(x.path+" "+x.method,
+			y.path+" "+y.method)
+	})
 	return all
 }
 
-// kinds are the kinds of records by the names of id members and parameters.
-var kinds = map[string]string{
+// recordKinds are the kinds of records by the names of id members and parameters.
+var recordKinds = map[string]string{
 	"patientId":             "patients",
 	"practitionerId":        "practitioners",
 	"practitionerIds":       "practitioners",
@@ -195,27 +199,27 @@ func belongings(t *testing.T, c *harness.Clinic) map[string]string {
 	t.Helper()
 	admin := c.Admin()
 	payer := admin.Post(t, "/payers", harness.Body{"name": "Example Health"}).Created(t).String()
-	who := c.AddPractitioner(t, "RBT")
+	practitioner := c.AddPractitioner(t, "RBT")
 	authorization := c.Authorize(t, 100)
 	own := map[string]string{
 		"patients":       c.Own.Patient.String(),
 		"service-codes":  c.Own.ServiceCode.String(),
 		"payers":         payer,
-		"practitioners":  who.String(),
+		"practitioners":  practitioner.String(),
 		"authorizations": harness.IDOf(authorization),
 		"organizations":  c.Own.ID.String(),
 		"insurances": admin.Post(t, "/insurances", harness.Body{
 			"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
 		}).Created(t).String(),
 		"reservations": admin.Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t),
-		"appointments": harness.IDOf(c.Book(t, c.Booking(authorization, who, c.At(t, 1, "15:00"), hour))),
+		"appointments": harness.IDOf(c.Book(t, c.Booking(authorization, practitioner, c.At(t, 1, "15:00"), time.Hour))),
 		"users":        harness.IDOf(c.UserWithRole(t, admin, rbac.Biller)),
 	}
 	return own
 }
 
 // recordsOf finds a record of each kind in the story's practice.
-func recordsOf(t *testing.T, s *story) map[string]string {
+func recordsOf(t *testing.T, s *recording) map[string]string {
 	t.Helper()
 	owner, err := sql.Open("pgx", s.c.Database.OwnerURL)
 	require.NoError(t, err)
@@ -257,16 +261,16 @@ type prober struct {
 	victims map[string]string // by kind
 }
 
-// needed are query parameters that an operation requires in addition to its example and
+// requiredQuery are query parameters that an operation requires in addition to its example and
 // the id.
-var needed = map[string]string{
+var requiredQuery = map[string]string{
 	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
 	"startProviderSignIn": "?challenge=" + harness.Challenge(harness.Verifier),
 }
 
 // probe calls an operation with a foreign id and an unused id in one position. All
 // other ids are the stranger's own.
-func (p prober) probe(o documented, at place, examples []openapi.Example) {
+func (p prober) probe(o documentedOperation, at idPosition, examples []openapi.Example) {
 	t := p.t
 	e := examples[slices.IndexFunc(examples, func(e openapi.Example) bool { return e.Status < http.StatusBadRequest })]
 	var b any
@@ -274,7 +278,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 		require.NoError(t, json.Unmarshal(e.Request, &b))
 		b = p.mine(b, "")
 		if at.name() == "reservationId" {
-			b = settling(b)
+			b = asRelease(b)
 		}
 	}
 	path := o.path
@@ -286,7 +290,7 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 			path = strings.Replace(path, "{"+name+"}", value, 1)
 		}
 	}
-	path += needed[o.name]
+	path += requiredQuery[o.name]
 	ask := func(kind string) (harness.Answer, []string, string) {
 		var id string
 		path, b := path, b
@@ -301,8 +305,8 @@ func (p prober) probe(o documented, at place, examples []openapi.Example) {
 			}
 			path = strings.Replace(path, "{"+at.steps[0]+"}", value, 1)
 		default:
-			require.Contains(t, kinds, at.name(), "add the kind of record that it names")
-			id = p.victims[kinds[at.name()]]
+			require.Contains(t, recordKinds, at.name(), "add the kind of record that it names")
+			id = p.victims[recordKinds[at.name()]]
 			if kind == "unknown" {
 				id = uuid.NewString()
 			}
@@ -375,18 +379,20 @@ func (p prober) mine(at any, name string) any {
 			value[i] = p.mine(inner, name)
 		}
 	case string:
-		if own, ok := p.own[kinds[name]]; ok && anyID.MatchString(value) {
+		if own, ok := p.own[recordKinds[name]]; ok && anyID.MatchString(value) {
 			return own
 		}
 	}
 	return at
 }
 
-// instead lists members that exclude another member.
-var instead = map[string][]string{"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"}}
+// excludedMembers lists members that exclude another member.
+var excludedMembers = map[string][]string{
+	"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"},
+}
 
-// settling changes the operation in a body to one that takes a reservation.
-func settling(at any) any {
+// asRelease changes the operation in a body to one that takes a reservation.
+func asRelease(at any) any {
 	switch value := at.(type) {
 	case map[string]any:
 		if _, ok := value["operation"]; ok {
@@ -395,11 +401,11 @@ func settling(at any) any {
 			delete(value, "reference")
 		}
 		for member, inner := range value {
-			value[member] = settling(inner)
+			value[member] = asRelease(inner)
 		}
 	case []any:
 		for i, inner := range value {
-			value[i] = settling(inner)
+			value[i] = asRelease(inner)
 		}
 	}
 	return at
@@ -423,7 +429,7 @@ func (p prober) put(at any, steps []string, id string) any {
 	created := map[string]any{}
 	object, exists := at.(map[string]any)
 	for member, value := range object {
-		if !slices.Contains(instead[steps[0]], member) {
+		if !slices.Contains(excludedMembers[steps[0]], member) {
 			created[member] = value
 		}
 	}

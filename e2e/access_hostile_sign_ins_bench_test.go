@@ -85,7 +85,7 @@ func p95(all []time.Duration) time.Duration {
 	return all[len(all)*95/100]
 }
 
-// readsFor reads sequentially, and returns the duration of each read.
+// measureReads reads sequentially, and returns the duration of each read.
 func measureReads(b *testing.B, c *harness.Clinic, path string, long time.Duration) []time.Duration {
 	b.Helper()
 	var all []time.Duration
@@ -125,7 +125,7 @@ func guessPassword(ctx context.Context, c *harness.Clinic, from string, i int, g
 	}
 }
 
-// attempt returns the status of a sign-in, 0 if there was no answer.
+// attemptSignIn returns the status of a sign-in, 0 if there was no answer.
 func attemptSignIn(ctx context.Context, c *harness.Clinic, from, email, secret, device string) int {
 	content, err := json.Marshal(harness.Body{"email": email, "password": secret, "deviceToken": device})
 	if err != nil {

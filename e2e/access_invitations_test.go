@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// states returns the states of invitations by address.
+// invitationStates returns the states of invitations by address.
 func invitationStates(t testing.TB, c *harness.Clinic, query string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -62,8 +62,8 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 		require.Equal(t, map[string]string{"rosa@example.test": "ACCEPTED"}, invitationStates(t, c, "&state=ACCEPTED"))
 	})
 	t.Run("and a token that was never issued creates no user", func(t *testing.T) {
-		for _, made := range []string{"x", strings.Repeat("A", 43), token + "x", token[1:]} {
-			c.AcceptInvitation(t, made).Refused(t, http.StatusNotFound, "invitation-not-found")
+		for _, invalid := range []string{"x", strings.Repeat("A", 43), token + "x", token[1:]} {
+			c.AcceptInvitation(t, invalid).Refused(t, http.StatusNotFound, "invitation-not-found")
 		}
 		c.AcceptInvitation(t, "").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	})

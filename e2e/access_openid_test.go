@@ -170,7 +170,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 		j := c.BeginProviderSignIn(t)
 		back := p.SignIn(t, j.ProviderURL, scheduler.Subject)
 		p.Rewrite(func(claims jwt.MapClaims) string {
-			claims["aud"], claims["azp"] = "somebody-else", "somebody-else"
+			claims["aud"], claims["azp"] = "another-client", "another-client"
 			return p.Sign(t, claims)
 		})
 		c.ReturnFromProvider(t, j, back).RedirectedWithError(t, "not-recognized")
@@ -190,7 +190,7 @@ func TestAttacksOnASignIn(t *testing.T) {
 	})
 }
 
-// signedInAdmin signs the administrator in after the clock was moved.
+// signInAdmin signs the administrator in after the clock was moved.
 func signInAdmin(t testing.TB, c *harness.Clinic) harness.Caller {
 	t.Helper()
 	return c.As(c.SignIn(t, "own", rbac.Admin))
@@ -287,8 +287,8 @@ func TestIdentityProvidersAreManaged(t *testing.T) {
 	without := c.As("").Get(t, "/auth/oidc/"+c.Other.ID.String()+"/start?challenge="+harness.Challenge(harness.Verifier)).
 		Refused(t, http.StatusNotFound, "no-identity-provider")
 	require.Equal(t, unknown.Text("detail"), without.Text("detail"), "the answer does not reveal whether it exists")
-	for _, wrong := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
-		c.As("").Get(t, "/auth/oidc/"+c.Own.ID.String()+"/start"+wrong).
+	for _, query := range []string{"", "?challenge=x", "?challenge=" + strings.Repeat("x", 44)} {
+		c.As("").Get(t, "/auth/oidc/"+c.Own.ID.String()+"/start"+query).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
 	bare := harness.Open(t)

@@ -23,7 +23,7 @@ func sessionOf(t testing.TB, c *harness.Clinic, user string) string {
 	return sessions[0].(map[string]any)["id"].(string)
 }
 
-// reset sets a new password with a token.
+// resetPassword sets a new password with a token.
 func resetPassword(t testing.TB, c *harness.Clinic, token, password string) harness.Answer {
 	t.Helper()
 	return c.As("").Post(t, resetPath, harness.Body{"token": token, "password": password})

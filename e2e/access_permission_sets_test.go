@@ -13,14 +13,14 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// without returns a set's grants except the ones of a permission.
+// withoutPermission returns a set's grants except the ones of a permission.
 func withoutPermission(set map[string]any, permission string) harness.Body {
 	return harness.Body{"permissions": slices.DeleteFunc(slices.Clone(set["permissions"].([]any)), func(item any) bool {
 		return item.(map[string]any)["permission"] == permission
 	})}
 }
 
-// with returns a set's grants and another one.
+// withPermission returns a set's grants and another one.
 func withPermission(set map[string]any, permission string, scopes ...string) harness.Body {
 	return harness.Body{
 		"permissions": append(slices.Clone(set["permissions"].([]any)), harness.Body{

@@ -40,7 +40,7 @@ type granted map[rbac.Role]map[string]identity.Scope
 func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 	t.Parallel()
 	harness.SkipUnlessLong(t)
-	w := openReached(t)
+	w := openScopeWorld(t)
 	people, sets := w.people(t), w.granted(t)
 	patients := map[uuid.UUID]owned{}
 	for _, p := range w.patients {
@@ -72,7 +72,7 @@ func TestListsMatchSingleReadsOverHTTP(t *testing.T) {
 }
 
 // people hires users with one role and with two, and signs them in.
-func (w *reached) people(t *testing.T) []person {
+func (w *scopeWorld) people(t *testing.T) []person {
 	t.Helper()
 	w.users = nil
 	var hired []person
@@ -93,7 +93,7 @@ func (w *reached) people(t *testing.T) []person {
 }
 
 // granted returns the default record scopes of the roles.
-func (w *reached) granted(t *testing.T) granted {
+func (w *scopeWorld) granted(t *testing.T) granted {
 	t.Helper()
 	g := granted{}
 	for _, role := range rbac.Roles() {
@@ -124,7 +124,7 @@ func (g granted) of(who person, permission string) identity.Scope {
 
 // regrant changes the record scope in which a role holds a permission, among the possible
 // ones.
-func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission string, scope identity.Scope) {
+func (w *scopeWorld) regrant(t *testing.T, g granted, role rbac.Role, permission string, scope identity.Scope) {
 	t.Helper()
 	if permission != "appointment:read" { // patients and authorizations have no delivering practitioner
 		scope &^= identity.Self
@@ -140,7 +140,7 @@ func (w *reached) regrant(t *testing.T, g granted, role rbac.Role, permission st
 }
 
 // requireShown compares the list, page by page, and each record with the model.
-func (w *reached) requireShown(t *testing.T, r *rapid.T, who person, item shown, l links, scope identity.Scope,
+func (w *scopeWorld) requireShown(t *testing.T, r *rapid.T, who person, item shown, l links, scope identity.Scope,
 	requested uuid.UUID, limit int,
 ) {
 	t.Helper()

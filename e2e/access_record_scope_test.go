@@ -26,9 +26,9 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-// reached is a practice with records of several patients and practitioners, and users
+// scopeWorld is a practice with records of several patients and practitioners, and users
 // who may be linked to any of them.
-type reached struct {
+type scopeWorld struct {
 	*harness.Clinic
 	linker                 *sql.DB // the connection that writes the links
 	patients, staff, users []uuid.UUID
@@ -39,13 +39,13 @@ type reached struct {
 // owned is a record and its owners.
 type owned struct{ patients, staff []uuid.UUID }
 
-func openReached(t *testing.T) *reached {
+func openScopeWorld(t *testing.T) *scopeWorld {
 	t.Helper()
 	c := harness.Open(t)
 	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.AppURL))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, linker.Close()) })
-	w := &reached{
+	w := &scopeWorld{
 		Clinic: c, linker: linker, authorizations: map[uuid.UUID]owned{}, insurances: map[uuid.UUID]owned{},
 		feeds: map[uuid.UUID]owned{}, appointments: map[uuid.UUID]owned{}, sessions: map[uuid.UUID]owned{},
 	}
@@ -69,10 +69,11 @@ func openReached(t *testing.T) *reached {
 		w.feeds[feed] = owned{patients: []uuid.UUID{p}}
 	}
 	for range 3 {
-		who := w.AddPractitioner(t)
-		w.staff = append(w.staff, who)
-		feed := uuid.MustParse(admin.Post(t, "/practitioners/"+who.String()+"/calendar-feed", harness.Body{}).Text("id"))
-		w.feeds[feed] = owned{staff: []uuid.UUID{who}}
+		practitioner := w.AddPractitioner(t)
+		w.staff = append(w.staff, practitioner)
+		feed := uuid.MustParse(admin.Post(t, "/practitioners/"+practitioner.String()+"/calendar-feed", harness.Body{}).
+			Text("id"))
+		w.feeds[feed] = owned{staff: []uuid.UUID{practitioner}}
 	}
 	at := w.At(t, -10, "09:00")
 	for n := range 12 {
@@ -117,13 +118,14 @@ type links struct {
 }
 
 // put replaces the links in the database.
-func (w *reached) put(t testing.TB, l links) {
+func (w *scopeWorld) put(t testing.TB, l links) {
 	t.Helper()
 	var caseloads, guardians []string
 	for n, p := range w.patients {
-		for m, who := range w.staff { // other users have caseloads too
-			if who == l.practitioner && slices.Contains(l.caseload, p) || who != l.practitioner && (n+m)%2 == 0 {
-				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.Own.ID, who, p))
+		for m, practitioner := range w.staff { // other users have caseloads too
+			if practitioner == l.practitioner && slices.Contains(l.caseload, p) ||
+				practitioner != l.practitioner && (n+m)%2 == 0 {
+				caseloads = append(caseloads, fmt.Sprintf("('%s', '%s', '%s', now(), '%[2]s')", w.Own.ID, practitioner, p))
 			}
 		}
 		for _, user := range w.users {
@@ -146,7 +148,7 @@ func (w *reached) put(t testing.TB, l links) {
 	}
 }
 
-func (w *reached) write(t testing.TB, statements string) {
+func (w *scopeWorld) write(t testing.TB, statements string) {
 	t.Helper()
 	_, err := w.linker.ExecContext(t.Context(), statements)
 	require.NoError(t, err)
@@ -184,7 +186,7 @@ func (l links) sees(s identity.Scope, o owned) bool {
 func TestListsMatchSingleReads(t *testing.T) {
 	t.Parallel()
 	harness.SkipUnlessLong(t)
-	w := openReached(t)
+	w := openScopeWorld(t)
 	some := func(t *rapid.T, from []uuid.UUID, label string) []uuid.UUID {
 		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, len(from), rapid.ID).Draw(t, label)
 	}
@@ -234,7 +236,7 @@ func TestListsMatchSingleReads(t *testing.T) {
 }
 
 // requireParts checks which participants of appointments and sessions are visible.
-func (w *reached) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
+func (w *scopeWorld) requireParts(t *testing.T, r *rapid.T, l links, scope identity.Scope) {
 	caller := identity.Caller{
 		UserID: l.user, OrganizationID: w.Own.ID, Acting: permission.AppointmentRead, GrantPatientID: l.broken(),
 		Permissions: map[identity.Permission]identity.Scope{permission.AppointmentRead: scope},
@@ -288,7 +290,7 @@ func idsOf[T any](all []T, err error, id func(T) uuid.UUID) ([]uuid.UUID, error)
 	return ids, err
 }
 
-func (w *reached) lists(requested uuid.UUID) []listed {
+func (w *scopeWorld) lists(requested uuid.UUID) []listed {
 	patients, staff := map[uuid.UUID]owned{}, map[uuid.UUID]owned{}
 	for _, p := range w.patients {
 		patients[p] = owned{patients: []uuid.UUID{p}}
@@ -406,7 +408,7 @@ func (w *reached) lists(requested uuid.UUID) []listed {
 // TestRecordScopesOfRoles calls the API as the default roles with limited scopes.
 func TestRecordScopesOfRoles(t *testing.T) {
 	t.Parallel()
-	w := openReached(t)
+	w := openScopeWorld(t)
 	technician, family := w.As(w.Own.Tokens[rbac.Technician]), w.As(w.Own.Tokens[rbac.Patient])
 	someOf := func(records map[uuid.UUID]owned, is func(owned) bool) uuid.UUID {
 		for id, o := range records {

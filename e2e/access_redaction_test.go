@@ -17,19 +17,20 @@ import (
 func TestTextsNeedTheirOwnPermission(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
-	c.LinkUsers(t, c.Own, who, c.Own.Patient)
+	practitioner := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
 	path := c.Authorize(t, 1000, harness.Body{"notes": "clinical-1"})
 	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2})
 	require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/release", harness.Body{
 		"units": 2, "reason": "clinical-2",
 	}).Status)
 	past := c.At(t, -5, "09:00")
-	done := c.Book(t, c.Booking(path, who, past, time.Hour, harness.Body{"notes": "desk-1"}))
+	done := c.Book(t, c.Booking(path, practitioner, past, time.Hour, harness.Body{"notes": "desk-1"}))
 	session := "/sessions/" + c.Admin().Post(t, done+"/complete",
 		harness.Body{"narrative": "clinical-3"}).OK(t).Body["session"].(map[string]any)["id"].(string)
 	c.Admin().Post(t, session+"/addenda", harness.Body{"text": "clinical-4"}).Created(t)
-	cancelled := c.Book(t, c.Booking(path, who, past.Add(2*time.Hour), time.Hour, harness.Body{"notes": "desk-2"}))
+	cancelled := c.Book(t, c.Booking(path, practitioner, past.Add(2*time.Hour), time.Hour,
+		harness.Body{"notes": "desk-2"}))
 	c.Admin().Post(t, cancelled+"/cancel", harness.Body{"reason": "desk-3"}).OK(t)
 
 	reads := map[string]string{ // paths, and the visible texts

@@ -74,12 +74,12 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	harness.SkipUnlessLong(t)
 	c := harness.Open(t)
 	path := c.Authorize(t, 100_000)
-	who := c.AddPractitioner(t)
-	c.LinkUsers(t, c.Own, who, c.Own.Patient)
-	next := c.Ago(23 * hour)
+	practitioner := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
+	next := c.Ago(23 * time.Hour)
 	var last time.Time
 	booking := func() harness.Body {
-		b := c.Booking(path, who, next, 5*time.Minute)
+		b := c.Booking(path, practitioner, next, 5*time.Minute)
 		last, next = next, next.Add(5*time.Minute)
 		return b
 	}

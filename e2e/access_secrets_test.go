@@ -58,7 +58,7 @@ func TestSecretIsReturnedOnceAndNeverStored(t *testing.T) {
 // the answer is not read back from the stored one.
 func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Point{
+	for it, point := range map[string]wireproxy.Point{
 		"COMMIT never reached the server":        wireproxy.BeforeServer,
 		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
@@ -69,7 +69,7 @@ func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			keyed := c.Admin().WithHeader("Idempotency-Key", "k")
 			calendar := "/patients/" + c.Own.Patient.String() + "/calendar-feed"
-			proxy.Break(place, "commit", 1)
+			proxy.Break(point, "commit", 1)
 			first := keyed.Post(t, calendar, harness.Body{})
 			first.Created(t)
 			response, _ := c.FetchCalendar(t, first.Text("path"))
@@ -80,8 +80,8 @@ func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	}
 }
 
-// secretive are member names that suggest a secret.
-var secretive = regexp.MustCompile(`(?i)(secret|token|password|key|link|code)$`)
+// secretName are member names that suggest a secret.
+var secretName = regexp.MustCompile(`(?i)(secret|token|password|key|link|code)$`)
 
 // notSecret are members of answers that are not secret despite their names.
 var notSecret = map[string]bool{"code": true, "serviceCode": true}
@@ -99,7 +99,7 @@ func TestEverySecretOfAnAnswerIsDeclared(t *testing.T) {
 				continue
 			}
 			name := f.Tag.Get("json")
-			require.False(t, f.Type.Kind() == reflect.String && secretive.MatchString(name) && !notSecret[name],
+			require.False(t, f.Type.Kind() == reflect.String && secretName.MatchString(name) && !notSecret[name],
 				"%s answers with %q: a secret must be an httpx.Secret", r.Name, name)
 		}
 	}

@@ -68,8 +68,8 @@ var unitCalls = []unitCall{
 		func(t *testing.T, a harness.Answer) { require.Zero(t, a.Number(t, "result", "authorizations")) },
 	},
 	{http.MethodGet, "/admin/verifications", nil, verifiers, func(t *testing.T, a harness.Answer) {
-		for _, each := range a.Body["data"].([]any) {
-			require.Zero(t, each.(map[string]any)["result"].(map[string]any)["authorizations"])
+		for _, item := range a.Body["data"].([]any) {
+			require.Zero(t, item.(map[string]any)["result"].(map[string]any)["authorizations"])
 		}
 	}},
 	{http.MethodGet, "/admin/verifications/:id", nil, verifiers, func(t *testing.T, a harness.Answer) {

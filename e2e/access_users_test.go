@@ -34,10 +34,10 @@ func TestUsersAreListed(t *testing.T) {
 	c.Admin().Patch(t, biller, harness.Body{"disabled": true}).OK(t)
 	require.Equal(t, []string{"biller@own.test"}, harness.Column(c.Admin().All(t, "/users?disabled=true", nil), "email"))
 	require.Len(t, c.Admin().All(t, "/users?disabled=false&limit=200", nil), len(rbac.Roles())-1)
-	who := c.AddPractitioner(t)
-	require.Empty(t, c.Admin().All(t, "/users?practitionerId="+who.String(), nil))
-	c.Admin().Patch(t, biller, harness.Body{"practitionerId": who}).OK(t)
-	require.Len(t, c.Admin().All(t, "/users?practitionerId="+who.String(), nil), 1)
+	practitioner := c.AddPractitioner(t)
+	require.Empty(t, c.Admin().All(t, "/users?practitionerId="+practitioner.String(), nil))
+	c.Admin().Patch(t, biller, harness.Body{"practitionerId": practitioner}).OK(t)
+	require.Len(t, c.Admin().All(t, "/users?practitionerId="+practitioner.String(), nil), 1)
 	c.Admin().Get(t, "/users?role=OWNER").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 }
 
@@ -84,11 +84,11 @@ func TestUsersAreChanged(t *testing.T) {
 		require.Equal(t, before, string(c.Admin().Get(t, user).Raw))
 	})
 	t.Run("their link to the directory", func(t *testing.T) {
-		who := c.AddPractitioner(t)
-		require.Equal(t, who.String(), c.Admin().Patch(t, user, harness.Body{"practitionerId": who}).OK(t).
+		practitioner := c.AddPractitioner(t)
+		require.Equal(t, practitioner.String(), c.Admin().Patch(t, user, harness.Body{"practitionerId": practitioner}).OK(t).
 			Text("practitionerId"))
 		another := c.AddUser(t, c.Own, "dee@own.test", rbac.Technician)
-		c.Admin().Patch(t, another, harness.Body{"practitionerId": who}).
+		c.Admin().Patch(t, another, harness.Body{"practitionerId": practitioner}).
 			Refused(t, http.StatusConflict, "practitioner-has-user")
 		foreign := c.As(c.Other.Tokens[rbac.Admin]).Post(t, "/practitioners", harness.Body{
 			"firstName": "A", "lastName": "B",
@@ -99,7 +99,7 @@ func TestUsersAreChanged(t *testing.T) {
 				Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		}
 		require.Nil(t, c.Admin().Patch(t, user, harness.Body{"practitionerId": nil}).OK(t).Body["practitionerId"])
-		c.Admin().Patch(t, another, harness.Body{"practitionerId": who}).OK(t)
+		c.Admin().Patch(t, another, harness.Body{"practitionerId": practitioner}).OK(t)
 	})
 	t.Run("whether they can sign in", func(t *testing.T) {
 		c.Admin().Patch(t, user, harness.Body{"disabled": true}).OK(t)
@@ -135,7 +135,7 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 	t.Run("nor can they remove it", func(t *testing.T) {
 		beyond(t, admin.Put(t, root+"/roles", harness.Body{"roles": []string{"TECHNICIAN"}}))
 		beyond(t, admin.Patch(t, root, harness.Body{"disabled": true}))
-		beyond(t, admin.Patch(t, root, harness.Body{"name": "Nobody"}))
+		beyond(t, admin.Patch(t, root, harness.Body{"name": "Changed"}))
 	})
 	t.Run("a holder of the permission can", func(t *testing.T) {
 		c.AddUser(t, c.Own, "both@own.test", rbac.Admin, rbac.SuperAdmin)

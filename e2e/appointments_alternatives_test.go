@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/e2e/harness"
 )
 
-// offered are the alternatives in an answer: times as local times in New York, and
+// offeredAlternatives are the alternatives in an answer: times as local times in New York, and
 // authorizations by their paths.
 func offeredAlternatives(t testing.TB, a harness.Answer) (times, authorizations []string) {
 	t.Helper()
@@ -34,12 +34,13 @@ func TestAlternativesToAConflictingTime(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	c.Book(t, c.Booking(path, who, c.At(t, 3, "10:00"), hour))
-	c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 3, "11:00"), hour)) // the patient, with another practitioner
-	c.Book(t, c.Booking(path, who, c.At(t, 3, "12:30"), hour))
+	practitioner := c.AddPractitioner(t)
+	c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "10:00"), time.Hour))
+	another := c.AddPractitioner(t) // of the same patient
+	c.Book(t, c.Booking(path, another, c.At(t, 3, "11:00"), time.Hour))
+	c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "12:30"), time.Hour))
 	day := c.At(t, 3, "10:00").Format("02 ")
-	requested := c.Booking(path, who, c.At(t, 3, "10:30"), hour)
+	requested := c.Booking(path, practitioner, c.At(t, 3, "10:30"), time.Hour)
 	refused := c.Admin().Post(t, "/appointments", requested).Refused(t, http.StatusConflict, "practitioner-overlap")
 	times, authorizations := offeredAlternatives(t, refused)
 	// 12:00 would overlap 12:30; 09:00 is an hour and a half away, 13:30 three hours.
@@ -49,7 +50,7 @@ func TestAlternativesToAConflictingTime(t *testing.T) {
 	offered, _ := offeredAlternatives(t, preview)
 	require.Equal(t, times, offered, "a preview has the same alternatives")
 
-	c.Admin().Send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", harness.Body{
+	c.Admin().Send(t, http.MethodPut, "/practitioners/"+practitioner.String()+"/availability", harness.Body{
 		"weekly": everyDay("10:00", "15:00"), "exceptions": []harness.Body{},
 		"bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,
 	}).OK(t)
@@ -57,7 +58,7 @@ func TestAlternativesToAConflictingTime(t *testing.T) {
 		Refused(t, http.StatusConflict, "practitioner-overlap"))
 	require.Equal(t, []string{day + "13:30", day + "13:45", day + "14:00"}, times, "within the practitioner's hours")
 	for _, at := range []string{"13:30", "09:00"} {
-		c.Book(t, c.Booking(path, who, c.At(t, 3, at), hour)) // offered times can be booked
+		c.Book(t, c.Booking(path, practitioner, c.At(t, 3, at), time.Hour)) // offered times can be booked
 	}
 	c.RequireClean(t)
 }
@@ -68,9 +69,9 @@ func TestAlternativesToANewTime(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	moved := c.Book(t, c.Booking(path, who, c.At(t, 3, "10:00"), hour))
-	c.Book(t, c.Booking(path, who, c.At(t, 3, "11:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	moved := c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "10:00"), time.Hour))
+	c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "11:00"), time.Hour))
 	change := harness.Body{
 		"startTime": c.At(t, 3, "11:15").UTC().Format(time.RFC3339),
 		"endTime":   c.At(t, 3, "12:15").UTC().Format(time.RFC3339),
@@ -91,7 +92,7 @@ func TestAlternativesToAnExhaustedAuthorization(t *testing.T) {
 	c.Authorize(t, 2)                                                                       // too few units
 	c.Authorize(t, 50, harness.Body{"status": "PENDING"})                                   // not approved
 	c.Authorize(t, 50, harness.Body{"caps": []harness.Body{{"period": "DAY", "units": 1}}}) // fewer units per day
-	requested := c.Booking(full, c.AddPractitioner(t), c.At(t, 3, "10:00"), hour)
+	requested := c.Booking(full, c.AddPractitioner(t), c.At(t, 3, "10:00"), time.Hour)
 	refused := c.Admin().Post(t, "/appointments", requested).Refused(t, http.StatusConflict, "insufficient-units")
 	times, authorizations := offeredAlternatives(t, refused)
 	require.Empty(t, times, "no other time adds units")
@@ -110,7 +111,7 @@ func TestNoAlternativesForAMissingCredential(t *testing.T) {
 		harness.Body{"code": "97155", "description": "Protocol modification", "requiredCredentials": []string{"BCBA"}}).
 		Created(t)
 	path := c.Authorize(t, 40, harness.Body{"serviceCodeId": code})
-	b := c.Booking(path, c.AddPractitioner(t, "RBT"), c.At(t, 3, "10:00"), hour, harness.Body{"serviceCodeId": code})
+	b := c.Booking(path, c.AddPractitioner(t, "RBT"), c.At(t, 3, "10:00"), time.Hour, harness.Body{"serviceCodeId": code})
 	times, authorizations := offeredAlternatives(t,
 		c.Admin().Post(t, "/appointments", b).Refused(t, http.StatusConflict, "credential-missing"))
 	require.Empty(t, times)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-ical"
 	"github.com/google/uuid"
@@ -13,7 +14,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// head sends a HEAD request.
+// headCalendar sends a HEAD request.
 func headCalendar(t testing.TB, c *harness.Clinic, path string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, c.URL+path, nil)
@@ -27,14 +28,16 @@ func headCalendar(t testing.TB, c *harness.Clinic, path string) *http.Response {
 func TestCalendarFeeds(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	path := c.Authorize(t, 100)
-	kept := c.Book(t, c.Booking(path, who, c.At(t, 3, "15:00"), hour, harness.Body{"notes": "Ada Example has the flu"}))
-	gone := c.Book(t, c.Booking(path, who, c.At(t, 4, "15:00"), hour))
+	kept := c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "15:00"), time.Hour, harness.Body{
+		"notes": "Ada Example has the flu",
+	}))
+	gone := c.Book(t, c.Booking(path, practitioner, c.At(t, 4, "15:00"), time.Hour))
 	c.Admin().Post(t, gone+"/cancel", harness.Body{"reason": "the flu"}).OK(t)
-	elsewhere := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 5, "15:00"), hour))
+	elsewhere := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 5, "15:00"), time.Hour))
 
-	mine := c.Admin().Post(t, "/practitioners/"+who.String()+"/calendar-feed", harness.Body{})
+	mine := c.Admin().Post(t, "/practitioners/"+practitioner.String()+"/calendar-feed", harness.Body{})
 	mine.Created(t)
 	ada := c.Admin().Post(t, "/patients/"+c.Own.Patient.String()+"/calendar-feed", harness.Body{})
 	ada.Created(t)
@@ -64,7 +67,8 @@ func TestCalendarFeeds(t *testing.T) {
 		}
 		require.Equal(t, want, got)
 		for _, secret := range []string{
-			"Ada", "Example", "flu", "Jordan", "Lee", "97153", c.Own.Patient.String(), who.String(), c.Own.ServiceCode.String(),
+			"Ada", "Example", "flu", "Jordan", "Lee", "97153", c.Own.Patient.String(), practitioner.String(),
+			c.Own.ServiceCode.String(),
 		} {
 			require.NotContains(t, text, secret)
 		}
@@ -150,9 +154,9 @@ func TestCalendarLinkEndsWithItsCreatorsPermissions(t *testing.T) {
 	c.Admin().Put(t, scheduler+"/roles", harness.Body{"roles": []string{"SCHEDULER"}}).OK(t)
 	open()
 
-	technician, who := c.AddUser(t, c.Own, "tea@own.test", rbac.Technician), c.AddPractitioner(t)
-	c.Admin().Patch(t, technician, harness.Body{"practitionerId": who}).OK(t)
-	open, closed = link("tea@own.test", "/practitioners/"+who.String())
+	technician, practitioner := c.AddUser(t, c.Own, "tea@own.test", rbac.Technician), c.AddPractitioner(t)
+	c.Admin().Patch(t, technician, harness.Body{"practitionerId": practitioner}).OK(t)
+	open, closed = link("tea@own.test", "/practitioners/"+practitioner.String())
 	open()
 	c.Admin().Patch(t, technician, harness.Body{"practitionerId": c.AddPractitioner(t)}).OK(t)
 	closed()

@@ -47,7 +47,7 @@ func TestTwoBookingsOfTheLastUnits(t *testing.T) { // 1
 	var got outcomes
 	harness.Concurrently(2, func(i int) {
 		got.add(c.Admin().Post(t, "/appointments",
-			c.Booking(path, []uuid.UUID{one, other}[i], c.At(t, 1, "09:00").Add(time.Duration(i)*2*hour), hour)))
+			c.Booking(path, []uuid.UUID{one, other}[i], c.At(t, 1, "09:00").Add(time.Duration(i)*2*time.Hour), time.Hour)))
 	})
 	require.Equal(t, map[string]int{"201": 1, "409 insufficient-units": 1}, got.counts)
 	c.RequireBalance(t, path, 4, 0, 4)
@@ -59,21 +59,21 @@ func TestFiftyBookingsOfOneSlot(t *testing.T) { // 1, 4
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 1000)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	var got outcomes
 	harness.Concurrently(50, func(int) {
-		got.add(c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 1, "15:00"), hour)))
+		got.add(c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 1, "15:00"), time.Hour)))
 	})
 	require.Equal(t, map[string]int{"201": 1, "409 practitioner-overlap": 49}, got.counts)
-	var made string
+	var winner string
 	for _, a := range got.answers {
 		if a.Status == http.StatusCreated {
-			made = a.Text("id")
+			winner = a.Text("id")
 		}
 	}
 	for _, a := range got.answers {
 		if a.Status == http.StatusConflict {
-			require.Equal(t, made, a.Text("appointmentId"), "it names the conflicting appointment")
+			require.Equal(t, winner, a.Text("appointmentId"), "it names the conflicting appointment")
 			require.Equal(t, []string{"practitioner-overlap", "patient-overlap"}, a.Reasons(t))
 			require.NotContains(t, string(a.Raw), "Example", "and no names")
 		}
@@ -86,10 +86,11 @@ func TestTenConcurrentCompletionsOfAnAppointment(t *testing.T) { // 2
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	var all []string
 	for i := range 4 {
-		all = append(all, c.Book(t, c.Booking(path, who, c.At(t, -1, "08:00").Add(time.Duration(i)*hour), hour)))
+		all = append(all, c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "08:00").Add(time.Duration(i)*time.Hour),
+			time.Hour)))
 	}
 	var got outcomes
 	harness.Concurrently(10, func(int) { got.add(c.Admin().Post(t, all[1]+"/complete", harness.Body{})) })
@@ -119,9 +120,9 @@ func TestTenConcurrentCancellationsOfAnAppointment(t *testing.T) { // 3
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	cancelled := c.Book(t, c.Booking(path, who, c.At(t, 2, "08:00"), hour))
-	sibling := c.Book(t, c.Booking(path, who, c.At(t, 2, "09:00"), 2*hour))
+	practitioner := c.AddPractitioner(t)
+	cancelled := c.Book(t, c.Booking(path, practitioner, c.At(t, 2, "08:00"), time.Hour))
+	sibling := c.Book(t, c.Booking(path, practitioner, c.At(t, 2, "09:00"), 2*time.Hour))
 	var got outcomes
 	harness.Concurrently(10, func(int) { got.add(c.Admin().Post(t, cancelled+"/cancel", harness.Body{"reason": "ill"})) })
 	require.Equal(t, map[string]int{"200": 1, "409 appointment-transition": 9}, got.counts)
@@ -134,10 +135,10 @@ func TestConcurrentCancelCompleteAndReschedule(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 400)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	for round := range 6 {
-		at := c.At(t, -2, "08:00").Add(time.Duration(round) * 2 * hour)
-		booked := c.Book(t, c.Booking(path, who, at, hour))
+		at := c.At(t, -2, "08:00").Add(time.Duration(round) * 2 * time.Hour)
+		booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 		answers := make([]harness.Answer, 3)
 		harness.Concurrently(3, func(i int) {
 			switch i {
@@ -183,7 +184,7 @@ func TestBookingsFarBeyondTheConnectionPool(t *testing.T) { // 4
 	}
 	var got outcomes
 	harness.Concurrently(60, func(i int) {
-		b := c.Booking(paths[i%10], staff[i%5], c.At(t, -3, "00:00").Add(time.Duration(i/5)*hour), hour,
+		b := c.Booking(paths[i%10], staff[i%5], c.At(t, -3, "00:00").Add(time.Duration(i/5)*time.Hour), time.Hour,
 			harness.Body{"patientId": patients[i%10]})
 		booked := c.Admin().Post(t, "/appointments", b)
 		got.add(booked)
@@ -202,9 +203,9 @@ func TestBookingIsRepeatedByItsIdempotencyKey(t *testing.T) { // 10
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 10)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	keyed := c.Admin().WithHeader("Idempotency-Key", "visit-1")
-	b := c.Booking(path, who, c.At(t, 1, "15:00"), hour, harness.Body{"notes": "quiet room"})
+	b := c.Booking(path, practitioner, c.At(t, 1, "15:00"), time.Hour, harness.Body{"notes": "quiet room"})
 	first := keyed.Post(t, "/appointments", b)
 	again := keyed.Post(t, "/appointments", b)
 	require.Equal(t, http.StatusCreated, again.Status)
@@ -212,12 +213,12 @@ func TestBookingIsRepeatedByItsIdempotencyKey(t *testing.T) { // 10
 	require.Empty(t, first.Header.Get("Idempotency-Replayed"))
 	require.Equal(t, "true", again.Header.Get("Idempotency-Replayed"))
 	c.RequireBalance(t, path, 10, 0, 4)
-	keyed.Post(t, "/appointments", c.Booking(path, who, c.At(t, 1, "16:00"), hour)).
+	keyed.Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 1, "16:00"), time.Hour)).
 		Refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 
 	t.Run("a refusal is stored with all its reasons", func(t *testing.T) {
 		greedy := c.Admin().WithHeader("Idempotency-Key", "visit-2")
-		long := c.Booking(path, who, c.At(t, 1, "15:30"), 2*hour)
+		long := c.Booking(path, practitioner, c.At(t, 1, "15:30"), 2*time.Hour)
 		refused := greedy.Post(t, "/appointments", long).Refused(t, http.StatusConflict, "practitioner-overlap")
 		require.Equal(t, []string{"practitioner-overlap", "patient-overlap", "insufficient-units"}, refused.Reasons(t))
 		c.Admin().Post(t, "/appointments/"+first.Text("id")+"/cancel", harness.Body{}).OK(t)
@@ -237,7 +238,7 @@ func TestBookingIsRepeatedByItsIdempotencyKey(t *testing.T) { // 10
 func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	booked := c.Book(t, c.Booking(c.Authorize(t, 40), c.AddPractitioner(t), c.Ago(hour/2), hour,
+	booked := c.Book(t, c.Booking(c.Authorize(t, 40), c.AddPractitioner(t), c.Ago(time.Hour/2), time.Hour,
 		harness.Body{"notes": "n"}))
 	keyed := func(key string) harness.Caller { return c.Admin().WithHeader("Idempotency-Key", key) }
 	started := keyed("start").Post(t, booked+"/start", harness.Body{}).OK(t)
@@ -250,7 +251,7 @@ func TestStartIsRepeatedByItsIdempotencyKeyAfterACancellation(t *testing.T) {
 
 func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Point{
+	for it, point := range map[string]wireproxy.Point{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
 	} {
 		for _, key := range []string{"", "k"} {
@@ -260,19 +261,19 @@ func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 				proxy := wireproxy.Start(t, database.AppURL)
 				c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 				path := c.Authorize(t, 10)
-				who := c.AddPractitioner(t)
+				practitioner := c.AddPractitioner(t)
 				asking := func(step string) harness.Caller {
 					if key == "" {
 						return c.Admin()
 					}
 					return c.Admin().WithHeader("Idempotency-Key", key+step)
 				}
-				proxy.Break(place, "commit", 1)
-				b := c.Booking(path, who, c.At(t, -1, "15:00"), hour)
+				proxy.Break(point, "commit", 1)
+				b := c.Booking(path, practitioner, c.At(t, -1, "15:00"), time.Hour)
 				booked := asking("b").Post(t, "/appointments", b)
 				booked.Created(t)
 				c.RequireBalance(t, path, 10, 0, 4)
-				proxy.Break(place, "commit", 1)
+				proxy.Break(point, "commit", 1)
 				done := asking("c").Post(t, "/appointments/"+booked.Text("id")+"/complete", harness.Body{"narrative": "n"}).OK(t)
 				require.Equal(t, 4, done.Number(t, "session", "units"))
 				require.Equal(t, "n", done.Body["session"].(map[string]any)["narrative"])
@@ -291,7 +292,7 @@ func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 // transactions, and counts their statements.
 func TestAppointmentStatementsOfABatch(t *testing.T) {
 	t.Parallel()
-	c, statements := counting(t)
+	c, statements := openCountingStatements(t)
 	path := c.Authorize(t, 1000)
 	var staff []uuid.UUID
 	for range 5 {
@@ -299,7 +300,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	}
 	booked := make([]string, 30)
 	const quarter = 15 * time.Minute
-	day := c.Ago(20 * hour)
+	day := c.Ago(20 * time.Hour)
 	book := func(i int) func() {
 		return func() {
 			at := day.Add(time.Duration(i) * quarter)
@@ -323,7 +324,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	for i := 2; i < 30; i++ {
 		calls = append(calls, book(i))
 	}
-	require.Equal(t, alone, statements(func() { gatheredAppointments(t, c, calls...) }),
+	require.Equal(t, alone, statements(func() { appointmentsInOneBatch(t, c, calls...) }),
 		"28 bookings take no more statements than one")
 
 	verbs := []string{"/start", "/complete", "/cancel", "/no-show"}
@@ -347,7 +348,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions",
 		"INSERT session_patients",
 		"INSERT outbox", "WITH audit_events", "INSERT commands",
-	}, statements(func() { gatheredAppointments(t, c, calls...) }))
+	}, statements(func() { appointmentsInOneBatch(t, c, calls...) }))
 	c.RequireClean(t)
 }
 
@@ -360,15 +361,17 @@ func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	path := c.Authorize(t, 100)
 	one, other := c.AddPractitioner(t), c.AddPractitioner(t)
 	at := c.At(t, 1, "15:00")
-	first := c.Book(t, c.Booking(path, one, at, hour))
-	moved := c.Book(t, c.Booking(path, other, at.Add(5*hour), hour))
+	first := c.Book(t, c.Booking(path, one, at, time.Hour))
+	moved := c.Book(t, c.Booking(path, other, at.Add(5*time.Hour), time.Hour))
 	answers := make([]harness.Answer, 6)
-	gatheredAppointments(t, c,
+	appointmentsInOneBatch(t, c,
 		func() { answers[0] = c.Admin().Post(t, first+"/cancel", harness.Body{}) },
-		func() { answers[1] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, hour)) },
-		func() { answers[2] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, hour)) },
+		func() { answers[1] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, time.Hour)) },
+		func() { answers[2] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, time.Hour)) },
 		func() { answers[3] = c.Admin().Patch(t, moved, harness.Body{"practitionerId": one}) },
-		func() { answers[4] = c.Admin().Patch(t, moved, harness.Body{"startTime": at, "endTime": at.Add(hour)}) },
+		func() {
+			answers[4] = c.Admin().Patch(t, moved, harness.Body{"startTime": at, "endTime": at.Add(time.Hour)})
+		},
 		func() { answers[5] = c.Admin().Post(t, moved+"/cancel", harness.Body{}) },
 	)
 	require.Equal(t, []int{200, 201, 409, 200, 409, 200}, []int{
@@ -385,7 +388,7 @@ func TestConcurrentUnitsAndAppointments(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	var got outcomes
 	harness.Concurrently(40, func(i int) {
 		if i%2 == 0 {
@@ -393,7 +396,7 @@ func TestConcurrentUnitsAndAppointments(t *testing.T) {
 			return
 		}
 		got.add(c.Admin().Post(t, "/appointments",
-			c.Booking(path, who, c.At(t, 1, "00:00").Add(time.Duration(i/2)*hour), 30*time.Minute)))
+			c.Booking(path, practitioner, c.At(t, 1, "00:00").Add(time.Duration(i/2)*time.Hour), 30*time.Minute)))
 	})
 	require.Equal(t, map[string]int{"201": 40}, got.counts)
 	c.RequireBalance(t, path, 100, 0, 80)
@@ -406,10 +409,10 @@ func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "15:00")
-	c.Book(t, c.Booking(path, who, at, hour))
-	second := c.Book(t, c.Booking(path, who, at.Add(hour), hour))
+	c.Book(t, c.Booking(path, practitioner, at, time.Hour))
+	second := c.Book(t, c.Booking(path, practitioner, at.Add(time.Hour), time.Hour))
 	for _, table := range []string{"appointment_practitioners", "appointment_patients"} {
 		err := c.TryAsOwner(t, "UPDATE "+table+" SET starts_at = starts_at - interval '1 minute' WHERE "+
 			"appointment_id = $1", strings.TrimPrefix(second, "/appointments/"))
@@ -417,9 +420,9 @@ func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	}
 }
 
-// counting starts a clinic that combines, and returns a function that returns the
+// openCountingStatements starts a clinic that combines, and returns a function that returns the
 // statements of the last unit transaction during a call.
-func counting(t *testing.T) (*harness.Clinic, func(run func()) []string) {
+func openCountingStatements(t *testing.T) (*harness.Clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
 	database := harness.TwoPractices.New(t)

@@ -26,8 +26,8 @@ func TestImpactOfAChange(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	all := bookDaily(t, c, path, who, -1, 1, 2, 3, 4)
+	practitioner := c.AddPractitioner(t)
+	all := bookDaily(t, c, path, practitioner, -1, 1, 2, 3, 4)
 	c.Admin().Post(t, all[1]+"/cancel", harness.Body{}).OK(t)
 	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 5, "serviceDate": c.Date(t, 4)}).ReservationID(t)
 	ask := func(b harness.Body) harness.Answer { return c.Admin().Post(t, path+"/impact", b).OK(t) }
@@ -43,7 +43,7 @@ func TestImpactOfAChange(t *testing.T) {
 	require.Equal(t, 8, shorter.Number(t, "units"))
 	require.Equal(t, 1, shorter.Number(t, "otherReservations"))
 	first := shorter.Body["bookings"].([]any)[0].(map[string]any)
-	require.Equal(t, []any{who.String()}, first["practitionerIds"])
+	require.Equal(t, []any{practitioner.String()}, first["practitionerIds"])
 	require.EqualValues(t, 4, first["units"])
 
 	fewer := ask(harness.Body{"totalUnits": 14})
@@ -68,7 +68,7 @@ func TestImpactOfAChange(t *testing.T) {
 func TestImpactOnAppointmentsWithoutUnits(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path := c.Authorize(t, 40, harness.Body{"insuranceId": c.AddInsurance(t, "FLOOR")})
+	path := c.Authorize(t, 40, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", "FLOOR")})
 	short := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 3, "15:00"), 10*time.Minute))
 	c.Admin().Patch(t, path, harness.Body{"endDate": c.Date(t, 3), "notes": "it is within"}).OK(t)
 	refused := c.Admin().Patch(t, path, harness.Body{"endDate": c.Date(t, 2)}).
@@ -112,8 +112,8 @@ func TestImpactOfACancellation(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	all := bookDaily(t, c, path, who, -1, 1, 2)
+	practitioner := c.AddPractitioner(t)
+	all := bookDaily(t, c, path, practitioner, -1, 1, 2)
 	cancel := func(more harness.Body) harness.Body {
 		b := harness.Body{"status": "CANCELLED"}
 		for k, v := range more {
@@ -146,7 +146,8 @@ func TestImpactOfACancellation(t *testing.T) {
 	c.Admin().Post(t, path+"/move-bookings", move(c.Authorize(t, 4), harness.Body{"from": c.Date(t, 2)})).OK(t)
 	c.Admin().Patch(t, all[1], harness.Body{"endTime": c.At(t, 1, "17:00").UTC()}).
 		Refused(t, http.StatusConflict, "authorization-not-active")
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 5, "09:00"), hour)).Refused(t, http.StatusConflict,
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 5, "09:00"),
+		time.Hour)).Refused(t, http.StatusConflict,
 		"authorization-not-active")
 	c.Admin().Post(t, all[1]+"/cancel", harness.Body{}).OK(t)
 	c.RequireBalance(t, path, 40, 4, 0)
@@ -156,7 +157,7 @@ func TestImpactOfACancellation(t *testing.T) {
 
 	// KEEP does not apply to dates and totals.
 	short := c.Authorize(t, 8)
-	bookDaily(t, c, short, who, 5, 6)
+	bookDaily(t, c, short, practitioner, 5, 6)
 	c.Admin().Patch(t, short, harness.Body{
 		"endDate": c.Date(t, 5), "strandedBookings": "KEEP",
 	}).Refused(t, http.StatusConflict,
@@ -172,7 +173,7 @@ func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	database := harness.TwoPractices.New(t)
 	c := harness.Serve(t, database, database.Open(t))
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	for round := range 5 {
 		path := c.Authorize(t, 40)
 		var cancelled, booked harness.Answer
@@ -181,7 +182,7 @@ func TestImpactOfACancellationWhileOthersBook(t *testing.T) {
 				cancelled = c.Admin().Patch(t, path, harness.Body{"status": "CANCELLED"})
 				return
 			}
-			booked = c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 1+round, "15:00"), hour))
+			booked = c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 1+round, "15:00"), time.Hour))
 		})
 		if cancelled.Status == http.StatusOK {
 			booked.Refused(t, http.StatusConflict, "authorization-not-active")
@@ -257,7 +258,7 @@ func TestImpactRequiresThePermissionsOfBookings(t *testing.T) {
 	}).
 		Created(t)
 	theirs := c.Authorize(t, 20, harness.Body{"patientId": other})
-	group := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 5, "09:00"), hour, harness.Body{
+	group := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 5, "09:00"), time.Hour, harness.Body{
 		"patientId": nil, "authorizationId": nil, "patients": []harness.Body{
 			{
 				"patientId": other, "authorizationId": harness.IDOf(theirs),
@@ -277,8 +278,8 @@ func TestImpactWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 400)
-	who := c.AddPractitioner(t)
-	bookDaily(t, c, path, who, 1, 2, 3)
+	practitioner := c.AddPractitioner(t)
+	bookDaily(t, c, path, practitioner, 1, 2, 3)
 	var got outcomes
 	harness.Concurrently(8, func(i int) {
 		if i == 0 {
@@ -287,7 +288,7 @@ func TestImpactWhileOthersBook(t *testing.T) {
 			}))
 			return
 		}
-		got.add(c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 3+i, "15:00"), hour)))
+		got.add(c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 3+i, "15:00"), time.Hour)))
 	})
 	require.Equal(t, 1, got.counts["200"])
 	require.Equal(t, 7, got.counts["201"]+got.counts["409 outside-authorization-dates"], "%v", got.counts)

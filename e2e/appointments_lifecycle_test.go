@@ -12,22 +12,20 @@ import (
 
 // Helpers for appointments. A clinic's days are days in New York.
 
-// freeze stops the clock at the next whole minute, so that no token is from the future.
+// freezeAtMinute stops the clock at the next whole minute, so that no token is from the future.
 func freezeAtMinute(c *harness.Clinic) time.Time {
 	at := c.Ago(-time.Minute)
 	c.Clock.Freeze(at)
 	return at
 }
 
-const hour = time.Hour
-
 func TestAppointmentLifecycle(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 20)
-	who := c.AddPractitioner(t)
-	at := c.Ago(2 * hour)
-	b := c.Booking(path, who, at, hour, harness.Body{"notes": "bring the blue box"})
+	practitioner := c.AddPractitioner(t)
+	at := c.Ago(2 * time.Hour)
+	b := c.Booking(path, practitioner, at, time.Hour, harness.Body{"notes": "bring the blue box"})
 
 	result := c.Admin().Post(t, "/appointments", b)
 	id := result.Created(t)
@@ -67,7 +65,7 @@ func TestAppointmentLifecycle(t *testing.T) {
 		require.Equal(t, "COMPLETED", refused.Text("from"))
 		require.Empty(t, refused.Body["allowed"])
 	}
-	c.Admin().Patch(t, "/appointments/"+id.String(), harness.Body{"endTime": at.Add(2 * hour)}).
+	c.Admin().Patch(t, "/appointments/"+id.String(), harness.Body{"endTime": at.Add(2 * time.Hour)}).
 		Refused(t, http.StatusConflict, "appointment-transition")
 	require.Equal(t, "later", c.Admin().Patch(t, "/appointments/"+id.String(), harness.Body{"notes": "later"}).OK(t).
 		Text("notes"))

@@ -25,22 +25,22 @@ func everyDay(from, to string) []harness.Body {
 func TestOpeningsOfAPractitioner(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	path := c.Authorize(t, 100)
 	day := c.At(t, 3, "00:00")
 	date := day.Format(time.DateOnly)
-	hours := fmt.Sprintf("/practitioners/%s/availability", who)
-	ask := fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", who, date, date)
+	hours := fmt.Sprintf("/practitioners/%s/availability", practitioner)
+	ask := fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60&step=30", practitioner, date, date)
 
 	empty := c.Admin().Get(t, hours).OK(t)
 	require.Equal(t, 0, empty.Number(t, "version"))
 	require.Empty(t, empty.Body["weekly"])
 	require.Equal(t, false, c.Admin().Get(t, ask).OK(t).Body["availabilityKnown"])
-	plain := c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 3, "22:00"), hour))
+	plain := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 3, "22:00"), time.Hour))
 	plain.Created(t)
 	require.Nil(t, plain.Body["warnings"], "without hours there is no warning")
 
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 3, "10:00"), hour)).Created(t)
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 3, "10:00"), time.Hour)).Created(t)
 	set := c.Admin().Send(t, http.MethodPut, hours, harness.Body{
 		"weekly": everyDay("09:00", "13:00"), "exceptions": []harness.Body{},
 		"bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
@@ -49,15 +49,15 @@ func TestOpeningsOfAPractitioner(t *testing.T) {
 	require.JSONEq(t, string(set.Raw), string(c.Admin().Get(t, hours).OK(t).Raw))
 	require.Equal(t, []string{"11:30", "12:00"}, c.Admin().Get(t, ask).Openings(t))
 
-	outside := c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 4, "18:00"), hour))
+	outside := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 4, "18:00"), time.Hour))
 	outside.Created(t)
 	warning := outside.Body["warnings"].([]any)[0].(map[string]any)
 	require.Equal(t, "outside-availability", warning["code"])
-	require.Equal(t, who.String(), warning["practitionerId"])
-	near := c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 3, "11:00"), hour))
+	require.Equal(t, practitioner.String(), warning["practitionerId"])
+	near := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 3, "11:00"), time.Hour))
 	near.Created(t)
 	require.Equal(t, "within-buffer", near.Body["warnings"].([]any)[0].(map[string]any)["code"])
-	fine := c.Admin().Post(t, "/appointments", c.Booking(path, who, c.At(t, 5, "09:00"), hour))
+	fine := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, c.At(t, 5, "09:00"), time.Hour))
 	fine.Created(t)
 	require.Nil(t, fine.Body["warnings"])
 
@@ -82,13 +82,13 @@ func TestOpeningsOfAPractitioner(t *testing.T) {
 	}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Equal(t, "weekly[0].to", invalid.Body["errors"].([]any)[0].(map[string]any)["field"])
 	last := day.AddDate(0, 0, 31).Format(time.DateOnly)
-	c.Admin().Get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", who, date, last)).
+	c.Admin().Get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", practitioner, date, last)).
 		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 
 	for _, at := range []string{"availability", "openings?minutes=60&from=" + date + "&to=" + date} {
 		c.Admin().Get(t, fmt.Sprintf("/practitioners/%s/%s", uuid.New(), at)).Refused(t, http.StatusNotFound,
 			"availability-practitioner-not-found")
-		c.As(c.Other.Tokens[rbac.Admin]).Get(t, fmt.Sprintf("/practitioners/%s/%s", who, at)).
+		c.As(c.Other.Tokens[rbac.Admin]).Get(t, fmt.Sprintf("/practitioners/%s/%s", practitioner, at)).
 			Refused(t, http.StatusNotFound, "availability-practitioner-not-found")
 	}
 	c.Admin().Send(t, http.MethodPut, fmt.Sprintf("/practitioners/%s/availability", uuid.New()), harness.Body{
@@ -96,6 +96,7 @@ func TestOpeningsOfAPractitioner(t *testing.T) {
 	}).Refused(t, http.StatusNotFound, "availability-practitioner-not-found")
 	past := c.Clock.Now().AddDate(0, 0, -3).In(harness.NewYork(t)).Format(time.DateOnly)
 	require.Empty(t,
-		c.Admin().Get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", who, past, past)).Openings(t))
+		c.Admin().Get(t, fmt.Sprintf("/practitioners/%s/openings?from=%s&to=%s&minutes=60", practitioner, past, past)).
+			Openings(t))
 	c.RequireClean(t)
 }

@@ -18,8 +18,8 @@ func TestRemindersAreSentOnce(t *testing.T) {
 	c := harness.Open(t)
 	second := harness.SecondInstance(t, c, c.Database.Open(t))
 	path := c.Authorize(t, 100)
-	who := c.AddPractitioner(t)
-	times := []time.Duration{24 * hour, 2 * hour}
+	practitioner := c.AddPractitioner(t)
+	times := []time.Duration{24 * time.Hour, 2 * time.Hour}
 	remind := func() (reported int) {
 		instances := []*app.App{c.App, second.App}
 		counts := make([]int, len(instances))
@@ -36,13 +36,13 @@ func TestRemindersAreSentOnce(t *testing.T) {
 		c.Clock.Advance(by)
 		c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin) // the earlier token has expired
 	}
-	start := c.Clock.Now().Add(48 * hour).Truncate(time.Minute)
-	first := c.Book(t, c.Booking(path, who, start, hour))
-	moved := c.Book(t, c.Booking(path, who, start.Add(2*hour), hour))
-	gone := c.Book(t, c.Booking(path, who, start.Add(4*hour), hour))
+	start := c.Clock.Now().Add(48 * time.Hour).Truncate(time.Minute)
+	first := c.Book(t, c.Booking(path, practitioner, start, time.Hour))
+	moved := c.Book(t, c.Booking(path, practitioner, start.Add(2*time.Hour), time.Hour))
+	gone := c.Book(t, c.Booking(path, practitioner, start.Add(4*time.Hour), time.Hour))
 	require.Zero(t, remind(), "nothing is near")
 
-	pass(25 * hour) // 23 hours before the first, 25 before the second
+	pass(25 * time.Hour) // 23 hours before the first, 25 before the second
 	require.Equal(t, 1, remind())
 	require.Zero(t, remind(), "sent once")
 	restarted := harness.SecondInstance(t, c, c.Database.Open(t))
@@ -51,18 +51,18 @@ func TestRemindersAreSentOnce(t *testing.T) {
 	require.Zero(t, n, "also after a restart")
 
 	c.Admin().Post(t, gone+"/cancel", harness.Body{}).OK(t)
-	pass(2 * hour) // 23 hours before the second
+	pass(2 * time.Hour) // 23 hours before the second
 	require.Equal(t, 1, remind())
-	later := start.Add(30 * hour)
-	c.Admin().Patch(t, moved, harness.Body{"startTime": later.UTC(), "endTime": later.Add(hour).UTC()}).OK(t)
+	later := start.Add(30 * time.Hour)
+	c.Admin().Patch(t, moved, harness.Body{"startTime": later.UTC(), "endTime": later.Add(time.Hour).UTC()}).OK(t)
 	require.Zero(t, remind(), "it is far in the future again")
-	pass(20 * hour) // an hour before the first
+	pass(20 * time.Hour) // an hour before the first
 	require.Equal(t, 1, remind(), "the second reminder for the first")
-	pass(8 * hour) // 23 hours before the moved one; the first has ended
+	pass(8 * time.Hour) // 23 hours before the moved one; the first has ended
 	require.Equal(t, 1, remind(), "scheduled again after the move")
 	require.Equal(t, 4, reminders())
 
-	c.Book(t, c.Booking(path, who, c.Clock.Now().Add(hour).Truncate(time.Minute), hour))
+	c.Book(t, c.Booking(path, practitioner, c.Clock.Now().Add(time.Hour).Truncate(time.Minute), time.Hour))
 	require.Equal(t, 2, remind(), "booked after both reminder times: reminded at once")
 	require.Equal(t, "SCHEDULED", c.Admin().Get(t, first).OK(t).Text("status"))
 }

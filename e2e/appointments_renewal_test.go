@@ -22,12 +22,12 @@ func move(to string, changes ...harness.Body) harness.Body {
 	return b
 }
 
-// daily books an hour on each day from today on, and returns the appointments.
-func bookDaily(t testing.TB, c *harness.Clinic, path string, who uuid.UUID, days ...int) []string {
+// bookDaily books an hour on each day from today on, and returns the appointments.
+func bookDaily(t testing.TB, c *harness.Clinic, path string, practitioner uuid.UUID, days ...int) []string {
 	t.Helper()
 	all := make([]string, len(days))
 	for i, day := range days {
-		all[i] = c.Book(t, c.Booking(path, who, c.At(t, day, "15:00"), hour))
+		all[i] = c.Book(t, c.Booking(path, practitioner, c.At(t, day, "15:00"), time.Hour))
 	}
 	return all
 }
@@ -82,14 +82,14 @@ func TestRenewalMovesBookings(t *testing.T) {
 	c.RequireClean(t)
 }
 
-func TestRenewalIsWholeOrNothing(t *testing.T) {
+func TestRenewalIsAtomic(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	a := c.Authorize(t, 40)
 	b := c.Authorize(t, 9, harness.Body{"startDate": c.Date(t, 2), "caps": []harness.Body{{"period": "DAY", "units": 4}}})
-	who := c.AddPractitioner(t)
-	bookDaily(t, c, a, who, 1, 3, 4, 5)
-	c.Book(t, c.Booking(a, who, c.At(t, 6, "13:00"), hour+hour/4))
+	practitioner := c.AddPractitioner(t)
+	bookDaily(t, c, a, practitioner, 1, 3, 4, 5)
+	c.Book(t, c.Booking(a, practitioner, c.At(t, 6, "13:00"), time.Hour+time.Hour/4))
 
 	refused := c.Admin().Post(t, a+"/move-bookings", move(b)).Refused(t, http.StatusConflict, "move-refused")
 	preview := c.Admin().Post(t, a+"/move-bookings/preview", move(b)).OK(t)
@@ -157,7 +157,7 @@ func TestRenewalMovesOnlyThePatientOfAGroup(t *testing.T) {
 		Created(t)
 	theirs := c.Authorize(t, 20, harness.Body{"patientId": other})
 	a, b := c.Authorize(t, 20), c.Authorize(t, 20)
-	group := c.Book(t, c.Booking(a, c.AddPractitioner(t), c.At(t, 1, "09:00"), hour, harness.Body{
+	group := c.Book(t, c.Booking(a, c.AddPractitioner(t), c.At(t, 1, "09:00"), time.Hour, harness.Body{
 		"patientId": nil, "authorizationId": nil, "patients": []harness.Body{
 			{
 				"patientId": other, "authorizationId": harness.IDOf(theirs),
@@ -185,9 +185,9 @@ func TestRenewalRoundsByTheOtherPayer(t *testing.T) {
 		"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01",
 	}).Created(t)
 	a, b := c.Authorize(t, 20), c.Authorize(t, 20, harness.Body{"insuranceId": insurance})
-	who := c.AddPractitioner(t)
-	c.Book(t, c.Booking(a, who, c.At(t, 1, "09:00"), 20*time.Minute))
-	short := c.Book(t, c.Booking(a, who, c.At(t, 1, "11:00"), 10*time.Minute))
+	practitioner := c.AddPractitioner(t)
+	c.Book(t, c.Booking(a, practitioner, c.At(t, 1, "09:00"), 20*time.Minute))
+	short := c.Book(t, c.Booking(a, practitioner, c.At(t, 1, "11:00"), 10*time.Minute))
 	c.RequireBalance(t, a, 20, 0, 3)
 	c.Admin().Post(t, a+"/move-bookings", move(b)).OK(t)
 	c.RequireBalance(t, a, 20, 0, 0)
@@ -207,9 +207,9 @@ func TestRenewalWhileOthersBook(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	a, b := c.Authorize(t, 400), c.Authorize(t, 400)
-	who := c.AddPractitioner(t)
-	days := bookDaily(t, c, a, who, 1, 3, 4)
-	soon := c.Book(t, c.Booking(a, who, c.Ago(-10*time.Minute), hour)) // can be started
+	practitioner := c.AddPractitioner(t)
+	days := bookDaily(t, c, a, practitioner, 1, 3, 4)
+	soon := c.Book(t, c.Booking(a, practitioner, c.Ago(-10*time.Minute), time.Hour)) // can be started
 	all := []string{days[0], soon, days[1], days[2]}
 	var got outcomes
 	harness.Concurrently(12, func(i int) {
@@ -223,7 +223,8 @@ func TestRenewalWhileOthersBook(t *testing.T) {
 		case i == 4:
 			got.add(c.Admin().Patch(t, all[2], harness.Body{"endTime": c.At(t, 3, "17:00")}))
 		default:
-			got.add(c.Admin().Post(t, "/appointments", c.Booking([]string{a, b}[i%2], who, c.At(t, 10+i, "15:00"), hour)))
+			got.add(c.Admin().Post(t, "/appointments",
+				c.Booking([]string{a, b}[i%2], practitioner, c.At(t, 10+i, "15:00"), time.Hour)))
 		}
 	})
 	require.Equal(t, map[string]int{"200": 5, "201": 7}, got.counts)

@@ -16,7 +16,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// service creates another service and returns its id.
+// addService creates another service and returns its id.
 func addService(t testing.TB, c *harness.Clinic, code string, credentials ...string) uuid.UUID {
 	t.Helper()
 	if credentials == nil {
@@ -30,10 +30,11 @@ func TestAppointmentsUseUpAFullyBookedAuthorization(t *testing.T) { // 5
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 12)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	var all []string
 	for i := range 3 {
-		all = append(all, c.Book(t, c.Booking(path, who, c.At(t, -1, "08:00").Add(time.Duration(i)*hour), hour)))
+		all = append(all, c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "08:00").Add(time.Duration(i)*time.Hour),
+			time.Hour)))
 	}
 	require.Equal(t, "EXHAUSTED", c.Admin().Get(t, path).Text("status"))
 	for i, booked := range all {
@@ -47,29 +48,31 @@ func TestAppointmentRescheduleUpAndDownThenCancel(t *testing.T) { // 6
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 12, harness.Body{"caps": caps("DAY", 10)})
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "09:00")
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	for _, step := range []struct {
 		change harness.Body
 		units  int
 	}{
-		{harness.Body{"endTime": at.Add(2 * hour)}, 8},
+		{harness.Body{"endTime": at.Add(2 * time.Hour)}, 8},
 		{harness.Body{"endTime": at.Add(30 * time.Minute)}, 2},
-		{harness.Body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}, 4},
+		{harness.Body{"startTime": at.Add(24 * time.Hour), "endTime": at.Add(25 * time.Hour)}, 4},
 	} {
 		require.Equal(t, step.units, c.Admin().Patch(t, booked, step.change).OK(t).Number(t, "units"))
 		c.RequireBalance(t, path, 12, 0, step.units)
 		c.RequireClean(t)
 	}
-	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*hour + 150*time.Minute + 15*time.Minute)}).
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*time.Hour + 150*time.Minute + 15*time.Minute)}).
 		Refused(t, http.StatusConflict, "cap-exceeded")
-	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*hour + 4*hour)}).
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(24*time.Hour + 4*time.Hour)}).
 		Refused(t, http.StatusConflict, "insufficient-units")
 	c.RequireBalance(t, path, 12, 0, 4)
-	c.Admin().Patch(t, booked, harness.Body{"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(hour)}).
+	c.Admin().Patch(t, booked, harness.Body{
+		"startTime": at.AddDate(2, 0, 0), "endTime": at.AddDate(2, 0, 0).Add(time.Hour),
+	}).
 		Refused(t, http.StatusConflict, "outside-authorization-dates")
-	refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(30*hour), 105*time.Minute)).
+	refused := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(30*time.Hour), 105*time.Minute)).
 		Refused(t, http.StatusConflict, "cap-exceeded")
 	require.Equal(t, 1, refused.Number(t, "missing"))
 	require.Len(t, c.Admin().Get(t, path+"/reservations").Body["data"], 1, "one reservation for life")
@@ -89,9 +92,9 @@ func TestAppointmentMovesToAnotherAuthorization(t *testing.T) {
 	c := harness.Open(t)
 	from, to := c.Authorize(t, 12), c.Authorize(t, 4)
 	id := func(path string) string { return strings.TrimPrefix(path, "/authorizations/") }
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "09:00")
-	booked := c.Book(t, c.Booking(from, who, at, hour))
+	booked := c.Book(t, c.Booking(from, practitioner, at, time.Hour))
 	c.Admin().Patch(t, booked, harness.Body{"authorizationId": id(to), "endTime": at.Add(75 * time.Minute)}).
 		Refused(t, http.StatusConflict, "insufficient-units")
 	c.RequireBalance(t, from, 12, 0, 4)
@@ -111,15 +114,15 @@ func TestAppointmentFirstAndLastDay(t *testing.T) { // 7
 	c := harness.Open(t)
 	zone := harness.NewYork(t)
 	path := c.Authorize(t, 40, harness.Body{"startDate": "2026-03-01", "endDate": "2026-03-31"})
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := func(month time.Month, day, hour, minute int) time.Time {
 		return time.Date(2026, month, day, hour, minute, 0, 0, zone)
 	}
-	late := c.Book(t, c.Booking(path, who, at(time.March, 31, 23, 45), 15*time.Minute))
+	late := c.Book(t, c.Booking(path, practitioner, at(time.March, 31, 23, 45), 15*time.Minute))
 	require.Equal(t, "2026-03-31", c.Admin().Get(t, late).Text("serviceDate"), "although it is the first of April in UTC")
-	c.Book(t, c.Booking(path, who, at(time.March, 1, 0, 0), 15*time.Minute))
+	c.Book(t, c.Booking(path, practitioner, at(time.March, 1, 0, 0), 15*time.Minute))
 	for _, outside := range []time.Time{at(time.April, 1, 0, 0), at(time.February, 28, 23, 45)} {
-		refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, outside, 15*time.Minute)).
+		refused := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, outside, 15*time.Minute)).
 			Refused(t, http.StatusConflict, "outside-authorization-dates")
 		require.Equal(t, "2026-03-31", refused.Text("endDate"))
 	}
@@ -132,15 +135,15 @@ func TestAppointmentIsDocumentedAfterTheAuthorizationEnded(t *testing.T) {
 	path := c.Authorize(t, 10, harness.Body{
 		"startDate": c.At(t, -60, "00:00").Format(time.DateOnly), "endDate": c.At(t, -30, "00:00").Format(time.DateOnly),
 	})
-	who := c.AddPractitioner(t)
-	booked := c.Book(t, c.Booking(path, who, c.At(t, -30, "22:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -30, "22:00"), time.Hour))
 	require.Equal(t, "EXPIRED", c.Admin().Get(t, path).Text("status"))
 	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -30, "23:30")}).OK(t)
 	require.Equal(t, 0, done.Number(t, "session", "unauthorizedUnits"))
 	c.RequireBalance(t, path, 10, 6, 0)
 
 	t.Run("work on a day outside the dates is not authorized", func(t *testing.T) {
-		booked := c.Book(t, c.Booking(path, who, c.At(t, -31, "09:00"), hour))
+		booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -31, "09:00"), time.Hour))
 		done := c.Admin().Post(t, booked+"/complete",
 			harness.Body{"startTime": c.At(t, -29, "09:00"), "endTime": c.At(t, -29, "10:00"), "confirm": true}).OK(t)
 		require.Equal(t, 4, done.Number(t, "session", "unauthorizedUnits"))
@@ -153,8 +156,8 @@ func TestAppointmentLongerThanTheAvailableUnits(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 6)
-	who := c.AddPractitioner(t)
-	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "09:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "09:00"), time.Hour))
 	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "11:00")}).OK(t)
 	require.Equal(t, 8, done.Number(t, "session", "units"))
 	require.Equal(t, 2, done.Number(t, "session", "unauthorizedUnits"))
@@ -170,7 +173,7 @@ func TestAppointmentClockChanges(t *testing.T) {
 	c := harness.Open(t)
 	zone := harness.NewYork(t)
 	path := c.Authorize(t, 40, harness.Body{"startDate": "2026-01-01", "endDate": "2026-12-31"})
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	for _, test := range []struct {
 		from, to time.Time
 		units    int
@@ -180,7 +183,7 @@ func TestAppointmentClockChanges(t *testing.T) {
 		// Four.
 		{time.Date(2026, time.November, 1, 0, 0, 0, 0, zone), time.Date(2026, time.November, 1, 3, 0, 0, 0, zone), 16},
 	} {
-		a := c.Admin().Post(t, "/appointments", c.Booking(path, who, test.from, test.to.Sub(test.from)))
+		a := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, test.from, test.to.Sub(test.from)))
 		a.Created(t)
 		require.Equal(t, test.units, a.Number(t, "units"))
 	}
@@ -191,36 +194,38 @@ func TestAppointmentClockChanges(t *testing.T) {
 func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 	t.Parallel()
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 2, "00:00")
 	for rounding, units := range map[string][]int{ // of 7, 8, 22, 23 and 38 minutes
 		"CEIL": {1, 1, 2, 2, 3}, "FLOOR": {0, 0, 1, 1, 2}, "MIDPOINT": {0, 1, 1, 2, 3},
 	} {
-		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, rounding)})
+		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", rounding)})
 		sum := 0
 		for i, minutes := range []int{7, 8, 22, 23, 38} {
-			a := c.Admin().Post(t, "/appointments", c.Booking(path, who, at, time.Duration(minutes)*time.Minute))
+			a := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at, time.Duration(minutes)*time.Minute))
 			a.Created(t)
 			require.Equal(t, units[i], a.Number(t, "units"), "%d minutes by %s", minutes, rounding)
 			require.Equal(t, rounding, a.Body["patients"].([]any)[0].(map[string]any)["rounding"].(map[string]any)["method"])
 			sum += units[i]
-			at = at.Add(hour)
+			at = at.Add(time.Hour)
 		}
 		c.RequireBalance(t, path, 100, 0, sum)
 	}
 	t.Run("of the whole visit", func(t *testing.T) {
-		insurance := c.AddInsurance(t, "CMS_TOTAL")
+		insurance := c.AddInsurance(t, "rounding", "CMS_TOTAL")
 		advice := addService(t, c, "97155")
 		one := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
 		other := c.Authorize(t, 100, harness.Body{"insuranceId": insurance, "serviceCodeId": advice})
 		at := c.At(t, 3, "09:00")
-		require.Equal(t, 0, c.Admin().Post(t, "/appointments", c.Booking(one, who, at, 7*time.Minute)).Number(t, "units"))
+		require.Equal(t, 0, c.Admin().Post(t, "/appointments", c.Booking(one, practitioner, at, 7*time.Minute)).
+			Number(t, "units"))
 		require.Equal(t, 1, c.Admin().Post(t, "/appointments",
-			c.Booking(other, who, at.Add(hour), 7*time.Minute, harness.Body{"serviceCodeId": advice})).Number(t, "units"))
-		again := c.Book(t, c.Booking(one, who, at.Add(2*hour), 7*time.Minute))
+			c.Booking(other, practitioner, at.Add(time.Hour), 7*time.Minute, harness.Body{"serviceCodeId": advice})).
+			Number(t, "units"))
+		again := c.Book(t, c.Booking(one, practitioner, at.Add(2*time.Hour), 7*time.Minute))
 		require.Equal(t, 0, c.Admin().Get(t, again).Number(t, "units"))
 		require.Equal(t, 1,
-			c.Admin().Patch(t, again, harness.Body{"endTime": at.Add(2*hour + 9*time.Minute)}).OK(t).Number(t, "units"))
+			c.Admin().Patch(t, again, harness.Body{"endTime": at.Add(2*time.Hour + 9*time.Minute)}).OK(t).Number(t, "units"))
 	})
 	c.RequireClean(t)
 }
@@ -231,11 +236,11 @@ func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 	t.Parallel()
 	harness.SkipUnlessLong(t)
 	c := harness.Open(t)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	start := c.At(t, 1, "09:00")
 	// The minutes of the first unit, by rule.
 	for method, first := range map[string]int{"CEIL": 1, "FLOOR": 15, "MIDPOINT": 8, "CMS_TOTAL": 8} {
-		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, method)})
+		path := c.Authorize(t, 100, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", method)})
 		units, next := 0, first
 		for minutes := 1; minutes <= 480; minutes++ {
 			if minutes == next {
@@ -243,7 +248,7 @@ func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 				next += 15
 			}
 			reported := c.Admin().Post(t, "/appointments/preview",
-				c.Booking(path, who, start, time.Duration(minutes)*time.Minute)).OK(t)
+				c.Booking(path, practitioner, start, time.Duration(minutes)*time.Minute)).OK(t)
 			require.Equal(t, true, reported.Body["bookable"], "%s", reported.Raw)
 			require.Equal(t, units, reported.Occurrences(t)[0].Number(t, "units"), "%d minutes by %s", minutes, method)
 		}
@@ -253,9 +258,9 @@ func TestAppointmentUnitsOfEveryMinute(t *testing.T) {
 func TestAppointmentWithoutUnitsIsCompletedWithSome(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "FLOOR")})
-	who := c.AddPractitioner(t)
-	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "09:00"), 10*time.Minute))
+	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", "FLOOR")})
+	practitioner := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "09:00"), 10*time.Minute))
 	c.RequireBalance(t, path, 10, 0, 0)
 	c.RequireClean(t)
 	done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "09:45"), "confirm": true}).OK(t)
@@ -283,7 +288,7 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	}
 	one, other := c.AddPractitioner(t), c.AddPractitioner(t)
 	at := c.At(t, -1, "15:00")
-	b := c.Booking(authorizations[0], one, at, hour,
+	b := c.Booking(authorizations[0], one, at, time.Hour,
 		harness.Body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
 	booked := c.Book(t, b)
 	for _, path := range authorizations {
@@ -293,7 +298,7 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	require.Len(t, c.Admin().Get(t, "/appointments").Body["data"], 1, "it is one appointment")
 
 	t.Run("one without units refuses all", func(t *testing.T) {
-		short := c.Booking(authorizations[0], other, at.Add(2*hour), 75*time.Minute,
+		short := c.Booking(authorizations[0], other, at.Add(2*time.Hour), 75*time.Minute,
 			harness.Body{"serviceCodeId": group, "patients": members, "patientId": nil, "authorizationId": nil})
 		c.Admin().Post(t, "/appointments", short).Refused(t, http.StatusConflict, "insufficient-units")
 		for _, path := range authorizations {
@@ -302,11 +307,11 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 	})
 	t.Run("both technicians are unavailable", func(t *testing.T) {
 		path := c.Authorize(t, 20)
-		two := c.Booking(path, one, at.Add(3*hour), hour,
+		two := c.Booking(path, one, at.Add(3*time.Hour), time.Hour,
 			harness.Body{"practitionerIds": []uuid.UUID{one, other}, "practitionerId": nil})
 		pair := c.Book(t, two)
-		for _, who := range []uuid.UUID{one, other} {
-			clash := c.Booking(authorizations[0], who, at.Add(3*hour), hour,
+		for _, practitioner := range []uuid.UUID{one, other} {
+			clash := c.Booking(authorizations[0], practitioner, at.Add(3*time.Hour), time.Hour,
 				harness.Body{"serviceCodeId": group, "patientId": patients[0]})
 			refused := c.Admin().Post(t, "/appointments", clash).Refused(t, http.StatusConflict, "practitioner-overlap")
 			require.Equal(t, pair, "/appointments/"+refused.Text("appointmentId"))
@@ -314,7 +319,7 @@ func TestAppointmentGroupsAndSeveralStaff(t *testing.T) {
 		c.Admin().Patch(t, pair, harness.Body{"practitionerId": one}).OK(t)
 		require.Empty(t, c.Admin().Get(t, "/appointments?practitionerId="+other.String()).Body["data"])
 		c.Book(t,
-			c.Booking(authorizations[0], other, at.Add(3*hour), hour, harness.Body{
+			c.Booking(authorizations[0], other, at.Add(3*time.Hour), time.Hour, harness.Body{
 				"serviceCodeId": group, "patientId": patients[0],
 			}))
 	})
@@ -332,14 +337,14 @@ func TestAppointmentServicesThatMayRunTogether(t *testing.T) {
 	supervised := c.Authorize(t, 40, harness.Body{"serviceCodeId": advice})
 	guided := c.Authorize(t, 40, harness.Body{"serviceCodeId": family})
 	at := c.At(t, 1, "15:00")
-	first := c.Book(t, c.Booking(direct, c.AddPractitioner(t), at, 2*hour))
+	first := c.Book(t, c.Booking(direct, c.AddPractitioner(t), at, 2*time.Hour))
 	c.Book(t, c.Booking(supervised, c.AddPractitioner(t), at.Add(30*time.Minute), 30*time.Minute,
 		harness.Body{"serviceCodeId": advice}))
 	refused := c.Admin().Post(t, "/appointments",
-		c.Booking(guided, c.AddPractitioner(t), at, hour, harness.Body{"serviceCodeId": family})).
+		c.Booking(guided, c.AddPractitioner(t), at, time.Hour, harness.Body{"serviceCodeId": family})).
 		Refused(t, http.StatusConflict, "patient-overlap")
 	require.Equal(t, first, "/appointments/"+refused.Text("appointmentId"))
-	after := c.Book(t, c.Booking(guided, c.AddPractitioner(t), at.Add(2*hour), hour,
+	after := c.Book(t, c.Booking(guided, c.AddPractitioner(t), at.Add(2*time.Hour), time.Hour,
 		harness.Body{"serviceCodeId": family})) // back to back
 	c.Admin().Patch(t, after, harness.Body{"startTime": at.Add(119 * time.Minute)}).
 		Refused(t, http.StatusConflict, "patient-overlap")
@@ -353,20 +358,20 @@ func TestAppointmentNeedsACredential(t *testing.T) {
 	path := c.Authorize(t, 40, harness.Body{"serviceCodeId": advice})
 	at := c.At(t, 1, "15:00")
 	ends := at.Format(time.DateOnly)
-	who := c.AddPractitioner(t, harness.Body{"code": "BCBA", "expiresOn": ends})
+	practitioner := c.AddPractitioner(t, harness.Body{"code": "BCBA", "expiresOn": ends})
 	refused := c.Admin().Post(t, "/appointments",
-		c.Booking(path, c.AddPractitioner(t, "RBT"), at, hour, harness.Body{"serviceCodeId": advice})).
+		c.Booking(path, c.AddPractitioner(t, "RBT"), at, time.Hour, harness.Body{"serviceCodeId": advice})).
 		Refused(t, http.StatusConflict, "credential-missing")
 	require.Equal(t, []any{"BCBA"}, refused.Body["required"])
-	booked := c.Book(t, c.Booking(path, who, at, hour, harness.Body{"serviceCodeId": advice}))
-	c.Admin().Patch(t, booked, harness.Body{"startTime": at.Add(24 * hour), "endTime": at.Add(25 * hour)}).
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour, harness.Body{"serviceCodeId": advice}))
+	c.Admin().Patch(t, booked, harness.Body{"startTime": at.Add(24 * time.Hour), "endTime": at.Add(25 * time.Hour)}).
 		Refused(t, http.StatusConflict, "credential-missing")
-	c.Admin().Patch(t, "/practitioners/"+who.String(), harness.Body{"status": "INACTIVE"}).OK(t)
+	c.Admin().Patch(t, "/practitioners/"+practitioner.String(), harness.Body{"status": "INACTIVE"}).OK(t)
 	refused = c.Admin().Post(t, "/appointments",
-		c.Booking(path, who, at.Add(24*hour), hour, harness.Body{"serviceCodeId": advice})).
+		c.Booking(path, practitioner, at.Add(24*time.Hour), time.Hour, harness.Body{"serviceCodeId": advice})).
 		Refused(t, http.StatusConflict, "practitioner-inactive")
 	require.Equal(t, []string{"practitioner-inactive", "credential-missing"}, refused.Reasons(t))
-	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * time.Hour)}).
 		Refused(t, http.StatusConflict, "practitioner-inactive")
 	c.RequireClean(t)
 }
@@ -375,13 +380,13 @@ func TestAppointmentOnAnAuthorizationThatIsNotActive(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "15:00")
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	c.Admin().Patch(t, path, harness.Body{"status": "CANCELLED", "strandedBookings": "KEEP"}).OK(t)
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour), hour)).
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(time.Hour), time.Hour)).
 		Refused(t, http.StatusConflict, "authorization-not-active")
-	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * time.Hour)}).
 		Refused(t, http.StatusConflict, "authorization-not-active")
 	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(30 * time.Minute)}).OK(t)
 	c.Admin().Post(t, booked+"/cancel", harness.Body{}).OK(t)
@@ -393,7 +398,7 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "15:00")
 	foreign := c.As(c.Other.Tokens[rbac.Admin])
 	stranger := foreign.Post(t, "/practitioners", harness.Body{"firstName": "A", "lastName": "B"}).Created(t)
@@ -413,7 +418,7 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 			},
 		},
 		{"endTime", harness.Body{"endTime": at}},
-		{"endTime", harness.Body{"endTime": at.Add(25 * hour)}},
+		{"endTime", harness.Body{"endTime": at.Add(25 * time.Hour)}},
 		{"startTime", harness.Body{"startTime": at.Add(time.Second)}},
 		{"patientId", harness.Body{"patientId": nil, "authorizationId": nil}},
 		{"practitionerId", harness.Body{"practitionerId": nil}},
@@ -426,17 +431,17 @@ func TestAppointmentRefusesInvalidRequests(t *testing.T) {
 				},
 			},
 		},
-		{"practitionerIds", harness.Body{"practitionerIds": []uuid.UUID{who}}},
+		{"practitionerIds", harness.Body{"practitionerIds": []uuid.UUID{practitioner}}},
 	} {
 		t.Run(fmt.Sprint(test.change), func(t *testing.T) {
-			a := c.Admin().Post(t, "/appointments", c.Booking(path, who, at, hour, test.change)).
+			a := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at, time.Hour, test.change)).
 				Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Equal(t, test.field, a.Body["errors"].([]any)[0].(map[string]any)["field"], "%s", a.Raw)
 		})
 	}
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	c.Admin().Post(t, booked+"/complete", harness.Body{}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	c.Admin().WithHeader("If-Match", `"7"`).Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).
+	c.Admin().WithHeader("If-Match", `"7"`).Patch(t, booked, harness.Body{"endTime": at.Add(2 * time.Hour)}).
 		Refused(t, http.StatusPreconditionFailed, "stale-version")
 	for _, verb := range []string{"start", "complete", "cancel", "no-show"} {
 		c.Admin().Post(t, "/appointments/"+uuid.NewString()+"/"+verb, harness.Body{}).
@@ -454,30 +459,31 @@ func TestBookingOnADamagedLedgerIsRefused(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, 1, "15:00")
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 3, "expiresInSeconds": 60})
 	c.ExecAsOwner(t, "UPDATE authorizations SET scheduled_units = 0 WHERE id = $1",
 		strings.TrimPrefix(path, "/authorizations/"))
 	c.Clock.SetAhead(time.Minute)
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour), hour)).
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(time.Hour), time.Hour)).
 		Refused(t, http.StatusConflict, "books-damaged")
-	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * hour)}).Refused(t, http.StatusConflict, "books-damaged")
+	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(2 * time.Hour)}).
+		Refused(t, http.StatusConflict, "books-damaged")
 }
 
 func TestAppointmentNoShow(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	at := c.At(t, -1, "15:00")
-	missed := c.Book(t, c.Booking(path, who, at, hour))
+	missed := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	require.Equal(t, "NO_SHOW", c.Admin().Post(t, missed+"/no-show", harness.Body{"reason": "no call"}).OK(t).
 		Text("status"))
 	c.RequireBalance(t, path, 40, 0, 0)
 	c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
-	missed = c.Book(t, c.Booking(path, who, at, hour))
+	missed = c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	c.Admin().Post(t, missed+"/no-show", harness.Body{}).OK(t)
 	c.RequireBalance(t, path, 40, 4, 0)
 	c.RequireClean(t)
@@ -492,7 +498,7 @@ func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
 	c.Own = c.AddPractice(t, "own")
 	path := c.Authorize(t, 40)
 	start := c.Clock.Now().Add(time.Minute)
-	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), start, hour))
+	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), start, time.Hour))
 	for _, ahead := range []time.Duration{0, time.Minute - time.Microsecond} {
 		c.Clock.SetAhead(ahead)
 		early := c.Admin().Post(t, booked+"/no-show", harness.Body{}).Refused(t, http.StatusConflict, "appointment-not-begun")
@@ -510,13 +516,13 @@ func TestAppointmentSessionIsLocked(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "15:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "15:00"), time.Hour))
 	session := "/sessions/" +
 		c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t).Body["session"].(map[string]any)["id"].(string)
 	changed := c.Admin().Patch(t, session, harness.Body{"narrative": "They worked."}).OK(t)
 	require.Equal(t, 2, changed.Number(t, "version"))
-	c.Clock.SetAhead(72 * hour)
+	c.Clock.SetAhead(72 * time.Hour)
 	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
 	c.Admin().Patch(t, session, harness.Body{"narrative": "They worked well."}).
 		Refused(t, http.StatusConflict, "session-locked")
@@ -543,11 +549,11 @@ func TestAppointmentLists(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
-	who, other := c.AddPractitioner(t), c.AddPractitioner(t)
+	practitioner, other := c.AddPractitioner(t), c.AddPractitioner(t)
 	var all []string
 	for day := range 5 {
 		all = append(all,
-			c.Book(t, c.Booking(path, []uuid.UUID{who, other}[day%2], c.At(t, day-2, "23:00"), 30*time.Minute)))
+			c.Book(t, c.Booking(path, []uuid.UUID{practitioner, other}[day%2], c.At(t, day-2, "23:00"), 30*time.Minute)))
 	}
 	c.Admin().Post(t, all[0]+"/complete", harness.Body{}).OK(t)
 	c.Admin().Post(t, all[4]+"/cancel", harness.Body{}).OK(t)
@@ -568,13 +574,13 @@ func TestAppointmentLists(t *testing.T) {
 	today := c.At(t, 0, "00:00").Format(time.DateOnly)
 	require.Equal(t, all, ids(""))
 	require.Equal(t, []string{all[4], all[3], all[2], all[1], all[0]}, ids("sort=-startTime&"))
-	require.Equal(t, []string{all[0], all[2], all[4]}, ids("practitionerId="+who.String()))
+	require.Equal(t, []string{all[0], all[2], all[4]}, ids("practitionerId="+practitioner.String()))
 	require.Equal(t, all, ids("patientId="+c.Own.Patient.String()))
 	require.Equal(t, []string{all[0]}, ids("status=COMPLETED"))
 	require.Equal(t, []string{all[1], all[2], all[3]}, ids("status=SCHEDULED"))
 	require.Equal(t, all[2:], ids("from="+today), "days are days in the clinic's time zone")
 	require.Equal(t, all[:3], ids("to="+today))
-	require.Equal(t, []string{all[2]}, ids("from="+today+"&to="+today+"&practitionerId="+who.String()))
+	require.Equal(t, []string{all[2]}, ids("from="+today+"&to="+today+"&practitionerId="+practitioner.String()))
 	c.Admin().Get(t, "/appointments?day=1").Refused(t, http.StatusBadRequest, "malformed-request")
 }
 
@@ -600,7 +606,7 @@ func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 			t.Parallel()
 			c := harness.Open(t)
 			path := c.Authorize(t, 40)
-			booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 1, "15:00"), hour))
+			booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 1, "15:00"), time.Hour))
 			c.RequireClean(t)
 			c.ExecAsOwner(t, tamper, strings.TrimPrefix(booked, "/appointments/"))
 			a := c.Admin().Verify(t)
@@ -620,7 +626,7 @@ func TestAppointmentVerifyFindsManualChanges(t *testing.T) {
 func TestAuthorizationWithAppointmentWithoutUnitsIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "FLOOR")})
+	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", "FLOOR")})
 	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, -1, "15:00"), 10*time.Minute))
 	c.Admin().Delete(t, path).Refused(t, http.StatusConflict, "authorization-has-history")
 	c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t)
@@ -646,10 +652,10 @@ func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 			t.Parallel()
 			c := harness.Open(t)
 			path := c.Authorize(t, 5)
-			who := c.AddPractitioner(t)
-			short := c.Book(t, c.Booking(path, who, c.At(t, -1, "11:00"), 5*time.Minute))
+			practitioner := c.AddPractitioner(t)
+			short := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "11:00"), 5*time.Minute))
 			c.Admin().Post(t, short+"/complete", harness.Body{}).OK(t)
-			booked := c.Book(t, c.Booking(path, who, c.At(t, -1, "15:00"), hour))
+			booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "15:00"), time.Hour))
 			done := c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.At(t, -1, "16:30")}).OK(t)
 			require.Equal(t, 2, done.Number(t, "session", "unauthorizedUnits"))
 			c.RequireClean(t)
@@ -670,13 +676,13 @@ func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
-	who := c.AddPractitioner(t)
-	at := c.Ago(3 * hour)
-	booked := c.Book(t, c.Booking(path, who, at, hour, harness.Body{"notes": "secret words"}))
+	practitioner := c.AddPractitioner(t)
+	at := c.Ago(3 * time.Hour)
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour, harness.Body{"notes": "secret words"}))
 	c.Admin().Patch(t, booked, harness.Body{"endTime": at.Add(90 * time.Minute)}).OK(t)
 	c.Admin().Post(t, booked+"/start", harness.Body{"startTime": at}).OK(t)
 	c.Admin().Post(t, booked+"/complete",
-		harness.Body{"startTime": at, "endTime": at.Add(hour), "narrative": "secret words"}).OK(t)
+		harness.Body{"startTime": at, "endTime": at.Add(time.Hour), "narrative": "secret words"}).OK(t)
 	opened, err := sql.Open("pgx", c.Database.OwnerURL)
 	require.NoError(t, err)
 	defer opened.Close()

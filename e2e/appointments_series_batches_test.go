@@ -24,7 +24,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 			harness.Body{"firstName": "Ben", "lastName": "Example", "dateOfBirth": "2019-05-04"}).Created(t)
 		path = c.Authorize(t, 100, harness.Body{"patientId": patient})
 		result := c.Admin().Post(t, "/appointments",
-			c.Booking(path, c.AddPractitioner(t), start, hour, harness.Body{
+			c.Booking(path, c.AddPractitioner(t), start, time.Hour, harness.Body{
 				"patientId": patient, "recurrenceRule": "FREQ=DAILY;COUNT=4",
 			}))
 		result.Created(t)
@@ -35,13 +35,13 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	}
 	to := func(day int, clock string) harness.Body {
 		at := c.At(t, 1+day, clock)
-		return harness.Body{"startTime": at, "endTime": at.Add(hour)}
+		return harness.Body{"startTime": at, "endTime": at.Add(time.Hour)}
 	}
 
 	t.Run("one is cancelled, and then all", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Post(t, all[2]+"/cancel", harness.Body{}) },
 			func() { rest = c.Admin().Post(t, all[0]+"/cancel?scope=all", harness.Body{}) },
 		)
@@ -53,7 +53,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Run("one is moved, and then all by the same number of days", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Patch(t, all[0], to(0, "11:00")) },
 			func() { rest = c.Admin().Patch(t, all[0]+"?scope=all", to(1, "13:00")) },
 		)
@@ -67,7 +67,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Run("one is moved past another, and then the following are cancelled", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Patch(t, all[0], to(9, "09:00")) },
 			func() { rest = c.Admin().Post(t, all[3]+"/cancel?scope=following", harness.Body{}) },
 		)

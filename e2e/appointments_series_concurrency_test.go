@@ -60,10 +60,10 @@ func TestSeriesTenChangesAtOnce(t *testing.T) {
 		start, dates := beforeClockChange(t, c)
 		path := c.Authorize(t, 1000, dates)
 		result := c.Admin().Post(t, "/appointments",
-			c.Booking(path, c.AddPractitioner(t), start.Add(time.Duration(round)*5*hour),
+			c.Booking(path, c.AddPractitioner(t), start.Add(time.Duration(round)*5*time.Hour),
 				15*time.Minute, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=8"}))
 		result.Created(t)
-		start = start.Add(time.Duration(round) * 5 * hour)
+		start = start.Add(time.Duration(round) * 5 * time.Hour)
 		var all []string
 		for _, o := range result.Occurrences(t) {
 			all = append(all, "/appointments/"+o.Text("appointmentId"))
@@ -147,11 +147,12 @@ func TestSeriesOfMaximumLength(t *testing.T) {
 	// step.
 	live := func(n, hours int) (steps [][]string) {
 		units := 4 * n
-		path, who, at := c.Authorize(t, units, year), c.AddPractitioner(t), c.At(t, 1, "00:00").Add(time.Duration(hours)*hour)
+		path, practitioner, at := c.Authorize(t, units,
+			year), c.AddPractitioner(t), c.At(t, 1, "00:00").Add(time.Duration(hours)*time.Hour)
 		var result harness.Answer
 		steps = append(steps, during(func() {
 			result = c.Admin().Post(t, "/appointments",
-				c.Booking(path, who, at, hour, harness.Body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
+				c.Booking(path, practitioner, at, time.Hour, harness.Body{"recurrenceRule": fmt.Sprintf("FREQ=DAILY;COUNT=%d", n)}))
 		}))
 		result.Created(t)
 		require.Len(t, result.Occurrences(t), n)
@@ -165,8 +166,8 @@ func TestSeriesOfMaximumLength(t *testing.T) {
 		c.RequireBalance(t, path, units, 0, units)
 		steps = append(steps, during(func() {
 			c.Admin().Patch(t, last+"?scope=all", harness.Body{
-				"startTime": at.AddDate(0, 0, n-1).Add(2 * hour).UTC(),
-				"endTime":   at.AddDate(0, 0, n-1).Add(2*hour + 45*time.Minute).UTC(),
+				"startTime": at.AddDate(0, 0, n-1).Add(2 * time.Hour).UTC(),
+				"endTime":   at.AddDate(0, 0, n-1).Add(2*time.Hour + 45*time.Minute).UTC(),
 			}).OK(t)
 		}))
 		require.Equal(t, 3, c.Admin().Get(t, one).Number(t, "units"))

@@ -17,27 +17,28 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	c := harness.Open(t)
 	start, dates := beforeClockChange(t, c)
 	path := c.Authorize(t, 20, dates)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	booked := c.Admin().Post(t, "/appointments",
-		c.Booking(path, who, start, hour, harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
+		c.Booking(path, practitioner, start, time.Hour, harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"}))
 	booked.Created(t)
 	var all []string
 	for _, o := range booked.Occurrences(t) {
 		all = append(all, "/appointments/"+o.Text("appointmentId"))
 	}
-	wednesday := start.AddDate(0, 0, 16).Add(2 * hour)
-	c.Admin().Patch(t, all[2], harness.Body{"startTime": wednesday.UTC(), "endTime": wednesday.Add(hour / 2).UTC()}).OK(t)
+	wednesday := start.AddDate(0, 0, 16).Add(2 * time.Hour)
+	c.Admin().Patch(t, all[2], harness.Body{"startTime": wednesday.UTC(), "endTime": wednesday.Add(time.Hour / 2).UTC()}).
+		OK(t)
 	c.RequireBalance(t, path, 20, 0, 14)
 	times := startsOf(t, c, start, "SCHEDULED")
 	require.Equal(t, []string{"0s 15:00", "168h0m0s 15:00", "384h0m0s 17:00", "504h0m0s 15:00"}, times)
 	// At the former time of the third.
-	c.Book(t, c.Booking(c.Authorize(t, 4, dates), c.AddPractitioner(t), start.AddDate(0, 0, 14), hour))
+	c.Book(t, c.Booking(c.Authorize(t, 4, dates), c.AddPractitioner(t), start.AddDate(0, 0, 14), time.Hour))
 	times = startsOf(t, c, start, "SCHEDULED")
 
 	unchanged := harness.Body{
 		"startTime":       start.UTC(),
-		"endTime":         start.Add(hour).UTC(),
-		"practitionerId":  who,
+		"endTime":         start.Add(time.Hour).UTC(),
+		"practitionerId":  practitioner,
 		"authorizationId": harness.IDOf(path),
 	}
 	with := func(more harness.Body) harness.Body {
@@ -58,24 +59,25 @@ func TestUnchangedTimesOfASeriesLeaveExceptionsAlone(t *testing.T) {
 	}
 	version := c.Admin().Get(t, all[2]).Number(t, "version")
 	c.Admin().Patch(t, all[0]+"?scope=all", unchanged).OK(t)
-	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(hour).UTC()}).OK(t)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(time.Hour).UTC()}).OK(t)
 	require.Equal(t, version, c.Admin().Get(t, all[2]).Number(t, "version"), "nothing is changed")
 
 	substitute := c.AddPractitioner(t)
 	c.Admin().Patch(t, all[2], harness.Body{"practitionerId": substitute}).OK(t)
-	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"practitionerId": who, "notes": "the substitute stays"}).OK(t)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"practitionerId": practitioner, "notes": "the substitute stays"}).
+		OK(t)
 	require.Equal(t, substitute.String(), c.Admin().Get(t, all[2]).Text("practitionerId"))
 	c.Admin().Patch(t, all[0]+"?scope=all", with(harness.Body{"practitionerId": c.AddPractitioner(t)})).OK(t)
 	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "other staff")
 	other := c.Authorize(t, 14, dates)
 	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{
-		"startTime": start.UTC(), "endTime": start.Add(hour).UTC(),
+		"startTime": start.UTC(), "endTime": start.Add(time.Hour).UTC(),
 		"authorizationId": harness.IDOf(other),
 	}).OK(t)
 	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "another authorization")
 	c.RequireBalance(t, path, 20, 0, 0)
 	c.RequireBalance(t, other, 14, 0, 14)
-	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(hour / 2).UTC()}).OK(t)
+	c.Admin().Patch(t, all[0]+"?scope=all", harness.Body{"endTime": start.Add(time.Hour / 2).UTC()}).OK(t)
 	require.Equal(t, times, startsOf(t, c, start, "SCHEDULED"), "a new end")
 	c.RequireBalance(t, other, 14, 0, 8)
 	c.RequireClean(t)
@@ -101,13 +103,13 @@ func TestASeriesMovesOnlyToBookableTimes(t *testing.T) {
 		return time.Date(year, first.Month(), first.Day(), hour, minute, 0, 0, nuuk)
 	}
 	path := c.Authorize(t, 20, harness.Body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	weekly := harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
-	booked := c.Admin().Post(t, "/appointments", c.Booking(path, who, at(23, 30), hour/4, weekly)).
+	booked := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at(23, 30), time.Hour/4, weekly)).
 		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.Contains(t, string(booked.Raw), "neither that time nor a later one")
 
-	series := c.Admin().Post(t, "/appointments", c.Booking(path, who, at(15, 0), hour/4, weekly))
+	series := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at(15, 0), time.Hour/4, weekly))
 	series.Created(t)
 	moved := c.Admin().Patch(t, "/appointments/"+series.Text("id")+"?scope=all",
 		harness.Body{"startTime": at(23, 30), "endTime": at(23, 45)}).
@@ -125,8 +127,8 @@ func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 	c := harness.Open(t)
 	from, to := c.Authorize(t, 20), c.Authorize(t, 20)
 	gone, available := c.AddPractitioner(t), c.AddPractitioner(t)
-	leaving := c.Book(t, c.Booking(from, gone, c.At(t, 1, "15:00"), hour))
-	c.Book(t, c.Booking(from, available, c.At(t, 2, "15:00"), hour))
+	leaving := c.Book(t, c.Booking(from, gone, c.At(t, 1, "15:00"), time.Hour))
+	c.Book(t, c.Booking(from, available, c.At(t, 2, "15:00"), time.Hour))
 	c.Admin().Patch(t, "/practitioners/"+gone.String(), harness.Body{"status": "INACTIVE"}).OK(t)
 
 	one := c.Admin().Patch(t, leaving, harness.Body{"authorizationId": harness.IDOf(to)}).
@@ -155,7 +157,7 @@ func TestMovedBookingsAreCheckedLikeNewOnes(t *testing.T) {
 // for the others.
 func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 	t.Parallel()
-	for name, usual := range map[string]time.Duration{"Africa/Cairo": 0, "America/New_York": 2*hour + hour/2} {
+	for name, usual := range map[string]time.Duration{"Africa/Cairo": 0, "America/New_York": 2*time.Hour + time.Hour/2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := harness.Open(t)
@@ -171,7 +173,7 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 			first := time.Date(year, month, day-2, 0, 0, 0, 0, zone).Add(usual)
 			path := c.Authorize(t, 100, harness.Body{"endDate": change.AddDate(0, 1, 0).Format(time.DateOnly)})
 			booked := c.Admin().Post(t, "/appointments",
-				c.Booking(path, c.AddPractitioner(t), first, hour/4, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+				c.Booking(path, c.AddPractitioner(t), first, time.Hour/4, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
 			booked.Created(t)
 			requireTimes := func(displaced int, length time.Duration) []time.Time {
 				t.Helper()
@@ -185,7 +187,7 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 					require.NoError(t, err)
 					want := clock(first)
 					if i == displaced {
-						want = clock(first.Add(hour))
+						want = clock(first.Add(time.Hour))
 					}
 					require.Equal(t, want, clock(start), "appointment %d", i)
 					require.Equal(t, length, end.Sub(start))
@@ -194,19 +196,20 @@ func TestASeriesKeepsItsTimeOfDayWhereClocksDisplaceOne(t *testing.T) {
 				require.Len(t, starts, 5)
 				return starts
 			}
-			starts := requireTimes(2, hour/4)
+			starts := requireTimes(2, time.Hour/4)
 			for i, o := range booked.Occurrences(t) {
 				at := "/appointments/" + o.Text("appointmentId") + "?scope=all"
-				c.Admin().Patch(t, at, harness.Body{"startTime": starts[i], "endTime": starts[i].Add(hour / 4), "notes": at}).OK(t)
-				requireTimes(2, hour/4)
+				c.Admin().Patch(t, at, harness.Body{"startTime": starts[i], "endTime": starts[i].Add(time.Hour / 4), "notes": at}).
+					OK(t)
+				requireTimes(2, time.Hour/4)
 			}
 			displaced := "/appointments/" + booked.Occurrences(t)[2].Text("appointmentId") + "?scope=all"
-			c.Admin().Patch(t, displaced, harness.Body{"endTime": starts[2].Add(hour / 2)}).OK(t)
-			requireTimes(2, hour/2)
+			c.Admin().Patch(t, displaced, harness.Body{"endTime": starts[2].Add(time.Hour / 2)}).OK(t)
+			requireTimes(2, time.Hour/2)
 			next := first.AddDate(0, 0, 1).UTC()
 			c.Admin().Patch(t, "/appointments/"+booked.Text("id")+"?scope=all",
-				harness.Body{"startTime": next, "endTime": next.Add(hour / 2)}).OK(t)
-			requireTimes(1, hour/2)
+				harness.Body{"startTime": next, "endTime": next.Add(time.Hour / 2)}).OK(t)
+			requireTimes(1, time.Hour/2)
 			c.RequireClean(t)
 		})
 	}

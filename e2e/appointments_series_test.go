@@ -11,7 +11,7 @@ import (
 	"omnirapeutic/e2e/harness"
 )
 
-// atChange returns 15:00 in New York, ten days before the next clock change, and the
+// beforeClockChange returns 15:00 in New York, ten days before the next clock change, and the
 // authorization's fields for a series across that change.
 func beforeClockChange(t testing.TB, c *harness.Clinic) (start time.Time, dates harness.Body) {
 	t.Helper()
@@ -22,7 +22,7 @@ func beforeClockChange(t testing.TB, c *harness.Clinic) (start time.Time, dates 
 		zone), harness.Body{"endDate": change.AddDate(0, 3, 0).Format(time.DateOnly)}
 }
 
-// starts returns the days, counted from the first, and times of the appointments in a
+// startsOf returns the days, counted from the first, and times of the appointments in a
 // state.
 func startsOf(t testing.TB, c *harness.Clinic, from time.Time, status string) []string {
 	t.Helper()
@@ -44,7 +44,7 @@ func TestSeriesIsBooked(t *testing.T) {
 	c := harness.Open(t)
 	start, dates := beforeClockChange(t, c)
 	path := c.Authorize(t, 20, dates)
-	b := c.Booking(path, c.AddPractitioner(t), start, hour, harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"})
+	b := c.Booking(path, c.AddPractitioner(t), start, time.Hour, harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=4"})
 	result := c.Admin().WithHeader("Idempotency-Key", "a series").Post(t, "/appointments", b)
 	result.Created(t)
 	require.NotEmpty(t, result.Text("seriesId"))
@@ -65,7 +65,7 @@ func TestSeriesIsBooked(t *testing.T) {
 	}
 	require.Len(t, offsets, 2, "clocks did change in between")
 	c.RequireBalance(t, path, 20, 0, 16)
-	c.Book(t, c.Booking(path, c.AddPractitioner(t), start.AddDate(0, 0, 1), hour)) // not in a series
+	c.Book(t, c.Booking(path, c.AddPractitioner(t), start.AddDate(0, 0, 1), time.Hour)) // not in a series
 	listed := c.Admin().Get(t, "/appointments?seriesId="+result.Text("seriesId")+"&limit=3").OK(t)
 	rest := c.Admin().Get(t,
 		"/appointments?seriesId="+result.Text("seriesId")+"&limit=3&cursor="+listed.Text("nextCursor")).OK(t)
@@ -82,18 +82,18 @@ func TestSeriesIsBooked(t *testing.T) {
 	c.RequireClean(t)
 }
 
-func TestSeriesIsWholeOrNothing(t *testing.T) {
+func TestSeriesIsBookedAtomically(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	start, dates := beforeClockChange(t, c)
 	path := c.Authorize(t, 11, dates)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	other := c.Authorize(t, 11, dates)
-	c.Book(t, c.Booking(other, who, start.AddDate(0, 0, 7).Add(hour/2), hour)) // overlaps the second
+	c.Book(t, c.Booking(other, practitioner, start.AddDate(0, 0, 7).Add(time.Hour/2), time.Hour)) // overlaps the second
 	series := harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=5"}
-	preview := c.Admin().Post(t, "/appointments/preview", c.Booking(path, who, start, hour, series)).OK(t)
+	preview := c.Admin().Post(t, "/appointments/preview", c.Booking(path, practitioner, start, time.Hour, series)).OK(t)
 	require.Equal(t, false, preview.Body["bookable"])
-	refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, start, hour, series)).Refused(t,
+	refused := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, start, time.Hour, series)).Refused(t,
 		http.StatusConflict, "series-refused")
 	require.Equal(t, refused.Body["occurrences"], preview.Body["occurrences"],
 		"a preview has the same result as the booking")
@@ -107,7 +107,7 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	require.Equal(t, []string{"168h0m0s 15:30"}, startsOf(t, c, start, "SCHEDULED"))
 
 	series["allowPartial"] = true
-	result := c.Admin().Post(t, "/appointments", c.Booking(path, who, start, hour, series))
+	result := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, start, time.Hour, series))
 	result.Created(t)
 	all = result.Occurrences(t)
 	require.NotEmpty(t, all[0].Text("appointmentId"))
@@ -116,7 +116,7 @@ func TestSeriesIsWholeOrNothing(t *testing.T) {
 	require.Equal(t, []string{"insufficient-units"}, all[3].Reasons(t))
 	require.Nil(t, all[3].Body["appointmentId"])
 	c.RequireBalance(t, path, 11, 0, 8)
-	refused = c.Admin().Post(t, "/appointments", c.Booking(path, who, start, hour, series)).
+	refused = c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, start, time.Hour, series)).
 		Refused(t, http.StatusConflict, "series-refused")
 	require.Len(t, refused.Occurrences(t), 5, "nothing can be booked")
 	c.RequireClean(t)
@@ -128,13 +128,13 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 	start, _ := beforeClockChange(t, c)
 	path := c.Authorize(t, 100, harness.Body{"endDate": start.AddDate(0, 0, 8).Format(time.DateOnly)})
 	series := harness.Body{"recurrenceRule": "FREQ=WEEKLY;COUNT=3"}
-	who := c.AddPractitioner(t)
-	refused := c.Admin().Post(t, "/appointments", c.Booking(path, who, start, hour, series)).Refused(t,
+	practitioner := c.AddPractitioner(t)
+	refused := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, start, time.Hour, series)).Refused(t,
 		http.StatusConflict, "series-refused")
 	require.Equal(t, []string{"outside-authorization-dates"}, refused.Occurrences(t)[2].Reasons(t))
 	c.RequireBalance(t, path, 100, 0, 0)
 	series["allowPartial"] = true
-	result := c.Admin().Post(t, "/appointments", c.Booking(path, who, start, hour, series))
+	result := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, start, time.Hour, series))
 	result.Created(t)
 	require.Equal(t, []string{"outside-authorization-dates"}, result.Occurrences(t)[2].Reasons(t))
 	c.RequireBalance(t, path, 100, 0, 8)
@@ -143,11 +143,11 @@ func TestSeriesNeverGoesPastTheAuthorization(t *testing.T) {
 		"FREQ=MONTHLY;BYMONTHDAY=-1,1,2;BYSETPOS=9;COUNT=3", "every day",
 	} {
 		invalid := c.Admin().Post(t, "/appointments",
-			c.Booking(path, who, start, hour, harness.Body{"recurrenceRule": rule})).
+			c.Booking(path, practitioner, start, time.Hour, harness.Body{"recurrenceRule": rule})).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, "recurrenceRule", invalid.Body["errors"].([]any)[0].(map[string]any)["field"])
 	}
-	unknown := c.Booking(path, who, start, hour, series)
+	unknown := c.Booking(path, practitioner, start, time.Hour, series)
 	unknown["practitionerId"] = uuid.New()
 	c.Admin().Post(t, "/appointments", unknown).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	c.RequireClean(t)
@@ -158,9 +158,9 @@ func TestChangeOfASeries(t *testing.T) {
 	c := harness.Open(t)
 	start, dates := beforeClockChange(t, c)
 	path := c.Authorize(t, 100, dates)
-	who := c.AddPractitioner(t)
+	practitioner := c.AddPractitioner(t)
 	result := c.Admin().Post(t, "/appointments",
-		c.Booking(path, who, start, hour, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
+		c.Booking(path, practitioner, start, time.Hour, harness.Body{"recurrenceRule": "FREQ=DAILY;COUNT=5"}))
 	result.Created(t)
 	all := result.Occurrences(t)
 	at := func(i int) string { return "/appointments/" + all[i].Text("appointmentId") }
@@ -169,33 +169,34 @@ func TestChangeOfASeries(t *testing.T) {
 		return harness.Body{"startTime": moved.UTC(), "endTime": moved.Add(length).UTC()}
 	}
 
-	one := c.Admin().Patch(t, at(1), move(1, 0, -2*hour, hour)).OK(t)
+	one := c.Admin().Patch(t, at(1), move(1, 0, -2*time.Hour, time.Hour)).OK(t)
 	require.Nil(t, one.Body["occurrences"])
 	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "48h0m0s 15:00", "72h0m0s 15:00", "96h0m0s 15:00"},
 		startsOf(t, c, start, "SCHEDULED"))
 
 	// One day later, to the former time of the next one.
-	following := c.Admin().Patch(t, at(2)+"?scope=following", move(2, 1, hour/2, 2*hour)).OK(t)
+	following := c.Admin().Patch(t, at(2)+"?scope=following", move(2, 1, time.Hour/2, 2*time.Hour)).OK(t)
 	require.Len(t, following.Occurrences(t), 3)
 	require.Equal(t, all[2].Text("appointmentId"), following.Text("id"))
 	require.Equal(t, []string{"0s 15:00", "24h0m0s 13:00", "72h0m0s 15:30", "96h0m0s 15:30", "120h0m0s 15:30"},
 		startsOf(t, c, start, "SCHEDULED"))
 	c.RequireBalance(t, path, 100, 0, 2*4+3*8)
 
-	c.Admin().Patch(t, at(0)+"?scope=all", move(0, 0, hour, hour)).OK(t)
+	c.Admin().Patch(t, at(0)+"?scope=all", move(0, 0, time.Hour, time.Hour)).OK(t)
 	require.Equal(t, []string{"0s 16:00", "24h0m0s 16:00", "72h0m0s 16:00", "96h0m0s 16:00", "120h0m0s 16:00"},
 		startsOf(t, c, start, "SCHEDULED"))
 	c.RequireBalance(t, path, 100, 0, 20)
 
 	// The last one conflicts, so none moves.
-	c.Book(t, c.Booking(c.Authorize(t, 4, dates), c.AddPractitioner(t), start.AddDate(0, 0, 5).Add(4*hour), hour))
-	refused := c.Admin().Patch(t, at(0)+"?scope=all", move(0, 0, 4*hour, hour)).
+	c.Book(t, c.Booking(c.Authorize(t, 4, dates), c.AddPractitioner(t), start.AddDate(0, 0, 5).Add(4*time.Hour),
+		time.Hour))
+	refused := c.Admin().Patch(t, at(0)+"?scope=all", move(0, 0, 4*time.Hour, time.Hour)).
 		Refused(t, http.StatusConflict, "series-refused")
 	require.Equal(t, []string{"patient-overlap"}, refused.Occurrences(t)[4].Reasons(t))
 	require.Empty(t, refused.Occurrences(t)[0].Body["reasons"])
 	require.Equal(t, "19:00", refused.Occurrences(t)[0].LocalTime(t, "startTime"), "the original time")
 	c.RequireBalance(t, path, 100, 0, 20)
-	c.Admin().WithHeader("If-Match", `"1"`).Patch(t, at(0)+"?scope=all", move(0, 0, 2*hour, hour)).
+	c.Admin().WithHeader("If-Match", `"1"`).Patch(t, at(0)+"?scope=all", move(0, 0, 2*time.Hour, time.Hour)).
 		Refused(t, http.StatusPreconditionFailed, "stale-version")
 
 	c.Admin().Post(t, at(2)+"/cancel", harness.Body{"reason": "on holiday"}).OK(t)
@@ -219,7 +220,7 @@ func TestPreviewOfABooking(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 4)
-	b := c.Booking(path, c.AddPractitioner(t), c.At(t, 3, "15:00"), hour)
+	b := c.Booking(path, c.AddPractitioner(t), c.At(t, 3, "15:00"), time.Hour)
 	free := c.Admin().Post(t, "/appointments/preview", b).OK(t)
 	require.Equal(t, true, free.Body["bookable"])
 	require.Equal(t, 4, free.Occurrences(t)[0].Number(t, "units"))

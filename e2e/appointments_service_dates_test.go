@@ -12,19 +12,32 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// practice is the path of the clinic's own organization.
+// ownPath is the path of the clinic's own organization.
 func ownPath(c *harness.Clinic) string { return "/organizations/" + c.Own.ID.String() }
+
+func TestSettingsOfAnOrganizationHaveLimits(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	for _, setting := range []struct {
+		name  string
+		value any
+	}{{"lateCancelHours", 721}, {"lateCancelHours", -1}, {"sessionEditHours", 8761}, {"noShowConsumes", "yes"}} {
+		refused := c.Admin().Patch(t, ownPath(c), harness.Body{setting.name: setting.value}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		require.Equal(t, setting.name, refused.Body["errors"].([]any)[0].(map[string]any)["field"])
+	}
+}
 
 // TestNewTimeZoneRequiresADecisionAboutServiceDates: 22:00 in New York is the next day in UTC.
 func TestNewTimeZoneRequiresADecisionAboutServiceDates(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40, harness.Body{"caps": []harness.Body{{"period": "DAY", "units": 4}}})
-	who := c.AddPractitioner(t)
-	noon := c.Book(t, c.Booking(path, who, c.At(t, 1, "12:00"), hour))
-	late := c.Book(t, c.Booking(path, who, c.At(t, 2, "22:00"), hour))
-	again := c.Book(t, c.Booking(path, who, c.At(t, 3, "22:00"), hour))
-	gone := c.Book(t, c.Booking(path, who, c.At(t, 4, "22:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	noon := c.Book(t, c.Booking(path, practitioner, c.At(t, 1, "12:00"), time.Hour))
+	late := c.Book(t, c.Booking(path, practitioner, c.At(t, 2, "22:00"), time.Hour))
+	again := c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "22:00"), time.Hour))
+	gone := c.Book(t, c.Booking(path, practitioner, c.At(t, 4, "22:00"), time.Hour))
 	c.Admin().Post(t, gone+"/cancel", harness.Body{}).OK(t)
 
 	before := c.Admin().Get(t, ownPath(c)).OK(t)
@@ -80,9 +93,9 @@ func TestServiceDatesMoveByTheRulesOfABooking(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40, harness.Body{"endDate": c.Date(t, 3)})
-	who := c.AddPractitioner(t)
-	first := c.Book(t, c.Booking(path, who, c.At(t, 2, "22:00"), hour))
-	last := c.Book(t, c.Booking(path, who, c.At(t, 3, "22:00"), hour))
+	practitioner := c.AddPractitioner(t)
+	first := c.Book(t, c.Booking(path, practitioner, c.At(t, 2, "22:00"), time.Hour))
+	last := c.Book(t, c.Booking(path, practitioner, c.At(t, 3, "22:00"), time.Hour))
 	refused := c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": "UTC", "serviceDates": "MOVE"}).
 		Refused(t, http.StatusConflict, "service-dates-refused")
 	verdicts := refused.Occurrences(t)
@@ -111,14 +124,15 @@ func TestAnotherInstanceBooksInTheNewTimeZone(t *testing.T) {
 	database := harness.TwoPractices.New(t)
 	c := harness.Serve(t, database, database.Open(t))
 	second := harness.SecondInstance(t, c, database.Open(t))
-	path, other, who := c.Authorize(t, 400), c.Authorize(t, 400), c.AddPractitioner(t)
+	path, other, practitioner := c.Authorize(t, 400), c.Authorize(t, 400), c.AddPractitioner(t)
 	day := func(days int) string { return c.At(t, days, "22:00").UTC().Format(time.DateOnly) }
 	zones := []string{"America/New_York", "UTC"}
 	book := func(days int, more harness.Body) harness.Answer {
-		return second.Admin().Post(t, "/appointments", second.Booking(path, who, c.At(t, days, "22:00"), hour, more))
+		return second.Admin().Post(t, "/appointments",
+			second.Booking(path, practitioner, c.At(t, days, "22:00"), time.Hour, more))
 	}
 	require.Equal(t, c.Date(t, 1),
-		second.Admin().Get(t, second.Book(t, second.Booking(path, who, c.At(t, 1, "12:00"), hour))).
+		second.Admin().Get(t, second.Book(t, second.Booking(path, practitioner, c.At(t, 1, "12:00"), time.Hour))).
 			Text("serviceDate"))
 	inNewZone := func(i int) {
 		c.Admin().Patch(t, ownPath(c), harness.Body{"timeZone": zones[i%2], "serviceDates": "MOVE"}).OK(t)
@@ -167,7 +181,7 @@ func TestBookingsWhileTheTimeZoneChanges(t *testing.T) {
 		for day := range 4 {
 			instance := []*harness.Clinic{c, second}[day%2]
 			instance.Admin().Post(t, "/appointments",
-				instance.Booking(path, staff[i-1], c.At(t, 1+day*workers+i, "22:00"), hour))
+				instance.Booking(path, staff[i-1], c.At(t, 1+day*workers+i, "22:00"), time.Hour))
 		}
 	})
 	zone, err := time.LoadLocation(c.Admin().Get(t, ownPath(c)).OK(t).Text("timeZone"))

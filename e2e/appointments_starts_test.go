@@ -14,10 +14,10 @@ import (
 func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 100), c.AddPractitioner(t)
 	now := freezeAtMinute(c)
 	at := now.Add(31 * time.Minute)
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 
 	early := c.Admin().Post(t, booked+"/start", harness.Body{}).Refused(t, http.StatusConflict, "start-too-early")
 	require.Equal(t, at.Add(-30*time.Minute).Format(time.RFC3339), early.Text("startableFrom"))
@@ -32,11 +32,11 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 	c.Admin().Patch(t, organization, harness.Body{"earlyStartMinutes": 31}).OK(t)
 	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
 
-	over := c.Book(t, c.Booking(path, who, now.Add(-2*hour), hour))
+	over := c.Book(t, c.Booking(path, practitioner, now.Add(-2*time.Hour), time.Hour))
 	late := c.Admin().Post(t, over+"/start", harness.Body{}).Refused(t, http.StatusConflict, "start-too-late")
 	require.Contains(t, late.Text("detail"), "startTime", "it requires the time")
-	started := c.Admin().Post(t, over+"/start", harness.Body{"startTime": now.Add(-2*hour + 3*time.Minute)}).OK(t)
-	require.Equal(t, now.Add(-2*hour+3*time.Minute).Format(time.RFC3339), started.Text("startedAt"))
+	started := c.Admin().Post(t, over+"/start", harness.Body{"startTime": now.Add(-2*time.Hour + 3*time.Minute)}).OK(t)
+	require.Equal(t, now.Add(-2*time.Hour+3*time.Minute).Format(time.RFC3339), started.Text("startedAt"))
 	done := c.Admin().Post(t, over+"/complete", harness.Body{}).OK(t)
 	require.Equal(t, started.Text("startedAt"), done.Body["session"].(map[string]any)["startTime"])
 	c.RequireClean(t)
@@ -45,24 +45,26 @@ func TestStartIsRefusedTooEarlyAndTooLate(t *testing.T) {
 func TestStartRulesApplyToTheGivenTime(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 400), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 400), c.AddPractitioner(t)
 	now := freezeAtMinute(c)
 	for it, test := range map[string]struct {
 		booked, startTime time.Duration // from now
 		status            int
 		code              string
 	}{
-		"in the future":                      {0, time.Second, 422, "validation-failed"},
-		"more than 24 hours ago":             {-26 * hour, -24*hour - time.Second, 422, "validation-failed"},
-		"24 hours ago":                       {-24 * hour, -24 * hour, 200, ""},
-		"on its first minute":                {-5 * hour, -5*hour - 30*time.Minute, 200, ""},
-		"before its first minute":            {-7 * hour, -7*hour - 30*time.Minute - time.Second, 409, "start-too-early"},
-		"before the booked end":              {-9 * hour, -8*hour - time.Second, 200, ""},
-		"at the booked end":                  {-11 * hour, -10 * hour, 409, "start-too-late"},
-		"now, of an appointment in 100 days": {100 * 24 * hour, 0, 409, "start-too-early"},
+		"in the future":          {0, time.Second, 422, "validation-failed"},
+		"more than 24 hours ago": {-26 * time.Hour, -24*time.Hour - time.Second, 422, "validation-failed"},
+		"24 hours ago":           {-24 * time.Hour, -24 * time.Hour, 200, ""},
+		"on its first minute":    {-5 * time.Hour, -5*time.Hour - 30*time.Minute, 200, ""},
+		"before its first minute": {
+			-7 * time.Hour, -7*time.Hour - 30*time.Minute - time.Second, 409, "start-too-early",
+		},
+		"before the booked end":              {-9 * time.Hour, -8*time.Hour - time.Second, 200, ""},
+		"at the booked end":                  {-11 * time.Hour, -10 * time.Hour, 409, "start-too-late"},
+		"now, of an appointment in 100 days": {100 * 24 * time.Hour, 0, 409, "start-too-early"},
 	} {
 		t.Run(it, func(t *testing.T) {
-			booked := c.Book(t, c.Booking(path, who, now.Add(test.booked), hour))
+			booked := c.Book(t, c.Booking(path, practitioner, now.Add(test.booked), time.Hour))
 			a := c.Admin().Post(t, booked+"/start", harness.Body{"startTime": now.Add(test.startTime)})
 			if test.code != "" {
 				a.Refused(t, test.status, test.code)
@@ -77,9 +79,9 @@ func TestStartRulesApplyToTheGivenTime(t *testing.T) {
 func TestReopenUndoesAStart(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 20), c.AddPractitioner(t)
-	at := c.Ago(hour / 2)
-	booked := c.Book(t, c.Booking(path, who, at, hour))
+	path, practitioner := c.Authorize(t, 20), c.AddPractitioner(t)
+	at := c.Ago(time.Hour / 2)
+	booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 	notStarted := c.Admin().Post(t, booked+"/reopen", harness.Body{"reason": "x"}).
 		Refused(t, http.StatusConflict, "appointment-transition")
 	require.Contains(t, notStarted.Text("detail"), "IN_PROGRESS")
@@ -109,23 +111,23 @@ func TestReopenUndoesAStart(t *testing.T) {
 func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 400), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 400), c.AddPractitioner(t)
 	day := c.At(t, -3, "00:00")
 	for it, test := range map[string]struct {
 		booked, start time.Duration // from midnight
 		length        time.Duration
 		differences   []any // nil: no confirmation is needed
 	}{
-		"on another date":              {10 * hour, 34 * hour, hour, []any{"other-date"}},
-		"twice as long":                {12 * hour, 12 * hour, 2 * hour, nil},
-		"more than twice as long":      {15 * hour, 15 * hour, 121 * time.Minute, []any{"other-length"}},
-		"half as long":                 {18 * hour, 18 * hour, 30 * time.Minute, nil},
-		"less than half as long":       {19 * hour, 19 * hour, 29 * time.Minute, []any{"other-length"}},
-		"a minute, on another date":    {20 * hour, 45 * hour, time.Minute, []any{"other-date", "other-length"}},
-		"at another time of that date": {21 * hour, 1 * hour, hour, nil},
+		"on another date":              {10 * time.Hour, 34 * time.Hour, time.Hour, []any{"other-date"}},
+		"twice as long":                {12 * time.Hour, 12 * time.Hour, 2 * time.Hour, nil},
+		"more than twice as long":      {15 * time.Hour, 15 * time.Hour, 121 * time.Minute, []any{"other-length"}},
+		"half as long":                 {18 * time.Hour, 18 * time.Hour, 30 * time.Minute, nil},
+		"less than half as long":       {19 * time.Hour, 19 * time.Hour, 29 * time.Minute, []any{"other-length"}},
+		"a minute, on another date":    {20 * time.Hour, 45 * time.Hour, time.Minute, []any{"other-date", "other-length"}},
+		"at another time of that date": {21 * time.Hour, 1 * time.Hour, time.Hour, nil},
 	} {
 		t.Run(it, func(t *testing.T) {
-			booked := c.Book(t, c.Booking(path, who, day.Add(test.booked), hour))
+			booked := c.Book(t, c.Booking(path, practitioner, day.Add(test.booked), time.Hour))
 			times := harness.Body{"startTime": day.Add(test.start), "endTime": day.Add(test.start + test.length)}
 			a := c.Admin().Post(t, booked+"/complete", times)
 			if test.differences == nil {
@@ -147,8 +149,8 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 		c.Admin().Patch(t, organization, harness.Body{"confirmLengthFactor": 0.5}).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		c.Admin().Patch(t, organization, harness.Body{"confirmLengthFactor": 1.25}).OK(t)
-		at := day.Add(8 * hour)
-		booked := c.Book(t, c.Booking(path, who, at, hour))
+		at := day.Add(8 * time.Hour)
+		booked := c.Book(t, c.Booking(path, practitioner, at, time.Hour))
 		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(76 * time.Minute)}).
 			Refused(t, http.StatusConflict, "session-unconfirmed")
 		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(75 * time.Minute)}).OK(t)
@@ -159,9 +161,9 @@ func TestACompletionFarFromTheBookedTimesNeedsConfirmation(t *testing.T) {
 func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 20), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 20), c.AddPractitioner(t)
 	now := freezeAtMinute(c)
-	booked := c.Book(t, c.Booking(path, who, now.Add(-10*time.Minute), hour))
+	booked := c.Book(t, c.Booking(path, practitioner, now.Add(-10*time.Minute), time.Hour))
 	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
 	for _, later := range []time.Duration{0, time.Minute} {
 		c.Clock.SetAhead(later)
@@ -185,48 +187,53 @@ func TestStartAndCompleteInOneMinuteExplainsTheRequest(t *testing.T) {
 func TestACompletedAppointmentOccupiesItsWorkedTime(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 100), c.AddPractitioner(t)
 	at := c.At(t, -2, "09:00")
-	booked := c.Book(t, c.Booking(path, who, at, 2*hour))
-	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(hour)}).OK(t)
+	booked := c.Book(t, c.Booking(path, practitioner, at, 2*time.Hour))
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(time.Hour)}).OK(t)
 	c.Admin().Patch(t, booked, harness.Body{"notes": "left early"}).OK(t)
 
-	late := c.Booking(path, who, at.Add(hour), hour)
+	late := c.Booking(path, practitioner, at.Add(time.Hour), time.Hour)
 	preview := c.Admin().Post(t, "/appointments/preview", late).OK(t)
 	require.Equal(t, true, preview.Body["bookable"], "%s", preview.Raw)
 	c.Book(t, late)
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(hour/2), hour)).
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(time.Hour/2), time.Hour)).
 		Refused(t, http.StatusConflict, "practitioner-overlap")
 
-	moved := c.Book(t, c.Booking(path, who, at.Add(4*hour), hour))
-	c.Admin().Post(t, moved+"/complete", harness.Body{"startTime": at.Add(6 * hour), "endTime": at.Add(7 * hour)}).OK(t)
-	c.Book(t, c.Booking(path, who, at.Add(4*hour), hour))
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(6*hour), hour)).
+	moved := c.Book(t, c.Booking(path, practitioner, at.Add(4*time.Hour), time.Hour))
+	c.Admin().Post(t, moved+"/complete", harness.Body{
+		"startTime": at.Add(6 * time.Hour), "endTime": at.Add(7 * time.Hour),
+	}).OK(t)
+	c.Book(t, c.Booking(path, practitioner, at.Add(4*time.Hour), time.Hour))
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(6*time.Hour), time.Hour)).
 		Refused(t, http.StatusConflict, "practitioner-overlap")
 
-	longer := c.Book(t, c.Booking(path, who, at.Add(8*hour), hour))
-	next := c.Book(t, c.Booking(path, who, at.Add(9*hour), hour))
+	longer := c.Book(t, c.Booking(path, practitioner, at.Add(8*time.Hour), time.Hour))
+	next := c.Book(t, c.Booking(path, practitioner, at.Add(9*time.Hour), time.Hour))
 	c.Admin().Post(t, longer+"/complete",
-		harness.Body{"startTime": at.Add(8 * hour), "endTime": at.Add(9*hour + 30*time.Minute)}).OK(t)
-	c.Admin().Patch(t, next, harness.Body{"endTime": at.Add(9*hour + 45*time.Minute)}).
+		harness.Body{"startTime": at.Add(8 * time.Hour), "endTime": at.Add(9*time.Hour + 30*time.Minute)}).OK(t)
+	c.Admin().Patch(t, next, harness.Body{"endTime": at.Add(9*time.Hour + 45*time.Minute)}).
 		Refused(t, http.StatusConflict, "practitioner-overlap")
-	c.Admin().Patch(t, next, harness.Body{"startTime": at.Add(9*hour + 30*time.Minute)}).OK(t)
+	c.Admin().Patch(t, next, harness.Body{"startTime": at.Add(9*time.Hour + 30*time.Minute)}).OK(t)
 	c.RequireClean(t)
 }
 
 func TestASessionOnAnotherDateStaysInTheListOfItsBookedDay(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
-	booked := c.Book(t, c.Booking(path, who, c.At(t, -5, "09:00"), hour))
+	path, practitioner := c.Authorize(t, 100), c.AddPractitioner(t)
+	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -5, "09:00"), time.Hour))
 	at := c.At(t, -3, "09:00")
-	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(hour), "confirm": true}).OK(t)
+	c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(time.Hour), "confirm": true}).
+		OK(t)
 	day := "?from=" + c.Date(t, -5) + "&to=" + c.Date(t, -5)
-	for _, filter := range []string{"", "&practitionerId=" + who.String(), "&patientId=" + c.Own.Patient.String()} {
+	for _, filter := range []string{
+		"", "&practitionerId=" + practitioner.String(), "&patientId=" + c.Own.Patient.String(),
+	} {
 		require.Len(t, c.Admin().Get(t, "/appointments"+day+filter).OK(t).Body["data"], 1, filter)
 	}
-	c.Book(t, c.Booking(path, who, c.At(t, -5, "09:00"), hour))
-	c.Admin().Post(t, "/appointments", c.Booking(path, who, at, hour)).
+	c.Book(t, c.Booking(path, practitioner, c.At(t, -5, "09:00"), time.Hour))
+	c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at, time.Hour)).
 		Refused(t, http.StatusConflict, "practitioner-overlap")
 }
 
@@ -235,16 +242,17 @@ func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 	c := harness.Open(t)
 	c.Clock.SetAhead(time.Until(c.At(t, 1, "09:58")))
 	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
-	path, who := c.Authorize(t, 100), c.AddPractitioner(t)
-	c.Admin().Send(t, http.MethodPut, "/practitioners/"+who.String()+"/availability", harness.Body{
+	path, practitioner := c.Authorize(t, 100), c.AddPractitioner(t)
+	c.Admin().Send(t, http.MethodPut, "/practitioners/"+practitioner.String()+"/availability", harness.Body{
 		"weekly": everyDay("09:00", "13:00"), "exceptions": []harness.Body{},
 		"bufferBeforeMinutes": 0, "bufferAfterMinutes": 15,
 	}).OK(t)
 	at := c.At(t, 0, "09:00")
-	booked := c.Book(t, c.Booking(path, who, at, 3*hour))
+	booked := c.Book(t, c.Booking(path, practitioner, at, 3*time.Hour))
 	openings := func() []string {
 		day := at.In(harness.NewYork(t)).Format(time.DateOnly)
-		return c.Admin().Get(t, "/practitioners/"+who.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").
+		return c.Admin().Get(t,
+			"/practitioners/"+practitioner.String()+"/openings?from="+day+"&to="+day+"&minutes=45&step=15").
 			Openings(t)
 	}
 	require.Equal(t, []string{"12:15"}, openings())
@@ -252,10 +260,10 @@ func TestOpeningsAndWarningsUseWorkedTime(t *testing.T) {
 		harness.Body{"startTime": at, "endTime": at.Add(45 * time.Minute), "confirm": true}).OK(t)
 	require.Equal(t, "10:00", openings()[0])
 
-	near := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(45*time.Minute), hour))
+	near := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(45*time.Minute), time.Hour))
 	near.Created(t)
 	require.Contains(t, string(near.Raw), "within-buffer")
-	far := c.Admin().Post(t, "/appointments", c.Booking(path, who, at.Add(2*hour), hour))
+	far := c.Admin().Post(t, "/appointments", c.Booking(path, practitioner, at.Add(2*time.Hour), time.Hour))
 	far.Created(t)
 	require.NotContains(t, string(far.Raw), "within-buffer")
 }

@@ -19,9 +19,9 @@ func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 	c := harness.Open(t)
 	gone, unknownKey := c.AddAPIKey(t, "patient:read")
 	c.Exec(t, "DELETE FROM api_keys WHERE id = $1", strings.TrimPrefix(gone, "/api-keys/"))
-	const each = 40
+	const attempts = 40
 	before := c.Count(t, "SELECT count(*) FROM audit_events")
-	harness.Concurrently(each, func(int) {
+	harness.Concurrently(attempts, func(int) {
 		c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": harness.Password})
 		c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": "omr_" + strings.Repeat("A", 43)})
 		c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": "nonsense"})
@@ -45,11 +45,11 @@ func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 	}
 	signIns := counted["user.sign-in unknown"] + counted["user.sign-in delayed"]
 	delete(counted, "user.sign-in delayed")
-	require.Equal(t, 2*each, signIns, "at an unknown address, and with an unknown code")
+	require.Equal(t, 2*attempts, signIns, "at an unknown address, and with an unknown code")
 	delete(counted, "user.sign-in unknown")
 	require.Equal(t, map[string]int{
-		"sign-in.refresh unknown": 2 * each, "invitation.accept unknown": each, "access-token.use invalid": each,
-		"api-key.use invalid": each, "api-key.use unknown": each,
+		"sign-in.refresh unknown": 2 * attempts, "invitation.accept unknown": attempts, "access-token.use invalid": attempts,
+		"api-key.use invalid": attempts, "api-key.use unknown": attempts,
 	}, counted)
 	c.Admin().Get(t, "/admin/anonymous-attempts").Refused(t, http.StatusForbidden, "forbidden")
 	require.NotContains(t, string(c.Admin().Get(t, "/admin/audit-events?limit=200").OK(t).Raw), "sign-in.refresh")

@@ -22,7 +22,7 @@ import (
 // patient data without a read event.
 func TestEveryOperationIsOnRecord(t *testing.T) {
 	t.Parallel()
-	s := playStory(t)
+	s := newRecording(t)
 	owner := s.c.Owner(t)
 	people := harness.Texts(t, owner,
 		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
@@ -61,16 +61,16 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	for name := range s.routes {
 		require.True(t, met[name], "%s was never called", name)
 	}
-	requireWhole(t, s, owner)
+	requireCompleteTrail(t, s, owner)
 	require.NotEmpty(t,
 		harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
 	require.NotEmpty(t, harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
 	s.c.RequireClean(t)
 }
 
-// requireWhole checks that events have the actor, address and request. Changes must have
+// requireCompleteTrail checks that events have the actor, address and request. Changes must have
 // the values before and after or, for personal data, the names of the changed fields.
-func requireWhole(t *testing.T, s *story, owner *sql.DB) {
+func requireCompleteTrail(t *testing.T, s *recording, owner *sql.DB) {
 	t.Helper()
 	for _, item := range s.recorded {
 		lacking := func(condition string) []string {
@@ -96,7 +96,7 @@ func requireWhole(t *testing.T, s *story, owner *sql.DB) {
 // people after every operation has run.
 func TestTrailHasNoPersonalData(t *testing.T) {
 	t.Parallel()
-	s := playStory(t)
+	s := newRecording(t)
 	admin := s.c.Admin()
 	patient := admin.Post(t, "/patients", harness.Body{
 		"firstName": "Zebulon", "lastName": "Quackenbush", "dateOfBirth": "2017-11-13", "medicalRecordNumber": "MRN-88421",

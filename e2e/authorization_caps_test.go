@@ -23,17 +23,6 @@ func caps(pairs ...any) []harness.Body {
 // march is the dates of an authorization that include all of March 2026.
 var march = harness.Body{"startDate": "2026-03-01", "endDate": "2026-03-31"}
 
-// insured creates an insurance of the clinic's patient by a payer whose weeks begin on
-// the day.
-func insuredFromWeekday(t testing.TB, c *harness.Clinic, weekStartsOn string) string {
-	t.Helper()
-	payer := c.Admin().Post(t, "/payers", harness.Body{"name": "Example Health Plan", "weekStartsOn": weekStartsOn}).
-		Created(t)
-	return c.Admin().Post(t, "/insurances", harness.Body{
-		"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
-	}).Created(t).String()
-}
-
 func TestCapsAreEnteredAndChanged(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
@@ -92,8 +81,8 @@ func TestCapsAreEnteredAndChanged(t *testing.T) {
 func TestCapRefusalReportsMissingUnits(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	insurance := insuredFromWeekday(t, c, "MONDAY")
-	payer := c.Admin().Get(t, "/insurances/"+insurance).Text("payerId")
+	insurance := c.AddInsurance(t, "weekStartsOn", "MONDAY")
+	payer := c.Admin().Get(t, "/insurances/"+insurance.String()).Text("payerId")
 	path := c.Authorize(t, 100, march, harness.Body{"insuranceId": insurance, "caps": caps("WEEK", 10)})
 	reserve := func(units int, day string) harness.Answer {
 		return c.Admin().Post(t, path+"/reserve", harness.Body{"units": units, "serviceDate": day})

@@ -19,13 +19,13 @@ import (
 func TestEveryReasonIsKeptAndShown(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	path, who := c.Authorize(t, 1000), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 1000), c.AddPractitioner(t)
 	id := harness.IDOf(path)
 	reserved := func() string { return c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2}).ReservationID(t) }
 	day := -20
 	booked := func(of string) string {
 		day++
-		return c.Book(t, c.Booking(of, who, c.At(t, day, "09:00"), hour))
+		return c.Book(t, c.Booking(of, practitioner, c.At(t, day, "09:00"), time.Hour))
 	}
 	entries := func() string { return string(c.Admin().Get(t, path+"/entries?limit=200").OK(t).Raw) }
 	trail := func(action string) string {
@@ -62,7 +62,7 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 			return string(c.Admin().Get(t, at).Raw)
 		},
 		"reopenAppointment": func(t *testing.T, reason string) string {
-			at := c.Book(t, c.Booking(path, who, c.Ago(hour/2), hour))
+			at := c.Book(t, c.Booking(path, practitioner, c.Ago(time.Hour/2), time.Hour))
 			c.Admin().Post(t, at+"/start", harness.Body{}).OK(t)
 			c.Admin().Post(t, at+"/reopen", harness.Body{"reason": reason}).OK(t)
 			return string(c.Admin().Get(t, at).Raw)
@@ -107,7 +107,7 @@ func TestEveryChangedTermKeepsItsReason(t *testing.T) {
 	path := c.Authorize(t, 20)
 	for field, value := range map[string]any{
 		"status": "CANCELLED", "authNumber": "A-7", "endDate": c.Date(t, 100), "startDate": c.Date(t, -10), "notes": "n",
-		"caps": []any{harness.Body{"period": "DAY", "units": 8}}, "insuranceId": c.AddInsurance(t, "FLOOR"),
+		"caps": []any{harness.Body{"period": "DAY", "units": 8}}, "insuranceId": c.AddInsurance(t, "rounding", "FLOOR"),
 	} {
 		reason := "The payer wrote about " + field
 		c.Admin().Patch(t, path, harness.Body{field: value, "reason": reason}).OK(t)

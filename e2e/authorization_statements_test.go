@@ -56,7 +56,7 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, with("SELECT authorizations"), of(capped+"/reserve", harness.Body{"units": 5}, http.StatusCreated),
 		"here too")
 	insured := c.Authorize(t, 100, harness.Body{
-		"caps": caps("WEEK", 50), "insuranceId": insuredFromWeekday(t, c, "MONDAY"),
+		"caps": caps("WEEK", 50), "insuranceId": c.AddInsurance(t, "weekStartsOn", "MONDAY"),
 	})
 	require.Equal(t, with("SELECT authorizations", "SELECT insurances"),
 		of(insured+"/reserve", harness.Body{"units": 5}, http.StatusCreated), "whose weeks")

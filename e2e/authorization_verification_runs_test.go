@@ -13,8 +13,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// impatient is another instance, whose requests hardly wait for their verifications.
-func impatient(t testing.TB, c *harness.Clinic, settings ...string) *harness.Clinic {
+// withShortVerifyWait is another instance, whose requests hardly wait for their verifications.
+func withShortVerifyWait(t testing.TB, c *harness.Clinic, settings ...string) *harness.Clinic {
 	t.Helper()
 	other := *c
 	other.VerifyWait, other.Settings = time.Millisecond, settings
@@ -22,7 +22,7 @@ func impatient(t testing.TB, c *harness.Clinic, settings ...string) *harness.Cli
 	return &other
 }
 
-// started starts a verification that continues after the answer, and returns its path.
+// startVerification starts a verification that continues after the answer, and returns its path.
 func startVerification(t testing.TB, c harness.Caller) string {
 	t.Helper()
 	a := c.Post(t, "/admin/verify", harness.Body{})
@@ -70,7 +70,7 @@ func TestALongVerificationContinuesAfterTheAnswer(t *testing.T) {
 	c.Authorize(t, 10)
 	c.Authorize(t, 10)
 	c.RequireClean(t)
-	c = impatient(t, c, "OMNI_REQUEST_TIMEOUT=1s")
+	c = withShortVerifyWait(t, c, "OMNI_REQUEST_TIMEOUT=1s")
 	release := c.LockTable(t, "audit_checkpoints")
 	path := startVerification(t, c.Admin())
 	require.Contains(t, c.Metrics(t), "\nomnirapeutic_verifications_running 1\n")
@@ -95,7 +95,7 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 	first := harness.Open(t)
 	first.Authorize(t, 10)
 	second := harness.SecondInstance(t, first, first.Database.Open(t))
-	hasty := impatient(t, first)
+	hasty := withShortVerifyWait(t, first)
 	release := first.LockTable(t, "unit_entries")
 	path := startVerification(t, hasty.Admin())
 
@@ -106,9 +106,9 @@ func TestAnOrganizationHasOneVerificationOnAllInstances(t *testing.T) {
 		go func() {
 			answers <- from.Post(t, "/admin/verify",
 				harness.Body{})
-		}() //nolint:testifylint // what fails in it fails here
+		}() // what fails in it fails here
 	}
-	require.Equal(t, path, startVerification(t, impatient(t, second).Admin()), "the same on another instance")
+	require.Equal(t, path, startVerification(t, withShortVerifyWait(t, second).Admin()), "the same on another instance")
 	release()
 	for range many {
 		a := (<-answers).OK(t)
@@ -123,7 +123,7 @@ func TestConcurrentStartsShareOneVerification(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	c.Authorize(t, 10)
-	instances := []*harness.Clinic{impatient(t, c), impatient(t, c)}
+	instances := []*harness.Clinic{withShortVerifyWait(t, c), withShortVerifyWait(t, c)}
 	release := c.LockTable(t, "unit_entries")
 	const many = 12
 	var paths [many]string
@@ -132,7 +132,7 @@ func TestConcurrentStartsShareOneVerification(t *testing.T) {
 		require.Equal(t, paths[0], path)
 	}
 	other := c.As(c.Other.Tokens[rbac.Admin])
-	require.NotEqual(t, paths[0], startVerification(t, impatient(t, c).As(other.Token)),
+	require.NotEqual(t, paths[0], startVerification(t, withShortVerifyWait(t, c).As(other.Token)),
 		"another organization has its own")
 	require.Equal(t, 2, c.Count(t, "SELECT count(*) FROM verifications"))
 	release()
@@ -150,7 +150,7 @@ func TestAVerificationOfAnInstanceThatDiedIsInterrupted(t *testing.T) {
 	release()
 	require.Equal(t, "RUNNING", c.Admin().Get(t, path).OK(t).Text("state"), "its end is unknown until its lease expires")
 
-	c.ExecAsOwner(t, "UPDATE verifications SET held_until = now() - interval '1 second'")
+	c.ExecAsOwner(t, "UPDATE verifications SET lease_until = now() - interval '1 second'")
 	requireInterrupted(t, c.Admin().Get(t, path).OK(t))
 	a := c.Admin().Post(t, "/admin/verify", harness.Body{}).OK(t)
 	require.Equal(t, "FINISHED", a.Text("state"), "another one can start immediately")
@@ -170,7 +170,7 @@ func TestAVerificationIsInterruptedWhenItsProgramStops(t *testing.T) {
 	require.NoError(t, stopping.Process.Wait(), "exit code 0: %s", stopping.Output.String())
 	require.Contains(t, stopping.Output.String(), "verification_interrupted")
 	requireInterrupted(t, c.Admin().Get(t, path).OK(t))
-	require.NotContains(t, startVerification(t, impatient(t, c).Admin()), path)
+	require.NotContains(t, startVerification(t, withShortVerifyWait(t, c).Admin()), path)
 }
 
 func TestVerificationsAreListedNewestFirst(t *testing.T) {

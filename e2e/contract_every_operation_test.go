@@ -53,12 +53,12 @@ func TestEveryOperation(t *testing.T) {
 				m := maker{rand.New(rand.NewPCG(uint64(seed), name.Sum64())), schemas, w.known}
 				tried := m.valid(op)
 				require.NoError(t, tried.settle())
-				require.Empty(t, tried.wrong, "a value made from the schema is valid\n%s", tried)
+				require.Empty(t, tried.defect, "a value made from the schema is valid\n%s", tried)
 				if m.chance(50) {
 					m.spoil(&tried)
 					require.NoError(t, tried.settle())
 				}
-				role, token := w.anybody(m)
+				role, token := w.randomCaller(m)
 				a := w.send(t, tried, token)
 				if op.name == "setSignInPolicy" { // otherwise callers could only set up a second factor
 					w.Exec(t, "DELETE FROM sign_in_policies")
@@ -71,7 +71,7 @@ func TestEveryOperation(t *testing.T) {
 				if a.Status == http.StatusTooManyRequests {
 					require.Contains(t, []string{"listenToEvents", "signIn"}, op.name, about)
 				}
-				if tried.wrong != "" {
+				if tried.defect != "" {
 					require.GreaterOrEqual(t, a.Status, 400, "it accepts a request that the contract forbids: %s", about)
 					return
 				}
@@ -182,7 +182,7 @@ func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver strin
 	w.is("organizations", p.ID)
 	w.is("patients", p.Patient)
 	w.is("service-codes", p.ServiceCode)
-	who := w.is("practitioners",
+	practitioner := w.is("practitioners",
 		admin.Post(t, "/practitioners", harness.Body{"firstName": "Jordan", "lastName": "Lee"}).Created(t))
 	payer := w.is("payers", admin.Post(t, "/payers", harness.Body{"name": "State Medicaid"}).Created(t))
 	w.is("insurances", admin.Post(t, "/insurances",
@@ -216,8 +216,9 @@ func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver strin
 		for i := range 12 {
 			at := w.At(t, -2-i, fmt.Sprintf("%d:00", 8+2*len(w.known.ids["authorizations"])))
 			booked := w.is("appointments", admin.Post(t, "/appointments", harness.Body{
-				"patientId": p.Patient, "practitionerId": who, "serviceCodeId": p.ServiceCode, "authorizationId": authorization,
-				"startTime": at, "endTime": at.Add(hour), "notes": dates[0],
+				"patientId": p.Patient, "practitionerId": practitioner, "serviceCodeId": p.ServiceCode,
+				"authorizationId": authorization,
+				"startTime":       at, "endTime": at.Add(time.Hour), "notes": dates[0],
 			}).Created(t))
 			if i%3 == 0 {
 				done := admin.Post(t, "/appointments/"+booked.String()+"/complete", harness.Body{}).OK(t)
@@ -226,7 +227,7 @@ func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver strin
 		}
 		if !slices.Contains(w.furnished, p.ID) {
 			w.furnished = append(w.furnished, p.ID)
-			w.soonToStart(t, p, who, authorization)
+			w.soonToStart(t, p, practitioner, authorization)
 		}
 	}
 }
@@ -266,14 +267,14 @@ func (w *propertyWorld) deliver(t *testing.T) {
 	}, harness.Soon, 10*time.Millisecond)
 }
 
-// anybody returns the caller of a request: mostly an administrator, because others are
+// randomCaller returns the caller of a request: mostly an administrator, because others are
 // refused in most places.
-func (w *propertyWorld) anybody(m maker) (name, token string) {
+func (w *propertyWorld) randomCaller(m maker) (name, token string) {
 	switch {
 	case m.chance(65):
 		return string(rbac.Admin), w.Own.Tokens[rbac.Admin]
 	case m.chance(10):
-		return "nobody", ""
+		return "an anonymous caller", ""
 	case m.chance(10):
 		return "a forger", pick(m, "x", "a.b.c", w.Own.Tokens[rbac.Admin]+"x", strings.Repeat("x", 5000))
 	case m.chance(20):

@@ -78,10 +78,10 @@ func openAndReleased(t *testing.T, c *harness.Clinic) string {
 }
 
 func authorizedAndNot(t *testing.T, c *harness.Clinic) string {
-	path, who := c.Authorize(t, 5), c.AddPractitioner(t)
+	path, practitioner := c.Authorize(t, 5), c.AddPractitioner(t)
 	for i, length := range []time.Duration{time.Hour, 90 * time.Minute} {
 		at := c.At(t, -2-i, "09:00")
-		booked := c.Book(t, c.Booking(path, who, at, 15*time.Minute))
+		booked := c.Book(t, c.Booking(path, practitioner, at, 15*time.Minute))
 		c.Admin().Post(t, booked+"/complete", harness.Body{"startTime": at, "endTime": at.Add(length), "confirm": true}).OK(t)
 	}
 	return "/sessions"

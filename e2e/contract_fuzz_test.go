@@ -31,7 +31,7 @@ import (
 // without executing them. The app's own operations decode nothing.
 func routesWithoutDatabase() []httpx.Route {
 	return slices.Concat(
-		directory.New(nil, nil, nil, nil, time.Now, uuid.New).Routes(),
+		directory.New(nil, nil, nil, time.Now, uuid.New).Routes(),
 		access.New(access.Dependencies{
 			Clock:       time.Now,
 			NewID:       uuid.New,

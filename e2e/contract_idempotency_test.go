@@ -22,7 +22,7 @@ var newPatient = harness.Body{
 	"medicalRecordNumber": "MR-1",
 }
 
-// patients returns the number of patients.
+// countPatients returns the number of patients.
 func countPatients(t testing.TB, c *harness.Clinic) int {
 	t.Helper()
 	return len(c.Admin().Get(t, "/patients?limit=200").Body["data"].([]any))
@@ -140,7 +140,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnce(t *testing.T) {
 
 func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 	t.Parallel()
-	for it, place := range map[string]wireproxy.Point{
+	for it, point := range map[string]wireproxy.Point{
 		"COMMIT never reached the server":        wireproxy.BeforeServer,
 		"COMMIT was executed and its reply lost": wireproxy.BeforeAnswer,
 	} {
@@ -151,7 +151,7 @@ func TestPostWithIdempotencyKeyTakesEffectOnceWhenItsCommitIsLost(t *testing.T) 
 			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			before := countPatients(t, c)
 			keyed := c.Admin().WithHeader("Idempotency-Key", "k")
-			proxy.Break(place, "commit", 1)
+			proxy.Break(point, "commit", 1)
 			first := keyed.Post(t, "/patients", newPatient)
 			require.Equal(t, http.StatusCreated, first.Status, "%s", first.Raw)
 			require.Equal(t, string(first.Raw), string(keyed.Post(t, "/patients", newPatient).Raw))

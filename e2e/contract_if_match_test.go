@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,7 +96,7 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 	})
 	webhook := create("/admin/webhooks", harness.Body{"url": "https://hooks.example.org/x"})
 	authorization := c.Authorize(t, 20)
-	appointment := c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.At(t, -2, "09:00"), hour))
+	appointment := c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.At(t, -2, "09:00"), time.Hour))
 	done := admin.Post(t, appointment+"/complete", harness.Body{}).OK(t)
 	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
 	user := c.UserWithRole(t, admin, rbac.Biller)

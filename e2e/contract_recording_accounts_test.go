@@ -10,8 +10,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// playAccounts signs in a user with accounts in two practices, who chooses one.
-func (s *story) playAccounts() {
+// recordAccounts signs in a user with accounts in two practices, who chooses one.
+func (s *recording) recordAccounts() {
 	c, t := s.c, s.t
 	second, err := c.App.Directory.CreateOrganization(t.Context(),
 		directory.NewOrganization{Name: "Second Example", TimeZone: "America/Chicago"})
@@ -19,25 +19,26 @@ func (s *story) playAccounts() {
 	const email = "in.both@example.test"
 	c.AddUserWithPassword(t, c.Own, email, harness.Password, rbac.Practitioner)
 	c.AddUserWithPassword(t, harness.Practice{ID: second.ID}, email, harness.Password, rbac.Biller)
-	s.tell(c.As(""), "signIn", "Accounts in several organizations", "/auth/login",
+	s.record(c.As(""), "signIn", "Accounts in several organizations", "/auth/login",
 		harness.Body{"email": email, "password": harness.Password}).
 		Refused(t, http.StatusUnauthorized, "organization-required")
-	s.tell(c.As(""), "signIn", "In the chosen organization", "/auth/login",
+	s.record(c.As(""), "signIn", "In the chosen organization", "/auth/login",
 		harness.Body{"email": email, "password": harness.Password, "organizationId": second.ID}).OK(t)
 
 	admin := c.Admin()
 	user := c.UserWithRole(t, admin, rbac.Biller)
-	s.tell(admin, "createPasswordReset", "A user of another organization", "/users/"+c.NewID().String()+"/password-reset",
+	s.record(admin, "createPasswordReset", "A user of another organization",
+		"/users/"+c.NewID().String()+"/password-reset",
 		harness.Body{})
-	reset := s.tell(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", harness.Body{})
-	s.tell(c.As(""), "resetPassword", "A new password", "/auth/password-reset",
+	reset := s.record(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", harness.Body{})
+	s.record(c.As(""), "resetPassword", "A new password", "/auth/password-reset",
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
-	s.tell(c.As(""), "resetPassword", "A used link", "/auth/password-reset",
+	s.record(c.As(""), "resetPassword", "A used link", "/auth/password-reset",
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
 	hired := "/users/" + c.AddUserWithPassword(t, c.Own, "on.two.devices@example.test", harness.Password,
 		rbac.Biller).String()
 	c.Login(t, "on.two.devices@example.test", harness.Password, c.Own.ID).OK(t)
-	sessions := s.tell(admin, "listUserSessions", "On one device", hired+"/sessions", nil).OK(t).Body["data"].([]any)
-	s.tell(admin, "endUserSession", "A lost telephone", hired+"/sessions/"+sessions[0].(map[string]any)["id"].(string),
+	sessions := s.record(admin, "listUserSessions", "On one device", hired+"/sessions", nil).OK(t).Body["data"].([]any)
+	s.record(admin, "endUserSession", "A lost telephone", hired+"/sessions/"+sessions[0].(map[string]any)["id"].(string),
 		nil)
 }

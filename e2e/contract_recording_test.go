@@ -27,9 +27,9 @@ import (
 	"omnirapeutic/platform/openapi"
 )
 
-// story makes the example requests of the contract, with a frozen clock and sequential
+// recording makes the example requests of the contract, with a frozen clock and sequential
 // ids, so that each run has the same result.
-type story struct {
+type recording struct {
 	t        *testing.T
 	c        *harness.Clinic
 	routes   map[string]httpx.Route
@@ -58,13 +58,13 @@ func counted(start time.Time) func() uuid.UUID {
 	}
 }
 
-func play(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
+func recordExamples(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
 	t.Helper()
-	s := playStory(t)
+	s := newRecording(t)
 	return s.examples, s.c.App.Routes()
 }
 
-func playStory(t *testing.T) *story {
+func newRecording(t *testing.T) *recording {
 	t.Helper()
 	now := app.RecordedAt
 	database := dbtest.New(t)
@@ -74,21 +74,21 @@ func playStory(t *testing.T) *story {
 	}
 	c.Start(t, database.Open(t))
 	c.Own = c.AddPractice(t, "example")
-	s := &story{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
+	s := &recording{t: t, c: c, routes: map[string]httpx.Route{}, examples: map[string][]openapi.Example{}}
 	for _, r := range c.App.Routes() {
 		s.routes[r.Name] = r
 	}
-	s.play()
+	s.recordAll()
 	return s
 }
 
-// tell makes a request and stores it with its answer as an example.
-func (s *story) tell(as harness.Caller, operation, summary, path string, b harness.Body) harness.Answer {
+// record makes a request and stores it with its answer as an example.
+func (s *recording) record(as harness.Caller, operation, summary, path string, b harness.Body) harness.Answer {
 	s.t.Helper()
 	r, ok := s.routes[operation]
 	require.True(s.t, ok, "there is no operation %s", operation)
 	a := as.Send(s.t, r.Method, path, b)
-	s.keep(r, a)
+	s.store(r, a)
 	e := openapi.Example{
 		Name: nameOf(summary), Summary: summary, Status: a.Status, Path: map[string]string{},
 	}
@@ -111,14 +111,14 @@ func (s *story) tell(as harness.Caller, operation, summary, path string, b harne
 	return a
 }
 
-// keep stores a request.
-func (s *story) keep(r httpx.Route, a harness.Answer) {
+// store stores a request.
+func (s *recording) store(r httpx.Route, a harness.Answer) {
 	s.recorded = append(s.recorded, recordedCall{r, a.RequestID(), a.Status, a.Raw})
 	s.requests = append(s.requests, a.RequestID(), fmt.Sprintf("019caed9-4300-7000-9000-%012x", len(s.recorded)))
 }
 
 // counted replaces random request ids by sequential ones.
-func (s *story) counted(shown []byte) []byte {
+func (s *recording) counted(shown []byte) []byte {
 	return []byte(strings.NewReplacer(s.requests...).Replace(string(shown)))
 }
 
@@ -191,8 +191,8 @@ func asShown(t *testing.T, operation string, a harness.Answer) json.RawMessage {
 		a.Body["begins"] = "omni_key_7Qx2"
 	case "listPermissionSets":
 		a.Body["possible"] = map[string]any{"patient:read": a.Body["possible"].(map[string]any)["patient:read"]}
-		for _, each := range a.Body["data"].([]any) {
-			set := each.(map[string]any)
+		for _, item := range a.Body["data"].([]any) {
+			set := item.(map[string]any)
 			set["permissions"] = set["permissions"].([]any)[:1]
 		}
 	case "changeMyPassword":
@@ -228,8 +228,8 @@ func asShown(t *testing.T, operation string, a harness.Answer) json.RawMessage {
 	case "verifyBooks", "listVerifications", "getVerification", "listAuditEvents":
 		return anyHash.ReplaceAll(a.Raw, []byte(`"hash":"`+sampleHash+`"`))
 	case "listEntries": // likewise, and each includes the previous one
-		for n, each := range a.Body["data"].([]any) {
-			entry := each.(map[string]any)
+		for n, item := range a.Body["data"].([]any) {
+			entry := item.(map[string]any)
 			entry["hash"] = sampleOf(n)
 			if n > 0 {
 				entry["previousHash"] = sampleOf(n - 1)
@@ -256,50 +256,50 @@ func sampleOf(n int) string {
 
 const sampleRefresh = "omr_3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsUoPiGgCtK4Zs"
 
-func (s *story) play() {
+func (s *recording) recordAll() {
 	c := s.c
 	admin, scheduler := c.Admin(), c.As(c.Own.Tokens[rbac.Scheduler])
-	s.tell(c.As(""), "signIn", "Sign in", "/auth/login", harness.Body{
+	s.record(c.As(""), "signIn", "Sign in", "/auth/login", harness.Body{
 		"email": "SCHEDULER@example.test", "password": harness.Password,
 	})
-	s.tell(c.As(""), "signIn", "A wrong password", "/auth/login",
+	s.record(c.As(""), "signIn", "A wrong password", "/auth/login",
 		harness.Body{"email": "SCHEDULER@example.test", "password": "wrong"})
-	s.tell(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
+	s.record(scheduler, "whoAmI", "Who am I", "/auth/me", nil)
 
-	s.playUsers(admin)
-	s.playInvitations(admin)
-	s.playSets(admin)
-	s.playReach(admin)
-	s.playDirectory(admin)
-	s.playAuthorizations(admin, scheduler)
-	s.playAppointments(admin, scheduler)
-	s.playCalendars(admin, scheduler)
-	s.playEmergency(admin)
-	s.playReports(scheduler)
-	s.tell(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
-	s.tell(admin, "doNothing", "Nothing", "/admin/no-op", harness.Body{"units": 4})
-	s.tell(admin, "getConfig", "The first setting", "/admin/config", nil)
-	s.playVerifications(admin)
-	s.playAudit(admin)
-	s.playEvents(admin)
-	s.playKeys(admin)
-	s.playProvider(admin)
-	s.playSecondFactor(admin)
-	s.playSignOut()
-	s.playAccounts()
+	s.recordUsers(admin)
+	s.recordInvitations(admin)
+	s.recordSets(admin)
+	s.recordScopes(admin)
+	s.recordDirectory(admin)
+	s.recordAuthorizations(admin, scheduler)
+	s.recordAppointments(admin, scheduler)
+	s.recordCalendars(admin, scheduler)
+	s.recordEmergency(admin)
+	s.recordReports(scheduler)
+	s.record(admin, "getRetryMetrics", "Retries since the start", "/admin/retry-metrics", nil)
+	s.record(admin, "doNothing", "Nothing", "/admin/no-op", harness.Body{"units": 4})
+	s.record(admin, "getConfig", "The first setting", "/admin/config", nil)
+	s.recordVerifications(admin)
+	s.recordAudit(admin)
+	s.recordEvents(admin)
+	s.recordKeys(admin)
+	s.recordProvider(admin)
+	s.recordSecondFactor(admin)
+	s.recordSignOut()
+	s.recordAccounts()
 }
 
-// playVerifications verifies the organization.
-func (s *story) playVerifications(admin harness.Caller) {
-	verified := s.tell(admin, "verifyBooks", "The books agree", "/admin/verify", harness.Body{}).OK(s.t)
-	hasty := impatient(s.t, s.c).Admin()
+// recordVerifications verifies the organization.
+func (s *recording) recordVerifications(admin harness.Caller) {
+	verified := s.record(admin, "verifyBooks", "The books agree", "/admin/verify", harness.Body{}).OK(s.t)
+	hasty := withShortVerifyWait(s.t, s.c).Admin()
 	release := s.c.LockTable(s.t, "audit_checkpoints")
-	running := s.tell(hasty, "verifyBooks", "It takes longer", "/admin/verify", harness.Body{})
+	running := s.record(hasty, "verifyBooks", "It takes longer", "/admin/verify", harness.Body{})
 	require.Equal(s.t, http.StatusAccepted, running.Status, "%s", running.Raw)
 	release()
 	admin.AwaitState(s.t, "/admin/verifications/"+running.Text("id"), "FINISHED")
-	s.tell(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
-	s.tell(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.Text("id"), nil)
+	s.record(admin, "listVerifications", "The newest first", "/admin/verifications", nil)
+	s.record(admin, "getVerification", "It has finished", "/admin/verifications/"+verified.Text("id"), nil)
 }
 
 // accessToken returns the access token of an answer whose example does not show it.
@@ -310,259 +310,264 @@ func accessToken(t *testing.T, a harness.Answer) string {
 	return reported.AccessToken
 }
 
-// playSignOut is the auditor's last request.
-func (s *story) playSignOut() {
+// recordSignOut is the auditor's last request.
+func (s *recording) recordSignOut() {
 	auditor := s.c.As(s.c.Own.Tokens[rbac.Auditor])
 	login := harness.Body{"email": "AUDITOR@example.test", "password": harness.Password}
 	first := s.c.As("").Post(s.t, "/auth/login", login).OK(s.t)
-	refreshed := s.tell(s.c.As(""), "refreshSignIn", "Go on", "/auth/refresh",
+	refreshed := s.record(s.c.As(""), "refreshSignIn", "Go on", "/auth/refresh",
 		harness.Body{"refreshToken": first.Text("refreshToken")}).OK(s.t)
-	s.tell(s.c.As(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
+	s.record(s.c.As(""), "refreshSignIn", "An invalid access token", "/auth/refresh",
 		harness.Body{"refreshToken": "omr_nobody-has-issued-this"})
 	here := s.c.As(accessToken(s.t, refreshed))
 	exists := s.c.As("").Post(s.t, "/auth/login", login).OK(s.t)
-	sessions := s.tell(here, "listMySessions", "On three devices", "/auth/sessions", nil).OK(s.t).Body["data"].([]any)
-	s.tell(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
+	sessions := s.record(here, "listMySessions", "On three devices", "/auth/sessions", nil).OK(s.t).Body["data"].([]any)
+	s.record(here, "endMySession", "The newest one", "/auth/sessions/"+sessions[0].(map[string]any)["id"].(string), nil)
 	s.c.As(exists.Text("accessToken")).Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	const another = "a-meadow-of-red-clover"
-	s.tell(here, "changeMyPassword", "A wrong current password", "/auth/password",
+	s.record(here, "changeMyPassword", "A wrong current password", "/auth/password",
 		harness.Body{"currentPassword": "wrong", "newPassword": another})
-	changed := s.tell(here, "changeMyPassword", "Another one", "/auth/password",
+	changed := s.record(here, "changeMyPassword", "Another one", "/auth/password",
 		harness.Body{"currentPassword": harness.Password, "newPassword": another}).OK(s.t)
 	here.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	here = s.c.As(accessToken(s.t, changed))
-	s.tell(here, "signOut", "On this device", "/auth/logout", nil)
+	s.record(here, "signOut", "On this device", "/auth/logout", nil)
 	auditor.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 	again := s.c.As(s.c.As("").Post(s.t, "/auth/login", harness.Body{"email": login["email"], "password": another}).
 		OK(s.t).
 		Text("accessToken"))
-	s.tell(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
+	s.record(again, "signOutEverywhere", "On every device", "/auth/logout-everywhere", nil)
 	again.Get(s.t, "/auth/me").Refused(s.t, http.StatusUnauthorized, "unauthenticated")
 }
 
-// playProvider has the scheduler sign in with an identity provider.
-func (s *story) playProvider(admin harness.Caller) {
+// recordProvider has the scheduler sign in with an identity provider.
+func (s *recording) recordProvider(admin harness.Caller) {
 	c := s.c
 	p := openidtest.Start(s.t, harness.RedirectURI,
 		openidtest.Person{Subject: "s-1", Email: "scheduler@example.test", Verified: true},
 		openidtest.Person{Subject: "b-1", Email: "biller@example.test", Verified: true},
 		openidtest.Person{Subject: "a-1", Email: "auditor@example.test", Verified: true})
-	s.tell(admin, "setIdentityProvider", "An organization with a provider", harness.ProviderPath,
+	s.record(admin, "setIdentityProvider", "An organization with a provider", harness.ProviderPath,
 		harness.Body{"issuer": p.Issuer, "clientId": openidtest.ClientID, "clientSecret": openidtest.ClientSecret})
-	s.tell(admin, "getIdentityProvider", "The provider", harness.ProviderPath, nil)
+	s.record(admin, "getIdentityProvider", "The provider", harness.ProviderPath, nil)
 	start := "/auth/oidc/" + c.Own.ID.String() + "/start"
-	s.tell(c.As(""), "startProviderSignIn", "Redirect to the provider",
+	s.record(c.As(""), "startProviderSignIn", "Redirect to the provider",
 		start+"?challenge="+harness.Challenge(harness.Verifier), nil)
 	j := c.BeginProviderSignIn(s.t)
 	back := p.SignIn(s.t, j.ProviderURL, "s-1")
-	returned := s.tell(c.As("").WithHeader("Cookie", j.Cookie.Name+"="+j.Cookie.Value), "finishProviderSignIn",
+	returned := s.record(c.As("").WithHeader("Cookie", j.Cookie.Name+"="+j.Cookie.Value), "finishProviderSignIn",
 		"Return from the provider", "/auth/oidc/callback?"+back.RawQuery, nil)
 	code := harness.SignInCode(s.t, returned)
 	exchange := harness.Body{"code": code, "verifier": harness.Verifier}
-	s.tell(c.As(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
+	s.record(c.As(""), "exchangeSignInCode", "The first sign-in needs the owner's confirmation", "/auth/oidc/token",
 		exchange)
 	exchange["password"] = harness.Password
-	s.tell(c.As(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
-	s.playProviderLinks(admin, p)
-	s.tell(admin, "removeIdentityProvider", "Passwords will do", harness.ProviderPath, nil)
+	s.record(c.As(""), "exchangeSignInCode", "The owner confirms with the password", "/auth/oidc/token", exchange)
+	s.recordProviderLinks(admin, p)
+	s.record(admin, "removeIdentityProvider", "Passwords will do", harness.ProviderPath, nil)
 }
 
-// playProviderLinks has two more accounts sign in through the provider for the first time: a second
+// recordProviderLinks has two more accounts sign in through the provider for the first time: a second
 // administrator confirms one and declines the other.
-func (s *story) playProviderLinks(admin harness.Caller, p *openidtest.Provider) {
+func (s *recording) recordProviderLinks(admin harness.Caller, p *openidtest.Provider) {
 	c := s.c
 	harness.SignInCode(s.t, c.SignInWithProvider(s.t, p, "b-1"))
-	s.tell(admin, "listLinkRequests", "Open link requests", harness.LinkRequestsPath, nil)
+	s.record(admin, "listLinkRequests", "Open link requests", harness.LinkRequestsPath, nil)
 	biller := harness.LinkRequestsPath + "/" + c.LinkRequest(s.t, admin, "b-1")
-	s.tell(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm", nil)
+	s.record(admin, "confirmLinkRequest", "The administrator who set up the provider cannot confirm", biller+"/confirm",
+		nil)
 	c.AddUser(s.t, c.Own, "second@example.test", rbac.Admin)
 	second := c.SignInByEmail(s.t, "second@example.test")
-	s.tell(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
+	s.record(second, "confirmLinkRequest", "Another administrator confirms", biller+"/confirm", nil)
 	harness.SignInCode(s.t, c.SignInWithProvider(s.t, p, "a-1"))
-	s.tell(second, "declineLinkRequest", "The owner does not know about this sign-in",
+	s.record(second, "declineLinkRequest", "The owner does not know about this sign-in",
 		harness.LinkRequestsPath+"/"+c.LinkRequest(s.t, second, "a-1"), nil)
-	s.tell(second, "unlinkUser", "The link was a mistake", c.UserWithRole(s.t, second, rbac.Biller)+"/provider-link", nil)
+	s.record(second, "unlinkUser", "The link was a mistake", c.UserWithRole(s.t, second, rbac.Biller)+"/provider-link",
+		nil)
 }
 
-func (s *story) playKeys(admin harness.Caller) {
-	result := s.tell(admin, "createApiKey", "For the billing system", "/api-keys", harness.Body{
+func (s *recording) recordKeys(admin harness.Caller) {
+	result := s.record(admin, "createApiKey", "For the billing system", "/api-keys", harness.Body{
 		"name":        "Billing system",
 		"permissions": []string{"authorization:read", "session:read"},
 		"expiresAt":   "2027-03-02T00:00:00Z",
 	})
-	s.tell(admin, "createApiKey", "A permission for users only", "/api-keys",
+	s.record(admin, "createApiKey", "A permission for users only", "/api-keys",
 		harness.Body{"name": "Invitations", "permissions": []string{"user:invite"}})
 	key := "/api-keys/" + result.Created(s.t).String()
-	s.tell(admin, "listApiKeys", "All keys", "/api-keys", nil)
-	s.tell(s.c.As(result.Text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
-	s.tell(admin, "revokeApiKey", "The key was leaked", key, nil)
-	s.tell(admin, "getApiKey", "It was revoked", key, nil)
+	s.record(admin, "listApiKeys", "All keys", "/api-keys", nil)
+	s.record(s.c.As(result.Text("key")), "whoAmI", "An API key is not a user", "/auth/me", nil)
+	s.record(admin, "revokeApiKey", "The key was leaked", key, nil)
+	s.record(admin, "getApiKey", "It was revoked", key, nil)
 }
 
-// playUsers changes a user's work.
-func (s *story) playUsers(admin harness.Caller) {
-	s.tell(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
+// recordUsers changes a user's work.
+func (s *recording) recordUsers(admin harness.Caller) {
+	s.record(admin, "listUsers", "Technicians", "/users?role=TECHNICIAN", nil)
 	technician := s.c.UserWithRole(s.t, admin, rbac.Technician)
-	s.tell(admin, "getUser", "A user", technician, nil)
-	s.tell(admin, "changeUser", "A new name", technician, harness.Body{"name": "Jordan Lee"})
-	s.tell(admin, "setUserRoles", "Two roles", technician+"/roles", harness.Body{
+	s.record(admin, "getUser", "A user", technician, nil)
+	s.record(admin, "changeUser", "A new name", technician, harness.Body{"name": "Jordan Lee"})
+	s.record(admin, "setUserRoles", "Two roles", technician+"/roles", harness.Body{
 		"roles": []string{"TECHNICIAN", "SCHEDULER"},
 	})
-	s.tell(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles",
+	s.record(admin, "setUserRoles", "More permissions than the caller's", technician+"/roles",
 		harness.Body{"roles": []string{"SUPER_ADMIN"}})
-	s.tell(admin, "changeUser", "The last administrator", s.c.UserWithRole(s.t, admin, rbac.Admin),
+	s.record(admin, "changeUser", "The last administrator", s.c.UserWithRole(s.t, admin, rbac.Admin),
 		harness.Body{"disabled": true})
-	s.tell(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
+	s.record(admin, "unlockUser", "After too many wrong passwords", technician+"/unlock", nil)
 	s.c.Own.Tokens[rbac.Technician] = s.c.SignIn(s.t, "example", rbac.Technician)
 }
 
-// playInvitations has one invitation accepted and another one declined.
-func (s *story) playInvitations(admin harness.Caller) {
-	result := s.tell(admin, "inviteUser", "A behavior analyst", "/users/invitations",
+// recordInvitations has one invitation accepted and another one declined.
+func (s *recording) recordInvitations(admin harness.Caller) {
+	result := s.record(admin, "inviteUser", "A behavior analyst", "/users/invitations",
 		harness.Body{"email": "rosa@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}})
-	s.tell(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
+	s.record(admin, "inviteUser", "More permissions than the caller's", "/users/invitations",
 		harness.Body{"email": "root@example.test", "name": "Root", "roles": []string{"SUPER_ADMIN"}})
-	s.tell(admin, "inviteUser", "The user exists already", "/users/invitations",
+	s.record(admin, "inviteUser", "The user exists already", "/users/invitations",
 		harness.Body{"email": "BILLER@example.test", "name": "Bo", "roles": []string{"BILLER"}})
 	accept := harness.Body{"token": result.Text("token"), "password": "an allotment at dusk"}
-	s.tell(s.c.As(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
-	s.tell(s.c.As(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
+	s.record(s.c.As(""), "acceptInvitation", "Accept with a new password", "/auth/invitations/accept", accept)
+	s.record(s.c.As(""), "acceptInvitation", "A used token", "/auth/invitations/accept", accept)
 	other := admin.Post(s.t, "/users/invitations",
 		harness.Body{"email": "typo@example.test", "name": "Rosa Marin", "roles": []string{"PRACTITIONER"}}).Created(s.t)
-	s.tell(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
-	s.tell(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.Text("id"), nil)
-	s.tell(admin, "listInvitations", "All invitations", "/users/invitations", nil)
+	s.record(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
+	s.record(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.Text("id"), nil)
+	s.record(admin, "listInvitations", "All invitations", "/users/invitations", nil)
 }
 
-// playSets narrows the permissions of a role, and widens them again.
-func (s *story) playSets(admin harness.Caller) {
-	s.tell(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT",
+// recordSets narrows the permissions of a role, and widens them again.
+func (s *recording) recordSets(admin harness.Caller) {
+	s.record(admin, "changePermissionSet", "Families see appointments only", "/permission-sets/PATIENT",
 		harness.Body{"permissions": []any{
 			harness.Body{"permission": "appointment:read", "scopes": []string{"CHILD"}},
 		}})
-	s.tell(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN",
+	s.record(admin, "changePermissionSet", "Administrators would lock themselves out", "/permission-sets/ADMIN",
 		harness.Body{"permissions": []any{
 			harness.Body{"permission": "user:read", "scopes": []string{"ORGANIZATION"}},
 		}})
-	s.tell(admin, "listPermissionSets", "The permissions of each role", "/permission-sets", nil)
-	s.tell(admin, "restorePermissionSet", "Restore the defaults", "/permission-sets/PATIENT", nil)
+	s.record(admin, "listPermissionSets", "The permissions of each role", "/permission-sets", nil)
+	s.record(admin, "restorePermissionSet", "Restore the defaults", "/permission-sets/PATIENT", nil)
 }
 
-// playReach links users to records.
-func (s *story) playReach(admin harness.Caller) {
+// recordScopes links users to records.
+func (s *recording) recordScopes(admin harness.Caller) {
 	c := s.c
-	who := c.AddPractitioner(s.t, "RBT")
-	caseload := "/practitioners/" + who.String() + "/caseload"
-	s.tell(admin, "assignPatient", "A patient", caseload, harness.Body{"patientId": c.Own.Patient})
-	s.tell(admin, "getCaseload", "A technician's", caseload, nil)
-	s.tell(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.Own.Patient.String(), nil)
+	practitioner := c.AddPractitioner(s.t, "RBT")
+	caseload := "/practitioners/" + practitioner.String() + "/caseload"
+	s.record(admin, "assignPatient", "A patient", caseload, harness.Body{"patientId": c.Own.Patient})
+	s.record(admin, "getCaseload", "A technician's", caseload, nil)
+	s.record(admin, "unassignPatient", "Another user takes over", caseload+"/"+c.Own.Patient.String(), nil)
 	family := c.UserWithRole(s.t, admin, rbac.Patient) + "/patients"
-	s.tell(admin, "addUserPatient", "A guardian", family, harness.Body{"patientId": c.Own.Patient, "relation": "GUARDIAN"})
-	s.tell(admin, "listUserPatients", "The patients of a guardian", family, nil)
-	s.tell(admin, "removeUserPatient", "The patient is of age", family+"/"+c.Own.Patient.String(), nil)
+	s.record(admin, "addUserPatient", "A guardian", family, harness.Body{
+		"patientId": c.Own.Patient, "relation": "GUARDIAN",
+	})
+	s.record(admin, "listUserPatients", "The patients of a guardian", family, nil)
+	s.record(admin, "removeUserPatient", "The patient is of age", family+"/"+c.Own.Patient.String(), nil)
 }
 
-func (s *story) playDirectory(admin harness.Caller) {
+func (s *recording) recordDirectory(admin harness.Caller) {
 	id := func(a harness.Answer) string { return a.Created(s.t).String() }
 	root := s.c.As(s.c.Own.Tokens[rbac.SuperAdmin])
 	organization := "/organizations/" + s.c.Own.ID.String()
-	harbor := "/organizations/" + id(s.tell(root, "createOrganization", "A new practice", "/organizations",
+	harbor := "/organizations/" + id(s.record(root, "createOrganization", "A new practice", "/organizations",
 		harness.Body{"name": "Harbor ABA", "timeZone": "America/Chicago"}))
-	s.tell(root, "switchOrganization", "A practice that has left", harbor+"/disabled", harness.Body{"disabled": true})
-	s.tell(root, "switchOrganization", "One's own", organization+"/disabled", harness.Body{"disabled": true})
-	s.tell(admin, "listOrganizations", "One's own", "/organizations", nil)
-	s.tell(admin, "getOrganization", "One's own", organization, nil)
-	s.tell(admin, "changeOrganization", "A better name, and late from two days before", organization,
+	s.record(root, "switchOrganization", "A practice that has left", harbor+"/disabled", harness.Body{"disabled": true})
+	s.record(root, "switchOrganization", "One's own", organization+"/disabled", harness.Body{"disabled": true})
+	s.record(admin, "listOrganizations", "One's own", "/organizations", nil)
+	s.record(admin, "getOrganization", "One's own", organization, nil)
+	s.record(admin, "changeOrganization", "A better name, and late from two days before", organization,
 		harness.Body{"name": "Example ABA", "lateCancelHours": 48})
 
-	patient := "/patients/" + id(s.tell(admin, "createPatient", "A patient", "/patients", harness.Body{
+	patient := "/patients/" + id(s.record(admin, "createPatient", "A patient", "/patients", harness.Body{
 		"firstName": "Maya", "lastName": "Rivera", "dateOfBirth": "2020-06-14", "medicalRecordNumber": "MR-1007",
 	}))
-	s.tell(admin, "createPatient", "The number is another patient's", "/patients", harness.Body{
+	s.record(admin, "createPatient", "The number is another patient's", "/patients", harness.Body{
 		"firstName": "Noah", "lastName": "Chen", "dateOfBirth": "2019-02-03", "medicalRecordNumber": "MR-1007",
 	})
-	s.tell(admin, "createPatient", "Several invalid fields", "/patients",
+	s.record(admin, "createPatient", "Several invalid fields", "/patients",
 		harness.Body{"firstName": "", "dateOfBirth": "14.06.2020", "nickname": "M"})
-	s.tell(admin, "listPatients", "The first two", "/patients?limit=2", nil)
-	s.tell(admin, "searchPatients", "By the beginning of the name", "/patients/search", harness.Body{"lastName": "riv"})
-	s.tell(admin, "getPatient", "A patient", patient, nil)
-	s.tell(admin, "changePatient", "Clear the number", patient, harness.Body{"medicalRecordNumber": nil})
+	s.record(admin, "listPatients", "The first two", "/patients?limit=2", nil)
+	s.record(admin, "searchPatients", "By the beginning of the name", "/patients/search", harness.Body{"lastName": "riv"})
+	s.record(admin, "getPatient", "A patient", patient, nil)
+	s.record(admin, "changePatient", "Clear the number", patient, harness.Body{"medicalRecordNumber": nil})
 
-	practitioner := "/practitioners/" + id(s.tell(admin, "createPractitioner", "A technician", "/practitioners",
+	practitioner := "/practitioners/" + id(s.record(admin, "createPractitioner", "A technician", "/practitioners",
 		harness.Body{
 			"firstName": "Jordan", "lastName": "Lee", "npi": "1234567893",
 			"credentials": []any{harness.Body{"code": "RBT", "expiresOn": "2027-05-31"}},
 		}))
-	s.tell(admin, "listPractitioners", "All practitioners", "/practitioners?status=ACTIVE", nil)
-	s.tell(admin, "getPractitioner", "A practitioner", practitioner, nil)
-	s.tell(admin, "changePractitioner", "A second credential", practitioner, harness.Body{
+	s.record(admin, "listPractitioners", "All practitioners", "/practitioners?status=ACTIVE", nil)
+	s.record(admin, "getPractitioner", "A practitioner", practitioner, nil)
+	s.record(admin, "changePractitioner", "A second credential", practitioner, harness.Body{
 		"credentials": []any{"BCBA", "RBT"},
 	})
 
-	payer := id(s.tell(admin, "createPayer", "A payer", "/payers",
+	payer := id(s.record(admin, "createPayer", "A payer", "/payers",
 		harness.Body{"name": "State Medicaid", "rounding": "MIDPOINT", "weekStartsOn": "MONDAY"}))
-	s.tell(admin, "listPayers", "All payers", "/payers", nil)
-	s.tell(admin, "getPayer", "A payer", "/payers/"+payer, nil)
-	s.tell(admin, "changePayer", "Another rounding rule from a day on", "/payers/"+payer,
+	s.record(admin, "listPayers", "All payers", "/payers", nil)
+	s.record(admin, "getPayer", "A payer", "/payers/"+payer, nil)
+	s.record(admin, "changePayer", "Another rounding rule from a day on", "/payers/"+payer,
 		harness.Body{"rounding": "CEIL", "roundingFrom": "2027-01-01"})
 
-	insurance := "/insurances/" + id(s.tell(admin, "createInsurance", "A coverage", "/insurances", harness.Body{
+	insurance := "/insurances/" + id(s.record(admin, "createInsurance", "A coverage", "/insurances", harness.Body{
 		"patientId":    strings.TrimPrefix(patient, "/patients/"),
 		"payerId":      payer,
 		"memberNumber": "M-55821",
 		"startsOn":     "2026-01-01",
 	}))
-	s.tell(admin, "listInsurances", "Insurances of a patient",
+	s.record(admin, "listInsurances", "Insurances of a patient",
 		"/insurances?patientId="+strings.TrimPrefix(patient, "/patients/"), nil)
-	s.tell(admin, "getInsurance", "A coverage", insurance, nil)
-	s.tell(admin, "changeInsurance", "It ends", insurance, harness.Body{"endsOn": "2026-12-31"})
+	s.record(admin, "getInsurance", "A coverage", insurance, nil)
+	s.record(admin, "changeInsurance", "It ends", insurance, harness.Body{"endsOn": "2026-12-31"})
 
-	code := "/service-codes/" + id(s.tell(admin, "createServiceCode", "A service code", "/service-codes", harness.Body{
+	code := "/service-codes/" + id(s.record(admin, "createServiceCode", "A service code", "/service-codes", harness.Body{
 		"code": "97155", "description": "Protocol modification", "unitMinutes": 15, "requiredCredentials": []string{"BCBA"},
 	}))
-	s.tell(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
-	s.tell(admin, "getServiceCode", "A service code", code, nil)
-	s.tell(admin, "changeServiceCode", "No longer in use", code, harness.Body{"active": false})
-	s.tell(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
-	s.tell(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs", harness.Body{"pairs": []any{
-		harness.Body{"code": "97153", "otherCode": "97155"}, harness.Body{"code": "97153", "otherCode": "97156"},
-	}})
+	s.record(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
+	s.record(admin, "getServiceCode", "A service code", code, nil)
+	s.record(admin, "changeServiceCode", "No longer in use", code, harness.Body{"active": false})
+	s.record(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
+	s.record(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs",
+		harness.Body{"pairs": []any{
+			harness.Body{"code": "97153", "otherCode": "97155"}, harness.Body{"code": "97153", "otherCode": "97156"},
+		}})
 }
 
-func (s *story) playAuthorizations(admin, scheduler harness.Caller) {
+func (s *recording) recordAuthorizations(admin, scheduler harness.Caller) {
 	c := s.c
-	result := s.tell(admin, "createAuthorization", "Half a year", "/authorizations", harness.Body{
+	result := s.record(admin, "createAuthorization", "Half a year", "/authorizations", harness.Body{
 		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4711",
 		"totalUnits": 20, "startDate": "2026-01-15", "endDate": "2026-07-14",
 		"caps": []any{harness.Body{"period": "WEEK", "units": 12}},
 	}).Created(s.t)
 	path := "/authorizations/" + result.String()
-	s.tell(scheduler, "listAuthorizations", "Authorizations with available units", "/authorizations?status=ACTIVE&limit=5",
-		nil)
-	s.tell(scheduler, "getAuthorization", "An authorization", path, nil)
-	s.tell(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
-	s.tell(admin, "changeAuthorization", "The payer grants more", path,
+	s.record(scheduler, "listAuthorizations", "Authorizations with available units",
+		"/authorizations?status=ACTIVE&limit=5", nil)
+	s.record(scheduler, "getAuthorization", "An authorization", path, nil)
+	s.record(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
+	s.record(admin, "changeAuthorization", "The payer grants more", path,
 		harness.Body{"totalUnits": 24, "reason": "Letter of 1 March"})
 
 	keyed := scheduler.WithHeader("Idempotency-Key", "9d1f5a4e-visit-12")
-	reservation := s.tell(keyed, "reserveUnits", "One hour", path+"/reserve",
+	reservation := s.record(keyed, "reserveUnits", "One hour", path+"/reserve",
 		harness.Body{"units": 4, "reference": "visit 12", "serviceDate": "2026-03-05"}).ReservationID(s.t)
-	s.tell(scheduler, "reserveUnits", "More than available", path+"/reserve", harness.Body{"units": 21})
-	s.tell(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", harness.Body{
+	s.record(scheduler, "reserveUnits", "More than available", path+"/reserve", harness.Body{"units": 21})
+	s.record(scheduler, "reserveUnits", "A hold of ten minutes", path+"/reserve", harness.Body{
 		"units": 2, "expiresInSeconds": 600,
 	})
-	s.tell(scheduler, "previewOperation", "Would it go?", path+"/preview", harness.Body{
+	s.record(scheduler, "previewOperation", "Would it go?", path+"/preview", harness.Body{
 		"operation": "reserve", "units": 30,
 	})
-	s.tell(scheduler, "getBalance", "The balance", path+"/available-units", nil)
-	s.tell(admin, "consumeUnits", "Three of four units were used", path+"/consume",
+	s.record(scheduler, "getBalance", "The balance", path+"/available-units", nil)
+	s.record(admin, "consumeUnits", "Three of four units were used", path+"/consume",
 		harness.Body{"reservationId": reservation, "units": 3})
-	s.tell(admin, "consumeUnits", "It was settled before", path+"/consume", harness.Body{"reservationId": reservation})
-	s.tell(scheduler, "releaseUnits", "The hold is not needed", path+"/release", harness.Body{"units": 2})
-	s.tell(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
-	s.tell(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
+	s.record(admin, "consumeUnits", "It was settled before", path+"/consume", harness.Body{"reservationId": reservation})
+	s.record(scheduler, "releaseUnits", "The hold is not needed", path+"/release", harness.Body{"units": 2})
+	s.record(scheduler, "listReservations", "All reservations", path+"/reservations", nil)
+	s.record(scheduler, "listEntries", "The first two entries", path+"/entries?limit=2", nil)
 
-	s.tell(admin.WithHeader("Idempotency-Key",
+	s.record(admin.WithHeader("Idempotency-Key",
 		"week-10"), "bulkOperations", "Two visits of next week", "/units/bulk", harness.Body{"operations": []any{
 		harness.Body{
 			"operation":       "reserve",
@@ -587,23 +592,23 @@ func (s *story) playAuthorizations(admin, scheduler harness.Caller) {
 		"startDate":     "2026-01-15",
 		"endDate":       "2026-07-14",
 	}).Created(s.t)
-	s.tell(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
-	s.tell(admin, "deleteAuthorization", "It was used", path, nil)
+	s.record(admin, "deleteAuthorization", "It was entered by mistake", "/authorizations/"+spare.String(), nil)
+	s.record(admin, "deleteAuthorization", "It was used", path, nil)
 	require.Equal(s.t, http.MethodDelete, s.routes["deleteAuthorization"].Method)
 }
 
-// playAppointments books a week and completes it.
-func (s *story) playAppointments(admin, scheduler harness.Caller) {
+// recordAppointments books a week and completes it.
+func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	c := s.c
 	authorization := admin.Post(s.t, "/authorizations", harness.Body{
 		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4712",
 		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
 	}).Created(s.t)
-	who := c.AddPractitioner(s.t, "RBT")
+	practitioner := c.AddPractitioner(s.t, "RBT")
 	booking := func(start, end string) harness.Body {
 		return harness.Body{
 			"patientId":       c.Own.Patient,
-			"practitionerId":  who,
+			"practitionerId":  practitioner,
 			"serviceCodeId":   c.Own.ServiceCode,
 			"authorizationId": authorization,
 			"startTime":       start,
@@ -612,44 +617,44 @@ func (s *story) playAppointments(admin, scheduler harness.Caller) {
 	}
 	book := func(summary, start, end string) string {
 		return "/appointments/" +
-			s.tell(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).Created(s.t).String()
+			s.record(scheduler, "bookAppointment", summary, "/appointments", booking(start, end)).Created(s.t).String()
 	}
 	first := book("One hour", "2026-03-05T20:00:00Z", "2026-03-05T21:00:00Z")
 	past := book("A past appointment, from paper", "2026-02-27T20:00:00Z", "2026-02-27T21:00:00Z")
-	s.tell(scheduler, "bookAppointment", "It breaks three rules", "/appointments",
+	s.record(scheduler, "bookAppointment", "It breaks three rules", "/appointments",
 		booking("2026-03-05T20:30:00Z", "2026-03-06T02:00:00Z"))
-	s.tell(scheduler, "listAppointments", "A practitioner's week",
-		"/appointments?practitionerId="+who.String()+"&from=2026-03-02&to=2026-03-08", nil)
-	s.tell(scheduler, "getAppointment", "An appointment", first, nil)
-	s.tell(scheduler, "changeAppointment", "An hour later, and longer", first,
+	s.record(scheduler, "listAppointments", "A practitioner's week",
+		"/appointments?practitionerId="+practitioner.String()+"&from=2026-03-02&to=2026-03-08", nil)
+	s.record(scheduler, "getAppointment", "An appointment", first, nil)
+	s.record(scheduler, "changeAppointment", "An hour later, and longer", first,
 		harness.Body{"startTime": "2026-03-05T21:00:00Z", "endTime": "2026-03-05T22:30:00Z"})
-	c.LinkUsers(s.t, c.Own, who, c.Own.Patient)
+	c.LinkUsers(s.t, c.Own, practitioner, c.Own.Patient)
 	technician := c.As(c.Own.Tokens[rbac.Technician])
 	today := c.Book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
-	s.tell(technician, "startAppointment", "It begins", today+"/start", harness.Body{})
-	s.tell(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
+	s.record(technician, "startAppointment", "It begins", today+"/start", harness.Body{})
+	s.record(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
 		harness.Body{"reason": "The family is not here yet."})
-	s.tell(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
+	s.record(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
 		harness.Body{"startTime": "2026-03-02T13:45:00Z"})
-	s.tell(technician, "completeAppointment", "Completed at once, without times", today+"/complete",
+	s.record(technician, "completeAppointment", "Completed at once, without times", today+"/complete",
 		harness.Body{"endTime": "2026-03-02T13:46:00Z"})
 	scheduler.Post(s.t, today+"/cancel", harness.Body{}).OK(s.t)
-	done := s.tell(technician.WithHeader("Idempotency-Key", "session-27-feb"), "completeAppointment",
+	done := s.record(technician.WithHeader("Idempotency-Key", "session-27-feb"), "completeAppointment",
 		"A quarter of an hour longer", past+"/complete", harness.Body{
 			"startTime": "2026-02-27T20:00:00Z", "endTime": "2026-02-27T21:15:00Z", "narrative": "Two new mands.",
 		})
-	s.tell(technician, "completeAppointment", "It was completed before", past+"/complete", harness.Body{})
+	s.record(technician, "completeAppointment", "It was completed before", past+"/complete", harness.Body{})
 	renewed := "/authorizations/" + admin.Post(s.t, "/authorizations", harness.Body{
 		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4802",
 		"totalUnits": 24, "startDate": "2026-03-05", "endDate": "2026-09-04",
 	}).Created(s.t).String()
 	old := "/authorizations/" + authorization.String()
-	s.tell(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact",
+	s.record(admin, "previewAuthorizationChange", "Appointments outside a shorter authorization", old+"/impact",
 		harness.Body{"endDate": "2026-03-04"})
-	s.tell(admin, "changeAuthorization", "A booking would be stranded", old, harness.Body{"endDate": "2026-03-04"})
-	s.tell(admin, "changeAuthorization", "The cancelled authorization has bookings", old,
+	s.record(admin, "changeAuthorization", "A booking would be stranded", old, harness.Body{"endDate": "2026-03-04"})
+	s.record(admin, "changeAuthorization", "The cancelled authorization has bookings", old,
 		harness.Body{"status": "CANCELLED"})
-	s.tell(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview",
+	s.record(scheduler, "previewMoveBookings", "Preview of a renewal", old+"/move-bookings/preview",
 		harness.Body{"toAuthorizationId": harness.IDOf(renewed)})
 	short := admin.Post(s.t, "/authorizations", harness.Body{
 		"patientId":     c.Own.Patient,
@@ -658,83 +663,84 @@ func (s *story) playAppointments(admin, scheduler harness.Caller) {
 		"startDate":     "2026-03-05",
 		"endDate":       "2026-09-04",
 	}).Created(s.t)
-	s.tell(scheduler, "moveBookings", "Too few units", old+"/move-bookings",
+	s.record(scheduler, "moveBookings", "Too few units", old+"/move-bookings",
 		harness.Body{"toAuthorizationId": short, "from": "2026-03-05"})
-	s.tell(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
+	s.record(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
 		harness.Body{"toAuthorizationId": harness.IDOf(renewed), "from": "2026-03-05"})
-	s.tell(scheduler, "cancelAppointment", "The family is away", first+"/cancel", harness.Body{
+	s.record(scheduler, "cancelAppointment", "The family is away", first+"/cancel", harness.Body{
 		"reason": "The family is away.",
 	})
 	missed := c.Book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
-	s.tell(technician, "noShowAppointment", "No-show", missed+"/no-show",
+	s.record(technician, "noShowAppointment", "No-show", missed+"/no-show",
 		harness.Body{"reason": "The family did not open the door."})
 
 	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
-	s.tell(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
-	s.tell(technician, "getSession", "A session", session, nil)
-	s.tell(technician, "changeSession", "A better narrative", session, harness.Body{
+	s.record(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
+	s.record(technician, "getSession", "A session", session, nil)
+	s.record(technician, "changeSession", "A better narrative", session, harness.Body{
 		"narrative": "Two new mands: juice, ball.",
 	})
-	s.tell(admin, "addAddendum", "An addendum", session+"/addenda",
+	s.record(admin, "addAddendum", "An addendum", session+"/addenda",
 		harness.Body{"text": "The mother was there for the last half hour."})
 	correction := harness.Body{"endTime": "2026-02-27T20:45:00Z", "reason": "The technician left at 15:45."}
-	s.tell(admin, "correctSession", "A session that ended earlier", session+"/correct", correction)
-	s.tell(admin, "previewCorrection", "A session that began later", session+"/correct/preview",
+	s.record(admin, "correctSession", "A session that ended earlier", session+"/correct", correction)
+	s.record(admin, "previewCorrection", "A session that began later", session+"/correct/preview",
 		harness.Body{"startTime": "2026-02-27T20:15:00Z"})
-	s.tell(admin, "voidSession", "A session that did not take place", session+"/void",
+	s.record(admin, "voidSession", "A session that did not take place", session+"/void",
 		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
-	s.tell(admin, "listSessionVersions", "The versions of a session", session+"/versions", nil)
-	s.tell(admin, "voidSession", "It was voided before", session+"/void",
+	s.record(admin, "listSessionVersions", "The versions of a session", session+"/versions", nil)
+	s.record(admin, "voidSession", "It was voided before", session+"/void",
 		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
 }
 
-// playEmergency has a technician read outside the caseload under an emergency access
+// recordEmergency has a technician read outside the caseload under an emergency access
 // grant, and a reviewer.
-func (s *story) playEmergency(admin harness.Caller) {
+func (s *recording) recordEmergency(admin harness.Caller) {
 	c := s.c
 	technician := c.As(c.Own.Tokens[rbac.Technician])
 	stranger := admin.Post(s.t, "/patients", harness.Body{
 		"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-02-03",
 	}).
 		Created(s.t)
-	grant := s.tell(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", harness.Body{
+	grant := s.record(technician, "takeEmergencyGrant", "A colleague is ill", "/emergency-grants", harness.Body{
 		"patientId":       stranger,
 		"reason":          "The session is about to begin and the assigned technician is ill.",
 		"durationMinutes": 120,
 	})
 	path := "/emergency-grants/" + grant.Created(s.t).String()
-	s.tell(technician.WithHeader("Break-Glass", harness.IDOf(path)), "getPatient", "Under an emergency access grant",
+	s.record(technician.WithHeader("Break-Glass", harness.IDOf(path)), "getPatient", "Under an emergency access grant",
 		"/patients/"+stranger.String(), nil)
-	s.tell(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", harness.Body{})
-	s.tell(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
-	s.tell(admin, "reviewEmergencyGrant", "It was justified", path+"/review",
+	s.record(technician, "revokeEmergencyGrant", "No longer needed", path+"/revoke", harness.Body{})
+	s.record(admin, "listEmergencyGrants", "The worklist of reviewers", "/emergency-grants?reviewed=false", nil)
+	s.record(admin, "reviewEmergencyGrant", "It was justified", path+"/review",
 		harness.Body{"justified": true, "note": "The family confirms it."})
-	s.tell(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
+	s.record(admin, "getEmergencyGrant", "A reviewed grant", path, nil)
 }
 
-// playCalendars has a series, hours and openings, and links for calendar programs.
-func (s *story) playCalendars(admin, scheduler harness.Caller) {
+// recordCalendars has a series, hours and openings, and links for calendar programs.
+func (s *recording) recordCalendars(admin, scheduler harness.Caller) {
 	c := s.c
 	authorization := admin.Post(s.t, "/authorizations", harness.Body{
 		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "authNumber": "AUTH-4713",
 		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
 	}).Created(s.t)
-	who := c.AddPractitioner(s.t, "RBT")
+	practitioner := c.AddPractitioner(s.t, "RBT")
 	booking := harness.Body{
 		"patientId":       c.Own.Patient,
-		"practitionerId":  who,
+		"practitionerId":  practitioner,
 		"serviceCodeId":   c.Own.ServiceCode,
 		"authorizationId": authorization,
 		"startTime":       "2026-03-03T20:00:00Z",
 		"endTime":         "2026-03-03T21:00:00Z",
 		"recurrenceRule":  "FREQ=WEEKLY;COUNT=3",
 	}
-	s.tell(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
-	s.tell(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments", booking)
-	s.tell(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
+	s.record(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
+	s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments",
+		booking)
+	s.record(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
 
-	hours := "/practitioners/" + who.String() + "/availability"
-	s.tell(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, harness.Body{
+	hours := "/practitioners/" + practitioner.String() + "/availability"
+	s.record(scheduler, "setAvailability", "Hours on Tuesdays, and a holiday", hours, harness.Body{
 		"weekly": []harness.Body{{"weekday": "TUESDAY", "from": "14:00", "to": "17:00"}},
 		"exceptions": []harness.Body{
 			{"startDate": "2026-03-17", "endDate": "2026-03-20", "hours": []harness.Body{}},
@@ -742,19 +748,19 @@ func (s *story) playCalendars(admin, scheduler harness.Caller) {
 		"bufferBeforeMinutes": 0,
 		"bufferAfterMinutes":  15,
 	})
-	s.tell(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
-	s.tell(scheduler, "listOpenings", "An hour on Tuesday",
-		"/practitioners/"+who.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
+	s.record(scheduler, "getAvailability", "Hours of a practitioner", hours, nil)
+	s.record(scheduler, "listOpenings", "An hour on Tuesday",
+		"/practitioners/"+practitioner.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
 
-	feed := s.tell(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
-		"/practitioners/"+who.String()+"/calendar-feed", harness.Body{})
-	s.tell(scheduler, "createPatientCalendarFeed", "A link for a patient",
+	feed := s.record(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
+		"/practitioners/"+practitioner.String()+"/calendar-feed", harness.Body{})
+	s.record(scheduler, "createPatientCalendarFeed", "A link for a patient",
 		"/patients/"+c.Own.Patient.String()+"/calendar-feed", harness.Body{})
-	s.tell(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
+	s.record(scheduler, "listCalendarFeeds", "All links", "/calendar-feeds", nil)
 	var result struct{ Path string } // from the raw answer, not the shown one
 	require.NoError(s.t, json.Unmarshal(feed.Raw, &result))
 	calendar := c.As("").GetRaw(s.t, strings.TrimPrefix(result.Path, "/api/v1"))
-	s.keep(s.routes["readCalendar"], calendar)
+	s.store(s.routes["readCalendar"], calendar)
 	text, err := json.Marshal(string(calendar.Raw))
 	require.NoError(s.t, err)
 	s.examples["readCalendar"] = []openapi.Example{{
@@ -764,21 +770,21 @@ func (s *story) playCalendars(admin, scheduler harness.Caller) {
 		Path:     map[string]string{"file": "kUvW….ics"},
 		Response: text,
 	}}
-	s.tell(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.Text("id"), nil)
+	s.record(scheduler, "revokeCalendarFeed", "No longer needed", "/calendar-feeds/"+feed.Text("id"), nil)
 }
 
-// playAudit searches the trail for refusals, and exports it.
-func (s *story) playAudit(admin harness.Caller) {
-	const wrong = "action=user.sign-in&outcome=denied&limit=1"
+// recordAudit searches the trail for refusals, and exports it.
+func (s *recording) recordAudit(admin harness.Caller) {
+	const filter = "action=user.sign-in&outcome=denied&limit=1"
 	s.c.Exec(s.t, "INSERT INTO anonymous_attempts "+
 		"VALUES ('2026-03-02T14:00:00Z', '203.0.113.9', 'user.sign-in', 'unknown', 41, '2026-03-02T14:00:52Z')")
-	s.tell(s.c.As(s.c.Own.Tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
+	s.record(s.c.As(s.c.Own.Tokens[rbac.SuperAdmin]), "listAnonymousAttempts", "An attacker guesses addresses",
 		"/admin/anonymous-attempts", nil)
-	s.tell(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+wrong, nil)
+	s.record(admin, "listAuditEvents", "Refused sign-ins", "/admin/audit-events?"+filter, nil)
 	const path = "/admin/audit-events/export"
 	r := s.routes["exportAuditEvents"]
 	exported := admin.GetRaw(s.t, path+"?action=user.sign-in&outcome=denied")
-	s.keep(r, exported)
+	s.store(r, exported)
 	text, err := json.Marshal(string(s.counted(anyHash.ReplaceAll(exported.Raw, []byte(`"hash":"`+sampleHash+`"`)))))
 	require.NoError(s.t, err)
 	s.examples[r.Name] = []openapi.Example{{
@@ -789,34 +795,34 @@ func (s *story) playAudit(admin harness.Caller) {
 	}}
 }
 
-// playReports reads the reports; one more authorization ends soon.
-func (s *story) playReports(scheduler harness.Caller) {
+// recordReports reads the reports; one more authorization ends soon.
+func (s *recording) recordReports(scheduler harness.Caller) {
 	ending := s.c.Admin().Post(s.t, "/authorizations", harness.Body{
 		"patientId": s.c.Own.Patient, "serviceCodeId": s.c.Own.ServiceCode, "authNumber": "AUTH-3900", "totalUnits": 40,
 		"startDate": "2025-10-01", "endDate": "2026-03-28",
 	}).Created(s.t).String()
 	s.c.Admin().Post(s.t, "/authorizations/"+ending+"/consume", harness.Body{"units": 16, "serviceDate": "2026-02-20"})
-	s.tell(scheduler, "reportUtilization", "Authorizations in force, by their last days",
+	s.record(scheduler, "reportUtilization", "Authorizations in force, by their last days",
 		"/reports/utilization?inForceOn=2026-03-02&sort=endDate", nil)
-	s.tell(scheduler, "reportTotals", "Totals of all", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
-	s.tell(scheduler, "reportExpiring", "Within 30 days", "/reports/expiring?withinDays=30", nil)
-	s.tell(scheduler, "reportAtRisk", "Under-used authorizations", "/reports/at-risk?risk=under-used", nil)
-	s.tell(scheduler, "listAlerts", "Alerts that were not acknowledged", "/alerts?acknowledged=false", nil)
-	s.tell(scheduler, "acknowledgeAlert", "Acknowledge an alert", "/alerts/"+ending+".under-used/acknowledge", nil)
-	s.tell(scheduler, "acknowledgeAlert", "It is over", "/alerts/"+ending+".expired/acknowledge", nil)
+	s.record(scheduler, "reportTotals", "Totals of all", "/reports/utilization/totals?inForceOn=2026-03-02", nil)
+	s.record(scheduler, "reportExpiring", "Within 30 days", "/reports/expiring?withinDays=30", nil)
+	s.record(scheduler, "reportAtRisk", "Under-used authorizations", "/reports/at-risk?risk=under-used", nil)
+	s.record(scheduler, "listAlerts", "Alerts that were not acknowledged", "/alerts?acknowledged=false", nil)
+	s.record(scheduler, "acknowledgeAlert", "Acknowledge an alert", "/alerts/"+ending+".under-used/acknowledge", nil)
+	s.record(scheduler, "acknowledgeAlert", "It is over", "/alerts/"+ending+".expired/acknowledge", nil)
 }
 
-// playEvents creates webhooks, sends events to one, and reads the first events like a
+// recordEvents creates webhooks, sends events to one, and reads the first events like a
 // reconnecting frontend.
-func (s *story) playEvents(admin harness.Caller) {
-	webhook := "/admin/webhooks/" + s.tell(admin, "createWebhook", "Balances", "/admin/webhooks", harness.Body{
+func (s *recording) recordEvents(admin harness.Caller) {
+	webhook := "/admin/webhooks/" + s.record(admin, "createWebhook", "Balances", "/admin/webhooks", harness.Body{
 		"url": "https://hooks.example.org/omnirapeutic", "types": []string{"authorization.balance"}, "active": false,
 	}).Created(s.t).String()
-	s.tell(admin, "listWebhooks", "All webhooks", "/admin/webhooks", nil)
-	s.tell(admin, "getWebhook", "A webhook", webhook, nil)
-	s.tell(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
-	s.tell(admin, "changeWebhook", "Another address", webhook, harness.Body{"url": "https://hooks.example.org/units"})
-	s.tell(admin, "deleteWebhook", "No longer needed", webhook, nil)
+	s.record(admin, "listWebhooks", "All webhooks", "/admin/webhooks", nil)
+	s.record(admin, "getWebhook", "A webhook", webhook, nil)
+	s.record(admin, "rotateWebhookSecret", "A new secret", webhook+"/rotate-secret", nil)
+	s.record(admin, "changeWebhook", "Another address", webhook, harness.Body{"url": "https://hooks.example.org/units"})
+	s.record(admin, "deleteWebhook", "No longer needed", webhook, nil)
 
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
@@ -830,15 +836,15 @@ func (s *story) playEvents(admin harness.Caller) {
 			len(admin.Get(s.t, webhook+"/deliveries?state=PENDING").Body["data"].([]any)) == 0
 	}
 	require.Eventually(s.t, delivered, harness.Soon, 10*time.Millisecond)
-	s.tell(admin, "testWebhook", "The receiver answers", webhook+"/test", nil)
-	s.tell(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
-	s.hear(admin)
-	s.tell(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)
+	s.record(admin, "testWebhook", "The receiver answers", webhook+"/test", nil)
+	s.record(admin, "listDeliveries", "The first one", webhook+"/deliveries?state=DELIVERED&limit=1", nil)
+	s.recordEvent(admin)
+	s.record(admin, "redeliver", "The receiver has lost it", webhook+"/deliveries/1/redeliver", nil)
 	require.Eventually(s.t, delivered, harness.Soon, 10*time.Millisecond)
 }
 
-// hear listens until two events have arrived.
-func (s *story) hear(admin harness.Caller) {
+// recordEvent listens until two events have arrived.
+func (s *recording) recordEvent(admin harness.Caller) {
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, admin.URL+"/events", nil)
 	require.NoError(s.t, err)
 	request.Header.Set("Authorization", "Bearer "+admin.Token)
@@ -850,7 +856,7 @@ func (s *story) hear(admin harness.Caller) {
 	for lines := bufio.NewScanner(response.Body); strings.Count(text.String(), "\n\n") < 2 && lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
 	}
-	s.keep(s.routes["listenToEvents"],
+	s.store(s.routes["listenToEvents"],
 		harness.Answer{Status: response.StatusCode, Header: response.Header, Raw: []byte(text.String())})
 	_, events, _ := strings.Cut(text.String(), "\n\n") // the first event is the opening
 	_, data, found := strings.Cut(events, "data: ")

@@ -120,7 +120,7 @@ type trial struct {
 	header http.Header
 	body   []byte // nil: none
 	value  any    // source of the body
-	wrong  string // the expected error; "" if the request is valid
+	defect string // the expected error; "" if the request is valid
 	unsent bool   // its length is not sent in advance
 }
 
@@ -140,7 +140,7 @@ func (t trial) String() string {
 	if len(body) > 1000 {
 		body = append(slices.Clone(body[:1000]), "…"...)
 	}
-	return fmt.Sprintf("%s %s %v\n%s\nwrong: %s", t.op.method, t.target(), t.header, body, cmp.Or(t.wrong, "nothing"))
+	return fmt.Sprintf("%s %s %v\n%s\nwrong: %s", t.op.method, t.target(), t.header, body, cmp.Or(t.defect, "nothing"))
 }
 
 // valid generates a request that is valid by the contract.
@@ -487,7 +487,7 @@ func (m maker) spoilPath(t *trial) bool {
 	p, ok := m.one(t, "path")
 	if ok {
 		text := pick(m, spoiled[kindOf(p.schema)]...)
-		t.params[p.name], t.wrong = text, "the path's "+p.name
+		t.params[p.name], t.defect = text, "the path's "+p.name
 	}
 	return ok
 }
@@ -499,11 +499,11 @@ func (m maker) spoilQuery(t *trial) bool {
 		t.query = append(t.query,
 			pick(m, "nothing=1", "x", "%00=1", "Limit=5", "limit[]=5", "=", strings.Repeat("y", 300)+"=1",
 				"a=%zz", "limit%00=1", "%", "a;b=1", "%ff"))
-		t.wrong = "an unknown or badly encoded query parameter"
+		t.defect = "an unknown or badly encoded query parameter"
 		return true
 	}
 	t.query = slices.DeleteFunc(t.query, func(text string) bool { return strings.HasPrefix(text, p.name+"=") })
-	t.wrong = "the query's " + p.name
+	t.defect = "the query's " + p.name
 	kind := kindOf(p.schema)
 	switch {
 	case kind == "array":
@@ -530,7 +530,7 @@ func (m maker) spoilHeader(t *trial) bool {
 	if !ok {
 		return false
 	}
-	t.wrong = "the header " + p.name
+	t.defect = "the header " + p.name
 	switch p.name {
 	case "Idempotency-Key":
 		t.header[p.name] = pick(m, []string{strings.Repeat("k", 256)}, []string{"é"}, []string{"\xff"}, []string{"a", "b"},
@@ -556,7 +556,7 @@ func (m maker) spoilMedia(t *trial) bool {
 	if t.body == nil {
 		return false
 	}
-	t.wrong = "the media type"
+	t.defect = "the media type"
 	if m.chance(20) {
 		t.header.Set("Content-Encoding", pick(m, "gzip", "br", "gzip, gzip"))
 		return true
@@ -572,7 +572,7 @@ func (m maker) spoilMedia(t *trial) bool {
 func (m maker) spoilText(t *trial) bool {
 	if t.op.body == nil {
 		t.header.Set("Content-Type", pick(m, "application/json", "text/plain"))
-		t.body, t.wrong = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`,
+		t.body, t.defect = []byte(pick(m, `{"x":1}`, `[]`, `1`, "\xff", `{`,
 			strings.Repeat("[", 100_000))), "an unexpected body"
 		return true
 	}
@@ -586,7 +586,7 @@ func (m maker) spoilText(t *trial) bool {
 	if inside != "{" {
 		comma = ","
 	}
-	t.wrong = "the syntax of the body"
+	t.defect = "the syntax of the body"
 	broken := []string{
 		written[:len(written)-1], written + "}", written + written, "[" + written + "]", "\ufeff" + written,
 		"// \n" + written,
@@ -676,7 +676,7 @@ func slotsOf(value any) []slot {
 
 // settle sets the expected error from the body's schema, if nothing else is invalid.
 func (t *trial) settle() error {
-	if t.wrong != "" || t.op.accepts == nil || t.body == nil {
+	if t.defect != "" || t.op.accepts == nil || t.body == nil {
 		return nil
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(t.body))
@@ -684,7 +684,7 @@ func (t *trial) settle() error {
 		return err
 	}
 	if err := t.op.accepts.Validate(value); err != nil {
-		t.wrong = "by the schema: " + err.Error()
+		t.defect = "by the schema: " + err.Error()
 	}
 	return nil
 }

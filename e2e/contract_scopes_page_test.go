@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// possible returns the scopes of each permission in the API.
+// possibleScopes returns the scopes of each permission in the API.
 func possibleScopes(t testing.TB, c *harness.Clinic) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}

@@ -67,7 +67,7 @@ var members = map[string]string{
 // therefore not differ between the two.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	examples, routes := play(t)
+	examples, routes := recordExamples(t)
 	if c, err := harness.PublishedContract(); err == nil {
 		c.DeclareRefusals(routes)
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// texted are the text parameters of URLs, and why they hold no health data. All others
+// textParameters are the text parameters of URLs, and why they hold no health data. All others
 // are ids, dates, numbers, flags and enumerations.
-var texted = map[string]string{
+var textParameters = map[string]string{
 	"query cursor":                           "it is sealed",
 	"query code of listServiceCodes":         "a service code such as 97153, which names no patient",
 	"query types of listenToEvents":          "event types; others are refused",
@@ -40,22 +40,22 @@ func TestURLsHaveNoPersonalData(t *testing.T) {
 			if !ok || o["parameters"] == nil {
 				continue
 			}
-			for _, each := range o["parameters"].([]any) {
-				parameter := document.resolve(each)
+			for _, reference := range o["parameters"].([]any) {
+				parameter := document.resolve(reference)
 				if in := parameter["in"]; in != "query" && in != "path" || !document.isText(parameter["schema"]) {
 					continue
 				}
-				place := parameter["in"].(string) + " " + parameter["name"].(string)
-				if texted[place] == "" {
-					place += " of " + o["operationId"].(string)
+				key := parameter["in"].(string) + " " + parameter["name"].(string)
+				if textParameters[key] == "" {
+					key += " of " + o["operationId"].(string)
 				}
-				require.NotEmpty(t, texted[place], "%s takes text in its URL: %s", path, place)
-				met[place] = true
+				require.NotEmpty(t, textParameters[key], "%s takes text in its URL: %s", path, key)
+				met[key] = true
 			}
 		}
 	}
-	for place := range texted {
-		require.True(t, met[place], "nothing has %s any longer", place)
+	for key := range textParameters {
+		require.True(t, met[key], "nothing has %s any longer", key)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// delivery waits until the only delivery of a webhook has the expected state.
+// awaitDelivery waits until the only delivery of a webhook has the expected state.
 func awaitDelivery(t testing.TB, c *harness.Clinic, path, state string, attempts int) harness.Body {
 	t.Helper()
 	var found harness.Body
@@ -154,7 +154,7 @@ func TestWebhookIsRetried(t *testing.T) {
 
 func TestWebhooksAreManaged(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	result := c.Admin().Post(t, harness.WebhooksPath, harness.Body{"url": "https://example.com/hook"})
 	path := strings.TrimPrefix(result.Header.Get("Location"), "/api/v1")
 	require.Equal(t, harness.WebhooksPath+"/"+result.Created(t).String(), path)
@@ -162,8 +162,8 @@ func TestWebhooksAreManaged(t *testing.T) {
 	require.Equal(t, []any{}, result.Body["types"])
 	require.Equal(t, true, result.Body["active"])
 
-	for _, place := range []string{harness.WebhooksPath, path} {
-		answer := c.Admin().Get(t, place)
+	for _, target := range []string{harness.WebhooksPath, path} {
+		answer := c.Admin().Get(t, target)
 		require.Equal(t, http.StatusOK, answer.Status)
 		require.NotContains(t, strings.ToLower(string(answer.Raw)), "secret")
 		require.NotContains(t, string(answer.Raw), "whsec_")
@@ -214,7 +214,7 @@ func TestWebhooksAreManaged(t *testing.T) {
 // balances but no emergencies, manage webhooks.
 func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	c.Admin().Put(t, "/permission-sets/SCHEDULER",
 		withPermission(c.Admin().PermissionSet(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).OK(t)
 	scheduler := c.As(c.Own.Tokens[rbac.Scheduler])
@@ -260,7 +260,7 @@ func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	})
 }
 
-// deliveries waits until the deliveries of a webhook have these states, in the order of
+// awaitDeliveries waits until the deliveries of a webhook have these states, in the order of
 // their events.
 func awaitDeliveries(t testing.TB, c *harness.Clinic, path string, want ...string) {
 	t.Helper()
@@ -341,9 +341,9 @@ func TestWebhookWithholdsUnreadableEvents(t *testing.T) {
 	r := harness.ReceiveWebhooks(t)
 	path := harness.WebhooksPath + "/" + c.Admin().Post(t, harness.WebhooksPath,
 		harness.Body{"url": r.URL, "types": []string{"authorization.balance", "appointment.booked"}}).Created(t).String()
-	authorization, who := c.Authorize(t, 100), c.AddPractitioner(t)
+	authorization, practitioner := c.Authorize(t, 100), c.AddPractitioner(t)
 	for day := range 10 { // more than one batch
-		c.Book(t, c.Booking(authorization, who, c.At(t, day+1, "15:00"), hour))
+		c.Book(t, c.Booking(authorization, practitioner, c.At(t, day+1, "15:00"), time.Hour))
 	}
 	c.Admin().Put(t, "/permission-sets/ADMIN",
 		withoutPermission(c.Admin().PermissionSet(t, rbac.Admin), "appointment:read")).OK(t)

@@ -53,7 +53,7 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 			})
 		}
 	}
-	for it, place := range map[string]wireproxy.Point{
+	for it, point := range map[string]wireproxy.Point{
 		"never reached the server": wireproxy.BeforeServer, "was carried out": wireproxy.BeforeAnswer,
 	} {
 		t.Run("it executes a bulk once whose COMMIT "+it, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 			proxy := wireproxy.Start(t, database.AppURL)
 			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			one, other := c.Authorize(t, 10), c.Authorize(t, 10)
-			proxy.Break(place, "commit", 1)
+			proxy.Break(point, "commit", 1)
 			answer := c.Admin().Post(t, "/units/bulk", harness.Bulk(
 				harness.On(one, "reserve", harness.Body{
 					"units": 4,
@@ -84,8 +84,8 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 		keyed := c.Admin().WithHeader("Idempotency-Key", "one-booking")
 
 		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
-		const asked = 12 // number of proofs that the runner reads before it gives up
-		proxy.Break(wireproxy.BeforeServer, "begin isolation level repeatable read", asked)
+		const lookups = 12 // number of proofs that the runner reads before it gives up
+		proxy.Break(wireproxy.BeforeServer, "begin isolation level repeatable read", lookups)
 		answer := keyed.Post(t, path+"/reserve", harness.Body{"units": 4})
 		answer.Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 		require.NotEmpty(t, answer.Header.Get("Retry-After"))

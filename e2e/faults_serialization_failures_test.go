@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,7 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 			t.Parallel()
 			c := harness.Open(t)
 			path := c.Authorize(t, 10_000)
-			who := c.AddPractitioner(t)
+			practitioner := c.AddPractitioner(t)
 			c.ExecAsOwner(t, `CREATE SEQUENCE forced`)
 			// Sequence values are not rolled back.
 			c.ExecAsOwner(t, fmt.Sprintf(`CREATE FUNCTION force() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -48,7 +49,7 @@ func TestSerializationFailuresAreForcedAtEveryWrite(t *testing.T) {
 					require.Equal(t, http.StatusOK, c.Admin().Post(t, path+"/consume", harness.Body{
 						"reservationId": held, "units": 2,
 					}).Status)
-					booked := c.Book(t, c.Booking(path, who, c.At(t, day, "15:00"), hour))
+					booked := c.Book(t, c.Booking(path, practitioner, c.At(t, day, "15:00"), time.Hour))
 					c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t)
 					c.ExecAsOwner(t, "DROP TRIGGER forcing ON "+table)
 					c.RequireBalance(t, path, 10_000, before+6, 0)

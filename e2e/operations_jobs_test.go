@@ -71,9 +71,10 @@ var fillForRemoval = []string{
 		SELECT organization_id, id, id, 'reserve', '\x00', '{}', at FROM rows`,
 	`INSERT INTO access_changes (organization_id, kind, subject_id, level, changed_at)
 		SELECT organization_id, 'user', id, 1, at FROM rows`,
-	`INSERT INTO second_factors (organization_id, user_id, secret, begun_at, confirmed_at)
+	`INSERT INTO second_factors (organization_id, user_id, secret, started_at, confirmed_at)
 		SELECT organization_id, id, '\x00', at, CASE WHEN n % 40 <> 0 THEN at END FROM rows`,
-	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address, place)
+	`INSERT INTO sign_ins (organization_id, id, user_id, epoch, started_at, used_at, idle_until, ends_at, address,
+			throttle_key)
 		SELECT organization_id, id, id, 0, at, at, at + interval '20 days', at + interval '20 days', '', '\x00' FROM rows`,
 	`INSERT INTO refresh_tokens (organization_id, hash, sign_in_id, issued_at)
 		SELECT organization_id, sha256(n::text::bytea), id, at FROM rows`,
@@ -95,7 +96,7 @@ var fillForRemoval = []string{
 		SELECT organization_id, id, id, 1, 1, at::date, at + interval '300 days', at, at FROM rows`,
 	`INSERT INTO anonymous_attempts (minute, source, action, reason, attempts, last_at) SELECT at, n, 'x', 'x', 1, at
 		FROM rows`,
-	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, held_until, result)
+	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, lease_until, result)
 		SELECT organization_id, id, 'FINISHED', id, at, at, at, '{}' FROM rows`,
 	`ANALYZE`,
 	`SELECT pg_stat_force_next_flush()`, // otherwise the reads of this session are counted later

@@ -40,13 +40,13 @@ func TestNoPersonalDataIsPrinted(t *testing.T) {
 	authorization := c.Authorize(t, 20, harness.Body{
 		"authNumber": "AUTH-5550188", "notes": "hits other children when they sing",
 	})
-	at := c.Ago(2 * hour)
+	at := c.Ago(2 * time.Hour)
 	visit := c.Book(t, c.Booking(authorization, c.AddPractitioner(t), at, time.Hour, harness.Body{
 		"notes": "meet at the blue door",
 	}))
 	admin.Post(t, visit+"/start", harness.Body{"startTime": at}).OK(t)
 	admin.Post(t, visit+"/complete",
-		harness.Body{"startTime": at, "endTime": at.Add(hour), "narrative": "sang along twice today"}).OK(t)
+		harness.Body{"startTime": at, "endTime": at.Add(time.Hour), "narrative": "sang along twice today"}).OK(t)
 	c.As("").Post(t, "/auth/login", harness.Body{"email": "somebody.else@own.test", "password": "not-the-right-one"}).
 		Refused(t, http.StatusUnauthorized, "wrong-credentials")
 	c.As("not-a-token-at-all").Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"errors"
 	"net/http"
 	"strconv"
@@ -80,30 +79,27 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	paths, totals := contested(t, c)
 	var serving atomic.Pointer[harness.Instance]
 	serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for range faults {
-		h.progress(t, 20)
+		h.Progress(t, 20)
 		before := serving.Load()
 		require.NoError(t, before.Process.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, before.Process.Wait(), "exit code 0: %s", before.Output.String())
 		serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	}
-	h.progress(t, 20)
+	h.Progress(t, 20)
 	stop()
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
-// waiting returns the number of requests that wait for a transaction, over a separate
+// waitingCommands returns the number of requests that wait for a transaction, over a separate
 // connection.
 func waitingCommands(t testing.TB, p *harness.Instance) int {
 	t.Helper()
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(p.MetricsURL + "/metrics")
-	require.NoError(t, err)
-	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "omnirapeutic_commands_waiting "); ok {
-			n, err := strconv.Atoi(text)
+	for line := range strings.Lines(p.Metrics(t)) {
+		if text, ok := strings.CutPrefix(line, "omnirapeutic_commands_waiting "); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
 			require.NoError(t, err)
 			return n
 		}

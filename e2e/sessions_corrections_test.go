@@ -13,11 +13,11 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// delivered books and completes an appointment of an hour, two hours ago, and returns the path of
+// delivered books and completes an appointment of an time.Hour, two hours ago, and returns the path of
 // its session.
 func delivered(t testing.TB, c *harness.Clinic, authorization string, practitioner uuid.UUID, changes ...harness.Body) string {
 	t.Helper()
-	path := c.Book(t, c.Booking(authorization, practitioner, c.Ago(2*hour), hour, changes...))
+	path := c.Book(t, c.Booking(authorization, practitioner, c.Ago(2*time.Hour), time.Hour, changes...))
 	return "/sessions/" + completed(t, c, path)
 }
 
@@ -42,7 +42,7 @@ func TestCorrectionOfTimesMovesUnits(t *testing.T) {
 	session := delivered(t, c, path, who)
 	c.RequireBalance(t, path, 10, 4, 0)
 
-	end := c.Ago(2*hour - 30*time.Minute)
+	end := c.Ago(2*time.Hour - 30*time.Minute)
 	preview := c.Admin().Post(t, session+"/correct/preview", harness.Body{"endTime": end}).OK(t)
 	require.EqualValues(t, 4, preview.Body["current"].(map[string]any)["units"])
 	require.EqualValues(t, 2, preview.Body["corrected"].(map[string]any)["units"])
@@ -153,8 +153,8 @@ func TestCorrectionConsumesUnitsThatAreGrantedLater(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 4)
-	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.Ago(3*hour), hour))
-	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": c.Ago(hour + 30*time.Minute)})
+	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.Ago(3*time.Hour), time.Hour))
+	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute)})
 	require.EqualValues(t, 2, c.Admin().Get(t, session).OK(t).Number(t, "unauthorizedUnits"))
 	require.Len(t, c.Admin().All(t, "/sessions?unauthorized=true", nil), 1)
 	c.Admin().Patch(t, path, harness.Body{"totalUnits": 5}).OK(t)
@@ -173,7 +173,7 @@ func TestRepeatedCorrectionTakesEffectOnce(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 10)
 	session := delivered(t, c, path, c.AddPractitioner(t))
-	correction := harness.Body{"endTime": c.Ago(hour + 30*time.Minute), "reason": "Left early."}
+	correction := harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Left early."}
 	var answers []string
 	for range 3 {
 		done := c.Admin().WithHeader("Idempotency-Key", "one").Post(t, session+"/correct", correction).OK(t)
@@ -192,7 +192,7 @@ func TestOneOfConcurrentCorrectionsWins(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
 	session := delivered(t, c, path, c.AddPractitioner(t))
-	start := c.Ago(2 * hour)
+	start := c.Ago(2 * time.Hour)
 	for round := 1; round <= 5; round++ {
 		var group sync.WaitGroup
 		answers := make([]harness.Answer, 10)
@@ -241,7 +241,7 @@ func TestVoidedSession(t *testing.T) {
 	t.Run("its appointment is booked again, and can be completed again", func(t *testing.T) {
 		path := c.Authorize(t, 10)
 		session := delivered(t, c, path, who, harness.Body{
-			"startTime": c.Ago(5 * hour).Format(time.RFC3339), "endTime": c.Ago(4 * hour).Format(time.RFC3339),
+			"startTime": c.Ago(5 * time.Hour).Format(time.RFC3339), "endTime": c.Ago(4 * time.Hour).Format(time.RFC3339),
 		})
 		done := c.Admin().Post(t, session+"/void", harness.Body{"reason": "Other appointment.", "appointment": "SCHEDULED"}).OK(t)
 		c.RequireBalance(t, path, 10, 0, 4)
@@ -253,7 +253,7 @@ func TestVoidedSession(t *testing.T) {
 	t.Run("its appointment is a no-show, which consumes units if the practice says so", func(t *testing.T) {
 		path := c.Authorize(t, 10)
 		session := delivered(t, c, path, who, harness.Body{
-			"startTime": c.Ago(8 * hour).Format(time.RFC3339), "endTime": c.Ago(7 * hour).Format(time.RFC3339),
+			"startTime": c.Ago(8 * time.Hour).Format(time.RFC3339), "endTime": c.Ago(7 * time.Hour).Format(time.RFC3339),
 		})
 		c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
 		c.Admin().Post(t, session+"/void", harness.Body{"reason": "Nobody came.", "appointment": "NO_SHOW"}).OK(t)
@@ -267,8 +267,8 @@ func TestReopenedAppointment(t *testing.T) {
 	c := harness.Open(t)
 	who := c.AddPractitioner(t)
 	path := c.Authorize(t, 10)
-	at := c.Ago(3 * hour)
-	cancelled := c.Book(t, c.Booking(path, who, at, hour))
+	at := c.Ago(3 * time.Hour)
+	cancelled := c.Book(t, c.Booking(path, who, at, time.Hour))
 	c.Admin().Post(t, cancelled+"/cancel", harness.Body{}).OK(t)
 	c.RequireBalance(t, path, 10, 0, 0)
 	reopened := c.Admin().Post(t, cancelled+"/reopen", harness.Body{"reason": "Cancelled by mistake."}).OK(t)
@@ -284,9 +284,9 @@ func TestReopenedAppointment(t *testing.T) {
 	completed(t, c, cancelled)
 	c.RequireBalance(t, path, 10, 4, 0)
 
-	other := c.Book(t, c.Booking(path, who, at.Add(-2*hour), hour))
+	other := c.Book(t, c.Booking(path, who, at.Add(-2*time.Hour), time.Hour))
 	c.Admin().Post(t, other+"/cancel", harness.Body{}).OK(t)
-	c.Book(t, c.Booking(path, who, at.Add(-2*hour), 30*time.Minute))
+	c.Book(t, c.Booking(path, who, at.Add(-2*time.Hour), 30*time.Minute))
 	c.Admin().Post(t, other+"/reopen", harness.Body{"reason": "Mistake."}).Refused(t, http.StatusConflict, "practitioner-overlap")
 	c.RequireClean(t)
 }
@@ -295,7 +295,7 @@ func TestReopenedAppointment(t *testing.T) {
 func TestVisitIsRecounted(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	insurance := c.AddInsurance(t, "CMS_TOTAL")
+	insurance := c.AddInsurance(t, "CMS_TOTAL", "SUNDAY")
 	advice := addService(t, c, "97155")
 	one := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
 	other := c.Authorize(t, 100, harness.Body{"insuranceId": insurance, "serviceCodeId": advice})
@@ -303,12 +303,12 @@ func TestVisitIsRecounted(t *testing.T) {
 	at := c.At(t, -1, "09:00")
 	units := func(session string) int { return c.Admin().Get(t, session).OK(t).Number(t, "units") }
 
-	long := "/sessions/" + completed(t, c, c.Book(t, c.Booking(other, who, at.Add(hour), 33*time.Minute, harness.Body{"serviceCodeId": advice})))
+	long := "/sessions/" + completed(t, c, c.Book(t, c.Booking(other, who, at.Add(time.Hour), 33*time.Minute, harness.Body{"serviceCodeId": advice})))
 	require.Equal(t, 2, units(long))
 	short := "/sessions/" + completed(t, c, c.Book(t, c.Booking(one, who, at, 7*time.Minute)))
 	require.Equal(t, []int{1, 2}, []int{units(short), units(long)}, "40 minutes are 3 units")
 
-	end := at.Add(hour + 23*time.Minute)
+	end := at.Add(time.Hour + 23*time.Minute)
 	c.Admin().Post(t, long+"/correct", harness.Body{"endTime": end, "reason": "Ten minutes less."}).OK(t)
 	require.Equal(t, []int{0, 2}, []int{units(short), units(long)}, "30 minutes are 2 units")
 	versions := c.Admin().Get(t, short+"/versions").OK(t).Body["versions"].([]any)
@@ -334,7 +334,7 @@ func TestWhoMayCorrect(t *testing.T) {
 	technician.Post(t, stranger+"/correct", harness.Body{"reason": "Not mine."}).Refused(t, http.StatusNotFound, "session-not-found")
 	c.As(c.Own.Tokens[rbac.Scheduler]).Post(t, stranger+"/correct", harness.Body{"reason": "No."}).
 		Refused(t, http.StatusForbidden, "forbidden")
-	c.As(c.Own.Tokens[rbac.Biller]).Post(t, stranger+"/correct", harness.Body{"endTime": c.Ago(hour + 30*time.Minute), "reason": "Billing."}).OK(t)
+	c.As(c.Own.Tokens[rbac.Biller]).Post(t, stranger+"/correct", harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Billing."}).OK(t)
 	c.As(c.Other.Tokens[rbac.Admin]).Post(t, stranger+"/void", harness.Body{"reason": "No.", "appointment": "CANCELLED"}).
 		Refused(t, http.StatusNotFound, "session-not-found")
 }

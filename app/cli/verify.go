@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"omnirapeutic/app"
+	"omnirapeutic/modules/audit"
 )
 
 type verifyCommand struct {
@@ -39,7 +40,7 @@ func (v verifyCommand) Run(e environment) error {
 				fmt.Println(problem)
 			}
 			for _, problem := range report.Audit.Problems {
-				fmt.Println(problem)
+				fmt.Println(audit.Finding(problem))
 			}
 		}
 		if !report.OK {

@@ -160,7 +160,7 @@ var serviceCodes = []directory.NewServiceCode{
 
 // pairs are the services that may overlap in the demo practice: an analyst changes the
 // protocol or guides the family while a technician treats.
-var pairs = []directory.ServicePair{{Code: "97153", OtherCode: "97155"}, {Code: "97153", OtherCode: "97156"}}
+var pairs = []directory.ServicePairBody{{Code: "97153", OtherCode: "97155"}, {Code: "97153", OtherCode: "97156"}}
 
 // ledger returns the authorization service with the given current time.
 func (p Practice) ledger(at time.Time) *authorization.Service {

@@ -49,28 +49,28 @@ func (p Practice) credentialed() []directory.NewPractitioner {
 			FirstName:     "Bea",
 			LastName:      "Analyst",
 			LicenseNumber: new("NY-BCBA-1001"),
-			Credentials:   []directory.Credential{{Code: "BCBA"}},
+			Credentials:   []directory.CredentialBody{{Code: "BCBA"}},
 		},
 		{
 			FirstName:     "Carl",
 			LastName:      "Assistant",
 			LicenseNumber: new("NY-BCABA-2002"),
-			Credentials:   []directory.Credential{{Code: "BCaBA"}},
+			Credentials:   []directory.CredentialBody{{Code: "BCaBA"}},
 		},
 		{
 			FirstName:   "Tom",
 			LastName:    "Technician",
-			Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(200)}},
+			Credentials: []directory.CredentialBody{{Code: "RBT", ExpiresOn: today.AddDays(200)}},
 		},
 		{
 			FirstName:   "Rita",
 			LastName:    "Technician",
-			Credentials: []directory.Credential{{Code: "RBT", ExpiresOn: today.AddDays(45)}},
+			Credentials: []directory.CredentialBody{{Code: "RBT", ExpiresOn: today.AddDays(45)}},
 		},
 	}
 	add := func(code, license string, names []string) {
 		for i, name := range names {
-			n := directory.NewPractitioner{Credentials: []directory.Credential{{Code: code}}}
+			n := directory.NewPractitioner{Credentials: []directory.CredentialBody{{Code: code}}}
 			n.FirstName, n.LastName = split(name)
 			if license != "" {
 				n.LicenseNumber = new(fmt.Sprintf(license, i+11))

@@ -173,26 +173,38 @@ func (r *Result) measure(l *load) {
 		fromSend := latencyOf(service)
 		r.ServiceMs = &fromSend
 	}
-	r.Operations = []Operation{}
-	for k, o := range figures {
-		if o.Accepted+o.Refused+o.Failed == 0 {
-			continue
-		}
-		slices.Sort(byKind[k])
-		o.Operation, o.LatencyMs = kind(k).String(), latencyOf(byKind[k])
-		r.Operations = append(r.Operations, o)
-	}
-	r.Failures = []Failure{}
-	for _, f := range l.failures {
-		r.Failures = append(r.Failures, *f)
-	}
-	slices.SortFunc(r.Failures, func(a, b Failure) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Code, b.Code))
-	})
+	r.Operations = operationsOf(figures, byKind)
+	r.Failures = l.failuresByCount()
 	r.Distribution = distribution(all)
 	r.Series, r.SeriesSeconds = series(l, window)
 	r.Notes = notes(r)
 	r.unitsLeft = l.unitsLeft
+}
+
+// operationsOf returns the figures of the kinds of operations that were sent.
+func operationsOf(figures [kinds]Operation, latencies [kinds][]time.Duration) []Operation {
+	operations := []Operation{}
+	for k, o := range figures {
+		if o.Accepted+o.Refused+o.Failed == 0 {
+			continue
+		}
+		slices.Sort(latencies[k])
+		o.Operation, o.LatencyMs = kind(k).String(), latencyOf(latencies[k])
+		operations = append(operations, o)
+	}
+	return operations
+}
+
+// failuresByCount returns the failures, the most frequent first.
+func (l *load) failuresByCount() []Failure {
+	failures := []Failure{}
+	for _, f := range l.failures {
+		failures = append(failures, *f)
+	}
+	slices.SortFunc(failures, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Code, b.Code))
+	})
+	return failures
 }
 
 func tally(o outcome, acceptedTo, refusedTo, failedTo *int64) {

@@ -53,20 +53,7 @@ func (r Result) WriteTable(w io.Writer) error {
 	if r.LastUnits != nil {
 		fmt.Fprintf(&text, "last units  %s\n", r.LastUnits.Sentence())
 	}
-	fmt.Fprintf(&text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[r.Integrity.OK],
-		r.Integrity.Figures())
-	for _, m := range r.Integrity.Mismatches {
-		fmt.Fprintf(&text, "            %s\n", m)
-	}
-	fmt.Fprintf(&text, "verify      %s\n", r.Integrity.Verify.Sentence())
-	for i, p := range r.Integrity.Verify.Problems {
-		if i == 5 {
-			fmt.Fprintln(&text, "            …")
-			break
-		}
-		fmt.Fprintf(&text, "            %s\n", p)
-	}
-
+	r.Integrity.writeText(&text)
 	fmt.Fprintln(&text)
 	targets := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(targets, "target\tlimit\tmeasured\t")
@@ -81,6 +68,22 @@ func (r Result) WriteTable(w io.Writer) error {
 		m.OS, m.Go, m.Time.Format(time.RFC3339))
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// writeText writes the integrity check, with the first problems.
+func (i Integrity) writeText(text *strings.Builder) {
+	fmt.Fprintf(text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[i.OK], i.Figures())
+	for _, m := range i.Mismatches {
+		fmt.Fprintf(text, "            %s\n", m)
+	}
+	fmt.Fprintf(text, "verify      %s\n", i.Verify.Sentence())
+	for n, p := range i.Verify.Problems {
+		if n == 5 {
+			fmt.Fprintln(text, "            …")
+			break
+		}
+		fmt.Fprintf(text, "            %s\n", p)
+	}
 }
 
 func (t Target) verdict() string {

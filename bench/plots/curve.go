@@ -84,6 +84,18 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 		p.Add(rings)
 		p.Legend.Add("with failed requests", rings)
 	}
+	c.scale(p, lowest, top)
+	body, err := renderBody(p)
+	if err != nil {
+		return err
+	}
+	// The last label of an axis extends beyond the plot.
+	_, err = fmt.Fprintf(w, curveHead+"%[4]s", plotWidth+48, plotHeight+32, template.HTMLEscapeString(c.Title), body)
+	return err
+}
+
+// scale sets the scales and the labels of the axes.
+func (c CurvePlot) scale(p *plot.Plot, lowest, top float64) {
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(func(low, high float64) []plot.Tick {
 		return logTicksIn("", low, high)
 	})
@@ -93,13 +105,6 @@ func (c CurvePlot) WriteSVG(w io.Writer) error {
 		p.Y.Scale = plot.LogScale{}
 		p.Y.Tick.Marker = plot.TickerFunc(func(low, high float64) []plot.Tick { return logTicksIn(c.Unit, low, high) })
 	}
-	body, err := renderBody(p)
-	if err != nil {
-		return err
-	}
-	// The last label of an axis extends beyond the plot.
-	_, err = fmt.Fprintf(w, curveHead+"%[4]s", plotWidth+48, plotHeight+32, template.HTMLEscapeString(c.Title), body)
-	return err
 }
 
 func dots(points plotter.XYs, c color.Color, shape draw.GlyphDrawer, radius float64) *plotter.Scatter {

@@ -72,11 +72,11 @@ func On(path, operation string, fields Body) Body {
 // Bulk is the body of a bulk of operations.
 func Bulk(items ...Body) Body { return Body{"operations": items} }
 
-// AddInsurance returns an insurance of the clinic's patient by a payer with the rounding
-// rule.
-func (c *Clinic) AddInsurance(t testing.TB, rounding string) uuid.UUID {
+// AddInsurance creates a payer with a setting, such as its rounding, and an insurance of the
+// own practice's patient by the payer. It returns the id of the insurance.
+func (c *Clinic) AddInsurance(t testing.TB, setting, value string) uuid.UUID {
 	t.Helper()
-	payer := c.Admin().Post(t, "/payers", Body{"name": "Plan " + rounding, "rounding": rounding}).Created(t)
+	payer := c.Admin().Post(t, "/payers", Body{"name": "Plan " + value, setting: value}).Created(t)
 	return c.Admin().Post(t, "/insurances", Body{
 		"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01",
 	}).Created(t)

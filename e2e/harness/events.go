@@ -89,7 +89,7 @@ func (c Caller) OpenStream(ctx context.Context, t testing.TB, client *http.Clien
 }
 
 // ReadEvents calls a function for each event of a stream, until the stream ends.
-func ReadEvents(from io.Reader, tell func(StreamEvent)) {
+func ReadEvents(from io.Reader, receive func(StreamEvent)) {
 	var h StreamEvent
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)
@@ -104,7 +104,7 @@ func ReadEvents(from io.Reader, tell func(StreamEvent)) {
 			_ = json.Unmarshal([]byte(value), &h.Data)
 		case "":
 			if lines.Text() == "" {
-				tell(h)
+				receive(h)
 				h = StreamEvent{}
 			}
 		}

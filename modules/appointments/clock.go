@@ -17,7 +17,7 @@ type Clock int
 const endOfDay Clock = 24 * 60
 
 // ErrClock is returned for a text that is not a time of day from 00:00 to 24:00 in the form HH:MM.
-const ErrClock = fault.Words("must be a time of day written as HH:MM, from 00:00 to 24:00")
+const ErrClock = fault.FormatError("must be a time of day written as HH:MM, from 00:00 to 24:00")
 
 // String returns the time as HH:MM.
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", int(c)/60, int(c)%60) }
@@ -72,7 +72,7 @@ func weekdayOf(day time.Weekday) Weekday {
 }
 
 // ErrWeekday is returned for a text that is not the name of a weekday.
-const ErrWeekday = fault.Words("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
+const ErrWeekday = fault.FormatError("must be one of MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY")
 
 var weekdayNames = []string{"", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"}
 

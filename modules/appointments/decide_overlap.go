@@ -92,10 +92,10 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.company(a, s)))
 		}
 	}
-	together := rules.Organizations[a.OrganizationID].Together
+	mayOverlap := rules.Organizations[a.OrganizationID].MayOverlap
 	for _, p := range a.Patients {
 		key := record.Of(a.OrganizationID, p.PatientID)
-		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Track || !together(s.code, p.Code) })
+		s, ok := o.earliest(key, a, func(s slot) bool { return s.service == p.Track || !mayOverlap(s.code, p.Code) })
 		if ok {
 			reasons = append(reasons, ErrPatientOverlap.With(PatientOverlap{p.PatientID, s.conflicting()},
 				"The patient is booked for %s from %s, and %s cannot take place at the same time.",

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
@@ -21,6 +22,12 @@ type Directory interface {
 	TimeZone(ctx context.Context, organization uuid.UUID) (*time.Location, error)
 	// ForgetTimeZone removes the time zone from the cache, because it has changed.
 	ForgetTimeZone(organization uuid.UUID)
+	// Organization returns an organization that the caller may see. The error is
+	// [directory.ErrOrganizationNotFound].
+	Organization(ctx context.Context, id uuid.UUID) (directory.Organization, error)
+	// ChangeOrganization changes the caller's organization, in the transaction of the context if
+	// there is one.
+	ChangeOrganization(ctx context.Context, c directory.OrganizationChange) (directory.Organization, error)
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
 }

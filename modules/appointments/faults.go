@@ -242,6 +242,29 @@ var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
 	Carrying(MoveRefusal{}).
 	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
 
+// MisdatedBooking is an appointment whose service date differs in a new time zone.
+type MisdatedBooking struct {
+	AppointmentID  uuid.UUID     `json:"appointmentId"`
+	StartTime      time.Time     `json:"startTime"`
+	EndTime        time.Time     `json:"endTime"`
+	ServiceDate    calendar.Date `json:"serviceDate"`    // The service date as booked.
+	NewServiceDate calendar.Date `json:"newServiceDate"` // The date of the start in the new time zone.
+	// The number of units that the booking holds for the date.
+	Units int `json:"units"`
+}
+
+// MisdatedBookings has the details of [ErrServiceDates].
+type MisdatedBookings struct {
+	Bookings []MisdatedBooking `json:"bookings"` // The first 1,000 appointments, in the order of their times.
+	Total    int               `json:"total"`    // The number of such appointments.
+}
+
+// ErrServiceDates carries [MisdatedBookings].
+var ErrServiceDates = fault.Define(fault.Conflict, "service-dates-change",
+	"Appointments start on another date in the new time zone.").
+	Carrying(MisdatedBookings{}).
+	Advising("Show `bookings`, ask whether their service dates should change, and send `serviceDates`: MOVE or KEEP.")
+
 // MoveRefusal has the details of [ErrMove].
 type MoveRefusal struct {
 	Occurrences []Occurrence `json:"occurrences"` // All bookings, including the ones that break no rule.

@@ -13,7 +13,7 @@ import (
 func (s *Service) Routes() []httpx.Route {
 	return slices.Concat(
 		s.bookingRoutes(), s.scheduleRoutes(), s.statusRoutes(), s.sessionRoutes(), s.correctionRoutes(),
-		s.previewRoutes(), s.renewalRoutes(), s.availabilityRoutes(), s.feedRoutes(),
+		s.previewRoutes(), s.renewalRoutes(), s.timeZoneRoutes(), s.availabilityRoutes(), s.feedRoutes(),
 	)
 }
 

@@ -8,13 +8,12 @@ import (
 
 // Finding is a problem of an audit trail.
 type Finding struct {
-	OrganizationID uuid.UUID `json:"organizationId"`
-	Check          string    `json:"check"`              // The broken rule.
-	Position       int64     `json:"position,omitempty"` // The position in the chain, if the problem has one.
-	// The sequence number of the event, if the problem has one.
-	Sequence int64  `json:"sequence,omitempty"`
-	Expected string `json:"expected"` // The expected value.
-	Found    string `json:"found"`    // The stored value.
+	OrganizationID uuid.UUID
+	Check          string // the broken rule
+	Position       int64  // in the chain; 0: the problem has none
+	Sequence       int64  // of the event; 0: the problem has none
+	Expected       string
+	Found          string // the stored value
 }
 
 // String returns the problem in one line.
@@ -35,21 +34,20 @@ const maxListedFindings = 100
 // Head is the last position and hash of a chain. Keep a copy elsewhere: if the trail still has
 // this hash at this position, it is unchanged up to there.
 type Head struct {
-	OrganizationID uuid.UUID `json:"organizationId"`
-	Position       int64     `json:"position"` // The last position.
-	Hash           string    `json:"hash"`     // The hash at that position.
+	OrganizationID uuid.UUID
+	Position       int64
+	Hash           string // at that position
 }
 
 // Findings is the result of a verification.
 type Findings struct {
-	OK      bool `json:"ok"`      // Whether the trail has no problems.
-	Events  int  `json:"events"`  // The number of sealed events.
-	Waiting int  `json:"waiting"` // The number of unsealed events.
-	// The number of old events that were removed, up to the newest checkpoints.
-	Removed      int64     `json:"removed"`
-	Heads        []Head    `json:"heads"`        // The last position of each chain.
-	ProblemCount int       `json:"problemCount"` // The number of problems.
-	Problems     []Finding `json:"problems"`     // The first 100 problems.
+	OK           bool   // the trail has no problems
+	Events       int    // the number of sealed events
+	Waiting      int    // the number of unsealed events
+	Removed      int64  // the number of old events that were removed, up to the newest checkpoints
+	Heads        []Head // of each chain
+	ProblemCount int
+	Problems     []Finding // the first 100 problems
 }
 
 func (r *Findings) add(p Finding) {

@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +17,11 @@ import (
 )
 
 func (s *UnitService) unitRoutes() []httpx.Route {
+	return slices.Concat(s.operationRoutes(), s.ledgerRoutes(), s.bulkRoutes())
+}
+
+// operationRoutes are the routes of operations on units.
+func (s *UnitService) operationRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/authorizations/:id/reserve",
@@ -67,6 +73,12 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handlePreview),
 		},
+	}
+}
+
+// ledgerRoutes are the routes of reservations and entries.
+func (s *UnitService) ledgerRoutes() []httpx.Route {
+	return []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/reservations",
 			Permission: permission.AuthorizationRead, RecordScopes: owners.Scopes(),
@@ -86,6 +98,12 @@ func (s *UnitService) unitRoutes() []httpx.Route {
 			Reads:    "authorization",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
 		},
+	}
+}
+
+// bulkRoutes are the routes of many operations at once.
+func (s *UnitService) bulkRoutes() []httpx.Route {
+	return []httpx.Route{
 		{
 			// Each operation is checked against the permission for its kind.
 			Method: http.MethodPost, Path: "/units/bulk", Permission: httpx.SignedIn,

@@ -34,6 +34,14 @@ func checkZone(name string) error {
 	})
 }
 
+// Check returns [fault.ErrInvalid] if the new time zone does not exist.
+func (c OrganizationChange) Check() error {
+	if !c.TimeZone.Given {
+		return nil
+	}
+	return checkZone(c.TimeZone.Value)
+}
+
 // Default settings of an organization's appointments.
 const (
 	defaultLateCancelHours  = 24

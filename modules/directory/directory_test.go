@@ -55,7 +55,7 @@ func open(t testing.TB, options ...dbtest.Option) register {
 		database: dbtest.Open(t, options...), trail: &trailtest.Book{},
 		clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)},
 	}
-	r.Service = directory.New(r.database, r.trail, doors{}, nil, r.clock.now, newID)
+	r.Service = directory.New(r.database, r.trail, doors{}, r.clock.now, newID)
 	r.ownID, r.own = r.found(t, "Own Practice")
 	_, r.other = r.found(t, "Other Practice")
 	return r

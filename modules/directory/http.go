@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -61,8 +62,30 @@ type byID struct {
 	ID uuid.UUID `param:"id"`
 }
 
-func getRoute[T any](get func(ctx context.Context, id uuid.UUID) (T, error)) httpx.Endpoint {
-	return httpx.Handle(http.StatusOK, func(ctx context.Context, in byID) (T, error) { return get(ctx, in.ID) })
+// recordBody holds the common members of an organization's records.
+type recordBody struct {
+	ID             uuid.UUID `json:"id"`
+	OrganizationID uuid.UUID `json:"organizationId"`
+	Version        int       `json:"version"`
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+}
+
+// Revision returns the version, which the API returns as ETag.
+func (b recordBody) Revision() int { return b.Version }
+
+// handle returns an endpoint that answers with the body of the result.
+func handle[In, T, B any](
+	status int, do func(ctx context.Context, in In) (T, error), bodyOf func(T) B,
+) httpx.Endpoint {
+	return httpx.Handle(status, func(ctx context.Context, in In) (B, error) {
+		result, err := do(ctx, in)
+		return bodyOf(result), err
+	})
+}
+
+func getRoute[T, B any](get func(ctx context.Context, id uuid.UUID) (T, error), bodyOf func(T) B) httpx.Endpoint {
+	return handle(http.StatusOK, func(ctx context.Context, in byID) (T, error) { return get(ctx, in.ID) }, bodyOf)
 }
 
 // order is a sort order of a list, with a record's value of it.
@@ -71,24 +94,35 @@ type order[T any] struct {
 	value              func(T) string
 }
 
-// pageOf lists one page in the order of sort: a key of orders, or createdAt, which is the order
-// of ids. A minus sign reverses it. find is called for one record more than fits on the page.
-func pageOf[T any](
-	q httpx.PageQuery, sort string, orders map[string]order[T], idOf func(T) uuid.UUID, find func(Page) ([]T, error),
-) (httpx.Page[T], error) {
+// listing is the list of a noun in the API.
+type listing[T, B any] struct {
+	orders map[string]order[T] // by the names for sort
+	idOf   func(T) uuid.UUID
+	bodyOf func(T) B
+	show   func(ctx context.Context, shown ...T) // records the shown records of patients; may be nil
+}
+
+// page returns one page in the order of sort: a key of the orders, or createdAt, which is the
+// order of ids. A minus sign reverses it. find is called for one record more than fits on the page.
+func (l listing[T, B]) page(
+	ctx context.Context, q httpx.PageQuery, sort string, find func(context.Context, Page) ([]T, error),
+) (httpx.Page[B], error) {
 	name, descending := strings.CutPrefix(sort, "-")
-	by := orders[name]
+	by := l.orders[name]
 	p := Page{Column: by.column, Expression: by.expression, Descending: descending, Limit: q.Size() + 1}
 	if err := q.DecodeCursor(&p.After); err != nil {
-		return httpx.Page[T]{}, err
+		return httpx.Page[B]{}, err
 	}
-	found, err := find(p)
+	found, err := find(ctx, p)
+	if l.show != nil {
+		l.show(ctx, found[:min(len(found), q.Size())]...)
+	}
 	position := func(t T) any {
-		at := db.Position{ID: idOf(t)}
+		at := db.Position{ID: l.idOf(t)}
 		if by.value != nil {
 			at.Value = by.value(t)
 		}
 		return at
 	}
-	return httpx.PageOf(q, found, func(t T) T { return t }, position), err
+	return httpx.PageOf(q, found, l.bodyOf, position), err
 }

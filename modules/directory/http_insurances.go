@@ -15,15 +15,16 @@ import (
 func (s *Service) insuranceRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createInsurance", http.MethodPost, "/insurances", permission.InsuranceCreate,
-			httpx.Handle(http.StatusCreated, s.CreateInsurance),
+			handle(http.StatusCreated, s.CreateInsurance, insuranceBodyOf),
 			"Create a coverage", "An insurance is one patient's coverage by one payer, with the member number on the patient's card."),
 		showing("insurance", route("listInsurances", http.MethodGet, "/insurances", permission.InsuranceRead,
 			httpx.Handle(http.StatusOK, s.handleInsurances),
 			"List coverages", "All coverages, or only the coverages of one patient or one payer.")),
-		showing("insurance", route("getInsurance", http.MethodGet, "/insurances/:id", permission.InsuranceRead, getRoute(s.Insurance),
+		showing("insurance", route("getInsurance", http.MethodGet, "/insurances/:id", permission.InsuranceRead,
+			getRoute(s.Insurance, insuranceBodyOf),
 			"Get a coverage", "One coverage.", ErrInsuranceNotFound)),
 		route("changeInsurance", http.MethodPatch, "/insurances/:id", permission.InsuranceChange,
-			httpx.Handle(http.StatusOK, s.ChangeInsurance),
+			handle(http.StatusOK, s.ChangeInsurance, insuranceBodyOf),
 			"Change a coverage",
 			"A merge patch: fields that are not given stay unchanged. Patient and payer cannot change; create another "+
 				"coverage instead.",
@@ -53,11 +54,30 @@ type InsuranceChange struct {
 	EndsOn patch.Clearable[calendar.Date] `json:"endsOn"`
 }
 
-// Location returns the path of the coverage.
-func (i Insurance) Location() string { return apiPath + "/insurances/" + i.ID.String() }
+// insuranceBody is a patient's coverage by a payer.
+type insuranceBody struct {
+	recordBody
+	PatientID    uuid.UUID     `json:"patientId"`
+	PayerID      uuid.UUID     `json:"payerId"`
+	MemberNumber string        `json:"memberNumber"`
+	StartsOn     calendar.Date `json:"startsOn"`           // The first day of coverage.
+	EndsOn       calendar.Date `json:"endsOn" null:"true"` // The last day of coverage. Null if no end is known.
+}
 
-var insuranceOrders = map[string]order[Insurance]{
-	"startsOn": {"starts_on", "CAST(%s AS date)", func(i Insurance) string { return i.StartsOn.String() }},
+// Location returns the path of the coverage.
+func (b insuranceBody) Location() string { return apiPath + "/insurances/" + b.ID.String() }
+
+func insuranceBodyOf(i Insurance) insuranceBody {
+	return insuranceBody{recordBody(i.Record), i.PatientID, i.PayerID, i.MemberNumber, i.StartsOn, i.EndsOn}
+}
+
+var insuranceList = listing[Insurance, insuranceBody]{
+	orders: map[string]order[Insurance]{
+		"startsOn": {"starts_on", "CAST(%s AS date)", func(i Insurance) string { return i.StartsOn.String() }},
+	},
+	idOf:   func(i Insurance) uuid.UUID { return i.ID },
+	bodyOf: insuranceBodyOf,
+	show:   insurances.show,
 }
 
 type insurancesQuery struct {
@@ -67,11 +87,8 @@ type insurancesQuery struct {
 	PayerID   uuid.UUID `query:"payerId"`
 }
 
-func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (httpx.Page[Insurance], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, insuranceOrders, func(i Insurance) uuid.UUID { return i.ID },
-		func(p Page) ([]Insurance, error) {
-			return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
-		})
-	insurances.show(ctx, page.Data...)
-	return page, err
+func (s *Service) handleInsurances(ctx context.Context, in insurancesQuery) (httpx.Page[insuranceBody], error) {
+	return insuranceList.page(ctx, in.PageQuery, in.Sort, func(ctx context.Context, p Page) ([]Insurance, error) {
+		return s.Insurances(ctx, InsuranceFilter{Page: p, PatientID: in.PatientID, PayerID: in.PayerID})
+	})
 }

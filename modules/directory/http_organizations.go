@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -14,27 +15,18 @@ import (
 func (s *Service) organizationRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createOrganization", http.MethodPost, "/organizations", permission.OrganizationCreate,
-			httpx.Handle(http.StatusCreated, s.CreateOrganization),
+			handle(http.StatusCreated, s.CreateOrganization, OrganizationBodyOf),
 			"Create an organization", "An organization is a practice. All other records belong to one, and are invisible to "+
 				"others. "+
 				"Its time zone decides when its days begin and end."),
 		route("listOrganizations", http.MethodGet, "/organizations", permission.OrganizationRead,
 			httpx.Handle(http.StatusOK, s.handleOrganizations),
 			"List organizations", "The caller's own organization, or all of them for administrators of the installation."),
-		route("getOrganization", http.MethodGet, "/organizations/:id", permission.OrganizationRead, getRoute(s.Organization),
+		route("getOrganization", http.MethodGet, "/organizations/:id", permission.OrganizationRead,
+			getRoute(s.Organization, OrganizationBodyOf),
 			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),
-		route("changeOrganization", http.MethodPatch, "/organizations/:id", permission.OrganizationChange,
-			httpx.Handle(http.StatusOK, s.ChangeOrganization),
-			"Change an organization", "A merge patch: fields that are not given stay unchanged. A new time zone applies "+
-				"from the next request on; "+
-				"stored dates do not change. If SCHEDULED appointments start on another date in it, `serviceDates` decides "+
-				"about their "+
-				"service dates. MOVE: each gets its new date and is checked like a booking; either all move or none. KEEP: "+
-				"they stay. "+
-				"Without it the answer is 409 with the list of these appointments.",
-			append(s.zoneRefusals(), ErrOrganizationNotFound)...),
 		route("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
-			httpx.Handle(http.StatusOK, s.SwitchOrganization),
+			handle(http.StatusOK, s.SwitchOrganization, OrganizationBodyOf),
 			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the "+
 				"organization: access tokens, "+
 				"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
@@ -50,16 +42,14 @@ type NewOrganization struct {
 	TimeZone string `json:"timeZone" validate:"required,max=100"`
 }
 
-// OrganizationChange changes the given fields of an organization.
+// OrganizationChange changes the given fields of an organization. The module of appointments has its
+// route, because a new time zone concerns their service dates.
 type OrganizationChange struct {
 	ID    uuid.UUID   `param:"id"`
 	Match patch.Match `header:"If-Match"`
 	// The name of the practice.
 	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"`
 	TimeZone patch.Field[string] `json:"timeZone" validate:"omitempty,max=100"`
-	// The decision about appointments that start on another date in a new time zone. `MOVE`
-	// gives them the new service date, `KEEP` leaves it unchanged.
-	ServiceDates ServiceDatePolicy `json:"serviceDates" validate:"omitempty,oneof=MOVE KEEP"`
 	// The number of hours before the start from which a cancellation is late.
 	LateCancelHours patch.Field[int] `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	// Whether units stay used after a no-show, for payers that pay for it.
@@ -80,11 +70,44 @@ type OrganizationSwitch struct {
 	Disabled *bool       `json:"disabled" validate:"required"` // Whether the organization is disabled.
 }
 
-// Location returns the path of the organization.
-func (o Organization) Location() string { return apiPath + "/organizations/" + o.ID.String() }
+// OrganizationBody is a practice. All other records belong to one.
+type OrganizationBody struct {
+	ID       uuid.UUID `json:"id"`
+	Name     string    `json:"name"` // The name of the practice.
+	TimeZone string    `json:"timeZone"`
+	// The number of hours before the start from which a cancellation is late.
+	LateCancelHours int `json:"lateCancelHours"`
+	// Whether units stay used after a no-show, for payers that pay for it.
+	NoShowConsumes bool `json:"noShowConsumes"`
+	// The number of hours after its end during which a session can be changed. Later, only
+	// addenda are possible.
+	SessionEditHours int `json:"sessionEditHours"`
+	// The number of minutes before its booked start from which an appointment can be started.
+	EarlyStartMinutes int `json:"earlyStartMinutes"`
+	// The factor between actual and booked length above which a session must be confirmed.
+	ConfirmLengthFactor float64 `json:"confirmLengthFactor"`
+	// Whether the organization is disabled. If so, its users, keys and links have no access.
+	Disabled  bool      `json:"disabled"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
 
-var organizationOrders = map[string]order[Organization]{
-	"name": {"name", "lower(%s)", func(o Organization) string { return o.Name }},
+// Location returns the path of the organization.
+func (b OrganizationBody) Location() string { return apiPath + "/organizations/" + b.ID.String() }
+
+// Revision returns the version, which the API returns as ETag.
+func (b OrganizationBody) Revision() int { return b.Version }
+
+// OrganizationBodyOf returns the organization as in the API.
+func OrganizationBodyOf(o Organization) OrganizationBody { return OrganizationBody(o) }
+
+var organizationList = listing[Organization, OrganizationBody]{
+	orders: map[string]order[Organization]{
+		"name": {"name", "lower(%s)", func(o Organization) string { return o.Name }},
+	},
+	idOf:   func(o Organization) uuid.UUID { return o.ID },
+	bodyOf: OrganizationBodyOf,
 }
 
 type organizationsQuery struct {
@@ -92,9 +115,8 @@ type organizationsQuery struct {
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
 }
 
-func (s *Service) handleOrganizations(ctx context.Context, in organizationsQuery) (httpx.Page[Organization], error) {
-	return pageOf(in.PageQuery, in.Sort, organizationOrders, func(o Organization) uuid.UUID { return o.ID },
-		func(p Page) ([]Organization, error) {
-			return s.Organizations(ctx, p)
-		})
+func (s *Service) handleOrganizations(
+	ctx context.Context, in organizationsQuery,
+) (httpx.Page[OrganizationBody], error) {
+	return organizationList.page(ctx, in.PageQuery, in.Sort, s.Organizations)
 }

@@ -15,7 +15,7 @@ import (
 func (s *Service) patientRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createPatient", http.MethodPost, "/patients", permission.PatientCreate,
-			httpx.Handle(http.StatusCreated, s.CreatePatient),
+			handle(http.StatusCreated, s.CreatePatient, patientBodyOf),
 			"Create a patient", "A patient is a person in the organization's care. "+
 				"The medical record number is assigned by the practice and unique.",
 			ErrMedicalRecordNumberTaken),
@@ -27,10 +27,11 @@ func (s *Service) patientRoutes() []httpx.Route {
 			route("searchPatients", http.MethodPost, "/patients/search", permission.PatientRead, httpx.Handle(http.StatusOK, s.handlePatientSearch),
 				"Find patients", "Finds patients by the beginning of their last name, their medical record number or their date of birth. "+
 					"It is a POST because health data does not belong in URLs. It changes nothing."))),
-		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead, getRoute(s.Patient),
+		showing("patient", route("getPatient", http.MethodGet, "/patients/:id", permission.PatientRead,
+			getRoute(s.Patient, patientBodyOf),
 			"Get a patient", "One patient of the organization.", ErrPatientNotFound)),
 		route("changePatient", http.MethodPatch, "/patients/:id", permission.PatientChange,
-			httpx.Handle(http.StatusOK, s.ChangePatient),
+			handle(http.StatusOK, s.ChangePatient, patientBodyOf),
 			"Change a patient", "A merge patch: fields that are not given stay unchanged, and `null` clears optional fields. "+
 				"A patient who has left becomes INACTIVE; nothing is deleted.",
 			ErrPatientNotFound, ErrMedicalRecordNumberTaken),
@@ -60,11 +61,30 @@ type PatientChange struct {
 	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
-// Location returns the path of the patient.
-func (p Patient) Location() string { return apiPath + "/patients/" + p.ID.String() }
+// patientBody is a person who is, or was, in the organization's care.
+type patientBody struct {
+	recordBody
+	FirstName           string        `json:"firstName"`
+	LastName            string        `json:"lastName"`
+	DateOfBirth         calendar.Date `json:"dateOfBirth"`
+	MedicalRecordNumber *string       `json:"medicalRecordNumber"`
+	Status              Status        `json:"status"` // Whether the patient is in care.
+}
 
-var patientOrders = map[string]order[Patient]{
-	"lastName": {"last_name", "lower(%s)", func(p Patient) string { return p.LastName }},
+// Location returns the path of the patient.
+func (b patientBody) Location() string { return apiPath + "/patients/" + b.ID.String() }
+
+func patientBodyOf(p Patient) patientBody {
+	return patientBody{recordBody(p.Record), p.FirstName, p.LastName, p.DateOfBirth, p.MedicalRecordNumber, p.Status}
+}
+
+var patientList = listing[Patient, patientBody]{
+	orders: map[string]order[Patient]{
+		"lastName": {"last_name", "lower(%s)", func(p Patient) string { return p.LastName }},
+	},
+	idOf:   func(p Patient) uuid.UUID { return p.ID },
+	bodyOf: patientBodyOf,
+	show:   patients.show,
 }
 
 type patientsQuery struct {
@@ -74,13 +94,10 @@ type patientsQuery struct {
 	Status Status `query:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
-func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[Patient], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID },
-		func(p Page) ([]Patient, error) {
-			return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
-		})
-	patients.show(ctx, page.Data...)
-	return page, err
+func (s *Service) handlePatients(ctx context.Context, in patientsQuery) (httpx.Page[patientBody], error) {
+	return patientList.page(ctx, in.PageQuery, in.Sort, func(ctx context.Context, p Page) ([]Patient, error) {
+		return s.Patients(ctx, PatientFilter{Page: p, Status: in.Status})
+	})
 }
 
 // patientSearch is a request body: names and numbers of patients do not belong in URLs, which are
@@ -96,14 +113,11 @@ type patientSearch struct {
 	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
 }
 
-func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[Patient], error) {
-	page, err := pageOf(in.PageQuery, in.Sort, patientOrders, func(p Patient) uuid.UUID { return p.ID },
-		func(p Page) ([]Patient, error) {
-			return s.Patients(ctx, PatientFilter{
-				Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber,
-				DateOfBirth: in.DateOfBirth,
-			})
+func (s *Service) handlePatientSearch(ctx context.Context, in patientSearch) (httpx.Page[patientBody], error) {
+	return patientList.page(ctx, in.PageQuery, in.Sort, func(ctx context.Context, p Page) ([]Patient, error) {
+		return s.Patients(ctx, PatientFilter{
+			Page: p, Status: in.Status, LastName: in.LastName, MedicalRecordNumber: in.MedicalRecordNumber,
+			DateOfBirth: in.DateOfBirth,
 		})
-	patients.show(ctx, page.Data...)
-	return page, err
+	})
 }

@@ -16,15 +16,16 @@ import (
 func (s *Service) payerRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createPayer", http.MethodPost, "/payers", permission.PayerCreate,
-			httpx.Handle(http.StatusCreated, s.CreatePayer),
+			handle(http.StatusCreated, s.CreatePayer, payerBodyOf),
 			"Create a payer", "A payer authorizes and pays for services. Its rounding rule converts minutes to units, "+
 				"and it defines the first day of its weeks."),
 		route("listPayers", http.MethodGet, "/payers", permission.PayerRead, httpx.Handle(http.StatusOK, s.handlePayers),
 			"List payers", "All payers of the organization, in the order of their creation unless `sort` says otherwise."),
-		route("getPayer", http.MethodGet, "/payers/:id", permission.PayerRead, getRoute(s.Payer),
+		route("getPayer", http.MethodGet, "/payers/:id", permission.PayerRead,
+			getRoute(s.Payer, payerBodyOf),
 			"Get a payer", "One payer with its rules.", ErrPayerNotFound),
 		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange,
-			httpx.Handle(http.StatusOK, s.ChangePayer),
+			handle(http.StatusOK, s.ChangePayer, payerBodyOf),
 			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from "+
 				"`roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun "+
 				"stays, because units were computed with it.",
@@ -67,11 +68,32 @@ type PayerChange struct {
 	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
 
-// Location returns the path of the payer.
-func (p Payer) Location() string { return apiPath + "/payers/" + p.ID.String() }
+// payerBody is a party that pays for services: an insurer, a Medicaid program, a family.
+type payerBody struct {
+	recordBody
+	Name      string  `json:"name"` // The name of the payer.
+	PayerCode *string `json:"payerCode"`
+	// The rounding rule of today, in the organization's time zone.
+	Rounding scheduling.Rounding `json:"rounding"`
+	// The rounding rules, sorted by first day. Each applies until the next one begins.
+	RoundingRules []scheduling.RoundingRule `json:"roundingRules"`
+	// The day on which the payer's weeks start.
+	WeekStartsOn string `json:"weekStartsOn"`
+}
 
-var payerOrders = map[string]order[Payer]{
-	"name": {"name", "lower(%s)", func(p Payer) string { return p.Name }},
+// Location returns the path of the payer.
+func (b payerBody) Location() string { return apiPath + "/payers/" + b.ID.String() }
+
+func payerBodyOf(p Payer) payerBody {
+	return payerBody{recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, p.RoundingRules, p.WeekStartsOn}
+}
+
+var payerList = listing[Payer, payerBody]{
+	orders: map[string]order[Payer]{
+		"name": {"name", "lower(%s)", func(p Payer) string { return p.Name }},
+	},
+	idOf:   func(p Payer) uuid.UUID { return p.ID },
+	bodyOf: payerBodyOf,
 }
 
 type payersQuery struct {
@@ -79,10 +101,6 @@ type payersQuery struct {
 	Sort string `query:"sort" validate:"omitempty,oneof=createdAt -createdAt name -name"`
 }
 
-func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[Payer], error) {
-	return pageOf(in.PageQuery, in.Sort, payerOrders, func(p Payer) uuid.UUID { return p.ID }, func(p Page) ([]Payer,
-		error,
-	) {
-		return s.Payers(ctx, p)
-	})
+func (s *Service) handlePayers(ctx context.Context, in payersQuery) (httpx.Page[payerBody], error) {
+	return payerList.page(ctx, in.PageQuery, in.Sort, s.Payers)
 }

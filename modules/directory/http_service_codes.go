@@ -15,7 +15,7 @@ import (
 func (s *Service) serviceCodeRoutes() []httpx.Route {
 	return []httpx.Route{
 		route("createServiceCode", http.MethodPost, "/service-codes", permission.ServiceCodeCreate,
-			httpx.Handle(http.StatusCreated, s.CreateServiceCode),
+			handle(http.StatusCreated, s.CreateServiceCode, serviceCodeBodyOf),
 			"Create a service code", "The code of a service, such as the CPT code 97153, with the length of its unit and "+
 				"the credentials "+
 				"of which the practitioner needs one.",
@@ -23,10 +23,11 @@ func (s *Service) serviceCodeRoutes() []httpx.Route {
 		route("listServiceCodes", http.MethodGet, "/service-codes", permission.ServiceCodeRead,
 			httpx.Handle(http.StatusOK, s.handleServiceCodes),
 			"List service codes", "All service codes of the organization, or the one with the given code."),
-		route("getServiceCode", http.MethodGet, "/service-codes/:id", permission.ServiceCodeRead, getRoute(s.ServiceCode),
+		route("getServiceCode", http.MethodGet, "/service-codes/:id", permission.ServiceCodeRead,
+			getRoute(s.ServiceCode, serviceCodeBodyOf),
 			"Get a service code", "One service code.", ErrServiceCodeNotFound),
 		route("changeServiceCode", http.MethodPatch, "/service-codes/:id", permission.ServiceCodeChange,
-			httpx.Handle(http.StatusOK, s.ChangeServiceCode),
+			handle(http.StatusOK, s.ChangeServiceCode, serviceCodeBodyOf),
 			"Change a service code", "A merge patch: fields that are not given stay unchanged. Required credentials are "+
 				"replaced as a whole.",
 			ErrServiceCodeNotFound, ErrServiceCodeTaken),
@@ -68,11 +69,40 @@ type ServiceCodeChange struct {
 	Active patch.Field[bool] `json:"active"`
 }
 
-// Location returns the path of the service code.
-func (c ServiceCode) Location() string { return apiPath + "/service-codes/" + c.ID.String() }
+// serviceCodeBody is the code of a service, such as 97153. The set of codes is open: an organization
+// enters the codes that its payers use.
+type serviceCodeBody struct {
+	recordBody
+	// The code, such as 97153. The organization uses each code once.
+	Code string `json:"code"`
+	// A short label of the organization.
+	Description string `json:"description"`
+	// The kind of service. A patient has one appointment at a time of each kind.
+	Track scheduling.Track `json:"lane"`
+	// The length of a unit in minutes.
+	UnitMinutes int `json:"unitMinutes"`
+	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is
+	// needed.
+	RequiredCredentials []string `json:"requiredCredentials"`
+	// Whether the code is still in use.
+	Active bool `json:"active"`
+}
 
-var serviceCodeOrders = map[string]order[ServiceCode]{
-	"code": {"code", "%s", func(c ServiceCode) string { return c.Code }},
+// Location returns the path of the service code.
+func (b serviceCodeBody) Location() string { return apiPath + "/service-codes/" + b.ID.String() }
+
+func serviceCodeBodyOf(c ServiceCode) serviceCodeBody {
+	return serviceCodeBody{
+		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials, c.Active,
+	}
+}
+
+var serviceCodeList = listing[ServiceCode, serviceCodeBody]{
+	orders: map[string]order[ServiceCode]{
+		"code": {"code", "%s", func(c ServiceCode) string { return c.Code }},
+	},
+	idOf:   func(c ServiceCode) uuid.UUID { return c.ID },
+	bodyOf: serviceCodeBodyOf,
 }
 
 type serviceCodesQuery struct {
@@ -82,9 +112,10 @@ type serviceCodesQuery struct {
 	Code string `query:"code" validate:"omitempty,max=20"`
 }
 
-func (s *Service) handleServiceCodes(ctx context.Context, in serviceCodesQuery) (httpx.Page[ServiceCode], error) {
-	return pageOf(in.PageQuery, in.Sort, serviceCodeOrders, func(c ServiceCode) uuid.UUID { return c.ID },
-		func(p Page) ([]ServiceCode, error) {
-			return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
-		})
+func (s *Service) handleServiceCodes(
+	ctx context.Context, in serviceCodesQuery,
+) (httpx.Page[serviceCodeBody], error) {
+	return serviceCodeList.page(ctx, in.PageQuery, in.Sort, func(ctx context.Context, p Page) ([]ServiceCode, error) {
+		return s.ServiceCodes(ctx, ServiceCodeFilter{Page: p, Code: in.Code})
+	})
 }

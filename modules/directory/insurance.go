@@ -10,11 +10,11 @@ import (
 // Insurance is a patient's coverage by a payer.
 type Insurance struct {
 	Record
-	PatientID    uuid.UUID     `json:"patientId"`
-	PayerID      uuid.UUID     `json:"payerId"`
-	MemberNumber string        `json:"memberNumber"`
-	StartsOn     calendar.Date `json:"startsOn"`           // The first day of coverage.
-	EndsOn       calendar.Date `json:"endsOn" null:"true"` // The last day of coverage. Null if no end is known.
+	PatientID    uuid.UUID
+	PayerID      uuid.UUID
+	MemberNumber string
+	StartsOn     calendar.Date // the first day of coverage
+	EndsOn       calendar.Date // the last day of coverage; zero if no end is known
 }
 
 // InsuranceFilter narrows a list of coverages. Zero values match every coverage.

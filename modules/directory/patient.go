@@ -7,11 +7,11 @@ import (
 // Patient is a person who is, or was, in the organization's care.
 type Patient struct {
 	Record
-	FirstName           string        `json:"firstName"`
-	LastName            string        `json:"lastName"`
-	DateOfBirth         calendar.Date `json:"dateOfBirth"`
-	MedicalRecordNumber *string       `json:"medicalRecordNumber"`
-	Status              Status        `json:"status"` // Whether the patient is in care.
+	FirstName           string
+	LastName            string
+	DateOfBirth         calendar.Date
+	MedicalRecordNumber *string // the organization uses each number once
+	Status              Status
 }
 
 // PatientFilter narrows a list of patients. Zero values match every patient.

@@ -7,12 +7,11 @@ import (
 // Payer pays for services: an insurer, a Medicaid program, a family.
 type Payer struct {
 	Record
-	Name      string  `json:"name"` // The name of the payer.
-	PayerCode *string `json:"payerCode"`
-	// The rounding rule of today, in the organization's time zone.
-	Rounding scheduling.Rounding `json:"rounding" gorm:"-"`
-	// The rounding rules, sorted by first day. Each applies until the next one begins.
-	RoundingRules []scheduling.RoundingRule `json:"roundingRules" gorm:"-"`
-	// The day on which the payer's weeks start.
-	WeekStartsOn string `json:"weekStartsOn"`
+	Name      string
+	PayerCode *string
+	// Rounding is the rule of today, in the organization's time zone.
+	Rounding scheduling.Rounding `gorm:"-"`
+	// RoundingRules are sorted by first day. Each applies until the next one begins.
+	RoundingRules []scheduling.RoundingRule `gorm:"-"`
+	WeekStartsOn  string                    // a weekday, such as SUNDAY
 }

@@ -202,7 +202,7 @@ func TestPractitioner(t *testing.T) {
 	r := open(t)
 	n := directory.NewPractitioner{
 		FirstName: "Grace", LastName: "Example", NPI: new("1234567893"),
-		Credentials: []directory.Credential{
+		Credentials: []directory.CredentialBody{
 			{Code: "RBT", ExpiresOn: calendar.NewDate(2027, time.January, 31)}, {Code: "BCBA"},
 		},
 	}
@@ -212,7 +212,8 @@ func TestPractitioner(t *testing.T) {
 	t.Run("its credentials are sorted", func(t *testing.T) {
 		read, err := r.Practitioner(r.own, created.ID)
 		require.NoError(t, err)
-		require.Equal(t, []directory.Credential{n.Credentials[1], n.Credentials[0]}, read.Credentials)
+		want := []directory.Credential{directory.Credential(n.Credentials[1]), directory.Credential(n.Credentials[0])}
+		require.Equal(t, want, read.Credentials)
 		require.Equal(t, created.Credentials, read.Credentials)
 		list, err := r.Practitioners(r.own, directory.PractitionerFilter{Page: directory.Page{Limit: 10}})
 		require.NoError(t, err)
@@ -227,7 +228,7 @@ func TestPractitioner(t *testing.T) {
 	t.Run("it reports the path of every invalid field", func(t *testing.T) {
 		_, err := r.CreatePractitioner(r.own, directory.NewPractitioner{
 			FirstName: "Grace", LastName: "Example", NPI: new("1234567890"),
-			Credentials: []directory.Credential{{Code: "RBT"}, {Code: "?"}, {Code: "BCBA"}, {Code: "rbt"}},
+			Credentials: []directory.CredentialBody{{Code: "RBT"}, {Code: "?"}, {Code: "BCBA"}, {Code: "rbt"}},
 		})
 		require.Equal(t, []string{"npi", "credentials[1].code", "credentials[3].code"}, wrongFields(t, err))
 	})
@@ -237,7 +238,7 @@ func TestPractitioner(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, same.Version)
 		changed, err := r.ChangePractitioner(r.own, directory.PractitionerChange{
-			ID: created.ID, Credentials: patch.Set([]directory.Credential{{Code: "BCaBA"}}),
+			ID: created.ID, Credentials: patch.Set([]directory.CredentialBody{{Code: "BCaBA"}}),
 		})
 		require.NoError(t, err)
 		require.Equal(t, 2, changed.Version)
@@ -245,7 +246,7 @@ func TestPractitioner(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []directory.Credential{{Code: "BCaBA"}}, read.Credentials)
 		none, err := r.ChangePractitioner(r.own,
-			directory.PractitionerChange{ID: created.ID, Credentials: patch.Set([]directory.Credential{})})
+			directory.PractitionerChange{ID: created.ID, Credentials: patch.Set([]directory.CredentialBody{})})
 		require.NoError(t, err)
 		require.Empty(t, none.Credentials)
 	})

@@ -54,7 +54,7 @@ func (r register) equip(t testing.TB, own context.Context) practice {
 		Code: "97155", Description: "Protocol modification", RequiredCredentials: []string{"BCaBA", "BCBA"},
 	})
 	p.retired = code(directory.NewServiceCode{Code: "H2019", Description: "Old", UnitMinutes: 60, Active: new(false)})
-	p.practitioner = practitioner(directory.NewPractitioner{FirstName: "Grace", LastName: "Example", Credentials: []directory.Credential{
+	p.practitioner = practitioner(directory.NewPractitioner{FirstName: "Grace", LastName: "Example", Credentials: []directory.CredentialBody{
 		{Code: "RBT", ExpiresOn: p.today}, {Code: "BCBA"},
 	}})
 	p.former = practitioner(directory.NewPractitioner{FirstName: "Mary", LastName: "Example", Status: directory.Inactive})
@@ -118,7 +118,7 @@ func TestSchedulingRules(t *testing.T) {
 		ID: other.id, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true), SessionEditHours: patch.Set(8760),
 	})
 	require.NoError(t, err)
-	_, err = r.ReplaceServicePairs(r.other, directory.ServicePairsChange{Pairs: []directory.ServicePair{}})
+	_, err = r.ReplaceServicePairs(r.other, directory.ServicePairsChange{Pairs: []directory.ServicePairBody{}})
 	require.NoError(t, err)
 	rules := r.rules(t, and(own.question(), other.question()))
 
@@ -169,9 +169,9 @@ func TestSchedulingRules(t *testing.T) {
 			EarlyStartMinutes: 30, ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{},
 		},
 	}, rules.Organizations)
-	require.True(t, rules.Organizations[own.id].Together("97155", "97153"))
-	require.False(t, rules.Organizations[own.id].Together("97155", "97156"))
-	require.False(t, rules.Organizations[other.id].Together("97153", "97155"))
+	require.True(t, rules.Organizations[own.id].MayOverlap("97155", "97153"))
+	require.False(t, rules.Organizations[own.id].MayOverlap("97155", "97156"))
+	require.False(t, rules.Organizations[other.id].MayOverlap("97153", "97155"))
 
 	t.Run("it does not see other organizations or other kinds of records", func(t *testing.T) {
 		foreign := func(k record.Key) record.Key { return record.Of(other.id, k.ID) }

@@ -2,62 +2,64 @@ package directory
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
 )
 
-// auditedFields selects the fields of a noun whose values the audit trail stores.
-type auditedFields struct {
-	// values are the names, as in the API, of the fields whose values are stored. For other fields
-	// the trail stores only that they have changed. So new fields of personal records stay out by
-	// default.
-	values []string
-	// all stores every value, for rules without personal data.
-	all bool
+// recordedFields are the fields of a record in the audit trail, by their names in the API.
+type recordedFields map[string]recordedField
+
+// recordedField is a field in the audit trail. Of a personal one the trail stores only that it
+// has changed.
+type recordedField struct {
+	value    any
+	personal bool
 }
 
-// unreportedFields are fields that are not reported as changed.
-var unreportedFields = []string{"id", "organizationId", "version", "createdAt", "updatedAt"}
+// plain returns a field whose value the audit trail stores.
+func plain(value any) recordedField { return recordedField{value, false} }
+
+// personal returns a field whose value the audit trail does not store.
+func personal(value any) recordedField { return recordedField{value, true} }
 
 // recordEvent records that a record was created (before is nil) or changed.
 func recordEvent(
-	ctx context.Context, s *Service, t auditedFields, name string, patient *uuid.UUID, before, after any, head Record,
+	ctx context.Context, s *Service, name string, patient *uuid.UUID, before, after recordedFields, head Record,
 ) error {
 	e := eventBy(ctx, head.OrganizationID)
 	e.Action, e.SubjectType, e.SubjectID, e.PatientID, e.OccurredAt = name+".create", name, head.ID, patient,
 		head.UpdatedAt
-	beforeFields, afterFields := fieldsOf(before), fieldsOf(after)
-	if before != nil {
-		e.Action = name + ".change"
-		changed := slices.Sorted(maps.Keys(afterFields))
-		changed = slices.DeleteFunc(changed, func(field string) bool {
-			return string(beforeFields[field]) == string(afterFields[field]) || slices.Contains(unreportedFields, field)
-		})
-		afterFields["changed"], _ = json.Marshal(changed) // never fails for texts
-		e.Before = t.keep(beforeFields, changed)
-		e.After = t.keep(afterFields, append(changed, "changed"))
-	} else {
-		e.After = t.keep(afterFields, slices.Collect(maps.Keys(afterFields)))
+	if before == nil {
+		e.After = after.values(slices.Collect(maps.Keys(after)), head.Version)
+		return s.audit.Record(ctx, []trail.Event{e})
 	}
+	e.Action = name + ".change"
+	changed := slices.DeleteFunc(slices.Sorted(maps.Keys(after)), func(field string) bool {
+		return reflect.DeepEqual(before[field], after[field])
+	})
+	values := after.values(changed, head.Version)
+	values["changed"] = changed
+	e.Before, e.After = before.values(changed, head.Version-1), values // each change increments the version
 	return s.audit.Record(ctx, []trail.Event{e})
 }
 
-// keep returns the fields whose values are stored, and the version.
-func (t auditedFields) keep(fields map[string]json.RawMessage, among []string) map[string]json.RawMessage {
-	stored := map[string]json.RawMessage{"version": fields["version"]}
-	for _, name := range among {
-		if name == "changed" || !slices.Contains(unreportedFields, name) && (t.all || slices.Contains(t.values, name)) {
-			stored[name] = fields[name]
+// values returns the version and the stored values of the named fields.
+func (f recordedFields) values(names []string, version int) map[string]any {
+	values := map[string]any{"version": version}
+	for _, name := range names {
+		if !f[name].personal {
+			values[name] = f[name].value
 		}
 	}
-	return stored
+	return values
 }
 
 // eventBy returns an event in an organization, whose actor is the caller or, without one, the program.
@@ -71,30 +73,88 @@ func eventBy(ctx context.Context, organization uuid.UUID) trail.Event {
 	return e
 }
 
-// fieldsOf returns the fields of a record as in the API.
-func fieldsOf(record any) map[string]json.RawMessage {
-	fields := map[string]json.RawMessage{}
-	if record == nil {
-		return fields
-	}
-	text, err := json.Marshal(record)
-	if err == nil {
-		err = json.Unmarshal(text, &fields)
-	}
-	if err != nil {
-		panic(err) // the API encodes them in the same way
-	}
-	return fields
-}
-
 // recordOrganization records that an organization was created (before is nil) or changed.
 func (s *Service) recordOrganization(ctx context.Context, before, after *Organization, now time.Time) error {
-	var previous any
+	var previous recordedFields
 	if before != nil {
-		previous = *before
+		previous = recordedOrganization(*before)
 	}
-	head := Record{ID: after.ID, OrganizationID: after.ID, UpdatedAt: now}
-	return recordEvent(ctx, s, auditedFields{all: true}, "organization", nil, previous, *after, head)
+	head := Record{ID: after.ID, OrganizationID: after.ID, Version: after.Version, UpdatedAt: now}
+	return recordEvent(ctx, s, "organization", nil, previous, recordedOrganization(*after), head)
+}
+
+func recordedOrganization(o Organization) recordedFields {
+	return recordedFields{
+		"name": plain(o.Name), "timeZone": plain(o.TimeZone), "lateCancelHours": plain(o.LateCancelHours),
+		"noShowConsumes": plain(o.NoShowConsumes), "sessionEditHours": plain(o.SessionEditHours),
+		"earlyStartMinutes": plain(o.EarlyStartMinutes), "confirmLengthFactor": plain(o.ConfirmLengthFactor),
+		"disabled": plain(o.Disabled),
+	}
+}
+
+func recordedPatient(p Patient) recordedFields {
+	return recordedFields{
+		"firstName": personal(p.FirstName), "lastName": personal(p.LastName), "dateOfBirth": personal(p.DateOfBirth),
+		"medicalRecordNumber": personal(p.MedicalRecordNumber), "status": plain(p.Status),
+	}
+}
+
+func recordedPractitioner(p Practitioner) recordedFields {
+	credentials := make([]recordedCredential, len(p.Credentials))
+	for i, c := range p.Credentials {
+		credentials[i] = recordedCredential(c)
+	}
+	return recordedFields{
+		"firstName": personal(p.FirstName), "lastName": personal(p.LastName),
+		"licenseNumber": personal(p.LicenseNumber), "npi": personal(p.NPI),
+		"credentials": plain(credentials), "status": plain(p.Status),
+	}
+}
+
+// recordedCredential is a credential in the audit trail.
+type recordedCredential struct {
+	Code      string        `json:"code"`
+	ExpiresOn calendar.Date `json:"expiresOn"`
+}
+
+func recordedPayer(p Payer) recordedFields {
+	return recordedFields{
+		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
+		"roundingRules": plain(p.RoundingRules), "weekStartsOn": plain(p.WeekStartsOn),
+	}
+}
+
+func recordedInsurance(i Insurance) recordedFields {
+	return recordedFields{
+		"patientId": personal(i.PatientID), "payerId": plain(i.PayerID), "memberNumber": personal(i.MemberNumber),
+		"startsOn": plain(i.StartsOn), "endsOn": plain(i.EndsOn),
+	}
+}
+
+func recordedServiceCode(c ServiceCode) recordedFields {
+	return recordedFields{
+		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
+		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
+	}
+}
+
+// recordedPairs are an organization's service pairs in the audit trail.
+type recordedPairs struct {
+	Pairs   []recordedPair `json:"pairs"`
+	Version int            `json:"version"`
+}
+
+type recordedPair struct {
+	Code      string `json:"code"`
+	OtherCode string `json:"otherCode"`
+}
+
+func recordedServicePairs(all ServicePairs) recordedPairs {
+	recorded := recordedPairs{make([]recordedPair, len(all.Pairs)), all.Version}
+	for i, p := range all.Pairs {
+		recorded.Pairs[i] = recordedPair(p)
+	}
+	return recorded
 }
 
 // recordPairs records the pairs before and after a change.
@@ -106,6 +166,6 @@ func (s *Service) recordPairs(ctx context.Context, before, after ServicePairs) e
 	e := trail.By(caller)
 	e.Action, e.SubjectType, e.SubjectID, e.OccurredAt = "service-pairs.change", "organization", caller.OrganizationID,
 		s.now()
-	e.Before, e.After = before, after
+	e.Before, e.After = recordedServicePairs(before), recordedServicePairs(after)
 	return s.audit.Record(ctx, []trail.Event{e})
 }

@@ -8,19 +8,12 @@ import (
 // enters the codes that its payers use.
 type ServiceCode struct {
 	Record
-	// The code, such as 97153. The organization uses each code once.
-	Code string `json:"code"`
-	// A short label of the organization.
-	Description string `json:"description"`
-	// The kind of service. A patient has one appointment at a time of each kind.
-	Track scheduling.Track `json:"lane"`
-	// The length of a unit in minutes.
-	UnitMinutes int `json:"unitMinutes"`
-	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is
-	// needed.
-	RequiredCredentials []string `json:"requiredCredentials" gorm:"-"`
-	// Whether the code is still in use.
-	Active bool `json:"active"`
+	Code                string           // the organization uses each code once
+	Description         string           // a short label of the organization
+	Track               scheduling.Track // a patient has one appointment at a time on each track
+	UnitMinutes         int
+	RequiredCredentials []string `gorm:"-"` // the practitioner needs one of them; sorted; empty: none is needed
+	Active              bool     // whether the code is still in use
 }
 
 // ServiceCodeFilter narrows a list of service codes. Zero values match every service code.

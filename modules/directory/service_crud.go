@@ -30,7 +30,7 @@ type crud[T any, P storedRecord[T]] struct {
 
 	store recordStore[T]
 
-	audited auditedFields // the fields whose values the audit trail stores; the zero value: none
+	recorded func(record T) recordedFields // the fields of the record for the audit trail
 
 	// Hooks of the noun; each may be nil.
 	checkReferences func(ctx context.Context, record T) error  // checks references, in the transaction
@@ -79,7 +79,7 @@ func (k crud[T, P]) create(ctx context.Context, s *Service, created T) (T, error
 		if err := k.savePartsOf(ctx, &created); err != nil {
 			return none, err
 		}
-		return created, k.record(ctx, s, nil, created)
+		return created, k.record(ctx, s, nil, &created)
 	}, db.ProvenBy(stored))
 }
 
@@ -147,13 +147,17 @@ func (k crud[T, P]) change(
 		if err := k.savePartsOf(ctx, &after); err != nil {
 			return none, err
 		}
-		return after, k.record(ctx, s, before, after)
+		return after, k.record(ctx, s, &before, &after)
 	})
 }
 
 // record records in the audit trail that a record was created (before is nil) or changed.
-func (k crud[T, P]) record(ctx context.Context, s *Service, before any, after T) error {
-	return recordEvent(ctx, s, k.audited, k.name, k.patientIDOf(after), before, after, *P(&after).head())
+func (k crud[T, P]) record(ctx context.Context, s *Service, before, after *T) error {
+	var previous recordedFields
+	if before != nil {
+		previous = k.recorded(*before)
+	}
+	return recordEvent(ctx, s, k.name, k.patientIDOf(*after), previous, k.recorded(*after), *P(after).head())
 }
 
 func (k crud[T, P]) patientIDOf(record T) *uuid.UUID {

@@ -14,7 +14,7 @@ var insurances = crud[Insurance, *Insurance]{
 	name: "insurance", notFound: ErrInsuranceNotFound,
 	store:           recordStore[Insurance]{db.Owners{Patient: "insurances.patient_id IN (%s)"}},
 	checkReferences: checkInsuranceReferences,
-	audited:         auditedFields{values: []string{"payerId", "startsOn", "endsOn"}},
+	recorded:        recordedInsurance,
 	patientOf:       func(i Insurance) uuid.UUID { return i.PatientID },
 }
 

@@ -98,9 +98,9 @@ func (s *Service) Organizations(ctx context.Context, p Page) ([]Organization, er
 	})
 }
 
-// ChangeOrganization changes the caller's organization. Errors: [ErrOrganizationNotFound], also for
-// other organizations, [fault.ErrInvalid], and for a new time zone [ErrServiceDates] and the
-// refusals of the [Calendar].
+// ChangeOrganization changes the caller's organization. It joins the transaction of the context, or
+// opens its own. Service dates of appointments do not change with the time zone. Errors:
+// [ErrOrganizationNotFound], also for other organizations, [patch.ErrStale], [fault.ErrInvalid].
 func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -109,14 +109,8 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 	if c.ID != caller.OrganizationID {
 		return Organization{}, ErrOrganizationNotFound
 	}
-	if c.TimeZone.Given {
-		if err := checkZone(c.TimeZone.Value); err != nil {
-			return Organization{}, err
-		}
-	}
-	var options []db.Option
-	if c.TimeZone.Given && s.calendar != nil {
-		options = append(options, s.calendar.WaitForBookings()...)
+	if err := c.Check(); err != nil {
+		return Organization{}, err
 	}
 	now := s.now()
 	return db.Serializable(ctx, s.database, "organization.change", func(ctx context.Context) (Organization, error) {
@@ -143,16 +137,11 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		if err := s.store.updateOrganization(ctx, after); err != nil {
 			return Organization{}, err
 		}
-		if after.TimeZone != before.TimeZone {
-			if err := s.changeZone(ctx, after.TimeZone, c.ServiceDates); err != nil {
-				return Organization{}, err
-			}
-		}
 		if err := s.recordOrganization(ctx, &before, &after, now); err != nil {
 			return Organization{}, err
 		}
 		return after, db.AfterCommit(ctx, func(context.Context) { s.zones.Invalidate(c.ID) })
-	}, options...)
+	})
 }
 
 // SwitchOrganization disables or enables an organization other than the caller's own, see

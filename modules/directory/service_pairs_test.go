@@ -11,9 +11,18 @@ import (
 )
 
 func pairs(codes ...string) directory.ServicePairsChange {
-	all := directory.ServicePairsChange{Pairs: []directory.ServicePair{}}
+	all := directory.ServicePairsChange{Pairs: []directory.ServicePairBody{}}
 	for i := 0; i < len(codes); i += 2 {
-		all.Pairs = append(all.Pairs, directory.ServicePair{Code: codes[i], OtherCode: codes[i+1]})
+		all.Pairs = append(all.Pairs, directory.ServicePairBody{Code: codes[i], OtherCode: codes[i+1]})
+	}
+	return all
+}
+
+// stored returns the pairs of a request as they are stored.
+func stored(c directory.ServicePairsChange) []directory.ServicePair {
+	all := []directory.ServicePair{}
+	for _, p := range c.Pairs {
+		all = append(all, directory.ServicePair(p))
 	}
 	return all
 }
@@ -27,11 +36,11 @@ func TestServicePairs(t *testing.T) {
 		require.NoError(t, err)
 		return all
 	}
-	byDefault := pairs("97153", "97155").Pairs
+	byDefault := stored(pairs("97153", "97155"))
 	require.Equal(t, byDefault, of(r.own).Pairs, "a new organization has one pair")
 
 	t.Run("they are replaced as a whole, and sorted", func(t *testing.T) {
-		want := pairs("0362T", "97151", "97153", "97155", "97153", "97156").Pairs
+		want := stored(pairs("0362T", "97151", "97153", "97155", "97153", "97156"))
 		for range 2 {
 			all, err := r.ReplaceServicePairs(r.own, pairs("97156", "97153", "97153", "97155", "97151", "0362T"))
 			require.NoError(t, err)
@@ -44,7 +53,7 @@ func TestServicePairs(t *testing.T) {
 	t.Run("there may be none", func(t *testing.T) {
 		_, err := r.ReplaceServicePairs(r.own, pairs())
 		require.NoError(t, err)
-		require.Equal(t, pairs().Pairs, of(r.own).Pairs)
+		require.Equal(t, stored(pairs()), of(r.own).Pairs)
 		require.Equal(t, byDefault, of(r.other).Pairs)
 	})
 	t.Run("invalid ones are all named, and nothing changes", func(t *testing.T) {
@@ -75,8 +84,8 @@ func TestServicePairs(t *testing.T) {
 			require.NoError(t, <-errs)
 		}
 		require.Contains(t, [][]directory.ServicePair{
-			pairs("97151", "97156").Pairs,
-			pairs("97153", "97155", "97153", "97157").Pairs,
+			stored(pairs("97151", "97156")),
+			stored(pairs("97153", "97155", "97153", "97157")),
 		}, of(r.own).Pairs)
 	})
 	t.Run("they have no personal data", func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 
 var patients = crud[Patient, *Patient]{
 	name: "patient", notFound: ErrPatientNotFound, store: recordStore[Patient]{db.Owners{Patient: "patients.id IN (%s)"}},
-	valid:   Patient{DateOfBirth: earliestBirth},
-	audited: auditedFields{values: []string{"status"}}, patientOf: func(p Patient) uuid.UUID { return p.ID },
+	valid:    Patient{DateOfBirth: earliestBirth},
+	recorded: recordedPatient, patientOf: func(p Patient) uuid.UUID { return p.ID },
 }
 
 // CreatePatient creates a patient. Errors: [fault.ErrInvalid], [ErrMedicalRecordNumberTaken].

@@ -12,7 +12,7 @@ import (
 
 var payers = crud[Payer, *Payer]{
 	name: "payer", notFound: ErrPayerNotFound, loadParts: store{}.loadRoundingRules, saveParts: store{}.saveRoundingRules,
-	audited: auditedFields{all: true},
+	recorded: recordedPayer,
 }
 
 // CreatePayer creates a payer. The error is [fault.ErrInvalid].

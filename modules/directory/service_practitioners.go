@@ -13,14 +13,14 @@ var practitioners = crud[Practitioner, *Practitioner]{
 	name: "practitioner", notFound: ErrPractitionerNotFound,
 	store:     recordStore[Practitioner]{db.Owners{Practitioner: "practitioners.id = (%s)"}},
 	loadParts: store{}.loadCredentials, saveParts: store{}.saveCredentials,
-	audited: auditedFields{values: []string{"status", "credentials"}},
+	recorded: recordedPractitioner,
 }
 
 // CreatePractitioner creates a practitioner. Errors: [fault.ErrInvalid], [ErrNPITaken].
 func (s *Service) CreatePractitioner(ctx context.Context, n NewPractitioner) (Practitioner, error) {
 	return practitioners.create(ctx, s, Practitioner{
 		FirstName: n.FirstName, LastName: n.LastName, LicenseNumber: n.LicenseNumber, NPI: n.NPI,
-		Credentials: n.Credentials, Status: cmp.Or(n.Status, Active),
+		Credentials: credentialsOf(n.Credentials), Status: cmp.Or(n.Status, Active),
 	})
 }
 
@@ -42,7 +42,9 @@ func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) 
 		c.LastName.Apply(&p.LastName)
 		c.LicenseNumber.Apply(&p.LicenseNumber)
 		c.NPI.Apply(&p.NPI)
-		c.Credentials.Apply(&p.Credentials)
+		if c.Credentials.Given {
+			p.Credentials = credentialsOf(c.Credentials.Value)
+		}
 		c.Status.Apply(&p.Status)
 	})
 }

@@ -13,7 +13,7 @@ var serviceCodes = crud[ServiceCode, *ServiceCode]{
 	name: "service-code", notFound: ErrServiceCodeNotFound, valid: ServiceCode{Code: "0"},
 	loadParts: store{}.loadRequiredCredentials,
 	saveParts: store{}.saveRequiredCredentials,
-	audited:   auditedFields{all: true},
+	recorded:  recordedServiceCode,
 }
 
 // CreateServiceCode creates a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].

@@ -19,7 +19,7 @@ func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
 // not exist yet. Errors: [patch.ErrStale], and [fault.ErrInvalid], which names invalid codes,
 // pairs of a code with itself, and duplicate pairs.
 func (s *Service) ReplaceServicePairs(ctx context.Context, c ServicePairsChange) (ServicePairs, error) {
-	sorted, fieldErrors := checkPairs(c.Pairs)
+	sorted, fieldErrors := checkPairs(servicePairsOf(c.Pairs))
 	if len(fieldErrors) > 0 {
 		return ServicePairs{}, fault.InvalidFields(fieldErrors...)
 	}

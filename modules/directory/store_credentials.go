@@ -25,17 +25,11 @@ type serviceCodeCredential struct {
 }
 
 func (store) loadCredentials(ctx context.Context, found []Practitioner) error {
-	ids := make([]uuid.UUID, len(found))
+	byID, err := partsOf(ctx, "practitioner_id", found, func(r practitionerCredential) (uuid.UUID, Credential) {
+		return r.PractitionerID, Credential{r.Credential, r.ExpiresOn}
+	})
 	for i, p := range found {
-		ids[i] = p.ID
-	}
-	rows, err := partsOf[practitionerCredential](ctx, "practitioner_id", ids)
-	byID := map[uuid.UUID][]Credential{}
-	for _, r := range rows {
-		byID[r.PractitionerID] = append(byID[r.PractitionerID], Credential{r.Credential, r.ExpiresOn})
-	}
-	for i, id := range ids {
-		found[i].Credentials = sortedCredentials(byID[id])
+		found[i].Credentials = sortedCredentials(byID[p.ID])
 	}
 	return err
 }
@@ -49,17 +43,11 @@ func (store) saveCredentials(ctx context.Context, p *Practitioner) error {
 }
 
 func (store) loadRequiredCredentials(ctx context.Context, found []ServiceCode) error {
-	ids := make([]uuid.UUID, len(found))
+	byID, err := partsOf(ctx, "service_code_id", found, func(r serviceCodeCredential) (uuid.UUID, string) {
+		return r.ServiceCodeID, r.Credential
+	})
 	for i, c := range found {
-		ids[i] = c.ID
-	}
-	rows, err := partsOf[serviceCodeCredential](ctx, "service_code_id", ids)
-	byID := map[uuid.UUID][]string{}
-	for _, r := range rows {
-		byID[r.ServiceCodeID] = append(byID[r.ServiceCodeID], r.Credential)
-	}
-	for i, id := range ids {
-		found[i].RequiredCredentials = sortedCopy(byID[id])
+		found[i].RequiredCredentials = sortedCopy(byID[c.ID])
 	}
 	return err
 }
@@ -72,15 +60,28 @@ func (store) saveRequiredCredentials(ctx context.Context, c *ServiceCode) error 
 	return replaceParts(ctx, "service_code_id", c.ID, rows)
 }
 
-// partsOf reads the rows that belong to any of the owners. Index: the primary key.
-func partsOf[R any](ctx context.Context, owner string, ids []uuid.UUID) ([]R, error) {
+// partsOf reads the rows that belong to any of the owners, and returns their values by the id of the
+// owner, which is in the named column. split returns the owner and the value of a row. Index: the
+// primary key.
+func partsOf[R, V, T any, P storedRecord[T]](
+	ctx context.Context, column string, owners []T, split func(R) (uuid.UUID, V),
+) (map[uuid.UUID][]V, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]uuid.UUID, len(owners))
+	for i := range owners {
+		ids[i] = P(&owners[i]).head().ID
+	}
 	var rows []R
-	err = tx.Where(owner+" IN ?", ids).Find(&rows).Error
-	return rows, err
+	err = tx.Where(column+" IN ?", ids).Find(&rows).Error
+	parts := map[uuid.UUID][]V{}
+	for _, r := range rows {
+		id, value := split(r)
+		parts[id] = append(parts[id], value)
+	}
+	return parts, err
 }
 
 // replaceParts replaces all rows of the owner.

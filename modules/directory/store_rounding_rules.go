@@ -29,17 +29,11 @@ type servicePair struct {
 }
 
 func (store) loadRoundingRules(ctx context.Context, found []Payer) error {
-	ids := make([]uuid.UUID, len(found))
+	byID, err := partsOf(ctx, "payer_id", found, func(r payerRoundingRule) (uuid.UUID, scheduling.RoundingRule) {
+		return r.PayerID, scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method, Basis: r.Basis}
+	})
 	for i, p := range found {
-		ids[i] = p.ID
-	}
-	rows, err := partsOf[payerRoundingRule](ctx, "payer_id", ids)
-	byID := map[uuid.UUID][]scheduling.RoundingRule{}
-	for _, r := range rows {
-		byID[r.PayerID] = append(byID[r.PayerID], scheduling.RoundingRule{StartsOn: r.StartsOn, Method: r.Method, Basis: r.Basis})
-	}
-	for i, id := range ids {
-		found[i].RoundingRules = sortedByDay(byID[id])
+		found[i].RoundingRules = sortedByDay(byID[p.ID])
 	}
 	return err
 }
@@ -57,8 +51,9 @@ func (store) saveRoundingRules(ctx context.Context, p *Payer) error {
 	return tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "payer_id"}, {Name: "starts_on"}},
 		DoUpdates: clause.AssignmentColumns([]string{"method", "basis"}),
-		Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "(payer_rounding_rules.method, payer_rounding_rules.basis) " +
-			"<> (excluded.method, excluded.basis)"}}},
+		Where: clause.Where{Exprs: []clause.Expression{clause.Expr{
+			SQL: "(payer_rounding_rules.method, payer_rounding_rules.basis) <> (excluded.method, excluded.basis)",
+		}}},
 	}).Create(&rows).Error
 }
 

@@ -3,11 +3,30 @@ package events
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/httpx"
 )
+
+// deliveryBody is the delivery of one event to one webhook.
+type deliveryBody struct {
+	Position   int64         `json:"id"`        // The id of the event.
+	Type       string        `json:"type"`      // The type of the event.
+	SubjectID  uuid.UUID     `json:"subjectId"` // The changed record.
+	OccurredAt time.Time     `json:"occurredAt"`
+	State      DeliveryState `json:"state"`    // The state of the delivery.
+	Attempts   int           `json:"attempts"` // The number of attempts so far.
+	// The time of the next attempt. Null unless the delivery is pending.
+	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	LastAttemptAt *time.Time `json:"lastAttemptAt"` // The time of the last attempt.
+	// The HTTP status of the receiver's last response. Null if there was none.
+	LastStatus *int    `json:"lastStatus"`
+	LastError  *string `json:"lastError"` // The reason why the last attempt failed.
+}
+
+func deliveryBodyOf(d Delivery) deliveryBody { return deliveryBody(d) }
 
 type deliveriesQuery struct {
 	httpx.PageQuery
@@ -16,14 +35,13 @@ type deliveriesQuery struct {
 	State DeliveryState `query:"state" validate:"omitempty,oneof=PENDING DELIVERED DEAD WITHHELD"`
 }
 
-func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (httpx.Page[Delivery], error) {
+func (s *Service) handleDeliveries(ctx context.Context, in deliveriesQuery) (httpx.Page[deliveryBody], error) {
 	var after int64
 	if err := in.DecodeCursor(&after); err != nil {
-		return httpx.Page[Delivery]{}, err
+		return httpx.Page[deliveryBody]{}, err
 	}
 	found, err := s.Deliveries(ctx, in.ID, in.State, after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, func(d Delivery) Delivery { return d },
-		func(d Delivery) any { return d.Position }), err
+	return httpx.PageOf(in.PageQuery, found, deliveryBodyOf, func(d Delivery) any { return d.Position }), err
 }
 
 type redeliverRequest struct {
@@ -31,8 +49,9 @@ type redeliverRequest struct {
 	DeliveryID int64     `param:"deliveryId"` // The id of the delivery.
 }
 
-func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (Delivery, error) {
-	return s.Redeliver(ctx, in.ID, in.DeliveryID)
+func (s *Service) handleRedeliver(ctx context.Context, in redeliverRequest) (deliveryBody, error) {
+	sent, err := s.Redeliver(ctx, in.ID, in.DeliveryID)
+	return deliveryBodyOf(sent), err
 }
 
 func (s *Service) deliveryRoutes() []httpx.Route {

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,15 +14,47 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-// Location returns the path of the webhook.
-func (w Webhook) Location() string { return "/api/v1/admin/webhooks/" + w.ID.String() }
+// webhookBody is an address of another system that receives an organization's events.
+type webhookBody struct {
+	OrganizationID uuid.UUID `json:"organizationId"`
+	ID             uuid.UUID `json:"id"`
+	URL            string    `json:"url"` // The address that receives the events.
+	// The types of the events, sorted. If it is empty, all types are sent.
+	Types []string `json:"types"`
+	// Whether events are sent. An inactive webhook does not store events for later.
+	Active    bool      `json:"active"`
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	// The user who created the webhook, last set its URL or types, or last confirmed it. The
+	// webhook receives the events that this user may currently read, as long as the user could
+	// create it. Null if there is no such user; then nothing is sent.
+	AnsweredBy *uuid.UUID `json:"answeredBy"`
+}
 
-// WebhookWithSecret is a webhook with its new secret, which is shown only once.
-type WebhookWithSecret struct {
-	Webhook
+// Location returns the path of the webhook.
+func (b webhookBody) Location() string { return "/api/v1/admin/webhooks/" + b.ID.String() }
+
+// Revision returns the version, which the API returns as ETag.
+func (b webhookBody) Revision() int { return b.Version }
+
+func webhookBodyOf(w Webhook) webhookBody {
+	return webhookBody{
+		OrganizationID: w.OrganizationID, ID: w.ID, URL: w.URL, Types: w.Types, Active: w.Active, Version: w.Version,
+		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, AnsweredBy: w.AnsweredBy,
+	}
+}
+
+// webhookWithSecretBody is a webhook with its new secret, which is shown only once.
+type webhookWithSecretBody struct {
+	webhookBody
 	// The secret that signs the requests. Null in the response to a retry with the same
 	// Idempotency-Key, because the secret is not stored. In that case rotate the secret.
 	Revealed httpx.Secret `json:"secret"`
+}
+
+func webhookWithSecretBodyOf(w WebhookWithSecret) webhookWithSecretBody {
+	return webhookWithSecretBody{webhookBodyOf(w.Webhook), w.Revealed}
 }
 
 // NewWebhook is the request for a webhook.
@@ -62,29 +95,40 @@ type byID struct {
 	Match patch.Match `header:"If-Match"`
 }
 
-func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[Webhook], error) {
+func (s *Service) handleWebhooks(ctx context.Context, in struct{ httpx.PageQuery }) (httpx.Page[webhookBody], error) {
 	var after uuid.UUID
 	if err := in.DecodeCursor(&after); err != nil {
-		return httpx.Page[Webhook]{}, err
+		return httpx.Page[webhookBody]{}, err
 	}
 	found, err := s.Webhooks(ctx, after, in.Size()+1)
-	return httpx.PageOf(in.PageQuery, found, func(w Webhook) Webhook { return w }, func(w Webhook) any { return w.ID }),
-		err
+	return httpx.PageOf(in.PageQuery, found, webhookBodyOf, func(w Webhook) any { return w.ID }), err
 }
 
 func (s *Service) handleWebhook(ctx context.Context, in struct {
 	ID uuid.UUID `param:"id"`
 },
-) (Webhook, error) {
-	return s.Webhook(ctx, in.ID)
+) (webhookBody, error) {
+	found, err := s.Webhook(ctx, in.ID)
+	return webhookBodyOf(found), err
+}
+
+func (s *Service) handleCreateWebhook(ctx context.Context, in NewWebhook) (webhookWithSecretBody, error) {
+	created, err := s.CreateWebhook(ctx, in)
+	return webhookWithSecretBodyOf(created), err
+}
+
+func (s *Service) handleChangeWebhook(ctx context.Context, in WebhookChange) (webhookBody, error) {
+	changed, err := s.ChangeWebhook(ctx, in)
+	return webhookBodyOf(changed), err
 }
 
 func (s *Service) handleDeleteWebhook(ctx context.Context, in byID) (httpx.None, error) {
 	return httpx.None{}, s.DeleteWebhook(ctx, in.ID, in.Match)
 }
 
-func (s *Service) handleRotateSecret(ctx context.Context, in byID) (WebhookWithSecret, error) {
-	return s.RotateSecret(ctx, in.ID, in.Match)
+func (s *Service) handleRotateSecret(ctx context.Context, in byID) (webhookWithSecretBody, error) {
+	changed, err := s.RotateSecret(ctx, in.ID, in.Match)
+	return webhookWithSecretBodyOf(changed), err
 }
 
 func (s *Service) handleTestWebhook(ctx context.Context, in struct {
@@ -96,7 +140,7 @@ func (s *Service) handleTestWebhook(ctx context.Context, in struct {
 
 func (s *Service) webhookRoutes() []httpx.Route {
 	return []httpx.Route{
-		route("createWebhook", http.MethodPost, webhookPath, httpx.Handle(http.StatusCreated, s.CreateWebhook),
+		route("createWebhook", http.MethodPost, webhookPath, httpx.Handle(http.StatusCreated, s.handleCreateWebhook),
 			"Create a webhook", "Events of the given types are sent to the URL as POST requests, signed according to Standard "+
 				"Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). The secret is returned only in this answer. "+
 				"The caller must hold the permissions of the types, or of all types if none are given, for the whole "+
@@ -108,7 +152,7 @@ func (s *Service) webhookRoutes() []httpx.Route {
 		route("getWebhook", http.MethodGet, webhookPath+"/:id", httpx.Handle(http.StatusOK, s.handleWebhook),
 			"Get a webhook", "One webhook, without its secret.",
 			ErrWebhookNotFound),
-		route("changeWebhook", http.MethodPatch, webhookPath+"/:id", httpx.Handle(http.StatusOK, s.ChangeWebhook),
+		route("changeWebhook", http.MethodPatch, webhookPath+"/:id", httpx.Handle(http.StatusOK, s.handleChangeWebhook),
 			"Change a webhook", "A merge patch: fields that are not given stay unchanged. Events that happen while a "+
 				"webhook is "+
 				"inactive are never sent to it. To set the URL, the types or `active: true`, the caller must hold the "+

@@ -51,9 +51,9 @@ func (r runRow) run() Run {
 const runColumns = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total,
 	events_checked, events_total,
 	CAST(result AS text) AS result,
-	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'FAILED' ELSE state END AS state,
-	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN 'interrupted' ELSE failure END AS failure,
-	CASE WHEN state = 'RUNNING' AND held_until <= now() THEN held_until ELSE finished_at END AS finished_at`
+	CASE WHEN state = 'RUNNING' AND lease_until <= now() THEN 'FAILED' ELSE state END AS state,
+	CASE WHEN state = 'RUNNING' AND lease_until <= now() THEN 'interrupted' ELSE failure END AS failure,
+	CASE WHEN state = 'RUNNING' AND lease_until <= now() THEN lease_until ELSE finished_at END AS finished_at`
 
 // endExpired marks the organization's run as interrupted if its lease has expired. Index:
 // verifications_one_running.
@@ -63,8 +63,8 @@ func (store) endExpired(ctx context.Context) error {
 		return err
 	}
 	return tx.Exec(`
-		UPDATE verifications SET state = 'FAILED', failure = 'interrupted', finished_at = held_until
-		WHERE organization_id = $1 AND state = 'RUNNING' AND held_until <= now()`, organization).Error
+		UPDATE verifications SET state = 'FAILED', failure = 'interrupted', finished_at = lease_until
+		WHERE organization_id = $1 AND state = 'RUNNING' AND lease_until <= now()`, organization).Error
 }
 
 // insert writes a new run with its lease, unless the organization has one already. It waits for
@@ -75,7 +75,7 @@ func (store) insert(ctx context.Context, r Run, lease time.Duration) (inserted b
 		return false, err
 	}
 	result := tx.Exec(`
-		INSERT INTO verifications (organization_id, id, state, started_by, started_at, held_until)
+		INSERT INTO verifications (organization_id, id, state, started_by, started_at, lease_until)
 		VALUES ($1, $2, 'RUNNING', $3, $4, now() + $5 * interval '1 second')
 		ON CONFLICT (organization_id) WHERE state = 'RUNNING' DO NOTHING`,
 		r.OrganizationID, r.ID, r.StartedBy, r.StartedAt, lease.Seconds())
@@ -148,8 +148,8 @@ func (store) renew(
 	result := tx.Exec(`
 		UPDATE verifications SET
 			authorizations_checked = $3, authorizations_total = $4, events_checked = $5, events_total = $6,
-			held_until = now() + $7 * interval '1 second'
-		WHERE organization_id = $1 AND id = $2 AND state = 'RUNNING' AND held_until > now()`,
+			lease_until = now() + $7 * interval '1 second'
+		WHERE organization_id = $1 AND id = $2 AND state = 'RUNNING' AND lease_until > now()`,
 		organization, id, authorizations.Checked, authorizations.Total, events.Checked, events.Total, lease.Seconds())
 	return result.RowsAffected == 1, result.Error
 }
@@ -170,7 +170,7 @@ func (store) end(ctx context.Context, r Run) (held bool, err error) {
 		UPDATE verifications SET
 			authorizations_checked = $3, authorizations_total = $4, events_checked = $5, events_total = $6,
 			state = $7, failure = $8, finished_at = $9, result = CAST(CAST($10 AS text) AS jsonb)
-		WHERE organization_id = $1 AND id = $2 AND state = 'RUNNING' AND held_until > now()`,
+		WHERE organization_id = $1 AND id = $2 AND state = 'RUNNING' AND lease_until > now()`,
 		organization, r.ID, r.Authorizations.Checked, r.Authorizations.Total, r.Events.Checked, r.Events.Total,
 		r.State, r.Failure, r.FinishedAt, result)
 	return written.RowsAffected == 1, written.Error

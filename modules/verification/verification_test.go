@@ -151,7 +151,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	r, err := p.Start(p.ctx)
 	require.NoError(t, err)
 	<-started
-	_, err = p.owner.ExecContext(t.Context(), "UPDATE verifications SET held_until = now()")
+	_, err = p.owner.ExecContext(t.Context(), "UPDATE verifications SET lease_until = now()")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return p.Running() == 0 }, long, 10*time.Millisecond, "its check is stopped")
 	ended, err := p.Run(p.ctx, r.ID)

@@ -37,7 +37,7 @@ func DateIn(t time.Time, zone *time.Location) Date {
 
 // ErrDate is returned for a text that is not a date between 0001-01-01 and 9999-12-31
 // in the form YYYY-MM-DD.
-const ErrDate = fault.Words("must be a date written as YYYY-MM-DD")
+const ErrDate = fault.FormatError("must be a date written as YYYY-MM-DD")
 
 // ParseDate reads YYYY-MM-DD. The error is [ErrDate].
 func ParseDate(s string) (Date, error) {

@@ -180,6 +180,29 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		return nil, errReadOnlySession
 	}
 	var batch pgx.Batch
+	first := c.queueBegin(&batch, a, o)
+	if len(a.unit.locks) > 0 {
+		defer c.health.startWait()()
+	}
+
+	began := time.Now()
+	// The context carries the attempt, so that errors here are recorded as for any
+	// statement.
+	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
+	err := c.readBegin(ctx, a, results, first, began)
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
+		return nil, err
+	}
+	return transaction{ctx, results.Tx(), c.log, c.server}, nil
+}
+
+// queueBegin adds the statements that begin a transaction to the batch. It returns the query of
+// [ReadsWithBegin], which is the last of them if there is one.
+func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions) Query {
 	options := pgx.TxOptions{IsoLevel: pgx.TxIsoLevel(strings.ToLower(sql.IsolationLevel(o.Isolation).String()))}
 	if o.ReadOnly {
 		options.AccessMode = pgx.ReadOnly
@@ -198,14 +221,13 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		first = a.unit.beginQuery()
 		batch.Queue(first.Statement, first.Arguments...)
 	}
-	if len(a.unit.locks) > 0 {
-		defer c.health.startWait()()
-	}
+	return first
+}
 
-	began := time.Now()
-	// The context carries the attempt, so that errors here are recorded as for any
-	// statement.
-	results := c.Conn.Conn().SendBatch(context.WithValue(a.caller, attemptKey{}, a), &batch)
+// readBegin reads the results of [connection.queueBegin].
+func (c connection) readBegin(
+	ctx context.Context, a *attempt, results pgx.BatchResults, first Query, began time.Time,
+) error {
 	_, err := results.Exec()
 	if err == nil && len(a.unit.locks) > 0 {
 		_, err = results.Exec() // the limit of the wait
@@ -223,14 +245,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		a.at = bodyPhase
 		err = first.readRows(ctx, results.Query, c.log.Trace)
 	}
-	if closed := results.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
-		return nil, err
-	}
-	return transaction{ctx, results.Tx(), c.log, c.server}, nil
+	return err
 }
 
 func lockOf(table string) string {

@@ -195,13 +195,13 @@ type Field struct {
 	Message string `json:"message"` // The text for people; it continues a sentence that begins with the field.
 }
 
-// Words is the error of a type that parses itself: it says what the value must be, as
+// FormatError is the error of a type that parses itself: it says what the value must be, as
 // text for a form, without repeating the value. Other parse errors are not shown to
 // users.
-type Words string
+type FormatError string
 
 // Error returns the text.
-func (w Words) Error() string { return string(w) }
+func (e FormatError) Error() string { return string(e) }
 
 // Fields are the details of [ErrInvalid]: all invalid fields.
 type Fields struct {

@@ -191,12 +191,7 @@ func (d *decoder) value(s *plan, v reflect.Value) {
 	}
 	switch s.kind {
 	case kindBool:
-		if given != jsontext.KindTrue && given != jsontext.KindFalse {
-			d.refuse("type", boolText)
-			return
-		}
-		d.body.skip()
-		v.SetBool(given == jsontext.KindTrue)
+		d.boolean(given, v)
 	case kindInt, kindUint, kindFloat:
 		if given != jsontext.KindNumber {
 			d.refuse("type", textOfNumber(s.kind))
@@ -247,6 +242,15 @@ func (d *decoder) value(s *plan, v reflect.Value) {
 	}
 }
 
+func (d *decoder) boolean(given jsontext.Kind, v reflect.Value) {
+	if given != jsontext.KindTrue && given != jsontext.KindFalse {
+		d.refuse("type", boolText)
+		return
+	}
+	d.body.skip()
+	v.SetBool(given == jsontext.KindTrue)
+}
+
 // null handles null and reports whether the value is complete.
 func (d *decoder) null(s *plan, v reflect.Value) bool {
 	switch s.kind {
@@ -267,14 +271,14 @@ func (d *decoder) parseError(err error) {
 	if err == nil {
 		return
 	}
-	words, ok := errors.AsType[fault.Words](err)
+	format, ok := errors.AsType[fault.FormatError](err)
 	switch {
 	case !ok:
 		d.fail("format", otherText)
-	case words == patch.ErrNull:
-		d.fail("null", words.Error())
+	case format == patch.ErrNull:
+		d.fail("null", format.Error())
 	default:
-		d.fail("format", words.Error())
+		d.fail("format", format.Error())
 	}
 }
 

@@ -23,15 +23,6 @@ func HandleDocument[In any](
 ) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	prepare := func(c echo.Context) (Call, error) {
-		var request In
-		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
-			return Call{}, err
-		}
-		return Call{request, func(context.Context) (Reply, error) {
-			return Reply{}, fmt.Errorf("httpx: an answer of the type %s cannot be stored for repeated requests", media)
-		}}, nil
-	}
 	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
@@ -60,7 +51,7 @@ func HandleDocument[In any](
 		Status:  http.StatusOK,
 		Params:  binder.params(),
 		Media:   media,
-		prepare: prepare,
+		prepare: notStored[In](binder, "an answer of the type "+media),
 		serve:   serve,
 	}
 }
@@ -77,4 +68,18 @@ func has(lines []string, tag string) bool {
 		}
 	}
 	return false
+}
+
+// notStored returns the prepare function of an endpoint whose answer cannot be stored: the execution
+// of its command fails.
+func notStored[In any](b *binder, answer string) func(c echo.Context) (Call, error) {
+	return func(c echo.Context) (Call, error) {
+		var request In
+		if err := b.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+			return Call{}, err
+		}
+		return Call{request, func(context.Context) (Reply, error) {
+			return Reply{}, fmt.Errorf("httpx: %s cannot be stored for repeated requests", answer)
+		}}, nil
+	}
 }

@@ -1,7 +1,6 @@
 package httpx
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,8 +52,7 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 		out := &Rows[Row]{
 			masked:  func(rows *[]Row) error { return masked(c.Request().Context(), rows) },
 			columns: columns, csv: any(request).(interface{ download() DownloadQuery }).download().Format == "csv",
-			response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience,
-			name: path.Base(path.Dir(c.Path())),
+			name: path.Base(path.Dir(c.Path())), partialResponse: newPartialResponse(c, patience),
 		}
 		err := fn(c.Request().Context(), request, out)
 		if err == nil {
@@ -73,15 +71,11 @@ func Download[In, Row any](patience time.Duration, fn func(ctx context.Context, 
 
 // Rows is the writing end of a [Download]. It is not safe for concurrent use.
 type Rows[Row any] struct {
-	masked   func(rows *[]Row) error
-	columns  []column
-	csv      bool
-	response *echo.Response
-	control  *http.ResponseController
-	patience time.Duration
-	name     string
-	started  bool
-	buffer   bytes.Buffer
+	partialResponse
+	masked  func(rows *[]Row) error
+	columns []column
+	csv     bool
+	name    string
 }
 
 // Send writes rows after clearing the fields that the reader may not see. It returns
@@ -106,32 +100,17 @@ func (r *Rows[Row]) Send(rows ...Row) error {
 			}
 		}
 	}
-	if !r.started {
-		r.begin()
-	}
-	// Some test servers do not support write deadlines.
-	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience))
-	_, err := r.response.Write(r.buffer.Bytes())
-	if err == nil {
-		err = r.control.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrReaderGone, err)
-	}
-	return nil
+	r.start(r.setHeader)
+	return r.flush()
 }
 
-func (r *Rows[Row]) begin() {
-	r.started = true
-	_ = r.control.SetReadDeadline(time.Time{}) // as in Feed.write
+func (r *Rows[Row]) setHeader(header http.Header) {
 	media, ending := mediaJSONL, ".jsonl"
 	if r.csv {
 		media, ending = mediaCSV+"; charset=utf-8; header=present", ".csv"
 	}
-	header := r.response.Header()
 	header.Set(echo.HeaderContentType, media)
 	header.Set(echo.HeaderCacheControl, "no-store")
 	header.Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": r.name +
 		ending}))
-	r.response.WriteHeader(http.StatusOK)
 }

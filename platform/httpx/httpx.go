@@ -217,65 +217,79 @@ func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, 
 // the first status.
 func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
-	binder, secrets := newBinder(in), secretsOf(out)
-	masked, needs := redactionOfAnswer[Out]()
-	prepare := func(c echo.Context) (Call, error) {
-		var request In
-		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
-			return Call{}, err
-		}
-		sealCursors(c, &request)
-		return Call{request, func(ctx context.Context) (Reply, error) {
-			answer, err := fn(ctx, request)
-			if err == nil {
-				err = masked(ctx, &answer)
-			}
-			if err != nil {
-				return Reply{}, err
-			}
-			status := statusOf(answer)
-			var b bytes.Buffer
-			header, err := write(&b, status, answer)
-			if err != nil || len(secrets) == 0 {
-				return Reply{status, header, b.Bytes(), b.Bytes()}, err
-			}
-			var stored bytes.Buffer
-			_, err = write(&stored, status, withoutSecrets(answer, secrets))
-			return Reply{status, header, b.Bytes(), stored.Bytes()}, err
-		}}, nil
-	}
-	serve := func(c echo.Context, before Before) error {
-		var request In
-		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
-			return err
-		}
-		sealCursors(c, &request)
-		answer, err := fn(c.Request().Context(), request)
-		if h, ok := any(answer).(Headed); ok {
-			h.Header(c.Response().Header())
-		}
-		if err == nil {
-			err = masked(c.Request().Context(), &answer)
-		}
-		if err != nil {
-			return err
-		}
-		if err := before(c.Request().Context()); err != nil {
-			return err
-		}
-		status := statusOf(answer)
-		b := borrowBuffer()
-		defer returnBuffer(b)
-		header, err := write(b, status, answer)
-		if err != nil {
-			return err
-		}
-		return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
-	}
+	h := handler[In, Out]{fn: fn, statusOf: statusOf, binder: newBinder(in), secrets: secretsOf(out)}
+	var needs []identity.Permission
+	h.masked, needs = redactionOfAnswer[Out]()
 	return Endpoint{
-		In: in, Out: out, Status: usual, Params: binder.params(), Needs: append(needs, binder.needs()...),
-		prepare: prepare, serve: serve,
+		In: in, Out: out, Status: usual, Params: h.binder.params(), Needs: append(needs, h.binder.needs()...),
+		prepare: h.prepare, serve: h.serve,
 	}
+}
+
+// handler is the function of an endpoint with what its types define, computed once.
+type handler[In, Out any] struct {
+	fn       func(ctx context.Context, in In) (Out, error)
+	statusOf func(Out) int
+	binder   *binder
+	secrets  [][]int // the paths of fields that are shown only once
+	masked   func(ctx context.Context, answer *Out) error
+}
+
+// prepare reads the request of a command, which is executed later.
+func (h *handler[In, Out]) prepare(c echo.Context) (Call, error) {
+	var request In
+	if err := h.binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+		return Call{}, err
+	}
+	sealCursors(c, &request)
+	return Call{request, func(ctx context.Context) (Reply, error) {
+		answer, err := h.fn(ctx, request)
+		if err == nil {
+			err = h.masked(ctx, &answer)
+		}
+		if err != nil {
+			return Reply{}, err
+		}
+		status := h.statusOf(answer)
+		var b bytes.Buffer
+		header, err := write(&b, status, answer)
+		if err != nil || len(h.secrets) == 0 {
+			return Reply{status, header, b.Bytes(), b.Bytes()}, err
+		}
+		var stored bytes.Buffer
+		_, err = write(&stored, status, withoutSecrets(answer, h.secrets))
+		return Reply{status, header, b.Bytes(), stored.Bytes()}, err
+	}}, nil
+}
+
+// serve executes a request at once, and sends the answer.
+func (h *handler[In, Out]) serve(c echo.Context, before Before) error {
+	var request In
+	if err := h.binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
+		return err
+	}
+	sealCursors(c, &request)
+	answer, err := h.fn(c.Request().Context(), request)
+	if headed, ok := any(answer).(Headed); ok {
+		headed.Header(c.Response().Header())
+	}
+	if err == nil {
+		err = h.masked(c.Request().Context(), &answer)
+	}
+	if err != nil {
+		return err
+	}
+	if err := before(c.Request().Context()); err != nil {
+		return err
+	}
+	status := h.statusOf(answer)
+	b := borrowBuffer()
+	defer returnBuffer(b)
+	header, err := write(b, status, answer)
+	if err != nil {
+		return err
+	}
+	return Reply{Status: status, Header: header, Body: b.Bytes()}.Send(c)
 }
 
 // sealCursors binds the cursors of a list to its path, its filters and the caller.

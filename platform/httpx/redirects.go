@@ -2,7 +2,6 @@ package httpx
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"reflect"
 
@@ -25,15 +24,6 @@ type AnyQuery struct{}
 func HandleRedirect[In any](fn func(ctx context.Context, in In) (Redirect, error)) Endpoint {
 	in := reflect.TypeFor[In]()
 	binder := newBinder(in)
-	prepare := func(c echo.Context) (Call, error) {
-		var request In
-		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
-			return Call{}, err
-		}
-		return Call{request, func(context.Context) (Reply, error) {
-			return Reply{}, fmt.Errorf("httpx: a redirect cannot be stored for repeated requests")
-		}}, nil
-	}
 	serve := func(c echo.Context, before Before) error {
 		var request In
 		if err := binder.bind(c, reflect.ValueOf(&request).Elem()); err != nil {
@@ -56,7 +46,7 @@ func HandleRedirect[In any](fn func(ctx context.Context, in In) (Redirect, error
 		Out:     reflect.TypeFor[None](),
 		Status:  http.StatusFound,
 		Params:  binder.params(),
-		prepare: prepare,
+		prepare: notStored[In](binder, "a redirect"),
 		serve:   serve,
 	}
 }

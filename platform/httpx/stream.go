@@ -32,7 +32,7 @@ func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, 
 		if err := before(c.Request().Context()); err != nil {
 			return err
 		}
-		feed := &Feed{response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience}
+		feed := &Feed{newPartialResponse(c, patience)}
 		err := fn(c.Request().Context(), request, feed)
 		if feed.started && (errors.Is(err, ErrReaderGone) || c.Request().Context().Err() != nil) {
 			return nil //nolint:nilerr // this is how streams end
@@ -53,12 +53,46 @@ func Stream[In any](patience time.Duration, fn func(ctx context.Context, in In, 
 var ErrReaderGone = errors.New("httpx: the reader of the stream has disconnected or is too slow")
 
 // Feed is the writing end of a [Stream]. It is not safe for concurrent use.
-type Feed struct {
+type Feed struct{ partialResponse }
+
+// partialResponse is a response that is sent part by part. Each part may take as long as patience.
+type partialResponse struct {
 	response *echo.Response
 	control  *http.ResponseController
 	patience time.Duration
 	started  bool
-	buffer   bytes.Buffer
+	buffer   bytes.Buffer // the next part
+}
+
+func newPartialResponse(c echo.Context, patience time.Duration) partialResponse {
+	return partialResponse{response: c.Response(), control: http.NewResponseController(c.Response()), patience: patience}
+}
+
+// start sets the headers of the response, before its first part is sent.
+func (r *partialResponse) start(set func(header http.Header)) {
+	if r.started {
+		return
+	}
+	r.started = true
+	// The server watches the connection by reading from it. An expired read deadline
+	// would look like a disconnected reader.
+	_ = r.control.SetReadDeadline(time.Time{})
+	set(r.response.Header())
+	r.response.WriteHeader(http.StatusOK)
+}
+
+// flush sends the buffered part. It returns [ErrReaderGone] if that takes too long.
+func (r *partialResponse) flush() error {
+	// Some test servers do not support write deadlines.
+	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience))
+	_, err := r.response.Write(r.buffer.Bytes())
+	if err == nil {
+		err = r.control.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReaderGone, err)
+	}
+	return nil
 }
 
 // Event is one server-sent event.
@@ -94,29 +128,10 @@ func (f *Feed) write() error {
 	if f.buffer.Len() == 0 {
 		return nil
 	}
-	if !f.started {
-		f.begin()
-	}
-	// Some test servers do not support write deadlines.
-	_ = f.control.SetWriteDeadline(time.Now().Add(f.patience))
-	_, err := f.response.Write(f.buffer.Bytes())
-	if err == nil {
-		err = f.control.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrReaderGone, err)
-	}
-	return nil
-}
-
-func (f *Feed) begin() {
-	f.started = true
-	// The server watches the connection by reading from it. An expired read deadline
-	// would look like a disconnected reader.
-	_ = f.control.SetReadDeadline(time.Time{})
-	header := f.response.Header()
-	header.Set(echo.HeaderContentType, "text/event-stream")
-	header.Set(echo.HeaderCacheControl, "no-store, no-transform")
-	header.Set("X-Accel-Buffering", "no") // prevents proxies from buffering the stream
-	f.response.WriteHeader(http.StatusOK)
+	f.start(func(header http.Header) {
+		header.Set(echo.HeaderContentType, "text/event-stream")
+		header.Set(echo.HeaderCacheControl, "no-store, no-transform")
+		header.Set("X-Accel-Buffering", "no") // prevents proxies from buffering the stream
+	})
+	return f.flush()
 }

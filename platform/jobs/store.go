@@ -27,7 +27,7 @@ func (t table) claim(
 		}
 		var seconds []float64 // until it is due, and until its lease expires
 		err = tx.Raw(`
-			SELECT extract(epoch FROM greatest(started_at + $2 * interval '1 second', held_until) - now())
+			SELECT extract(epoch FROM greatest(started_at + $2 * interval '1 second', lease_until) - now())
 			FROM job_schedule WHERE name = $1`, name, every.Seconds()).Scan(&seconds).Error
 		if err != nil {
 			return struct{}{}, err
@@ -37,10 +37,10 @@ func (t table) claim(
 			return struct{}{}, nil
 		}
 		result := tx.Exec(`
-			INSERT INTO job_schedule AS j (name, started_at, instance, held_until)
+			INSERT INTO job_schedule AS j (name, started_at, instance, lease_until)
 			VALUES ($1, now(), $2, now() + $3 * interval '1 second')
-			ON CONFLICT (name) DO UPDATE SET started_at = now(), instance = $2, held_until = now() + $3 * interval '1 second'
-			WHERE greatest(j.started_at + $4 * interval '1 second', j.held_until) <= now()`,
+			ON CONFLICT (name) DO UPDATE SET started_at = now(), instance = $2, lease_until = now() + $3 * interval '1 second'
+			WHERE greatest(j.started_at + $4 * interval '1 second', j.lease_until) <= now()`,
 			name, t.instance, leaseTime.Seconds(), every.Seconds())
 		claimed, wait = result.RowsAffected == 1, every
 		return struct{}{}, result.Error
@@ -51,7 +51,7 @@ func (t table) claim(
 // renew implements schedule.
 func (t table) renew(ctx context.Context, name string) (held bool, err error) {
 	return t.update(ctx, "jobs.renew", `
-		UPDATE job_schedule SET held_until = now() + $3 * interval '1 second' WHERE name = $1 AND instance = $2`,
+		UPDATE job_schedule SET lease_until = now() + $3 * interval '1 second' WHERE name = $1 AND instance = $2`,
 		name, t.instance, leaseTime.Seconds())
 }
 
@@ -60,7 +60,7 @@ func (t table) release(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, atStop)
 	defer cancel()
 	_, err := t.update(ctx, "jobs.release", `
-		UPDATE job_schedule SET held_until = NULL, instance = NULL WHERE name = $1 AND instance = $2`, name, t.instance)
+		UPDATE job_schedule SET lease_until = NULL, instance = NULL WHERE name = $1 AND instance = $2`, name, t.instance)
 	return err
 }
 

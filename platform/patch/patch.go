@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNull is returned if a required field is set to null.
-const ErrNull = fault.Words("must not be null")
+const ErrNull = fault.FormatError("must not be null")
 
 // Field is a field of a merge patch that can be absent or set, but not cleared. The
 // zero value is absent.

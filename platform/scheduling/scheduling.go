@@ -154,9 +154,9 @@ type Organization struct {
 	Pairs map[Pair]bool
 }
 
-// Together reports whether services with these codes, of different tracks, may overlap
+// MayOverlap reports whether services with these codes, of different tracks, may overlap
 // for one patient.
-func (o Organization) Together(code, other string) bool { return o.Pairs[PairOf(code, other)] }
+func (o Organization) MayOverlap(code, other string) bool { return o.Pairs[PairOf(code, other)] }
 
 // Pair is the codes of two services in canonical order; see [PairOf].
 type Pair struct{ Code, OtherCode string }

@@ -28,7 +28,7 @@ type userRow struct {
 	Status         string
 	PractitionerID *uuid.UUID
 	TokenEpoch     int64
-	UnlockedAt     *time.Time `gorm:"column:lifted_at"`
+	UnlockedAt     *time.Time
 	Version        int
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -259,7 +259,7 @@ func (store) markUnlocked(ctx context.Context, id uuid.UUID, at time.Time) error
 	if err != nil {
 		return err
 	}
-	return tx.Model(&userRow{}).Where("id = ?", id).UpdateColumn("lifted_at", at).Error
+	return tx.Model(&userRow{}).Where("id = ?", id).UpdateColumn("unlocked_at", at).Error
 }
 
 // anotherAdministrator reports whether the organization has another active administrator. Index:

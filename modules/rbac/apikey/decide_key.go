@@ -20,7 +20,7 @@ type Key struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
 	Name           string // what it is for
-	Begins         string // the first characters of the key, by which people recognize it
+	Prefix         string // the first characters of the key, by which people recognize it
 	Permissions    []identity.Permission
 	Networks       Networks  // networks from which it may be used; none: all
 	OwnedBy        uuid.UUID // a user

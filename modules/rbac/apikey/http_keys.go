@@ -55,7 +55,7 @@ type KeyBody struct {
 	ID   uuid.UUID `json:"id"`
 	Name string    `json:"name"` // The purpose of the key.
 	// The first characters of the key, by which people recognize it.
-	Begins string `json:"begins"`
+	Prefix string `json:"begins"`
 	// The permissions that the key holds for the whole organization.
 	Permissions []identity.Permission `json:"permissions"`
 	// The networks from which the key may be used, as CIDR. An empty list allows all.
@@ -88,7 +88,7 @@ func (b newKeyBody) Location() string { return rbac.BasePath + path + "/" + b.ID
 // Body returns a key in the API.
 func Body(k Key) KeyBody {
 	return KeyBody{
-		k.ID, k.Name, k.Begins, k.Permissions, k.Networks.Texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(),
+		k.ID, k.Name, k.Prefix, k.Permissions, k.Networks.Texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(),
 		rbac.InUTC(k.ExpiresAt), rbac.InUTC(k.LastUsedAt), k.RevokedBy, rbac.InUTC(k.RevokedAt),
 	}
 }

@@ -71,7 +71,7 @@ func (s *Service) Create(ctx context.Context, n NewKey) (Key, string, error) {
 	}
 	text := newKey()
 	key := Key{
-		OrganizationID: caller.OrganizationID, ID: s.NewID(), Name: n.Name, Begins: text[:keyShown],
+		OrganizationID: caller.OrganizationID, ID: s.NewID(), Name: n.Name, Prefix: text[:keyShown],
 		Permissions: inOrder(n.Permissions), Networks: networks, OwnedBy: caller.UserID,
 		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: &expires,
 	}

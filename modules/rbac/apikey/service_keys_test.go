@@ -35,12 +35,12 @@ func TestAPIKey(t *testing.T) {
 			Permissions: map[identity.Permission]identity.Scope{"patient:read": identity.Organization, "authorization:read": identity.Organization},
 			Until:       d.Clock.Now().Add(15 * time.Minute),
 		}, caller)
-		require.Equal(t, text[:len(key.Begins)], key.Begins)
+		require.Equal(t, text[:len(key.Prefix)], key.Prefix)
 		var stored string
 		require.NoError(t, d.Read(t, &stored, "SELECT string_agg(k::text, ' ') FROM api_keys k"))
 		require.Contains(t, stored, key.ID.String())
 		require.NotContains(t, stored, text)
-		require.NotContains(t, stored, text[len(key.Begins):])
+		require.NotContains(t, stored, text[len(key.Prefix):])
 	})
 	t.Run("the creator must hold its permissions, and it cannot hold those for people", func(t *testing.T) {
 		fewer := map[identity.Permission]identity.Scope{}

@@ -48,7 +48,7 @@ type keyRow struct {
 	OrganizationID uuid.UUID `gorm:"primaryKey"`
 	ID             uuid.UUID `gorm:"primaryKey"`
 	Name           string
-	Begins         string
+	Prefix         string
 	Hash           db.Hash
 	Permissions    permissionList
 	CreatedBy      uuid.UUID
@@ -71,7 +71,7 @@ func (r keyRow) key() Key {
 	}
 	return Key{
 		OwnedBy: owner, Networks: r.Networks,
-		OrganizationID: r.OrganizationID, ID: r.ID, Name: r.Name, Begins: r.Begins, Permissions: r.Permissions,
+		OrganizationID: r.OrganizationID, ID: r.ID, Name: r.Name, Prefix: r.Prefix, Permissions: r.Permissions,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsedAt: r.LastUsedAt,
 		RevokedBy: r.RevokedBy, RevokedAt: r.RevokedAt,
 	}
@@ -83,7 +83,7 @@ func (store) insert(ctx context.Context, k Key, hash db.Hash) error {
 		return err
 	}
 	return tx.Create(&keyRow{
-		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Begins: k.Begins, Hash: hash, Permissions: k.Permissions,
+		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Prefix: k.Prefix, Hash: hash, Permissions: k.Permissions,
 		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, OwnedBy: &k.OwnedBy, Networks: k.Networks,
 	}).Error
 }

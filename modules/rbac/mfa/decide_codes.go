@@ -21,7 +21,7 @@ type Factor struct {
 	OrganizationID uuid.UUID  `gorm:"primaryKey"`
 	UserID         uuid.UUID  `gorm:"primaryKey"`
 	Secret         []byte     // encrypted
-	StartedAt      time.Time  `gorm:"column:begun_at"` // when enrolment started
+	StartedAt      time.Time  // when enrolment started
 	ConfirmedAt    *time.Time // nil: not yet in use
 	LastStep       int64      // the step of the last accepted code
 	WrongCodes     int        // since the last accepted code

@@ -58,7 +58,7 @@ func (store) putUnconfirmed(ctx context.Context, f Factor) (bool, error) {
 	result := tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "organization_id"}, {Name: "user_id"}},
 		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "second_factors.confirmed_at IS NULL"}}},
-		DoUpdates: clause.AssignmentColumns([]string{"secret", "begun_at", "last_step", "wrong_codes"}),
+		DoUpdates: clause.AssignmentColumns([]string{"secret", "started_at", "last_step", "wrong_codes"}),
 	}).Create(&f)
 	return result.RowsAffected == 1, result.Error
 }
@@ -68,7 +68,7 @@ func (store) putUnconfirmed(ctx context.Context, f Factor) (bool, error) {
 func (store) confirm(ctx context.Context, f Factor, step int64, now time.Time) (bool, error) {
 	rows, err := db.Exec(ctx, `
 		UPDATE second_factors SET confirmed_at = ?, last_step = ?, wrong_codes = 0
-		WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NULL AND begun_at = ?`,
+		WHERE organization_id = ? AND user_id = ? AND confirmed_at IS NULL AND started_at = ?`,
 		now, step, f.OrganizationID, f.UserID, f.StartedAt)
 	return rows == 1, err
 }

@@ -20,7 +20,7 @@ type Session struct {
 	EndsAt         time.Time // latest end
 	EndedAt        *time.Time
 	Address        string
-	NetworkKey     []byte     `gorm:"column:place"` // the key of the user's address and network
+	ThrottleKey    []byte     // the key of the user's address and network
 	ByProvider     bool       // through an identity provider
 	RepeatedAt     *time.Time // when a used refresh token was last answered again
 }

@@ -104,14 +104,7 @@ func (s *Service) SignOut(ctx context.Context) error {
 func (s *Service) end(ctx context.Context, caller identity.Caller, id uuid.UUID, action string) error {
 	now := s.Clock.Now()
 	_, err := db.Serializable(ctx, s.Database, action, func(ctx context.Context) (struct{}, error) {
-		found, err := s.store.one(ctx, caller.OrganizationID, caller.UserID, id, now)
-		if db.IsNotFound(err) {
-			return struct{}{}, ErrNotFound
-		}
-		if err != nil {
-			return struct{}{}, err
-		}
-		if err := s.revoke(ctx, found, now); err != nil {
+		if err := s.revokeOne(ctx, caller.OrganizationID, caller.UserID, id, now); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{
@@ -119,6 +112,18 @@ func (s *Service) end(ctx context.Context, caller identity.Caller, id uuid.UUID,
 		})
 	})
 	return err
+}
+
+// revokeOne revokes one session of a user. The error is [ErrNotFound] if it does not exist or has ended.
+func (s *Service) revokeOne(ctx context.Context, organization, user, id uuid.UUID, now time.Time) error {
+	found, err := s.store.one(ctx, organization, user, id, now)
+	if db.IsNotFound(err) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return s.revoke(ctx, found, now)
 }
 
 // revoke ends a session and invalidates its tokens, in the transaction of the context.
@@ -193,5 +198,5 @@ func (s *Service) RemoveTokens(ctx context.Context, now time.Time) (removed int6
 
 // Outdated selects sessions that ended long ago and have no more tokens.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "sign_ins", Where: "NOT tokens_kept", Time: sessionEnd, Before: now.Add(-keepEnded)}}
+	return []db.Removal{{Table: "sign_ins", Where: "NOT has_refresh_tokens", Time: sessionEnd, Before: now.Add(-keepEnded)}}
 }

@@ -43,7 +43,7 @@ func (s *Service) Start(ctx context.Context, u rbac.User, byProvider bool) Start
 	in := Session{
 		OrganizationID: u.OrganizationID, ID: s.NewID(), UserID: u.ID, Epoch: u.Epoch,
 		StartedAt: now, EndsAt: now.Add(s.Longest), ByProvider: byProvider,
-		Address: trail.Address(ctx), NetworkKey: s.Throttle.Network(u.Email, trail.Address(ctx)),
+		Address: trail.Address(ctx), ThrottleKey: s.Throttle.Network(u.Email, trail.Address(ctx)),
 	}
 	in.extend(now, s.Idle)
 	return Started{in, u, newRefreshToken()}

@@ -36,14 +36,7 @@ func (s *Service) EndOfUser(ctx context.Context, user, id uuid.UUID) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		found, err := s.store.one(ctx, u.OrganizationID, u.ID, id, now)
-		if db.IsNotFound(err) {
-			return struct{}{}, ErrNotFound
-		}
-		if err != nil {
-			return struct{}{}, err
-		}
-		if err := s.revoke(ctx, found, now); err != nil {
+		if err := s.revokeOne(ctx, u.OrganizationID, u.ID, id, now); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{

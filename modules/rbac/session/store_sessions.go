@@ -46,7 +46,7 @@ func (store) refreshToken(ctx context.Context, hash []byte) (foundRefresh, error
 		SELECT `+account.Columns+`, t.used_at, t.used_from,
 			i.organization_id AS in_organization_id, i.id AS in_id, i.user_id AS in_user_id, i.epoch AS in_epoch,
 			i.started_at AS in_started_at, i.used_at AS in_used_at, i.idle_until AS in_idle_until, i.ends_at AS in_ends_at,
-			i.ended_at AS in_ended_at, i.address AS in_address, i.place AS in_place, i.by_provider AS in_by_provider,
+			i.ended_at AS in_ended_at, i.address AS in_address, i.throttle_key AS in_throttle_key, i.by_provider AS in_by_provider,
 			i.repeated_at AS in_repeated_at
 		FROM refresh_tokens t
 		JOIN sign_ins i ON i.organization_id = t.organization_id AND i.id = t.sign_in_id
@@ -172,7 +172,7 @@ func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions 
 	const ended = `
 		WITH ended AS MATERIALIZED (
 			SELECT organization_id, id FROM sign_ins
-			WHERE tokens_kept AND ` + sessionEnd + ` <= $1 ORDER BY ` + sessionEnd + ` LIMIT $2)`
+			WHERE has_refresh_tokens AND ` + sessionEnd + ` <= $1 ORDER BY ` + sessionEnd + ` LIMIT $2)`
 	tokens, err = db.Exec(ctx, ended+`
 		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
 			SELECT t.tid FROM ended e CROSS JOIN LATERAL (
@@ -183,7 +183,7 @@ func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions 
 		return tokens, 0, err
 	}
 	sessions, err = db.Exec(ctx, ended+`
-		UPDATE sign_ins i SET tokens_kept = false FROM ended e
+		UPDATE sign_ins i SET has_refresh_tokens = false FROM ended e
 		WHERE i.organization_id = e.organization_id AND i.id = e.id AND `+sessionEnd+` <= $1`, now, maxEndedSessions)
 	return tokens, sessions, err
 }

@@ -18,7 +18,7 @@ type Counters struct{ key []byte }
 
 // NewCounters returns counters whose keys are derived from the secret.
 func NewCounters(secret []byte) Counters {
-	return Counters{encryption.DeriveKey(secret, "places", sha256.Size)}
+	return Counters{encryption.DeriveKey(secret, "throttle keys", sha256.Size)}
 }
 
 // keyOf returns the key of a count. Each part is written with its length, so two different lists of
@@ -34,7 +34,7 @@ func (c Counters) keyOf(purpose string, parts ...string) []byte {
 
 // Network identifies an e-mail address and the network of a sign-in.
 func (c Counters) Network(email, address string) []byte {
-	return c.keyOf("place", email, trail.Network(address))
+	return c.keyOf("network", email, trail.Network(address))
 }
 
 // Address counts attempts to sign in with the typed e-mail address, from a source, since the

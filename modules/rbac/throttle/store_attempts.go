@@ -16,10 +16,10 @@ type store struct{}
 
 // countRow is a row of sign_in_failures.
 type countRow struct {
-	Counter  []byte `gorm:"primaryKey;column:place"`
-	Failures int
-	LastAt   time.Time
-	OpenAt   time.Time
+	ThrottleKey []byte `gorm:"primaryKey"`
+	Failures    int
+	LastAt      time.Time
+	RetryAt     time.Time
 }
 
 // TableName names the table for gorm.
@@ -34,16 +34,16 @@ func (store) lock(ctx context.Context, counters [][]byte, now time.Time) (map[st
 	}
 	var rows []countRow
 	for _, counter := range slices.SortedFunc(slices.Values(counters), bytes.Compare) {
-		rows = append(rows, countRow{Counter: counter, LastAt: now, OpenAt: now})
+		rows = append(rows, countRow{ThrottleKey: counter, LastAt: now, RetryAt: now})
 	}
 	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
 		return nil, err
 	}
 	locked, err := db.Select[countRow](ctx,
-		"SELECT * FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE", counters)
+		"SELECT * FROM sign_in_failures WHERE throttle_key IN ? ORDER BY throttle_key FOR UPDATE", counters)
 	found := map[string]attempts{}
 	for _, row := range locked {
-		found[string(row.Counter)] = attempts{row.Failures, row.LastAt, row.OpenAt}
+		found[string(row.ThrottleKey)] = attempts{row.Failures, row.LastAt, row.RetryAt}
 	}
 	return found, err
 }
@@ -64,14 +64,14 @@ func (store) update(ctx context.Context, counted map[string]attempts) error {
 // takeBack removes one attempt of each counter. Index: the primary key.
 func (store) takeBack(ctx context.Context, counters [][]byte) error {
 	_, err := db.Exec(ctx, `
-		UPDATE sign_in_failures f SET failures = f.failures - 1, open_at = f.last_at
-		FROM (SELECT place FROM sign_in_failures WHERE place IN ? ORDER BY place FOR UPDATE) locked
-		WHERE f.place = locked.place AND f.failures > 0`, counters)
+		UPDATE sign_in_failures f SET failures = f.failures - 1, retry_at = f.last_at
+		FROM (SELECT throttle_key FROM sign_in_failures WHERE throttle_key IN ? ORDER BY throttle_key FOR UPDATE) locked
+		WHERE f.throttle_key = locked.throttle_key AND f.failures > 0`, counters)
 	return err
 }
 
 // delete deletes the counters. Index: the primary key.
 func (store) delete(ctx context.Context, counters [][]byte) error {
-	_, err := db.Exec(ctx, "DELETE FROM sign_in_failures WHERE place IN ?", counters)
+	_, err := db.Exec(ctx, "DELETE FROM sign_in_failures WHERE throttle_key IN ?", counters)
 	return err
 }

@@ -23,12 +23,12 @@ REVOKE EXECUTE ON FUNCTION hold_to_organizations(regclass) FROM PUBLIC;
 
 -- The programs that work with this schema: see docs/decisions/0053-rolling-upgrades.md.
 CREATE TABLE schema_compatibility (
-    one             boolean NOT NULL DEFAULT true, -- there is one row
+    singleton       boolean NOT NULL DEFAULT true, -- there is one row
     -- The newest migration that the oldest compatible program knows. A migration that removes something, so that
     -- older programs no longer work, raises it.
     oldest_program  bigint  NOT NULL,
-    PRIMARY KEY (one),
-    CONSTRAINT schema_compatibility_one CHECK (one)
+    PRIMARY KEY (singleton),
+    CONSTRAINT schema_compatibility_singleton CHECK (singleton)
 );
 
 INSERT INTO schema_compatibility (oldest_program) VALUES (109);
@@ -59,7 +59,7 @@ CREATE TABLE job_schedule (
     name        text        NOT NULL,
     started_at  timestamptz NOT NULL, -- the last run
     instance    uuid, -- null: not running
-    held_until  timestamptz, -- the end of that instance's lease
+    lease_until timestamptz, -- the end of that instance's lease
     PRIMARY KEY (name)
 ) WITH (fillfactor = 50);
 

@@ -14,7 +14,7 @@ CREATE TABLE users (
     token_epoch      bigint      NOT NULL DEFAULT 0, -- access tokens of an earlier epoch are revoked
     practitioner_id  uuid, -- the user's own practitioner; the user's caseload follows from it
     -- the last time that an administrator lifted the locks of the sign-in; later attempts are counted separately
-    lifted_at        timestamptz,
+    unlocked_at      timestamptz,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT users_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
     -- The address leads, because a sign-in may name no organization.
@@ -126,17 +126,17 @@ CREATE TABLE sign_ins (
     ends_at          timestamptz NOT NULL, -- the latest end
     ended_at         timestamptz, -- the end before that time
     address          text        NOT NULL, -- of the first connection
-    place            bytea       NOT NULL, -- a keyed hash of the user and the address: see sign_in_failures
+    throttle_key     bytea       NOT NULL, -- a keyed hash of the user and the address: see sign_in_failures
     -- with an identity provider, so the second factor of this program is not required
     by_provider      boolean     NOT NULL DEFAULT false,
     repeated_at      timestamptz, -- the last time that a used token was answered again
-    tokens_kept      boolean     NOT NULL DEFAULT true, -- whether it still has refresh tokens
+    has_refresh_tokens boolean   NOT NULL DEFAULT true,
     PRIMARY KEY (organization_id, id),
     CONSTRAINT sign_ins_user FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id)
 );
 
 -- For the removal of tokens of ended sign-ins, and later of the sign-ins.
-CREATE INDEX sign_ins_by_end ON sign_ins (tokens_kept, least(ended_at, idle_until, ends_at));
+CREATE INDEX sign_ins_by_end ON sign_ins (has_refresh_tokens, least(ended_at, idle_until, ends_at));
 CREATE INDEX sign_ins_by_user ON sign_ins (organization_id, user_id, started_at);
 
 -- Tokens that refresh a sign-in. Each is valid once. Used tokens are kept, because a second use shows that the token
@@ -181,11 +181,11 @@ CREATE INDEX access_changes_by_transaction ON access_changes (transaction);
 -- Failed attempts to sign in, for known and unknown addresses alike. A keyed hash stands for the address and the
 -- network.
 CREATE TABLE sign_in_failures (
-    place     bytea       NOT NULL,
-    failures  integer     NOT NULL,
-    last_at   timestamptz NOT NULL,
-    open_at   timestamptz NOT NULL, -- earlier attempts are refused without a look at the password
-    PRIMARY KEY (place)
+    throttle_key  bytea       NOT NULL,
+    failures      integer     NOT NULL,
+    last_at       timestamptz NOT NULL,
+    retry_at      timestamptz NOT NULL, -- earlier attempts are refused without a look at the password
+    PRIMARY KEY (throttle_key)
 ) WITH (fillfactor = 50);
 
 -- For the removal of old rows.
@@ -233,12 +233,12 @@ CREATE INDEX password_resets_by_expiry ON password_resets (expires_at);
 -- No organization leads, because a request has nothing but the token.
 CREATE UNIQUE INDEX password_resets_token ON password_resets (token_hash);
 
--- A user's second factor, from the begin of its setup. It is required once it is confirmed. An unconfirmed one expires.
+-- A user's second factor, from the start of its setup. It is required once it is confirmed. An unconfirmed one expires.
 CREATE TABLE second_factors (
     organization_id  uuid        NOT NULL,
     user_id          uuid        NOT NULL,
     secret           bytea       NOT NULL, -- encrypted with a key derived from the configuration
-    begun_at         timestamptz NOT NULL,
+    started_at       timestamptz NOT NULL,
     confirmed_at     timestamptz,
     -- The step of 30 seconds whose code was accepted last. Codes of this step and earlier ones are refused.
     last_step        bigint      NOT NULL DEFAULT 0,
@@ -248,7 +248,7 @@ CREATE TABLE second_factors (
 );
 
 -- For the removal of unconfirmed ones.
-CREATE INDEX second_factors_unconfirmed ON second_factors (begun_at) WHERE confirmed_at IS NULL;
+CREATE INDEX second_factors_unconfirmed ON second_factors (started_at) WHERE confirmed_at IS NULL;
 
 CREATE TABLE recovery_codes (
     organization_id  uuid        NOT NULL,
@@ -330,7 +330,7 @@ CREATE TABLE api_keys (
     organization_id  uuid        NOT NULL,
     id               uuid        NOT NULL,
     name             text        NOT NULL,
-    begins           text        NOT NULL, -- the first characters of the key, by which people recognize it
+    prefix           text        NOT NULL, -- the first characters of the key, by which people recognize it
     hash             bytea       NOT NULL, -- SHA-256, so that a reader of the table cannot use the key
     permissions      text[]      NOT NULL,
     created_by       uuid        NOT NULL,

@@ -10,7 +10,7 @@ CREATE TABLE verifications (
     started_at              timestamptz NOT NULL,
     finished_at             timestamptz,
     -- The end of the lease of the instance that runs it. A run with an expired lease was interrupted.
-    held_until              timestamptz NOT NULL,
+    lease_until             timestamptz NOT NULL,
     authorizations_checked  bigint      NOT NULL DEFAULT 0,
     authorizations_total    bigint, -- null: not counted yet
     events_checked          bigint      NOT NULL DEFAULT 0, -- of the audit trail
