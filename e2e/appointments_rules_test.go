@@ -217,15 +217,21 @@ func TestAppointmentUnitsByThePayersRule(t *testing.T) { // 11
 		one := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
 		other := c.Authorize(t, 100, harness.Body{"insuranceId": insurance, "serviceCodeId": advice})
 		at := c.At(t, 3, "09:00")
-		require.Equal(t, 0, c.Admin().Post(t, "/appointments", c.Booking(one, practitioner, at, 7*time.Minute)).
-			Number(t, "units"))
-		require.Equal(t, 1, c.Admin().Post(t, "/appointments",
-			c.Booking(other, practitioner, at.Add(time.Hour), 7*time.Minute, harness.Body{"serviceCodeId": advice})).
-			Number(t, "units"))
-		again := c.Book(t, c.Booking(one, practitioner, at.Add(2*time.Hour), 7*time.Minute))
-		require.Equal(t, 0, c.Admin().Get(t, again).Number(t, "units"))
-		require.Equal(t, 1,
-			c.Admin().Patch(t, again, harness.Body{"endTime": at.Add(2*time.Hour + 9*time.Minute)}).OK(t).Number(t, "units"))
+		first := c.Book(t, c.Booking(one, practitioner, at, 7*time.Minute))
+		second := c.Book(t, c.Booking(other, practitioner, at.Add(time.Hour), 7*time.Minute,
+			harness.Body{"serviceCodeId": advice}))
+		third := c.Book(t, c.Booking(one, practitioner, at.Add(2*time.Hour), 7*time.Minute))
+		units := func() (units []int) {
+			for _, path := range []string{first, second, third} {
+				units = append(units, c.Admin().Get(t, path).Number(t, "units"))
+			}
+			return units
+		}
+		require.Equal(t, []int{1, 0, 0}, units(), "21 minutes are one unit, of the earliest start")
+		c.RequireBalance(t, one, 100, 0, 1)
+		c.Admin().Patch(t, third, harness.Body{"endTime": at.Add(2*time.Hour + 9*time.Minute)}).OK(t)
+		require.Equal(t, []int{1, 0, 1}, units(), "23 minutes are two, the first of the largest remainder")
+		c.RequireBalance(t, one, 100, 0, 2)
 	})
 	c.RequireClean(t)
 }

@@ -295,7 +295,7 @@ func TestReopenedAppointment(t *testing.T) {
 func TestVisitIsRecounted(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	insurance := c.AddInsurance(t, "CMS_TOTAL", "SUNDAY")
+	insurance := c.AddInsurance(t, "rounding", "CMS_TOTAL")
 	advice := addService(t, c, "97155")
 	one := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
 	other := c.Authorize(t, 100, harness.Body{"insuranceId": insurance, "serviceCodeId": advice})

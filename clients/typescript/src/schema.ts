@@ -6547,11 +6547,6 @@ export interface components {
             name?: string;
             /** @description The IANA name of the time zone, such as `America/New_York`. */
             timeZone?: string;
-            /**
-             * @description The decision about appointments that start on another date in a new time zone. `MOVE` gives them the new service date, `KEEP` leaves it unchanged.
-             * @enum {string}
-             */
-            serviceDates?: "MOVE" | "KEEP";
             /** @description The number of hours before the start from which a cancellation is late. */
             lateCancelHours?: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
@@ -6562,6 +6557,11 @@ export interface components {
             earlyStartMinutes?: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
             confirmLengthFactor?: number;
+            /**
+             * @description The decision about appointments that start on another date in a new time zone. `MOVE` gives them the new service date, `KEEP` leaves it unchanged.
+             * @enum {string}
+             */
+            serviceDates?: "MOVE" | "KEEP";
         };
         /** @description Organization not found. */
         OrganizationNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6836,7 +6836,7 @@ export interface components {
              */
             status?: "ACTIVE" | "INACTIVE";
         };
-        /** @description Payer pays for services: an insurer, a Medicaid program, a family. */
+        /** @description A party that pays for services: an insurer, a Medicaid program, a family. */
         Payer: {
             /** Format: uuid */
             id: string;
@@ -8969,8 +8969,7 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `service-dates-change`: Appointments start on another date in the new time zone.
-         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
+         *     - `medical-record-number-taken`: Another patient has this medical record number.
          */
         Conflict: {
             headers: {
@@ -8979,22 +8978,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
-         */
-        Conflict10: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+                "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
             };
         };
         /**
@@ -9004,7 +8988,7 @@ export interface components {
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict11: {
+        Conflict10: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9019,7 +9003,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict12: {
+        Conflict11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9044,7 +9028,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict13: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9061,7 +9045,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict14: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9085,7 +9069,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict15: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9101,7 +9085,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict16: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9117,7 +9101,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict17: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9132,7 +9116,7 @@ export interface components {
          *
          *     - `session-locked`: The session can no longer be changed.
          */
-        Conflict18: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9150,7 +9134,7 @@ export interface components {
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
          */
-        Conflict19: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9163,7 +9147,23 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `medical-record-number-taken`: Another patient has this medical record number.
+         *     - `service-dates-change`: Appointments start on another date in the new time zone.
+         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
+         */
+        Conflict19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `npi-taken`: Another practitioner has this NPI.
          */
         Conflict2: {
             headers: {
@@ -9172,7 +9172,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["MedicalRecordNumberTakenProblem"];
+                "application/problem+json": components["schemas"]["NpiTakenProblem"];
             };
         };
         /**
@@ -9224,24 +9224,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `npi-taken`: Another practitioner has this NPI.
-         */
-        Conflict3: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NpiTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `service-code-taken`: Another service code has this code.
          */
-        Conflict4: {
+        Conflict3: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9256,7 +9241,7 @@ export interface components {
          *
          *     - `second-factor-on`: You already have a second factor.
          */
-        Conflict5: {
+        Conflict4: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9271,7 +9256,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict6: {
+        Conflict5: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9287,7 +9272,7 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict7: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9302,7 +9287,7 @@ export interface components {
          *
          *     - `last-administrator`: This is the last administrator of the organization.
          */
-        Conflict8: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9317,7 +9302,7 @@ export interface components {
          *
          *     - `email-taken`: The organization already has a user with this e-mail address.
          */
-        Conflict9: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9325,6 +9310,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
+         */
+        Conflict9: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
             };
         };
         /**
@@ -11106,7 +11106,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
+            409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11438,7 +11438,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound2"];
-            409: components["responses"]["Conflict2"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -11526,7 +11526,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict3"];
+            409: components["responses"]["Conflict2"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -11617,7 +11617,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound3"];
-            409: components["responses"]["Conflict3"];
+            409: components["responses"]["Conflict2"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12048,7 +12048,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict4"];
+            409: components["responses"]["Conflict3"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -12136,7 +12136,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound6"];
-            409: components["responses"]["Conflict4"];
+            409: components["responses"]["Conflict3"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12903,7 +12903,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -12953,7 +12953,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -13314,7 +13314,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13566,7 +13566,7 @@ export interface operations {
                 };
             };
             404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13784,7 +13784,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14285,7 +14285,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14904,7 +14904,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound21"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15148,7 +15148,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict12"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15647,7 +15647,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict13"];
+            409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15698,7 +15698,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict14"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15748,7 +15748,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict15"];
+            409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15879,7 +15879,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15929,7 +15929,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16071,7 +16071,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16173,7 +16173,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16222,7 +16222,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
