@@ -71,8 +71,7 @@ type Server struct {
 }
 
 // NewServer mounts the routes. Its error names every invalid route: one without a
-// permission or endpoint, a duplicate, or one whose path parameters differ from those
-// of its endpoint.
+// permission or endpoint, a duplicate, or one whose path parameters differ from its endpoint's.
 func NewServer(o ServerOptions) (*Server, error) {
 	metrics, err := newHTTPMetrics(o.Registry)
 	if err != nil {

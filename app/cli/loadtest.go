@@ -28,14 +28,14 @@ type loadtestCommand struct {
 // Help explains the command.
 func (loadtestCommand) Help() string {
 	return `Prints latencies, the numbers of accepted, refused and failed requests, retries, and an integrity check.
-"Not enough units" is a valid answer; a failure is any other answer than acceptance or this refusal.
+"Not enough units" is a valid answer. A failure is any answer except acceptance and this refusal.
 Exit code 0: the integrity check passed and no request failed, even if a latency or memory target is MISSED;
 3: units are wrong or requests failed.
 
 two-instances runs high-contention, high-throughput and mixed on two servers with one database. Private
 servers are started on a scratch database; each writes its own CPU profile, for go tool pprof. In a closed
-loop each client waits for its answer before it sends again. go run ./bench/report FILE makes a page with
-plots of a result in JSON.`
+loop each client waits for its answer before it sends again. go run ./bench/report FILE draws plots of a
+result in JSON.`
 }
 
 // Validate rejects invalid options before a server is started.

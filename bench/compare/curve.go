@@ -26,7 +26,7 @@ var curveModes = []struct {
 // scenario, and writes plots. Runs with failed requests are listed and marked in the
 // plots.
 func (b *bench) clients(ctx context.Context, t *table) error {
-	if err := os.MkdirAll(b.plots, 0o755); err != nil { //nolint:gosec // for everybody
+	if err := os.MkdirAll(b.plots, 0o755); err != nil { //nolint:gosec // the plots are no secret
 		return err
 	}
 	for _, scenario := range []string{"high-contention", "high-throughput"} {

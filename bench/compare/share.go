@@ -26,7 +26,7 @@ const period = 10 * time.Millisecond
 // errNoGroups is returned if processes cannot be limited to a share.
 var errNoGroups = errors.New("this requires Linux and permission to create groups below " + groups)
 
-// limit limits the server to a share of the processors. Processes it started before,
+// limit restricts the server to a share of the processors. Processes it started before,
 // such as PostgreSQL, are not limited.
 func (s *server) limit(processors float64) error {
 	pid, of := strconv.Itoa(s.command.Process.Pid), groups

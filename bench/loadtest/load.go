@@ -16,7 +16,7 @@ type load struct {
 	servers  servers
 
 	begin  time.Time     // when the first request is due
-	from   time.Time     // begin of the measured time
+	from   time.Time     // start of the measured time
 	window time.Duration // length of the measured time; 0 for a fixed number of requests
 	end    time.Time     // when the last answer arrived
 	pace   pace
@@ -29,7 +29,7 @@ type load struct {
 	unitsLeft bool // no account was full when the load ended
 }
 
-// sample is one request. Times are relative to the begin of the measured time.
+// sample is one request. Times are relative to the start of the measured time.
 type sample struct {
 	due, sent, done time.Duration
 	kind            kind

@@ -30,7 +30,7 @@ type OperationRetries struct {
 
 // RetryPoint is one reading of the server's counters during the load.
 type RetryPoint struct {
-	T        float64 `json:"t"`        // seconds since the begin of the measured time; negative in the warm-up
+	T        float64 `json:"t"`        // seconds since the start of the measured time; negative in the warm-up
 	Retries  int64   `json:"retries"`  // since the previous reading
 	Failures int64   `json:"failures"` // since the previous reading
 }

@@ -9,7 +9,7 @@ import (
 
 // Point has the figures of a short interval of the run.
 type Point struct {
-	T        float64 `json:"t"` // begin, in seconds since the begin of the measured time; negative in the warm-up
+	T        float64 `json:"t"` // start, in seconds since the start of the measured time; negative in the warm-up
 	Accepted int64   `json:"accepted"`
 	Refused  int64   `json:"refused"`
 	Failed   int64   `json:"failed"`

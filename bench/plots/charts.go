@@ -239,7 +239,7 @@ func (r run) wholePoints() []loadtest.Point {
 	return points
 }
 
-// curve has one value per interval, at its middle, and extends from the begin of the
+// curve has one value per interval, at its middle, and extends from the start of the
 // first interval to the end of the last.
 func (r run) curve(points []loadtest.Point, of func(loadtest.Point) float64) (curve plotter.XYs, seen bool) {
 	for i, p := range points {

@@ -158,8 +158,8 @@ func (q *Queue[Request, Answer]) Do(ctx context.Context, key QueueKey, request R
 }
 
 // Exclusive calls fn in its turn, as a batch of its own. With one batch at a time nothing else
-// runs meanwhile. It is for work that would conflict with the queue's requests. Errors are those
-// of Do and fn.
+// runs meanwhile. It is for work that would conflict with the queue's requests. Errors: as for
+// [Queue.Do], and the errors of fn.
 func (q *Queue[Request, Answer]) Exclusive(
 	ctx context.Context, key QueueKey, fn func(ctx context.Context) error,
 ) error {
