@@ -15,14 +15,14 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// requireIn checks that an answer is a sign-in to the practice.
-func requireIn(t testing.TB, p harness.Practice, a harness.Answer) {
+// requireSignedInTo checks that an answer is a sign-in to the practice.
+func requireSignedInTo(t testing.TB, p harness.Practice, a harness.Answer) {
 	t.Helper()
 	require.Equal(t, p.ID.String(), a.OK(t).Body["user"].(map[string]any)["organizationId"])
 }
 
-// choices returns the organizations that the answer offers.
-func choices(t testing.TB, a harness.Answer) (names []string) {
+// offeredOrganizations returns the organizations that the answer offers.
+func offeredOrganizations(t testing.TB, a harness.Answer) (names []string) {
 	t.Helper()
 	for _, item := range a.Refused(t, http.StatusUnauthorized, "organization-required").Body["organizations"].([]any) {
 		o := item.(map[string]any)
@@ -42,16 +42,16 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	choice := func(p harness.Practice, name string) string { return name + " " + p.ID.String() }
 
 	t.Run("a single account that matches the password is signed in to immediately", func(t *testing.T) {
-		requireIn(t, third, c.Login(t, email, harness.OtherPassword, uuid.Nil))
+		requireSignedInTo(t, third, c.Login(t, email, harness.OtherPassword, uuid.Nil))
 	})
 	t.Run("with several matching accounts the user chooses, and others are not mentioned", func(t *testing.T) {
 		requested := c.Login(t, "Rosa@Example.test", harness.Password, uuid.Nil)
-		require.Equal(t, []string{choice(c.Other, "other"), choice(c.Own, "own")}, choices(t, requested))
+		require.Equal(t, []string{choice(c.Other, "other"), choice(c.Own, "own")}, offeredOrganizations(t, requested))
 		require.NotContains(t, string(requested.Raw), third.ID.String())
 		a := c.Login(t, email, harness.Password, c.Other.ID)
-		requireIn(t, c.Other, a)
+		requireSignedInTo(t, c.Other, a)
 		require.Equal(t, []any{"SCHEDULER"}, a.Body["user"].(map[string]any)["roles"])
-		requireIn(t, c.Own, c.Login(t, email, harness.Password, c.Own.ID))
+		requireSignedInTo(t, c.Own, c.Login(t, email, harness.Password, c.Own.ID))
 	})
 	t.Run("the choice of an organization without such an account is a wrong password", func(t *testing.T) {
 		invalid := c.Login(t, email, harness.Password, third.ID).Refused(t, http.StatusUnauthorized, "wrong-credentials")
@@ -64,11 +64,11 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 	t.Run("each account has its own second factor", func(t *testing.T) {
 		own := c.As(c.Login(t, email, harness.Password, c.Own.ID).OK(t).Text("accessToken"))
 		_, codes, _ := c.Enrol(t, own)
-		require.Len(t, choices(t, c.Login(t, email, harness.Password, uuid.Nil)), 2)
+		require.Len(t, offeredOrganizations(t, c.Login(t, email, harness.Password, uuid.Nil)), 2)
 		c.Login(t, email, harness.Password, c.Own.ID).Refused(t, http.StatusUnauthorized, "second-factor-required")
-		requireIn(t, c.Other, c.Login(t, email, harness.Password, c.Other.ID))
+		requireSignedInTo(t, c.Other, c.Login(t, email, harness.Password, c.Other.ID))
 		with := harness.Body{"email": email, "password": harness.Password, "organizationId": c.Own.ID, "code": codes[0]}
-		requireIn(t, c.Own, c.As("").Post(t, "/auth/login", with))
+		requireSignedInTo(t, c.Own, c.As("").Post(t, "/auth/login", with))
 	})
 	t.Run("a password is changed in one organization only", func(t *testing.T) {
 		other := c.As(c.Login(t, email, harness.Password, c.Other.ID).OK(t).Text("accessToken"))
@@ -76,17 +76,17 @@ func TestAPersonChoosesAmongTheirAccounts(t *testing.T) {
 			"currentPassword": harness.Password, "newPassword": "seven-otters-swimming",
 		}).OK(t)
 		c.Login(t, email, harness.Password, uuid.Nil).Refused(t, http.StatusUnauthorized, "second-factor-required")
-		requireIn(t, c.Other, c.Login(t, email, "seven-otters-swimming", uuid.Nil))
+		requireSignedInTo(t, c.Other, c.Login(t, email, "seven-otters-swimming", uuid.Nil))
 		c.Exec(t, `UPDATE users SET password_hash = (
 			SELECT password_hash FROM users WHERE email = $1 AND organization_id = $2) WHERE email = $1`, email, c.Own.ID)
 	})
 	t.Run("disabled accounts and organizations are not offered", func(t *testing.T) {
-		require.Len(t, choices(t, c.Login(t, email, harness.Password, uuid.Nil)), 3)
+		require.Len(t, offeredOrganizations(t, c.Login(t, email, harness.Password, uuid.Nil)), 3)
 		c.Exec(t, "UPDATE users SET status = 'DISABLED' WHERE email = $1 AND organization_id = $2", email, c.Own.ID)
 		require.Equal(t, []string{choice(c.Other, "other"), choice(third, "third")},
-			choices(t, c.Login(t, email, harness.Password, uuid.Nil)))
+			offeredOrganizations(t, c.Login(t, email, harness.Password, uuid.Nil)))
 		c.Exec(t, "UPDATE organizations SET disabled = true WHERE id = $1", third.ID)
-		requireIn(t, c.Other, c.Login(t, email, harness.Password, uuid.Nil))
+		requireSignedInTo(t, c.Other, c.Login(t, email, harness.Password, uuid.Nil))
 		for _, p := range []harness.Practice{c.Own, third} {
 			c.Login(t, email, harness.Password, p.ID).Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
@@ -119,13 +119,13 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	require.Equal(t, answers["nobody@own.test"], answers["hire@own.test"])
 
 	t.Run("the user still signs in at home", func(t *testing.T) {
-		requireIn(t, c.Own, c.Login(t, "patient@own.test", harness.Password, uuid.Nil))
-		requireIn(t, c.Other, c.Login(t, "patient@own.test", harness.OtherPassword, uuid.Nil))
+		requireSignedInTo(t, c.Own, c.Login(t, "patient@own.test", harness.Password, uuid.Nil))
+		requireSignedInTo(t, c.Other, c.Login(t, "patient@own.test", harness.OtherPassword, uuid.Nil))
 	})
 	t.Run("the new hire is still invited, and accepts", func(t *testing.T) {
 		_, token := c.Admin().Invite(t, "hire@own.test", "TECHNICIAN")
 		c.AcceptInvitation(t, token).Created(t)
-		requireIn(t, c.Own, c.Login(t, "hire@own.test", harness.Password, uuid.Nil))
+		requireSignedInTo(t, c.Own, c.Login(t, "hire@own.test", harness.Password, uuid.Nil))
 	})
 }
 
@@ -143,7 +143,7 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 			WHERE e.action = 'user.sign-in' AND e.subject_id = $1 ORDER BY e.sequence`, user)
 	}
 	events := c.Count(t, "SELECT count(*) FROM audit_events")
-	choices(t, c.Login(t, email, harness.Password, uuid.Nil))
+	offeredOrganizations(t, c.Login(t, email, harness.Password, uuid.Nil))
 	require.Equal(t, events, c.Count(t, "SELECT count(*) FROM audit_events"), "no trail records the choice")
 
 	c.Login(t, email, harness.Password, c.Own.ID).OK(t)

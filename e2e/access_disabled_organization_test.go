@@ -185,7 +185,7 @@ func TestPermissionToDisableOrganizations(t *testing.T) {
 // continues to maintain the ledger.
 func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	r := harness.ReceiveWebhooks(t)
 	path, _ := c.AddWebhook(t, r.URL)
 	authorization := c.Authorize(t, 100)

@@ -19,23 +19,23 @@ import (
 
 const emergencyReason = "The child is being taken to hospital, and the staff ask for the plan."
 
-// broken is a practice with a patient outside the technician's caseload.
-type broken struct {
+// emergencyPractice is a practice with a patient outside the technician's caseload.
+type emergencyPractice struct {
 	*harness.Clinic
 	technician    harness.Caller
 	patient       uuid.UUID
 	authorization string
 }
 
-func openEmergency(t *testing.T) broken {
+func openEmergency(t *testing.T) emergencyPractice {
 	t.Helper()
-	c := openLive(t, events.Tuning{Heartbeat: 30 * time.Millisecond}).StartEvents(t)
+	c := openWithTuning(t, events.Tuning{Heartbeat: 30 * time.Millisecond}).StartEvents(t)
 	c.LinkUsers(t, c.Own, c.AddPractitioner(t))
-	return broken{c, c.As(c.Own.Tokens[rbac.Technician]), c.Own.Patient, c.Authorize(t, 100)}
+	return emergencyPractice{c, c.As(c.Own.Tokens[rbac.Technician]), c.Own.Patient, c.Authorize(t, 100)}
 }
 
 // take takes an emergency access grant and returns its path, and a caller under it.
-func (e broken) take(t *testing.T, minutes int) (path string, under harness.Caller) {
+func (e emergencyPractice) take(t *testing.T, minutes int) (path string, under harness.Caller) {
 	t.Helper()
 	id := e.technician.Post(t, "/emergency-grants", harness.Body{
 		"patientId": e.patient, "reason": emergencyReason, "durationMinutes": minutes,

@@ -12,8 +12,8 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// strict starts a clinic behind a proxy that allows three failures per source.
-func strict(t testing.TB) *harness.Clinic {
+// openWithFailureLimit starts a clinic behind a proxy that allows three failures per source.
+func openWithFailureLimit(t testing.TB) *harness.Clinic {
 	t.Helper()
 	database := harness.TwoPractices.New(t)
 	return harness.Serve(t, database, database.Open(t),
@@ -29,7 +29,7 @@ func callerAt(c *harness.Clinic, address, token string) harness.Caller {
 // ones refused. Other networks and signed-in users are not affected.
 func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	c := strict(t)
+	c := openWithFailureLimit(t)
 	const hostile, office = "192.0.2.66", "198.51.100.7"
 	signIn := func(from harness.Caller, email, secret string) harness.Answer {
 		return from.Post(t, "/auth/login", harness.Body{"email": email, "password": secret})
@@ -164,7 +164,7 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 // not use up the failures of its network.
 func TestExpiredTokensAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
-	c := strict(t)
+	c := openWithFailureLimit(t)
 	in := c.SignInTokens(t, "biller@own.test")
 	path, key := c.AddAPIKey(t, "patient:read")
 	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, path).Status)
@@ -180,7 +180,7 @@ func TestExpiredTokensAreNotCountedAsFailures(t *testing.T) {
 // TestSuccessfulSignInsAreNotCountedAsFailures: a whole practice signs in at once, from one address.
 func TestSuccessfulSignInsAreNotCountedAsFailures(t *testing.T) {
 	t.Parallel()
-	c := strict(t)
+	c := openWithFailureLimit(t)
 	for range 10 {
 		c.SignInTokens(t, "biller@own.test")
 	}

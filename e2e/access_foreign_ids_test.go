@@ -76,14 +76,14 @@ func (p idPosition) name() string {
 	return ""
 }
 
-type documented struct {
+type documentedOperation struct {
 	method, path, name string
 	positions          []idPosition
 }
 
-// numbered are path parameters that are not ids: they are numbers within their parent,
+// nonIDParameters are path parameters that are not ids: they are numbers within their parent,
 // or select a part of it.
-var numbered = []string{"deliveryId", "file", "role"}
+var nonIDParameters = []string{"deliveryId", "file", "role"}
 
 // contractDocument is the published document of the API.
 type contractDocument map[string]any
@@ -111,7 +111,7 @@ func (d contractDocument) resolve(at any) map[string]any {
 }
 
 // operations reads the operations of the document.
-func operations(t *testing.T) []documented {
+func operations(t *testing.T) []documentedOperation {
 	t.Helper()
 	document := readDocument(t)
 	resolve := document.resolve
@@ -136,19 +136,19 @@ func operations(t *testing.T) []documented {
 		}
 		return found
 	}
-	var all []documented
+	var all []documentedOperation
 	for path, methods := range document["paths"].(map[string]any) {
 		for method, o := range methods.(map[string]any) {
 			operation, ok := o.(map[string]any)
 			if !ok || operation["operationId"] == nil {
 				continue
 			}
-			d := documented{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
+			d := documentedOperation{method: strings.ToUpper(method), path: path, name: operation["operationId"].(string)}
 			parameters, _ := operation["parameters"].([]any)
 			for _, item := range parameters {
 				parameter := resolve(item)
 				in, name := parameter["in"].(string), parameter["name"].(string)
-				if in == "path" && !slices.Contains(numbered, name) {
+				if in == "path" && !slices.Contains(nonIDParameters, name) {
 					d.positions = append(d.positions, idPosition{in, []string{name}})
 				} else if in == "query" {
 					d.positions = append(d.positions, positions(in, parameter["schema"], []string{name})...)
@@ -166,12 +166,15 @@ func operations(t *testing.T) []documented {
 		}
 	}
 	// An export of the trail records its parameters, so it must follow the searches.
-	slices.SortFunc(all, func(x, y documented) int { return strings.Compare(x.path+" "+x.method, y.path+" "+y.method) })
+	slices.SortFunc(all, func(x, y documentedOperation) int {
+		return strings.Compare(x.path+" "+x.method,
+			y.path+" "+y.method)
+	})
 	return all
 }
 
-// kinds are the kinds of records by the names of id members and parameters.
-var kinds = map[string]string{
+// recordKinds are the kinds of records by the names of id members and parameters.
+var recordKinds = map[string]string{
 	"patientId":             "patients",
 	"practitionerId":        "practitioners",
 	"practitionerIds":       "practitioners",
@@ -258,16 +261,16 @@ type prober struct {
 	victims map[string]string // by kind
 }
 
-// needed are query parameters that an operation requires in addition to its example and
+// requiredQuery are query parameters that an operation requires in addition to its example and
 // the id.
-var needed = map[string]string{
+var requiredQuery = map[string]string{
 	"listOpenings":        "?from=2026-03-10&to=2026-03-10&minutes=45",
 	"startProviderSignIn": "?challenge=" + harness.Challenge(harness.Verifier),
 }
 
 // probe calls an operation with a foreign id and an unused id in one position. All
 // other ids are the stranger's own.
-func (p prober) probe(o documented, at idPosition, examples []openapi.Example) {
+func (p prober) probe(o documentedOperation, at idPosition, examples []openapi.Example) {
 	t := p.t
 	e := examples[slices.IndexFunc(examples, func(e openapi.Example) bool { return e.Status < http.StatusBadRequest })]
 	var b any
@@ -275,7 +278,7 @@ func (p prober) probe(o documented, at idPosition, examples []openapi.Example) {
 		require.NoError(t, json.Unmarshal(e.Request, &b))
 		b = p.mine(b, "")
 		if at.name() == "reservationId" {
-			b = settling(b)
+			b = asRelease(b)
 		}
 	}
 	path := o.path
@@ -287,7 +290,7 @@ func (p prober) probe(o documented, at idPosition, examples []openapi.Example) {
 			path = strings.Replace(path, "{"+name+"}", value, 1)
 		}
 	}
-	path += needed[o.name]
+	path += requiredQuery[o.name]
 	ask := func(kind string) (harness.Answer, []string, string) {
 		var id string
 		path, b := path, b
@@ -302,8 +305,8 @@ func (p prober) probe(o documented, at idPosition, examples []openapi.Example) {
 			}
 			path = strings.Replace(path, "{"+at.steps[0]+"}", value, 1)
 		default:
-			require.Contains(t, kinds, at.name(), "add the kind of record that it names")
-			id = p.victims[kinds[at.name()]]
+			require.Contains(t, recordKinds, at.name(), "add the kind of record that it names")
+			id = p.victims[recordKinds[at.name()]]
 			if kind == "unknown" {
 				id = uuid.NewString()
 			}
@@ -376,18 +379,20 @@ func (p prober) mine(at any, name string) any {
 			value[i] = p.mine(inner, name)
 		}
 	case string:
-		if own, ok := p.own[kinds[name]]; ok && anyID.MatchString(value) {
+		if own, ok := p.own[recordKinds[name]]; ok && anyID.MatchString(value) {
 			return own
 		}
 	}
 	return at
 }
 
-// instead lists members that exclude another member.
-var instead = map[string][]string{"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"}}
+// excludedMembers lists members that exclude another member.
+var excludedMembers = map[string][]string{
+	"practitionerIds": {"practitionerId"}, "patients": {"patientId", "authorizationId"},
+}
 
-// settling changes the operation in a body to one that takes a reservation.
-func settling(at any) any {
+// asRelease changes the operation in a body to one that takes a reservation.
+func asRelease(at any) any {
 	switch value := at.(type) {
 	case map[string]any:
 		if _, ok := value["operation"]; ok {
@@ -396,11 +401,11 @@ func settling(at any) any {
 			delete(value, "reference")
 		}
 		for member, inner := range value {
-			value[member] = settling(inner)
+			value[member] = asRelease(inner)
 		}
 	case []any:
 		for i, inner := range value {
-			value[i] = settling(inner)
+			value[i] = asRelease(inner)
 		}
 	}
 	return at
@@ -424,7 +429,7 @@ func (p prober) put(at any, steps []string, id string) any {
 	created := map[string]any{}
 	object, exists := at.(map[string]any)
 	for member, value := range object {
-		if !slices.Contains(instead[steps[0]], member) {
+		if !slices.Contains(excludedMembers[steps[0]], member) {
 			created[member] = value
 		}
 	}

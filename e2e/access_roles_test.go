@@ -40,10 +40,10 @@ var deliverers = append(slices.Clone(bookers), "TECHNICIAN")
 
 var anyParameter = regexp.MustCompile(`:[A-Za-z]+`)
 
-func nothing(*harness.Clinic, desk) harness.Body { return harness.Body{} }
+func emptyBody(*harness.Clinic, desk) harness.Body { return harness.Body{} }
 
-// series is a booking of a series.
-func series(c *harness.Clinic, s desk) harness.Body {
+// seriesBody is a booking of a series.
+func seriesBody(c *harness.Clinic, s desk) harness.Body {
 	return c.Booking(s.authorization, s.practitioner, s.next, 15*time.Minute, harness.Body{
 		"recurrenceRule": "FREQ=DAILY;COUNT=3",
 	})
@@ -64,20 +64,20 @@ var deskCalls = []deskCall{
 		http.MethodGet, "/practitioners/:id/openings", "?from=2026-12-01&to=2026-12-02&minutes=60", deliverers, nil,
 		"availability-practitioner-not-found", nil,
 	},
-	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, nothing, "calendar-owner-not-found", nil},
+	{http.MethodPost, "/practitioners/:id/calendar-feed", "", deliverers, emptyBody, "calendar-owner-not-found", nil},
 	{
-		http.MethodPost, "/patients/:id/calendar-feed", "", bookers, nothing, "calendar-owner-not-found",
+		http.MethodPost, "/patients/:id/calendar-feed", "", bookers, emptyBody, "calendar-owner-not-found",
 		[]rbac.Role{"TECHNICIAN"},
 	},
 	{http.MethodGet, "/calendar-feeds", "", deliverers, nil, "", nil},
 	{http.MethodDelete, "/calendar-feeds/:id", "", deliverers, nil, "calendar-feed-not-found", nil},
 
-	{http.MethodPost, "/appointments", "", bookers, series, "validation-failed", nil},
-	{http.MethodPost, "/appointments/preview", "", bookers, series, "validation-failed", nil},
+	{http.MethodPost, "/appointments", "", bookers, seriesBody, "validation-failed", nil},
+	{http.MethodPost, "/appointments/preview", "", bookers, seriesBody, "validation-failed", nil},
 	{http.MethodPatch, "/appointments/:id", "?scope=all", bookers, func(_ *harness.Clinic, s desk) harness.Body {
 		return harness.Body{"startTime": s.next.Add(15 * time.Minute).UTC(), "endTime": s.next.Add(30 * time.Minute).UTC()}
 	}, "appointment-not-found", nil},
-	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, nothing, "appointment-not-found", nil},
+	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, emptyBody, "appointment-not-found", nil},
 }
 
 func (call deskCall) target(c *harness.Clinic, s desk) string {
@@ -107,7 +107,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				}
 				slot++
 				c.LinkUsers(t, c.Own, s.practitioner)
-				s.appointment = c.Book(t, series(c, s))
+				s.appointment = c.Book(t, seriesBody(c, s))
 				s.feed = c.Admin().Post(t, "/practitioners/"+s.practitioner.String()+"/calendar-feed", harness.Body{}).Created(t)
 				s.next = s.next.Add(15 * time.Minute)
 				var b harness.Body

@@ -80,8 +80,8 @@ func TestSecretIsReturnedWhenItsCommitIsCut(t *testing.T) {
 	}
 }
 
-// secretive are member names that suggest a secret.
-var secretive = regexp.MustCompile(`(?i)(secret|token|password|key|link|code)$`)
+// secretName are member names that suggest a secret.
+var secretName = regexp.MustCompile(`(?i)(secret|token|password|key|link|code)$`)
 
 // notSecret are members of answers that are not secret despite their names.
 var notSecret = map[string]bool{"code": true, "serviceCode": true}
@@ -99,7 +99,7 @@ func TestEverySecretOfAnAnswerIsDeclared(t *testing.T) {
 				continue
 			}
 			name := f.Tag.Get("json")
-			require.False(t, f.Type.Kind() == reflect.String && secretive.MatchString(name) && !notSecret[name],
+			require.False(t, f.Type.Kind() == reflect.String && secretName.MatchString(name) && !notSecret[name],
 				"%s answers with %q: a secret must be an httpx.Secret", r.Name, name)
 		}
 	}

@@ -292,7 +292,7 @@ func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 // transactions, and counts their statements.
 func TestAppointmentStatementsOfABatch(t *testing.T) {
 	t.Parallel()
-	c, statements := counting(t)
+	c, statements := openCountingStatements(t)
 	path := c.Authorize(t, 1000)
 	var staff []uuid.UUID
 	for range 5 {
@@ -324,7 +324,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	for i := 2; i < 30; i++ {
 		calls = append(calls, book(i))
 	}
-	require.Equal(t, alone, statements(func() { gatheredAppointments(t, c, calls...) }),
+	require.Equal(t, alone, statements(func() { appointmentsInOneBatch(t, c, calls...) }),
 		"28 bookings take no more statements than one")
 
 	verbs := []string{"/start", "/complete", "/cancel", "/no-show"}
@@ -348,7 +348,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions",
 		"INSERT session_patients",
 		"INSERT outbox", "WITH audit_events", "INSERT commands",
-	}, statements(func() { gatheredAppointments(t, c, calls...) }))
+	}, statements(func() { appointmentsInOneBatch(t, c, calls...) }))
 	c.RequireClean(t)
 }
 
@@ -364,7 +364,7 @@ func TestAppointmentsOfABatchSeeEachOther(t *testing.T) {
 	first := c.Book(t, c.Booking(path, one, at, time.Hour))
 	moved := c.Book(t, c.Booking(path, other, at.Add(5*time.Hour), time.Hour))
 	answers := make([]harness.Answer, 6)
-	gatheredAppointments(t, c,
+	appointmentsInOneBatch(t, c,
 		func() { answers[0] = c.Admin().Post(t, first+"/cancel", harness.Body{}) },
 		func() { answers[1] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, time.Hour)) },
 		func() { answers[2] = c.Admin().Post(t, "/appointments", c.Booking(path, one, at, time.Hour)) },
@@ -420,9 +420,9 @@ func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	}
 }
 
-// counting starts a clinic that combines, and returns a function that returns the
+// openCountingStatements starts a clinic that combines, and returns a function that returns the
 // statements of the last unit transaction during a call.
-func counting(t *testing.T) (*harness.Clinic, func(run func()) []string) {
+func openCountingStatements(t *testing.T) (*harness.Clinic, func(run func()) []string) {
 	t.Helper()
 	logger, log := logtest.Recorder()
 	database := harness.TwoPractices.New(t)

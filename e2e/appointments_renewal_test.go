@@ -82,7 +82,7 @@ func TestRenewalMovesBookings(t *testing.T) {
 	c.RequireClean(t)
 }
 
-func TestRenewalIsWholeOrNothing(t *testing.T) {
+func TestRenewalIsAtomic(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	a := c.Authorize(t, 40)

@@ -41,7 +41,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Run("one is cancelled, and then all", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Post(t, all[2]+"/cancel", harness.Body{}) },
 			func() { rest = c.Admin().Post(t, all[0]+"/cancel?scope=all", harness.Body{}) },
 		)
@@ -53,7 +53,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Run("one is moved, and then all by the same number of days", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Patch(t, all[0], to(0, "11:00")) },
 			func() { rest = c.Admin().Patch(t, all[0]+"?scope=all", to(1, "13:00")) },
 		)
@@ -67,7 +67,7 @@ func TestSeriesInABatchFollowsEarlierChanges(t *testing.T) {
 	t.Run("one is moved past another, and then the following are cancelled", func(t *testing.T) {
 		path, all := series(t)
 		var one, rest harness.Answer
-		gatheredAppointments(t, c,
+		appointmentsInOneBatch(t, c,
 			func() { one = c.Admin().Patch(t, all[0], to(9, "09:00")) },
 			func() { rest = c.Admin().Post(t, all[3]+"/cancel?scope=following", harness.Body{}) },
 		)

@@ -82,7 +82,7 @@ func TestSeriesIsBooked(t *testing.T) {
 	c.RequireClean(t)
 }
 
-func TestSeriesIsWholeOrNothing(t *testing.T) {
+func TestSeriesIsBookedAtomically(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	start, dates := beforeClockChange(t, c)

@@ -115,7 +115,7 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	follower := openSQL(t, s.url)
 	require.Eventually(t, func() bool {
 		server := openSQL(t, s.url)
-		return server.PingContext(t.Context()) == nil && ask[int](t, server, "SELECT count(*) FROM unit_entries") == 0
+		return server.PingContext(t.Context()) == nil && queryValue[int](t, server, "SELECT count(*) FROM unit_entries") == 0
 	}, time.Minute, 100*time.Millisecond)
 
 	spool := "OMNI_AUDIT_SPOOL=" + t.TempDir()
@@ -136,15 +136,15 @@ func TestReadsOfAStandbyAreRecordedOnceItIsPromoted(t *testing.T) {
 	reading.Kill(t)
 
 	s.failOver(t, primary)
-	require.Eventually(t, func() bool { return !ask[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute,
+	require.Eventually(t, func() bool { return !queryValue[bool](t, follower, "SELECT pg_is_in_recovery()") }, time.Minute,
 		10*time.Millisecond)
 	again := c.Launch(t, standbyURL.String(), spool)
 	require.Eventually(t, func() bool {
-		return ask[int](t, follower, `SELECT count(*) FROM audit_events
+		return queryValue[int](t, follower, `SELECT count(*) FROM audit_events
 			WHERE action = 'patient.read' AND occurred_at BETWEEN $1 AND $2`, began, ended) == len(requests)
 	}, time.Minute, 10*time.Millisecond)
 	require.Equal(t, http.StatusCreated, again.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status)
 	for request := range requests {
-		require.Equal(t, 1, ask[int](t, follower, "SELECT count(*) FROM audit_events WHERE request_id = $1", request))
+		require.Equal(t, 1, queryValue[int](t, follower, "SELECT count(*) FROM audit_events WHERE request_id = $1", request))
 	}
 }

@@ -61,16 +61,16 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	for name := range s.routes {
 		require.True(t, met[name], "%s was never called", name)
 	}
-	requireWhole(t, s, owner)
+	requireCompleteTrail(t, s, owner)
 	require.NotEmpty(t,
 		harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
 	require.NotEmpty(t, harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
 	s.c.RequireClean(t)
 }
 
-// requireWhole checks that events have the actor, address and request. Changes must have
+// requireCompleteTrail checks that events have the actor, address and request. Changes must have
 // the values before and after or, for personal data, the names of the changed fields.
-func requireWhole(t *testing.T, s *recording, owner *sql.DB) {
+func requireCompleteTrail(t *testing.T, s *recording, owner *sql.DB) {
 	t.Helper()
 	for _, item := range s.recorded {
 		lacking := func(condition string) []string {

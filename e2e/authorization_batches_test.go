@@ -71,8 +71,8 @@ func (l *heldLock) release(t *testing.T) {
 	l.clients.Wait()
 }
 
-// gathered executes the calls in one shared transaction, in order.
-func gathered(t *testing.T, c *harness.Clinic, calls ...func()) {
+// inOneBatch executes the calls in one shared transaction, in order.
+func inOneBatch(t *testing.T, c *harness.Clinic, calls ...func()) {
 	t.Helper()
 	lock := holdLock(t, c)
 	for _, call := range calls {
@@ -81,8 +81,8 @@ func gathered(t *testing.T, c *harness.Clinic, calls ...func()) {
 	lock.release(t)
 }
 
-// gatheredAppointments is like gathered for calls on appointments.
-func gatheredAppointments(t *testing.T, c *harness.Clinic, calls ...func()) {
+// appointmentsInOneBatch is like gathered for calls on appointments.
+func appointmentsInOneBatch(t *testing.T, c *harness.Clinic, calls ...func()) {
 	t.Helper()
 	lock := holdLockBehind(t, c, calls[0])
 	for _, call := range calls[1:] {
@@ -97,7 +97,7 @@ func gatheredAppointments(t *testing.T, c *harness.Clinic, calls ...func()) {
 // authorizations that were already read, nothing more is read.
 func TestStatementsOfABatch(t *testing.T) {
 	t.Parallel()
-	c, of := counting(t)
+	c, of := openCountingStatements(t)
 	stranger := *c
 	stranger.Own = c.Other
 	asking := []*harness.Clinic{c, &stranger}
@@ -124,7 +124,7 @@ func TestStatementsOfABatch(t *testing.T) {
 	require.Equal(t, append([]string{
 		"LOCK write_lock", "SELECT authorizations", // of the first reserve
 		"SELECT set_config", "SELECT authorizations", "SELECT unit_reservations",
-	}, writes...), of(func() { gathered(t, c, calls...) }))
+	}, writes...), of(func() { inOneBatch(t, c, calls...) }))
 	require.Contains(t, c.Metrics(t), `omnirapeutic_batch_requests_sum{queue="units"} 71`,
 		"20 of each, 50 in total, and one ahead of them")
 
@@ -164,7 +164,7 @@ func TestOneOfABatchIsRefusedByTheDatabase(t *testing.T) {
 			answers[i] = c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1, "reference": reference})
 		})
 	}
-	gathered(t, c, calls...)
+	inOneBatch(t, c, calls...)
 	for i, a := range answers {
 		if i == 5 {
 			a.Refused(t, http.StatusInternalServerError, "internal")
@@ -187,7 +187,7 @@ func TestTheSameKeyWithinABatch(t *testing.T) {
 	reserve := func(i int, key, path string, units int) func() {
 		return func() { answers[i] = keyed(key).Post(t, path+"/reserve", harness.Body{"units": units}) }
 	}
-	gathered(t, c,
+	inOneBatch(t, c,
 		reserve(0, "one", path, 3),
 		reserve(1, "one", path, 3),       // the same request again
 		reserve(2, "one", path, 4),       // a different request
@@ -218,7 +218,7 @@ func TestRefusedBulkLeavesItsBatchIntact(t *testing.T) {
 		harness.On(other, "reserve", harness.Body{"units": 11}))
 	all["atomic"] = true
 	var undone, first, last harness.Answer
-	gathered(t, c,
+	inOneBatch(t, c,
 		func() { first = c.Admin().Post(t, one+"/reserve", harness.Body{"units": 2}) },
 		func() { undone = c.Admin().Post(t, "/units/bulk", all) },
 		func() { last = c.Admin().Post(t, one+"/reserve", harness.Body{"units": 8}) },
@@ -293,7 +293,7 @@ func TestConcurrentAdjustmentsShareATransaction(t *testing.T) {
 	reserving := func(i, units int) func() {
 		return func() { answers[i] = c.Admin().Post(t, path+"/reserve", harness.Body{"units": units}) }
 	}
-	gathered(t, c,
+	inOneBatch(t, c,
 		reserving(0, 8),
 		patching(1, "*", harness.Body{"totalUnits": 20, "reason": "granted"}),
 		patching(2, `"2"`, harness.Body{"totalUnits": 30}), // the version before the last change

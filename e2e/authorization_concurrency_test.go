@@ -14,10 +14,10 @@ func TestFiftyReservesWithRoomForTwenty(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 20)
-	history := &history{}
+	history := &harness.History{}
 	var accepted, refused atomic.Int64
 	harness.Concurrently(50, func(int) {
-		answer := history.reserve(t, c.Admin(), path, 1)
+		answer := history.Reserve(t, c.Admin(), path, 1)
 		switch {
 		case answer.Status == http.StatusCreated:
 			accepted.Add(1)
@@ -31,18 +31,18 @@ func TestFiftyReservesWithRoomForTwenty(t *testing.T) {
 	require.EqualValues(t, 30, refused.Load())
 	c.RequireBalance(t, path, 20, 0, 20)
 	c.RequireClean(t)
-	history.requireLinearizable(t, map[string]int{path: 20})
+	history.RequireLinearizable(t, map[string]int{path: 20})
 }
 
 func TestTenReservesOfFifteenOnAHundred(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
-	history := &history{}
-	harness.Concurrently(10, func(int) { history.reserve(t, c.Admin(), path, 15) })
+	history := &harness.History{}
+	harness.Concurrently(10, func(int) { history.Reserve(t, c.Admin(), path, 15) })
 	c.RequireBalance(t, path, 100, 0, 90)
 	c.RequireClean(t)
-	history.requireLinearizable(t, map[string]int{path: 100})
+	history.RequireLinearizable(t, map[string]int{path: 100})
 }
 
 func TestReservesAndConsumesAtOnce(t *testing.T) {

@@ -132,7 +132,7 @@ func TestOneOrganizationsProblemsAreNotHiddenByAnothers(t *testing.T) {
 	require.Contains(t, metrics, `omnirapeutic_verify_problems{organization_id="`+c.Other.ID.String()+`"} 0`)
 }
 
-func TestVerifyReleasesWhatNoSweeperCould(t *testing.T) {
+func TestVerifyReleasesExpiredHoldsWithoutASweeper(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	unswept := *c

@@ -140,7 +140,7 @@ func execute(t *testing.T, c harness.Caller, r shownRequest) harness.Answer {
 // demoClinic starts the program on a database with the demo practice.
 func demoClinic(t *testing.T) *harness.Clinic {
 	t.Helper()
-	c, _ := practiceOn(t, loadedDemo.New(t))
+	c, _ := openPracticeOn(t, loadedDemo.New(t))
 	return c
 }
 

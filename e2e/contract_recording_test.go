@@ -543,8 +543,7 @@ func (s *recording) recordAuthorizations(admin, scheduler harness.Caller) {
 	}).Created(s.t)
 	path := "/authorizations/" + result.String()
 	s.record(scheduler, "listAuthorizations", "Authorizations with available units",
-		"/authorizations?status=ACTIVE&limit=5",
-		nil)
+		"/authorizations?status=ACTIVE&limit=5", nil)
 	s.record(scheduler, "getAuthorization", "An authorization", path, nil)
 	s.record(scheduler, "getAuthorization", "An unknown id", "/authorizations/"+uuid.Nil.String(), nil)
 	s.record(admin, "changeAuthorization", "The payer grants more", path,

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// texted are the text parameters of URLs, and why they hold no health data. All others
+// textParameters are the text parameters of URLs, and why they hold no health data. All others
 // are ids, dates, numbers, flags and enumerations.
-var texted = map[string]string{
+var textParameters = map[string]string{
 	"query cursor":                           "it is sealed",
 	"query code of listServiceCodes":         "a service code such as 97153, which names no patient",
 	"query types of listenToEvents":          "event types; others are refused",
@@ -46,15 +46,15 @@ func TestURLsHaveNoPersonalData(t *testing.T) {
 					continue
 				}
 				key := parameter["in"].(string) + " " + parameter["name"].(string)
-				if texted[key] == "" {
+				if textParameters[key] == "" {
 					key += " of " + o["operationId"].(string)
 				}
-				require.NotEmpty(t, texted[key], "%s takes text in its URL: %s", path, key)
+				require.NotEmpty(t, textParameters[key], "%s takes text in its URL: %s", path, key)
 				met[key] = true
 			}
 		}
 	}
-	for key := range texted {
+	for key := range textParameters {
 		require.True(t, met[key], "nothing has %s any longer", key)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"omnirapeutic/platform/db/wireproxy"
 )
 
-// openLive starts a clinic that does not relay events yet.
-func openLive(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *harness.Clinic {
+// openWithTuning starts a clinic that does not relay events yet.
+func openWithTuning(t testing.TB, tuning events.Tuning, options ...dbtest.Option) *harness.Clinic {
 	t.Helper()
 	database := harness.TwoPractices.New(t)
 	c := &harness.Clinic{Database: database, EventTuning: tuning}
@@ -42,7 +42,7 @@ func openPolling(t testing.TB, settings ...string) *harness.Clinic {
 
 func TestEventsOfAnAuthorization(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{}).StartEvents(t)
+	c := openWithTuning(t, events.Tuning{}).StartEvents(t)
 	path := c.Authorize(t, 20)
 	id := strings.TrimPrefix(path, "/authorizations/")
 	s := c.Admin().Stream(t, "")
@@ -103,7 +103,7 @@ func TestEventsOfAnAuthorization(t *testing.T) {
 
 func TestEventsNeedTheirPermission(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{Heartbeat: 30 * time.Millisecond}).StartEvents(t)
+	c := openWithTuning(t, events.Tuning{Heartbeat: 30 * time.Millisecond}).StartEvents(t)
 	path := c.Authorize(t, 20)
 	scheduler := c.As(c.Own.Tokens[rbac.Scheduler]).Stream(t, "?types=authorization.balance")
 	patient := c.As(c.Own.Tokens[rbac.Patient]).Stream(t, "")
@@ -130,7 +130,7 @@ func TestEventsUnderLoad(t *testing.T) {
 	t.Parallel()
 	patient, ok := db.Preset("aggressive")
 	require.True(t, ok)
-	first := openLive(t, events.Tuning{}, dbtest.WithPolicy(patient)).StartEvents(t)
+	first := openWithTuning(t, events.Tuning{}, dbtest.WithPolicy(patient)).StartEvents(t)
 	second := harness.SecondInstance(t, first, first.Database.Open(t, dbtest.WithPolicy(patient))).StartEvents(t)
 	instances := []*harness.Clinic{first, second}
 	paths := []string{first.Authorize(t, 1000), first.Authorize(t, 1000), first.Authorize(t, 5)}
@@ -205,7 +205,7 @@ func TestEventsUnderLoad(t *testing.T) {
 
 func TestEventsOfAnInstanceThatWasKilled(t *testing.T) {
 	t.Parallel()
-	killed := openLive(t, events.Tuning{}) // commits, and never relays
+	killed := openWithTuning(t, events.Tuning{}) // commits, and never relays
 	alive := harness.SecondInstance(t, killed, killed.Database.Open(t)).StartEvents(t)
 	path := killed.Authorize(t, 20)
 	s := alive.Admin().Stream(t, "")
@@ -255,7 +255,7 @@ func TestEventsOfAmbiguousCommits(t *testing.T) {
 
 func TestSlowReaderIsDropped(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{Patience: 200 * time.Millisecond})
+	c := openWithTuning(t, events.Tuning{Patience: 200 * time.Millisecond})
 	const many = 20_000 // of a kilobyte each, more than the socket buffers
 	c.Exec(t, `INSERT INTO event_streams (organization_id, last_position) VALUES ($1, $2)`, c.Own.ID, many)
 	c.Exec(t, `INSERT INTO events (organization_id, position, type, subject_id, permission, payload, occurred_at)
@@ -287,7 +287,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 
 func TestStreamEndsWithTheAccessToken(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{Heartbeat: 20 * time.Millisecond})
+	c := openWithTuning(t, events.Tuning{Heartbeat: 20 * time.Millisecond})
 	s := c.Admin().Stream(t, "")
 	require.Equal(t, "ready", s.Next(t).Name)
 	s.RequireQuiet(t, 0)
@@ -298,7 +298,7 @@ func TestStreamEndsWithTheAccessToken(t *testing.T) {
 
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	var last *harness.Stream
 	for range 10 {
 		last = c.Admin().Stream(t, "")
@@ -314,7 +314,7 @@ func TestTooManyStreams(t *testing.T) {
 
 func TestOldEventsAreRemoved(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	path := c.Authorize(t, 20)
 	reserve := func() {
 		require.Equal(t, http.StatusCreated, c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status)

@@ -67,7 +67,7 @@ func TestHangingReceiversOfOneOrganizationDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const many, events = 100, 20
 	c := openPolling(t, fmt.Sprint("OMNI_WEBHOOKS_PER_ORGANIZATION=", many))
-	url, arrived, _ := hang(t)
+	url, arrived, _ := startHangingReceiver(t)
 	other := c.As(c.Other.Tokens[rbac.Admin])
 	for i := range many {
 		other.Post(t, harness.WebhooksPath, harness.Body{

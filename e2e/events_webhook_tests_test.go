@@ -16,7 +16,7 @@ import (
 
 func TestAWebhookIsTested(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	r := harness.ReceiveWebhooks(t)
 	path, secret := c.AddWebhook(t, r.URL+"/hooks?key=theirs")
 	before := c.Admin().Get(t, path).OK(t)
@@ -84,8 +84,8 @@ func TestAWebhookIsTested(t *testing.T) {
 	})
 }
 
-// hang starts a receiver that reports each request, and answers once it is released.
-func hang(t *testing.T) (url string, arrived, release chan struct{}) {
+// startHangingReceiver starts a receiver that reports each request, and answers once it is released.
+func startHangingReceiver(t *testing.T) (url string, arrived, release chan struct{}) {
 	t.Helper()
 	arrived, release = make(chan struct{}, 1000), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -103,7 +103,7 @@ func hang(t *testing.T) (url string, arrived, release chan struct{}) {
 func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t, "OMNI_WEBHOOK_SLOTS=4") // so that only one test can run at a time
-	url, arrived, release := hang(t)
+	url, arrived, release := startHangingReceiver(t)
 	path, _ := c.AddWebhook(t, url)
 	other := c.As(c.Other.Tokens[rbac.Admin])
 	theirs := harness.WebhooksPath + "/" + other.Post(t, harness.WebhooksPath, harness.Body{
@@ -112,8 +112,7 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 
 	tested := make(chan harness.Answer, 1)
 	go func() {
-		tested <- c.Admin().Post(t, path+"/test",
-			nil)
+		tested <- c.Admin().Post(t, path+"/test", nil)
 	}() // what fails in it fails here: nothing is received
 	<-arrived
 	own := c.Admin().Post(t, path+"/test", nil).Refused(t, http.StatusTooManyRequests, "too-many-webhook-tests")
@@ -131,7 +130,7 @@ func TestAnOrganizationTestsOneWebhookAtATime(t *testing.T) {
 func TestATestOfAHangingReceiverIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
 	c := openPolling(t, "OMNI_REQUEST_TIMEOUT=1s")
-	url, _, _ := hang(t)
+	url, _, _ := startHangingReceiver(t)
 	path, _ := c.AddWebhook(t, url)
 	failed := c.Admin().Post(t, path+"/test", nil).OK(t)
 	require.Equal(t, []any{false, nil}, []any{failed.Body["delivered"], failed.Body["status"]})
@@ -140,7 +139,7 @@ func TestATestOfAHangingReceiverIsAnsweredInTime(t *testing.T) {
 
 func TestATestIsNotSentWithoutARecord(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	r := harness.ReceiveWebhooks(t)
 	path, _ := c.AddWebhook(t, r.URL)
 	c.ExecAsOwner(t, "ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID")

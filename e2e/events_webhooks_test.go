@@ -154,7 +154,7 @@ func TestWebhookIsRetried(t *testing.T) {
 
 func TestWebhooksAreManaged(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	result := c.Admin().Post(t, harness.WebhooksPath, harness.Body{"url": "https://example.com/hook"})
 	path := strings.TrimPrefix(result.Header.Get("Location"), "/api/v1")
 	require.Equal(t, harness.WebhooksPath+"/"+result.Created(t).String(), path)
@@ -214,7 +214,7 @@ func TestWebhooksAreManaged(t *testing.T) {
 // balances but no emergencies, manage webhooks.
 func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
-	c := openLive(t, events.Tuning{})
+	c := openWithTuning(t, events.Tuning{})
 	c.Admin().Put(t, "/permission-sets/SCHEDULER",
 		withPermission(c.Admin().PermissionSet(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).OK(t)
 	scheduler := c.As(c.Own.Tokens[rbac.Scheduler])

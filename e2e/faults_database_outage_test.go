@@ -43,7 +43,7 @@ func killServer(t testing.TB, server *postgres.Server) {
 	first, err := strconv.Atoi(strings.SplitN(string(content), "\n", 2)[0])
 	require.NoError(t, err)
 	require.NoError(t, syscall.Kill(first, syscall.SIGSTOP), "it creates no more processes")
-	all := append(children(t, first), first)
+	all := append(childProcesses(t, first), first)
 	require.Greater(t, len(all), 5)
 	for _, pid := range all {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
@@ -51,8 +51,8 @@ func killServer(t testing.TB, server *postgres.Server) {
 	require.NoError(t, server.Stop(t.Context())) // it would restart itself three times
 }
 
-// children returns the child processes of a process.
-func children(t testing.TB, parent int) []int {
+// childProcesses returns the child processes of a process.
+func childProcesses(t testing.TB, parent int) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	require.NoError(t, err)
@@ -84,16 +84,16 @@ func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	c := harness.Serve(t, database, database.Open(t))
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.TransactionSettings()...)
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
 	for range faults {
-		h.progress(t, 20)
+		h.Progress(t, 20)
 		server.killAndStart(t)
 	}
-	h.progress(t, 20, "it goes on")
+	h.Progress(t, 20, "it goes on")
 	stop()
-	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.retries.Load())
-	h.requireTrue(t, c, totals)
+	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.Retries.Load())
+	h.RequireTrue(t, c, totals)
 }
 
 func TestReadinessFollowsTheDatabase(t *testing.T) {

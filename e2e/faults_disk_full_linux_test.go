@@ -42,15 +42,15 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 	c := harness.Serve(t, database, database.Open(t))
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.SharedTransactions...)
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
-	h.progress(t, 20)
-	filler := fill(t, disk)
-	h.awaitRetries(t, 50) // insist accepts database-full, but no internal error
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	h.Progress(t, 20)
+	filler := fillDisk(t, disk)
+	h.AwaitRetries(t, 50) // insist accepts database-full, but no internal error
 	require.NoError(t, os.Remove(filler))
-	h.progress(t, 50, "it goes on")
+	h.Progress(t, 50, "it goes on")
 	stop()
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
 // smallDisk returns a disk of 64 MB.
@@ -68,8 +68,8 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// fill uses all space of a disk.
-func fill(t *testing.T, disk string) string {
+// fillDisk uses all space of a disk.
+func fillDisk(t *testing.T, disk string) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(disk, "filler"))
 	require.NoError(t, err)

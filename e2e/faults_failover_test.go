@@ -35,10 +35,10 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	path := c.Authorize(t, 100)
 	s := startStandby(t, primary)
 	superuser := openSQL(t, dbtest.Superuser(t, primary))
-	run(t, superuser, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-	run(t, superuser, "SELECT pg_reload_conf()")
+	runSQL(t, superuser, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	runSQL(t, superuser, "SELECT pg_reload_conf()")
 	require.Eventually(t, func() bool {
-		return ask[int](t, superuser, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1
+		return queryValue[int](t, superuser, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1
 	}, time.Minute, 10*time.Millisecond)
 
 	promised := map[string]bool{}
@@ -64,7 +64,7 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 			"omnirapeutic_unanswered_commits 0")
 	}, harness.Soon,
 		time.Millisecond)
-	require.Equal(t, 1, ask[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
+	require.Equal(t, 1, queryValue[int](t, superuser, "SELECT count(*) FROM unit_reservations WHERE reference = 'first'"))
 	reserve("first").Refused(t, http.StatusServiceUnavailable, "outcome-unknown")
 	// The same with a waiting caller: the server answers success with a warning.
 	s.cancelWaits(t, superuser)
@@ -86,13 +86,14 @@ func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	}
 	s.failOver(t, primary)
 	promoted := openSQL(t, s.url)
-	require.Eventually(t, func() bool { return !ask[bool](t, promoted, "SELECT pg_is_in_recovery()") }, time.Minute,
+	require.Eventually(t, func() bool { return !queryValue[bool](t, promoted, "SELECT pg_is_in_recovery()") }, time.Minute,
 		10*time.Millisecond)
 	for key := range promised {
-		require.Equal(t, 1, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations WHERE reference = $1", key), key)
+		require.Equal(t, 1, queryValue[int](t, promoted, "SELECT count(*) FROM unit_reservations WHERE reference = $1", key),
+			key)
 	}
 	require.Len(t, promised, 3)
-	require.Equal(t, 3, ask[int](t, promoted, "SELECT count(*) FROM unit_reservations"),
+	require.Equal(t, 3, queryValue[int](t, promoted, "SELECT count(*) FROM unit_reservations"),
 		"the other two are lost, and were not confirmed")
 }
 
@@ -164,7 +165,7 @@ func ownerOf(t *testing.T, path string) *syscall.Credential {
 // receiver returns the process that receives the primary's log, or 0 if there is none.
 func (s *standby) receiver(t *testing.T) (pid int) {
 	t.Helper()
-	all := children(t, s.process.Process.Pid)
+	all := childProcesses(t, s.process.Process.Pid)
 	at := slices.IndexFunc(all, func(pid int) bool {
 		line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 		return err == nil && strings.Contains(string(line), "walreceiver")
@@ -197,7 +198,7 @@ func (s *standby) resume(t *testing.T) {
 // cancelWaits ends all waits for the standby, as an administrator can, and returns their number.
 func (s *standby) cancelWaits(t *testing.T, superuser *sql.DB) int {
 	t.Helper()
-	return ask[int](t, superuser,
+	return queryValue[int](t, superuser,
 		`SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 }
 
@@ -226,13 +227,13 @@ func openSQL(t *testing.T, url string) *sql.DB {
 	return opened
 }
 
-func run(t *testing.T, server *sql.DB, statement string) {
+func runSQL(t *testing.T, server *sql.DB, statement string) {
 	t.Helper()
 	_, err := server.ExecContext(t.Context(), statement)
 	require.NoError(t, err)
 }
 
-func ask[T any](t *testing.T, server *sql.DB, query string, arguments ...any) (value T) {
+func queryValue[T any](t *testing.T, server *sql.DB, query string, arguments ...any) (value T) {
 	t.Helper()
 	require.NoError(t, server.QueryRowContext(t.Context(), query, arguments...).Scan(&value))
 	return value

@@ -23,13 +23,13 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	paths, totals := contested(t, c)
 	frozen, healthy := c.Launch(t, database.AppURL,
 		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(client, _ int) harness.Caller { // half of the clients on each instance
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(client, _ int) harness.Caller { // half of the clients on each instance
 		return []*harness.Instance{frozen, healthy}[client%2].Clinic.Admin()
 	})
 	path := c.Authorize(t, 10)
 	for range 2 {
-		h.progress(t, 20)
+		h.Progress(t, 20)
 		holder := freezeInTransaction(t, frozen)
 		began := time.Now()
 		answer := healthy.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
@@ -38,15 +38,15 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder) == 0
 		}, harness.Soon, time.Millisecond, "the database has ended the session")
-		h.progress(t, 20, "the healthy one continues")
+		h.Progress(t, 20, "the healthy one continues")
 		require.NoError(t, frozen.Process.Process.Signal(syscall.SIGCONT))
-		h.progress(t, 50)
+		h.Progress(t, 50)
 		require.Equal(t, http.StatusCreated, frozen.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status,
 			"it has recovered")
 	}
 	stop()
 	c.RequireBalance(t, path, 10, 0, 4)
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
 // TestALockThatIsNeverReleasedIsReported holds the lock that instances share, without the program's

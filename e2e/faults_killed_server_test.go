@@ -44,10 +44,10 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 	var serving atomic.Pointer[harness.Instance]
 	start := func() { serving.Store(c.Launch(t, proxy.URL(database.AppURL), harness.TransactionSettings()...)) }
 	start()
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for n := range faults {
-		h.progress(t, 20)
+		h.Progress(t, 20)
 		const last = "insert into commands"
 		var fault *wireproxy.Fault
 		end := (*wireproxy.Fault).Drop
@@ -65,10 +65,10 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 		end(fault)
 		start()
 	}
-	h.progress(t, 20, "it goes on")
+	h.Progress(t, 20, "it goes on")
 	stop()
-	require.Positive(t, h.retries.Load(), "it was felt")
-	h.requireTrue(t, c, totals)
+	require.Positive(t, h.Retries.Load(), "it was felt")
+	h.RequireTrue(t, c, totals)
 }
 
 // TestAnInstanceIsKilledInTheMiddleOfABatch freezes a process that holds the shared
@@ -81,15 +81,15 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	paths, totals := contested(t, c)
 	victim, survivor := c.Launch(t, database.AppURL,
 		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
-	h := &history{}
+	h := &harness.History{}
 	var dead atomic.Bool
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller {
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller {
 		if dead.Load() {
 			return survivor.Clinic.Admin()
 		}
 		return victim.Clinic.Admin()
 	})
-	h.progress(t, 20)
+	h.Progress(t, 20)
 	holder := freezeInTransaction(t, victim)
 
 	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
@@ -97,7 +97,7 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	path := c.Authorize(t, 1)
 	waited := make(chan harness.Answer)
 	go func() {
-		waited <- h.reserve(t, survivor.Clinic.Admin(), path,
+		waited <- h.Reserve(t, survivor.Clinic.Admin(), path,
 			1)
 	}() // a failure is received as silence
 	require.Eventually(t, func() bool { return c.Count(t, locks+" AND NOT granted") == 1 }, harness.Soon, time.Millisecond,
@@ -110,12 +110,12 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	require.Equal(t, http.StatusCreated, (<-waited).Status)
 	t.Logf("the survivor answered %s after the kill", time.Since(killed))
 	require.Zero(t, c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder), "its session has ended")
-	h.progress(t, 50)
+	h.Progress(t, 50)
 	stop()
 	metrics := survivor.Clinic.Admin().Get(t, "/admin/retry-metrics")
 	require.Zero(t, metrics.Number(t, "failures"), "%s", metrics.Raw)
 	totals[path] = 1
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
 // freezeInTransaction stops the process while its transaction holds the lock, and returns the server

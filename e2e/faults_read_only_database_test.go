@@ -18,15 +18,15 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	c := harness.Serve(t, database, database.Open(t))
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.TransactionSettings()...)
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
-	h.progress(t, 20)
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	h.Progress(t, 20)
 
 	c.SetReadOnly(t, true)
 	client := serving.Clinic.Admin()
-	h.awaitRetries(t, 50)
+	h.AwaitRetries(t, 50)
 	began := time.Now() // older sessions cannot write
-	h.awaitRetries(t, 50)
+	h.AwaitRetries(t, 50)
 	refused := client.Post(t, paths[0]+"/reserve", harness.Body{"units": 1})
 	refused.Refused(t, http.StatusServiceUnavailable, "database-read-only")
 	require.NotEmpty(t, refused.Header.Get("Retry-After"))
@@ -35,14 +35,14 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	client.Get(t, paths[0]).Refused(t, http.StatusServiceUnavailable, "not-recorded")
 
 	c.SetReadOnly(t, false)
-	h.progress(t, 50, "it goes on")
+	h.Progress(t, 50, "it goes on")
 	require.Eventually(t, func() bool { return countSessionsBefore(t, c, began) == 0 }, harness.Soon, time.Millisecond,
 		"no read-only session is kept")
-	turned := h.retries.Load() - h.contended.Load()
-	h.progress(t, 50)
-	require.Equal(t, turned, h.retries.Load()-h.contended.Load(), "no request is refused any longer")
+	turned := h.Retries.Load() - h.Contended.Load()
+	h.Progress(t, 50)
+	require.Equal(t, turned, h.Retries.Load()-h.Contended.Load(), "no request is refused any longer")
 	stop()
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
 // countSessionsBefore counts the program's older sessions, except LISTEN sessions.
@@ -53,11 +53,4 @@ func countSessionsBefore(t testing.TB, c *harness.Clinic, when time.Time) int {
 	return role.Count(t, `SELECT count(*) FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name LIKE 'omnirapeutic%' AND backend_start < $1
 		AND query NOT LIKE 'LISTEN %'`, when)
-}
-
-// awaitRetries waits until clients were asked to retry more often.
-func (h *history) awaitRetries(t testing.TB, more int64) {
-	t.Helper()
-	before := h.retries.Load()
-	require.Eventually(t, func() bool { return h.retries.Load() >= before+more }, time.Minute, time.Millisecond)
 }

@@ -22,24 +22,24 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 		c.Launch(t, database.AppURL, harness.TransactionSettings()...),
 		c.Launch(t, database.AppURL, harness.TransactionSettings()...),
 	}
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(client, n int) harness.Caller { return instances[(client+n)%2].Clinic.Admin() })
-	h.progress(t, 20)
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(client, n int) harness.Caller { return instances[(client+n)%2].Clinic.Admin() })
+	h.Progress(t, 20)
 	seconds := 2
 	if harness.Long {
 		seconds = 10
 	}
-	ended := terminate(t, database, 20*seconds)
-	h.progress(t, 20, "it goes on")
+	ended := terminateSessions(t, database, 20*seconds)
+	h.Progress(t, 20, "it goes on")
 	stop()
 	t.Logf("%d sessions ended", ended)
 	require.Greater(t, ended, 10*seconds)
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
-// terminate ends a number of the program's sessions, one every 50 ms, and returns how
+// terminateSessions ends a number of the program's sessions, one every 50 ms, and returns how
 // many existed.
-func terminate(t testing.TB, database dbtest.Database, many int) (ended int) {
+func terminateSessions(t testing.TB, database dbtest.Database, many int) (ended int) {
 	t.Helper()
 	role, err := sql.Open("pgx", database.AppURL) // it may end the program's sessions
 	require.NoError(t, err)

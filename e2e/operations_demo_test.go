@@ -22,20 +22,20 @@ import (
 
 // loadedDemo is a database with the demo practice.
 var loadedDemo = dbtest.NewTemplate(func(t testing.TB, database dbtest.Database) {
-	_, practice := practiceOn(t, database)
+	_, practice := openPracticeOn(t, database)
 	loaded, err := demo.Load(t.Context(), practice)
 	require.NoError(t, err)
 	require.True(t, loaded)
 })
 
-// empty starts a clinic on an empty database.
-func empty(t *testing.T) (*harness.Clinic, demo.Practice) {
+// openEmpty starts a clinic on an empty database.
+func openEmpty(t *testing.T) (*harness.Clinic, demo.Practice) {
 	t.Helper()
-	return practiceOn(t, dbtest.New(t))
+	return openPracticeOn(t, dbtest.New(t))
 }
 
-// practiceOn starts a clinic on a database, and returns the practice for the demo.
-func practiceOn(t testing.TB, database dbtest.Database) (*harness.Clinic, demo.Practice) {
+// openPracticeOn starts a clinic on a database, and returns the practice for the demo.
+func openPracticeOn(t testing.TB, database dbtest.Database) (*harness.Clinic, demo.Practice) {
 	t.Helper()
 	opened := database.Open(t)
 	c := &harness.Clinic{Database: database}
@@ -57,7 +57,7 @@ func practiceOn(t testing.TB, database dbtest.Database) (*harness.Clinic, demo.P
 
 func TestDemoPractice(t *testing.T) {
 	t.Parallel()
-	c, practice := practiceOn(t, loadedDemo.New(t))
+	c, practice := openPracticeOn(t, loadedDemo.New(t))
 	var admin harness.Caller
 	for _, email := range demo.Emails() {
 		t.Run("it lets "+email+" sign in", func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestDemoPracticeLoadsOnEveryDayOfTheWeek(t *testing.T) {
 		"2027-01-01T12:00:00Z", "2028-03-04T20:15:00Z", "2026-11-01T06:30:00Z",
 	} {
 		t.Run(now, func(t *testing.T) {
-			c, practice := empty(t)
+			c, practice := openEmpty(t)
 			var err error
 			practice.Now, err = time.Parse(time.RFC3339, now)
 			require.NoError(t, err)
@@ -231,7 +231,7 @@ func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
 	harness.SkipUnlessLong(t)
 	var contents [2]string
 	for i := range contents {
-		c, practice := empty(t)
+		c, practice := openEmpty(t)
 		practice.Now = time.Date(2026, 3, 11, 15, 4, 0, 0, time.UTC)
 		c.Clock.Freeze(practice.Now)
 		_, err := demo.Load(t.Context(), practice)
@@ -249,9 +249,9 @@ func TestTheDemoPracticeIsTheSameForTheSameMoment(t *testing.T) {
 	require.Equal(t, contents[0], contents[1])
 }
 
-func TestDemoPracticeIsLoadedWholeOrNotAtAll(t *testing.T) {
+func TestDemoPracticeIsLoadedAtomically(t *testing.T) {
 	t.Parallel()
-	_, practice := empty(t)
+	_, practice := openEmpty(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	created, interrupted := 0, practice

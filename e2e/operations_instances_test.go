@@ -37,10 +37,10 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			second := harness.SecondInstance(t, first, database.Open(t, options...), mode.settings...)
 			path := first.Authorize(t, 20)
 
-			history := &history{}
+			history := &harness.History{}
 			var accepted, refused atomic.Int64
 			harness.Concurrently(50, func(i int) {
-				answer := history.reserve(t, []*harness.Clinic{first, second}[i%2].Admin(), path, 1)
+				answer := history.Reserve(t, []*harness.Clinic{first, second}[i%2].Admin(), path, 1)
 				if answer.Status == http.StatusCreated {
 					accepted.Add(1)
 					return
@@ -52,7 +52,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 			require.EqualValues(t, 30, refused.Load())
 			first.RequireBalance(t, path, 20, 0, 20)
 			second.RequireClean(t)
-			history.requireLinearizable(t, map[string]int{path: 20})
+			history.RequireLinearizable(t, map[string]int{path: 20})
 
 			var ended, retries, failures int
 			for _, instance := range []*harness.Clinic{first, second} {
@@ -69,7 +69,7 @@ func TestTwoInstancesOnOneDatabase(t *testing.T) {
 				retries += answer.Number(t, "retries")
 				failures += answer.Number(t, "failures")
 			}
-			require.LessOrEqual(t, failures, int(history.contended.Load()), "each is reported in one answer")
+			require.LessOrEqual(t, failures, int(history.Contended.Load()), "each is reported in one answer")
 			require.Positive(t, ended)
 			if mode.locks {
 				require.Zero(t, retries+failures, "they waited and did not conflict")

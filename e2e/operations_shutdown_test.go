@@ -79,18 +79,18 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	paths, totals := contested(t, c)
 	var serving atomic.Pointer[harness.Instance]
 	serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
-	h := &history{}
-	stop := h.clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
+	h := &harness.History{}
+	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for range faults {
-		h.progress(t, 20)
+		h.Progress(t, 20)
 		before := serving.Load()
 		require.NoError(t, before.Process.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, before.Process.Wait(), "exit code 0: %s", before.Output.String())
 		serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	}
-	h.progress(t, 20)
+	h.Progress(t, 20)
 	stop()
-	h.requireTrue(t, c, totals)
+	h.RequireTrue(t, c, totals)
 }
 
 // waitingCommands returns the number of requests that wait for a transaction, over a separate

@@ -50,8 +50,8 @@ func runProgram(t *testing.T, dir string, environment []string, name string, arg
 	require.NoError(t, err, "%s %s: %s", name, strings.Join(arguments, " "), out)
 }
 
-// build builds the program of a commit, or of the working tree for "".
-func build(t *testing.T, commit string) (program string) {
+// buildProgram builds the program of a commit, or of the working tree for "".
+func buildProgram(t *testing.T, commit string) (program string) {
 	t.Helper()
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
@@ -90,8 +90,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start starts a serving program, and returns its address and a function that stops it.
-func start(t *testing.T, program string, environment []string) (url string, stop func()) {
+// startProgram starts a serving program, and returns its address and a function that stops it.
+func startProgram(t *testing.T, program string, environment []string) (url string, stop func()) {
 	t.Helper()
 	var out output
 	c := exec.CommandContext(t.Context(), program)
@@ -213,7 +213,7 @@ func (l *load) requireNoFailure(t *testing.T) {
 // the schema is migrated under it, and the new program starts next to it. No request to either may
 // fail.
 func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
-	former, present := build(t, compatibleCommit(t)), build(t, "")
+	former, present := buildProgram(t, compatibleCommit(t)), buildProgram(t, "")
 	dir, err := os.MkdirTemp("", "omnirapeutic-upgrade-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755)) // PostgreSQL never runs as root
@@ -229,7 +229,7 @@ func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
 		"OMNI_DB_AUTO_MIGRATE=true",
 		"OMNI_TOKEN_SECRET=" + strings.ReplaceAll(uuid.NewString()+uuid.NewString(), "-", ""),
 	}
-	formerURL, stopFormer := start(t, former, environment)
+	formerURL, stopFormer := startProgram(t, former, environment)
 	old := newLoad(t, formerURL)
 	var list struct{ Data []struct{ ID string } }
 	_, answer := old.send(t.Context(), http.MethodGet, "/api/v1/authorizations?status=ACTIVE&limit=1", "")
@@ -240,7 +240,7 @@ func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	runProgram(t, ".", environment, present, "migrate", "up")
 	time.Sleep(2 * time.Second)
-	presentURL, stopPresent := start(t, present, environment)
+	presentURL, stopPresent := startProgram(t, present, environment)
 	now := newLoad(t, presentURL)
 	stopNew := now.run(t, list.Data[0].ID)
 	time.Sleep(3 * time.Second)
@@ -255,7 +255,7 @@ func TestPreviousProgramServesOnTheNewSchema(t *testing.T) {
 	stopNew()
 	old.requireNoFailure(t)
 	now.requireNoFailure(t)
-	formerAgain, stopAgain := start(t, former, environment) // an old instance restarts before it is replaced
+	formerAgain, stopAgain := startProgram(t, former, environment) // an old instance restarts before it is replaced
 	newLoad(t, formerAgain)
 	stopAgain()
 	stopPresent()

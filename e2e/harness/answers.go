@@ -38,8 +38,10 @@ func (a Answer) requireProblem(t testing.TB) {
 
 // internals are internals that no answer may contain: statements, tables, files and lines
 // of the program, and names of its libraries.
-var internals = regexp.MustCompile(`SQLSTATE|pgx|gorm|pq:|echo|duplicate key|violates|goroutine|panic|runtime error|nil pointer|` +
-	`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
+var internals = regexp.MustCompile(
+	`SQLSTATE|pgx|gorm|pq:|echo|duplicate key|violates|goroutine|panic|runtime error|nil pointer|` +
+		`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|` +
+		`\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
 
 // RequestID is the id of the request in the records.
 func (a Answer) RequestID() string { return a.Header.Get("X-Request-Id") }

@@ -184,7 +184,8 @@ func (c *contract) requireAnswer(t testing.TB, method, path string, a Answer) {
 }
 
 // machineText is text that people cannot read: an instant in UTC, or an id.
-var machineText = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+var machineText = regexp.MustCompile(
+	`\d{4}-\d\d-\d\dT\d\d:|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
 // requireTextForPeople checks that the texts of a problem document use local times and names. Exact
 // values belong to its other members.
