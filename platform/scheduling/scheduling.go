@@ -34,9 +34,8 @@ const (
 
 // RoundingRule is a rounding rule that applies from a day until the next rule begins.
 type RoundingRule struct {
-	// The first day of the rule. 0001-01-01 means that it has always applied.
-	StartsOn calendar.Date `json:"startsOn"`
-	Method   Rounding      `json:"method"` // The way in which minutes are rounded to units.
+	StartsOn calendar.Date // the first day of the rule; see [Always]
+	Method   Rounding
 }
 
 // Always is the first day of the first rule of every payer.
