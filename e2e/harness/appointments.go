@@ -52,7 +52,7 @@ func (c *Clinic) AddPractitioner(t testing.TB, credentials ...any) uuid.UUID {
 		Created(t)
 }
 
-// AddPatient creates another patient of the own practice, and returns the id.
+// AddPatient creates another patient of the clinic's own practice, and returns the id.
 func (c *Clinic) AddPatient(t testing.TB) string {
 	t.Helper()
 	return c.Admin().Post(t, "/patients", Body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-01-01"}).

@@ -29,7 +29,7 @@ type Caller struct {
 // anonymous.
 func (c *Clinic) As(token string) Caller { return Caller{URL: c.URL + "/api/v1", Token: token} }
 
-// Admin returns the administrator of the own practice.
+// Admin returns the administrator of the clinic's own practice.
 func (c *Clinic) Admin() Caller { return c.As(c.Own.Tokens[rbac.Admin]) }
 
 // WithHeader returns a caller that sends an additional header.

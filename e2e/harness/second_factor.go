@@ -85,7 +85,7 @@ func RecoveryCodes(t testing.TB, a Answer) (codes []string) {
 	return codes
 }
 
-// LoginWithCode signs in the own practice's user with the role.
+// LoginWithCode signs in the user of the clinic's own practice with the role.
 func (c *Clinic) LoginWithCode(t testing.TB, role rbac.Role, code string) Answer {
 	t.Helper()
 	b := Body{"email": string(role) + "@own.test", "password": Password}
