@@ -59,7 +59,7 @@ func (c *Clinic) AddPatient(t testing.TB) string {
 		Created(t).String()
 }
 
-// Booking is the body of a booking of the clinic's patient, on the authorization at
+// Booking returns the body of a booking of the clinic's patient, on the authorization at
 // the path.
 func (c *Clinic) Booking(
 	authorization string, practitioner uuid.UUID, start time.Time, length time.Duration, changes ...Body,

@@ -45,7 +45,7 @@ func (a Authenticator) WrongCode() string {
 	}
 }
 
-// OpenWithFrozenClock starts a clinic with a frozen clock, in the middle of a step.
+// OpenWithFrozenClock starts a clinic whose clock is frozen in the middle of the period of a code.
 func OpenWithFrozenClock(t testing.TB) *Clinic {
 	t.Helper()
 	database := dbtest.New(t)
