@@ -138,7 +138,7 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 	own, other := c.AddUserWithPassword(t, c.Own, email, harness.Password,
 		rbac.Biller), c.AddUserWithPassword(t, c.Other, email, harness.Password, rbac.Biller)
 	signIns := func(user uuid.UUID) []string {
-		return harness.Texts(t, c.Owner(t), `
+		return harness.QueryTexts(t, c.Owner(t), `
 			SELECT concat_ws(' ', e.outcome, e.after->>'reason') FROM audit_events e
 			WHERE e.action = 'user.sign-in' AND e.subject_id = $1 ORDER BY e.sequence`, user)
 	}

@@ -50,7 +50,7 @@ func TestCaseloadOfAPractitioner(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, c.Admin().Delete(t, caseload+"/"+ada).Status)
 	c.Admin().Delete(t, caseload+"/"+ada).Refused(t, http.StatusNotFound, "assignment-not-found")
 	require.Equal(t, []string{bo}, patients(c.Admin().Get(t, caseload).OK(t)))
-	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, harness.Texts(t, c.Owner(t),
+	require.Equal(t, []string{"caseload.assign", "caseload.unassign"}, harness.QueryTexts(t, c.Owner(t),
 		`SELECT action FROM audit_events WHERE subject_id = $1 AND patient_id = $2 AND action <> 'caseload.read'
 			ORDER BY sequence`, practitioner, ada))
 }
@@ -69,7 +69,7 @@ func TestConcurrentAssignmentsToACaseload(t *testing.T) {
 	}
 	require.Len(t, patients(c.Admin().Get(t, caseload).OK(t)), 1)
 	require.Equal(t, []string{"1"},
-		harness.Texts(t, c.Owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
+		harness.QueryTexts(t, c.Owner(t), `SELECT count(*)::text FROM audit_events WHERE action = 'caseload.assign'`))
 }
 
 func TestPatientsOfAGuardian(t *testing.T) {
@@ -116,10 +116,10 @@ func TestPatientsOfAGuardian(t *testing.T) {
 	require.Equal(t, []string{ada}, patients(c.Admin().Get(t, family).OK(t)))
 	require.Equal(t, []string{
 		`guardian.grant  {"relation":"GUARDIAN"}`, `guardian.grant {"relation":"GUARDIAN"} {"relation":"SELF"}`,
-	}, harness.Texts(t, c.Owner(t),
+	}, harness.QueryTexts(t, c.Owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1 AND action LIKE 'guardian.%'
 			AND action <> 'guardian.read' ORDER BY sequence`, ada))
-	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, harness.Texts(t, c.Owner(t),
+	require.Equal(t, []string{`guardian.revoke {"relation":"GUARDIAN"} `}, harness.QueryTexts(t, c.Owner(t),
 		`SELECT concat(action, ' ', before, ' ', after) FROM audit_events WHERE patient_id = $1
 			AND action = 'guardian.revoke'`, bo))
 }

@@ -15,7 +15,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-// switchPath is the path that disables the own practice.
+// switchPath is the path that disables the clinic's own practice.
 func switchPath(c *harness.Clinic) string { return "/organizations/" + c.Own.ID.String() + "/disabled" }
 
 // superAdmin administers all practices, and belongs to the other one.

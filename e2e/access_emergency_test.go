@@ -237,7 +237,7 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 	tried := func(as harness.Caller) []string {
 		t.Helper()
 		a := as.Get(t, "/patients").Refused(t, http.StatusForbidden, "emergency-grant-not-open")
-		return harness.Texts(t, owner,
+		return harness.QueryTexts(t, owner,
 			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny'
 				AND request_id = $1`, a.RequestID())
 	}

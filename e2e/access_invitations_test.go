@@ -69,7 +69,7 @@ func TestInvitationCreatesOneUser(t *testing.T) {
 	})
 	t.Run("it is recorded with the new user", func(t *testing.T) {
 		require.Equal(t, []string{"invitation.create ADMIN", "invitation.accept ROSA NEW", "user.create ROSA NEW"},
-			harness.Texts(t, c.Owner(t), `
+			harness.QueryTexts(t, c.Owner(t), `
 			SELECT concat(e.action, ' ', upper(u.name)) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 OR e.subject_id = (SELECT id FROM users WHERE email = 'rosa@example.test')
 			AND e.action = 'user.create' ORDER BY e.sequence`, harness.IDOf(path)))

@@ -26,7 +26,7 @@ func providerSettings(p *openidtest.Provider, changes ...harness.Body) harness.B
 	return b
 }
 
-// permit gives a role of the own practice an administrator's default permissions with changes: the
+// permit gives a role of the clinic's own practice an administrator's default permissions with changes: the
 // scopes of a permission, or none to remove it.
 func permit(t testing.TB, c *harness.Clinic, role rbac.Role, changes map[string][]string) {
 	t.Helper()

@@ -73,7 +73,7 @@ func TestAnAdministratorCreatesAResetLink(t *testing.T) {
 		require.Equal(t, []string{
 			"password-reset.create ADMIN", "password-reset.use Sam Example", "password-reset.create ADMIN",
 			"password-reset.create ADMIN",
-		}, harness.Texts(t, c.Owner(t), `
+		}, harness.QueryTexts(t, c.Owner(t), `
 			SELECT concat(e.action, ' ', u.name) FROM audit_events e JOIN users u ON u.id = e.actor_id
 			WHERE e.subject_id = $1 AND e.action LIKE 'password-reset.%' ORDER BY e.sequence`, harness.IDOf(user)))
 	})
@@ -156,7 +156,7 @@ func TestARepeatedRefreshIsMarkedInTheTrail(t *testing.T) {
 	require.Nil(t, sessions()["repeatedAt"])
 	c.Refresh(t, signed.Refresh).OK(t)
 	require.NotNil(t, sessions()["repeatedAt"])
-	require.Equal(t, []string{"", "true"}, harness.Texts(t, c.Owner(t), `
+	require.Equal(t, []string{"", "true"}, harness.QueryTexts(t, c.Owner(t), `
 		SELECT coalesce(after->>'repeated', '') FROM audit_events
 		WHERE action = 'sign-in.refresh' AND actor_id = $1 ORDER BY sequence`, harness.IDOf(user)))
 }

@@ -83,7 +83,7 @@ func TestAPermissionSetIsChangedAndRestored(t *testing.T) {
 	require.Equal(t, shipped["permissions"], c.Admin().PermissionSet(t, rbac.Scheduler)["permissions"])
 
 	owner := c.Owner(t)
-	require.Equal(t, []string{"t f", "f t"}, harness.Texts(t, owner, `
+	require.Equal(t, []string{"t f", "f t"}, harness.QueryTexts(t, owner, `
 		SELECT concat(before->'permissions' ? 'authorization:reserve', ' ', after->'permissions' ? 'authorization:reserve')
 		FROM (SELECT sequence, organization_id, action, before::jsonb, after::jsonb FROM audit_events) e
 		WHERE organization_id = $1 AND action = 'permission-set.change'

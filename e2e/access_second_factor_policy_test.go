@@ -88,7 +88,7 @@ func TestOrganizationRequiresASecondFactor(t *testing.T) {
 	c.RequireClean(t)
 }
 
-// requireNotified checks the number of events of the action in the own practice's trail.
+// requireNotified checks the number of events of the action in the clinic's own practice's trail.
 func requireNotified(t testing.TB, c *harness.Clinic, action string, want int) {
 	t.Helper()
 	require.Equal(t, want, c.Count(t, "SELECT count(*) FROM audit_events WHERE organization_id = $1 AND action = $2 AND "+

@@ -25,7 +25,7 @@ var (
 // unitCall is a call on authorizations and their units.
 type unitCall struct {
 	method, path string       // in the route's form
-	body         harness.Body // references to the own practice are filled in
+	body         harness.Body // references to the clinic's own practice are filled in
 	allowed      []rbac.Role
 	foreign      func(t *testing.T, a harness.Answer) // the answer to another practice; nil: not found
 }

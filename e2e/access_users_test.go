@@ -152,7 +152,7 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 		require.Contains(t, []int{http.StatusForbidden, http.StatusUnauthorized}, a.Status, "%s", a.Raw)
 		require.Equal(t, []any{"SCHEDULER"}, admin.Get(t, second).Body["roles"])
 	})
-	refused := harness.Texts(t, c.Owner(t),
+	refused := harness.QueryTexts(t, c.Owner(t),
 		`SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied'
 			AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.Own.ID)
 	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused,
@@ -203,7 +203,7 @@ func TestConcurrentDemotionsKeepAnAdministrator(t *testing.T) {
 				answers[i] = from.Put(t, targets[i]+"/roles", harness.Body{"roles": []string{"SCHEDULER"}})
 			}
 		})
-		left := harness.Texts(t, owner,
+		left := harness.QueryTexts(t, owner,
 			`SELECT u.id::text FROM users u JOIN user_roles r ON r.organization_id = u.organization_id AND r.user_id = u.id
 			WHERE u.organization_id = $1 AND u.status = 'ACTIVE' AND r.role = 'ADMIN'`, c.Own.ID)
 		require.Len(t, left, 1, "round %d: %s %s", round, answers[0].Raw, answers[1].Raw)

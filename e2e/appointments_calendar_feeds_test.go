@@ -172,7 +172,7 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	owner := c.Owner(t)
 	kept := func() []string {
 		t.Helper()
-		return harness.Texts(t, owner,
+		return harness.QueryTexts(t, owner,
 			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'anonymous'), subject_id, patient_id,
 				after->>'createdBy', request_id <> '', address <> '')
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
@@ -194,7 +194,7 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 	c.Admin().Patch(t, user, harness.Body{"disabled": false}).OK(t)
 
 	token := strings.TrimSuffix(strings.TrimPrefix(link, "/calendars/"), ".ics")
-	require.Empty(t, harness.Texts(t, owner, `SELECT action FROM audit_events e WHERE e::text LIKE '%' || $1 || '%'`,
+	require.Empty(t, harness.QueryTexts(t, owner, `SELECT action FROM audit_events e WHERE e::text LIKE '%' || $1 || '%'`,
 		token))
 	_, err := owner.ExecContext(t.Context(), `ALTER TABLE audit_events ADD CONSTRAINT full_up CHECK (false) NOT VALID`)
 	require.NoError(t, err)

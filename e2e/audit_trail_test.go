@@ -24,7 +24,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	t.Parallel()
 	s := newRecording(t)
 	owner := s.c.Owner(t)
-	people := harness.Texts(t, owner,
+	people := harness.QueryTexts(t, owner,
 		`SELECT id::text FROM patients UNION SELECT last_name FROM patients UNION SELECT member_number FROM insurances`)
 	require.NotEmpty(t, people)
 	met := map[string]bool{}
@@ -35,7 +35,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		r := item.route
 		met[r.Name] = true
 		recorded := func(condition string) bool {
-			return len(harness.Texts(t, owner,
+			return len(harness.QueryTexts(t, owner,
 				`SELECT action FROM audit_events WHERE request_id = $1 AND outcome = 'done' AND `+condition,
 				item.request)) > 0
 		}
@@ -63,8 +63,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 	}
 	requireCompleteTrail(t, s, owner)
 	require.NotEmpty(t,
-		harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
-	require.NotEmpty(t, harness.Texts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
+		harness.QueryTexts(t, owner, `SELECT action FROM audit_events WHERE action = 'user.sign-in' AND outcome = 'done'`))
+	require.NotEmpty(t, harness.QueryTexts(t, owner, `SELECT action FROM audit_events WHERE action = 'audit.export'`))
 	s.c.RequireClean(t)
 }
 
@@ -74,7 +74,7 @@ func requireCompleteTrail(t *testing.T, s *recording, owner *sql.DB) {
 	t.Helper()
 	for _, item := range s.recorded {
 		lacking := func(condition string) []string {
-			return harness.Texts(t, owner,
+			return harness.QueryTexts(t, owner,
 				`SELECT concat_ws(' ', action, outcome, subject_type) FROM audit_events WHERE request_id = $1
 					AND (`+condition+`)`, item.request)
 		}
@@ -114,7 +114,7 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 	s.c.As("").Post(t, "/auth/login", harness.Body{"email": "typed-a-password-here", "password": "secret-typed-wrong"})
 
 	owner := s.c.Owner(t)
-	secrets := harness.Texts(t, owner, `
+	secrets := harness.QueryTexts(t, owner, `
 		SELECT first_name FROM patients UNION SELECT last_name FROM patients
 		WHERE last_name <> 'Example' -- as the practice is called
 		UNION SELECT medical_record_number FROM patients WHERE medical_record_number IS NOT NULL
@@ -127,7 +127,7 @@ func TestTrailHasNoPersonalData(t *testing.T) {
 	secrets = append(secrets, "Quackenbush", "MRN-88421", "AUTHNO-5521", "about Zebulon", "another narrative",
 		"typed-a-password", "secret-typed")
 	require.Greater(t, len(secrets), 15)
-	kept := strings.Join(harness.Texts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
+	kept := strings.Join(harness.QueryTexts(t, owner, `SELECT e::text FROM audit_events e`), "\n")
 	require.Contains(t, kept, `medicalRecordNumber`, "the change is recorded")
 	for _, secret := range secrets {
 		// As separate words, because a short name is part of many others.
@@ -160,7 +160,7 @@ func TestDenialsAreOnRecord(t *testing.T) {
 		map[string]any{
 			"code": "forbidden", "operation": "reserveUnits", "permission": "authorization:reserve",
 		}, reserve["after"])
-	require.Empty(t, harness.Texts(t, c.Owner(t),
+	require.Empty(t, harness.QueryTexts(t, c.Owner(t),
 		`SELECT after::text FROM audit_events WHERE organization_id = '00000000-0000-0000-0000-000000000000'`),
 		"attempts of no organization are counted separately")
 }
@@ -187,7 +187,7 @@ func TestRefreshesAreOnRecord(t *testing.T) {
 		requested[0] + " done ", requested[1] + ` done {"repeated":true}`, requested[2] + " done ",
 		requested[3] + ` denied {"reason":"reused"}`,
 		requested[4] + ` denied {"reason":"revoked"}`,
-	}, harness.Texts(t, c.Owner(t),
+	}, harness.QueryTexts(t, c.Owner(t),
 		`SELECT concat(request_id, ' ', outcome, ' ', after) FROM audit_events WHERE organization_id = $1
 			AND action = 'sign-in.refresh' ORDER BY sequence`, c.Own.ID))
 }
@@ -283,15 +283,15 @@ func TestAuditExport(t *testing.T) {
 	path := c.Authorize(t, 2000)
 	operations := make([]harness.Body, 0, 200)
 	for range 200 {
-		operations = append(operations, harness.On(path, "reserve", harness.Body{"units": 1}))
+		operations = append(operations, harness.BulkItem(path, "reserve", harness.Body{"units": 1}))
 	}
 	for range 4 { // more than one part
-		require.Equal(t, http.StatusOK, c.Admin().Post(t, "/units/bulk", harness.Bulk(operations...)).Status)
+		require.Equal(t, http.StatusOK, c.Admin().Post(t, "/units/bulk", harness.BulkBody(operations...)).Status)
 	}
 	read := c.Admin().Get(t, path).RequestID()
 	c.RequireClean(t)
 
-	lines := strings.Split(strings.TrimSpace(string(c.Admin().GetText(t, "/admin/audit-events/export"))), "\n")
+	lines := strings.Split(strings.TrimSpace(string(c.Admin().GetRaw(t, "/admin/audit-events/export").Raw)), "\n")
 	var first, last harness.Body
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &first))
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
@@ -299,7 +299,7 @@ func TestAuditExport(t *testing.T) {
 	require.Equal(t, "audit.export", last["action"], "the export records itself")
 	require.Greater(t, len(lines), 800)
 
-	export := c.Admin().GetText(t, "/admin/audit-events/export?format=csv&action=authorization.")
+	export := c.Admin().GetRaw(t, "/admin/audit-events/export?format=csv&action=authorization.").Raw
 	rows, err := csv.NewReader(strings.NewReader(string(export))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{"position", "sequence", "occurredAt", "actorId", "requestId", "action"}, rows[0][:6])
@@ -307,7 +307,7 @@ func TestAuditExport(t *testing.T) {
 	require.Equal(t, read, rows[len(rows)-1][4])
 	require.JSONEq(t, `{"operation":"getAuthorization"}`, rows[len(rows)-1][13])
 
-	empty := c.Admin().GetText(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z")
+	empty := c.Admin().GetRaw(t, "/admin/audit-events/export?to=2020-01-01T00:00:00Z").Raw
 	require.Empty(t, empty)
 	c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, "/admin/audit-events/export").Refused(t, http.StatusForbidden, "forbidden")
 }
@@ -334,7 +334,7 @@ func TestTheSearchUsesItsIndexes(t *testing.T) {
 		"actor_id" + someone: "audit_events_by_actor", "patient_id" + someone: "audit_events_by_patient",
 		"subject_id" + someone: "audit_events_by_subject",
 	} {
-		plan := strings.Join(harness.Texts(t, owner,
+		plan := strings.Join(harness.QueryTexts(t, owner,
 			`EXPLAIN SELECT * FROM audit_events WHERE organization_id = '`+c.Own.ID.String()+`' AND `+condition+`
 			ORDER BY occurred_at DESC, sequence DESC LIMIT 21`), "\n")
 		require.Contains(t, plan, index, "%s", plan)

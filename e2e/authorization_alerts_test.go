@@ -124,7 +124,7 @@ func TestAlertsFollowTheRules(t *testing.T) {
 	}
 }
 
-// writeAuthorizations writes authorizations of the own practice at the boundaries of the rules directly to
+// writeAuthorizations writes authorizations of the clinic's own practice at the boundaries of the rules directly to
 // the database.
 func writeAuthorizations(t *testing.T, c *harness.Clinic, n int, patients []uuid.UUID, today time.Time) []terms {
 	t.Helper()

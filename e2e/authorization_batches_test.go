@@ -214,8 +214,8 @@ func TestRefusedBulkLeavesItsBatchIntact(t *testing.T) {
 	database := harness.TwoPractices.New(t)
 	c := harness.Serve(t, database, database.Open(t), harness.SharedTransactions...)
 	one, other := c.Authorize(t, 10), c.Authorize(t, 10)
-	all := harness.Bulk(harness.On(one, "reserve", harness.Body{"units": 5}),
-		harness.On(other, "reserve", harness.Body{"units": 11}))
+	all := harness.BulkBody(harness.BulkItem(one, "reserve", harness.Body{"units": 5}),
+		harness.BulkItem(other, "reserve", harness.Body{"units": 11}))
 	all["atomic"] = true
 	var undone, first, last harness.Answer
 	inOneBatch(t, c,

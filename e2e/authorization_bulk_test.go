@@ -25,23 +25,23 @@ func TestBulkReportsTheOutcomeOfEachOperation(t *testing.T) {
 	held := c.Admin().Post(t, one+"/reserve", harness.Body{"units": 4}).ReservationID(t)
 	onTenth := func(units int) harness.Body { return harness.Body{"units": units, "serviceDate": "2026-03-10"} }
 
-	answer := c.Admin().Post(t, "/units/bulk", harness.Bulk(
-		harness.On(one, "reserve", harness.Body{"units": 6, "reference": "a visit"}),
-		harness.On(other, "reserve", harness.Body{"units": 6}),
-		harness.On(one, "reserve", harness.Body{"units": 1}),
-		harness.On(one, "consume", harness.Body{"reservationId": held, "units": 3, "reason": "shorter"}),
-		harness.On(one, "reserve", harness.Body{"units": 1}),
-		harness.On(capped, "reserve", onTenth(3)),
-		harness.On(capped, "reserve", onTenth(2)),
-		harness.On(capped, "release", harness.Body{"units": 2}),
-		harness.On(capped, "reserve", onTenth(2)),
-		harness.On(other, "release", harness.Body{"reservationId": held}),
-		harness.On(other, "consume", harness.Body{"units": 7}),
+	answer := c.Admin().Post(t, "/units/bulk", harness.BulkBody(
+		harness.BulkItem(one, "reserve", harness.Body{"units": 6, "reference": "a visit"}),
+		harness.BulkItem(other, "reserve", harness.Body{"units": 6}),
+		harness.BulkItem(one, "reserve", harness.Body{"units": 1}),
+		harness.BulkItem(one, "consume", harness.Body{"reservationId": held, "units": 3, "reason": "shorter"}),
+		harness.BulkItem(one, "reserve", harness.Body{"units": 1}),
+		harness.BulkItem(capped, "reserve", onTenth(3)),
+		harness.BulkItem(capped, "reserve", onTenth(2)),
+		harness.BulkItem(capped, "release", harness.Body{"units": 2}),
+		harness.BulkItem(capped, "reserve", onTenth(2)),
+		harness.BulkItem(other, "release", harness.Body{"reservationId": held}),
+		harness.BulkItem(other, "consume", harness.Body{"units": 7}),
 	))
 	require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Raw)
 	require.Equal(t, []string{
 		"", "insufficient-units", "insufficient-units", "", "", "", "cap-exceeded", "", "", "reservation-not-found", "",
-	}, answer.Verdicts(t))
+	}, answer.RefusalCodes(t))
 
 	t.Run("an accepted item has the answer of the single call", func(t *testing.T) {
 		reserved := answer.Result(t, 0)
@@ -77,16 +77,16 @@ func TestAtomicBulk(t *testing.T) {
 	before := state()
 	keyed := c.Admin().WithHeader("Idempotency-Key", "all-or-nothing")
 	request := atomically(
-		harness.On(one, "release", harness.Body{"reservationId": held}),
-		harness.On(other, "reserve", harness.Body{"units": 6}),
-		harness.On(one, "reserve", harness.Body{"units": 10}),
+		harness.BulkItem(one, "release", harness.Body{"reservationId": held}),
+		harness.BulkItem(other, "reserve", harness.Body{"units": 6}),
+		harness.BulkItem(one, "reserve", harness.Body{"units": 10}),
 	)
 
 	t.Run("it changes nothing if one of them is refused", func(t *testing.T) {
 		for range 2 {
 			answer := c.Admin().Post(t, "/units/bulk", request).Refused(t, http.StatusConflict, "bulk-refused")
 			require.Equal(t, "1 of 3 operations were refused, so nothing was changed.", answer.Text("detail"))
-			require.Equal(t, []string{"", "insufficient-units", ""}, answer.Verdicts(t))
+			require.Equal(t, []string{"", "insufficient-units", ""}, answer.RefusalCodes(t))
 			require.NotContains(t, answer.Result(t, 0).Body, "reservations", "nothing was executed")
 		}
 		require.Equal(t, before, state())
@@ -107,7 +107,7 @@ func TestAtomicBulk(t *testing.T) {
 	t.Run("it executes all if none is refused", func(t *testing.T) {
 		answer := c.Admin().Post(t, "/units/bulk", request)
 		require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Raw)
-		require.Equal(t, []string{"", "", ""}, answer.Verdicts(t))
+		require.Equal(t, []string{"", "", ""}, answer.RefusalCodes(t))
 		c.RequireBalance(t, one, 10, 0, 10)
 		c.RequireBalance(t, other, 50, 0, 6)
 	})
@@ -119,19 +119,24 @@ func TestBulkIsRepeated(t *testing.T) {
 	c := harness.Open(t)
 	one, other := c.Authorize(t, 10), c.Authorize(t, 5)
 	items := []harness.Body{
-		harness.On(one, "reserve", harness.Body{"units": 3}), harness.On(other, "reserve", harness.Body{"units": 9}),
-		harness.On(one, "consume", harness.Body{
+		harness.BulkItem(one, "reserve", harness.Body{
+			"units": 3,
+		}), harness.BulkItem(other, "reserve", harness.Body{"units": 9}),
+		harness.BulkItem(one, "consume", harness.Body{
 			"units": 2,
-		}), harness.On("/authorizations/"+uuid.NewString(), "reserve", harness.Body{"units": 1}),
+		}), harness.BulkItem("/authorizations/"+uuid.NewString(), "reserve", harness.Body{"units": 1}),
 	}
 	keyed := c.Admin().WithHeader("Idempotency-Key", "many")
-	first := keyed.Post(t, "/units/bulk", harness.Bulk(items...))
-	require.Equal(t, []string{"", "insufficient-units", "", "authorization-not-found"}, first.Verdicts(t))
+	first := keyed.Post(t, "/units/bulk", harness.BulkBody(items...))
+	require.Equal(t, []string{"", "insufficient-units", "", "authorization-not-found"}, first.RefusalCodes(t))
 	require.Empty(t, first.Header.Get("Idempotency-Replayed"))
 
 	t.Run("it gets the same answer, also concurrently", func(t *testing.T) {
 		answers := make([]harness.Answer, 6)
-		harness.Concurrently(len(answers), func(i int) { answers[i] = keyed.Post(t, "/units/bulk", harness.Bulk(items...)) })
+		harness.Concurrently(len(answers), func(i int) {
+			answers[i] = keyed.Post(t, "/units/bulk",
+				harness.BulkBody(items...))
+		})
 		for _, again := range answers {
 			require.Equal(t, http.StatusOK, again.Status, "%s", again.Raw)
 			require.JSONEq(t, string(first.Raw), string(again.Raw))
@@ -140,13 +145,14 @@ func TestBulkIsRepeated(t *testing.T) {
 		c.RequireBalance(t, one, 10, 2, 1)
 	})
 	for it, another := range map[string][]harness.Body{
-		"with fewer":          items[:1],
-		"with more":           append(items[:len(items):len(items)], harness.On(one, "reserve", harness.Body{"units": 1})),
+		"with fewer": items[:1],
+		"with more": append(items[:len(items):len(items)],
+			harness.BulkItem(one, "reserve", harness.Body{"units": 1})),
 		"in another order":    {items[1], items[0], items[2], items[3]},
-		"with another number": {items[0], items[1], items[2], harness.On(one, "reserve", harness.Body{"units": 2})},
+		"with another number": {items[0], items[1], items[2], harness.BulkItem(one, "reserve", harness.Body{"units": 2})},
 	} {
 		t.Run("it refuses the key for a request "+it, func(t *testing.T) {
-			keyed.Post(t, "/units/bulk", harness.Bulk(another...)).Refused(t, http.StatusUnprocessableEntity,
+			keyed.Post(t, "/units/bulk", harness.BulkBody(another...)).Refused(t, http.StatusUnprocessableEntity,
 				"idempotency-key-reused")
 		})
 	}
@@ -155,7 +161,7 @@ func TestBulkIsRepeated(t *testing.T) {
 			"idempotency-key-reused")
 		single := c.Admin().WithHeader("Idempotency-Key", "one")
 		single.Post(t, one+"/reserve", harness.Body{"units": 1}).ReservationID(t)
-		single.Post(t, "/units/bulk", harness.Bulk(harness.On(one, "reserve", harness.Body{"units": 1}))).
+		single.Post(t, "/units/bulk", harness.BulkBody(harness.BulkItem(one, "reserve", harness.Body{"units": 1}))).
 			Refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
 	})
 	c.RequireBalance(t, one, 10, 2, 2)
@@ -167,9 +173,9 @@ func TestBulkStaysInItsOrganization(t *testing.T) {
 	c := harness.Open(t)
 	own := c.Authorize(t, 10)
 	stranger := c.As(c.Other.Tokens[rbac.Admin])
-	answer := stranger.Post(t, "/units/bulk", harness.Bulk(harness.On(own, "reserve", harness.Body{"units": 1})))
-	require.Equal(t, []string{"authorization-not-found"}, answer.Verdicts(t))
-	stranger.Post(t, "/units/bulk", atomically(harness.On(own, "reserve", harness.Body{"units": 1}))).
+	answer := stranger.Post(t, "/units/bulk", harness.BulkBody(harness.BulkItem(own, "reserve", harness.Body{"units": 1})))
+	require.Equal(t, []string{"authorization-not-found"}, answer.RefusalCodes(t))
+	stranger.Post(t, "/units/bulk", atomically(harness.BulkItem(own, "reserve", harness.Body{"units": 1}))).
 		Refused(t, http.StatusConflict, "bulk-refused")
 	c.RequireBalance(t, own, 10, 0, 0)
 }
@@ -179,19 +185,21 @@ func TestBulkNeedsThePermissionOfEachOperation(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 10)
 	scheduler := c.As(c.Own.Tokens["SCHEDULER"]) // may reserve and release
-	require.Equal(t, http.StatusOK, scheduler.Post(t, "/units/bulk", harness.Bulk(
-		harness.On(path, "reserve", harness.Body{"units": 2}), harness.On(path, "release", harness.Body{"units": 1}))).Status)
+	require.Equal(t, http.StatusOK, scheduler.Post(t, "/units/bulk", harness.BulkBody(
+		harness.BulkItem(path, "reserve", harness.Body{
+			"units": 2,
+		}), harness.BulkItem(path, "release", harness.Body{"units": 1}))).Status)
 
 	denied := scheduler.Post(t, "/units/bulk",
-		harness.Bulk(harness.On(path, "reserve", harness.Body{"units": 1}),
-			harness.On(path, "consume", harness.Body{"units": 1}))).
+		harness.BulkBody(harness.BulkItem(path, "reserve", harness.Body{"units": 1}),
+			harness.BulkItem(path, "consume", harness.Body{"units": 1}))).
 		Refused(t, http.StatusForbidden, "forbidden")
 	require.Equal(t, "authorization:consume", denied.Text("permission"))
 	require.Contains(t, denied.Text("detail"), "operations[1]")
 	c.As(c.Own.Tokens["PATIENT"]).Post(t, "/units/bulk",
-		harness.Bulk(harness.On(path, "reserve", harness.Body{"units": 1}))).
+		harness.BulkBody(harness.BulkItem(path, "reserve", harness.Body{"units": 1}))).
 		Refused(t, http.StatusForbidden, "forbidden")
-	c.As("").Post(t, "/units/bulk", harness.Bulk(harness.On(path, "reserve", harness.Body{"units": 1}))).
+	c.As("").Post(t, "/units/bulk", harness.BulkBody(harness.BulkItem(path, "reserve", harness.Body{"units": 1}))).
 		Refused(t, http.StatusUnauthorized, "unauthenticated")
 	c.RequireBalance(t, path, 10, 0, 1)
 }
@@ -205,41 +213,43 @@ func TestBulkIsValidated(t *testing.T) {
 		item  harness.Body
 		field string
 	}{
-		"no units":                      {harness.On(path, "reserve", nil), "units"},
-		"units that are zero":           {harness.On(path, "release", harness.Body{"units": 0}), "units"},
-		"half a unit":                   {harness.On(path, "reserve", harness.Body{"units": 1.5}), "units"},
-		"neither units nor reservation": {harness.On(path, "consume", nil), "units"},
+		"no units":                      {harness.BulkItem(path, "reserve", nil), "units"},
+		"units that are zero":           {harness.BulkItem(path, "release", harness.Body{"units": 0}), "units"},
+		"half a unit":                   {harness.BulkItem(path, "reserve", harness.Body{"units": 1.5}), "units"},
+		"neither units nor reservation": {harness.BulkItem(path, "consume", nil), "units"},
 		"no authorization":              {harness.Body{"operation": "reserve", "units": 1}, "authorizationId"},
 		"no operation":                  {harness.Body{"authorizationId": id, "units": 1}, "operation"},
-		"an operation of another kind":  {harness.On(path, "adjust", harness.Body{"units": 1}), "operation"},
+		"an operation of another kind":  {harness.BulkItem(path, "adjust", harness.Body{"units": 1}), "operation"},
 		"a reserve on a reservation": {
-			harness.On(path, "reserve", harness.Body{"units": 1, "reservationId": id}), "reservationId",
+			harness.BulkItem(path, "reserve", harness.Body{"units": 1, "reservationId": id}), "reservationId",
 		},
-		"a reserve with a reason": {harness.On(path, "reserve", harness.Body{"units": 1, "reason": "why"}), "reason"},
+		"a reserve with a reason": {harness.BulkItem(path, "reserve", harness.Body{"units": 1, "reason": "why"}), "reason"},
 		"a release with a date": {
-			harness.On(path, "release", harness.Body{"units": 1, "serviceDate": "2026-03-10"}),
+			harness.BulkItem(path, "release", harness.Body{"units": 1, "serviceDate": "2026-03-10"}),
 			"serviceDate",
 		},
-		"a release with a reference": {harness.On(path, "release", harness.Body{"units": 1, "reference": "x"}), "reference"},
+		"a release with a reference": {
+			harness.BulkItem(path, "release", harness.Body{"units": 1, "reference": "x"}), "reference",
+		},
 		"a release with a remainder": {
-			harness.On(path, "release", harness.Body{"units": 1, "remainder": "keep"}), "remainder",
+			harness.BulkItem(path, "release", harness.Body{"units": 1, "remainder": "keep"}), "remainder",
 		},
 		"a consume that expires": {
-			harness.On(path, "consume", harness.Body{"units": 1, "expiresInSeconds": 5}),
+			harness.BulkItem(path, "consume", harness.Body{"units": 1, "expiresInSeconds": 5}),
 			"expiresInSeconds",
 		},
 		"a remainder without consumed units": {
-			harness.On(path, "consume", harness.Body{"units": 1, "remainder": "lose"}), "remainder",
+			harness.BulkItem(path, "consume", harness.Body{"units": 1, "remainder": "lose"}), "remainder",
 		},
 		"a hold without length": {
-			harness.On(path, "reserve", harness.Body{"units": 1, "expiresInSeconds": 0}),
+			harness.BulkItem(path, "reserve", harness.Body{"units": 1, "expiresInSeconds": 0}),
 			"expiresInSeconds",
 		},
-		"an unknown field": {harness.On(path, "reserve", harness.Body{"units": 1, "force": true}), "force"},
+		"an unknown field": {harness.BulkItem(path, "reserve", harness.Body{"units": 1, "force": true}), "force"},
 	} {
 		t.Run("it refuses "+name, func(t *testing.T) {
 			answer := c.Admin().Post(t, "/units/bulk",
-				harness.Bulk(harness.On(path, "reserve", harness.Body{"units": 1}), test.item)).
+				harness.BulkBody(harness.BulkItem(path, "reserve", harness.Body{"units": 1}), test.item)).
 				Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 			require.Equal(t, "operations[1]."+test.field, answer.Body["errors"].([]any)[0].(map[string]any)["field"], "%s",
 				answer.Raw)
@@ -248,9 +258,9 @@ func TestBulkIsValidated(t *testing.T) {
 	many := func(n int) harness.Body {
 		items := make([]harness.Body, n)
 		for i := range items {
-			items[i] = harness.On(path, "reserve", harness.Body{"units": 1, "reference": fmt.Sprint(i)})
+			items[i] = harness.BulkItem(path, "reserve", harness.Body{"units": 1, "reference": fmt.Sprint(i)})
 		}
-		return harness.Bulk(items...)
+		return harness.BulkBody(items...)
 	}
 	t.Run("it takes 1 to 200 operations", func(t *testing.T) {
 		c.Admin().Post(t, "/units/bulk", many(0)).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -279,9 +289,9 @@ func TestBulksAndSingleOperationsAtOnce(t *testing.T) {
 		}
 		var items []harness.Body
 		for k := range 6 {
-			items = append(items, harness.On(paths[(i*(k+1)+k)%3], "reserve", harness.Body{"units": 1}))
+			items = append(items, harness.BulkItem(paths[(i*(k+1)+k)%3], "reserve", harness.Body{"units": 1}))
 		}
-		request := harness.Bulk(items...)
+		request := harness.BulkBody(items...)
 		request["atomic"] = i%2 == 0
 		answer := c.Admin().Post(t, "/units/bulk", request)
 		if answer.Status == http.StatusConflict {
@@ -291,7 +301,7 @@ func TestBulksAndSingleOperationsAtOnce(t *testing.T) {
 			t.Errorf("neither executed nor refused: %s", answer.Raw)
 			return
 		}
-		for k, code := range answer.Verdicts(t) {
+		for k, code := range answer.RefusalCodes(t) {
 			if code == "" {
 				accepted[(i*(k+1)+k)%3].Add(1)
 			}

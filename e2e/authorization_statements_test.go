@@ -63,9 +63,11 @@ func TestNumberOfStatementsOfAnOperation(t *testing.T) {
 	require.Equal(t, with("SELECT authorizations", "SELECT unit_reservations"),
 		of(insured+"/consume", harness.Body{"units": 1}, http.StatusOK), "a consume is not limited by caps")
 
-	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", harness.Bulk(
-		harness.On(plain, "reserve", harness.Body{"units": 1}), harness.On(plain, "reserve", harness.Body{"units": 1}),
-		harness.On(plain, "reserve", harness.Body{"units": 1}),
+	require.Equal(t, with("SELECT authorizations"), of("/units/bulk", harness.BulkBody(
+		harness.BulkItem(plain, "reserve", harness.Body{
+			"units": 1,
+		}), harness.BulkItem(plain, "reserve", harness.Body{"units": 1}),
+		harness.BulkItem(plain, "reserve", harness.Body{"units": 1}),
 	), http.StatusOK), "a bulk on one authorization needs no more than a single operation")
 }
 

@@ -81,7 +81,7 @@ func readOperations(t testing.TB) ([]operation, map[string]schema) {
 					op.media, op.body = append(op.media, media), content.Schema
 				}
 				slices.Sort(op.media)
-				op.accepts, err = compiler.Compile("contract#/paths/" + harness.Pointer(path) + "/" + method +
+				op.accepts, err = compiler.Compile("contract#/paths/" + harness.EscapePointer(path) + "/" + method +
 					"/requestBody/content/application~1json/schema")
 				require.NoError(t, err)
 			}

@@ -13,7 +13,7 @@ import (
 // storedSecret is a webhook's secret as stored in the database.
 func storedSecret(t testing.TB, c *harness.Clinic, webhook string) []byte {
 	t.Helper()
-	raw, err := base64.StdEncoding.DecodeString(harness.Texts(t, c.Owner(t),
+	raw, err := base64.StdEncoding.DecodeString(harness.QueryTexts(t, c.Owner(t),
 		"SELECT encode(secret, 'base64') FROM webhooks WHERE id = $1", webhook)[0])
 	require.NoError(t, err)
 	return raw

@@ -27,7 +27,7 @@ func TestAWebhookIsTested(t *testing.T) {
 	require.Nil(t, delivered.Body["error"])
 	require.GreaterOrEqual(t, delivered.Number(t, "durationMilliseconds"), 0)
 	sent := r.Await(t, 1)[0]
-	event := sent.Verified(t, secret)
+	event := sent.Verify(t, secret)
 	contract, err := harness.PublishedContract()
 	require.NoError(t, err)
 	contract.RequireEvent(t, "webhook.test", map[string]any(event))
@@ -45,7 +45,7 @@ func TestAWebhookIsTested(t *testing.T) {
 	t.Run("an inactive webhook is tested too", func(t *testing.T) {
 		c.Admin().Patch(t, path, harness.Body{"active": false}).OK(t)
 		require.Equal(t, true, c.Admin().Post(t, path+"/test", nil).OK(t).Body["delivered"])
-		require.Equal(t, map[string]any{"active": false}, r.Await(t, 4)[3].Verified(t, secret)["data"])
+		require.Equal(t, map[string]any{"active": false}, r.Await(t, 4)[3].Verify(t, secret)["data"])
 		c.Admin().Patch(t, path, harness.Body{"active": true}).OK(t)
 	})
 	t.Run("the answer of the receiver is not shown", func(t *testing.T) {

@@ -65,7 +65,7 @@ func TestWebhookIsDelivered(t *testing.T) {
 	}, harness.Soon, 5*time.Millisecond)
 	seen := map[string]bool{}
 	for _, m := range r.Messages() {
-		b := m.Verified(t, secret)
+		b := m.Verify(t, secret)
 		require.Equal(t, "authorization.balance", b["type"])
 		require.Equal(t, fmt.Sprintf("%s_%v", strings.TrimPrefix(path, harness.WebhooksPath+"/"), b["id"]),
 			m.Header.Get("webhook-id"))
@@ -80,7 +80,7 @@ func TestWebhookIsDelivered(t *testing.T) {
 		require.Equal(t, http.StatusOK, answer.Status)
 		require.NotEqual(t, secret, answer.Text("secret"))
 		c.Admin().Post(t, authorization+"/release", harness.Body{"units": 1})
-		r.Await(t, many+1)[many].Verified(t, answer.Text("secret"))
+		r.Await(t, many+1)[many].Verify(t, answer.Text("secret"))
 	})
 	t.Run("nothing is sent while it is inactive", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, c.Admin().Patch(t, path, harness.Body{"active": false}).Status)
@@ -138,7 +138,7 @@ func TestWebhookIsRetried(t *testing.T) {
 	require.Nil(t, delivered["lastError"])
 	ids := map[string]bool{}
 	for _, m := range r.Await(t, 9) {
-		m.Verified(t, secret)
+		m.Verify(t, secret)
 		ids[m.Header.Get("webhook-id")] = true
 	}
 	require.Len(t, ids, 1, "the receiver can detect the repeated event")
@@ -267,7 +267,7 @@ func awaitDeliveries(t testing.TB, c *harness.Clinic, path string, want ...strin
 	owner := c.Owner(t)
 	var found []string
 	require.Eventually(t, func() bool {
-		found = harness.Texts(t, owner, `SELECT state FROM webhook_deliveries WHERE webhook_id = $1 ORDER BY position`,
+		found = harness.QueryTexts(t, owner, `SELECT state FROM webhook_deliveries WHERE webhook_id = $1 ORDER BY position`,
 			harness.IDOf(path))
 		return slices.Equal(want, found)
 	}, harness.Soon, 5*time.Millisecond, "%v, not %v", want, found)
@@ -362,7 +362,7 @@ func TestWebhookWithholdsUnreadableEvents(t *testing.T) {
 		for _, item := range seen {
 			require.Equal(t, "authorization.balance", item.(map[string]any)["type"])
 		}
-		hidden := harness.Texts(t, c.Owner(t),
+		hidden := harness.QueryTexts(t, c.Owner(t),
 			`SELECT position::text FROM webhook_deliveries WHERE state = 'WITHHELD' LIMIT 1`)[0]
 		c.Admin().Post(t, path+"/deliveries/"+hidden+"/redeliver", nil).Refused(t, http.StatusNotFound, "delivery-not-found")
 		require.Equal(t, 10, c.Count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'WITHHELD'"))

@@ -85,15 +85,15 @@ func TestDatabaseIsKilledUnderLoad(t *testing.T) {
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.TransactionSettings()...)
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
 	for range faults {
-		h.Progress(t, 20)
+		h.AwaitAnswers(t, 20)
 		server.killAndStart(t)
 	}
-	h.Progress(t, 20, "it goes on")
+	h.AwaitAnswers(t, 20, "it goes on")
 	stop()
 	t.Logf("clients were asked to retry %d times; the server may hide all of it", h.Retries.Load())
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 func TestReadinessFollowsTheDatabase(t *testing.T) {

@@ -43,14 +43,14 @@ func TestDiskIsFullForAWhile(t *testing.T) {
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
-	h.Progress(t, 20)
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	h.AwaitAnswers(t, 20)
 	filler := fillDisk(t, disk)
 	h.AwaitRetries(t, 50) // insist accepts database-full, but no internal error
 	require.NoError(t, os.Remove(filler))
-	h.Progress(t, 50, "it goes on")
+	h.AwaitAnswers(t, 50, "it goes on")
 	stop()
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // smallDisk returns a disk of 64 MB.

@@ -24,12 +24,12 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	frozen, healthy := c.Launch(t, database.AppURL,
 		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(client, _ int) harness.Caller { // half of the clients on each instance
+	stop := h.StartClients(t, 12, paths, func(client, _ int) harness.Caller { // half of the clients on each instance
 		return []*harness.Instance{frozen, healthy}[client%2].Clinic.Admin()
 	})
 	path := c.Authorize(t, 10)
 	for range 2 {
-		h.Progress(t, 20)
+		h.AwaitAnswers(t, 20)
 		holder := freezeInTransaction(t, frozen)
 		began := time.Now()
 		answer := healthy.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1})
@@ -38,15 +38,15 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder) == 0
 		}, harness.Soon, time.Millisecond, "the database has ended the session")
-		h.Progress(t, 20, "the healthy one continues")
+		h.AwaitAnswers(t, 20, "the healthy one continues")
 		require.NoError(t, frozen.Process.Process.Signal(syscall.SIGCONT))
-		h.Progress(t, 50)
+		h.AwaitAnswers(t, 50)
 		require.Equal(t, http.StatusCreated, frozen.Clinic.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}).Status,
 			"it has recovered")
 	}
 	stop()
 	c.RequireBalance(t, path, 10, 0, 4)
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // TestALockThatIsNeverReleasedIsReported holds the lock that instances share, without the program's

@@ -45,9 +45,9 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 	start := func() { serving.Store(c.Launch(t, proxy.URL(database.AppURL), harness.TransactionSettings()...)) }
 	start()
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for n := range faults {
-		h.Progress(t, 20)
+		h.AwaitAnswers(t, 20)
 		const last = "insert into commands"
 		var fault *wireproxy.Fault
 		end := (*wireproxy.Fault).Drop
@@ -65,10 +65,10 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 		end(fault)
 		start()
 	}
-	h.Progress(t, 20, "it goes on")
+	h.AwaitAnswers(t, 20, "it goes on")
 	stop()
 	require.Positive(t, h.Retries.Load(), "it was felt")
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // TestAnInstanceIsKilledInTheMiddleOfABatch freezes a process that holds the shared
@@ -83,13 +83,13 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 		harness.SharedTransactions...), c.Launch(t, database.AppURL, harness.SharedTransactions...)
 	h := &harness.History{}
 	var dead atomic.Bool
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller {
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller {
 		if dead.Load() {
 			return survivor.Clinic.Admin()
 		}
 		return victim.Clinic.Admin()
 	})
-	h.Progress(t, 20)
+	h.AwaitAnswers(t, 20)
 	holder := freezeInTransaction(t, victim)
 
 	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'write_lock'::regclass AND database = (SELECT oid FROM " +
@@ -110,12 +110,12 @@ func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	require.Equal(t, http.StatusCreated, (<-waited).Status)
 	t.Logf("the survivor answered %s after the kill", time.Since(killed))
 	require.Zero(t, c.Count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", holder), "its session has ended")
-	h.Progress(t, 50)
+	h.AwaitAnswers(t, 50)
 	stop()
 	metrics := survivor.Clinic.Admin().Get(t, "/admin/retry-metrics")
 	require.Zero(t, metrics.Number(t, "failures"), "%s", metrics.Raw)
 	totals[path] = 1
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // freezeInTransaction stops the process while its transaction holds the lock, and returns the server

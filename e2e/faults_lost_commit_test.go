@@ -63,13 +63,13 @@ func TestReserveTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 			c := harness.Serve(t, database, database.Open(t, dbtest.Through(proxy.URL)))
 			one, other := c.Authorize(t, 10), c.Authorize(t, 10)
 			proxy.Break(point, "commit", 1)
-			answer := c.Admin().Post(t, "/units/bulk", harness.Bulk(
-				harness.On(one, "reserve", harness.Body{
+			answer := c.Admin().Post(t, "/units/bulk", harness.BulkBody(
+				harness.BulkItem(one, "reserve", harness.Body{
 					"units": 4,
-				}), harness.On(other, "reserve", harness.Body{"units": 11}), harness.On(other, "reserve",
+				}), harness.BulkItem(other, "reserve", harness.Body{"units": 11}), harness.BulkItem(other, "reserve",
 					harness.Body{"units": 3}),
 			))
-			require.Equal(t, []string{"", "insufficient-units", ""}, answer.Verdicts(t))
+			require.Equal(t, []string{"", "insufficient-units", ""}, answer.RefusalCodes(t))
 			c.RequireBalance(t, one, 10, 0, 4)
 			c.RequireBalance(t, other, 10, 0, 3)
 			c.RequireClean(t)

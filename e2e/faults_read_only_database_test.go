@@ -19,8 +19,8 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	paths, totals := contested(t, c)
 	serving := c.Launch(t, database.AppURL, harness.TransactionSettings()...)
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
-	h.Progress(t, 20)
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller { return serving.Clinic.Admin() })
+	h.AwaitAnswers(t, 20)
 
 	c.SetReadOnly(t, true)
 	client := serving.Clinic.Admin()
@@ -35,14 +35,14 @@ func TestDatabaseIsReadOnlyForAWhile(t *testing.T) {
 	client.Get(t, paths[0]).Refused(t, http.StatusServiceUnavailable, "not-recorded")
 
 	c.SetReadOnly(t, false)
-	h.Progress(t, 50, "it goes on")
+	h.AwaitAnswers(t, 50, "it goes on")
 	require.Eventually(t, func() bool { return countSessionsBefore(t, c, began) == 0 }, harness.Soon, time.Millisecond,
 		"no read-only session is kept")
 	turned := h.Retries.Load() - h.Contended.Load()
-	h.Progress(t, 50)
+	h.AwaitAnswers(t, 50)
 	require.Equal(t, turned, h.Retries.Load()-h.Contended.Load(), "no request is refused any longer")
 	stop()
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // countSessionsBefore counts the program's older sessions, except LISTEN sessions.

@@ -23,18 +23,18 @@ func TestSessionsAreTerminatedUnderLoad(t *testing.T) {
 		c.Launch(t, database.AppURL, harness.TransactionSettings()...),
 	}
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(client, n int) harness.Caller { return instances[(client+n)%2].Clinic.Admin() })
-	h.Progress(t, 20)
+	stop := h.StartClients(t, 12, paths, func(client, n int) harness.Caller { return instances[(client+n)%2].Clinic.Admin() })
+	h.AwaitAnswers(t, 20)
 	seconds := 2
 	if harness.Long {
 		seconds = 10
 	}
 	ended := terminateSessions(t, database, 20*seconds)
-	h.Progress(t, 20, "it goes on")
+	h.AwaitAnswers(t, 20, "it goes on")
 	stop()
 	t.Logf("%d sessions ended", ended)
 	require.Greater(t, ended, 10*seconds)
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // terminateSessions ends a number of the program's sessions, one every 50 ms, and returns how

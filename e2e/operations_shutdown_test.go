@@ -80,17 +80,17 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	var serving atomic.Pointer[harness.Instance]
 	serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	h := &harness.History{}
-	stop := h.Clients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
+	stop := h.StartClients(t, 12, paths, func(int, int) harness.Caller { return serving.Load().Clinic.Admin() })
 	for range faults {
-		h.Progress(t, 20)
+		h.AwaitAnswers(t, 20)
 		before := serving.Load()
 		require.NoError(t, before.Process.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, before.Process.Wait(), "exit code 0: %s", before.Output.String())
 		serving.Store(c.Launch(t, database.AppURL, harness.TransactionSettings()...))
 	}
-	h.Progress(t, 20)
+	h.AwaitAnswers(t, 20)
 	stop()
-	h.RequireTrue(t, c, totals)
+	h.RequireConsistent(t, c, totals)
 }
 
 // waitingCommands returns the number of requests that wait for a transaction, over a separate

@@ -33,7 +33,7 @@ const requestID = "large"
 // numbers.
 func id(kind byte, n int) uuid.UUID {
 	created := uuid.UUID{0x01, 0x9c, 0xae, 0xd9, 0x43, kind, 0x70, 0, 0x80}
-	binary.BigEndian.PutUint32(created[12:], uint32(n)) //nolint:gosec // some ten millions at most
+	binary.BigEndian.PutUint32(created[12:], uint32(n)) //nolint:gosec // at most tens of millions
 	return created
 }
 

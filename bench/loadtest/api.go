@@ -69,7 +69,7 @@ func (a *api) signIn(ctx context.Context, email, password string) error {
 	return nil
 }
 
-// keepSignedIn signs in again after each two thirds of the token's lifetime, until the
+// keepSignedIn signs in again whenever two thirds of the token's lifetime have passed, until the
 // returned function is called.
 func (a *api) keepSignedIn(ctx context.Context, email, password string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

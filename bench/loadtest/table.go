@@ -71,14 +71,14 @@ func (r Result) WriteTable(w io.Writer) error {
 }
 
 // writeText writes the integrity check, with the first problems.
-func (i Integrity) writeText(text *strings.Builder) {
-	fmt.Fprintf(text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[i.OK], i.Figures())
-	for _, m := range i.Mismatches {
+func (r Integrity) writeText(text *strings.Builder) {
+	fmt.Fprintf(text, "integrity   %s: %s\n", map[bool]string{true: "ok", false: "NOT OK"}[r.OK], r.Figures())
+	for _, m := range r.Mismatches {
 		fmt.Fprintf(text, "            %s\n", m)
 	}
-	fmt.Fprintf(text, "verify      %s\n", i.Verify.Sentence())
-	for n, p := range i.Verify.Problems {
-		if n == 5 {
+	fmt.Fprintf(text, "verify      %s\n", r.Verify.Sentence())
+	for i, p := range r.Verify.Problems {
+		if i == 5 {
 			fmt.Fprintln(text, "            …")
 			break
 		}

@@ -43,7 +43,7 @@ var internals = regexp.MustCompile(
 		`SELECT |INSERT INTO|UPDATE \w+ SET|DELETE FROM|relation \\?"|column \\?"|` +
 		`\.go:\d+|/src/|dial tcp|127\.0\.0\.1|\.sock|%!`)
 
-// RequestID is the id of the request in the records.
+// RequestID returns the id of the request in the records.
 func (a Answer) RequestID() string { return a.Header.Get("X-Request-Id") }
 
 // Text returns a member that is a text, or "".
@@ -70,7 +70,7 @@ func (a Answer) OK(t testing.TB) Answer {
 	return a
 }
 
-// Created returns the id of the created record.
+// Created checks that the status is 201, and returns the id of the created record.
 func (a Answer) Created(t testing.TB) uuid.UUID {
 	t.Helper()
 	require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
@@ -79,7 +79,7 @@ func (a Answer) Created(t testing.TB) uuid.UUID {
 	return id
 }
 
-// Refused checks a problem's status and code.
+// Refused checks the status and the code of a problem document.
 func (a Answer) Refused(t testing.TB, status int, code string) Answer {
 	t.Helper()
 	require.Equal(t, status, a.Status, "%s", a.Raw)
@@ -149,8 +149,8 @@ func (a Answer) Result(t testing.TB, i int) Answer {
 	return one
 }
 
-// Verdicts returns the code of each result's refusal, "" if it was accepted.
-func (a Answer) Verdicts(t testing.TB) []string {
+// RefusalCodes returns the code of each result's refusal, "" if it was accepted.
+func (a Answer) RefusalCodes(t testing.TB) []string {
 	t.Helper()
 	var all []string
 	refused := 0

@@ -52,14 +52,14 @@ func (c *Clinic) AddPractitioner(t testing.TB, credentials ...any) uuid.UUID {
 		Created(t)
 }
 
-// AddPatient creates another patient of the own practice, and returns the id.
+// AddPatient creates another patient of the clinic's own practice, and returns the id.
 func (c *Clinic) AddPatient(t testing.TB) string {
 	t.Helper()
 	return c.Admin().Post(t, "/patients", Body{"firstName": "Bo", "lastName": "Example", "dateOfBirth": "2018-01-01"}).
 		Created(t).String()
 }
 
-// Booking is the body of a booking of the clinic's patient, on the authorization at
+// Booking returns the body of a booking of the clinic's patient, on the authorization at
 // the path.
 func (c *Clinic) Booking(
 	authorization string, practitioner uuid.UUID, start time.Time, length time.Duration, changes ...Body,

@@ -60,8 +60,8 @@ func (c *Clinic) CountEntries(t testing.TB, path, kind string) (n int) {
 	return n
 }
 
-// On returns a bulk's item on the authorization with that path.
-func On(path, operation string, fields Body) Body {
+// BulkItem returns a bulk's item on the authorization with that path.
+func BulkItem(path, operation string, fields Body) Body {
 	item := Body{"operation": operation, "authorizationId": strings.TrimPrefix(path, "/authorizations/")}
 	for k, v := range fields {
 		item[k] = v
@@ -69,8 +69,8 @@ func On(path, operation string, fields Body) Body {
 	return item
 }
 
-// Bulk is the body of a bulk of operations.
-func Bulk(items ...Body) Body { return Body{"operations": items} }
+// BulkBody returns the body of a bulk of operations.
+func BulkBody(items ...Body) Body { return Body{"operations": items} }
 
 // AddInsurance creates a payer with a setting, such as its rounding, and an insurance of the
 // own practice's patient by the payer. It returns the id of the insurance.

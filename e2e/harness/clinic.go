@@ -37,7 +37,7 @@ type Clinic struct {
 	URL                string
 	SharesTransactions bool // commands share transactions
 
-	// Set by AddPractices. Most tests use the own practice only.
+	// Set by AddPractices. Most tests use the clinic's own practice only.
 	Own, Other Practice
 }
 

@@ -82,7 +82,8 @@ func readContract() (*contract, error) {
 	}
 	c := &contract{events: map[string]*jsonschema.Schema{}, seen: map[string]bool{}, refusals: map[string]bool{}}
 	for kind := range shape.Webhooks {
-		at := "contract#/webhooks/" + Pointer(kind) + "/post/requestBody/content/" + Pointer("application/json") + "/schema"
+		at := "contract#/webhooks/" + EscapePointer(kind) +
+			"/post/requestBody/content/" + EscapePointer("application/json") + "/schema"
 		if c.events[kind], err = compiler.Compile(at); err != nil {
 			return nil, err
 		}
@@ -96,13 +97,13 @@ func readContract() (*contract, error) {
 				if err != nil {
 					return nil, err
 				}
-				at := "contract#/paths/" + Pointer(path) + "/" + method + "/responses/" + status
+				at := "contract#/paths/" + EscapePointer(path) + "/" + method + "/responses/" + status
 				if name, ok := strings.CutPrefix(answer.Ref, "#/components/responses/"); ok {
 					at, answer = "contract"+answer.Ref, shape.Components.Responses[name]
 				}
 				a := contractAnswer{}
 				for media := range answer.Content {
-					at := at + "/content/" + Pointer(media) + "/schema"
+					at := at + "/content/" + EscapePointer(media) + "/schema"
 					if a[media], err = compiler.Compile(at); err != nil {
 						return nil, err
 					}
@@ -116,8 +117,8 @@ func readContract() (*contract, error) {
 	return c, nil
 }
 
-// Pointer escapes a member's name for a JSON pointer in a URL.
-func Pointer(text string) string {
+// EscapePointer escapes a member's name for a JSON pointer in a URL.
+func EscapePointer(text string) string {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "~", "~0"), "/", "~1")
 	return strings.ReplaceAll(strings.ReplaceAll(text, "{", "%7B"), "}", "%7D")
 }

@@ -20,8 +20,8 @@ func (c *Clinic) Owner(t testing.TB) *sql.DB {
 	return owner
 }
 
-// Texts returns the only column of a query.
-func Texts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string {
+// QueryTexts returns the only column of a query.
+func QueryTexts(t testing.TB, owner *sql.DB, query string, arguments ...any) []string {
 	t.Helper()
 	rows, err := owner.QueryContext(t.Context(), query, arguments...)
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Soon is a timeout for events that do happen.
+// Soon is the longest wait for an event that must happen.
 const Soon = 20 * time.Second
 
 // StartEvents runs the instance's event work until the test ends.

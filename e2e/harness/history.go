@@ -65,7 +65,7 @@ func (h *History) retryUntilAnswered(t testing.TB, at func(n int) Caller, q requ
 	}
 }
 
-// Reserve insists on one instance.
+// Reserve reserves units on one instance, and repeats the request until it is answered.
 func (h *History) Reserve(t testing.TB, c Caller, path string, units int) Answer {
 	return h.retryUntilAnswered(t, func(int) Caller { return c }, request{
 		path: path, verb: "reserve", units: units,
@@ -88,15 +88,15 @@ func (h *History) answered() int {
 	return len(h.events)
 }
 
-// Progress waits until more calls have been answered.
-func (h *History) Progress(t testing.TB, more int, why ...any) {
+// AwaitAnswers waits until more calls have been answered.
+func (h *History) AwaitAnswers(t testing.TB, more int, why ...any) {
 	t.Helper()
 	before := h.answered()
 	require.Eventually(t, func() bool { return h.answered() >= before+more }, 2*time.Minute, time.Millisecond, why...)
 }
 
-// Clients send random requests until they are stopped, and then complete the last one.
-func (h *History) Clients(t testing.TB, many int, paths []string, at func(client, n int) Caller) (stop func()) {
+// StartClients lets clients send random requests until stop is called, and then complete the last one.
+func (h *History) StartClients(t testing.TB, many int, paths []string, at func(client, n int) Caller) (stop func()) {
 	var all sync.WaitGroup
 	stopped := make(chan struct{})
 	seed := rand.Uint64()
@@ -123,10 +123,10 @@ func (h *History) Clients(t testing.TB, many int, paths []string, at func(client
 	return func() { close(stopped); all.Wait() }
 }
 
-// RequireTrue checks the ledger, that every accepted operation and no other is stored
+// RequireConsistent checks the ledger, that every accepted operation and no other is stored
 // once, and that the answers are linearizable. The totals belong to all used
 // authorizations.
-func (h *History) RequireTrue(t testing.TB, c *Clinic, totals map[string]int) {
+func (h *History) RequireConsistent(t testing.TB, c *Clinic, totals map[string]int) {
 	t.Helper()
 	c.RequireClean(t)
 	accepted := map[string]int{}

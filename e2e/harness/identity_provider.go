@@ -57,7 +57,7 @@ type Journey struct {
 	Cookie      *http.Cookie
 }
 
-// BeginProviderSignIn sends a browser to the own practice's provider.
+// BeginProviderSignIn sends a browser to the provider of the clinic's own practice.
 func (c *Clinic) BeginProviderSignIn(t testing.TB) Journey {
 	t.Helper()
 	a := c.As("").Get(t, "/auth/oidc/"+c.Own.ID.String()+"/start?challenge="+Challenge(Verifier))

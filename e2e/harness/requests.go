@@ -25,10 +25,11 @@ type Caller struct {
 	Headers    map[string]string
 }
 
-// As returns a caller with an access token or an API key; without one if it is empty.
+// As returns a caller with an access token or an API key. If it is empty, the caller is
+// anonymous.
 func (c *Clinic) As(token string) Caller { return Caller{URL: c.URL + "/api/v1", Token: token} }
 
-// Admin returns the administrator of the own practice.
+// Admin returns the administrator of the clinic's own practice.
 func (c *Clinic) Admin() Caller { return c.As(c.Own.Tokens[rbac.Admin]) }
 
 // WithHeader returns a caller that sends an additional header.
@@ -64,13 +65,7 @@ func (c Caller) Delete(t testing.TB, path string) Answer {
 	return c.Send(t, http.MethodDelete, path, nil)
 }
 
-// GetText returns an answer that is not JSON.
-func (c Caller) GetText(t testing.TB, path string) []byte {
-	t.Helper()
-	return c.GetRaw(t, path).Raw
-}
-
-// GetRaw requests an answer that is not JSON.
+// GetRaw sends a GET request for an answer that is not JSON.
 func (c Caller) GetRaw(t testing.TB, path string) Answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+path, nil)

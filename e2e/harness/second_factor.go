@@ -45,7 +45,7 @@ func (a Authenticator) WrongCode() string {
 	}
 }
 
-// OpenWithFrozenClock starts a clinic with a frozen clock, in the middle of a step.
+// OpenWithFrozenClock starts a clinic whose clock is frozen in the middle of the period of a code.
 func OpenWithFrozenClock(t testing.TB) *Clinic {
 	t.Helper()
 	database := dbtest.New(t)
@@ -85,7 +85,7 @@ func RecoveryCodes(t testing.TB, a Answer) (codes []string) {
 	return codes
 }
 
-// LoginWithCode signs in the own practice's user with the role.
+// LoginWithCode signs in the user of the clinic's own practice with the role.
 func (c *Clinic) LoginWithCode(t testing.TB, role rbac.Role, code string) Answer {
 	t.Helper()
 	b := Body{"email": string(role) + "@own.test", "password": Password}

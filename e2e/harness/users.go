@@ -54,7 +54,7 @@ func (c *Clinic) Login(t testing.TB, email, password string, organization uuid.U
 	return c.As("").Post(t, "/auth/login", b)
 }
 
-// SignInByEmail signs a user in by email address.
+// SignInByEmail signs a user in by email address, and returns the caller.
 func (c *Clinic) SignInByEmail(t testing.TB, email string) Caller {
 	t.Helper()
 	return c.As(c.SignInTokens(t, email).Access)
@@ -117,8 +117,8 @@ func (c Caller) PermissionSet(t testing.TB, role rbac.Role) map[string]any {
 	return nil
 }
 
-// FollowRevocations lets the instance receive revocations of others, as serve does, until the
-// test ends.
+// FollowRevocations lets the instance receive revocations of others until the test
+// ends, as the command serve does.
 func (c *Clinic) FollowRevocations(t testing.TB) *Clinic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -76,8 +76,8 @@ func (r *Receiver) Await(t testing.TB, n int) []Message {
 	return r.Messages()
 }
 
-// Verified checks the signature like a Standard Webhooks library, and returns the body.
-func (m Message) Verified(t testing.TB, secret string) Body {
+// Verify checks the signature like a Standard Webhooks library, and returns the body.
+func (m Message) Verify(t testing.TB, secret string) Body {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	require.NoError(t, err)

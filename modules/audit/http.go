@@ -133,10 +133,6 @@ func (s *Service) handleExport(ctx context.Context, in exportRequest, out *httpx
 		format = "jsonl"
 	}
 	return s.Export(ctx, in.filter(), format, func(part []Entry) error {
-		rows := make([]auditEventBody, len(part))
-		for i, e := range part {
-			rows[i] = bodyOf(e)
-		}
-		return out.Send(rows...)
+		return out.Send(httpx.Bodies(part, bodyOf)...)
 	})
 }

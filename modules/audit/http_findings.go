@@ -2,6 +2,8 @@ package audit
 
 import (
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/httpx"
 )
 
 // FindingBody is a problem of an audit trail.
@@ -37,15 +39,9 @@ type FindingsBody struct {
 
 // FindingsBodyOf returns findings as in the API.
 func FindingsBodyOf(f Findings) FindingsBody {
-	b := FindingsBody{
+	return FindingsBody{
 		OK: f.OK, Events: f.Events, Waiting: f.Waiting, Removed: f.Removed, ProblemCount: f.ProblemCount,
-		Heads: make([]HeadBody, len(f.Heads)), Problems: make([]FindingBody, len(f.Problems)),
+		Heads:    httpx.Bodies(f.Heads, func(h Head) HeadBody { return HeadBody(h) }),
+		Problems: httpx.Bodies(f.Problems, func(p Finding) FindingBody { return FindingBody(p) }),
 	}
-	for i, h := range f.Heads {
-		b.Heads[i] = HeadBody(h)
-	}
-	for i, p := range f.Problems {
-		b.Problems[i] = FindingBody(p)
-	}
-	return b
 }

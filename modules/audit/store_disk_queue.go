@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxQueueFile is the maximum size of one file of a queue, in bytes: some hundred thousand events.
+// maxQueueFile is the maximum size of one file of a queue, in bytes: a few hundred thousand events.
 const maxQueueFile = 64 << 20
 
 // errQueueFull is returned by a queue that has no room for more events.

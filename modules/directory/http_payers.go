@@ -76,7 +76,7 @@ type payerBody struct {
 	// The rounding rule of today, in the organization's time zone.
 	Rounding scheduling.Rounding `json:"rounding"`
 	// The rounding rules, sorted by first day. Each applies until the next one begins.
-	RoundingRules []scheduling.RoundingRule `json:"roundingRules"`
+	RoundingRules []roundingRuleBody `json:"roundingRules"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn string `json:"weekStartsOn"`
 }
@@ -85,7 +85,16 @@ type payerBody struct {
 func (b payerBody) Location() string { return apiPath + "/payers/" + b.ID.String() }
 
 func payerBodyOf(p Payer) payerBody {
-	return payerBody{recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, p.RoundingRules, p.WeekStartsOn}
+	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
+	return payerBody{recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, p.WeekStartsOn}
+}
+
+// roundingRuleBody is a rounding rule that applies from a day until the next rule begins.
+type roundingRuleBody struct {
+	// The first day of the rule. 0001-01-01 means that it has always applied.
+	StartsOn calendar.Date       `json:"startsOn"`
+	Method   scheduling.Rounding `json:"method"` // The way in which minutes are rounded to units.
+	Basis    scheduling.Basis    `json:"basis"`  // The sessions whose minutes are rounded together.
 }
 
 var payerList = listing[Payer, payerBody]{

@@ -79,14 +79,10 @@ type practitionerBody struct {
 func (b practitionerBody) Location() string { return apiPath + "/practitioners/" + b.ID.String() }
 
 func practitionerBodyOf(p Practitioner) practitionerBody {
-	b := practitionerBody{
+	return practitionerBody{
 		recordBody(p.Record), p.FirstName, p.LastName, p.LicenseNumber, p.NPI,
-		make([]CredentialBody, len(p.Credentials)), p.Status,
+		httpx.Bodies(p.Credentials, func(c Credential) CredentialBody { return CredentialBody(c) }), p.Status,
 	}
-	for i, c := range p.Credentials {
-		b.Credentials[i] = CredentialBody(c)
-	}
-	return b
 }
 
 // CredentialBody is a qualification of a practitioner. In a request its code alone is accepted: "RBT"

@@ -41,11 +41,8 @@ type servicePairsBody struct {
 func (b servicePairsBody) Revision() int { return b.Version }
 
 func servicePairsBodyOf(all ServicePairs) servicePairsBody {
-	b := servicePairsBody{make([]ServicePairBody, len(all.Pairs)), all.Version}
-	for i, p := range all.Pairs {
-		b.Pairs[i] = ServicePairBody(p)
-	}
-	return b
+	pairs := httpx.Bodies(all.Pairs, func(p ServicePair) ServicePairBody { return ServicePairBody(p) })
+	return servicePairsBody{pairs, all.Version}
 }
 
 func servicePairsOf(bodies []ServicePairBody) []ServicePair {

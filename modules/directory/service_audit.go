@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
 
@@ -118,10 +119,21 @@ type recordedCredential struct {
 }
 
 func recordedPayer(p Payer) recordedFields {
+	rules := make([]recordedRoundingRule, len(p.RoundingRules))
+	for i, r := range p.RoundingRules {
+		rules[i] = recordedRoundingRule(r)
+	}
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
-		"roundingRules": plain(p.RoundingRules), "weekStartsOn": plain(p.WeekStartsOn),
+		"roundingRules": plain(rules), "weekStartsOn": plain(p.WeekStartsOn),
 	}
+}
+
+// recordedRoundingRule is a rounding rule in the audit trail.
+type recordedRoundingRule struct {
+	StartsOn calendar.Date       `json:"startsOn"`
+	Method   scheduling.Rounding `json:"method"`
+	Basis    scheduling.Basis    `json:"basis"`
 }
 
 func recordedInsurance(i Insurance) recordedFields {

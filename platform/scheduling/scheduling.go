@@ -45,10 +45,9 @@ const (
 
 // RoundingRule is a rounding rule that applies from a day until the next rule begins.
 type RoundingRule struct {
-	// The first day of the rule. 0001-01-01 means that it has always applied.
-	StartsOn calendar.Date `json:"startsOn"`
-	Method   Rounding      `json:"method"` // The way in which minutes are rounded to units.
-	Basis    Basis         `json:"basis"`  // The sessions whose minutes are rounded together.
+	StartsOn calendar.Date // the first day of the rule; see [Always]
+	Method   Rounding
+	Basis    Basis
 }
 
 // PayerRules are the rules of an insurance's payer on a service date.

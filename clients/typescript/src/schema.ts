@@ -8135,7 +8135,7 @@ export interface components {
             refreshExpiresIn: number;
             /**
              * Format: date-time
-             * @description The time at which the session ends at the latest.
+             * @description The latest time at which the session ends.
              */
             endsAt: string;
             /** @description The type of the access token, which is always Bearer. */

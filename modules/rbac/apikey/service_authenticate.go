@@ -67,7 +67,7 @@ func (s *Service) cached(hash db.Hash, now time.Time) *verifiedKey {
 	return found
 }
 
-// maxLookUps limits concurrent queries for keys, so that a flood of invented keys with valid
+// maxLookUps limits concurrent queries for keys, so that a flood of guessed keys with valid
 // checksums cannot take all connections.
 const maxLookUps = 4
 

@@ -102,7 +102,7 @@ func TestPollFindsLateCommits(t *testing.T) {
 		if _, err := d.Revocations.RevokeUser(ctx, slow.OrganizationID, slow.ID); err != nil {
 			return struct{}{}, err
 		}
-		alone := context.Background() // another transaction than the test's
+		alone := context.Background() // not in the test's transaction
 		_, err := db.Serializable(alone, second.Database, "test", func(ctx context.Context) (struct{}, error) {
 			_, err := second.Revocations.RevokeUser(ctx, quick.OrganizationID, quick.ID)
 			return struct{}{}, err

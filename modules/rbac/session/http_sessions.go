@@ -130,11 +130,7 @@ type userSessionsBody struct {
 
 func (s *Service) handleUserSessions(ctx context.Context, in byID) (userSessionsBody, error) {
 	found, err := s.ListOfUser(ctx, in.ID)
-	b := userSessionsBody{make([]userSessionBody, len(found))}
-	for i, in := range found {
-		b.Data[i] = userSessionBodyOf(in)
-	}
-	return b, err
+	return userSessionsBody{httpx.Bodies(found, userSessionBodyOf)}, err
 }
 
 type userSessionPath struct {

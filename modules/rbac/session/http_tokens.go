@@ -52,7 +52,7 @@ type SignInBody struct {
 	RefreshToken string `json:"refreshToken"`
 	// The time in seconds until the session ends unless it is refreshed.
 	RefreshExpiresIn int       `json:"refreshExpiresIn"`
-	EndsAt           time.Time `json:"endsAt"`    // The time at which the session ends at the latest.
+	EndsAt           time.Time `json:"endsAt"`    // The latest time at which the session ends.
 	TokenType        string    `json:"tokenType"` // The type of the access token, which is always Bearer.
 	User             UserBody  `json:"user"`      // The user who has signed in.
 	// The number of unused recovery codes after a sign-in with a second factor. If it is low, ask

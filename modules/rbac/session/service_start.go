@@ -17,7 +17,7 @@ type SignedIn struct {
 	Expires        time.Duration // how long it is valid
 	Refresh        string        // works once, see [Service.Refresh]
 	RefreshExpires time.Duration // lifetime of Refresh
-	Ends           time.Time     // when the session ends at the latest
+	Ends           time.Time     // the latest end of the session
 	User           rbac.User
 	EnrolOnly      bool // the session can only set up a second factor
 	// RecoveryCodesLeft is the number of unused codes after a sign-in with a second factor.

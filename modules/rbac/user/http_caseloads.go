@@ -78,11 +78,7 @@ type caseloadBody struct {
 
 func (s *Service) handleCaseload(ctx context.Context, in byID) (caseloadBody, error) {
 	found, err := s.Caseload(ctx, in.ID)
-	b := caseloadBody{make([]assignmentBody, len(found))}
-	for i, a := range found {
-		b.Data[i] = assignmentBodyOf(a)
-	}
-	return b, err
+	return caseloadBody{httpx.Bodies(found, assignmentBodyOf)}, err
 }
 
 type assignRequest struct {
@@ -124,11 +120,7 @@ type familyBody struct {
 
 func (s *Service) handlePatients(ctx context.Context, in byID) (familyBody, error) {
 	found, err := s.Patients(ctx, in.ID)
-	b := familyBody{make([]guardianshipBody, len(found))}
-	for i, g := range found {
-		b.Data[i] = guardianshipBodyOf(g)
-	}
-	return b, err
+	return familyBody{httpx.Bodies(found, guardianshipBodyOf)}, err
 }
 
 type entrustRequest struct {

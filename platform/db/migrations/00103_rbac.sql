@@ -167,7 +167,7 @@ CREATE TABLE access_changes (
     subject_id       uuid        NOT NULL,
     level            bigint      NOT NULL, -- the lowest valid level from now on
     changed_at       timestamptz NOT NULL,
-    -- Rows become visible in another order than that of their sequence. A reader that asks for all
+    -- Rows do not become visible in the order of their sequence. A reader that asks for all
     -- transactions since the oldest one that was open at its last read misses none.
     transaction      xid8        NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (organization_id, sequence),

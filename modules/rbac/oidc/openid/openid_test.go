@@ -153,7 +153,7 @@ func TestForgedIDTokens(t *testing.T) {
 			delete(claims, "sub")
 			return p.Sign(t, claims)
 		},
-		"another subject than the user info": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
+		"a subject other than that of the user info": func(t *testing.T, p *openidtest.Provider, claims jwt.MapClaims) string {
 			claims["sub"] = "bob-at-provider"
 			return p.Sign(t, claims)
 		},
