@@ -61,6 +61,8 @@ var keysHold = map[identity.Permission]bool{
 	"session:read":             true,
 	"session:change":           true,
 	"session:read-narrative":   true,
+	"session:correct":          true,
+	"session:void":             true,
 	"report:read":              true,
 	"alert:acknowledge":        true,
 	"emergency:take":           false,

@@ -67,6 +67,18 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 			c.Admin().Post(t, at+"/reopen", harness.Body{"reason": reason}).OK(t)
 			return string(c.Admin().Get(t, at).Raw)
 		},
+		"correctSession": func(t *testing.T, reason string) string {
+			session := "/sessions/" + completed(t, c, booked(path))
+			c.Admin().Post(t, session+"/correct",
+				harness.Body{"endTime": c.At(t, day, "09:30"), "reason": reason}).OK(t)
+			require.Contains(t, entries(), reason)
+			return string(c.Admin().Get(t, session+"/versions").OK(t).Raw)
+		},
+		"voidSession": func(t *testing.T, reason string) string {
+			session := "/sessions/" + completed(t, c, booked(path))
+			c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": reason}).OK(t)
+			return string(c.Admin().Get(t, session).OK(t).Raw)
+		},
 		"moveBookings": func(t *testing.T, reason string) string {
 			from, to := c.Authorize(t, 20), c.Authorize(t, 20)
 			booked(from)

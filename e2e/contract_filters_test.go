@@ -21,6 +21,7 @@ func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 	c := harness.Open(t)
 	fixtures := map[string]func(t *testing.T) (path string){
 		"listReservations open":        func(t *testing.T) string { return openAndReleased(t, c) },
+		"listSessions voided":          func(t *testing.T) string { return voidedAndNot(t, c) },
 		"listSessions unauthorized":    func(t *testing.T) string { return authorizedAndNot(t, c) },
 		"listAlerts acknowledged":      func(t *testing.T) string { return acknowledgedAndNot(t, c) },
 		"reportExpiring renewed":       func(t *testing.T) string { return renewedAndNot(t, c) },
@@ -106,6 +107,18 @@ func renewedAndNot(t *testing.T, c *harness.Clinic) string {
 		Created(t)
 	c.Authorize(t, 10, harness.Body{"patientId": other, "startDate": day(-30), "endDate": day(20)})
 	return "/reports/expiring"
+}
+
+func voidedAndNot(t *testing.T, c *harness.Clinic) string {
+	path, practitioner := c.Authorize(t, 20), c.AddPractitioner(t)
+	for i := range 2 {
+		session := "/sessions/" + completed(t, c,
+			c.Book(t, c.Booking(path, practitioner, c.Ago(time.Duration(9+2*i)*time.Hour), time.Hour)))
+		if i == 0 {
+			c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Not rendered."}).OK(t)
+		}
+	}
+	return "/sessions"
 }
 
 func enabledAndNot(t *testing.T, c *harness.Clinic) string {

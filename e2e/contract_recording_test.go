@@ -682,10 +682,12 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	})
 	s.record(admin, "addAddendum", "An addendum", session+"/addenda",
 		harness.Body{"text": "The mother was there for the last half hour."})
+	s.record(admin, "correctSession", "A session whose units are authorized now", session+"/correct",
+		harness.Body{"reason": "The payer has granted more units."})
 	correction := harness.Body{"endTime": "2026-02-27T20:45:00Z", "reason": "The technician left at 15:45."}
 	s.record(admin, "correctSession", "A session that ended earlier", session+"/correct", correction)
 	s.record(admin, "previewCorrection", "A session that began later", session+"/correct/preview",
-		harness.Body{"startTime": "2026-02-27T20:15:00Z"})
+		harness.Body{"confirm": true})
 	s.record(admin, "voidSession", "A session that did not take place", session+"/void",
 		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
 	s.record(admin, "listSessionVersions", "The versions of a session", session+"/versions", nil)

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/e2e/harness"
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // delivered books and completes an appointment of an time.Hour, two hours ago, and returns the path of
@@ -235,7 +236,7 @@ func TestVoidedSession(t *testing.T) {
 			Refused(t, http.StatusConflict, "session-voided")
 		c.Admin().Post(t, session+"/correct", harness.Body{"reason": "Again."}).Refused(t, http.StatusConflict, "session-voided")
 		appointment := done.Body["appointment"].(map[string]any)["id"].(string)
-		require.Empty(t, c.Admin().All(t, "/sessions?appointmentId="+appointment, nil))
+		require.Empty(t, c.Admin().All(t, "/sessions?voided=false&appointmentId="+appointment, nil))
 		require.Len(t, c.Admin().All(t, "/sessions?voided=true&appointmentId="+appointment, nil), 1)
 	})
 	t.Run("its appointment is booked again, and can be completed again", func(t *testing.T) {
@@ -303,7 +304,8 @@ func TestVisitIsRecounted(t *testing.T) {
 	at := c.At(t, -1, "09:00")
 	units := func(session string) int { return c.Admin().Get(t, session).OK(t).Number(t, "units") }
 
-	long := "/sessions/" + completed(t, c, c.Book(t, c.Booking(other, who, at.Add(time.Hour), 33*time.Minute, harness.Body{"serviceCodeId": advice})))
+	long := "/sessions/" + completed(t, c, c.Book(t,
+		c.Booking(other, who, at.Add(time.Hour), 33*time.Minute, harness.Body{"serviceCodeId": advice})))
 	require.Equal(t, 2, units(long))
 	short := "/sessions/" + completed(t, c, c.Book(t, c.Booking(one, who, at, 7*time.Minute)))
 	require.Equal(t, []int{1, 2}, []int{units(short), units(long)}, "40 minutes are 3 units")
@@ -334,7 +336,39 @@ func TestWhoMayCorrect(t *testing.T) {
 	technician.Post(t, stranger+"/correct", harness.Body{"reason": "Not mine."}).Refused(t, http.StatusNotFound, "session-not-found")
 	c.As(c.Own.Tokens[rbac.Scheduler]).Post(t, stranger+"/correct", harness.Body{"reason": "No."}).
 		Refused(t, http.StatusForbidden, "forbidden")
-	c.As(c.Own.Tokens[rbac.Biller]).Post(t, stranger+"/correct", harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Billing."}).OK(t)
+	c.As(c.Own.Tokens[rbac.Biller]).Post(t, stranger+"/correct",
+		harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Billing."}).OK(t)
 	c.As(c.Other.Tokens[rbac.Admin]).Post(t, stranger+"/void", harness.Body{"reason": "No.", "appointment": "CANCELLED"}).
 		Refused(t, http.StatusNotFound, "session-not-found")
+}
+
+func TestTechnicianCorrectsOwnSessionsOfTheDay(t *testing.T) {
+	t.Parallel()
+	year, month, day := time.Now().In(harness.NewYork(t)).Date()
+	noon := time.Date(year, month, day-1, 12, 0, 0, 0, harness.NewYork(t))
+	database := dbtest.New(t)
+	c := &harness.Clinic{Database: database, Clock: harness.FrozenClock(noon)}
+	c.Start(t, database.Open(t))
+	c.Own, c.Other = c.AddPractice(t, "own"), c.AddPractice(t, "other")
+	technician := c.As(c.Own.Tokens[rbac.Technician])
+	practitioner := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
+	path := c.Authorize(t, 20)
+	own := func() string {
+		return "/sessions/" + completed(t, c, c.Book(t, c.Booking(path, practitioner, noon.Add(-2*time.Hour), time.Hour)))
+	}
+	session := own()
+	technician.Post(t, session+"/correct", harness.Body{"endTime": noon.Add(-90 * time.Minute), "reason": "Typing error."}).OK(t)
+	technician.Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Other child."}).OK(t)
+	session = own()
+	c.Clock.Advance(24 * time.Hour)
+	technician = c.As(c.SignIn(t, "own", rbac.Technician))
+	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
+	for call, b := range map[string]harness.Body{
+		"/correct": {"reason": "Late."}, "/void": {"appointment": "CANCELLED", "reason": "Late."},
+		"/correct/preview": {},
+	} {
+		technician.Post(t, session+call, b).Refused(t, http.StatusForbidden, "correction-too-late")
+	}
+	c.RequireBalance(t, path, 20, 4, 0)
 }

@@ -88,7 +88,7 @@ func (d *draft) takeBack(p *Participant, day calendar.Date) error {
 }
 
 // correct replaces the content of the appointment's session. It takes back the units that were
-// consumed, and consumes those of the corrected session.
+// consumed, and consumes the units of the corrected session.
 func (d *draft) correct() error {
 	session, ok := d.current()
 	if !ok {
@@ -209,8 +209,8 @@ func (d *draft) keeps(i int, session Session) (at int, kept bool) {
 	return at, kept
 }
 
-// settleAgain takes back the units of the present session, unless they stay the same, and consumes
-// those of the corrected one.
+// settleAgain takes back the units of the present session, and consumes the units of the corrected
+// one. Units that stay the same are not touched.
 func (d *draft) settleAgain(session Session) error {
 	stays := map[uuid.UUID]bool{}
 	for i, p := range d.a.Patients {

@@ -99,7 +99,7 @@ type recount struct {
 }
 
 // recounts returns the appointments of the draft's visits, before and after the change, whose units
-// change. They are sorted, those that lose units first.
+// change. They are sorted: appointments that lose units come first.
 func (d *draft) recounts(before Appointment) []recount {
 	visits := map[visit]bool{}
 	for _, a := range []Appointment{before, d.a} {
@@ -151,10 +151,9 @@ func boolCompare(a, b bool) int {
 	return 1
 }
 
-// recountVisits changes the units of the other appointments of the draft's visits: before the
-// draft's own claims of those that lose units, and after them of those that gain. It returns the
-// rules that prevent more units. An appointment that holds fewer units than its share keeps them; its
-// session consumes what is then available.
+// recountVisits changes the units of the other appointments of the draft's visits that lose units or,
+// if grow is set, gain units. It returns the rules that prevent more units. An appointment that cannot
+// get its share keeps its units, and its session consumes the available ones.
 func (d *draft) recountVisits(all []recount, grow bool) ([]*fault.Error, error) {
 	var reasons []*fault.Error
 	for _, r := range all {

@@ -153,7 +153,7 @@ type sessionsRequest struct {
 	AppointmentID  uuid.UUID `query:"appointmentId"`
 	// Whether the sessions have units that no authorization covers.
 	Unauthorized *bool `query:"unauthorized"`
-	// Whether the sessions are voided. The default is `false`.
+	// Whether the sessions are voided.
 	Voided *bool `query:"voided"`
 }
 
@@ -164,7 +164,7 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 	}
 	found, err := s.Sessions(ctx, SessionFilter{
 		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
-		Unauthorized: in.Unauthorized, Voided: in.Voided != nil && *in.Voided, Days: in.days(), Page: page,
+		Unauthorized: in.Unauthorized, Voided: in.Voided, Days: in.days(), Page: page,
 	})
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }

@@ -25,8 +25,8 @@ type Corrected struct {
 }
 
 // Correct replaces the content of a session: it takes back the units that the session consumed, and
-// consumes those of the corrected session, with entries that name what they correct. Fields that are
-// not given stay unchanged. A correction that changes nothing makes no new version. Errors:
+// consumes the right ones. Its ledger entries name the entries that they correct. Fields that are not
+// given stay unchanged. A correction that changes nothing makes no new version. Errors:
 // [ErrSessionNotFound], [ErrSessionVoided], [patch.ErrStale], [ErrUnconfirmed],
 // [ErrCredentialMissing], [ErrPractitionerInactive], [ErrNotToday], [fault.ErrInvalid].
 func (s *CorrectionService) Correct(

@@ -24,7 +24,7 @@ type SessionFilter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	AppointmentID  uuid.UUID
-	Voided         bool  // true: only voided sessions; false: only the others
+	Voided         *bool // true: only voided sessions; false: only the others
 	Unauthorized   *bool // true: only sessions with units that no authorization covers; false: only the others
 	Days           Days
 	Page           db.Keyset // sorted by start

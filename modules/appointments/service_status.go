@@ -23,7 +23,7 @@ func (s *BookingService) Start(ctx context.Context, id uuid.UUID, at *time.Time,
 
 // Reopen undoes the start, the cancellation or the no-show of an appointment: it is [Scheduled]
 // again. After a cancellation or a no-show it is checked like a booking. Errors: [ErrNotFound],
-// [ErrTransition], [identity.ErrForbidden] without the permission for what is undone, and as for
+// [ErrTransition], [identity.ErrForbidden] without the permission to cancel or to record a no-show, and as for
 // [BookingService.Book].
 func (s *BookingService) Reopen(ctx context.Context, id uuid.UUID, reason string, key command.Key) (Outcome, error) {
 	return s.end(ctx, reopen, id, &reason, ScopeOne, key)

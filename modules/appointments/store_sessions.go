@@ -48,9 +48,11 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Se
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
-	if f.Voided {
+	switch {
+	case f.Voided == nil:
+	case *f.Voided:
 		tx = tx.Where("voided_at IS NOT NULL")
-	} else {
+	default:
 		tx = tx.Where("voided_at IS NULL")
 	}
 	switch {

@@ -40,9 +40,9 @@ type NewPayer struct {
 	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
 	// The rounding rule for all days. The default is `CEIL`.
 	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
-	// The sessions whose minutes are rounded together: each `SESSION` alone, all of a client and code on
-	// a `DAY`, the same separately for each leading practitioner (`DAY_AND_PRACTITIONER`), or the whole
-	// `VISIT`, which is always and only the basis of `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
+	// The sessions whose minutes are rounded together. `SESSION`: each alone. `DAY`: all of a client and
+	// code on a day. `DAY_AND_PRACTITIONER`: the same, for each leading practitioner. `VISIT`: all of a
+	// client on a day, always and only with `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
 	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
 	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`

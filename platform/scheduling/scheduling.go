@@ -75,8 +75,7 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	return found
 }
 
-// Coverage identifies a payer's rules: those of the insurance's payer on the service
-// date. A zero insurance id gives [Unruled].
+// Coverage identifies the rules of an insurance's payer on a service date. A zero insurance id gives [Unruled].
 type Coverage struct {
 	OrganizationID, InsuranceID uuid.UUID
 	ServiceDate                 calendar.Date

@@ -6319,7 +6319,7 @@ export interface components {
              */
             rounding?: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /**
-             * @description The sessions whose minutes are rounded together: each `SESSION` alone, all of a client and code on a `DAY`, the same separately for each leading practitioner (`DAY_AND_PRACTITIONER`), or the whole `VISIT`, which is always and only the basis of `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
+             * @description The sessions whose minutes are rounded together. `SESSION`: each alone. `DAY`: all of a client and code on a day. `DAY_AND_PRACTITIONER`: the same, for each leading practitioner. `VISIT`: all of a client on a day, always and only with `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
@@ -12514,7 +12514,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002e5
                  */
                 id: string;
             };
@@ -12549,7 +12549,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002f0
                  */
                 id: string;
             };
@@ -12586,12 +12586,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002f0
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 sessionId: string;
             };
@@ -12729,7 +12729,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d8
+                 * @example 019caed9-4300-7000-8000-0000000002ef
                  */
                 id: string;
             };
@@ -14024,7 +14024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ba
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -14061,7 +14061,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ba
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -14373,7 +14373,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002be
+                 * @example 019caed9-4300-7000-8000-0000000002d5
                  */
                 id: string;
             };
@@ -14428,7 +14428,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c2
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -15398,7 +15398,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b0.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002c7.under-used
                  */
                 id: string;
             };
@@ -15956,7 +15956,7 @@ export interface operations {
                 appointmentId?: string;
                 /** @description Whether the sessions have units that no authorization covers. */
                 unauthorized?: boolean;
-                /** @description Whether the sessions are voided. The default is `false`. */
+                /** @description Whether the sessions are voided. */
                 voided?: boolean;
             };
             header?: {
@@ -16544,7 +16544,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -16586,7 +16586,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -16645,7 +16645,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -16685,7 +16685,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000254
+                 * @example 019caed9-4300-7000-8000-00000000026b
                  */
                 id: string;
             };
@@ -16798,7 +16798,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ac
+                 * @example 019caed9-4300-7000-8000-0000000002c3
                  */
                 id: string;
             };
@@ -16995,7 +16995,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b7
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -17037,7 +17037,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b7
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -17076,7 +17076,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b7
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -17127,7 +17127,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b7
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -17169,7 +17169,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b8
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17213,7 +17213,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b8
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17253,7 +17253,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b8
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
                 /**
@@ -17523,7 +17523,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002af
+                 * @example 019caed9-4300-7000-8000-0000000002c6
                  */
                 id: string;
             };
@@ -17563,7 +17563,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002af
+                 * @example 019caed9-4300-7000-8000-0000000002c6
                  */
                 id: string;
             };
@@ -17606,7 +17606,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002af
+                 * @example 019caed9-4300-7000-8000-0000000002c6
                  */
                 id: string;
             };
@@ -17731,7 +17731,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002b4
+                 * @example 019caed9-4300-7000-8000-0000000002cb
                  */
                 id: string;
             };
