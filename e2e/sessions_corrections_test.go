@@ -372,3 +372,32 @@ func TestTechnicianCorrectsOwnSessionsOfTheDay(t *testing.T) {
 	}
 	c.RequireBalance(t, path, 20, 4, 0)
 }
+
+// TestVerifyFindsTamperedCorrections changes stored corrections behind the program's back.
+func TestVerifyFindsTamperedCorrections(t *testing.T) {
+	t.Parallel()
+	for name, tamper := range map[string]string{
+		"the units of an earlier version": "UPDATE session_version_patients SET units = units + 1",
+		"the entry of an earlier version": "UPDATE session_version_patients SET consumption = 1",
+		"the entry of the session":        "UPDATE session_patients SET consumption = consumption - 1",
+		"the correction of a reversal":    "UPDATE unit_entries SET corrects = 1 WHERE kind = 'reverse'",
+		"the units of the session":        "UPDATE session_patients SET units = units + 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := harness.Open(t)
+			session := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t))
+			c.Admin().Post(t, session+"/correct",
+				harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Left early."}).OK(t)
+			c.RequireClean(t)
+			owner := c.Owner(t)
+			for _, table := range []string{"session_version_patients", "unit_entries"} {
+				_, err := owner.ExecContext(t.Context(), "ALTER TABLE "+table+" DISABLE TRIGGER USER")
+				require.NoError(t, err)
+			}
+			_, err := owner.ExecContext(t.Context(), tamper)
+			require.NoError(t, err)
+			require.Equal(t, false, c.Admin().Verify(t).Body["ok"])
+		})
+	}
+}

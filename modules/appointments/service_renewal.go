@@ -300,6 +300,8 @@ func (s *RenewalService) transferRequest(
 //   - appointment: every open appointment has exactly its reservation, and no open
 //     reservation names an appointment that is not open
 //   - session: the units of every session equal the units consumed for its appointment
+//   - consumption: every version of a session names the ledger entry that consumed its units, and the
+//     entries of earlier versions are reversed, unless the present version still has them
 //
 // It runs in the transaction of the context and needs no caller.
 func (s *RenewalService) CompareHolds(
@@ -310,6 +312,10 @@ func (s *RenewalService) CompareHolds(
 		keys[i] = record.Of(b.OrganizationID, b.ID)
 	}
 	found, err := s.store.holds(ctx, keys)
+	if err != nil {
+		return authorization.Compared{}, err
+	}
+	consumptions, err := s.store.consumptions(ctx, keys)
 	if err != nil {
 		return authorization.Compared{}, err
 	}
@@ -326,6 +332,7 @@ func (s *RenewalService) CompareHolds(
 		c := comparison{Snapshot: b, holds: holds[keys[i]]}
 		c.compareAppointments()
 		c.compareSessions()
+		c.compareConsumptions(consumptions[keys[i]])
 		compared.Problems = append(compared.Problems, c.problems...)
 	}
 	return compared, nil

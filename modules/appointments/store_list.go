@@ -126,3 +126,37 @@ func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, er
 		db.KeyColumns(authorizations)...).Scan(&rows).Error
 	return rows, err
 }
+
+// consumptions returns the parts of all versions of sessions whose units the authorizations covered.
+// Indexes: appointment_patients_by_authorization, session_version_patients_by_authorization, the
+// primary keys.
+func (store) consumptions(ctx context.Context, authorizations []record.Key) (map[record.Key][]consumption, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []consumption
+	err = tx.Raw(`
+		SELECT p.organization_id, p.authorization_id, s.session_id, 0 AS version, s.units - s.unauthorized_units AS units,
+			s.consumption AS entry, true AS present
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
+			AND p.position >= 0
+		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
+		JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
+			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id
+		WHERE s.consumption IS NOT NULL
+		UNION ALL
+		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units,
+			v.consumption, false
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN session_version_patients v ON v.organization_id = k.organization_id AND v.authorization_id = k.id
+		WHERE v.consumption IS NOT NULL`,
+		db.KeyColumns(authorizations)...).Scan(&rows).Error
+	found := make(map[record.Key][]consumption, len(authorizations))
+	for _, r := range rows {
+		key := record.Of(r.OrganizationID, r.AuthorizationID)
+		found[key] = append(found[key], r)
+	}
+	return found, err
+}

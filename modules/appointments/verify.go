@@ -61,6 +61,46 @@ func (c *comparison) compareSessions() {
 	}
 }
 
+// consumption is a patient's part in a version of a session: its units, and the entry that it names.
+type consumption struct {
+	OrganizationID  uuid.UUID
+	AuthorizationID uuid.UUID
+	SessionID       uuid.UUID
+	Version         int
+	Units           int // covered by the authorization
+	Entry           int64
+	Present         bool // whether it is the present version
+}
+
+// compareConsumptions checks that the entries which versions of sessions name have their units, that
+// the entries of present versions are in force, and that all others are reversed.
+func (c *comparison) compareConsumptions(all []consumption) {
+	reversed, present := map[int64]bool{}, map[int64]bool{}
+	for _, e := range c.Entries {
+		if e.Corrects != nil {
+			reversed[*e.Corrects] = true
+		}
+	}
+	for _, part := range all {
+		present[part.Entry] = present[part.Entry] || part.Present
+	}
+	for _, part := range all {
+		expected := fmt.Sprintf("%d units consumed by entry %d for version %d of session %s, reversed: %t",
+			part.Units, part.Entry, part.Version, part.SessionID, !present[part.Entry])
+		found := "no such entry"
+		if part.Entry >= 1 && part.Entry <= int64(len(c.Entries)) {
+			e := c.Entries[part.Entry-1]
+			units := e.Units
+			if e.Kind != authorization.Consume {
+				units = 0
+			}
+			found = fmt.Sprintf("%d units consumed by entry %d for version %d of session %s, reversed: %t",
+				units, part.Entry, part.Version, part.SessionID, reversed[part.Entry])
+		}
+		c.report("consumption", uuid.Nil, expected, found)
+	}
+}
+
 // compareAppointments checks that every open appointment has exactly its reservation, and that no
 // open reservation belongs to an appointment that is not open.
 func (c *comparison) compareAppointments() {
