@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/billing"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
@@ -73,6 +74,7 @@ type App struct {
 	Appointments   *appointments.Service
 	// AppointmentsAt returns the service with another current time, for demo histories.
 	AppointmentsAt func(at time.Time) *appointments.Service
+	Billing        *billing.Service
 	Audit          *audit.Service
 	Events         *events.Service
 	Emergency      *emergency.Service
@@ -125,7 +127,7 @@ func New(d Dependencies) (*App, error) {
 	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
-		a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
+		a.Billing.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
@@ -273,6 +275,15 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		NewID:          d.NewID,
 	}
 	a.Appointments = appointments.New(bookings)
+	a.Billing = billing.New(billing.Dependencies{
+		Database:       d.Database,
+		Sessions:       a.Appointments,
+		Authorizations: a.Authorizations,
+		Directory:      a.Directory,
+		Audit:          a.Audit,
+		Clock:          d.Clock,
+		NewID:          d.NewID,
+	})
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
 		then := bookings
 		then.Clock = func() time.Time { return at }

@@ -41,6 +41,7 @@ func module(p string) string {
 // that is imported here must not call the other one, not even through an interface.
 var directions = map[string][]string{
 	"appointments": {"authorization", "directory"},
+	"billing":      {"appointments", "authorization", "directory"},
 }
 
 func isGorm(imported string) bool { return strings.HasPrefix(imported, "gorm.io/") }

@@ -76,7 +76,8 @@ type VerificationResult struct {
 func (a *App) verify(
 	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
 ) (VerificationResult, error) {
-	books, err := a.Authorizations.Verify(ctx, organization, authorizations, a.Appointments.CompareHolds)
+	books, err := a.Authorizations.Verify(ctx, organization, authorizations, a.Appointments.CompareHolds,
+		a.Billing.CompareLines)
 	if err != nil {
 		return VerificationResult{}, err
 	}

@@ -211,6 +211,12 @@ func belongings(t *testing.T, c *harness.Clinic) map[string]string {
 		"insurances": admin.Post(t, "/insurances", harness.Body{
 			"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2026-01-01",
 		}).Created(t).String(),
+		"diagnoses": admin.Post(t, "/diagnoses", harness.Body{
+			"patientId": c.Own.Patient, "code": "F84.0", "startsOn": "2024-01-01",
+		}).Created(t).String(),
+		"rates": admin.Post(t, "/rates", harness.Body{
+			"payerId": payer, "serviceCodeId": c.Own.ServiceCode, "startsOn": "2024-01-01", "centsPerUnit": 1575,
+		}).Created(t).String(),
 		"reservations": admin.Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t),
 		"appointments": harness.IDOf(c.Book(t, c.Booking(authorization, practitioner, c.At(t, 1, "15:00"), time.Hour))),
 		"users":        harness.IDOf(c.UserWithRole(t, admin, rbac.Biller)),
@@ -231,6 +237,8 @@ func recordsOf(t *testing.T, s *recording) map[string]string {
 		"authorizations": "authorizations",
 		"insurances":     "insurances",
 		"payers":         "payers",
+		"diagnoses":      "diagnoses",
+		"rates":          "rates",
 		"service-codes":  "service_codes",
 		"appointments":   "appointments",
 		"reservations":   "unit_reservations",

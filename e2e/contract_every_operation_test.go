@@ -187,6 +187,11 @@ func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver strin
 	payer := w.is("payers", admin.Post(t, "/payers", harness.Body{"name": "State Medicaid"}).Created(t))
 	w.is("insurances", admin.Post(t, "/insurances",
 		harness.Body{"patientId": p.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).Created(t))
+	w.is("diagnoses", admin.Post(t, "/diagnoses",
+		harness.Body{"patientId": p.Patient, "code": "F84.0", "startsOn": "2024-01-01"}).Created(t))
+	w.is("rates", admin.Post(t, "/rates", harness.Body{
+		"payerId": payer, "serviceCodeId": p.ServiceCode, "startsOn": "2024-01-01", "centsPerUnit": 1575,
+	}).Created(t))
 	w.is("users", uuid.MustParse(harness.IDOf(w.UserWithRole(t, admin, rbac.Biller))))
 	w.is("emergency-grants", w.As(p.Tokens[rbac.Technician]).
 		Post(t, "/emergency-grants", harness.Body{"patientId": p.Patient, "reason": emergencyReason}).Created(t))

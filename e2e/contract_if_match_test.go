@@ -94,6 +94,10 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 		"patientId": c.Own.Patient, "payerId": harness.IDOf(payer), "memberNumber": "M-1",
 		"startsOn": "2020-01-01",
 	})
+	diagnosis := create("/diagnoses", harness.Body{"patientId": c.Own.Patient, "code": "F84.0", "startsOn": "2024-01-01"})
+	rate := create("/rates", harness.Body{
+		"payerId": harness.IDOf(payer), "serviceCodeId": c.Own.ServiceCode, "startsOn": "2024-01-01", "centsPerUnit": 1575,
+	})
 	webhook := create("/admin/webhooks", harness.Body{"url": "https://hooks.example.org/x"})
 	authorization := c.Authorize(t, 20)
 	appointment := c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.At(t, -2, "09:00"), time.Hour))
@@ -118,6 +122,9 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 		"changePractitioner":  at(who, harness.Body{"lastName": "Changed"}),
 		"changePayer":         at(payer, harness.Body{"name": "Changed"}),
 		"changeInsurance":     at(insurance, harness.Body{"memberNumber": "M-2"}),
+		"changeDiagnosis":     at(diagnosis, harness.Body{"rank": 2}),
+		"changeRate":          at(rate, harness.Body{"centsPerUnit": 1600}),
+		"setBillingIdentity":  at("/billing-identity", billingIdentity()),
 		"changeServiceCode":   at("/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"description": "changed"}),
 		"replaceServicePairs": at("/service-pairs", harness.Body{"pairs": []any{}}),
 		"changeUser":          at(user, harness.Body{"name": "Changed"}),

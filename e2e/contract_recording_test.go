@@ -271,8 +271,10 @@ func (s *recording) recordAll() {
 	s.recordSets(admin)
 	s.recordScopes(admin)
 	s.recordDirectory(admin)
+	s.recordClaimData(admin)
 	s.recordAuthorizations(admin, scheduler)
 	s.recordAppointments(admin, scheduler)
+	s.recordBilling(admin)
 	s.recordCalendars(admin, scheduler)
 	s.recordEmergency(admin)
 	s.recordReports(scheduler)
@@ -532,6 +534,25 @@ func (s *recording) recordDirectory(admin harness.Caller) {
 		harness.Body{"pairs": []any{
 			harness.Body{"code": "97153", "otherCode": "97155"}, harness.Body{"code": "97153", "otherCode": "97156"},
 		}})
+}
+
+// recordClaimData enters the data that claims need.
+func (s *recording) recordClaimData(admin harness.Caller) {
+	c := s.c
+	s.record(admin, "setBillingIdentity", "All values", "/billing-identity", billingIdentity())
+	s.record(admin, "getBillingIdentity", "All values", "/billing-identity", nil)
+	diagnosis := "/diagnoses/" + s.record(admin, "createDiagnosis", "The principal diagnosis", "/diagnoses",
+		harness.Body{"patientId": c.Own.Patient, "code": "F84.0", "startsOn": "2024-01-01"}).Created(s.t).String()
+	s.record(admin, "listDiagnoses", "The diagnoses of a patient", "/diagnoses?patientId="+c.Own.Patient.String(), nil)
+	s.record(admin, "getDiagnosis", "A diagnosis", diagnosis, nil)
+	s.record(admin, "changeDiagnosis", "It ended", diagnosis, harness.Body{"endsOn": "2026-12-31"})
+	payer := admin.Post(s.t, "/payers", harness.Body{"name": "Example Health", "payerCode": "60054"}).Created(s.t)
+	rate := "/rates/" + s.record(admin, "createRate", "The price of a unit", "/rates", harness.Body{
+		"payerId": payer, "serviceCodeId": c.Own.ServiceCode, "startsOn": "2026-01-01", "centsPerUnit": 1575,
+	}).Created(s.t).String()
+	s.record(admin, "listRates", "The rates of a payer", "/rates?payerId="+payer.String(), nil)
+	s.record(admin, "getRate", "A rate", rate, nil)
+	s.record(admin, "changeRate", "A typing error", rate, harness.Body{"centsPerUnit": 1557})
 }
 
 func (s *recording) recordAuthorizations(admin, scheduler harness.Caller) {

@@ -232,6 +232,7 @@ var kindsOfIDs = map[string]string{
 	"patientId": "patients", "patients/{id}": "patients",
 	"serviceCodeId": "service-codes", "service-codes/{id}": "service-codes",
 	"payerId": "payers", "payers/{id}": "payers",
+	"diagnoses/{id}": "diagnoses", "rates/{id}": "rates",
 	"insuranceId": "insurances", "insurances/{id}": "insurances",
 	"authorizationId": "authorizations", "authorizations/{id}": "authorizations",
 	"reservationId": "reservations", "practitioners/{id}": "practitioners",

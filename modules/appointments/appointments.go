@@ -131,6 +131,7 @@ type Session struct {
 	ChangedBy         *uuid.UUID // nil: CreatedBy
 	ChangeReason      *string
 	VoidedAt          *time.Time
+	ExportedAt        *time.Time // set while a payer has a claim for it
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 

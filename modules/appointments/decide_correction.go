@@ -56,6 +56,9 @@ func (d *draft) current() (Session, bool) {
 			d.refusal, _ = fault.From(err)
 		}
 	}
+	if d.refusal == nil {
+		d.refusal = refuseExported(session, d.caller)
+	}
 	return session, d.refusal == nil
 }
 

@@ -18,6 +18,7 @@ import (
 func (s *Service) correctionRoutes() []httpx.Route {
 	correcting := []*fault.Error{
 		ErrSessionNotFound, ErrSessionVoided, ErrUnconfirmed, ErrCredentialMissing, ErrPractitionerInactive, ErrNotToday,
+		ErrSessionExported,
 	}
 	return []httpx.Route{
 		{
@@ -48,7 +49,7 @@ func (s *Service) correctionRoutes() []httpx.Route {
 			Description: "Takes back all units of a session that did not take place, and gives its appointment the status " +
 				"`appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With " +
 				"`NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.",
-			Refusals: slices.Concat([]*fault.Error{ErrSessionNotFound, ErrSessionVoided, ErrNotToday}, bookingRefusals()),
+			Refusals: slices.Concat([]*fault.Error{ErrSessionNotFound, ErrSessionVoided, ErrNotToday, ErrSessionExported}, bookingRefusals()),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleVoid),
 		},
 		{

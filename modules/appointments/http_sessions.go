@@ -40,7 +40,7 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 			Name: "changeSession", Summary: "Change a session's narrative",
 			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add " +
 				"an addendum.",
-			Refusals: []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
+			Refusals: []*fault.Error{ErrSessionNotFound, ErrSessionLocked, ErrSessionExported},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{

@@ -87,6 +87,9 @@ func (s *SessionService) ChangeSession(
 		if equal(found.Narrative, before.Narrative) {
 			return visibleSession(ctx, found)
 		}
+		if found.ExportedAt != nil {
+			return Session{}, ErrSessionExported
+		}
 		if err := s.checkUnlocked(ctx, found, now); err != nil {
 			return Session{}, err
 		}

@@ -23,6 +23,7 @@ func (p *Patient) normalize(today calendar.Date) []fault.Field {
 		fieldErrors = append(fieldErrors, fault.Field{Field: "dateOfBirth", Code: "min", Message: "must not be before " +
 			earliestBirth.String()})
 	}
+	fieldErrors = append(fieldErrors, p.Address.normalize("address")...)
 	if n := p.MedicalRecordNumber; n != nil && strings.TrimSpace(*n) != *n {
 		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "medicalRecordNumber", Code: "spaces",

@@ -38,6 +38,10 @@ func (p *Payer) normalize(calendar.Date) []fault.Field {
 			}}
 		}
 	}
+	if wrong := checkForm(p.ClaimFilingCode, filingForm, "claimFilingCode",
+		"must be two characters, such as CI for a commercial insurer or MC for Medicaid"); wrong != nil {
+		return wrong
+	}
 	for _, rule := range p.RoundingRules {
 		if (rule.Basis == scheduling.Visit) != (rule.Method == scheduling.RoundCMSTotal) {
 			return []fault.Field{{

@@ -19,6 +19,7 @@ func (p *Practitioner) normalize(calendar.Date) []fault.Field {
 			Message: "must be an NPI: ten digits with a valid check digit",
 		})
 	}
+	fieldErrors = append(fieldErrors, checkTaxonomy(p.TaxonomyCode)...)
 	codes := make([]string, len(p.Credentials))
 	for i, c := range p.Credentials {
 		codes[i] = c.Code

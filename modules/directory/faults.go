@@ -13,6 +13,9 @@ var (
 	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "Coverage not found.")
 	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "Service code not found.")
 
+	ErrDiagnosisNotFound = fault.Define(fault.NotFound, "diagnosis-not-found", "Diagnosis not found.")
+	ErrRateNotFound      = fault.Define(fault.NotFound, "rate-not-found", "Rate not found.")
+
 	// ErrOwnOrganization is returned for the caller's own organization, which the caller could not
 	// enable again.
 	ErrOwnOrganization = fault.Define(fault.Conflict, "own-organization",
@@ -25,6 +28,10 @@ var (
 	ErrNPITaken         = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
 	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken",
 		"Another service code has this code.").Carrying(Taken{})
+	ErrDiagnosisTaken = fault.Define(fault.Conflict, "diagnosis-taken",
+		"The patient already has this diagnosis from this day on.").Carrying(Taken{})
+	ErrRateTaken = fault.Define(fault.Conflict, "rate-taken",
+		"The payer already has a rate for this service from this day on.").Carrying(Taken{})
 )
 
 // Taken are the details of the errors about unique values that another record already has.

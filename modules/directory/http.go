@@ -20,12 +20,13 @@ import (
 func (s *Service) Routes() []httpx.Route {
 	all := slices.Concat(
 		s.organizationRoutes(), s.patientRoutes(), s.practitionerRoutes(), s.payerRoutes(), s.insuranceRoutes(),
-		s.serviceCodeRoutes(), s.servicePairRoutes(),
+		s.serviceCodeRoutes(), s.servicePairRoutes(), s.diagnosisRoutes(), s.rateRoutes(), s.billingIdentityRoutes(),
 	)
 	owners := map[identity.Permission]db.Owners{
 		permission.PatientRead: patients.store.owners, permission.PatientChange: patients.store.owners,
 		permission.InsuranceRead: insurances.store.owners, permission.InsuranceChange: insurances.store.owners,
 		permission.PractitionerRead: practitioners.store.owners,
+		permission.DiagnosisRead:    diagnoses.store.owners, permission.DiagnosisChange: diagnoses.store.owners,
 	}
 	for i, r := range all {
 		all[i].RecordScopes = owners[r.Permission].Scopes()

@@ -41,6 +41,12 @@ type NewInsurance struct {
 	StartsOn calendar.Date `json:"startsOn" validate:"required"`
 	// The last day of coverage. Null if no end is known.
 	EndsOn calendar.Date `json:"endsOn"`
+	// The relationship of the patient to the subscriber. `SELF`: the patient is the subscriber. Claims need it.
+	Relationship *Relationship `json:"relationship" validate:"omitempty,oneof=SELF SPOUSE CHILD OTHER"`
+	// The first name of the subscriber, unless it is the patient.
+	SubscriberFirstName *string `json:"subscriberFirstName" validate:"omitempty,max=100,text"`
+	// The last name of the subscriber, unless it is the patient.
+	SubscriberLastName *string `json:"subscriberLastName" validate:"omitempty,max=100,text"`
 }
 
 // InsuranceChange changes the given fields of a coverage. Patient and payer cannot change.
@@ -52,6 +58,12 @@ type InsuranceChange struct {
 	StartsOn patch.Field[calendar.Date] `json:"startsOn"`
 	// The last day of coverage. Null if no end is known.
 	EndsOn patch.Clearable[calendar.Date] `json:"endsOn"`
+	// The relationship of the patient to the subscriber.
+	Relationship patch.Clearable[Relationship] `json:"relationship" validate:"omitempty,oneof=SELF SPOUSE CHILD OTHER"`
+	// The first name of the subscriber, unless it is the patient.
+	SubscriberFirstName patch.Clearable[string] `json:"subscriberFirstName" validate:"omitempty,max=100,text"`
+	// The last name of the subscriber, unless it is the patient.
+	SubscriberLastName patch.Clearable[string] `json:"subscriberLastName" validate:"omitempty,max=100,text"`
 }
 
 // insuranceBody is a patient's coverage by a payer.
@@ -62,13 +74,20 @@ type insuranceBody struct {
 	MemberNumber string        `json:"memberNumber"`
 	StartsOn     calendar.Date `json:"startsOn"`           // The first day of coverage.
 	EndsOn       calendar.Date `json:"endsOn" null:"true"` // The last day of coverage. Null if no end is known.
+	// The relationship of the patient to the subscriber. Null if it is unknown.
+	Relationship        *Relationship `json:"relationship"`
+	SubscriberFirstName *string       `json:"subscriberFirstName"` // The first name of the subscriber.
+	SubscriberLastName  *string       `json:"subscriberLastName"`  // The last name of the subscriber.
 }
 
 // Location returns the path of the coverage.
 func (b insuranceBody) Location() string { return apiPath + "/insurances/" + b.ID.String() }
 
 func insuranceBodyOf(i Insurance) insuranceBody {
-	return insuranceBody{recordBody(i.Record), i.PatientID, i.PayerID, i.MemberNumber, i.StartsOn, i.EndsOn}
+	return insuranceBody{
+		recordBody(i.Record), i.PatientID, i.PayerID, i.MemberNumber, i.StartsOn, i.EndsOn, i.Relationship,
+		i.SubscriberFirstName, i.SubscriberLastName,
+	}
 }
 
 var insuranceList = listing[Insurance, insuranceBody]{

@@ -47,6 +47,10 @@ type NewPatient struct {
 	MedicalRecordNumber *string       `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	// Whether the patient is in care. The default is `ACTIVE`.
 	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The sex that the payer has on file. Claims need it.
+	Sex *Sex `json:"sex" validate:"omitempty,oneof=FEMALE MALE UNKNOWN"`
+	// The postal address. Claims need it.
+	Address *PostalAddressBody `json:"address"`
 }
 
 // PatientChange changes the given fields of a patient.
@@ -59,23 +63,32 @@ type PatientChange struct {
 	MedicalRecordNumber patch.Clearable[string]    `json:"medicalRecordNumber" validate:"omitempty,max=50,text"`
 	// Whether the patient is in care.
 	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The sex that the payer has on file.
+	Sex patch.Clearable[Sex] `json:"sex" validate:"omitempty,oneof=FEMALE MALE UNKNOWN"`
+	// The postal address. It replaces the previous one as a whole.
+	Address patch.Clearable[PostalAddressBody] `json:"address" validate:"omitempty"`
 }
 
 // patientBody is a person who is, or was, in the organization's care.
 type patientBody struct {
 	recordBody
-	FirstName           string        `json:"firstName"`
-	LastName            string        `json:"lastName"`
-	DateOfBirth         calendar.Date `json:"dateOfBirth"`
-	MedicalRecordNumber *string       `json:"medicalRecordNumber"`
-	Status              Status        `json:"status"` // Whether the patient is in care.
+	FirstName           string             `json:"firstName"`
+	LastName            string             `json:"lastName"`
+	DateOfBirth         calendar.Date      `json:"dateOfBirth"`
+	MedicalRecordNumber *string            `json:"medicalRecordNumber"`
+	Status              Status             `json:"status"`  // Whether the patient is in care.
+	Sex                 *Sex               `json:"sex"`     // The sex that the payer has on file. Null if it is unknown.
+	Address             *PostalAddressBody `json:"address"` // The postal address. Null if it is unknown.
 }
 
 // Location returns the path of the patient.
 func (b patientBody) Location() string { return apiPath + "/patients/" + b.ID.String() }
 
 func patientBodyOf(p Patient) patientBody {
-	return patientBody{recordBody(p.Record), p.FirstName, p.LastName, p.DateOfBirth, p.MedicalRecordNumber, p.Status}
+	return patientBody{
+		recordBody(p.Record), p.FirstName, p.LastName, p.DateOfBirth, p.MedicalRecordNumber, p.Status, p.Sex,
+		postalAddressBodyOf(p.Address),
+	}
 }
 
 var patientList = listing[Patient, patientBody]{

@@ -38,6 +38,8 @@ type NewPayer struct {
 	// The name of the payer.
 	Name      string  `json:"name" validate:"required,max=100,text"`
 	PayerCode *string `json:"payerCode" validate:"omitempty,max=50,text"`
+	// The type of payer in claims (X12 element 1032), such as `CI` for a commercial insurer or `MC` for Medicaid.
+	ClaimFilingCode *string `json:"claimFilingCode"`
 	// The rounding rule for all days. The default is `CEIL`.
 	Rounding scheduling.Rounding `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
 	// The sessions whose minutes are rounded together. `SESSION`: each alone. `DAY`: all of a client and
@@ -56,6 +58,8 @@ type PayerChange struct {
 	// The name of the payer.
 	Name      patch.Field[string]     `json:"name" validate:"omitempty,max=100,text"`
 	PayerCode patch.Clearable[string] `json:"payerCode" validate:"omitempty,max=50,text"`
+	// The type of payer in claims.
+	ClaimFilingCode patch.Clearable[string] `json:"claimFilingCode"`
 	// The new rounding rule.
 	Rounding patch.Field[scheduling.Rounding] `json:"rounding" validate:"omitempty,oneof=CEIL FLOOR MIDPOINT CMS_TOTAL"`
 	// The sessions whose minutes the new rule rounds together.
@@ -79,6 +83,8 @@ type payerBody struct {
 	RoundingRules []roundingRuleBody `json:"roundingRules"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn string `json:"weekStartsOn"`
+	// The type of payer in claims. Null if it is unknown.
+	ClaimFilingCode *string `json:"claimFilingCode"`
 }
 
 // Location returns the path of the payer.
@@ -86,7 +92,9 @@ func (b payerBody) Location() string { return apiPath + "/payers/" + b.ID.String
 
 func payerBodyOf(p Payer) payerBody {
 	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
-	return payerBody{recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, p.WeekStartsOn}
+	return payerBody{
+		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, p.WeekStartsOn, p.ClaimFilingCode,
+	}
 }
 
 // roundingRuleBody is a rounding rule that applies from a day until the next rule begins.

@@ -47,6 +47,8 @@ type NewPractitioner struct {
 	Credentials   []CredentialBody `json:"credentials" validate:"max=20"` // The qualifications.
 	// Whether the practitioner renders services. The default is `ACTIVE`.
 	Status Status `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The code of the provider taxonomy, such as 103K00000X for a behavior analyst. Claims need it.
+	TaxonomyCode *string `json:"taxonomyCode"`
 }
 
 // PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a
@@ -62,6 +64,8 @@ type PractitionerChange struct {
 	Credentials patch.Field[[]CredentialBody] `json:"credentials" validate:"omitempty,max=20"`
 	// Whether the practitioner renders services.
 	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=ACTIVE INACTIVE"`
+	// The code of the provider taxonomy.
+	TaxonomyCode patch.Clearable[string] `json:"taxonomyCode"`
 }
 
 // practitionerBody is a person who renders services.
@@ -73,6 +77,8 @@ type practitionerBody struct {
 	NPI           *string          `json:"npi"`
 	Credentials   []CredentialBody `json:"credentials"` // The qualifications, sorted by code.
 	Status        Status           `json:"status"`      // Whether the practitioner renders services.
+	// The code of the provider taxonomy. Null if it is unknown.
+	TaxonomyCode *string `json:"taxonomyCode"`
 }
 
 // Location returns the path of the practitioner.
@@ -82,6 +88,7 @@ func practitionerBodyOf(p Practitioner) practitionerBody {
 	return practitionerBody{
 		recordBody(p.Record), p.FirstName, p.LastName, p.LicenseNumber, p.NPI,
 		httpx.Bodies(p.Credentials, func(c Credential) CredentialBody { return CredentialBody(c) }), p.Status,
+		p.TaxonomyCode,
 	}
 }
 

@@ -15,7 +15,23 @@ type Insurance struct {
 	MemberNumber string
 	StartsOn     calendar.Date // the first day of coverage
 	EndsOn       calendar.Date // the last day of coverage; zero if no end is known
+	Relationship *Relationship // of the patient to the subscriber; nil if unknown
+
+	// The subscriber, unless it is the patient.
+	SubscriberFirstName *string
+	SubscriberLastName  *string
 }
+
+// Relationship is the relationship of a patient to the subscriber of an insurance.
+type Relationship string
+
+// The relationships.
+const (
+	Self   Relationship = "SELF" // the patient is the subscriber
+	Spouse Relationship = "SPOUSE"
+	Child  Relationship = "CHILD"
+	Other  Relationship = "OTHER"
+)
 
 // InsuranceFilter narrows a list of coverages. Zero values match every coverage.
 type InsuranceFilter struct {

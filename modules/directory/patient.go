@@ -12,7 +12,19 @@ type Patient struct {
 	DateOfBirth         calendar.Date
 	MedicalRecordNumber *string // the organization uses each number once
 	Status              Status
+	Sex                 *Sex
+	Address             PostalAddress `gorm:"-"`
 }
+
+// Sex is the sex of a patient, as payers have it on file.
+type Sex string
+
+// The values of a [Sex].
+const (
+	Female     Sex = "FEMALE"
+	Male       Sex = "MALE"
+	UnknownSex Sex = "UNKNOWN"
+)
 
 // PatientFilter narrows a list of patients. Zero values match every patient.
 type PatientFilter struct {

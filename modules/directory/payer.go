@@ -14,4 +14,6 @@ type Payer struct {
 	// RoundingRules are sorted by first day. Each applies until the next one begins.
 	RoundingRules []scheduling.RoundingRule `gorm:"-"`
 	WeekStartsOn  string                    // a weekday, such as SUNDAY
+	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
+	ClaimFilingCode *string
 }

@@ -13,6 +13,7 @@ type Practitioner struct {
 	NPI           *string      `gorm:"column:npi"` // the organization uses each one once
 	Credentials   []Credential `gorm:"-"`          // sorted by code
 	Status        Status
+	TaxonomyCode  *string // the kind of provider, see [ValidTaxonomyCode]
 }
 
 // Credential is a qualification of a practitioner.

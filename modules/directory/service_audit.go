@@ -97,6 +97,7 @@ func recordedPatient(p Patient) recordedFields {
 	return recordedFields{
 		"firstName": personal(p.FirstName), "lastName": personal(p.LastName), "dateOfBirth": personal(p.DateOfBirth),
 		"medicalRecordNumber": personal(p.MedicalRecordNumber), "status": plain(p.Status),
+		"sex": personal(p.Sex), "address": personal(p.Address),
 	}
 }
 
@@ -108,7 +109,7 @@ func recordedPractitioner(p Practitioner) recordedFields {
 	return recordedFields{
 		"firstName": personal(p.FirstName), "lastName": personal(p.LastName),
 		"licenseNumber": personal(p.LicenseNumber), "npi": personal(p.NPI),
-		"credentials": plain(credentials), "status": plain(p.Status),
+		"credentials": plain(credentials), "status": plain(p.Status), "taxonomyCode": plain(p.TaxonomyCode),
 	}
 }
 
@@ -125,7 +126,7 @@ func recordedPayer(p Payer) recordedFields {
 	}
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
-		"roundingRules": plain(rules), "weekStartsOn": plain(p.WeekStartsOn),
+		"roundingRules": plain(rules), "weekStartsOn": plain(p.WeekStartsOn), "claimFilingCode": plain(p.ClaimFilingCode),
 	}
 }
 
@@ -139,7 +140,8 @@ type recordedRoundingRule struct {
 func recordedInsurance(i Insurance) recordedFields {
 	return recordedFields{
 		"patientId": personal(i.PatientID), "payerId": plain(i.PayerID), "memberNumber": personal(i.MemberNumber),
-		"startsOn": plain(i.StartsOn), "endsOn": plain(i.EndsOn),
+		"startsOn": plain(i.StartsOn), "endsOn": plain(i.EndsOn), "relationship": plain(i.Relationship),
+		"subscriberFirstName": personal(i.SubscriberFirstName), "subscriberLastName": personal(i.SubscriberLastName),
 	}
 }
 
@@ -180,4 +182,26 @@ func (s *Service) recordPairs(ctx context.Context, before, after ServicePairs) e
 		s.now()
 	e.Before, e.After = recordedServicePairs(before), recordedServicePairs(after)
 	return s.audit.Record(ctx, []trail.Event{e})
+}
+
+func recordedDiagnosis(d Diagnosis) recordedFields {
+	return recordedFields{
+		"patientId": personal(d.PatientID), "code": personal(d.Code), "rank": plain(d.Rank), "startsOn": personal(d.StartsOn),
+		"endsOn": personal(d.EndsOn),
+	}
+}
+
+func recordedRate(r Rate) recordedFields {
+	return recordedFields{
+		"payerId": plain(r.PayerID), "serviceCodeId": plain(r.ServiceCodeID), "startsOn": plain(r.StartsOn),
+		"centsPerUnit": plain(r.CentsPerUnit),
+	}
+}
+
+func recordedBillingIdentity(b BillingIdentity) recordedFields {
+	return recordedFields{
+		"npi": plain(b.NPI), "taxId": plain(b.TaxID), "taxonomyCode": plain(b.TaxonomyCode), "address": plain(b.Address),
+		"submitterId": plain(b.SubmitterID), "contactName": personal(b.ContactName), "contactPhone": personal(b.ContactPhone),
+		"receiverId": plain(b.ReceiverID), "receiverName": plain(b.ReceiverName), "placeOfService": plain(b.PlaceOfService),
+	}
 }

@@ -22,6 +22,7 @@ var insurances = crud[Insurance, *Insurance]{
 func (s *Service) CreateInsurance(ctx context.Context, n NewInsurance) (Insurance, error) {
 	return insurances.create(ctx, s, Insurance{
 		PatientID: n.PatientID, PayerID: n.PayerID, MemberNumber: n.MemberNumber, StartsOn: n.StartsOn, EndsOn: n.EndsOn,
+		Relationship: n.Relationship, SubscriberFirstName: n.SubscriberFirstName, SubscriberLastName: n.SubscriberLastName,
 	})
 }
 
@@ -40,6 +41,9 @@ func (s *Service) ChangeInsurance(ctx context.Context, c InsuranceChange) (Insur
 	return insurances.change(ctx, s, c.ID, c.Match, func(i *Insurance) {
 		c.MemberNumber.Apply(&i.MemberNumber)
 		c.StartsOn.Apply(&i.StartsOn)
+		c.Relationship.Apply(&i.Relationship)
+		c.SubscriberFirstName.Apply(&i.SubscriberFirstName)
+		c.SubscriberLastName.Apply(&i.SubscriberLastName)
 		if c.EndsOn.Given {
 			i.EndsOn = calendar.Date{}
 			if c.EndsOn.Value != nil {

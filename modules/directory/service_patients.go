@@ -11,6 +11,7 @@ import (
 
 var patients = crud[Patient, *Patient]{
 	name: "patient", notFound: ErrPatientNotFound, store: recordStore[Patient]{db.Owners{Patient: "patients.id IN (%s)"}},
+	loadParts: store{}.loadAddresses, saveParts: store{}.saveAddress,
 	valid:    Patient{DateOfBirth: earliestBirth},
 	recorded: recordedPatient, patientOf: func(p Patient) uuid.UUID { return p.ID },
 }
@@ -19,7 +20,8 @@ var patients = crud[Patient, *Patient]{
 func (s *Service) CreatePatient(ctx context.Context, n NewPatient) (Patient, error) {
 	return patients.create(ctx, s, Patient{
 		FirstName: n.FirstName, LastName: n.LastName, DateOfBirth: n.DateOfBirth,
-		MedicalRecordNumber: n.MedicalRecordNumber, Status: cmp.Or(n.Status, Active),
+		MedicalRecordNumber: n.MedicalRecordNumber, Status: cmp.Or(n.Status, Active), Sex: n.Sex,
+		Address: postalAddressOf(n.Address),
 	})
 }
 
@@ -44,5 +46,9 @@ func (s *Service) ChangePatient(ctx context.Context, c PatientChange) (Patient, 
 		c.DateOfBirth.Apply(&p.DateOfBirth)
 		c.MedicalRecordNumber.Apply(&p.MedicalRecordNumber)
 		c.Status.Apply(&p.Status)
+		c.Sex.Apply(&p.Sex)
+		if c.Address.Given {
+			p.Address = postalAddressOf(c.Address.Value)
+		}
 	})
 }

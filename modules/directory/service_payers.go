@@ -19,7 +19,7 @@ var payers = crud[Payer, *Payer]{
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
-		Name: n.Name, PayerCode: n.PayerCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
+		Name: n.Name, PayerCode: n.PayerCode, ClaimFilingCode: n.ClaimFilingCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
 		Rounding: method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
@@ -75,6 +75,7 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 	changed, err := payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
 		c.Name.Apply(&p.Name)
 		c.PayerCode.Apply(&p.PayerCode)
+		c.ClaimFilingCode.Apply(&p.ClaimFilingCode)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
 		if c.Rounding.Given || c.RoundingBasis.Given {
 			added := scheduling.InForce(p.RoundingRules, from)

@@ -21,6 +21,7 @@ func (s *Service) CreatePractitioner(ctx context.Context, n NewPractitioner) (Pr
 	return practitioners.create(ctx, s, Practitioner{
 		FirstName: n.FirstName, LastName: n.LastName, LicenseNumber: n.LicenseNumber, NPI: n.NPI,
 		Credentials: credentialsOf(n.Credentials), Status: cmp.Or(n.Status, Active),
+		TaxonomyCode: n.TaxonomyCode,
 	})
 }
 
@@ -46,6 +47,7 @@ func (s *Service) ChangePractitioner(ctx context.Context, c PractitionerChange) 
 			p.Credentials = credentialsOf(c.Credentials.Value)
 		}
 		c.Status.Apply(&p.Status)
+		c.TaxonomyCode.Apply(&p.TaxonomyCode)
 	})
 }
 

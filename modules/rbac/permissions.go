@@ -92,6 +92,10 @@ var defaults = []grant{
 	{permission: permission.InsuranceCreate, roles: []Role{Admin, Biller}},
 	{permission: permission.InsuranceChange, roles: []Role{Admin, Biller}},
 
+	{permission: permission.DiagnosisRead, roles: []Role{Admin, Practitioner, Biller}},
+	{permission: permission.DiagnosisCreate, roles: []Role{Admin, Practitioner, Biller}},
+	{permission: permission.DiagnosisChange, roles: []Role{Admin, Practitioner, Biller}},
+
 	{permission: permission.ServiceCodeRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
 	{permission: permission.ServiceCodeCreate, roles: []Role{Admin, Biller}},
 	{permission: permission.ServiceCodeChange, roles: []Role{Admin, Biller}},
@@ -140,6 +144,9 @@ var defaults = []grant{
 	{permission: permission.SessionNarrative, roles: []Role{Admin, Practitioner, Auditor}, limited: own},
 	{permission: permission.SessionCorrect, roles: []Role{Admin, Biller}, limited: correctors},
 	{permission: permission.SessionVoid, roles: []Role{Admin, Biller}, limited: correctors},
+
+	{permission: permission.BillingRead, roles: []Role{Admin, Biller}},
+	{permission: permission.BillingExport, roles: []Role{Admin, Biller}},
 
 	{permission: permission.ReportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: permission.AlertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},

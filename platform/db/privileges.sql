@@ -32,3 +32,9 @@ REVOKE DELETE, TRUNCATE ON invitations FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON access_changes FROM {{role}};
 -- Emergency grants stay on record.
 REVOKE DELETE, TRUNCATE ON emergency_grants FROM {{role}};
+
+-- Exported files and lines never change. Of an export only the retraction changes, and of a claim the payer's number.
+REVOKE UPDATE, DELETE, TRUNCATE ON billing_files, billing_lines FROM {{role}};
+REVOKE UPDATE, DELETE, TRUNCATE ON billing_exports, billing_claims FROM {{role}};
+GRANT UPDATE (retracted_by, retracted_at, retract_reason) ON billing_exports TO {{role}};
+GRANT UPDATE (control_number) ON billing_claims TO {{role}};

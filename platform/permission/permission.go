@@ -29,6 +29,10 @@ const (
 	InsuranceCreate identity.Permission = "insurance:create"
 	InsuranceChange identity.Permission = "insurance:change"
 
+	DiagnosisRead   identity.Permission = "diagnosis:read"
+	DiagnosisCreate identity.Permission = "diagnosis:create"
+	DiagnosisChange identity.Permission = "diagnosis:change"
+
 	ServiceCodeRead   identity.Permission = "service-code:read"
 	ServiceCodeCreate identity.Permission = "service-code:create"
 	ServiceCodeChange identity.Permission = "service-code:change"
@@ -65,6 +69,9 @@ const (
 	SessionNarrative identity.Permission = "session:read-narrative"
 	SessionCorrect   identity.Permission = "session:correct"
 	SessionVoid      identity.Permission = "session:void"
+
+	BillingRead   identity.Permission = "billing:read"
+	BillingExport identity.Permission = "billing:export" // also retract exports, and enter control numbers
 
 	ReportRead       identity.Permission = "report:read"
 	AlertAcknowledge identity.Permission = "alert:acknowledge"

@@ -412,6 +412,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/diagnoses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List diagnoses
+         * @description All diagnoses, or only the diagnoses of one patient, in the order of their creation.
+         *
+         *     Permission: `diagnosis:read`.
+         */
+        get: operations["listDiagnoses"];
+        put?: never;
+        /**
+         * Create a diagnosis
+         * @description A diagnosis of a patient by its ICD-10-CM code. Every claim line needs at least one that applies on its service date.
+         *
+         *     Permission: `diagnosis:create`.
+         */
+        post: operations["createDiagnosis"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/diagnoses/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a diagnosis
+         * @description One diagnosis.
+         *
+         *     Permission: `diagnosis:read`.
+         */
+        get: operations["getDiagnosis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a diagnosis
+         * @description A merge patch: fields that are not given stay unchanged. Patient and code cannot change; end the diagnosis and create another instead.
+         *
+         *     Permission: `diagnosis:change`.
+         */
+        patch: operations["changeDiagnosis"];
+        trace?: never;
+    };
+    "/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List rates
+         * @description All rates, or only the rates of one payer, in the order of their creation.
+         *
+         *     Permission: `payer:read`.
+         */
+        get: operations["listRates"];
+        put?: never;
+        /**
+         * Create a rate
+         * @description The price of a unit of a service for a payer, from `startsOn` until the next rate begins. The charge of a claim line is the rate of its service date, times its units.
+         *
+         *     Permission: `payer:change`.
+         */
+        post: operations["createRate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rates/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a rate
+         * @description One rate.
+         *
+         *     Permission: `payer:read`.
+         */
+        get: operations["getRate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a rate
+         * @description Changes the amount. Exported claim lines keep their charges. For a new price from a day on, create another rate.
+         *
+         *     Permission: `payer:change`.
+         */
+        patch: operations["changeRate"];
+        trace?: never;
+    };
+    "/billing-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the billing identity
+         * @description The identifiers and the address of the organization as billing provider and as submitter of claims. Unknown values are null.
+         *
+         *     Permission: `organization:read`.
+         */
+        get: operations["getBillingIdentity"];
+        /**
+         * Set the billing identity
+         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
+         *
+         *     Permission: `organization:change`.
+         */
+        put: operations["setBillingIdentity"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -4219,6 +4359,54 @@ export interface components {
              */
             code: "beyond-own-permissions";
         };
+        /** @description An organization as billing provider and submitter of claims. */
+        BillingIdentity: {
+            /** @description The National Provider Identifier of the organization. */
+            npi: string | null;
+            /** @description The employer identification number: nine digits. */
+            taxId: string | null;
+            /** @description The code of the provider taxonomy, such as 261QM0850X. */
+            taxonomyCode: string | null;
+            /** @description The address of the billing provider. Its ZIP code has nine digits. */
+            address: components["schemas"]["PostalAddress"] | null;
+            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
+            submitterId: string | null;
+            /** @description The person to ask about files. */
+            contactName: string | null;
+            /** @description The telephone number of that person: ten digits. */
+            contactPhone: string | null;
+            /** @description The id of the clearinghouse or payer that receives the files. */
+            receiverId: string | null;
+            /** @description The name of the receiver. */
+            receiverName: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService: string | null;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+        };
+        /** @description BillingIdentityChange replaces the billing identity of an organization. */
+        BillingIdentityChange: {
+            /** @description The National Provider Identifier of the organization. */
+            npi?: string | null;
+            /** @description The employer identification number: nine digits. */
+            taxId?: string | null;
+            /** @description The code of the provider taxonomy, such as 261QM0850X. */
+            taxonomyCode?: string | null;
+            /** @description The address of the billing provider. Its ZIP code has nine digits. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
+            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
+            submitterId?: string | null;
+            /** @description The person to ask about files. */
+            contactName?: string | null;
+            /** @description The telephone number of that person: ten digits. */
+            contactPhone?: string | null;
+            /** @description The id of the clearinghouse or payer that receives the files. */
+            receiverId?: string | null;
+            /** @description The name of the receiver. */
+            receiverName?: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService?: string | null;
+        };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -4912,6 +5100,79 @@ export interface components {
             data: components["schemas"]["Delivery"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A diagnosis of a patient. */
+        Diagnosis: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The ICD-10-CM code. */
+            code: string;
+            /** @description The rank; 1 is the principal diagnosis. */
+            rank: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn: string | null;
+        };
+        /** @description DiagnosisChange changes the given fields of a diagnosis. Patient and code cannot change. */
+        DiagnosisChange: {
+            /** @description The rank among the patient's diagnoses. */
+            rank?: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn?: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn?: string | null;
+        };
+        /** @description Diagnosis not found. */
+        DiagnosisNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "diagnosis-not-found";
+        };
+        /** @description One page of a list. */
+        DiagnosisPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Diagnosis"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The patient already has this diagnosis from this day on. */
+        DiagnosisTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "diagnosis-taken";
+            /** @description The member whose value another record has. */
+            field: string;
         };
         /** @description An inconsistency in an authorization's books. */
         Discrepancy: {
@@ -5733,6 +5994,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber. Null if it is unknown.
+             * @enum {string|null}
+             */
+            relationship: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber. */
+            subscriberFirstName: string | null;
+            /** @description The last name of the subscriber. */
+            subscriberLastName: string | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
@@ -5748,6 +6018,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber.
+             * @enum {string|null}
+             */
+            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber, unless it is the patient. */
+            subscriberFirstName?: string | null;
+            /** @description The last name of the subscriber, unless it is the patient. */
+            subscriberLastName?: string | null;
         };
         /** @description Coverage not found. */
         InsuranceNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6163,6 +6442,25 @@ export interface components {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
         };
+        /** @description The request for a diagnosis. */
+        NewDiagnosis: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description The ICD-10-CM code, such as `F84.0`. */
+            code: string;
+            /** @description The rank among the patient's diagnoses. 1, the default, is the principal diagnosis. */
+            rank?: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn?: string | null;
+        };
         /** @description A new calendar feed. */
         NewFeed: {
             /** Format: uuid */
@@ -6208,6 +6506,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber. `SELF`: the patient is the subscriber. Claims need it.
+             * @enum {string|null}
+             */
+            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber, unless it is the patient. */
+            subscriberFirstName?: string | null;
+            /** @description The last name of the subscriber, unless it is the patient. */
+            subscriberLastName?: string | null;
         };
         /** @description The request for an invitation. */
         NewInvitation: {
@@ -6306,6 +6613,13 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file. Claims need it.
+             * @enum {string|null}
+             */
+            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. Claims need it. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description The request for a payer. */
         NewPayer: {
@@ -6313,6 +6627,8 @@ export interface components {
             name: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
+            /** @description The type of payer in claims (X12 element 1032), such as `CI` for a commercial insurer or `MC` for Medicaid. */
+            claimFilingCode?: string | null;
             /**
              * @description The rounding rule for all days. The default is `CEIL`.
              * @enum {string}
@@ -6346,6 +6662,22 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy, such as 103K00000X for a behavior analyst. Claims need it. */
+            taxonomyCode?: string | null;
+        };
+        /** @description The request for a rate. */
+        NewRate: {
+            /** Format: uuid */
+            payerId: string;
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date
+             * @description The first day of the rate.
+             */
+            startsOn: string;
+            /** @description The price of a unit in US cents. */
+            centsPerUnit: number;
         };
         /** @description The request for a service code. */
         NewServiceCode: {
@@ -6758,6 +7090,13 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file. Null if it is unknown.
+             * @enum {string|null}
+             */
+            sex: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. Null if it is unknown. */
+            address: components["schemas"]["PostalAddress"] | null;
         };
         /** @description PatientChange changes the given fields of a patient. */
         PatientChange: {
@@ -6777,6 +7116,13 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file.
+             * @enum {string|null}
+             */
+            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. It replaces the previous one as a whole. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description Patient not found. */
         PatientNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6867,6 +7213,8 @@ export interface components {
             roundingRules: components["schemas"]["RoundingRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
+            /** @description The type of payer in claims. Null if it is unknown. */
+            claimFilingCode: string | null;
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -6874,6 +7222,8 @@ export interface components {
             name?: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
+            /** @description The type of payer in claims. */
+            claimFilingCode?: string | null;
             /**
              * @description The new rounding rule.
              * @enum {string}
@@ -6955,6 +7305,32 @@ export interface components {
                 [key: string]: string[];
             };
         };
+        /** @description A postal address in the United States. */
+        PostalAddress: {
+            /** @description The street and the number. */
+            line1: string;
+            /** @description An apartment or a suite. */
+            line2: string;
+            /** @description The city. */
+            city: string;
+            /** @description The two letters of the state, such as `NY`. */
+            state: string;
+            /** @description The ZIP code of five or nine digits. */
+            zip: string;
+        };
+        /** @description A postal address in the United States. */
+        PostalAddressInput: {
+            /** @description The street and the number. */
+            line1: string;
+            /** @description An apartment or a suite. */
+            line2?: string;
+            /** @description The city. */
+            city: string;
+            /** @description The two letters of the state, such as `NY`. */
+            state: string;
+            /** @description The ZIP code of five or nine digits. */
+            zip: string;
+        };
         /** @description A person who renders services. */
         Practitioner: {
             /** Format: uuid */
@@ -6988,6 +7364,8 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy. Null if it is unknown. */
+            taxonomyCode: string | null;
         };
         /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
@@ -7006,6 +7384,8 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy. */
+            taxonomyCode?: string | null;
         };
         /** @description This practitioner already belongs to another user. */
         PractitionerHasUserProblem: components["schemas"]["Problem"] & {
@@ -7278,6 +7658,41 @@ export interface components {
              */
             code: "queue-full";
         };
+        /** @description The price of a unit of a service for a payer. */
+        Rate: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** Format: uuid */
+            payerId: string;
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date
+             * @description The first day of the rate.
+             */
+            startsOn: string;
+            /** @description The price of a unit in US cents. */
+            centsPerUnit: number;
+        };
+        /** @description RateChange changes the amount of a rate. */
+        RateChange: {
+            /** @description The price of a unit in US cents. */
+            centsPerUnit?: number;
+        };
         /** @description Too many requests in a short time. This request was not processed; try again in a moment. */
         RateLimitedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7292,6 +7707,29 @@ export interface components {
              * @enum {string}
              */
             code: "rate-limited";
+        };
+        /** @description Rate not found. */
+        RateNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "rate-not-found";
+        };
+        /** @description One page of a list. */
+        RatePage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Rate"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The payer already has a rate for this service from this day on. */
+        RateTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "rate-taken";
+            /** @description The member whose value another record has. */
+            field: string;
         };
         /** @description One of the rules that a refused request breaks. */
         Reason: {
@@ -7924,6 +8362,19 @@ export interface components {
             /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
         };
+        /** @description The session was billed to the payer and can no longer be changed. */
+        SessionExportedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-exported";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-exported";
+        };
         /** @description The session can no longer be changed. */
         SessionLockedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7935,6 +8386,12 @@ export interface components {
              * @description The time since which the session cannot be changed.
              */
             lockedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-locked";
         };
         /** @description Session not found. */
         SessionNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8984,11 +9441,41 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `email-taken`: The organization already has a user with this e-mail address.
+         */
+        Conflict10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
+         */
+        Conflict11: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `insufficient-reserved-units`: The request releases more units than are reserved.
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict10: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9003,7 +9490,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict11: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9028,7 +9515,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict12: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9045,7 +9532,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict13: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9069,7 +9556,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict14: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9085,7 +9572,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict15: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9101,7 +9588,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict16: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9114,41 +9601,8 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
          *     - `session-locked`: The session can no longer be changed.
-         */
-        Conflict17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `service-dates-change`: Appointments start on another date in the new time zone.
-         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
         Conflict19: {
             headers: {
@@ -9157,7 +9611,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+                "application/problem+json": components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionLockedProblem"];
             };
         };
         /**
@@ -9178,9 +9632,44 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
          */
         Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `service-dates-change`: Appointments start on another date in the new time zone.
+         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
+         */
+        Conflict21: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9195,7 +9684,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict21: {
+        Conflict23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9211,7 +9700,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict22: {
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9239,9 +9728,39 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-on`: You already have a second factor.
+         *     - `diagnosis-taken`: The patient already has this diagnosis from this day on.
          */
         Conflict4: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DiagnosisTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `rate-taken`: The payer already has a rate for this service from this day on.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `second-factor-on`: You already have a second factor.
+         */
+        Conflict6: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9256,7 +9775,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict5: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9272,7 +9791,7 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict6: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9287,36 +9806,6 @@ export interface components {
          *
          *     - `last-administrator`: This is the last administrator of the organization.
          */
-        Conflict7: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
-         */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmailTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9324,7 +9813,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
             };
         };
         /**
@@ -9621,9 +10110,40 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: No second factor is set up.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-second-factor`: No second factor is set up.
+         */
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9638,7 +10158,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound11: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9653,7 +10173,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound12: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9668,7 +10188,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound13: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9683,7 +10203,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound14: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9698,7 +10218,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound15: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9713,7 +10233,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound16: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9728,37 +10248,6 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `link-request-not-found`: Link request not found, or expired.
-         */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9766,7 +10255,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
             };
         };
         /**
@@ -9787,9 +10276,40 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: Authorization not found.
+         *     - `link-request-not-found`: Link request not found, or expired.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound21: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: Authorization not found.
+         */
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9805,7 +10325,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound21: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9820,7 +10340,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound22: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9835,7 +10355,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound23: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9850,7 +10370,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound24: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9866,7 +10386,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound25: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9881,7 +10401,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound26: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9896,37 +10416,6 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound27: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `webhook-not-found`: Webhook not found.
-         */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9934,7 +10423,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
             };
         };
         /**
@@ -9955,9 +10444,40 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: Emergency grant not found.
+         *     - `webhook-not-found`: Webhook not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound31: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: Emergency grant not found.
+         */
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9972,7 +10492,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound31: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10030,7 +10550,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `diagnosis-not-found`: Diagnosis not found.
          */
         NotFound7: {
             headers: {
@@ -10039,13 +10559,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["DiagnosisNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `rate-not-found`: Rate not found.
          */
         NotFound8: {
             headers: {
@@ -10054,13 +10574,12 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+                "application/problem+json": components["schemas"]["RateNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
         NotFound9: {
@@ -10070,7 +10589,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -10545,6 +11064,8 @@ export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
 export type BeginFactorRequest = components['schemas']['BeginFactorRequest'];
 export type BeyondOwnPermissionsProblem = components['schemas']['BeyondOwnPermissionsProblem'];
+export type BillingIdentity = components['schemas']['BillingIdentity'];
+export type BillingIdentityChange = components['schemas']['BillingIdentityChange'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
 export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
@@ -10595,6 +11116,11 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type Diagnosis = components['schemas']['Diagnosis'];
+export type DiagnosisChange = components['schemas']['DiagnosisChange'];
+export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundProblem'];
+export type DiagnosisPage = components['schemas']['DiagnosisPage'];
+export type DiagnosisTakenProblem = components['schemas']['DiagnosisTakenProblem'];
 export type Discrepancy = components['schemas']['Discrepancy'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
@@ -10670,6 +11196,7 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type MySession = components['schemas']['MySession'];
 export type MySessions = components['schemas']['MySessions'];
+export type NewDiagnosis = components['schemas']['NewDiagnosis'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
@@ -10679,6 +11206,7 @@ export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
 export type NewPractitioner = components['schemas']['NewPractitioner'];
+export type NewRate = components['schemas']['NewRate'];
 export type NewServiceCode = components['schemas']['NewServiceCode'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoIdentityProviderProblem = components['schemas']['NoIdentityProviderProblem'];
@@ -10721,6 +11249,8 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
+export type PostalAddress = components['schemas']['PostalAddress'];
+export type PostalAddressInput = components['schemas']['PostalAddressInput'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -10740,7 +11270,12 @@ export type ProviderLinkChange = components['schemas']['ProviderLinkChange'];
 export type ProviderLinkNotFoundProblem = components['schemas']['ProviderLinkNotFoundProblem'];
 export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
+export type Rate = components['schemas']['Rate'];
+export type RateChange = components['schemas']['RateChange'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
+export type RateNotFoundProblem = components['schemas']['RateNotFoundProblem'];
+export type RatePage = components['schemas']['RatePage'];
+export type RateTakenProblem = components['schemas']['RateTakenProblem'];
 export type Reason = components['schemas']['Reason'];
 export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeRequiredProblem'];
 export type RecoveryCodes = components['schemas']['RecoveryCodes'];
@@ -10787,6 +11322,7 @@ export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
+export type SessionExportedProblem = components['schemas']['SessionExportedProblem'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
@@ -10870,6 +11406,8 @@ export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict22 = components['responses']['Conflict22'];
+export type ResponseConflict23 = components['responses']['Conflict23'];
+export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -10918,6 +11456,8 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
+export type ResponseNotFound32 = components['responses']['NotFound32'];
+export type ResponseNotFound33 = components['responses']['NotFound33'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -11106,7 +11646,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12218,6 +12758,423 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listDiagnoses: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                patientId?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiagnosisPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDiagnosis"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict4"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["DiagnosisChange"];
+                "application/json": components["schemas"]["DiagnosisChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict4"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listRates: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                payerId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RatePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createRate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getRate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeRate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["RateChange"];
+                "application/json": components["schemas"]["RateChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound8"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBillingIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingIdentity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setBillingIdentity: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["BillingIdentityChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingIdentity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -12307,7 +13264,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -12514,7 +13471,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e5
+                 * @example 019caed9-4300-7000-8000-0000000002e8
                  */
                 id: string;
             };
@@ -12534,7 +13491,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12549,7 +13506,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-0000000002f3
                  */
                 id: string;
             };
@@ -12571,7 +13528,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12586,12 +13543,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-0000000002f3
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f4
                  */
                 sessionId: string;
             };
@@ -12611,7 +13568,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12729,7 +13686,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ef
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -12903,7 +13860,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict4"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -12953,7 +13910,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -13003,7 +13960,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13143,7 +14100,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13189,7 +14146,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13230,7 +14187,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13267,7 +14224,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13313,8 +14270,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict6"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13355,7 +14312,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13437,7 +14394,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13484,7 +14441,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             /**
              * @description Conflict.
              *
@@ -13565,8 +14522,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict7"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13712,7 +14669,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
@@ -13784,7 +14741,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13860,7 +14817,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13914,7 +14871,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14024,7 +14981,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-0000000002d4
                  */
                 id: string;
             };
@@ -14046,7 +15003,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14061,7 +15018,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-0000000002d4
                  */
                 id: string;
             };
@@ -14081,7 +15038,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14119,7 +15076,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14246,7 +15203,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -14285,7 +15242,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14319,7 +15276,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14373,7 +15330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 * @example 019caed9-4300-7000-8000-0000000002d8
                  */
                 id: string;
             };
@@ -14413,7 +15370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14428,7 +15385,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002dc
                  */
                 id: string;
             };
@@ -14448,7 +15405,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14483,7 +15440,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14590,7 +15547,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14614,7 +15571,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -14646,7 +15603,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -14666,7 +15623,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -14700,7 +15657,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14729,7 +15686,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -14769,7 +15726,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14791,7 +15748,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14809,7 +15766,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14837,7 +15794,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -14875,7 +15832,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14903,8 +15860,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14923,7 +15880,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14951,7 +15908,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -14989,7 +15946,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15015,7 +15972,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15041,7 +15998,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15063,7 +16020,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15086,7 +16043,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15108,7 +16065,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15148,7 +16105,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15398,7 +16355,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002ca.under-used
                  */
                 id: string;
             };
@@ -15572,7 +16529,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -15596,7 +16553,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15617,7 +16574,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -15646,8 +16603,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15667,7 +16624,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -15697,8 +16654,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict13"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15717,7 +16674,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -15747,8 +16704,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15767,7 +16724,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -15795,7 +16752,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -15848,7 +16805,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -15878,8 +16835,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict15"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15898,7 +16855,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c7
+                 * @example 019caed9-4300-7000-8000-0000000001ca
                  */
                 id: string;
             };
@@ -15928,8 +16885,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict16"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15999,7 +16956,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16023,7 +16980,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16041,7 +16998,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16070,8 +17027,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16091,7 +17048,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16123,7 +17080,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16144,7 +17101,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16172,8 +17129,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict18"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16195,7 +17152,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16221,8 +17178,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict18"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16244,7 +17201,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16272,7 +17229,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -16285,6 +17242,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `session-exported`: The session was billed to the payer and can no longer be changed.
              *     - `session-voided`: The session was voided.
              */
             409: {
@@ -16294,7 +17252,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -16316,7 +17274,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16338,7 +17296,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16376,7 +17334,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16395,7 +17353,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16421,7 +17379,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16440,7 +17398,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16468,7 +17426,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -16499,7 +17457,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16525,7 +17483,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16544,7 +17502,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -16568,7 +17526,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16586,7 +17544,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -16614,7 +17572,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound26"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16645,7 +17603,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -16667,7 +17625,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16685,7 +17643,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026e
                  */
                 id: string;
             };
@@ -16709,7 +17667,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16751,7 +17709,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16798,7 +17756,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c3
+                 * @example 019caed9-4300-7000-8000-0000000002c6
                  */
                 id: string;
             };
@@ -16818,7 +17776,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16862,7 +17820,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16979,7 +17937,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16995,7 +17953,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -17019,7 +17977,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17037,7 +17995,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -17057,7 +18015,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17076,7 +18034,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -17105,7 +18063,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17127,7 +18085,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002d1
                  */
                 id: string;
             };
@@ -17153,7 +18111,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17169,7 +18127,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d2
                  */
                 id: string;
             };
@@ -17191,7 +18149,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -17213,7 +18171,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d2
                  */
                 id: string;
             };
@@ -17235,7 +18193,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17253,7 +18211,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d2
                  */
                 id: string;
                 /**
@@ -17282,7 +18240,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17523,7 +18481,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c9
                  */
                 id: string;
             };
@@ -17545,7 +18503,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17563,7 +18521,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c9
                  */
                 id: string;
             };
@@ -17587,8 +18545,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict21"];
+            404: components["responses"]["NotFound32"];
+            409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17606,7 +18564,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c9
                  */
                 id: string;
             };
@@ -17634,8 +18592,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict22"];
+            404: components["responses"]["NotFound32"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17731,7 +18689,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cb
+                 * @example 019caed9-4300-7000-8000-0000000002ce
                  */
                 id: string;
             };
@@ -17753,7 +18711,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];

@@ -1,0 +1,37 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
+)
+
+// Delivered returns the sessions of the caller's organization on the service dates from and to, both
+// included, and the sessions with the ids. They include voided ones, and are sorted by start. It works
+// in the transaction of the context and fails without one.
+func (s *SessionService) Delivered(
+	ctx context.Context, from, to calendar.Date, ids []uuid.UUID,
+) ([]Delivered, error) {
+	found, err := s.store.delivered(ctx, from, to, ids)
+	for i := range found {
+		found[i].Conflicts = conflictsOf(found[i])
+	}
+	return found, err
+}
+
+// SetExported marks sessions as exported to a payer at the given time, or with nil as not exported. An
+// exported session refuses notes, and corrections by callers who may not correct every session. It
+// works in the transaction of the context and fails without one.
+func (s *SessionService) SetExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
+	return s.store.setExported(ctx, sessions, at)
+}
+
+// CoveredUnits returns the units of all versions of sessions on authorizations, for verifications. It
+// works in the transaction of the context and needs no caller.
+func (s *SessionService) CoveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
+	return s.store.coveredUnits(ctx, authorizations)
+}

@@ -1,0 +1,107 @@
+package appointments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
+)
+
+// delivered returns sessions with their patients and practitioners, in three statements. Indexes:
+// sessions_by_start, whose range is wider than the service dates by the time zones; the primary keys.
+func (store) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Delivered
+	err = tx.Raw(`
+		SELECT s.*, a.service_code_id FROM sessions s
+		JOIN appointments a ON a.organization_id = s.organization_id AND a.id = s.appointment_id
+		WHERE s.organization_id = $1 AND (
+			s.starts_at >= $2::date - interval '2 days' AND s.starts_at < $3::date + interval '3 days'
+				AND s.service_date BETWEEN $2::date AND $3::date
+			OR s.id = ANY ($4::uuid[]))
+		ORDER BY s.starts_at, s.id`, organization, from, to, db.UUIDs(ids)).Scan(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	sessions, appointments := make([]uuid.UUID, len(found)), make([]uuid.UUID, len(found))
+	bySession, byAppointment := map[uuid.UUID]*Delivered{}, map[uuid.UUID][]*Delivered{}
+	for i := range found {
+		d := &found[i]
+		d.Span = d.Span.utc()
+		sessions[i], appointments[i] = d.ID, d.AppointmentID
+		bySession[d.ID] = d
+		byAppointment[d.AppointmentID] = append(byAppointment[d.AppointmentID], d)
+	}
+	var patients []sessionPatientRow
+	err = tx.Raw(`
+		SELECT *, rounding AS rounding_method FROM session_patients
+		WHERE organization_id = $1 AND session_id = ANY ($2::uuid[]) ORDER BY position`,
+		organization, db.UUIDs(sessions)).Scan(&patients).Error
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range patients {
+		d := bySession[p.SessionID]
+		d.Patients = append(d.Patients, p.part())
+	}
+	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
+	err = tx.Raw(`
+		SELECT appointment_id, practitioner_id FROM appointment_practitioners
+		WHERE organization_id = $1 AND appointment_id = ANY ($2::uuid[]) ORDER BY position`,
+		organization, db.UUIDs(appointments)).Scan(&staff).Error
+	for _, p := range staff {
+		for _, d := range byAppointment[p.AppointmentID] {
+			d.Practitioners = append(d.Practitioners, p.PractitionerID)
+		}
+	}
+	return found, err
+}
+
+// setExported writes the time of the export of sessions. Index: the primary key.
+func (store) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE sessions SET exported_at = $3::timestamptz WHERE organization_id = $1 AND id = ANY ($2::uuid[])",
+		organization, db.UUIDs(sessions), at).Error
+}
+
+// coveredUnits returns the units of the present and the earlier versions of sessions. Indexes:
+// appointment_patients by authorization, session_version_patients_by_authorization, the primary keys.
+func (store) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []CoveredUnits
+	err = tx.Raw(`
+		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id
+		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
+		JOIN sessions s ON s.organization_id = a.organization_id AND s.id = a.session_id
+		JOIN session_patients v ON v.organization_id = s.organization_id AND v.session_id = s.id
+			AND v.patient_id = p.patient_id AND v.authorization_id = p.authorization_id
+		UNION ALL
+		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN session_version_patients v ON v.organization_id = k.organization_id AND v.authorization_id = k.id`,
+		db.KeyColumns(authorizations)...).Scan(&found).Error
+	return found, err
+}

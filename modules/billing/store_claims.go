@@ -1,0 +1,131 @@
+package billing
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
+)
+
+// ofClaims selects claims with the state of their exports.
+const ofClaims = `
+	SELECT c.*, e.retracted_at IS NOT NULL AS retracted FROM billing_claims c
+	JOIN billing_exports e ON e.organization_id = c.organization_id AND e.id = c.export_id
+	WHERE c.organization_id = $1 AND `
+
+// claimsOf returns the claims with a line on the service dates or of the sessions, with all their
+// lines, oldest first. Indexes: billing_lines_by_date, billing_lines_by_session, the primary keys.
+func (s store) claimsOf(ctx context.Context, from, to calendar.Date, sessions []uuid.UUID) ([]Claim, error) {
+	return s.selectClaims(ctx, `c.id IN (
+		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.service_date BETWEEN $2::date AND $3::date
+		UNION
+		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.session_id = ANY ($4::uuid[]))
+		ORDER BY e.number, c.position`, from, to, db.UUIDs(sessions))
+}
+
+// claims returns the claims of an export in their order. Index: billing_claims_by_export.
+func (s store) claims(ctx context.Context, export uuid.UUID) ([]Claim, error) {
+	return s.selectClaims(ctx, "c.export_id = $2 ORDER BY c.position", export)
+}
+
+// claim returns a claim. Index: the primary key.
+func (s store) claim(ctx context.Context, id uuid.UUID) (Claim, error) {
+	found, err := s.selectClaims(ctx, "c.id = $2", id)
+	if err == nil && len(found) == 0 {
+		err = ErrClaimNotFound
+	}
+	if err != nil {
+		return Claim{}, err
+	}
+	return found[0], nil
+}
+
+// selectClaims returns the claims that match the condition, with their lines.
+func (store) selectClaims(ctx context.Context, condition string, arguments ...any) ([]Claim, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []claimRow
+	err = tx.Raw(ofClaims+condition, append([]any{organization}, arguments...)...).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	claims, ids, at := make([]Claim, len(rows)), make([]uuid.UUID, len(rows)), map[uuid.UUID]*Claim{}
+	for i, r := range rows {
+		claims[i] = r.Claim
+		claims[i].Retracted = r.Retracted
+		ids[i], at[r.ID] = r.ID, &claims[i]
+	}
+	var lines []lineRow
+	err = tx.Raw(`SELECT * FROM billing_lines WHERE organization_id = $1 AND claim_id = ANY ($2::uuid[]) ORDER BY position`,
+		organization, db.UUIDs(ids)).Scan(&lines).Error
+	for _, l := range lines {
+		c := at[l.ClaimID]
+		c.Lines = append(c.Lines, l.in(*c))
+	}
+	return claims, err
+}
+
+// setControlNumber writes the payer's number of a claim. Index: the primary key.
+func (store) setControlNumber(ctx context.Context, claim uuid.UUID, number string) error {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	result := tx.Model(&claimRow{}).Where("id = ?", claim).UpdateColumn("control_number", number)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return ErrClaimNotFound
+	}
+	return result.Error
+}
+
+// isReplaced reports whether an export that is not retracted has replaced a claim of the export.
+// Indexes: billing_claims_by_export, the primary keys.
+func (store) isReplaced(ctx context.Context, export uuid.UUID) (replaced bool, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = tx.Raw(`
+		SELECT EXISTS (
+			SELECT 1 FROM billing_claims c
+			JOIN billing_claims n ON n.organization_id = c.organization_id AND n.replaces_id = c.id
+			JOIN billing_exports e ON e.organization_id = n.organization_id AND e.id = n.export_id
+			WHERE c.organization_id = $1 AND c.export_id = $2 AND e.retracted_at IS NULL)`,
+		organization, export).Scan(&replaced).Error
+	return replaced, err
+}
+
+// onlyIn returns the sessions of an export that no other export has, except retracted ones. Indexes:
+// billing_claims_by_export, billing_lines_by_claim, billing_lines_by_session.
+func (store) onlyIn(ctx context.Context, export uuid.UUID) (sessions []uuid.UUID, err error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Raw(`
+		SELECT DISTINCT l.session_id FROM billing_claims c
+		JOIN billing_lines l ON l.organization_id = c.organization_id AND l.claim_id = c.id
+		WHERE c.organization_id = $1 AND c.export_id = $2 AND NOT EXISTS (
+			SELECT 1 FROM billing_lines o
+			JOIN billing_claims oc ON oc.organization_id = o.organization_id AND oc.id = o.claim_id
+			JOIN billing_exports e ON e.organization_id = oc.organization_id AND e.id = oc.export_id
+			WHERE o.organization_id = l.organization_id AND o.session_id = l.session_id AND oc.export_id <> $2
+				AND e.retracted_at IS NULL)`, organization, export).Scan(&sessions).Error
+	return sessions, err
+}
