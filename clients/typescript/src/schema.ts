@@ -4623,7 +4623,7 @@ export interface components {
             confirm?: boolean;
             /** @description The patients who were absent, or who came late or left early. All others attended the session. */
             patients?: components["schemas"]["AttendanceInput"][];
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
             overlapReason?: string | null;
         };
         /** @description The effective configuration with secrets hidden. */
@@ -4706,7 +4706,7 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
             overlapReason?: string | null;
             /** @description The reason of the correction. */
             reason: string;
@@ -7173,7 +7173,7 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
             overlapReason?: string | null;
         };
         PreviewMoveRequest: {
@@ -12616,7 +12616,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e5
+                 * @example 019caed9-4300-7000-8000-000000000318
                  */
                 id: string;
             };
@@ -12651,7 +12651,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-000000000323
                  */
                 id: string;
             };
@@ -12688,12 +12688,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-000000000323
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-000000000324
                  */
                 sessionId: string;
             };
@@ -12831,7 +12831,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ef
+                 * @example 019caed9-4300-7000-8000-000000000322
                  */
                 id: string;
             };
@@ -14126,7 +14126,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-000000000304
                  */
                 id: string;
             };
@@ -14163,7 +14163,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-000000000304
                  */
                 id: string;
             };
@@ -14475,7 +14475,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14530,7 +14530,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -15500,7 +15500,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fa.under-used
                  */
                 id: string;
             };
@@ -16247,7 +16247,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000212
                  */
                 id: string;
             };
@@ -16647,7 +16647,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000029e
                  */
                 id: string;
             };
@@ -16689,7 +16689,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000029e
                  */
                 id: string;
             };
@@ -16748,7 +16748,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000029e
                  */
                 id: string;
             };
@@ -16788,7 +16788,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000029e
                  */
                 id: string;
             };
@@ -16901,7 +16901,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c3
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -17098,7 +17098,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-000000000301
                  */
                 id: string;
             };
@@ -17140,7 +17140,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-000000000301
                  */
                 id: string;
             };
@@ -17179,7 +17179,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-000000000301
                  */
                 id: string;
             };
@@ -17230,7 +17230,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-000000000301
                  */
                 id: string;
             };
@@ -17272,7 +17272,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17316,7 +17316,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17356,7 +17356,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
                 /**
@@ -17626,7 +17626,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002f9
                  */
                 id: string;
             };
@@ -17666,7 +17666,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002f9
                  */
                 id: string;
             };
@@ -17709,7 +17709,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002f9
                  */
                 id: string;
             };
@@ -17834,7 +17834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cb
+                 * @example 019caed9-4300-7000-8000-0000000002fe
                  */
                 id: string;
             };
