@@ -4623,7 +4623,7 @@ export interface components {
             confirm?: boolean;
             /** @description The patients who were absent, or who came late or left early. All others attended the session. */
             patients?: components["schemas"]["AttendanceInput"][];
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
             overlapReason?: string | null;
         };
         /** @description The effective configuration with secrets hidden. */
@@ -4706,7 +4706,7 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
             overlapReason?: string | null;
             /** @description The reason of the correction. */
             reason: string;
@@ -7173,7 +7173,7 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
-            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. Can only be given with the permission `session:accept-overlap`, because the field is hidden without it. */
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
             overlapReason?: string | null;
         };
         PreviewMoveRequest: {
