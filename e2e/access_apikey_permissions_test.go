@@ -68,6 +68,7 @@ var keysHold = map[identity.Permission]bool{
 	"session:void":             true,
 	"billing:read":             true,
 	"billing:export":           true,
+	"session:accept-overlap":   true,
 	"report:read":              true,
 	"alert:acknowledge":        true,
 	"emergency:take":           false,

@@ -18,6 +18,7 @@ type Delivered struct {
 	ServiceDate   calendar.Date
 	VoidedAt      *time.Time
 	ExportedAt    *time.Time // set while a payer has a claim for it
+	OverlapReason *string    // why it was accepted although it overlaps another session
 
 	Practitioners  []uuid.UUID      `gorm:"-"` // the first one renders the service
 	SupervisorID   *uuid.UUID       `gorm:"-"`
@@ -36,12 +37,18 @@ type CoveredUnits struct {
 	Units           int
 }
 
-// conflictUnauthorized keeps a session with units that no authorization covers from being billed.
-const conflictUnauthorized = "unauthorized"
+// The conflicts that keep a session from being billed.
+const (
+	conflictUnauthorized = "unauthorized" // units that no authorization covers
+	conflictOverlap      = "overlap"      // it overlaps another session
+)
 
 // conflictsOf returns the reasons that keep a session from being billed.
 func conflictsOf(d Delivered) []string {
 	var conflicts []string
+	if d.OverlapReason != nil {
+		conflicts = append(conflicts, conflictOverlap)
+	}
 	for _, p := range d.Patients {
 		if p.UnauthorizedUnits > 0 {
 			return append(conflicts, conflictUnauthorized)

@@ -144,6 +144,7 @@ var defaults = []grant{
 	{permission: permission.SessionNarrative, roles: []Role{Admin, Practitioner, Auditor}, limited: own},
 	{permission: permission.SessionCorrect, roles: []Role{Admin, Biller}, limited: correctors},
 	{permission: permission.SessionVoid, roles: []Role{Admin, Biller}, limited: correctors},
+	{permission: permission.SessionAcceptOverlap, roles: []Role{Admin, Practitioner, Biller}},
 
 	{permission: permission.BillingRead, roles: []Role{Admin, Biller}},
 	{permission: permission.BillingExport, roles: []Role{Admin, Biller}},

@@ -73,6 +73,8 @@ const (
 	BillingRead   identity.Permission = "billing:read"
 	BillingExport identity.Permission = "billing:export" // also retract exports, and enter control numbers
 
+	SessionAcceptOverlap identity.Permission = "session:accept-overlap"
+
 	ReportRead       identity.Permission = "report:read"
 	AlertAcknowledge identity.Permission = "alert:acknowledge"
 
