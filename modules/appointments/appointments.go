@@ -156,7 +156,7 @@ type Session struct {
 	ChangeReason      *string
 	VoidedAt          *time.Time
 	ExportedAt        *time.Time // set while a payer has a claim for it
-	OverlapReason     *string // why it was accepted although it overlaps another session
+	OverlapReason     *string    // why it was accepted although it overlaps another session
 	OverlapAcceptedBy *uuid.UUID
 	CreatedAt         time.Time
 	UpdatedAt         time.Time

@@ -2448,6 +2448,232 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/billing/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List claim lines
+         * @description One line for each session and patient with units, on the service dates `from` to `to` (both included, at most 366 days), computed from the present version of the session. `BLOCKED` lines have reasons, and a missing field is named. `READY` lines are taken by the next export. An exported line is `SUPERSEDED` when a session of its claim has a newer version: the claim must then be replaced or voided as a whole. Lines of retracted exports are `RETRACTED`.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/reconciliation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Reconcile the ledger with the claim lines
+         * @description The units that the ledger counts as consumed on the service dates `from` to `to`, and where they are: on exported, ready or blocked lines, or consumed without a session. `agrees` is false if a unit is missing or counted twice. Authorizations that do not agree come first.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["reconcileBilling"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List exports
+         * @description All exports, or the exports of one payer, the newest first, with the SHA-256 of their files.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingExports"];
+        put?: never;
+        /**
+         * Export the ready lines of a payer
+         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) or voided (8) as a whole.
+         *
+         *     Permission: `billing:export`.
+         */
+        post: operations["createBillingExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an export
+         * @description One export with the SHA-256 of its files.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["getBillingExport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the claims of an export
+         * @description All claims of an export in the order of its files, with their lines.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingClaims"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/retract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retract an export
+         * @description For a file that was rejected or never sent: its lines become ready again, and its sessions are unlocked unless another export has them. The files can still be downloaded.
+         *
+         *     Permission: `billing:export`.
+         */
+        post: operations["retractBillingExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/claims/{id}/control-number": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Enter the payer's control number of a claim
+         * @description The number that the payer has given to the claim, from the remittance advice. A replacement or void of the claim is blocked without it.
+         *
+         *     Permission: `billing:export`.
+         */
+        put: operations["setClaimControlNumber"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as CSV
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/json-file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as JSON
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportJson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/x12": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as X12 837P
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportX12"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -4091,6 +4317,23 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A patient's presence in a session. */
+        AttendanceInput: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description Whether the patient came. The default is `true`. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. The default is the start of the session.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. The default is the end of the session.
+             */
+            endTime?: string | null;
+        };
         /** @description An event in the API. Its fields are in the order of the hash. */
         AuditEvent: {
             /** @description The position in the organization's hash chain. Null until the event is sealed. */
@@ -4771,6 +5014,45 @@ export interface components {
             /** @description The number of items to check. Null until they have been counted. */
             total: number | null;
         };
+        /** @description A claim: the lines of one authorization number. */
+        Claim: {
+            /** Format: uuid */
+            id: string;
+            /** @description The number of the claim for the payer. */
+            number: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /**
+             * @description The frequency code: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /**
+             * Format: uuid
+             * @description The claim that it replaces or voids. Null for an original claim.
+             */
+            replacesClaimId: string | null;
+            /** @description The payer's number of the claim. Null until it is entered. */
+            controlNumber: string | null;
+            /** @description The charge of the claim in US cents. */
+            chargeCents: number;
+            /** @description The lines as they were exported. */
+            lines: components["schemas"]["Line"][];
+        };
+        /** @description Claim not found. */
+        ClaimNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "claim-not-found";
+        };
+        /** @description Claims has the claims of an export. */
+        Claims: {
+            /** @description The claims in the order of the files. */
+            data: components["schemas"]["Claim"][];
+        };
         CompleteAnswer: {
             /** @description The session. */
             session: components["schemas"]["Session"];
@@ -4792,6 +5074,10 @@ export interface components {
             narrative?: string | null;
             /** @description Whether the times are right although they differ considerably from the booked ones. */
             confirm?: boolean;
+            /** @description The patients who were absent, or who came late or left early. All others attended the session. */
+            patients?: components["schemas"]["AttendanceInput"][];
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
@@ -4856,6 +5142,10 @@ export interface components {
              */
             code: "contention";
         };
+        ControlNumberRequest: {
+            /** @description The payer's number of the claim. */
+            controlNumber: string;
+        };
         CorrectRequest: {
             /**
              * Format: date-time
@@ -4873,6 +5163,8 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
             /** @description The reason of the correction. */
             reason: string;
         };
@@ -4889,6 +5181,18 @@ export interface components {
         CorrectedPatientInput: {
             /** Format: uuid */
             patientId: string;
+            /** @description Whether the patient came. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left.
+             */
+            endTime?: string | null;
             /**
              * Format: uuid
              * @description The authorization. It stays unchanged if it is not given, and is required for a new patient.
@@ -5542,6 +5846,111 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A set of files for a payer. */
+        Export: {
+            /** Format: uuid */
+            id: string;
+            /** @description The number of the export, which is the control number of its X12 file. */
+            number: number;
+            /** Format: uuid */
+            payerId: string;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+            /** @description The number of claims. */
+            claims: number;
+            /** @description The number of lines. */
+            lines: number;
+            /** @description The units of all lines. */
+            units: number;
+            /** @description The charge of all lines in US cents. */
+            chargeCents: number;
+            /** @description The files. */
+            files: components["schemas"]["File"][];
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the retraction. Null if the export is in force.
+             */
+            retractedAt: string | null;
+            /**
+             * Format: uuid
+             * @description The user who retracted the export.
+             */
+            retractedBy: string | null;
+            /** @description The reason of the retraction. */
+            retractReason: string | null;
+        };
+        /** @description Export not found. */
+        ExportNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "export-not-found";
+        };
+        /** @description One page of a list. */
+        ExportPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Export"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A later export has replaced or voided claims of this export. */
+        ExportReplacedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "export-replaced";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "export-replaced";
+        };
+        ExportRequest: {
+            /** Format: uuid */
+            payerId: string;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+        };
+        /** @description The export was retracted before. */
+        ExportRetractedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "export-retracted";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "export-retracted";
+        };
         /** @description The list of the patients of a user. */
         Family: {
             /** @description The patients, sorted by id. */
@@ -5585,6 +5994,16 @@ export interface components {
             code: string;
             /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
+        };
+        /** @description A file of an export. */
+        File: {
+            /**
+             * @description The format of the file.
+             * @enum {string}
+             */
+            format: "CSV" | "JSON" | "X12";
+            /** @description The SHA-256 of the content in hexadecimal. */
+            hash: string;
         };
         /** @description A problem of an audit trail. */
         Finding: {
@@ -6238,6 +6657,92 @@ export interface components {
              */
             code: "last-administrator";
         };
+        /** @description A claim line: the service of one session for one patient. */
+        Line: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The state of the line.
+             * @enum {string}
+             */
+            state: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
+            /** @description The reasons that block it. */
+            reasons: components["schemas"]["LineReason"][];
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The version of the session from which the line follows. */
+            sessionVersion: number;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            payerId: string | null;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            authorizationId: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description The member number of the patient's coverage. */
+            memberNumber: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /** @description The code of the service. */
+            code: string;
+            /** @description The modifiers of the code. */
+            modifiers: string[];
+            /** @description The place-of-service code. */
+            placeOfService: string;
+            /** @description The billed units. */
+            units: number;
+            /** @description The minutes of the service. */
+            minutes: number;
+            /**
+             * Format: uuid
+             * @description The practitioner who rendered the service.
+             */
+            renderingPractitionerId: string;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervised the service. Null if there was none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The charge in US cents. */
+            chargeCents: number;
+            /** @description The ICD-10 codes, the principal one first. */
+            diagnoses: string[];
+            /**
+             * @description The frequency code of the claim: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /**
+             * Format: uuid
+             * @description The claim that has the line or, before the export, the claim that it replaces or voids. Null for a new claim.
+             */
+            claimId: string | null;
+            /**
+             * Format: uuid
+             * @description The export that has the line. Null before the export.
+             */
+            exportId: string | null;
+        };
+        /** @description One page of a list. */
+        LinePage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Line"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A reason that blocks a line. */
+        LineReason: {
+            /** @description The code: `missing` for a missing field, `control-number` for the payer's missing control number, `claim-blocked` if another line of the claim is blocked, or a conflict of the session, such as `unauthorized`. */
+            code: string;
+            /** @description The missing field, such as `practitioner.npi`. Null for other codes. */
+            field: string | null;
+        };
         /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
         LinkConfirmationRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6759,6 +7264,15 @@ export interface components {
              * @enum {string}
              */
             code: "not-recorded";
+        };
+        /** @description No claim line of the payer is ready in the period. */
+        NothingReadyProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "nothing-ready";
+            /** @description The number of blocked lines of the payer in the period. */
+            blocked: number;
         };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: components["schemas"]["Problem"] & {
@@ -7310,7 +7824,7 @@ export interface components {
             /** @description The street and the number. */
             line1: string;
             /** @description An apartment or a suite. */
-            line2: string;
+            line2: string | null;
             /** @description The city. */
             city: string;
             /** @description The two letters of the state, such as `NY`. */
@@ -7323,7 +7837,7 @@ export interface components {
             /** @description The street and the number. */
             line1: string;
             /** @description An apartment or a suite. */
-            line2?: string;
+            line2?: string | null;
             /** @description The city. */
             city: string;
             /** @description The two letters of the state, such as `NY`. */
@@ -7518,6 +8032,8 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         PreviewMoveRequest: {
             /**
@@ -7740,6 +8256,40 @@ export interface components {
             /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
         };
+        /** @description The balance of an authorization. */
+        ReconciledAuthorization: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** @description The units that the ledger counts as consumed. */
+            consumedUnits: number;
+            /** @description The units on exported lines. */
+            exportedUnits: number;
+            /** @description The units on ready lines. */
+            readyUnits: number;
+            /** @description The units on blocked lines. */
+            waitingUnits: number;
+            /** @description The units that were consumed without a session, as after a no-show. */
+            unitsWithoutSession: number;
+            /** @description Whether every consumed unit is accounted for. */
+            agrees: boolean;
+        };
+        /** @description Reconciliation compares the ledger with the lines of a period. */
+        Reconciliation: {
+            /** @description The units that the ledger counts as consumed. */
+            consumedUnits: number;
+            /** @description The units on exported lines. */
+            exportedUnits: number;
+            /** @description The units on ready lines. */
+            readyUnits: number;
+            /** @description The units on blocked lines. */
+            waitingUnits: number;
+            /** @description The units that were consumed without a session, as after a no-show. */
+            unitsWithoutSession: number;
+            /** @description Whether every consumed unit is accounted for. */
+            agrees: boolean;
+            /** @description The authorizations with consumed units or lines in the period. */
+            authorizations: components["schemas"]["ReconciledAuthorization"][];
+        };
         /** @description Too many wrong codes. Enter a recovery code instead. */
         RecoveryCodeRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7958,6 +8508,10 @@ export interface components {
             token: string;
             /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             password: string;
+        };
+        RetractRequest: {
+            /** @description The reason of the retraction. */
+            reason: string;
         };
         /** @description The number of attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
@@ -8327,6 +8881,8 @@ export interface components {
              * @description The time at which the session was voided. A voided session has no units.
              */
             voidedAt: string | null;
+            /** @description The reason why an overlap with another session was accepted. Null if there was none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            overlapReason: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -8400,6 +8956,53 @@ export interface components {
             /** @constant */
             code?: "session-not-found";
         };
+        /** @description The time that two sessions have in common. */
+        SessionOverlap: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: uuid
+             * @description The session of the other appointment. Null if it is in progress.
+             */
+            sessionId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner of both sessions. Null if a patient overlaps.
+             */
+            practitionerId: string | null;
+            /**
+             * Format: uuid
+             * @description The patient of both sessions. Null if a practitioner overlaps.
+             */
+            patientId: string | null;
+            /**
+             * Format: date-time
+             * @description The start of the common time.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end of the common time.
+             */
+            endTime: string;
+            /** @description The number of common minutes. */
+            minutes: number;
+        };
+        /** @description The session overlaps another session of the practitioner or the patient. */
+        SessionOverlapProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-overlap";
+            /** @description The overlaps, one for each practitioner and patient. */
+            overlaps: components["schemas"]["SessionOverlap"][];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-overlap";
+        };
         /** @description One page of a list. */
         SessionPage: {
             /** @description The items of this page. */
@@ -8425,6 +9028,18 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description Whether the patient came. */
+            attended: boolean;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. Null if the patient was absent.
+             */
+            startTime: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. Null if the patient was absent.
+             */
+            endTime: string | null;
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -9635,6 +10250,7 @@ export interface components {
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `session-exported`: The session was billed to the payer and can no longer be changed.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
          */
@@ -9645,7 +10261,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -10444,9 +11060,39 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `webhook-not-found`: Webhook not found.
+         *     - `export-not-found`: Export not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ExportNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `claim-not-found`: Claim not found.
+         */
+        NotFound31: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ClaimNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10462,7 +11108,7 @@ export interface components {
          *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound31: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10477,7 +11123,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound32: {
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10492,7 +11138,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound33: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11049,6 +11695,7 @@ export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type Attempts = components['schemas']['Attempts'];
 export type AttemptsPage = components['schemas']['AttemptsPage'];
+export type AttendanceInput = components['schemas']['AttendanceInput'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type Authorization = components['schemas']['Authorization'];
@@ -11092,6 +11739,9 @@ export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CheckedCount = components['schemas']['CheckedCount'];
+export type Claim = components['schemas']['Claim'];
+export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
+export type Claims = components['schemas']['Claims'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -11100,6 +11750,7 @@ export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
+export type ControlNumberRequest = components['schemas']['ControlNumberRequest'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -11142,10 +11793,17 @@ export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type ExchangeRequest = components['schemas']['ExchangeRequest'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
+export type Export = components['schemas']['Export'];
+export type ExportNotFoundProblem = components['schemas']['ExportNotFoundProblem'];
+export type ExportPage = components['schemas']['ExportPage'];
+export type ExportReplacedProblem = components['schemas']['ExportReplacedProblem'];
+export type ExportRequest = components['schemas']['ExportRequest'];
+export type ExportRetractedProblem = components['schemas']['ExportRetractedProblem'];
 export type Family = components['schemas']['Family'];
 export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
+export type File = components['schemas']['File'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
@@ -11181,6 +11839,9 @@ export type InvitationWithToken = components['schemas']['InvitationWithToken'];
 export type Key = components['schemas']['Key'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
+export type Line = components['schemas']['Line'];
+export type LinePage = components['schemas']['LinePage'];
+export type LineReason = components['schemas']['LineReason'];
 export type LinkConfirmationRequiredProblem = components['schemas']['LinkConfirmationRequiredProblem'];
 export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherProblem'];
 export type LinkRequest = components['schemas']['LinkRequest'];
@@ -11215,6 +11876,7 @@ export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
+export type NothingReadyProblem = components['schemas']['NothingReadyProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
 export type Opening = components['schemas']['Opening'];
@@ -11277,6 +11939,8 @@ export type RateNotFoundProblem = components['schemas']['RateNotFoundProblem'];
 export type RatePage = components['schemas']['RatePage'];
 export type RateTakenProblem = components['schemas']['RateTakenProblem'];
 export type Reason = components['schemas']['Reason'];
+export type ReconciledAuthorization = components['schemas']['ReconciledAuthorization'];
+export type Reconciliation = components['schemas']['Reconciliation'];
 export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeRequiredProblem'];
 export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
@@ -11295,6 +11959,7 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type ResetPasswordRequest = components['schemas']['ResetPasswordRequest'];
+export type RetractRequest = components['schemas']['RetractRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
 export type ReviewRequest = components['schemas']['ReviewRequest'];
 export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
@@ -11325,6 +11990,8 @@ export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent
 export type SessionExportedProblem = components['schemas']['SessionExportedProblem'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
+export type SessionOverlap = components['schemas']['SessionOverlap'];
+export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
@@ -11458,6 +12125,8 @@ export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
 export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound33 = components['responses']['NotFound33'];
+export type ResponseNotFound34 = components['responses']['NotFound34'];
+export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -13471,7 +14140,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e8
+                 * @example 019caed9-4300-7000-8000-000000000353
                  */
                 id: string;
             };
@@ -13506,7 +14175,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f3
+                 * @example 019caed9-4300-7000-8000-00000000035e
                  */
                 id: string;
             };
@@ -13543,12 +14212,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f3
+                 * @example 019caed9-4300-7000-8000-00000000035e
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f4
+                 * @example 019caed9-4300-7000-8000-00000000035f
                  */
                 sessionId: string;
             };
@@ -13686,7 +14355,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000035d
                  */
                 id: string;
             };
@@ -14981,7 +15650,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d4
+                 * @example 019caed9-4300-7000-8000-00000000033f
                  */
                 id: string;
             };
@@ -15018,7 +15687,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d4
+                 * @example 019caed9-4300-7000-8000-00000000033f
                  */
                 id: string;
             };
@@ -15330,7 +15999,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d8
+                 * @example 019caed9-4300-7000-8000-000000000343
                  */
                 id: string;
             };
@@ -15385,7 +16054,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dc
+                 * @example 019caed9-4300-7000-8000-000000000347
                  */
                 id: string;
             };
@@ -16355,7 +17024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ca.under-used
+                 * @example 019caed9-4300-7000-8000-000000000335.under-used
                  */
                 id: string;
             };
@@ -16757,6 +17426,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
              *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
              */
             409: {
@@ -16766,7 +17436,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -17101,7 +17771,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000215
                  */
                 id: string;
             };
@@ -17502,7 +18172,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -17544,7 +18214,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -17603,7 +18273,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -17643,7 +18313,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026e
+                 * @example 019caed9-4300-7000-8000-0000000002d9
                  */
                 id: string;
             };
@@ -17756,7 +18426,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-000000000331
                  */
                 id: string;
             };
@@ -17826,6 +18496,495 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable7"];
+        };
+    };
+    listBillingLines: {
+        parameters: {
+            query: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The first service date. */
+                from: string;
+                /** @description The last service date. */
+                to: string;
+                payerId?: string;
+                /** @description The state of the lines. */
+                state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
+                /** @description The code of a reason that blocks the lines. */
+                reason?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reconcileBilling: {
+        parameters: {
+            query: {
+                /** @description The first service date. */
+                from: string;
+                /** @description The last service date. */
+                to: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reconciliation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listBillingExports: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                payerId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createBillingExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Conflict.
+             *
+             *     - `nothing-ready`: No claim line of the payer is ready in the period.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NothingReadyProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBillingExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listBillingClaims: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Claims"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    retractBillingExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetractRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound30"];
+            /**
+             * @description Conflict.
+             *
+             *     - `export-replaced`: A later export has replaced or voided claims of this export.
+             *     - `export-retracted`: The export was retracted before.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ExportReplacedProblem"] | components["schemas"]["ExportRetractedProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    setClaimControlNumber: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d6
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ControlNumberRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Claim"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound31"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    downloadBillingExportCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    downloadBillingExportJson: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    downloadBillingExportX12: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/EDI-X12": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     listenToEvents: {
@@ -17953,7 +19112,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-00000000033c
                  */
                 id: string;
             };
@@ -17977,7 +19136,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17995,7 +19154,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-00000000033c
                  */
                 id: string;
             };
@@ -18015,7 +19174,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18034,7 +19193,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-00000000033c
                  */
                 id: string;
             };
@@ -18063,7 +19222,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18085,7 +19244,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-00000000033c
                  */
                 id: string;
             };
@@ -18111,7 +19270,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18127,7 +19286,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-00000000033d
                  */
                 id: string;
             };
@@ -18149,7 +19308,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -18171,7 +19330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-00000000033d
                  */
                 id: string;
             };
@@ -18193,7 +19352,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18211,7 +19370,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-00000000033d
                  */
                 id: string;
                 /**
@@ -18240,7 +19399,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18481,7 +19640,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c9
+                 * @example 019caed9-4300-7000-8000-000000000334
                  */
                 id: string;
             };
@@ -18503,7 +19662,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18521,7 +19680,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c9
+                 * @example 019caed9-4300-7000-8000-000000000334
                  */
                 id: string;
             };
@@ -18545,7 +19704,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound34"];
             409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18564,7 +19723,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c9
+                 * @example 019caed9-4300-7000-8000-000000000334
                  */
                 id: string;
             };
@@ -18592,7 +19751,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound34"];
             409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18689,7 +19848,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-000000000339
                  */
                 id: string;
             };
@@ -18711,7 +19870,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
