@@ -74,6 +74,13 @@ func TestEveryReasonIsKeptAndShown(t *testing.T) {
 			require.Contains(t, entries(), reason)
 			return string(c.Admin().Get(t, session+"/versions").OK(t).Raw)
 		},
+		"retractBillingExport": func(t *testing.T, reason string) string {
+			o := openBillingOffice(t)
+			o.deliver(t, o.authorization, 2)
+			export := "/billing/exports/" + o.export(t).Created(t).String()
+			o.biller().Post(t, export+"/retract", harness.Body{"reason": reason}).OK(t)
+			return string(o.biller().Get(t, export).OK(t).Raw)
+		},
 		"voidSession": func(t *testing.T, reason string) string {
 			session := "/sessions/" + completed(t, c, booked(path))
 			c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": reason}).OK(t)

@@ -19,7 +19,7 @@ func billingIdentity(changes ...harness.Body) harness.Body {
 		"npi": "1234567893", "taxId": "12-3456789", "taxonomyCode": "261QM0850X",
 		"address":     harness.Body{"line1": "1 Main Street", "line2": "Suite 4", "city": "Albany", "state": "NY", "zip": "12207-1234"},
 		"submitterId": "OMNI01", "contactName": "Bo Biller", "contactPhone": "5185550100",
-		"receiverId": "CLEARING", "receiverName": "Example Clearinghouse", "placeOfService": "12",
+		"receiverId": "CLEARING", "receiverName": "Harbor Clearinghouse", "placeOfService": "12",
 	}
 	for _, change := range changes {
 		for k, v := range change {

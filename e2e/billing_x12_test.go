@@ -97,8 +97,8 @@ const (
 	cms = "CMS, 837P companion guide"
 )
 
-// x12Rules are the loops, segments and elements that every file needs. Loops and element numbers are
-// those of the implementation guide.
+// x12Rules are the loops, segments and elements that every file needs. The implementation guide
+// defines the loops and the numbers of the elements.
 var x12Rules = []x12Rule{
 	{"ISA", "ISA", 6, filled, "", tr3 + ", appendix C, ISA06"},
 	{"ISA", "ISA", 8, filled, "", tr3 + ", appendix C, ISA08"},
@@ -223,9 +223,9 @@ func (f x12File) problems() []string {
 	return append(problems, f.inconsistencies()...)
 }
 
-// inconsistencies returns the values that do not agree with each other: the counts and control numbers
-// of the envelopes (ASC X12.5), the sum of a claim's lines (CLM02), the hierarchy (HL), and REF F8, which
-// replacements and voids have (X12, request for interpretation 1538).
+// inconsistencies returns the values that do not agree with each other. These are the counts and the
+// control numbers of the envelopes (ASC X12.5), the levels, and the sum of a claim's lines (CLM02). Only
+// replacements and voids have REF F8 (X12, request for interpretation 1538).
 func (f x12File) inconsistencies() []string {
 	var found []string
 	st, se := f.first("ST", 0), f.first("SE", 0)
@@ -316,7 +316,7 @@ func TestX12FileHasOneClaimForEachAuthorizationNumber(t *testing.T) {
 	o.deliver(t, o.authorization, 2)
 	o.deliver(t, o.authorization, 3)
 	o.deliver(t, o.grant(t, o.insurance, "A-3", harness.Body{}), 4)
-	o.deliver(t, theirs, 5, harness.Body{"patientId": sibling})
+	o.deliver(t, theirs, 1, harness.Body{"patientId": sibling})
 	e := o.export(t)
 	f, err := readX12(downloaded(t, o, "/billing/exports/"+e.Created(t).String()+"/x12"))
 	require.NoError(t, err)

@@ -25,6 +25,7 @@ var withoutVersion = map[string]string{
 	"endUserSession":        "as above",
 	"declineLinkRequest":    "a request has no version: it can only be decided",
 	"unlinkUser":            "a link has no version: it exists or not",
+	"setClaimControlNumber": "a claim has no version: the payer has given it one number",
 	"revokeInvitation":      "an invitation has no version: it can only end",
 	"revokeApiKey":          "a key has no version: it can only end",
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",

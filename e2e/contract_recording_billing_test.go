@@ -51,7 +51,7 @@ func (s *recording) recordBilling(admin harness.Caller) {
 		"/billing/claims/"+claims[0].(map[string]any)["id"].(string)+"/control-number",
 		harness.Body{"controlNumber": "2026055000123"})
 	for operation, file := range map[string]string{
-		"downloadBillingExportCsv": "/csv", "downloadBillingExportJson": "/json-file", "downloadBillingExportX12": "/x12",
+		"downloadBillingExportCsv": "/csv", "downloadBillingExportJson": "/json", "downloadBillingExportX12": "/x12",
 	} {
 		a := biller.GetRaw(s.t, path+file)
 		s.store(s.routes[operation], a)

@@ -10,6 +10,7 @@ import (
 // textParameters are the text parameters of URLs, and why they hold no health data. All others
 // are ids, dates, numbers, flags and enumerations.
 var textParameters = map[string]string{
+	"query reason of listBillingLines":       "the code of a reason, such as missing",
 	"query cursor":                           "it is sealed",
 	"query code of listServiceCodes":         "a service code such as 97153, which names no patient",
 	"query types of listenToEvents":          "event types; others are refused",

@@ -52,7 +52,7 @@ func (p Practice) Examples(ctx context.Context) (*Examples, error) {
 	f.id("/organizations", "organizationId", admin.OrganizationID)
 	f.id("/auth/oidc", "", admin.OrganizationID)
 	for _, find := range []func() error{
-		f.findClock, f.findDirectory, f.findUsers, f.findAdministration,
+		f.findClock, f.findDirectory, f.findClaimData, f.findUsers, f.findAdministration,
 		f.findUnits, f.findTransfer, f.findAppointments, f.findSessions, f.findOpenings,
 	} {
 		if err := find(); err != nil {

@@ -35,9 +35,15 @@ var (
 // payers are the demo's payers. Each has another rounding rule, and their weeks start
 // on different days.
 var payers = []directory.NewPayer{
-	{Name: "Example Health Plan", PayerCode: new("EHP01"), Rounding: scheduling.RoundMidpoint},
-	{Name: "Example State Medicaid", PayerCode: new("ESM02"), Rounding: scheduling.RoundDown, WeekStartsOn: "MONDAY"},
-	{Name: "Example Federal Plan", PayerCode: new("EFP03"), Rounding: scheduling.RoundCMSTotal, WeekStartsOn: "SATURDAY"},
+	{Name: "Example Health Plan", PayerCode: new("EHP01"), ClaimFilingCode: new("CI"), Rounding: scheduling.RoundMidpoint},
+	{
+		Name: "Example State Medicaid", PayerCode: new("ESM02"), ClaimFilingCode: new("MC"), Rounding: scheduling.RoundDown,
+		WeekStartsOn: "MONDAY",
+	},
+	{
+		Name: "Example Federal Plan", PayerCode: new("EFP03"), ClaimFilingCode: new("CH"), Rounding: scheduling.RoundCMSTotal,
+		WeekStartsOn: "SATURDAY",
+	},
 }
 
 // credentialed returns the staff to create. Technicians' credentials expire at
@@ -99,6 +105,10 @@ func children() []directory.NewPatient {
 		all = append(all, n)
 	}
 	for i := range all {
+		all[i].Sex = new([]directory.Sex{directory.Female, directory.Male}[i%2])
+		all[i].Address = &directory.PostalAddressBody{
+			Line1: fmt.Sprintf("%d Elm Street", i+1), City: "New York", State: "NY", Zip: "10001",
+		}
 		all[i].MedicalRecordNumber = new(fmt.Sprintf("MRN-%04d", i+1))
 	}
 	return all

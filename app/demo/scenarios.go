@@ -32,6 +32,9 @@ func (p Practice) history(own context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.claimData(own, coverage, codes); err != nil {
+		return err
+	}
 	for _, s := range scenarios {
 		t := &scenarioRun{p: p, ctx: own, coverage: coverage[s.patient], code: codes[s.code], staff: staff}
 		if err := t.play(s); err != nil {
@@ -47,7 +50,11 @@ func (p Practice) history(own context.Context) error {
 // practitioners creates the practitioners, and returns their ids by first name.
 func (p Practice) practitioners(own context.Context) (map[string]uuid.UUID, error) {
 	ids := map[string]uuid.UUID{}
-	for _, n := range p.credentialed() {
+	for i, n := range p.credentialed() {
+		n.NPI, n.TaxonomyCode = npi(i), new("106S00000X") // a behavior technician
+		if n.Credentials[0].Code != "RBT" {
+			n.TaxonomyCode = new("103K00000X") // a behavior analyst
+		}
 		created, err := p.Directory.CreatePractitioner(own, n)
 		if err != nil {
 			return nil, err
@@ -78,6 +85,7 @@ func (p Practice) patients(own context.Context) ([]coverage, error) {
 		insurance, err := p.Directory.CreateInsurance(own, directory.NewInsurance{
 			PatientID: patient.ID, PayerID: ids[i/2%len(ids)],
 			MemberNumber: fmt.Sprintf("M-%09d", 100200301+i), StartsOn: calendar.NewDate(2024, time.January, 1),
+			Relationship: new(directory.Self),
 		})
 		if err != nil {
 			return nil, err

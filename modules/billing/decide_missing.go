@@ -11,8 +11,7 @@ type requirement struct {
 }
 
 // missingOf returns a reason for each field that a line needs and that is unknown. Without a line, it
-// checks the organization only. The fields are those that X12 005010X222A1 requires; see x12.go for
-// the loops.
+// checks the organization only. X12 005010X222A1 requires these fields; see x12.go for the loops.
 func (b book) missingOf(l *Line) []Reason {
 	i := b.data.Identity
 	all := []requirement{

@@ -98,7 +98,7 @@ func (s *Service) fileRoutes() []httpx.Route {
 		summary           string
 	}{
 		{CSV, "csv", "text/csv", "Csv", "Download an export as CSV"},
-		{JSON, "json-file", "application/octet-stream", "Json", "Download an export as JSON"},
+		{JSON, "json", "application/octet-stream", "Json", "Download an export as JSON"},
 		{X12, "x12", "application/EDI-X12", "X12", "Download an export as X12 837P"},
 	} {
 		routes = append(routes, httpx.Route{

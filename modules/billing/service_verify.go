@@ -2,9 +2,9 @@ package billing
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -58,10 +58,10 @@ func (s *Service) CompareLines(
 				fmt.Sprintf("%d units consumed for version %d of session %s", found, l.SessionVersion, l.SessionID),
 				fmt.Sprintf("%d units on exported lines", l.Units)))
 		}
-		if hash, exists := damaged[l.ExportID]; exists {
+		if format, exists := damaged[l.ExportID]; exists {
 			delete(damaged, l.ExportID) // reported once
 			compared.Problems = append(compared.Problems, b.Discrepancy(checkBilling,
-				"files of export "+l.ExportID.String()+" with their hashes", "a file with the hash "+hash))
+				"files of export "+l.ExportID.String()+" with their hashes", "a file "+string(format)+" with another hash"))
 		}
 	}
 	return compared, nil
@@ -73,24 +73,12 @@ type exportedKey struct {
 	version                              int
 }
 
-// damagedFiles returns the exports of lines with a file that does not have its hash, with the hash that
-// the file has.
-func (s *Service) damagedFiles(ctx context.Context, lines []exportedUnits) (map[uuid.UUID]string, error) {
+// damagedFiles returns the exports of lines with a file that does not have its hash, and the format of
+// that file.
+func (s *Service) damagedFiles(ctx context.Context, lines []exportedUnits) (map[uuid.UUID]Format, error) {
 	exports := map[record.Key]bool{}
 	for _, l := range lines {
 		exports[record.Of(l.OrganizationID, l.ExportID)] = true
 	}
-	damaged := map[uuid.UUID]string{}
-	for e := range exports {
-		files, err := s.store.files(ctx, e)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range files {
-			if sum := sha256.Sum256([]byte(f.Content)); string(sum[:]) != string(f.Hash) {
-				damaged[e.ID] = hex.EncodeToString(sum[:])
-			}
-		}
-	}
-	return damaged, nil
+	return s.store.damagedFiles(ctx, slices.SortedFunc(maps.Keys(exports), record.Key.Compare))
 }

@@ -38,13 +38,21 @@ func (store) exportedUnits(ctx context.Context, authorizations []record.Key) ([]
 	return found, err
 }
 
-// files returns the files of an export. Index: the primary key.
-func (store) files(ctx context.Context, export record.Key) ([]fileRow, error) {
+// damagedFiles returns exports with a file that does not have its hash. The database computes the
+// hashes, so that files are not transferred. Index: the primary key.
+func (store) damagedFiles(ctx context.Context, exports []record.Key) (map[uuid.UUID]Format, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []fileRow
-	err = tx.Where("organization_id = ? AND export_id = ?", export.OrganizationID, export.ID).Find(&found).Error
-	return found, err
+	err = tx.Raw(`
+		SELECT f.export_id, f.format FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		JOIN billing_files f ON f.organization_id = k.organization_id AND f.export_id = k.id
+		WHERE sha256(convert_to(f.content, 'UTF8')) <> f.hash`, db.KeyColumns(exports)...).Scan(&found).Error
+	damaged := make(map[uuid.UUID]Format, len(found))
+	for _, f := range found {
+		damaged[f.ExportID] = f.Format
+	}
+	return damaged, err
 }

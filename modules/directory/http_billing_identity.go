@@ -22,8 +22,8 @@ func (s *Service) billingIdentityRoutes() []httpx.Route {
 	}
 }
 
-// billingIdentityFields are the values of a billing identity.
-type billingIdentityFields struct {
+// BillingIdentityFields are the values of a billing identity.
+type BillingIdentityFields struct {
 	// The National Provider Identifier of the organization.
 	NPI *string `json:"npi"`
 	// The employer identification number: nine digits.
@@ -49,7 +49,7 @@ type billingIdentityFields struct {
 // BillingIdentityChange replaces the billing identity of an organization.
 type BillingIdentityChange struct {
 	Match patch.Match `header:"If-Match"`
-	billingIdentityFields
+	BillingIdentityFields
 }
 
 func (c BillingIdentityChange) identity() BillingIdentity {
@@ -62,7 +62,7 @@ func (c BillingIdentityChange) identity() BillingIdentity {
 
 // billingIdentityBody is an organization as billing provider and submitter of claims.
 type billingIdentityBody struct {
-	billingIdentityFields
+	BillingIdentityFields
 	Version int `json:"version"`
 }
 
@@ -70,7 +70,7 @@ type billingIdentityBody struct {
 func (b billingIdentityBody) Revision() int { return b.Version }
 
 func billingIdentityBodyOf(b BillingIdentity) billingIdentityBody {
-	return billingIdentityBody{billingIdentityFields{
+	return billingIdentityBody{BillingIdentityFields{
 		b.NPI, b.TaxID, b.TaxonomyCode, postalAddressBodyOf(b.Address), b.SubmitterID, b.ContactName, b.ContactPhone, b.ReceiverID,
 		b.ReceiverName, b.PlaceOfService,
 	}, b.Version}
