@@ -89,7 +89,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
 	}
 	sessions := func(f SessionFilter, within Span) func(context.Context) error {
-		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within); return err }
+		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within, narrowing{}); return err }
 	}
 	for it, read := range map[string]func(context.Context) error{
 		"a week":                         list(Filter{Page: page}, week),
