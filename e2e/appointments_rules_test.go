@@ -538,7 +538,9 @@ func TestAddendaOfASession(t *testing.T) {
 	require.Error(t, c.TryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "a signed session cannot be changed")
 	for _, b := range []func(string) harness.Answer{
 		func(path string) harness.Answer { return c.Admin().Get(t, path) },
-		func(path string) harness.Answer { return c.Admin().Put(t, path+"/note", harness.Body{"narrative": "x"}) },
+		func(path string) harness.Answer {
+			return c.Admin().Put(t, path+"/note", harness.Body{"narrative": "x"})
+		},
 		func(path string) harness.Answer { return c.Admin().Post(t, path+"/addenda", harness.Body{"text": "x"}) },
 	} {
 		b("/sessions/"+uuid.NewString()).Refused(t, http.StatusNotFound, "session-not-found")

@@ -120,7 +120,7 @@ type NoteStatus struct {
 	Length          int                  // characters
 	MissingSections []scheduling.NoteSection
 	MissingSigners  []scheduling.Signer
-	Signatures      []Signature    // oldest first, also those that no longer count
+	Signatures      []Signature    // oldest first, including invalid ones
 	Conflicts       []ConflictKind // what keeps the session from being billed; sorted
 }
 

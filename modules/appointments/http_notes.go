@@ -57,7 +57,7 @@ func (s *NoteService) noteRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/sessions/:id/signatures",
 			Permission: permission.SessionRead, RecordScopes: sessionOwners.Scopes(), Reads: subjectSession,
 			Name: "listSignatures", Summary: "List the signatures of a session",
-			Description: "All signatures with the signed texts as evidence, oldest first, also those that no longer count.",
+			Description: "All signatures with the signed texts as evidence, oldest first. `counts` is false for invalid ones.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSignatures),
 		},

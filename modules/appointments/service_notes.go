@@ -73,7 +73,7 @@ func (s *NoteService) Note(ctx context.Context, session uuid.UUID) (Session, err
 }
 
 // WriteNote replaces the text of a session's note. A repetition with the text that the note already
-// has changes nothing and succeeds, whatever version it names (RFC 9110, section 13.1.1). Errors:
+// has changes nothing and succeeds, also with an old version (RFC 9110, section 13.1.1). Errors:
 // [ErrSessionNotFound], [patch.ErrStale], [ErrSessionVoided], [ErrNoteClosed],
 // [identity.ErrForbidden] for callers who may not read clinical text.
 func (s *NoteService) WriteNote(
