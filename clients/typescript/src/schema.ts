@@ -2005,7 +2005,7 @@ export interface paths {
         };
         /**
          * List the signatures of a session
-         * @description All signatures with the signed texts as evidence, oldest first, also those that no longer count.
+         * @description All signatures with the signed texts as evidence, oldest first. `counts` is false for invalid ones.
          *
          *     Permission: `session:read`.
          */
@@ -4046,6 +4046,23 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A patient's presence in a session. */
+        AttendanceInput: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description Whether the patient came. The default is `true`. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. The default is the start of the session.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. The default is the end of the session.
+             */
+            endTime?: string | null;
+        };
         /** @description An event in the API. Its fields are in the order of the hash. */
         AuditEvent: {
             /** @description The position in the organization's hash chain. Null until the event is sealed. */
@@ -4695,6 +4712,10 @@ export interface components {
             narrative?: string | null;
             /** @description Whether the times are right although they differ considerably from the booked ones. */
             confirm?: boolean;
+            /** @description The patients who were absent, or who came late or left early. All others attended the session. */
+            patients?: components["schemas"]["AttendanceInput"][];
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
@@ -4801,6 +4822,8 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
             /** @description The reason of the correction. */
             reason: string;
         };
@@ -4817,6 +4840,18 @@ export interface components {
         CorrectedPatientInput: {
             /** Format: uuid */
             patientId: string;
+            /** @description Whether the patient came. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left.
+             */
+            endTime?: string | null;
             /**
              * Format: uuid
              * @description The authorization. It stays unchanged if it is not given, and is required for a new patient.
@@ -7547,6 +7582,8 @@ export interface components {
             patients?: components["schemas"]["CorrectedPatientInput"][];
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         PreviewMoveRequest: {
             /**
@@ -8308,6 +8345,8 @@ export interface components {
              * @description The time at which the session was voided. A voided session has no units.
              */
             voidedAt: string | null;
+            /** @description The reason why an overlap with another session was accepted. Null if there was none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            overlapReason: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -8350,6 +8389,53 @@ export interface components {
             /** @constant */
             code?: "session-not-found";
         };
+        /** @description The time that two sessions have in common. */
+        SessionOverlap: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: uuid
+             * @description The session of the other appointment. Null if it is in progress.
+             */
+            sessionId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner of both sessions. Null if a patient overlaps.
+             */
+            practitionerId: string | null;
+            /**
+             * Format: uuid
+             * @description The patient of both sessions. Null if a practitioner overlaps.
+             */
+            patientId: string | null;
+            /**
+             * Format: date-time
+             * @description The start of the common time.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end of the common time.
+             */
+            endTime: string;
+            /** @description The number of common minutes. */
+            minutes: number;
+        };
+        /** @description The session overlaps another session of the practitioner or the patient. */
+        SessionOverlapProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-overlap";
+            /** @description The overlaps, one for each practitioner and patient. */
+            overlaps: components["schemas"]["SessionOverlap"][];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-overlap";
+        };
         /** @description One page of a list. */
         SessionPage: {
             /** @description The items of this page. */
@@ -8375,6 +8461,18 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description Whether the patient came. */
+            attended: boolean;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. Null if the patient was absent.
+             */
+            startTime: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. Null if the patient was absent.
+             */
+            endTime: string | null;
         };
         /** @description The session is signed, so you can no longer correct or void it. */
         SessionSignedProblem: components["schemas"]["Problem"] & {
@@ -9603,6 +9701,7 @@ export interface components {
          *
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
          *     - `session-signed`: The session is signed, so you can no longer correct or void it.
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
@@ -9614,7 +9713,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -9875,6 +9974,7 @@ export interface components {
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `not-a-signer`: You cannot sign this session in this role.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
         Forbidden13: {
@@ -9884,7 +9984,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["NotASignerProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["NotASignerProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
             };
         };
         /**
@@ -11022,6 +11122,7 @@ export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type Attempts = components['schemas']['Attempts'];
 export type AttemptsPage = components['schemas']['AttemptsPage'];
+export type AttendanceInput = components['schemas']['AttendanceInput'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type Authorization = components['schemas']['Authorization'];
@@ -11293,6 +11394,8 @@ export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
+export type SessionOverlap = components['schemas']['SessionOverlap'];
+export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
 export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
@@ -16309,6 +16412,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
              *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
              */
             409: {
@@ -16318,7 +16422,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
