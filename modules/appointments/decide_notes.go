@@ -81,6 +81,9 @@ func (t NoteText) hash() []byte {
 // noteText returns the present text of the session's note.
 func (s Session) noteText() NoteText { return NoteText{s.Narrative, s.NoteSections}.normal() }
 
+// TextHash returns the hash of the session's note, which a signature names.
+func (s Session) TextHash() []byte { return s.noteText().hash() }
+
 // Signature is a person's signature under a session and its note.
 type Signature struct {
 	ID             uuid.UUID
@@ -227,7 +230,7 @@ func (n NoteStatus) refuseText() *fault.Error {
 // complete, or the signer may not sign in the role. beyondOwn reports whether the signer has access
 // to sessions of others.
 func (n NoteStatus) refuseSignature(s Session, g Signature, beyondOwn bool) *fault.Error {
-	present := s.noteText().hash()
+	present := s.TextHash()
 	switch {
 	case s.VoidedAt != nil:
 		return ErrSessionVoided

@@ -169,7 +169,7 @@ func (b noteStatusAnswer) Revision() int { return b.Version }
 func noteStatusBodyOf(s Session) noteStatusBody {
 	b := noteStatusBody{
 		MissingSections: []scheduling.NoteSection{}, MissingSigners: []scheduling.Signer{}, Signatures: []signatureBody{},
-		TextHash: hex.EncodeToString(s.noteText().hash()), Version: s.NoteVersion, ChangedAt: s.CreatedAt,
+		TextHash: hex.EncodeToString(s.TextHash()), Version: s.NoteVersion, ChangedAt: s.CreatedAt,
 		ChangedBy: s.CreatedBy,
 	}
 	if s.NoteChangedAt != nil {

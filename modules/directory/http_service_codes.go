@@ -35,8 +35,8 @@ func (s *Service) serviceCodeRoutes() []httpx.Route {
 	}
 }
 
-// noteRuleBody is the requirements of a service for the notes of its sessions.
-type noteRuleBody struct {
+// NoteRequirements are the requirements of a service for the notes of its sessions.
+type NoteRequirements struct {
 	// The minimum number of characters of the narrative and all sections together. The default is 1.
 	MinLength int `json:"minLength" validate:"omitempty,min=0,max=20000"`
 	// The sections that must have a text.
@@ -49,14 +49,14 @@ type noteRuleBody struct {
 	StartsOn calendar.Date `json:"startsOn" null:"true"`
 }
 
-func noteRuleBodyOf(r *scheduling.NoteRule) *noteRuleBody {
+func noteRequirementsOf(r *scheduling.NoteRule) *NoteRequirements {
 	if r == nil {
 		return nil
 	}
-	return new(noteRuleBody(*r))
+	return new(NoteRequirements(*r))
 }
 
-func (b *noteRuleBody) rule() *scheduling.NoteRule {
+func (b *NoteRequirements) rule() *scheduling.NoteRule {
 	if b == nil {
 		return nil
 	}
@@ -78,7 +78,7 @@ type NewServiceCode struct {
 	// Whether the code is in use. The default is true.
 	Active *bool `json:"active"`
 	// The requirements for the notes of its sessions. By default no note is required.
-	Note *noteRuleBody `json:"note"`
+	Note *NoteRequirements `json:"note"`
 }
 
 // ServiceCodeChange changes the given fields of a service code. Required credentials are replaced
@@ -100,7 +100,7 @@ type ServiceCodeChange struct {
 	Active patch.Field[bool] `json:"active"`
 	// The requirements for the notes of its sessions. They replace the previous ones as a whole; null
 	// removes them.
-	Note patch.Clearable[noteRuleBody] `json:"note"`
+	Note patch.Clearable[NoteRequirements] `json:"note"`
 }
 
 // serviceCodeBody is the code of a service, such as 97153. The set of codes is open: an organization
@@ -121,7 +121,7 @@ type serviceCodeBody struct {
 	// Whether the code is still in use.
 	Active bool `json:"active"`
 	// The requirements for the notes of its sessions. Null if no note is required.
-	Note *noteRuleBody `json:"note"`
+	Note *NoteRequirements `json:"note"`
 }
 
 // Location returns the path of the service code.
@@ -130,7 +130,7 @@ func (b serviceCodeBody) Location() string { return apiPath + "/service-codes/" 
 func serviceCodeBodyOf(c ServiceCode) serviceCodeBody {
 	return serviceCodeBody{
 		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials, c.Active,
-		noteRuleBodyOf(c.Note),
+		noteRequirementsOf(c.Note),
 	}
 }
 
