@@ -6557,7 +6557,7 @@ export interface components {
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
             /** @description The requirements for the notes of its sessions. By default no note is required. */
-            note?: components["schemas"]["NoteRuleInput"] | null;
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description The request for a webhook. */
         NewWebhook: {
@@ -6743,7 +6743,7 @@ export interface components {
             code: "note-incomplete";
         };
         /** @description The requirements of a service for the notes of its sessions. */
-        NoteRule: {
+        NoteRequirements: {
             /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
             minLength: number;
             /** @description The sections that must have a text. */
@@ -6759,7 +6759,7 @@ export interface components {
             startsOn: string | null;
         };
         /** @description The requirements of a service for the notes of its sessions. */
-        NoteRuleInput: {
+        NoteRequirementsInput: {
             /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
             minLength?: number;
             /** @description The sections that must have a text. */
@@ -8169,7 +8169,7 @@ export interface components {
             /** @description Whether the code is still in use. */
             active: boolean;
             /** @description The requirements for the notes of its sessions. Null if no note is required. */
-            note: components["schemas"]["NoteRule"] | null;
+            note: components["schemas"]["NoteRequirements"] | null;
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
@@ -8189,7 +8189,7 @@ export interface components {
             /** @description Whether the code is in use. */
             active?: boolean;
             /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
-            note?: components["schemas"]["NoteRuleInput"] | null;
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description Service code not found. */
         ServiceCodeNotFoundProblem: components["schemas"]["Problem"] & {
@@ -11287,8 +11287,8 @@ export type Note = components['schemas']['Note'];
 export type NoteChangedProblem = components['schemas']['NoteChangedProblem'];
 export type NoteClosedProblem = components['schemas']['NoteClosedProblem'];
 export type NoteIncompleteProblem = components['schemas']['NoteIncompleteProblem'];
-export type NoteRule = components['schemas']['NoteRule'];
-export type NoteRuleInput = components['schemas']['NoteRuleInput'];
+export type NoteRequirements = components['schemas']['NoteRequirements'];
+export type NoteRequirementsInput = components['schemas']['NoteRequirementsInput'];
 export type NoteSections = components['schemas']['NoteSections'];
 export type NoteSectionsInput = components['schemas']['NoteSectionsInput'];
 export type NoteStatus = components['schemas']['NoteStatus'];
@@ -13126,7 +13126,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e9
+                 * @example 019caed9-4300-7000-8000-00000000031c
                  */
                 id: string;
             };
@@ -13161,7 +13161,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f4
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
             };
@@ -13198,12 +13198,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f4
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 sessionId: string;
             };
@@ -13341,7 +13341,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f3
+                 * @example 019caed9-4300-7000-8000-000000000326
                  */
                 id: string;
             };
@@ -14636,7 +14636,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14673,7 +14673,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14985,7 +14985,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -15040,7 +15040,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dd
+                 * @example 019caed9-4300-7000-8000-000000000310
                  */
                 id: string;
             };
@@ -16010,7 +16010,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cb.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
                  */
                 id: string;
             };
@@ -16971,7 +16971,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000216
                  */
                 id: string;
             };
@@ -17372,7 +17372,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17414,7 +17414,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17473,7 +17473,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17513,7 +17513,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17626,7 +17626,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -17823,7 +17823,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17865,7 +17865,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17904,7 +17904,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17955,7 +17955,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17997,7 +17997,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d3
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -18041,7 +18041,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d3
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -18081,7 +18081,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d3
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
                 /**
@@ -18351,7 +18351,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ca
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18391,7 +18391,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ca
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18434,7 +18434,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ca
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18559,7 +18559,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
