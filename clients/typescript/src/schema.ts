@@ -1911,7 +1911,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.
          *
          *     Permission: `session:read`.
          */
@@ -1943,13 +1943,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /**
-         * Change a session's narrative
-         * @description Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.
-         *
-         *     Permission: `session:change`.
-         */
-        patch: operations["changeSession"];
+        patch?: never;
         trace?: never;
     };
     "/sessions/{id}/addenda": {
@@ -1974,6 +1968,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/note": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the note of a session
+         * @description The text of the note, its `textHash` for signing, and its state. The `ETag` is the version of the text, not of the session.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["getNote"];
+        /**
+         * Write the note of a session
+         * @description Replaces the whole text. For drafts that are saved while the user types, send the `ETag` of the previous answer as `If-Match`. A draft from a device without connection can be sent later, and again with the same `Idempotency-Key`. Possible until the first signature; later changes are addenda. Needs `session:read-narrative`. The answer does not repeat the text.
+         *
+         *     Permission: `session:change`.
+         */
+        put: operations["writeNote"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/signatures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the signatures of a session
+         * @description All signatures with the signed texts as evidence, oldest first. `counts` is false for invalid ones.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["listSignatures"];
+        put?: never;
+        /**
+         * Sign a session
+         * @description Binds the signer, the time, the IP address, the version of the session and the hash of the text. `If-Match` is the version of the session. The first signature closes the text. After a correction the session needs new signatures; a recount of its visit needs none. `TECHNICIAN` is a practitioner of the session, `SUPERVISOR` another practitioner with access to the sessions of others. A `CAREGIVER` signs on the device of the caller with `name` and `mark`.
+         *
+         *     Permission: `session:change`.
+         */
+        post: operations["signSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/conflicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the sessions that cannot be billed
+         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["countConflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/correct": {
         parameters: {
             query?: never;
@@ -1985,7 +2057,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
+         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
          *
          *     Permission: `session:correct`.
          */
@@ -3358,6 +3430,29 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description The session has a signature of this role. */
+        AlreadySignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "already-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "already-signed";
+        };
         /** @description An authorization with enough units. */
         AlternativeAuthorization: {
             /** Format: uuid */
@@ -4550,10 +4645,6 @@ export interface components {
              */
             moveToAuthorizationId?: string | null;
         };
-        ChangeSessionRequest: {
-            /** @description The narrative of the session. Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
-            narrative?: string | null;
-        };
         ChangeSetRequest: {
             /** @description All permissions of the role after the change. */
             permissions: components["schemas"]["SetGrantInput"][];
@@ -4657,6 +4748,31 @@ export interface components {
             expiresIn: number;
             /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
+        };
+        /** @description The number of sessions of a practitioner with one kind of conflict. */
+        ConflictCount: {
+            /**
+             * @description The kind of conflict.
+             * @enum {string}
+             */
+            kind: "missing-note" | "unsigned" | "late" | "unauthorized";
+            /**
+             * Format: uuid
+             * @description The leading practitioner.
+             */
+            practitionerId: string;
+            /** @description The number of sessions. */
+            sessions: number;
+            /**
+             * Format: date
+             * @description The service date of the oldest of them.
+             */
+            oldest: string;
+        };
+        /** @description ConflictCounts has the numbers of sessions with conflicts. */
+        ConflictCounts: {
+            /** @description The numbers, by kind and practitioner. */
+            conflicts: components["schemas"]["ConflictCount"][];
         };
         ConsumeAnswer: {
             /** @description The changed reservations. */
@@ -5209,6 +5325,47 @@ export interface components {
             data: components["schemas"]["Entry"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A signature with all that it binds. */
+        Evidence: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+            /** @description The IP address from which it was signed. */
+            address: string;
+            /** @description The mark of a caregiver: a typed text, or a PNG image as a data URL. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            mark: string | null;
+            /** @description The signed narrative. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The signed texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
         };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         Exception: {
@@ -6413,6 +6570,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
+            /** @description The requirements for the notes of its sessions. By default no note is required. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description The request for a webhook. */
         NewWebhook: {
@@ -6464,6 +6623,24 @@ export interface components {
             /** @description The reason of the no-show. */
             reason?: string | null;
         };
+        /** @description You cannot sign this session in this role. */
+        NotASignerProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "not-a-signer";
+            /**
+             * @description The requested role.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "not-a-signer";
+        };
         /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
         NotRecordedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6476,6 +6653,242 @@ export interface components {
              * @enum {string}
              */
             code: "not-recorded";
+        };
+        /** @description The note of a session. */
+        Note: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+            /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
+        };
+        /** @description The note was changed after it was shown for signing. */
+        NoteChangedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-changed";
+            /** @description The hash of the present text. */
+            textHash: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-changed";
+        };
+        /** @description The note is signed, so its text can no longer be changed. */
+        NoteClosedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-closed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-closed";
+        };
+        /** @description The note is not complete. */
+        NoteIncompleteProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-incomplete";
+            /** @description The characters of the note. */
+            length: number;
+            /** @description The required characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-incomplete";
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirements: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength: number;
+            /** @description The sections that must have a text. */
+            sections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn: string | null;
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirementsInput: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength?: number;
+            /** @description The sections that must have a text. */
+            sections?: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers?: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours?: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn?: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSections: {
+            /** @description The goals that were worked on. */
+            goals: string | null;
+            /** @description The interventions that were used. */
+            interventions: string | null;
+            /** @description The response of the patient. */
+            response: string | null;
+            /** @description The plan for the next sessions. */
+            plan: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSectionsInput: {
+            /** @description The goals that were worked on. */
+            goals?: string | null;
+            /** @description The interventions that were used. */
+            interventions?: string | null;
+            /** @description The response of the patient. */
+            response?: string | null;
+            /** @description The plan for the next sessions. */
+            plan?: string | null;
+        };
+        /** @description The state of a session's note, without its text. */
+        NoteStatus: {
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+        };
+        /** @description The state of a note after a change. */
+        NoteStatusAnswer: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
         };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: components["schemas"]["Problem"] & {
@@ -6569,8 +6982,6 @@ export interface components {
             lateCancelHours: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes: boolean;
-            /** @description The number of hours after its end during which a session can be changed. Later, only addenda are possible. */
-            sessionEditHours: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -6600,8 +7011,6 @@ export interface components {
             lateCancelHours?: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes?: boolean;
-            /** @description The number of hours after its end during which a session can be changed. */
-            sessionEditHours?: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes?: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -7777,6 +8186,8 @@ export interface components {
             requiredCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
+            /** @description The requirements for the notes of its sessions. Null if no note is required. */
+            note: components["schemas"]["NoteRequirements"] | null;
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
@@ -7795,6 +8206,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
+            /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description Service code not found. */
         ServiceCodeNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7920,6 +8333,12 @@ export interface components {
             practitionerIds: string[];
             /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
+            /** @description The texts of the sections of the note. Null if it has none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            noteSections: components["schemas"]["NoteSections"] | null;
+            /** @description The state of the note. Only in answers of reads. */
+            note?: components["schemas"]["NoteStatus"];
+            /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
+            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -7980,18 +8399,6 @@ export interface components {
             occurredAt: string;
             /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
-        };
-        /** @description The session can no longer be changed. */
-        SessionLockedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "session-locked";
-            /**
-             * Format: date-time
-             * @description The time since which the session cannot be changed.
-             */
-            lockedAt: string;
         };
         /** @description Session not found. */
         SessionNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8084,6 +8491,29 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+        };
+        /** @description The session is signed, so you can no longer correct or void it. */
+        SessionSignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-signed";
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -8353,6 +8783,57 @@ export interface components {
             code?: string;
             /** @description The device token of the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
+        };
+        SignRequest: {
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /** @description The `textHash` of the note that was shown to the signer. */
+            textHash: string;
+            /** @description The name of a caregiver. */
+            name?: string | null;
+            /** @description The mark of a caregiver: a typed text of at most 200 characters, or a drawing as a PNG image in a data URL. */
+            mark?: string | null;
+        };
+        /** @description A signature under a session and its note. */
+        Signature: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+        };
+        /** @description Signatures has all signatures of a session. */
+        Signatures: {
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Evidence"][];
         };
         /** @description This record was changed by another user in the meantime. */
         StaleVersionProblem: components["schemas"]["Problem"] & {
@@ -9052,6 +9533,12 @@ export interface components {
              */
             validUntil?: string | null;
         };
+        WriteNoteRequest: {
+            /** @description The narrative of the session. Without it the note has none. */
+            narrative?: string | null;
+            /** @description The texts of the sections. Without it the note has none. */
+            sections?: components["schemas"]["NoteSectionsInput"] | null;
+        };
         /** @description The e-mail address or the password is wrong. */
         WrongCredentialsProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9230,7 +9717,12 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session can no longer be changed.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
+         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
          */
         Conflict17: {
             headers: {
@@ -9239,26 +9731,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -9267,7 +9740,7 @@ export interface components {
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict19: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9275,6 +9748,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
             };
         };
         /**
@@ -9295,24 +9783,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
-         */
-        Conflict20: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict21: {
+        Conflict20: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9328,7 +9801,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict22: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9516,12 +9989,31 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `not-a-signer`: You cannot sign this session in this role.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["NotASignerProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `correction-too-late`: You can correct your own sessions on the day of the session only.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden13: {
+        Forbidden14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9539,7 +10031,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden14: {
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9557,7 +10049,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden15: {
+        Forbidden16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10619,6 +11111,7 @@ export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotC
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
 export type AlertPage = components['schemas']['AlertPage'];
+export type AlreadySignedProblem = components['schemas']['AlreadySignedProblem'];
 export type AlternativeAuthorization = components['schemas']['AlternativeAuthorization'];
 export type AlternativeTime = components['schemas']['AlternativeTime'];
 export type Alternatives = components['schemas']['Alternatives'];
@@ -10684,7 +11177,6 @@ export type Caseload = components['schemas']['Caseload'];
 export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
-export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
@@ -10694,6 +11186,8 @@ export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
 export type ConfirmFactorRequest = components['schemas']['ConfirmFactorRequest'];
 export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
+export type ConflictCount = components['schemas']['ConflictCount'];
+export type ConflictCounts = components['schemas']['ConflictCounts'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
@@ -10729,6 +11223,7 @@ export type Enrolment = components['schemas']['Enrolment'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
+export type Evidence = components['schemas']['Evidence'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type ExchangeRequest = components['schemas']['ExchangeRequest'];
@@ -10804,7 +11299,18 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NotASignerProblem = components['schemas']['NotASignerProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
+export type Note = components['schemas']['Note'];
+export type NoteChangedProblem = components['schemas']['NoteChangedProblem'];
+export type NoteClosedProblem = components['schemas']['NoteClosedProblem'];
+export type NoteIncompleteProblem = components['schemas']['NoteIncompleteProblem'];
+export type NoteRequirements = components['schemas']['NoteRequirements'];
+export type NoteRequirementsInput = components['schemas']['NoteRequirementsInput'];
+export type NoteSections = components['schemas']['NoteSections'];
+export type NoteSectionsInput = components['schemas']['NoteSectionsInput'];
+export type NoteStatus = components['schemas']['NoteStatus'];
+export type NoteStatusAnswer = components['schemas']['NoteStatusAnswer'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
 export type Opening = components['schemas']['Opening'];
@@ -10905,12 +11411,12 @@ export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
-export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SessionVersion = components['schemas']['SessionVersion'];
 export type SessionVersions = components['schemas']['SessionVersions'];
@@ -10929,6 +11435,9 @@ export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem
 export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
+export type SignRequest = components['schemas']['SignRequest'];
+export type Signature = components['schemas']['Signature'];
+export type Signatures = components['schemas']['Signatures'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StartRequest = components['schemas']['StartRequest'];
 export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
@@ -10973,6 +11482,7 @@ export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
+export type WriteNoteRequest = components['schemas']['WriteNoteRequest'];
 export type WrongCredentialsProblem = components['schemas']['WrongCredentialsProblem'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
@@ -10989,7 +11499,6 @@ export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
-export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -11004,6 +11513,7 @@ export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
+export type ResponseForbidden16 = components['responses']['Forbidden16'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -11226,7 +11736,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12634,7 +13144,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000318
+                 * @example 019caed9-4300-7000-8000-00000000031c
                  */
                 id: string;
             };
@@ -12669,7 +13179,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000323
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
             };
@@ -12706,12 +13216,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000323
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000324
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 sessionId: string;
             };
@@ -12849,7 +13359,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000322
+                 * @example 019caed9-4300-7000-8000-000000000326
                  */
                 id: string;
             };
@@ -14144,7 +14654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000304
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14181,7 +14691,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000304
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14493,7 +15003,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000308
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -14548,7 +15058,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000030c
+                 * @example 019caed9-4300-7000-8000-000000000310
                  */
                 id: string;
             };
@@ -15518,7 +16028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
                  */
                 id: string;
             };
@@ -16079,6 +16589,10 @@ export interface operations {
                 unauthorized?: boolean;
                 /** @description Whether the sessions are voided. */
                 voided?: boolean;
+                /** @description The kinds of conflicts of which the sessions have at least one. */
+                conflict?: ("late" | "missing-note" | "unauthorized" | "unsigned")[];
+                /** @description Whether the sessions lack only signatures, among them the caller's. */
+                awaitingMySignature?: boolean;
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -16152,56 +16666,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
-    changeSession: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["ChangeSessionRequest"];
-                "application/json": components["schemas"]["ChangeSessionRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict17"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
     addAddendum: {
         parameters: {
             query?: never;
@@ -16253,6 +16717,266 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Note"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    writeNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WriteNoteRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `note-closed`: The note is signed, so its text can no longer be changed.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoteClosedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSignatures: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Signatures"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    signSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `already-signed`: The session has a signature of this role.
+             *     - `note-changed`: The note was changed after it was shown for signing.
+             *     - `note-incomplete`: The note is not complete.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AlreadySignedProblem"] | components["schemas"]["NoteChangedProblem"] | components["schemas"]["NoteIncompleteProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    countConflicts: {
+        parameters: {
+            query?: {
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConflictCounts"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     correctSession: {
         parameters: {
             query?: never;
@@ -16265,7 +16989,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000212
+                 * @example 019caed9-4300-7000-8000-000000000216
                  */
                 id: string;
             };
@@ -16292,9 +17016,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
+            403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16341,9 +17065,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16392,7 +17116,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
+            403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
@@ -16406,6 +17130,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `session-signed`: The session is signed, so you can no longer correct or void it.
              *     - `session-voided`: The session was voided.
              */
             409: {
@@ -16415,7 +17140,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -16665,7 +17390,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029e
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -16707,7 +17432,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029e
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -16766,7 +17491,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029e
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -16806,7 +17531,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029e
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -16919,7 +17644,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -17100,7 +17825,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17116,7 +17841,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000301
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17158,7 +17883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000301
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17197,7 +17922,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000301
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17248,7 +17973,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000301
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17290,7 +18015,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17334,7 +18059,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17374,7 +18099,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
                 /**
@@ -17644,7 +18369,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f9
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -17684,7 +18409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f9
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -17709,7 +18434,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17727,7 +18452,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f9
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -17754,9 +18479,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden15"];
+            403: components["responses"]["Forbidden16"];
             404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17852,7 +18577,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fe
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
