@@ -246,6 +246,17 @@ func TestLineIsBlockedWithoutDiagnosisRateOrUnits(t *testing.T) {
 	require.Contains(t, reasonsOf(o.lines(t, "")[0]), "missing authorization.insuranceId")
 }
 
+func TestLineIsBlockedByAMissingNote(t *testing.T) {
+	t.Parallel()
+	o := openBillingOffice(t)
+	session := o.deliver(t, o.authorization, 2)
+	o.Admin().Patch(t, "/service-codes/"+o.Own.ServiceCode.String(),
+		harness.Body{"note": harness.Body{"minLength": 5}}).OK(t)
+	require.Equal(t, []string{"missing-note"}, reasonsOf(o.lines(t, "")[0]))
+	o.Admin().Put(t, session+"/note", harness.Body{"narrative": "Two new mands."}).OK(t)
+	require.Empty(t, reasonsOf(o.lines(t, "&state=READY")[0]))
+}
+
 func TestExportTakesReadyLinesAndLocksTheirSessions(t *testing.T) {
 	t.Parallel()
 	o := openBillingOffice(t)
@@ -283,7 +294,7 @@ func TestExportTakesReadyLinesAndLocksTheirSessions(t *testing.T) {
 		a := as.Post(t, first+"/correct", harness.Body{"endTime": o.At(t, -2, "10:30"), "reason": "Late."})
 		require.Contains(t, []string{code, "session-not-found"}, a.Text("code"), "%s", a.Raw)
 	}
-	o.Admin().Patch(t, first, harness.Body{"narrative": "Later."}).Refused(t, http.StatusConflict, "session-exported")
+	o.Admin().Put(t, first+"/note", harness.Body{"narrative": "Later."}).Refused(t, http.StatusConflict, "session-exported")
 }
 
 // downloaded returns a file of an export.
@@ -319,7 +330,7 @@ func TestTechnicianCannotCorrectAnExportedSession(t *testing.T) {
 		technician.Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Mistake."}).
 			Refused(t, http.StatusConflict, "session-exported")
 	}
-	technician.Patch(t, session, harness.Body{"narrative": "Later."}).Refused(t, http.StatusConflict, "session-exported")
+	technician.Put(t, session+"/note", harness.Body{"narrative": "Later."}).Refused(t, http.StatusConflict, "session-exported")
 	technician.Post(t, session+"/addenda", harness.Body{"text": "The mother was there."}).Created(t)
 	o.biller().Post(t, session+"/correct", change).OK(t)
 }
@@ -375,7 +386,7 @@ func TestRetractedExportMakesItsLinesReadyAgain(t *testing.T) {
 	require.NotNil(t, done.Body["retractedAt"])
 	require.Equal(t, map[string]int{"RETRACTED": 1, "READY": 1}, states(o.lines(t, "")))
 	o.biller().Post(t, path, harness.Body{"reason": "Again."}).Refused(t, http.StatusConflict, "export-retracted")
-	o.Admin().Patch(t, session, harness.Body{"narrative": "Unlocked."}).OK(t)
+	o.Admin().Put(t, session+"/note", harness.Body{"narrative": "Unlocked."}).OK(t)
 	second := o.export(t)
 	require.NotEqual(t, first, second.Created(t))
 	require.EqualValues(t, 2, second.Body["number"])

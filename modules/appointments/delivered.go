@@ -25,7 +25,7 @@ type Delivered struct {
 	PlaceOfService string           `gorm:"-"` // empty: unknown
 	Modifiers      []string         `gorm:"-"`
 	Patients       []SessionPatient `gorm:"-"`
-	Conflicts      []string         `gorm:"-"` // the reasons that keep it from being billed
+	Conflicts      []ConflictKind   `gorm:"-"` // they keep it from being billed
 }
 
 // CoveredUnits are the units of a version of a session that an authorization covers.
@@ -37,22 +37,5 @@ type CoveredUnits struct {
 	Units           int
 }
 
-// The conflicts that keep a session from being billed.
-const (
-	conflictUnauthorized = "unauthorized" // units that no authorization covers
-	conflictOverlap      = "overlap"      // it overlaps another session
-)
-
-// conflictsOf returns the reasons that keep a session from being billed.
-func conflictsOf(d Delivered) []string {
-	var conflicts []string
-	if d.OverlapReason != nil {
-		conflicts = append(conflicts, conflictOverlap)
-	}
-	for _, p := range d.Patients {
-		if p.UnauthorizedUnits > 0 {
-			return append(conflicts, conflictUnauthorized)
-		}
-	}
-	return conflicts
-}
+// Overlap is the kind of conflict of a session that overlaps another one.
+const Overlap ConflictKind = "overlap"

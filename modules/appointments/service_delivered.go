@@ -17,8 +17,23 @@ func (s *SessionService) Delivered(
 	ctx context.Context, from, to calendar.Date, ids []uuid.UUID,
 ) ([]Delivered, error) {
 	found, err := s.store.delivered(ctx, from, to, ids)
-	for i := range found {
-		found[i].Conflicts = conflictsOf(found[i])
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	rules, err := s.Directory.NoteRules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]uuid.UUID, len(found))
+	for i, d := range found {
+		all[i] = d.ID
+	}
+	facts, err := s.store.facts(ctx, all, conflictArguments{rules, s.now()})
+	for i, d := range found {
+		found[i].Conflicts = facts[d.ID].conflicts()
+		if d.OverlapReason != nil {
+			found[i].Conflicts = append(found[i].Conflicts, Overlap)
+		}
 	}
 	return found, err
 }

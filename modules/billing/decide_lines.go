@@ -178,8 +178,8 @@ func (b book) lineOf(s appointments.Delivered, p appointments.SessionPatient) Li
 		l.ChargeCents = cents * p.Units
 	}
 	for _, conflict := range s.Conflicts {
-		if conflict != "unauthorized" || p.UnauthorizedUnits > 0 {
-			l.Reasons = append(l.Reasons, Reason{Code: conflict})
+		if conflict != appointments.Unauthorized || p.UnauthorizedUnits > 0 {
+			l.Reasons = append(l.Reasons, Reason{Code: string(conflict)})
 		}
 	}
 	l.Reasons = append(l.Reasons, b.missingOf(&l)...)

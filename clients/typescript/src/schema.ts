@@ -412,146 +412,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/diagnoses": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List diagnoses
-         * @description All diagnoses, or only the diagnoses of one patient, in the order of their creation.
-         *
-         *     Permission: `diagnosis:read`.
-         */
-        get: operations["listDiagnoses"];
-        put?: never;
-        /**
-         * Create a diagnosis
-         * @description A diagnosis of a patient by its ICD-10-CM code. Every claim line needs at least one that applies on its service date.
-         *
-         *     Permission: `diagnosis:create`.
-         */
-        post: operations["createDiagnosis"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/diagnoses/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get a diagnosis
-         * @description One diagnosis.
-         *
-         *     Permission: `diagnosis:read`.
-         */
-        get: operations["getDiagnosis"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Change a diagnosis
-         * @description A merge patch: fields that are not given stay unchanged. Patient and code cannot change; end the diagnosis and create another instead.
-         *
-         *     Permission: `diagnosis:change`.
-         */
-        patch: operations["changeDiagnosis"];
-        trace?: never;
-    };
-    "/rates": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List rates
-         * @description All rates, or only the rates of one payer, in the order of their creation.
-         *
-         *     Permission: `payer:read`.
-         */
-        get: operations["listRates"];
-        put?: never;
-        /**
-         * Create a rate
-         * @description The price of a unit of a service for a payer, from `startsOn` until the next rate begins. The charge of a claim line is the rate of its service date, times its units.
-         *
-         *     Permission: `payer:change`.
-         */
-        post: operations["createRate"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rates/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get a rate
-         * @description One rate.
-         *
-         *     Permission: `payer:read`.
-         */
-        get: operations["getRate"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Change a rate
-         * @description Changes the amount. Exported claim lines keep their charges. For a new price from a day on, create another rate.
-         *
-         *     Permission: `payer:change`.
-         */
-        patch: operations["changeRate"];
-        trace?: never;
-    };
-    "/billing-identity": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get the billing identity
-         * @description The identifiers and the address of the organization as billing provider and as submitter of claims. Unknown values are null.
-         *
-         *     Permission: `organization:read`.
-         */
-        get: operations["getBillingIdentity"];
-        /**
-         * Set the billing identity
-         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
-         *
-         *     Permission: `organization:change`.
-         */
-        put: operations["setBillingIdentity"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -1925,7 +1785,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
+         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. `patients` replaces the patients of a single appointment. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -2051,7 +1911,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.
          *
          *     Permission: `session:read`.
          */
@@ -2083,13 +1943,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /**
-         * Change a session's narrative
-         * @description Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.
-         *
-         *     Permission: `session:change`.
-         */
-        patch: operations["changeSession"];
+        patch?: never;
         trace?: never;
     };
     "/sessions/{id}/addenda": {
@@ -2114,6 +1968,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/note": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the note of a session
+         * @description The text of the note, its `textHash` for signing, and its state. The `ETag` is the version of the text, not of the session.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["getNote"];
+        /**
+         * Write the note of a session
+         * @description Replaces the whole text. For drafts that are saved while the user types, send the `ETag` of the previous answer as `If-Match`. A draft from a device without connection can be sent later, and again with the same `Idempotency-Key`. Possible until the first signature; later changes are addenda. Needs `session:read-narrative`. The answer does not repeat the text.
+         *
+         *     Permission: `session:change`.
+         */
+        put: operations["writeNote"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/signatures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the signatures of a session
+         * @description All signatures with the signed texts as evidence, oldest first. `counts` is false for invalid ones.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["listSignatures"];
+        put?: never;
+        /**
+         * Sign a session
+         * @description Binds the signer, the time, the IP address, the version of the session and the hash of the text. `If-Match` is the version of the session. The first signature closes the text. After a correction the session needs new signatures; a recount of its visit needs none. `TECHNICIAN` is a practitioner of the session, `SUPERVISOR` another practitioner with access to the sessions of others. A `CAREGIVER` signs on the device of the caller with `name` and `mark`.
+         *
+         *     Permission: `session:change`.
+         */
+        post: operations["signSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/conflicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the sessions that cannot be billed
+         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["countConflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/correct": {
         parameters: {
             query?: never;
@@ -2125,7 +2057,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
+         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
          *
          *     Permission: `session:correct`.
          */
@@ -2440,232 +2372,6 @@ export interface paths {
          * @description Appointments of the last four weeks and the next year as iCalendar (RFC 5545), for calendar programs that subscribe. `file` is the link's secret with `.ics`. HEAD answers without the text. Query parameters that calendar programs add are ignored.
          */
         get: operations["readCalendar"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/lines": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List claim lines
-         * @description One line for each session and patient with units, on the service dates `from` to `to` (both included, at most 366 days), computed from the present version of the session. `BLOCKED` lines have reasons, and a missing field is named. `READY` lines are taken by the next export. An exported line is `SUPERSEDED` when a session of its claim has a newer version: the claim must then be replaced or voided as a whole. Lines of retracted exports are `RETRACTED`.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["listBillingLines"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/reconciliation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Reconcile the ledger with the claim lines
-         * @description The units that the ledger counts as consumed on the service dates `from` to `to`, and where they are: on exported, ready or blocked lines, or consumed without a session. `agrees` is false if a unit is missing or counted twice. Authorizations that do not agree come first.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["reconcileBilling"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List exports
-         * @description All exports, or the exports of one payer, the newest first, with the SHA-256 of their files.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["listBillingExports"];
-        put?: never;
-        /**
-         * Export the ready lines of a payer
-         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) or voided (8) as a whole.
-         *
-         *     Permission: `billing:export`.
-         */
-        post: operations["createBillingExport"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get an export
-         * @description One export with the SHA-256 of its files.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["getBillingExport"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}/claims": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the claims of an export
-         * @description All claims of an export in the order of its files, with their lines.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["listBillingClaims"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}/retract": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Retract an export
-         * @description For a file that was rejected or never sent: its lines become ready again, and its sessions are unlocked unless another export has them. The files can still be downloaded.
-         *
-         *     Permission: `billing:export`.
-         */
-        post: operations["retractBillingExport"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/claims/{id}/control-number": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Enter the payer's control number of a claim
-         * @description The number that the payer has given to the claim, from the remittance advice. A replacement or void of the claim is blocked without it.
-         *
-         *     Permission: `billing:export`.
-         */
-        put: operations["setClaimControlNumber"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}/csv": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download an export as CSV
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["downloadBillingExportCsv"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}/json-file": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download an export as JSON
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["downloadBillingExportJson"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/billing/exports/{id}/x12": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download an export as X12 837P
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
-         *
-         *     Permission: `billing:read`.
-         */
-        get: operations["downloadBillingExportX12"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3724,6 +3430,29 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description The session has a signature of this role. */
+        AlreadySignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "already-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "already-signed";
+        };
         /** @description An authorization with enough units. */
         AlternativeAuthorization: {
             /** Format: uuid */
@@ -4478,6 +4207,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "authorization-not-active";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The status of the authorization.
              * @enum {string}
@@ -4601,54 +4334,6 @@ export interface components {
              * @enum {string}
              */
             code: "beyond-own-permissions";
-        };
-        /** @description An organization as billing provider and submitter of claims. */
-        BillingIdentity: {
-            /** @description The National Provider Identifier of the organization. */
-            npi: string | null;
-            /** @description The employer identification number: nine digits. */
-            taxId: string | null;
-            /** @description The code of the provider taxonomy, such as 261QM0850X. */
-            taxonomyCode: string | null;
-            /** @description The address of the billing provider. Its ZIP code has nine digits. */
-            address: components["schemas"]["PostalAddress"] | null;
-            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
-            submitterId: string | null;
-            /** @description The person to ask about files. */
-            contactName: string | null;
-            /** @description The telephone number of that person: ten digits. */
-            contactPhone: string | null;
-            /** @description The id of the clearinghouse or payer that receives the files. */
-            receiverId: string | null;
-            /** @description The name of the receiver. */
-            receiverName: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService: string | null;
-            /** @description The number of changes, starting with 1. */
-            version: number;
-        };
-        /** @description BillingIdentityChange replaces the billing identity of an organization. */
-        BillingIdentityChange: {
-            /** @description The National Provider Identifier of the organization. */
-            npi?: string | null;
-            /** @description The employer identification number: nine digits. */
-            taxId?: string | null;
-            /** @description The code of the provider taxonomy, such as 261QM0850X. */
-            taxonomyCode?: string | null;
-            /** @description The address of the billing provider. Its ZIP code has nine digits. */
-            address?: components["schemas"]["PostalAddressInput"] | null;
-            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
-            submitterId?: string | null;
-            /** @description The person to ask about files. */
-            contactName?: string | null;
-            /** @description The telephone number of that person: ten digits. */
-            contactPhone?: string | null;
-            /** @description The id of the clearinghouse or payer that receives the files. */
-            receiverId?: string | null;
-            /** @description The name of the receiver. */
-            receiverName?: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService?: string | null;
         };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
@@ -4840,6 +4525,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "cap-exceeded";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The period of the cap.
              * @enum {string}
@@ -4912,6 +4601,8 @@ export interface components {
              * @description The authorization of the patient. It can be changed only if the appointment has one patient.
              */
             authorizationId?: string;
+            /** @description All patients of the appointment, instead of authorizationId. The units of a patient who is no longer in the list are released, and a new one is booked. Only for a single appointment. */
+            patients?: components["schemas"]["BookedPatientRequest"][];
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -4953,10 +4644,6 @@ export interface components {
              * @description The authorization to which `MOVE` moves the bookings.
              */
             moveToAuthorizationId?: string | null;
-        };
-        ChangeSessionRequest: {
-            /** @description The narrative of the session. Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
-            narrative?: string | null;
         };
         ChangeSetRequest: {
             /** @description All permissions of the role after the change. */
@@ -5014,45 +4701,6 @@ export interface components {
             /** @description The number of items to check. Null until they have been counted. */
             total: number | null;
         };
-        /** @description A claim: the lines of one authorization number. */
-        Claim: {
-            /** Format: uuid */
-            id: string;
-            /** @description The number of the claim for the payer. */
-            number: string;
-            /** Format: uuid */
-            patientId: string;
-            /** @description The payer's number of the authorization. */
-            authNumber: string;
-            /**
-             * @description The frequency code: 1 original, 7 replacement, 8 void.
-             * @enum {string}
-             */
-            frequency: "1" | "7" | "8";
-            /**
-             * Format: uuid
-             * @description The claim that it replaces or voids. Null for an original claim.
-             */
-            replacesClaimId: string | null;
-            /** @description The payer's number of the claim. Null until it is entered. */
-            controlNumber: string | null;
-            /** @description The charge of the claim in US cents. */
-            chargeCents: number;
-            /** @description The lines as they were exported. */
-            lines: components["schemas"]["Line"][];
-        };
-        /** @description Claim not found. */
-        ClaimNotFoundProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 404;
-            /** @constant */
-            code?: "claim-not-found";
-        };
-        /** @description Claims has the claims of an export. */
-        Claims: {
-            /** @description The claims in the order of the files. */
-            data: components["schemas"]["Claim"][];
-        };
         CompleteAnswer: {
             /** @description The session. */
             session: components["schemas"]["Session"];
@@ -5101,6 +4749,31 @@ export interface components {
             /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
         };
+        /** @description The number of sessions of a practitioner with one kind of conflict. */
+        ConflictCount: {
+            /**
+             * @description The kind of conflict.
+             * @enum {string}
+             */
+            kind: "missing-note" | "unsigned" | "late" | "unauthorized";
+            /**
+             * Format: uuid
+             * @description The leading practitioner.
+             */
+            practitionerId: string;
+            /** @description The number of sessions. */
+            sessions: number;
+            /**
+             * Format: date
+             * @description The service date of the oldest of them.
+             */
+            oldest: string;
+        };
+        /** @description ConflictCounts has the numbers of sessions with conflicts. */
+        ConflictCounts: {
+            /** @description The numbers, by kind and practitioner. */
+            conflicts: components["schemas"]["ConflictCount"][];
+        };
         ConsumeAnswer: {
             /** @description The changed reservations. */
             reservations: components["schemas"]["Reservation"][];
@@ -5141,10 +4814,6 @@ export interface components {
              * @enum {string}
              */
             code: "contention";
-        };
-        ControlNumberRequest: {
-            /** @description The payer's number of the claim. */
-            controlNumber: string;
         };
         CorrectRequest: {
             /**
@@ -5405,79 +5074,6 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
-        /** @description A diagnosis of a patient. */
-        Diagnosis: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            organizationId: string;
-            /** @description The number of changes, starting with 1. */
-            version: number;
-            /**
-             * Format: date-time
-             * @description The time of creation.
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @description The time of the last change.
-             */
-            updatedAt: string;
-            /** Format: uuid */
-            patientId: string;
-            /** @description The ICD-10-CM code. */
-            code: string;
-            /** @description The rank; 1 is the principal diagnosis. */
-            rank: number;
-            /**
-             * Format: date
-             * @description The first day of the diagnosis.
-             */
-            startsOn: string;
-            /**
-             * Format: date
-             * @description The last day of the diagnosis. Null if no end is known.
-             */
-            endsOn: string | null;
-        };
-        /** @description DiagnosisChange changes the given fields of a diagnosis. Patient and code cannot change. */
-        DiagnosisChange: {
-            /** @description The rank among the patient's diagnoses. */
-            rank?: number;
-            /**
-             * Format: date
-             * @description The first day of the diagnosis.
-             */
-            startsOn?: string;
-            /**
-             * Format: date
-             * @description The last day of the diagnosis. Null if no end is known.
-             */
-            endsOn?: string | null;
-        };
-        /** @description Diagnosis not found. */
-        DiagnosisNotFoundProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 404;
-            /** @constant */
-            code?: "diagnosis-not-found";
-        };
-        /** @description One page of a list. */
-        DiagnosisPage: {
-            /** @description The items of this page. */
-            data: components["schemas"]["Diagnosis"][];
-            /** @description The cursor of the next page. Null on the last page. */
-            nextCursor: string | null;
-        };
-        /** @description The patient already has this diagnosis from this day on. */
-        DiagnosisTakenProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "diagnosis-taken";
-            /** @description The member whose value another record has. */
-            field: string;
-        };
         /** @description An inconsistency in an authorization's books. */
         Discrepancy: {
             /** Format: uuid */
@@ -5730,6 +5326,47 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A signature with all that it binds. */
+        Evidence: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+            /** @description The IP address from which it was signed. */
+            address: string;
+            /** @description The mark of a caregiver: a typed text, or a PNG image as a data URL. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            mark: string | null;
+            /** @description The signed narrative. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The signed texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
+        };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         Exception: {
             /**
@@ -5846,111 +5483,6 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
-        /** @description A set of files for a payer. */
-        Export: {
-            /** Format: uuid */
-            id: string;
-            /** @description The number of the export, which is the control number of its X12 file. */
-            number: number;
-            /** Format: uuid */
-            payerId: string;
-            /**
-             * Format: date
-             * @description The first service date.
-             */
-            from: string;
-            /**
-             * Format: date
-             * @description The last service date.
-             */
-            to: string;
-            /** @description The number of claims. */
-            claims: number;
-            /** @description The number of lines. */
-            lines: number;
-            /** @description The units of all lines. */
-            units: number;
-            /** @description The charge of all lines in US cents. */
-            chargeCents: number;
-            /** @description The files. */
-            files: components["schemas"]["File"][];
-            /**
-             * Format: uuid
-             * @description The user or the API key that created it.
-             */
-            createdBy: string;
-            /**
-             * Format: date-time
-             * @description The time of creation.
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @description The time of the retraction. Null if the export is in force.
-             */
-            retractedAt: string | null;
-            /**
-             * Format: uuid
-             * @description The user who retracted the export.
-             */
-            retractedBy: string | null;
-            /** @description The reason of the retraction. */
-            retractReason: string | null;
-        };
-        /** @description Export not found. */
-        ExportNotFoundProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 404;
-            /** @constant */
-            code?: "export-not-found";
-        };
-        /** @description One page of a list. */
-        ExportPage: {
-            /** @description The items of this page. */
-            data: components["schemas"]["Export"][];
-            /** @description The cursor of the next page. Null on the last page. */
-            nextCursor: string | null;
-        };
-        /** @description A later export has replaced or voided claims of this export. */
-        ExportReplacedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "export-replaced";
-        } & {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "export-replaced";
-        };
-        ExportRequest: {
-            /** Format: uuid */
-            payerId: string;
-            /**
-             * Format: date
-             * @description The first service date.
-             */
-            from: string;
-            /**
-             * Format: date
-             * @description The last service date.
-             */
-            to: string;
-        };
-        /** @description The export was retracted before. */
-        ExportRetractedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "export-retracted";
-        } & {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "export-retracted";
-        };
         /** @description The list of the patients of a user. */
         Family: {
             /** @description The patients, sorted by id. */
@@ -5994,16 +5526,6 @@ export interface components {
             code: string;
             /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
-        };
-        /** @description A file of an export. */
-        File: {
-            /**
-             * @description The format of the file.
-             * @enum {string}
-             */
-            format: "CSV" | "JSON" | "X12";
-            /** @description The SHA-256 of the content in hexadecimal. */
-            hash: string;
         };
         /** @description A problem of an audit trail. */
         Finding: {
@@ -6368,6 +5890,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "insufficient-units";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /** @description The number of available units. */
             available: number;
             /** @description The number of requested units. */
@@ -6413,15 +5939,6 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn: string | null;
-            /**
-             * @description The relationship of the patient to the subscriber. Null if it is unknown.
-             * @enum {string|null}
-             */
-            relationship: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
-            /** @description The first name of the subscriber. */
-            subscriberFirstName: string | null;
-            /** @description The last name of the subscriber. */
-            subscriberLastName: string | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
@@ -6437,15 +5954,6 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
-            /**
-             * @description The relationship of the patient to the subscriber.
-             * @enum {string|null}
-             */
-            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
-            /** @description The first name of the subscriber, unless it is the patient. */
-            subscriberFirstName?: string | null;
-            /** @description The last name of the subscriber, unless it is the patient. */
-            subscriberLastName?: string | null;
         };
         /** @description Coverage not found. */
         InsuranceNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6657,92 +6165,6 @@ export interface components {
              */
             code: "last-administrator";
         };
-        /** @description A claim line: the service of one session for one patient. */
-        Line: {
-            /** Format: uuid */
-            id: string;
-            /**
-             * @description The state of the line.
-             * @enum {string}
-             */
-            state: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
-            /** @description The reasons that block it. */
-            reasons: components["schemas"]["LineReason"][];
-            /** Format: uuid */
-            sessionId: string;
-            /** @description The version of the session from which the line follows. */
-            sessionVersion: number;
-            /** Format: uuid */
-            patientId: string;
-            /** Format: uuid */
-            payerId: string | null;
-            /** Format: uuid */
-            insuranceId: string | null;
-            /** Format: uuid */
-            authorizationId: string;
-            /**
-             * Format: date
-             * @description The date of the service, in the organization's time zone.
-             */
-            serviceDate: string;
-            /** @description The member number of the patient's coverage. */
-            memberNumber: string;
-            /** @description The payer's number of the authorization. */
-            authNumber: string;
-            /** @description The code of the service. */
-            code: string;
-            /** @description The modifiers of the code. */
-            modifiers: string[];
-            /** @description The place-of-service code. */
-            placeOfService: string;
-            /** @description The billed units. */
-            units: number;
-            /** @description The minutes of the service. */
-            minutes: number;
-            /**
-             * Format: uuid
-             * @description The practitioner who rendered the service.
-             */
-            renderingPractitionerId: string;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervised the service. Null if there was none.
-             */
-            supervisingPractitionerId: string | null;
-            /** @description The charge in US cents. */
-            chargeCents: number;
-            /** @description The ICD-10 codes, the principal one first. */
-            diagnoses: string[];
-            /**
-             * @description The frequency code of the claim: 1 original, 7 replacement, 8 void.
-             * @enum {string}
-             */
-            frequency: "1" | "7" | "8";
-            /**
-             * Format: uuid
-             * @description The claim that has the line or, before the export, the claim that it replaces or voids. Null for a new claim.
-             */
-            claimId: string | null;
-            /**
-             * Format: uuid
-             * @description The export that has the line. Null before the export.
-             */
-            exportId: string | null;
-        };
-        /** @description One page of a list. */
-        LinePage: {
-            /** @description The items of this page. */
-            data: components["schemas"]["Line"][];
-            /** @description The cursor of the next page. Null on the last page. */
-            nextCursor: string | null;
-        };
-        /** @description A reason that blocks a line. */
-        LineReason: {
-            /** @description The code: `missing` for a missing field, `control-number` for the payer's missing control number, `claim-blocked` if another line of the claim is blocked, or a conflict of the session, such as `unauthorized`. */
-            code: string;
-            /** @description The missing field, such as `practitioner.npi`. Null for other codes. */
-            field: string | null;
-        };
         /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
         LinkConfirmationRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6947,25 +6369,6 @@ export interface components {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
         };
-        /** @description The request for a diagnosis. */
-        NewDiagnosis: {
-            /** Format: uuid */
-            patientId: string;
-            /** @description The ICD-10-CM code, such as `F84.0`. */
-            code: string;
-            /** @description The rank among the patient's diagnoses. 1, the default, is the principal diagnosis. */
-            rank?: number;
-            /**
-             * Format: date
-             * @description The first day of the diagnosis.
-             */
-            startsOn: string;
-            /**
-             * Format: date
-             * @description The last day of the diagnosis. Null if no end is known.
-             */
-            endsOn?: string | null;
-        };
         /** @description A new calendar feed. */
         NewFeed: {
             /** Format: uuid */
@@ -7011,15 +6414,6 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
-            /**
-             * @description The relationship of the patient to the subscriber. `SELF`: the patient is the subscriber. Claims need it.
-             * @enum {string|null}
-             */
-            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
-            /** @description The first name of the subscriber, unless it is the patient. */
-            subscriberFirstName?: string | null;
-            /** @description The last name of the subscriber, unless it is the patient. */
-            subscriberLastName?: string | null;
         };
         /** @description The request for an invitation. */
         NewInvitation: {
@@ -7118,13 +6512,6 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
-            /**
-             * @description The sex that the payer has on file. Claims need it.
-             * @enum {string|null}
-             */
-            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
-            /** @description The postal address. Claims need it. */
-            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description The request for a payer. */
         NewPayer: {
@@ -7132,8 +6519,6 @@ export interface components {
             name: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
-            /** @description The type of payer in claims (X12 element 1032), such as `CI` for a commercial insurer or `MC` for Medicaid. */
-            claimFilingCode?: string | null;
             /**
              * @description The rounding rule for all days. The default is `CEIL`.
              * @enum {string}
@@ -7167,22 +6552,6 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
-            /** @description The code of the provider taxonomy, such as 103K00000X for a behavior analyst. Claims need it. */
-            taxonomyCode?: string | null;
-        };
-        /** @description The request for a rate. */
-        NewRate: {
-            /** Format: uuid */
-            payerId: string;
-            /** Format: uuid */
-            serviceCodeId: string;
-            /**
-             * Format: date
-             * @description The first day of the rate.
-             */
-            startsOn: string;
-            /** @description The price of a unit in US cents. */
-            centsPerUnit: number;
         };
         /** @description The request for a service code. */
         NewServiceCode: {
@@ -7201,6 +6570,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
+            /** @description The requirements for the notes of its sessions. By default no note is required. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description The request for a webhook. */
         NewWebhook: {
@@ -7252,6 +6623,24 @@ export interface components {
             /** @description The reason of the no-show. */
             reason?: string | null;
         };
+        /** @description You cannot sign this session in this role. */
+        NotASignerProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "not-a-signer";
+            /**
+             * @description The requested role.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "not-a-signer";
+        };
         /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
         NotRecordedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7265,14 +6654,241 @@ export interface components {
              */
             code: "not-recorded";
         };
-        /** @description No claim line of the payer is ready in the period. */
-        NothingReadyProblem: components["schemas"]["Problem"] & {
+        /** @description The note of a session. */
+        Note: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+            /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
+        };
+        /** @description The note was changed after it was shown for signing. */
+        NoteChangedProblem: components["schemas"]["Problem"] & {
             /** @constant */
             status?: 409;
             /** @constant */
-            code?: "nothing-ready";
-            /** @description The number of blocked lines of the payer in the period. */
-            blocked: number;
+            code?: "note-changed";
+            /** @description The hash of the present text. */
+            textHash: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-changed";
+        };
+        /** @description The note is signed, so its text can no longer be changed. */
+        NoteClosedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-closed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-closed";
+        };
+        /** @description The note is not complete. */
+        NoteIncompleteProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-incomplete";
+            /** @description The characters of the note. */
+            length: number;
+            /** @description The required characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-incomplete";
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirements: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength: number;
+            /** @description The sections that must have a text. */
+            sections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn: string | null;
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirementsInput: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength?: number;
+            /** @description The sections that must have a text. */
+            sections?: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers?: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours?: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn?: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSections: {
+            /** @description The goals that were worked on. */
+            goals: string | null;
+            /** @description The interventions that were used. */
+            interventions: string | null;
+            /** @description The response of the patient. */
+            response: string | null;
+            /** @description The plan for the next sessions. */
+            plan: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSectionsInput: {
+            /** @description The goals that were worked on. */
+            goals?: string | null;
+            /** @description The interventions that were used. */
+            interventions?: string | null;
+            /** @description The response of the patient. */
+            response?: string | null;
+            /** @description The plan for the next sessions. */
+            plan?: string | null;
+        };
+        /** @description The state of a session's note, without its text. */
+        NoteStatus: {
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+        };
+        /** @description The state of a note after a change. */
+        NoteStatusAnswer: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
         };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: components["schemas"]["Problem"] & {
@@ -7366,8 +6982,6 @@ export interface components {
             lateCancelHours: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes: boolean;
-            /** @description The number of hours after its end during which a session can be changed. Later, only addenda are possible. */
-            sessionEditHours: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -7397,8 +7011,6 @@ export interface components {
             lateCancelHours?: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes?: boolean;
-            /** @description The number of hours after its end during which a session can be changed. */
-            sessionEditHours?: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes?: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -7469,6 +7081,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "outside-authorization-dates";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * Format: date
              * @description The date of the service, in the organization's time zone.
@@ -7604,13 +7220,6 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
-            /**
-             * @description The sex that the payer has on file. Null if it is unknown.
-             * @enum {string|null}
-             */
-            sex: "FEMALE" | "MALE" | "UNKNOWN" | null;
-            /** @description The postal address. Null if it is unknown. */
-            address: components["schemas"]["PostalAddress"] | null;
         };
         /** @description PatientChange changes the given fields of a patient. */
         PatientChange: {
@@ -7630,13 +7239,6 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
-            /**
-             * @description The sex that the payer has on file.
-             * @enum {string|null}
-             */
-            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
-            /** @description The postal address. It replaces the previous one as a whole. */
-            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description Patient not found. */
         PatientNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7727,8 +7329,6 @@ export interface components {
             roundingRules: components["schemas"]["RoundingRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
-            /** @description The type of payer in claims. Null if it is unknown. */
-            claimFilingCode: string | null;
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -7736,8 +7336,6 @@ export interface components {
             name?: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
-            /** @description The type of payer in claims. */
-            claimFilingCode?: string | null;
             /**
              * @description The new rounding rule.
              * @enum {string}
@@ -7819,32 +7417,6 @@ export interface components {
                 [key: string]: string[];
             };
         };
-        /** @description A postal address in the United States. */
-        PostalAddress: {
-            /** @description The street and the number. */
-            line1: string;
-            /** @description An apartment or a suite. */
-            line2: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The two letters of the state, such as `NY`. */
-            state: string;
-            /** @description The ZIP code of five or nine digits. */
-            zip: string;
-        };
-        /** @description A postal address in the United States. */
-        PostalAddressInput: {
-            /** @description The street and the number. */
-            line1: string;
-            /** @description An apartment or a suite. */
-            line2?: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The two letters of the state, such as `NY`. */
-            state: string;
-            /** @description The ZIP code of five or nine digits. */
-            zip: string;
-        };
         /** @description A person who renders services. */
         Practitioner: {
             /** Format: uuid */
@@ -7878,8 +7450,6 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
-            /** @description The code of the provider taxonomy. Null if it is unknown. */
-            taxonomyCode: string | null;
         };
         /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
@@ -7898,8 +7468,6 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
-            /** @description The code of the provider taxonomy. */
-            taxonomyCode?: string | null;
         };
         /** @description This practitioner already belongs to another user. */
         PractitionerHasUserProblem: components["schemas"]["Problem"] & {
@@ -8174,41 +7742,6 @@ export interface components {
              */
             code: "queue-full";
         };
-        /** @description The price of a unit of a service for a payer. */
-        Rate: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            organizationId: string;
-            /** @description The number of changes, starting with 1. */
-            version: number;
-            /**
-             * Format: date-time
-             * @description The time of creation.
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @description The time of the last change.
-             */
-            updatedAt: string;
-            /** Format: uuid */
-            payerId: string;
-            /** Format: uuid */
-            serviceCodeId: string;
-            /**
-             * Format: date
-             * @description The first day of the rate.
-             */
-            startsOn: string;
-            /** @description The price of a unit in US cents. */
-            centsPerUnit: number;
-        };
-        /** @description RateChange changes the amount of a rate. */
-        RateChange: {
-            /** @description The price of a unit in US cents. */
-            centsPerUnit?: number;
-        };
         /** @description Too many requests in a short time. This request was not processed; try again in a moment. */
         RateLimitedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -8224,29 +7757,6 @@ export interface components {
              */
             code: "rate-limited";
         };
-        /** @description Rate not found. */
-        RateNotFoundProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 404;
-            /** @constant */
-            code?: "rate-not-found";
-        };
-        /** @description One page of a list. */
-        RatePage: {
-            /** @description The items of this page. */
-            data: components["schemas"]["Rate"][];
-            /** @description The cursor of the next page. Null on the last page. */
-            nextCursor: string | null;
-        };
-        /** @description The payer already has a rate for this service from this day on. */
-        RateTakenProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "rate-taken";
-            /** @description The member whose value another record has. */
-            field: string;
-        };
         /** @description One of the rules that a refused request breaks. */
         Reason: {
             /** @description The code of the broken rule. */
@@ -8255,40 +7765,6 @@ export interface components {
             detail: string;
             /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
-        };
-        /** @description The balance of an authorization. */
-        ReconciledAuthorization: {
-            /** Format: uuid */
-            authorizationId: string;
-            /** @description The units that the ledger counts as consumed. */
-            consumedUnits: number;
-            /** @description The units on exported lines. */
-            exportedUnits: number;
-            /** @description The units on ready lines. */
-            readyUnits: number;
-            /** @description The units on blocked lines. */
-            waitingUnits: number;
-            /** @description The units that were consumed without a session, as after a no-show. */
-            unitsWithoutSession: number;
-            /** @description Whether every consumed unit is accounted for. */
-            agrees: boolean;
-        };
-        /** @description Reconciliation compares the ledger with the lines of a period. */
-        Reconciliation: {
-            /** @description The units that the ledger counts as consumed. */
-            consumedUnits: number;
-            /** @description The units on exported lines. */
-            exportedUnits: number;
-            /** @description The units on ready lines. */
-            readyUnits: number;
-            /** @description The units on blocked lines. */
-            waitingUnits: number;
-            /** @description The units that were consumed without a session, as after a no-show. */
-            unitsWithoutSession: number;
-            /** @description Whether every consumed unit is accounted for. */
-            agrees: boolean;
-            /** @description The authorizations with consumed units or lines in the period. */
-            authorizations: components["schemas"]["ReconciledAuthorization"][];
         };
         /** @description Too many wrong codes. Enter a recovery code instead. */
         RecoveryCodeRequiredProblem: components["schemas"]["Problem"] & {
@@ -8509,10 +7985,6 @@ export interface components {
             /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             password: string;
         };
-        RetractRequest: {
-            /** @description The reason of the retraction. */
-            reason: string;
-        };
         /** @description The number of attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
             /** @description The SQLSTATE of the error. Empty if the connection broke. */
@@ -8714,6 +8186,8 @@ export interface components {
             requiredCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
+            /** @description The requirements for the notes of its sessions. Null if no note is required. */
+            note: components["schemas"]["NoteRequirements"] | null;
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
@@ -8732,6 +8206,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
+            /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description Service code not found. */
         ServiceCodeNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8857,6 +8333,12 @@ export interface components {
             practitionerIds: string[];
             /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
+            /** @description The texts of the sections of the note. Null if it has none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            noteSections: components["schemas"]["NoteSections"] | null;
+            /** @description The state of the note. Only in answers of reads. */
+            note?: components["schemas"]["NoteStatus"];
+            /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
+            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -8917,37 +8399,6 @@ export interface components {
             occurredAt: string;
             /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
-        };
-        /** @description The session was billed to the payer and can no longer be changed. */
-        SessionExportedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "session-exported";
-        } & {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "session-exported";
-        };
-        /** @description The session can no longer be changed. */
-        SessionLockedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "session-locked";
-            /**
-             * Format: date-time
-             * @description The time since which the session cannot be changed.
-             */
-            lockedAt: string;
-        } & {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "session-locked";
         };
         /** @description Session not found. */
         SessionNotFoundProblem: components["schemas"]["Problem"] & {
@@ -9040,6 +8491,29 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+        };
+        /** @description The session is signed, so you can no longer correct or void it. */
+        SessionSignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-signed";
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -9309,6 +8783,57 @@ export interface components {
             code?: string;
             /** @description The device token of the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
+        };
+        SignRequest: {
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /** @description The `textHash` of the note that was shown to the signer. */
+            textHash: string;
+            /** @description The name of a caregiver. */
+            name?: string | null;
+            /** @description The mark of a caregiver: a typed text of at most 200 characters, or a drawing as a PNG image in a data URL. */
+            mark?: string | null;
+        };
+        /** @description A signature under a session and its note. */
+        Signature: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+        };
+        /** @description Signatures has all signatures of a session. */
+        Signatures: {
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Evidence"][];
         };
         /** @description This record was changed by another user in the meantime. */
         StaleVersionProblem: components["schemas"]["Problem"] & {
@@ -9861,7 +9386,7 @@ export interface components {
         };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
-            /** @description The stable code, `outside-availability` or `within-buffer`. */
+            /** @description The stable code: `outside-availability`, `within-buffer` or `group-size`. */
             code: string;
             /** Format: uuid */
             practitionerId: string;
@@ -10008,6 +9533,12 @@ export interface components {
              */
             validUntil?: string | null;
         };
+        WriteNoteRequest: {
+            /** @description The narrative of the session. Without it the note has none. */
+            narrative?: string | null;
+            /** @description The texts of the sections. Without it the note has none. */
+            sections?: components["schemas"]["NoteSectionsInput"] | null;
+        };
         /** @description The e-mail address or the password is wrong. */
         WrongCredentialsProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -10056,41 +9587,11 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
-         */
-        Conflict10: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmailTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
-         */
-        Conflict11: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `insufficient-reserved-units`: The request releases more units than are reserved.
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict12: {
+        Conflict10: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10105,7 +9606,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict13: {
+        Conflict11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10130,7 +9631,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict14: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10147,7 +9648,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict15: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10171,7 +9672,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict16: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10187,7 +9688,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict17: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10203,7 +9704,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict18: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10216,8 +9717,43 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
-         *     - `session-locked`: The session can no longer be changed.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
+         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
+         */
+        Conflict17: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `service-dates-change`: Appointments start on another date in the new time zone.
+         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
+         */
+        Conflict18: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
         Conflict19: {
             headers: {
@@ -10226,7 +9762,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionLockedProblem"];
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
             };
         };
         /**
@@ -10247,60 +9783,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
-         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
-        Conflict20: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `service-dates-change`: Appointments start on another date in the new time zone.
-         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
-         */
-        Conflict21: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
-         */
-        Conflict22: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict23: {
+        Conflict20: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10316,7 +9801,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict24: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10344,39 +9829,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `diagnosis-taken`: The patient already has this diagnosis from this day on.
-         */
-        Conflict4: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DiagnosisTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `rate-taken`: The payer already has a rate for this service from this day on.
-         */
-        Conflict5: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["RateTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `second-factor-on`: You already have a second factor.
          */
-        Conflict6: {
+        Conflict4: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10391,7 +9846,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict7: {
+        Conflict5: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10407,7 +9862,7 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict8: {
+        Conflict6: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10422,7 +9877,7 @@ export interface components {
          *
          *     - `last-administrator`: This is the last administrator of the organization.
          */
-        Conflict9: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10430,6 +9885,36 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["LastAdministratorProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `email-taken`: The organization already has a user with this e-mail address.
+         */
+        Conflict8: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
+         */
+        Conflict9: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
             };
         };
         /**
@@ -10504,12 +9989,31 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `not-a-signer`: You cannot sign this session in this role.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["NotASignerProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `correction-too-late`: You can correct your own sessions on the day of the session only.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden13: {
+        Forbidden14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10527,7 +10031,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden14: {
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10545,7 +10049,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden15: {
+        Forbidden16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10726,40 +10230,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         */
-        NotFound10: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: User not found.
-         */
-        NotFound11: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `no-second-factor`: No second factor is set up.
          */
-        NotFound12: {
+        NotFound10: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10774,7 +10247,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound13: {
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10789,7 +10262,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound14: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10804,7 +10277,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound15: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10819,7 +10292,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound16: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10834,7 +10307,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound17: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10849,7 +10322,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound18: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10864,7 +10337,7 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound19: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10872,6 +10345,37 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `link-request-not-found`: Link request not found, or expired.
+         */
+        NotFound18: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -10892,40 +10396,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `link-request-not-found`: Link request not found, or expired.
-         */
-        NotFound20: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
-        NotFound21: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `authorization-not-found`: Authorization not found.
          */
-        NotFound22: {
+        NotFound20: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10941,7 +10414,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound23: {
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10956,7 +10429,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound24: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10971,7 +10444,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound25: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10986,7 +10459,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound26: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11002,7 +10475,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound27: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11017,7 +10490,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound28: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11032,7 +10505,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound29: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11040,6 +10513,37 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound28: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound29: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -11060,70 +10564,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `export-not-found`: Export not found.
-         */
-        NotFound30: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ExportNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `claim-not-found`: Claim not found.
-         */
-        NotFound31: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ClaimNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `webhook-not-found`: Webhook not found.
-         */
-        NotFound32: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
-        NotFound33: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound34: {
+        NotFound30: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11138,7 +10581,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound35: {
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11196,7 +10639,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `diagnosis-not-found`: Diagnosis not found.
+         *     - `user-not-found`: User not found.
          */
         NotFound7: {
             headers: {
@@ -11205,13 +10648,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DiagnosisNotFoundProblem"];
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `rate-not-found`: Rate not found.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          */
         NotFound8: {
             headers: {
@@ -11220,12 +10663,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["RateNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
         NotFound9: {
@@ -11235,7 +10679,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -11667,6 +11111,7 @@ export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotC
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
 export type AlertPage = components['schemas']['AlertPage'];
+export type AlreadySignedProblem = components['schemas']['AlreadySignedProblem'];
 export type AlternativeAuthorization = components['schemas']['AlternativeAuthorization'];
 export type AlternativeTime = components['schemas']['AlternativeTime'];
 export type Alternatives = components['schemas']['Alternatives'];
@@ -11711,8 +11156,6 @@ export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
 export type BeginFactorRequest = components['schemas']['BeginFactorRequest'];
 export type BeyondOwnPermissionsProblem = components['schemas']['BeyondOwnPermissionsProblem'];
-export type BillingIdentity = components['schemas']['BillingIdentity'];
-export type BillingIdentityChange = components['schemas']['BillingIdentityChange'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
 export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
@@ -11734,23 +11177,20 @@ export type Caseload = components['schemas']['Caseload'];
 export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
-export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CheckedCount = components['schemas']['CheckedCount'];
-export type Claim = components['schemas']['Claim'];
-export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
-export type Claims = components['schemas']['Claims'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
 export type ConfirmFactorRequest = components['schemas']['ConfirmFactorRequest'];
 export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
+export type ConflictCount = components['schemas']['ConflictCount'];
+export type ConflictCounts = components['schemas']['ConflictCounts'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
-export type ControlNumberRequest = components['schemas']['ControlNumberRequest'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -11767,11 +11207,6 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
-export type Diagnosis = components['schemas']['Diagnosis'];
-export type DiagnosisChange = components['schemas']['DiagnosisChange'];
-export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundProblem'];
-export type DiagnosisPage = components['schemas']['DiagnosisPage'];
-export type DiagnosisTakenProblem = components['schemas']['DiagnosisTakenProblem'];
 export type Discrepancy = components['schemas']['Discrepancy'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
@@ -11788,22 +11223,16 @@ export type Enrolment = components['schemas']['Enrolment'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
+export type Evidence = components['schemas']['Evidence'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type ExchangeRequest = components['schemas']['ExchangeRequest'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
-export type Export = components['schemas']['Export'];
-export type ExportNotFoundProblem = components['schemas']['ExportNotFoundProblem'];
-export type ExportPage = components['schemas']['ExportPage'];
-export type ExportReplacedProblem = components['schemas']['ExportReplacedProblem'];
-export type ExportRequest = components['schemas']['ExportRequest'];
-export type ExportRetractedProblem = components['schemas']['ExportRetractedProblem'];
 export type Family = components['schemas']['Family'];
 export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
-export type File = components['schemas']['File'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
@@ -11839,9 +11268,6 @@ export type InvitationWithToken = components['schemas']['InvitationWithToken'];
 export type Key = components['schemas']['Key'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
-export type Line = components['schemas']['Line'];
-export type LinePage = components['schemas']['LinePage'];
-export type LineReason = components['schemas']['LineReason'];
 export type LinkConfirmationRequiredProblem = components['schemas']['LinkConfirmationRequiredProblem'];
 export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherProblem'];
 export type LinkRequest = components['schemas']['LinkRequest'];
@@ -11857,7 +11283,6 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type MySession = components['schemas']['MySession'];
 export type MySessions = components['schemas']['MySessions'];
-export type NewDiagnosis = components['schemas']['NewDiagnosis'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
@@ -11867,7 +11292,6 @@ export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
 export type NewPractitioner = components['schemas']['NewPractitioner'];
-export type NewRate = components['schemas']['NewRate'];
 export type NewServiceCode = components['schemas']['NewServiceCode'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoIdentityProviderProblem = components['schemas']['NoIdentityProviderProblem'];
@@ -11875,8 +11299,18 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NotASignerProblem = components['schemas']['NotASignerProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
-export type NothingReadyProblem = components['schemas']['NothingReadyProblem'];
+export type Note = components['schemas']['Note'];
+export type NoteChangedProblem = components['schemas']['NoteChangedProblem'];
+export type NoteClosedProblem = components['schemas']['NoteClosedProblem'];
+export type NoteIncompleteProblem = components['schemas']['NoteIncompleteProblem'];
+export type NoteRequirements = components['schemas']['NoteRequirements'];
+export type NoteRequirementsInput = components['schemas']['NoteRequirementsInput'];
+export type NoteSections = components['schemas']['NoteSections'];
+export type NoteSectionsInput = components['schemas']['NoteSectionsInput'];
+export type NoteStatus = components['schemas']['NoteStatus'];
+export type NoteStatusAnswer = components['schemas']['NoteStatusAnswer'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
 export type Opening = components['schemas']['Opening'];
@@ -11911,8 +11345,6 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
-export type PostalAddress = components['schemas']['PostalAddress'];
-export type PostalAddressInput = components['schemas']['PostalAddressInput'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -11932,15 +11364,8 @@ export type ProviderLinkChange = components['schemas']['ProviderLinkChange'];
 export type ProviderLinkNotFoundProblem = components['schemas']['ProviderLinkNotFoundProblem'];
 export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
-export type Rate = components['schemas']['Rate'];
-export type RateChange = components['schemas']['RateChange'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
-export type RateNotFoundProblem = components['schemas']['RateNotFoundProblem'];
-export type RatePage = components['schemas']['RatePage'];
-export type RateTakenProblem = components['schemas']['RateTakenProblem'];
 export type Reason = components['schemas']['Reason'];
-export type ReconciledAuthorization = components['schemas']['ReconciledAuthorization'];
-export type Reconciliation = components['schemas']['Reconciliation'];
 export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeRequiredProblem'];
 export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
@@ -11959,7 +11384,6 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type ResetPasswordRequest = components['schemas']['ResetPasswordRequest'];
-export type RetractRequest = components['schemas']['RetractRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
 export type ReviewRequest = components['schemas']['ReviewRequest'];
 export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
@@ -11987,13 +11411,12 @@ export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
-export type SessionExportedProblem = components['schemas']['SessionExportedProblem'];
-export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SessionVersion = components['schemas']['SessionVersion'];
 export type SessionVersions = components['schemas']['SessionVersions'];
@@ -12012,6 +11435,9 @@ export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem
 export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
+export type SignRequest = components['schemas']['SignRequest'];
+export type Signature = components['schemas']['Signature'];
+export type Signatures = components['schemas']['Signatures'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StartRequest = components['schemas']['StartRequest'];
 export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
@@ -12056,6 +11482,7 @@ export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
+export type WriteNoteRequest = components['schemas']['WriteNoteRequest'];
 export type WrongCredentialsProblem = components['schemas']['WrongCredentialsProblem'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
@@ -12072,9 +11499,6 @@ export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
-export type ResponseConflict22 = components['responses']['Conflict22'];
-export type ResponseConflict23 = components['responses']['Conflict23'];
-export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -12089,6 +11513,7 @@ export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
+export type ResponseForbidden16 = components['responses']['Forbidden16'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -12123,10 +11548,6 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
-export type ResponseNotFound32 = components['responses']['NotFound32'];
-export type ResponseNotFound33 = components['responses']['NotFound33'];
-export type ResponseNotFound34 = components['responses']['NotFound34'];
-export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -12315,7 +11736,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13427,423 +12848,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    listDiagnoses: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-                patientId?: string;
-            };
-            header?: {
-                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
-                "Break-Glass"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DiagnosisPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    createDiagnosis: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewDiagnosis"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    /** @description The URL of the created record. */
-                    Location?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Diagnosis"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict4"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getDiagnosis: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
-                "Break-Glass"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Diagnosis"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    changeDiagnosis: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["DiagnosisChange"];
-                "application/json": components["schemas"]["DiagnosisChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Diagnosis"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict4"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listRates: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-                payerId?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RatePage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    createRate: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewRate"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    /** @description The URL of the created record. */
-                    Location?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Rate"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict5"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getRate: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Rate"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    changeRate: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["RateChange"];
-                "application/json": components["schemas"]["RateChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Rate"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getBillingIdentity: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BillingIdentity"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    setBillingIdentity: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["BillingIdentityChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BillingIdentity"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
     signIn: {
         parameters: {
             query?: never;
@@ -13933,7 +12937,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14140,7 +13144,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000353
+                 * @example 019caed9-4300-7000-8000-00000000031c
                  */
                 id: string;
             };
@@ -14160,7 +13164,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14175,7 +13179,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035e
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
             };
@@ -14197,7 +13201,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14212,12 +13216,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035e
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035f
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 sessionId: string;
             };
@@ -14237,7 +13241,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14355,7 +13359,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035d
+                 * @example 019caed9-4300-7000-8000-000000000326
                  */
                 id: string;
             };
@@ -14529,7 +13533,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict4"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -14579,7 +13583,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict5"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -14629,7 +13633,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14769,7 +13773,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14815,7 +13819,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14856,7 +13860,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14893,7 +13897,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14939,8 +13943,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -14981,7 +13985,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15063,7 +14067,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15110,7 +14114,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound7"];
             /**
              * @description Conflict.
              *
@@ -15191,8 +14195,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound9"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15338,7 +14342,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound14"];
             /**
              * @description Conflict.
              *
@@ -15410,7 +14414,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15486,7 +14490,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15540,7 +14544,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15650,7 +14654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033f
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -15672,7 +14676,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15687,7 +14691,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033f
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -15707,7 +14711,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15745,7 +14749,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15872,7 +14876,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -15911,7 +14915,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15945,7 +14949,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15999,7 +15003,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000343
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -16039,7 +15043,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16054,7 +15058,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000347
+                 * @example 019caed9-4300-7000-8000-000000000310
                  */
                 id: string;
             };
@@ -16074,7 +15078,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16109,7 +15113,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16216,7 +15220,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16240,7 +15244,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -16272,7 +15276,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-000000000049
                  */
                 id: string;
             };
@@ -16292,7 +15296,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -16326,7 +15330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16355,7 +15359,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -16395,7 +15399,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16417,7 +15421,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16435,7 +15439,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16463,7 +15467,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -16501,7 +15505,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16529,8 +15533,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound21"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16549,7 +15553,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16577,7 +15581,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -16615,7 +15619,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16641,7 +15645,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16667,7 +15671,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16689,7 +15693,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16712,7 +15716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -16734,7 +15738,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16774,7 +15778,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict13"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17024,7 +16028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000335.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
                  */
                 id: string;
             };
@@ -17198,7 +16202,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -17222,7 +16226,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17243,7 +16247,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -17272,8 +16276,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17293,7 +16297,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -17323,8 +16327,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict15"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17343,7 +16347,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -17373,8 +16377,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict16"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17393,7 +16397,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -17421,7 +16425,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -17475,7 +16479,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -17505,8 +16509,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17525,7 +16529,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ca
+                 * @example 019caed9-4300-7000-8000-0000000001c7
                  */
                 id: string;
             };
@@ -17555,8 +16559,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict18"];
+            404: components["responses"]["NotFound22"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17585,6 +16589,10 @@ export interface operations {
                 unauthorized?: boolean;
                 /** @description Whether the sessions are voided. */
                 voided?: boolean;
+                /** @description The kinds of conflicts of which the sessions have at least one. */
+                conflict?: ("late" | "missing-note" | "unauthorized" | "unsigned")[];
+                /** @description Whether the sessions lack only signatures, among them the caller's. */
+                awaitingMySignature?: boolean;
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -17626,7 +16634,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17650,62 +16658,12 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    changeSession: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["ChangeSessionRequest"];
-                "application/json": components["schemas"]["ChangeSessionRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict19"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
         };
     };
     addAddendum: {
@@ -17718,7 +16676,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17750,13 +16708,273 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Note"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    writeNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WriteNoteRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `note-closed`: The note is signed, so its text can no longer be changed.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoteClosedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSignatures: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Signatures"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    signSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `already-signed`: The session has a signature of this role.
+             *     - `note-changed`: The note was changed after it was shown for signing.
+             *     - `note-incomplete`: The note is not complete.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AlreadySignedProblem"] | components["schemas"]["NoteChangedProblem"] | components["schemas"]["NoteIncompleteProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    countConflicts: {
+        parameters: {
+            query?: {
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConflictCounts"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     correctSession: {
@@ -17771,7 +16989,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000215
+                 * @example 019caed9-4300-7000-8000-000000000216
                  */
                 id: string;
             };
@@ -17798,9 +17016,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict20"];
+            403: components["responses"]["Forbidden14"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17822,7 +17040,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17847,9 +17065,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict20"];
+            403: components["responses"]["Forbidden15"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17871,7 +17089,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17898,8 +17116,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound25"];
+            403: components["responses"]["Forbidden14"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -17912,7 +17130,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-             *     - `session-exported`: The session was billed to the payer and can no longer be changed.
+             *     - `session-signed`: The session is signed, so you can no longer correct or void it.
              *     - `session-voided`: The session was voided.
              */
             409: {
@@ -17922,7 +17140,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -17944,7 +17162,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17966,7 +17184,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18004,7 +17222,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18023,7 +17241,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -18049,7 +17267,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18068,7 +17286,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -18096,7 +17314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -18127,7 +17345,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -18153,7 +17371,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18172,7 +17390,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -18196,7 +17414,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18214,7 +17432,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -18242,7 +17460,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18273,7 +17491,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -18295,7 +17513,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18313,7 +17531,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -18337,7 +17555,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18379,7 +17597,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18426,7 +17644,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000331
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -18446,7 +17664,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18490,501 +17708,12 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable7"];
-        };
-    };
-    listBillingLines: {
-        parameters: {
-            query: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-                /** @description The first service date. */
-                from: string;
-                /** @description The last service date. */
-                to: string;
-                payerId?: string;
-                /** @description The state of the lines. */
-                state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
-                /** @description The code of a reason that blocks the lines. */
-                reason?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LinePage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    reconcileBilling: {
-        parameters: {
-            query: {
-                /** @description The first service date. */
-                from: string;
-                /** @description The last service date. */
-                to: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Reconciliation"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    listBillingExports: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-                payerId?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ExportPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    createBillingExport: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ExportRequest"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The URL of the created record. */
-                    Location?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Export"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            /**
-             * @description Conflict.
-             *
-             *     - `nothing-ready`: No claim line of the payer is ready in the period.
-             */
-            409: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["NothingReadyProblem"];
-                };
-            };
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getBillingExport: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Export"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    listBillingClaims: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Claims"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    retractBillingExport: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RetractRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Export"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
-            /**
-             * @description Conflict.
-             *
-             *     - `export-replaced`: A later export has replaced or voided claims of this export.
-             *     - `export-retracted`: The export was retracted before.
-             */
-            409: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ExportReplacedProblem"] | components["schemas"]["ExportRetractedProblem"];
-                };
-            };
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    setClaimControlNumber: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d6
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ControlNumberRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Claim"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    downloadBillingExportCsv: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description A hash of the content, for `If-None-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/csv": string;
-                };
-            };
-            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    downloadBillingExportJson: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description A hash of the content, for `If-None-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": string;
-                };
-            };
-            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    downloadBillingExportX12: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description A hash of the content, for `If-None-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/EDI-X12": string;
-                };
-            };
-            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     listenToEvents: {
@@ -19096,7 +17825,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19112,7 +17841,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033c
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -19136,7 +17865,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19154,7 +17883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033c
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -19174,7 +17903,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -19193,7 +17922,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033c
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -19222,7 +17951,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19244,7 +17973,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033c
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -19270,7 +17999,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19286,7 +18015,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033d
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -19308,7 +18037,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -19330,7 +18059,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033d
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -19352,7 +18081,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19370,7 +18099,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033d
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
                 /**
@@ -19399,7 +18128,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -19640,7 +18369,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000334
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -19662,7 +18391,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19680,7 +18409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000334
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -19704,8 +18433,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
-            409: components["responses"]["Conflict23"];
+            404: components["responses"]["NotFound30"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -19723,7 +18452,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000334
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -19750,9 +18479,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound34"];
-            409: components["responses"]["Conflict24"];
+            403: components["responses"]["Forbidden16"];
+            404: components["responses"]["NotFound30"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19848,7 +18577,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -19870,7 +18599,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound35"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
