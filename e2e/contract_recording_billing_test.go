@@ -25,6 +25,7 @@ func (s *recording) recordBilling(admin harness.Caller) {
 		"patientId": patient, "serviceCodeId": c.Own.ServiceCode, "insuranceId": insurance, "authNumber": "AUTH-5001",
 		"totalUnits": 24, "startDate": "2026-01-15", "endDate": "2026-07-14",
 	}).Created(s.t)
+	admin.Patch(s.t, "/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"note": nil}).OK(s.t)
 	practitioner := c.AddPractitioner(s.t, "RBT")
 	admin.Patch(s.t, "/practitioners/"+practitioner.String(),
 		harness.Body{"npi": "1245319599", "taxonomyCode": "106S00000X"}).OK(s.t)

@@ -412,6 +412,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/diagnoses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List diagnoses
+         * @description All diagnoses, or only the diagnoses of one patient, in the order of their creation.
+         *
+         *     Permission: `diagnosis:read`.
+         */
+        get: operations["listDiagnoses"];
+        put?: never;
+        /**
+         * Create a diagnosis
+         * @description A diagnosis of a patient by its ICD-10-CM code. Every claim line needs at least one that applies on its service date.
+         *
+         *     Permission: `diagnosis:create`.
+         */
+        post: operations["createDiagnosis"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/diagnoses/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a diagnosis
+         * @description One diagnosis.
+         *
+         *     Permission: `diagnosis:read`.
+         */
+        get: operations["getDiagnosis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a diagnosis
+         * @description A merge patch: fields that are not given stay unchanged. Patient and code cannot change; end the diagnosis and create another instead.
+         *
+         *     Permission: `diagnosis:change`.
+         */
+        patch: operations["changeDiagnosis"];
+        trace?: never;
+    };
+    "/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List rates
+         * @description All rates, or only the rates of one payer, in the order of their creation.
+         *
+         *     Permission: `payer:read`.
+         */
+        get: operations["listRates"];
+        put?: never;
+        /**
+         * Create a rate
+         * @description The price of a unit of a service for a payer, from `startsOn` until the next rate begins. The charge of a claim line is the rate of its service date, times its units.
+         *
+         *     Permission: `payer:change`.
+         */
+        post: operations["createRate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rates/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a rate
+         * @description One rate.
+         *
+         *     Permission: `payer:read`.
+         */
+        get: operations["getRate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a rate
+         * @description Changes the amount. Exported claim lines keep their charges. For a new price from a day on, create another rate.
+         *
+         *     Permission: `payer:change`.
+         */
+        patch: operations["changeRate"];
+        trace?: never;
+    };
+    "/billing-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the billing identity
+         * @description The identifiers and the address of the organization as billing provider and as submitter of claims. Unknown values are null.
+         *
+         *     Permission: `organization:read`.
+         */
+        get: operations["getBillingIdentity"];
+        /**
+         * Set the billing identity
+         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
+         *
+         *     Permission: `organization:change`.
+         */
+        put: operations["setBillingIdentity"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -2380,6 +2520,232 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/billing/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List claim lines
+         * @description One line for each session and patient with units, on the service dates `from` to `to` (both included, at most 366 days), computed from the present version of the session. `BLOCKED` lines have reasons, and a missing field is named. `READY` lines are taken by the next export. An exported line is `SUPERSEDED` when a session of its claim has a newer version: the claim must then be replaced or voided as a whole. Lines of retracted exports are `RETRACTED`.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/reconciliation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Reconcile the ledger with the claim lines
+         * @description The units that the ledger counts as consumed on the service dates `from` to `to`, and where they are: on exported, ready or blocked lines, or consumed without a session. `agrees` is false if a unit is missing or counted twice. Authorizations that do not agree come first.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["reconcileBilling"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List exports
+         * @description All exports, or the exports of one payer, the newest first, with the SHA-256 of their files.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingExports"];
+        put?: never;
+        /**
+         * Export the ready lines of a payer
+         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) or voided (8) as a whole.
+         *
+         *     Permission: `billing:export`.
+         */
+        post: operations["createBillingExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an export
+         * @description One export with the SHA-256 of its files.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["getBillingExport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the claims of an export
+         * @description All claims of an export in the order of its files, with their lines.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["listBillingClaims"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/retract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retract an export
+         * @description For a file that was rejected or never sent: its lines become ready again, and its sessions are unlocked unless another export has them. The files can still be downloaded.
+         *
+         *     Permission: `billing:export`.
+         */
+        post: operations["retractBillingExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/claims/{id}/control-number": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Enter the payer's control number of a claim
+         * @description The number that the payer has given to the claim, from the remittance advice. A replacement or void of the claim is blocked without it.
+         *
+         *     Permission: `billing:export`.
+         */
+        put: operations["setClaimControlNumber"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as CSV
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as JSON
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportJson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/billing/exports/{id}/x12": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export as X12 837P
+         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         *
+         *     Permission: `billing:read`.
+         */
+        get: operations["downloadBillingExportX12"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -4335,6 +4701,54 @@ export interface components {
              */
             code: "beyond-own-permissions";
         };
+        /** @description An organization as billing provider and submitter of claims. */
+        BillingIdentity: {
+            /** @description The National Provider Identifier of the organization. */
+            npi: string | null;
+            /** @description The employer identification number: nine digits. */
+            taxId: string | null;
+            /** @description The code of the provider taxonomy, such as 261QM0850X. */
+            taxonomyCode: string | null;
+            /** @description The address of the billing provider. Its ZIP code has nine digits. */
+            address: components["schemas"]["PostalAddress"] | null;
+            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
+            submitterId: string | null;
+            /** @description The person to ask about files. */
+            contactName: string | null;
+            /** @description The telephone number of that person: ten digits. */
+            contactPhone: string | null;
+            /** @description The id of the clearinghouse or payer that receives the files. */
+            receiverId: string | null;
+            /** @description The name of the receiver. */
+            receiverName: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService: string | null;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+        };
+        /** @description BillingIdentityChange replaces the billing identity of an organization. */
+        BillingIdentityChange: {
+            /** @description The National Provider Identifier of the organization. */
+            npi?: string | null;
+            /** @description The employer identification number: nine digits. */
+            taxId?: string | null;
+            /** @description The code of the provider taxonomy, such as 261QM0850X. */
+            taxonomyCode?: string | null;
+            /** @description The address of the billing provider. Its ZIP code has nine digits. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
+            /** @description The id of the organization as a submitter of files, assigned by the receiver. */
+            submitterId?: string | null;
+            /** @description The person to ask about files. */
+            contactName?: string | null;
+            /** @description The telephone number of that person: ten digits. */
+            contactPhone?: string | null;
+            /** @description The id of the clearinghouse or payer that receives the files. */
+            receiverId?: string | null;
+            /** @description The name of the receiver. */
+            receiverName?: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService?: string | null;
+        };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -4701,6 +5115,45 @@ export interface components {
             /** @description The number of items to check. Null until they have been counted. */
             total: number | null;
         };
+        /** @description A claim: the lines of one authorization number. */
+        Claim: {
+            /** Format: uuid */
+            id: string;
+            /** @description The number of the claim for the payer. */
+            number: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /**
+             * @description The frequency code: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /**
+             * Format: uuid
+             * @description The claim that it replaces or voids. Null for an original claim.
+             */
+            replacesClaimId: string | null;
+            /** @description The payer's number of the claim. Null until it is entered. */
+            controlNumber: string | null;
+            /** @description The charge of the claim in US cents. */
+            chargeCents: number;
+            /** @description The lines as they were exported. */
+            lines: components["schemas"]["Line"][];
+        };
+        /** @description Claim not found. */
+        ClaimNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "claim-not-found";
+        };
+        /** @description Claims has the claims of an export. */
+        Claims: {
+            /** @description The claims in the order of the files. */
+            data: components["schemas"]["Claim"][];
+        };
         CompleteAnswer: {
             /** @description The session. */
             session: components["schemas"]["Session"];
@@ -4755,7 +5208,7 @@ export interface components {
              * @description The kind of conflict.
              * @enum {string}
              */
-            kind: "missing-note" | "unsigned" | "late" | "unauthorized";
+            kind: "overlap" | "missing-note" | "unsigned" | "late" | "unauthorized";
             /**
              * Format: uuid
              * @description The leading practitioner.
@@ -4814,6 +5267,10 @@ export interface components {
              * @enum {string}
              */
             code: "contention";
+        };
+        ControlNumberRequest: {
+            /** @description The payer's number of the claim. */
+            controlNumber: string;
         };
         CorrectRequest: {
             /**
@@ -5073,6 +5530,79 @@ export interface components {
             data: components["schemas"]["Delivery"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A diagnosis of a patient. */
+        Diagnosis: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The ICD-10-CM code. */
+            code: string;
+            /** @description The rank; 1 is the principal diagnosis. */
+            rank: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn: string | null;
+        };
+        /** @description DiagnosisChange changes the given fields of a diagnosis. Patient and code cannot change. */
+        DiagnosisChange: {
+            /** @description The rank among the patient's diagnoses. */
+            rank?: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn?: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn?: string | null;
+        };
+        /** @description Diagnosis not found. */
+        DiagnosisNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "diagnosis-not-found";
+        };
+        /** @description One page of a list. */
+        DiagnosisPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Diagnosis"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The patient already has this diagnosis from this day on. */
+        DiagnosisTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "diagnosis-taken";
+            /** @description The member whose value another record has. */
+            field: string;
         };
         /** @description An inconsistency in an authorization's books. */
         Discrepancy: {
@@ -5483,6 +6013,111 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A set of files for a payer. */
+        Export: {
+            /** Format: uuid */
+            id: string;
+            /** @description The number of the export, which is the control number of its X12 file. */
+            number: number;
+            /** Format: uuid */
+            payerId: string;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+            /** @description The number of claims. */
+            claims: number;
+            /** @description The number of lines. */
+            lines: number;
+            /** @description The units of all lines. */
+            units: number;
+            /** @description The charge of all lines in US cents. */
+            chargeCents: number;
+            /** @description The files. */
+            files: components["schemas"]["File"][];
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the retraction. Null if the export is in force.
+             */
+            retractedAt: string | null;
+            /**
+             * Format: uuid
+             * @description The user who retracted the export.
+             */
+            retractedBy: string | null;
+            /** @description The reason of the retraction. */
+            retractReason: string | null;
+        };
+        /** @description Export not found. */
+        ExportNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "export-not-found";
+        };
+        /** @description One page of a list. */
+        ExportPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Export"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A later export has replaced or voided claims of this export. */
+        ExportReplacedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "export-replaced";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "export-replaced";
+        };
+        ExportRequest: {
+            /** Format: uuid */
+            payerId: string;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+        };
+        /** @description The export was retracted before. */
+        ExportRetractedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "export-retracted";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "export-retracted";
+        };
         /** @description The list of the patients of a user. */
         Family: {
             /** @description The patients, sorted by id. */
@@ -5526,6 +6161,16 @@ export interface components {
             code: string;
             /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
+        };
+        /** @description A file of an export. */
+        File: {
+            /**
+             * @description The format of the file.
+             * @enum {string}
+             */
+            format: "CSV" | "JSON" | "X12";
+            /** @description The SHA-256 of the content in hexadecimal. */
+            hash: string;
         };
         /** @description A problem of an audit trail. */
         Finding: {
@@ -5939,6 +6584,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber. Null if it is unknown.
+             * @enum {string|null}
+             */
+            relationship: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber. */
+            subscriberFirstName: string | null;
+            /** @description The last name of the subscriber. */
+            subscriberLastName: string | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
@@ -5954,6 +6608,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber.
+             * @enum {string|null}
+             */
+            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber, unless it is the patient. */
+            subscriberFirstName?: string | null;
+            /** @description The last name of the subscriber, unless it is the patient. */
+            subscriberLastName?: string | null;
         };
         /** @description Coverage not found. */
         InsuranceNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6165,6 +6828,92 @@ export interface components {
              */
             code: "last-administrator";
         };
+        /** @description A claim line: the service of one session for one patient. */
+        Line: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The state of the line.
+             * @enum {string}
+             */
+            state: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
+            /** @description The reasons that block it. */
+            reasons: components["schemas"]["LineReason"][];
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The version of the session from which the line follows. */
+            sessionVersion: number;
+            /** Format: uuid */
+            patientId: string;
+            /** Format: uuid */
+            payerId: string | null;
+            /** Format: uuid */
+            insuranceId: string | null;
+            /** Format: uuid */
+            authorizationId: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description The member number of the patient's coverage. */
+            memberNumber: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /** @description The code of the service. */
+            code: string;
+            /** @description The modifiers of the code. */
+            modifiers: string[];
+            /** @description The place-of-service code. */
+            placeOfService: string;
+            /** @description The billed units. */
+            units: number;
+            /** @description The minutes of the service. */
+            minutes: number;
+            /**
+             * Format: uuid
+             * @description The practitioner who rendered the service.
+             */
+            renderingPractitionerId: string;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervised the service. Null if there was none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The charge in US cents. */
+            chargeCents: number;
+            /** @description The ICD-10 codes, the principal one first. */
+            diagnoses: string[];
+            /**
+             * @description The frequency code of the claim: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /**
+             * Format: uuid
+             * @description The claim that has the line or, before the export, the claim that it replaces or voids. Null for a new claim.
+             */
+            claimId: string | null;
+            /**
+             * Format: uuid
+             * @description The export that has the line. Null before the export.
+             */
+            exportId: string | null;
+        };
+        /** @description One page of a list. */
+        LinePage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Line"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description A reason that blocks a line. */
+        LineReason: {
+            /** @description The code: `missing` for a missing field, `control-number` for the payer's missing control number, `claim-blocked` if another line of the claim is blocked, or a conflict of the session, such as `unauthorized`. */
+            code: string;
+            /** @description The missing field, such as `practitioner.npi`. Null for other codes. */
+            field: string | null;
+        };
         /** @description This account has not signed in with this identity provider before. Confirm it with the account's password. */
         LinkConfirmationRequiredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6369,6 +7118,25 @@ export interface components {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
         };
+        /** @description The request for a diagnosis. */
+        NewDiagnosis: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description The ICD-10-CM code, such as `F84.0`. */
+            code: string;
+            /** @description The rank among the patient's diagnoses. 1, the default, is the principal diagnosis. */
+            rank?: number;
+            /**
+             * Format: date
+             * @description The first day of the diagnosis.
+             */
+            startsOn: string;
+            /**
+             * Format: date
+             * @description The last day of the diagnosis. Null if no end is known.
+             */
+            endsOn?: string | null;
+        };
         /** @description A new calendar feed. */
         NewFeed: {
             /** Format: uuid */
@@ -6414,6 +7182,15 @@ export interface components {
              * @description The last day of coverage. Null if no end is known.
              */
             endsOn?: string | null;
+            /**
+             * @description The relationship of the patient to the subscriber. `SELF`: the patient is the subscriber. Claims need it.
+             * @enum {string|null}
+             */
+            relationship?: "SELF" | "SPOUSE" | "CHILD" | "OTHER" | null;
+            /** @description The first name of the subscriber, unless it is the patient. */
+            subscriberFirstName?: string | null;
+            /** @description The last name of the subscriber, unless it is the patient. */
+            subscriberLastName?: string | null;
         };
         /** @description The request for an invitation. */
         NewInvitation: {
@@ -6512,6 +7289,13 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file. Claims need it.
+             * @enum {string|null}
+             */
+            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. Claims need it. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description The request for a payer. */
         NewPayer: {
@@ -6519,6 +7303,8 @@ export interface components {
             name: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
+            /** @description The type of payer in claims (X12 element 1032), such as `CI` for a commercial insurer or `MC` for Medicaid. */
+            claimFilingCode?: string | null;
             /**
              * @description The rounding rule for all days. The default is `CEIL`.
              * @enum {string}
@@ -6552,6 +7338,22 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy, such as 103K00000X for a behavior analyst. Claims need it. */
+            taxonomyCode?: string | null;
+        };
+        /** @description The request for a rate. */
+        NewRate: {
+            /** Format: uuid */
+            payerId: string;
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date
+             * @description The first day of the rate.
+             */
+            startsOn: string;
+            /** @description The price of a unit in US cents. */
+            centsPerUnit: number;
         };
         /** @description The request for a service code. */
         NewServiceCode: {
@@ -6890,6 +7692,15 @@ export interface components {
              */
             changedBy: string;
         };
+        /** @description No claim line of the payer is ready in the period. */
+        NothingReadyProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "nothing-ready";
+            /** @description The number of blocked lines of the payer in the period. */
+            blocked: number;
+        };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7220,6 +8031,13 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file. Null if it is unknown.
+             * @enum {string|null}
+             */
+            sex: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. Null if it is unknown. */
+            address: components["schemas"]["PostalAddress"] | null;
         };
         /** @description PatientChange changes the given fields of a patient. */
         PatientChange: {
@@ -7239,6 +8057,13 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /**
+             * @description The sex that the payer has on file.
+             * @enum {string|null}
+             */
+            sex?: "FEMALE" | "MALE" | "UNKNOWN" | null;
+            /** @description The postal address. It replaces the previous one as a whole. */
+            address?: components["schemas"]["PostalAddressInput"] | null;
         };
         /** @description Patient not found. */
         PatientNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7329,6 +8154,8 @@ export interface components {
             roundingRules: components["schemas"]["RoundingRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
+            /** @description The type of payer in claims. Null if it is unknown. */
+            claimFilingCode: string | null;
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -7336,6 +8163,8 @@ export interface components {
             name?: string;
             /** @description The payer's id in claims. */
             payerCode?: string | null;
+            /** @description The type of payer in claims. */
+            claimFilingCode?: string | null;
             /**
              * @description The new rounding rule.
              * @enum {string}
@@ -7417,6 +8246,32 @@ export interface components {
                 [key: string]: string[];
             };
         };
+        /** @description A postal address in the United States. */
+        PostalAddress: {
+            /** @description The street and the number. */
+            line1: string;
+            /** @description An apartment or a suite. */
+            line2: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The two letters of the state, such as `NY`. */
+            state: string;
+            /** @description The ZIP code of five or nine digits. */
+            zip: string;
+        };
+        /** @description A postal address in the United States. */
+        PostalAddressInput: {
+            /** @description The street and the number. */
+            line1: string;
+            /** @description An apartment or a suite. */
+            line2?: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The two letters of the state, such as `NY`. */
+            state: string;
+            /** @description The ZIP code of five or nine digits. */
+            zip: string;
+        };
         /** @description A person who renders services. */
         Practitioner: {
             /** Format: uuid */
@@ -7450,6 +8305,8 @@ export interface components {
              * @enum {string}
              */
             status: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy. Null if it is unknown. */
+            taxonomyCode: string | null;
         };
         /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
@@ -7468,6 +8325,8 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /** @description The code of the provider taxonomy. */
+            taxonomyCode?: string | null;
         };
         /** @description This practitioner already belongs to another user. */
         PractitionerHasUserProblem: components["schemas"]["Problem"] & {
@@ -7742,6 +8601,41 @@ export interface components {
              */
             code: "queue-full";
         };
+        /** @description The price of a unit of a service for a payer. */
+        Rate: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** Format: uuid */
+            payerId: string;
+            /** Format: uuid */
+            serviceCodeId: string;
+            /**
+             * Format: date
+             * @description The first day of the rate.
+             */
+            startsOn: string;
+            /** @description The price of a unit in US cents. */
+            centsPerUnit: number;
+        };
+        /** @description RateChange changes the amount of a rate. */
+        RateChange: {
+            /** @description The price of a unit in US cents. */
+            centsPerUnit?: number;
+        };
         /** @description Too many requests in a short time. This request was not processed; try again in a moment. */
         RateLimitedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7757,6 +8651,29 @@ export interface components {
              */
             code: "rate-limited";
         };
+        /** @description Rate not found. */
+        RateNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "rate-not-found";
+        };
+        /** @description One page of a list. */
+        RatePage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Rate"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The payer already has a rate for this service from this day on. */
+        RateTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "rate-taken";
+            /** @description The member whose value another record has. */
+            field: string;
+        };
         /** @description One of the rules that a refused request breaks. */
         Reason: {
             /** @description The code of the broken rule. */
@@ -7765,6 +8682,40 @@ export interface components {
             detail: string;
             /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
+        };
+        /** @description The balance of an authorization. */
+        ReconciledAuthorization: {
+            /** Format: uuid */
+            authorizationId: string;
+            /** @description The units that the ledger counts as consumed. */
+            consumedUnits: number;
+            /** @description The units on exported lines. */
+            exportedUnits: number;
+            /** @description The units on ready lines. */
+            readyUnits: number;
+            /** @description The units on blocked lines. */
+            waitingUnits: number;
+            /** @description The units that were consumed without a session, as after a no-show. */
+            unitsWithoutSession: number;
+            /** @description Whether every consumed unit is accounted for. */
+            agrees: boolean;
+        };
+        /** @description Reconciliation compares the ledger with the lines of a period. */
+        Reconciliation: {
+            /** @description The units that the ledger counts as consumed. */
+            consumedUnits: number;
+            /** @description The units on exported lines. */
+            exportedUnits: number;
+            /** @description The units on ready lines. */
+            readyUnits: number;
+            /** @description The units on blocked lines. */
+            waitingUnits: number;
+            /** @description The units that were consumed without a session, as after a no-show. */
+            unitsWithoutSession: number;
+            /** @description Whether every consumed unit is accounted for. */
+            agrees: boolean;
+            /** @description The authorizations with consumed units or lines in the period. */
+            authorizations: components["schemas"]["ReconciledAuthorization"][];
         };
         /** @description Too many wrong codes. Enter a recovery code instead. */
         RecoveryCodeRequiredProblem: components["schemas"]["Problem"] & {
@@ -7984,6 +8935,10 @@ export interface components {
             token: string;
             /** @description The new password, with 15 characters or more and 128 bytes or fewer. It must not be common. */
             password: string;
+        };
+        RetractRequest: {
+            /** @description The reason of the retraction. */
+            reason: string;
         };
         /** @description The number of attempts that failed for one cause and were repeated. */
         RetriedAttempt: {
@@ -8338,7 +9293,7 @@ export interface components {
             /** @description The state of the note. Only in answers of reads. */
             note?: components["schemas"]["NoteStatus"];
             /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
-            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized")[];
+            conflicts?: ("overlap" | "missing-note" | "unsigned" | "late" | "unauthorized")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -8399,6 +9354,19 @@ export interface components {
             occurredAt: string;
             /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
+        };
+        /** @description The session was billed to the payer and can no longer be changed. */
+        SessionExportedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-exported";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-exported";
         };
         /** @description Session not found. */
         SessionNotFoundProblem: components["schemas"]["Problem"] & {
@@ -9587,11 +10555,41 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `email-taken`: The organization already has a user with this e-mail address.
+         */
+        Conflict10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
+         */
+        Conflict11: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `insufficient-reserved-units`: The request releases more units than are reserved.
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict10: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9606,7 +10604,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict11: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9631,7 +10629,7 @@ export interface components {
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict12: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9648,7 +10646,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict13: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9672,7 +10670,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict14: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9688,7 +10686,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict15: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9704,7 +10702,7 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict16: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9719,41 +10717,11 @@ export interface components {
          *
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
          *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
          *     - `session-signed`: The session is signed, so you can no longer correct or void it.
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
-         */
-        Conflict17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `service-dates-change`: Appointments start on another date in the new time zone.
-         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
-         */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
         Conflict19: {
             headers: {
@@ -9762,7 +10730,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -9783,9 +10751,40 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `emergency-grant-over`: The emergency grant has already ended.
+         *     - `service-dates-change`: Appointments start on another date in the new time zone.
+         *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
         Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict21: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `emergency-grant-over`: The emergency grant has already ended.
+         */
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9801,7 +10800,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict21: {
+        Conflict23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9829,9 +10828,39 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-on`: You already have a second factor.
+         *     - `diagnosis-taken`: The patient already has this diagnosis from this day on.
          */
         Conflict4: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DiagnosisTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `rate-taken`: The payer already has a rate for this service from this day on.
+         */
+        Conflict5: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `second-factor-on`: You already have a second factor.
+         */
+        Conflict6: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9846,7 +10875,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict5: {
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9862,7 +10891,7 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict6: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9877,36 +10906,6 @@ export interface components {
          *
          *     - `last-administrator`: This is the last administrator of the organization.
          */
-        Conflict7: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
-         */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["EmailTakenProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9914,7 +10913,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AddressesNotConfiguredProblem"];
+                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
             };
         };
         /**
@@ -10230,9 +11229,40 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: No second factor is set up.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound11: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-second-factor`: No second factor is set up.
+         */
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10247,7 +11277,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound11: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10262,7 +11292,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound12: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10277,7 +11307,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound13: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10292,7 +11322,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound14: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10307,7 +11337,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound15: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10322,7 +11352,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound16: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10337,37 +11367,6 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `link-request-not-found`: Link request not found, or expired.
-         */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10375,7 +11374,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
             };
         };
         /**
@@ -10396,9 +11395,40 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: Authorization not found.
+         *     - `link-request-not-found`: Link request not found, or expired.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound21: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: Authorization not found.
+         */
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10414,7 +11444,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound21: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10429,7 +11459,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound22: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10444,7 +11474,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound23: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10459,7 +11489,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound24: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10475,7 +11505,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound25: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10490,7 +11520,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound26: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10505,37 +11535,6 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound27: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `webhook-not-found`: Webhook not found.
-         */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10543,7 +11542,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
             };
         };
         /**
@@ -10564,9 +11563,70 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: Emergency grant not found.
+         *     - `export-not-found`: Export not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ExportNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `claim-not-found`: Claim not found.
+         */
+        NotFound31: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ClaimNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound32: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound33: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: Emergency grant not found.
+         */
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10581,7 +11641,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound31: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10639,7 +11699,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `diagnosis-not-found`: Diagnosis not found.
          */
         NotFound7: {
             headers: {
@@ -10648,13 +11708,13 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["DiagnosisNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `rate-not-found`: Rate not found.
          */
         NotFound8: {
             headers: {
@@ -10663,13 +11723,12 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+                "application/problem+json": components["schemas"]["RateNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
         NotFound9: {
@@ -10679,7 +11738,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -11156,6 +12215,8 @@ export type Balance = components['schemas']['Balance'];
 export type BalanceChange = components['schemas']['BalanceChange'];
 export type BeginFactorRequest = components['schemas']['BeginFactorRequest'];
 export type BeyondOwnPermissionsProblem = components['schemas']['BeyondOwnPermissionsProblem'];
+export type BillingIdentity = components['schemas']['BillingIdentity'];
+export type BillingIdentityChange = components['schemas']['BillingIdentityChange'];
 export type BodyTooLargeProblem = components['schemas']['BodyTooLargeProblem'];
 export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
@@ -11181,6 +12242,9 @@ export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
 export type CheckedCount = components['schemas']['CheckedCount'];
+export type Claim = components['schemas']['Claim'];
+export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
+export type Claims = components['schemas']['Claims'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -11191,6 +12255,7 @@ export type ConflictCounts = components['schemas']['ConflictCounts'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
+export type ControlNumberRequest = components['schemas']['ControlNumberRequest'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -11207,6 +12272,11 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type Diagnosis = components['schemas']['Diagnosis'];
+export type DiagnosisChange = components['schemas']['DiagnosisChange'];
+export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundProblem'];
+export type DiagnosisPage = components['schemas']['DiagnosisPage'];
+export type DiagnosisTakenProblem = components['schemas']['DiagnosisTakenProblem'];
 export type Discrepancy = components['schemas']['Discrepancy'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
@@ -11229,10 +12299,17 @@ export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type ExchangeRequest = components['schemas']['ExchangeRequest'];
 export type Expiring = components['schemas']['Expiring'];
 export type ExpiringPage = components['schemas']['ExpiringPage'];
+export type Export = components['schemas']['Export'];
+export type ExportNotFoundProblem = components['schemas']['ExportNotFoundProblem'];
+export type ExportPage = components['schemas']['ExportPage'];
+export type ExportReplacedProblem = components['schemas']['ExportReplacedProblem'];
+export type ExportRequest = components['schemas']['ExportRequest'];
+export type ExportRetractedProblem = components['schemas']['ExportRetractedProblem'];
 export type Family = components['schemas']['Family'];
 export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
+export type File = components['schemas']['File'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
@@ -11268,6 +12345,9 @@ export type InvitationWithToken = components['schemas']['InvitationWithToken'];
 export type Key = components['schemas']['Key'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type LastAdministratorProblem = components['schemas']['LastAdministratorProblem'];
+export type Line = components['schemas']['Line'];
+export type LinePage = components['schemas']['LinePage'];
+export type LineReason = components['schemas']['LineReason'];
 export type LinkConfirmationRequiredProblem = components['schemas']['LinkConfirmationRequiredProblem'];
 export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherProblem'];
 export type LinkRequest = components['schemas']['LinkRequest'];
@@ -11283,6 +12363,7 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type MySession = components['schemas']['MySession'];
 export type MySessions = components['schemas']['MySessions'];
+export type NewDiagnosis = components['schemas']['NewDiagnosis'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
@@ -11292,6 +12373,7 @@ export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
 export type NewPractitioner = components['schemas']['NewPractitioner'];
+export type NewRate = components['schemas']['NewRate'];
 export type NewServiceCode = components['schemas']['NewServiceCode'];
 export type NewWebhook = components['schemas']['NewWebhook'];
 export type NoIdentityProviderProblem = components['schemas']['NoIdentityProviderProblem'];
@@ -11311,6 +12393,7 @@ export type NoteSections = components['schemas']['NoteSections'];
 export type NoteSectionsInput = components['schemas']['NoteSectionsInput'];
 export type NoteStatus = components['schemas']['NoteStatus'];
 export type NoteStatusAnswer = components['schemas']['NoteStatusAnswer'];
+export type NothingReadyProblem = components['schemas']['NothingReadyProblem'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
 export type Opening = components['schemas']['Opening'];
@@ -11345,6 +12428,8 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
+export type PostalAddress = components['schemas']['PostalAddress'];
+export type PostalAddressInput = components['schemas']['PostalAddressInput'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -11364,8 +12449,15 @@ export type ProviderLinkChange = components['schemas']['ProviderLinkChange'];
 export type ProviderLinkNotFoundProblem = components['schemas']['ProviderLinkNotFoundProblem'];
 export type ProviderRequest = components['schemas']['ProviderRequest'];
 export type QueueFullProblem = components['schemas']['QueueFullProblem'];
+export type Rate = components['schemas']['Rate'];
+export type RateChange = components['schemas']['RateChange'];
 export type RateLimitedProblem = components['schemas']['RateLimitedProblem'];
+export type RateNotFoundProblem = components['schemas']['RateNotFoundProblem'];
+export type RatePage = components['schemas']['RatePage'];
+export type RateTakenProblem = components['schemas']['RateTakenProblem'];
 export type Reason = components['schemas']['Reason'];
+export type ReconciledAuthorization = components['schemas']['ReconciledAuthorization'];
+export type Reconciliation = components['schemas']['Reconciliation'];
 export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeRequiredProblem'];
 export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
@@ -11384,6 +12476,7 @@ export type ReservationsOutsideDatesProblem = components['schemas']['Reservation
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
 export type ReserveRequest = components['schemas']['ReserveRequest'];
 export type ResetPasswordRequest = components['schemas']['ResetPasswordRequest'];
+export type RetractRequest = components['schemas']['RetractRequest'];
 export type RetriedAttempt = components['schemas']['RetriedAttempt'];
 export type ReviewRequest = components['schemas']['ReviewRequest'];
 export type RoleNotFoundProblem = components['schemas']['RoleNotFoundProblem'];
@@ -11411,6 +12504,7 @@ export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
+export type SessionExportedProblem = components['schemas']['SessionExportedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
@@ -11499,6 +12593,8 @@ export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
+export type ResponseConflict22 = components['responses']['Conflict22'];
+export type ResponseConflict23 = components['responses']['Conflict23'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -11548,6 +12644,10 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
+export type ResponseNotFound32 = components['responses']['NotFound32'];
+export type ResponseNotFound33 = components['responses']['NotFound33'];
+export type ResponseNotFound34 = components['responses']['NotFound34'];
+export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -11736,7 +12836,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12848,6 +13948,423 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listDiagnoses: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                patientId?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiagnosisPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDiagnosis"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict4"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["DiagnosisChange"];
+                "application/json": components["schemas"]["DiagnosisChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            409: components["responses"]["Conflict4"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listRates: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                payerId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RatePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createRate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict5"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getRate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound8"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeRate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["RateChange"];
+                "application/json": components["schemas"]["RateChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound8"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBillingIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingIdentity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setBillingIdentity: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["BillingIdentityChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingIdentity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -12937,7 +14454,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -13144,7 +14661,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000031c
+                 * @example 019caed9-4300-7000-8000-000000000357
                  */
                 id: string;
             };
@@ -13164,7 +14681,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13179,7 +14696,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000327
+                 * @example 019caed9-4300-7000-8000-000000000362
                  */
                 id: string;
             };
@@ -13201,7 +14718,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13216,12 +14733,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000327
+                 * @example 019caed9-4300-7000-8000-000000000362
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000328
+                 * @example 019caed9-4300-7000-8000-000000000363
                  */
                 sessionId: string;
             };
@@ -13241,7 +14758,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13359,7 +14876,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000326
+                 * @example 019caed9-4300-7000-8000-000000000361
                  */
                 id: string;
             };
@@ -13533,7 +15050,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict4"];
+            409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -13583,7 +15100,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict5"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -13633,7 +15150,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13773,7 +15290,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13819,7 +15336,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13860,7 +15377,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13897,7 +15414,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13943,8 +15460,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict6"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13985,7 +15502,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14067,7 +15584,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14114,7 +15631,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound9"];
             /**
              * @description Conflict.
              *
@@ -14195,8 +15712,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound7"];
-            409: components["responses"]["Conflict7"];
+            404: components["responses"]["NotFound9"];
+            409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14342,7 +15859,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound16"];
             /**
              * @description Conflict.
              *
@@ -14414,7 +15931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict8"];
+            409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14490,7 +16007,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14544,7 +16061,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14654,7 +16171,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000308
+                 * @example 019caed9-4300-7000-8000-000000000343
                  */
                 id: string;
             };
@@ -14676,7 +16193,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14691,7 +16208,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000308
+                 * @example 019caed9-4300-7000-8000-000000000343
                  */
                 id: string;
             };
@@ -14711,7 +16228,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14749,7 +16266,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14876,7 +16393,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -14915,7 +16432,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict9"];
+            409: components["responses"]["Conflict11"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14949,7 +16466,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15003,7 +16520,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000030c
+                 * @example 019caed9-4300-7000-8000-000000000347
                  */
                 id: string;
             };
@@ -15043,7 +16560,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15058,7 +16575,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000310
+                 * @example 019caed9-4300-7000-8000-00000000034b
                  */
                 id: string;
             };
@@ -15078,7 +16595,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15113,7 +16630,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15220,7 +16737,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15244,7 +16761,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -15276,7 +16793,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -15296,7 +16813,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -15330,7 +16847,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15359,7 +16876,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -15399,7 +16916,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15421,7 +16938,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15439,7 +16956,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15467,7 +16984,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -15505,7 +17022,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15533,8 +17050,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
-            409: components["responses"]["Conflict10"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15553,7 +17070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15581,7 +17098,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -15619,7 +17136,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15645,7 +17162,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15671,7 +17188,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15693,7 +17210,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15716,7 +17233,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -15738,7 +17255,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15778,7 +17295,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16028,7 +17545,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
+                 * @example 019caed9-4300-7000-8000-000000000339.under-used
                  */
                 id: string;
             };
@@ -16202,7 +17719,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -16226,7 +17743,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16247,7 +17764,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -16276,8 +17793,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16297,7 +17814,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -16327,8 +17844,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict13"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16347,7 +17864,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -16377,8 +17894,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16397,7 +17914,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ae
                  */
                 id: string;
             };
@@ -16425,7 +17942,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -16479,7 +17996,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -16509,8 +18026,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict15"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16529,7 +18046,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c7
+                 * @example 019caed9-4300-7000-8000-0000000001ca
                  */
                 id: string;
             };
@@ -16559,8 +18076,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
-            409: components["responses"]["Conflict16"];
+            404: components["responses"]["NotFound24"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16634,7 +18151,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16658,7 +18175,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16676,7 +18193,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16708,7 +18225,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16727,7 +18244,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16751,7 +18268,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16771,7 +18288,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16801,11 +18318,12 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
              *     - `note-closed`: The note is signed, so its text can no longer be changed.
+             *     - `session-exported`: The session was billed to the payer and can no longer be changed.
              *     - `session-voided`: The session was voided.
              */
             409: {
@@ -16815,7 +18333,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["NoteClosedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["NoteClosedProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -16837,7 +18355,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16859,7 +18377,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16879,7 +18397,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -16911,7 +18429,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -16989,7 +18507,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000216
+                 * @example 019caed9-4300-7000-8000-000000000219
                  */
                 id: string;
             };
@@ -17017,8 +18535,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17040,7 +18558,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -17066,8 +18584,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound23"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17089,7 +18607,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -17117,7 +18635,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -17130,6 +18648,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `session-exported`: The session was billed to the payer and can no longer be changed.
              *     - `session-signed`: The session is signed, so you can no longer correct or void it.
              *     - `session-voided`: The session was voided.
              */
@@ -17140,7 +18659,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -17162,7 +18681,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-00000000013a
                  */
                 id: string;
             };
@@ -17184,7 +18703,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17222,7 +18741,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17241,7 +18760,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -17267,7 +18786,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17286,7 +18805,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -17314,7 +18833,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -17345,7 +18864,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -17371,7 +18890,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17390,7 +18909,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002dd
                  */
                 id: string;
             };
@@ -17414,7 +18933,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17432,7 +18951,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002dd
                  */
                 id: string;
             };
@@ -17460,7 +18979,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound26"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17491,7 +19010,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002dd
                  */
                 id: string;
             };
@@ -17513,7 +19032,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17531,7 +19050,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002dd
                  */
                 id: string;
             };
@@ -17555,7 +19074,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17597,7 +19116,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17644,7 +19163,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa
+                 * @example 019caed9-4300-7000-8000-000000000335
                  */
                 id: string;
             };
@@ -17664,7 +19183,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17708,12 +19227,501 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable7"];
+        };
+    };
+    listBillingLines: {
+        parameters: {
+            query: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The first service date. */
+                from: string;
+                /** @description The last service date. */
+                to: string;
+                payerId?: string;
+                /** @description The state of the lines. */
+                state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
+                /** @description The code of a reason that blocks the lines. */
+                reason?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinePage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reconcileBilling: {
+        parameters: {
+            query: {
+                /** @description The first service date. */
+                from: string;
+                /** @description The last service date. */
+                to: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reconciliation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listBillingExports: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                payerId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createBillingExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Conflict.
+             *
+             *     - `nothing-ready`: No claim line of the payer is ready in the period.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NothingReadyProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBillingExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    listBillingClaims: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Claims"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    retractBillingExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetractRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound30"];
+            /**
+             * @description Conflict.
+             *
+             *     - `export-replaced`: A later export has replaced or voided claims of this export.
+             *     - `export-retracted`: The export was retracted before.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ExportReplacedProblem"] | components["schemas"]["ExportRetractedProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    setClaimControlNumber: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002da
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ControlNumberRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Claim"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound31"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    downloadBillingExportCsv: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    downloadBillingExportJson: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    downloadBillingExportX12: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description A hash of the content, for `If-None-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/EDI-X12": string;
+                };
+            };
+            /** @description Not modified: the client's copy is current; see `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound30"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     listenToEvents: {
@@ -17825,7 +19833,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17841,7 +19849,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000340
                  */
                 id: string;
             };
@@ -17865,7 +19873,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17883,7 +19891,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000340
                  */
                 id: string;
             };
@@ -17903,7 +19911,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17922,7 +19930,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000340
                  */
                 id: string;
             };
@@ -17951,7 +19959,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17973,7 +19981,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000340
                  */
                 id: string;
             };
@@ -17999,7 +20007,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18015,7 +20023,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -18037,7 +20045,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -18059,7 +20067,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -18081,7 +20089,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18099,7 +20107,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
                 /**
@@ -18128,7 +20136,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18369,7 +20377,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-000000000338
                  */
                 id: string;
             };
@@ -18391,7 +20399,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18409,7 +20417,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-000000000338
                  */
                 id: string;
             };
@@ -18433,8 +20441,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict20"];
+            404: components["responses"]["NotFound34"];
+            409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18452,7 +20460,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-000000000338
                  */
                 id: string;
             };
@@ -18480,8 +20488,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
-            404: components["responses"]["NotFound30"];
-            409: components["responses"]["Conflict21"];
+            404: components["responses"]["NotFound34"];
+            409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18577,7 +20585,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-00000000033d
                  */
                 id: string;
             };
@@ -18599,7 +20607,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
