@@ -18,7 +18,6 @@ type Delivered struct {
 	ServiceDate   calendar.Date
 	VoidedAt      *time.Time
 	ExportedAt    *time.Time // set while a payer has a claim for it
-	OverlapReason *string    // why it was accepted although it overlaps another session
 
 	Practitioners  []uuid.UUID      `gorm:"-"` // the first one renders the service
 	SupervisorID   *uuid.UUID       `gorm:"-"`
@@ -36,6 +35,3 @@ type CoveredUnits struct {
 	Version         int
 	Units           int
 }
-
-// Overlap is the kind of conflict of a session that overlaps another one.
-const Overlap ConflictKind = "overlap"

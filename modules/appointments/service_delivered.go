@@ -31,9 +31,6 @@ func (s *SessionService) Delivered(
 	facts, err := s.store.facts(ctx, all, conflictArguments{rules, s.now()})
 	for i, d := range found {
 		found[i].Conflicts = facts[d.ID].conflicts()
-		if d.OverlapReason != nil {
-			found[i].Conflicts = append(found[i].Conflicts, Overlap)
-		}
 	}
 	return found, err
 }
