@@ -32,7 +32,7 @@ type Appointment struct {
 	ServiceCodeID  uuid.UUID
 	Status         Status
 	Span           `gorm:"embedded"`
-	ServiceDate    calendar.Date // of the start, in the organization's time zone
+	ServiceDate    calendar.Date // of the start, in the time zone of the place
 	Notes          *string
 	SeriesID       *uuid.UUID
 	SessionID      *uuid.UUID // set when the appointment is completed
@@ -45,6 +45,7 @@ type Appointment struct {
 	CancelReason   *string
 	LateCancel     bool // less than the organization's notice hours before the start
 	CreatedBy      uuid.UUID
+	Place          `gorm:"embedded"`
 	Version        int // incremented by every change, starting at 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -131,11 +132,12 @@ type Session struct {
 	ChangedBy         *uuid.UUID // nil: CreatedBy
 	ChangeReason      *string
 	VoidedAt          *time.Time
+	Place             `gorm:"embedded"`
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 
 	Patients      []SessionPatient `gorm:"-"`
-	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment
+	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment; the first one renders the service
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 }
 

@@ -18,7 +18,8 @@ type Correction struct {
 	Start, End    *time.Time
 	Practitioners []uuid.UUID        // 1 to [MaxPractitioners]; the first one leads
 	Patients      []CorrectedPatient // all patients of the session, 1 to [MaxPatients]
-	Confirm       bool               // confirms times that differ much from the booked ones
+	Place         PlaceChange
+	Confirm       bool // confirms times that differ much from the booked ones
 }
 
 // CorrectedPatient is a patient of a corrected session.
@@ -104,6 +105,7 @@ func (d *draft) correct() error {
 	if d.correction.End != nil {
 		span.End = d.correction.End.UTC()
 	}
+	d.correctPlace()
 	d.session.Span, d.session.ServiceDate = span, d.dateOf(span.Start)
 	if d.correction.Practitioners != nil {
 		d.a.Practitioners = d.correction.Practitioners
@@ -125,7 +127,7 @@ func (d *draft) correct() error {
 // refuseCorrection applies the corrected patients, and returns an error for records that do not
 // exist or match, invalid times, and practitioners who may not render the service.
 func (d *draft) refuseCorrection(session Session) *fault.Error {
-	fieldErrors := d.unknown()
+	fieldErrors := append(d.unknown(), d.misplaced(d.session.ServiceDate)...)
 	if d.correction.Patients != nil {
 		fieldErrors = append(fieldErrors, d.correctPatients()...)
 	}
@@ -184,7 +186,7 @@ func (a Appointment) indexOf(patient uuid.UUID) int {
 // could be consumed.
 func (d *draft) correctsNothing(session Session) bool {
 	if d.session.Span != session.Span || !slices.Equal(d.a.Practitioners, d.before.Practitioners) ||
-		len(d.a.Patients) != len(d.before.Patients) {
+		!d.session.Place.equal(session.Place) || len(d.a.Patients) != len(d.before.Patients) {
 		return false
 	}
 	for i := range d.a.Patients {

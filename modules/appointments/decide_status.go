@@ -215,7 +215,7 @@ func (d *draft) complete() error {
 		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span,
 		ServiceDate: d.dateOf(span.Start), Change: completed,
 		Narrative: d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
-		Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
+		Place: d.a.Place, Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
 	}
 	d.a.SessionID = &d.session.ID
 	d.measureWork()

@@ -79,6 +79,10 @@ type recorded struct {
 	LateCancel        bool        `json:"lateCancel,omitempty"`
 	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
 	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
+	PlaceOfService    *string     `json:"placeOfService,omitempty"`
+	LocationID        *uuid.UUID  `json:"locationId,omitempty"`
+	// SupervisingPractitionerID is the practitioner who supervises the service.
+	SupervisingPractitionerID *uuid.UUID `json:"supervisingPractitionerId,omitempty"`
 	// Reason explains why units were moved, an end was undone, or a session was corrected or voided.
 	// The appointment has the reason of a cancellation.
 	Reason *string `json:"reason,omitempty"`
@@ -162,6 +166,8 @@ func recordedOf(a Appointment, i int) recorded {
 	return recorded{
 		Status: a.Status, StartTime: span.Start, EndTime: span.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
+		PlaceOfService: a.PlaceOfService, LocationID: a.LocationID,
+		SupervisingPractitionerID: a.SupervisingPractitionerID,
 	}
 }
 

@@ -50,7 +50,7 @@ type appointmentBody struct {
 	Status          Status    `json:"status"` // The status of the appointment.
 	StartTime       time.Time `json:"startTime"`
 	EndTime         time.Time `json:"endTime"`
-	// The date of the start, in the organization's time zone.
+	// The date of the start, in the time zone of the location or else of the organization.
 	ServiceDate calendar.Date `json:"serviceDate"`
 	// The patients with their authorizations and units.
 	Patients []participantBody `json:"patients"`
@@ -77,9 +77,10 @@ type appointmentBody struct {
 	// Whether the cancellation was late.
 	LateCancel bool      `json:"lateCancel"`
 	CreatedBy  uuid.UUID `json:"createdBy"`
-	Version    int       `json:"version"`
-	CreatedAt  time.Time `json:"createdAt"`
-	UpdatedAt  time.Time `json:"updatedAt"`
+	placeBody
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 
 	// All requested appointments of a series: the accepted ones and, with `allowPartial`, the
 	// refused ones.
@@ -104,7 +105,7 @@ func bodyOf(a Appointment) appointmentBody {
 		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt,
 		CancelledBy:  a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
-		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, placeBody: placeBodyOf(a.Place),
 	}
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{

@@ -75,6 +75,7 @@ type proposal struct {
 	StartTime time.Time `json:"startTime" validate:"required"`
 	// The end, a whole minute and at most 24 hours later.
 	EndTime time.Time `json:"endTime" validate:"required"`
+	bookedPlace
 	// The notes of the organization.
 	Notes *string `json:"notes" validate:"omitempty,max=4000"`
 	// The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The
@@ -94,7 +95,7 @@ type bookRequest struct {
 func (r proposal) booking() (Booking, error) {
 	b := Booking{
 		Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
-		Notes: r.Notes,
+		Notes: r.Notes, Place: r.place(),
 	}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
@@ -151,6 +152,7 @@ type changeAppointmentRequest struct {
 	// The authorization of the patient. It can be changed only if the appointment has one
 	// patient.
 	AuthorizationID patch.Field[uuid.UUID] `json:"authorizationId"`
+	placeChangeFields
 	// The notes of the organization.
 	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
@@ -158,7 +160,7 @@ type changeAppointmentRequest struct {
 func (s *BookingService) handleChange(ctx context.Context, in changeAppointmentRequest) (appointmentBody, error) {
 	c := Change{
 		Match: in.IfMatch, Start: in.StartTime, End: in.EndTime, Practitioners: in.PractitionerIDs,
-		AuthorizationID: in.AuthorizationID, Notes: in.Notes,
+		AuthorizationID: in.AuthorizationID, Notes: in.Notes, Place: in.placeChangeFields.change(),
 	}
 	if in.PractitionerID.Given {
 		if in.PractitionerIDs.Given {

@@ -106,10 +106,11 @@ type sessionBody struct {
 	ChangedBy    uuid.UUID `json:"changedBy"`
 	ChangeReason *string   `json:"changeReason" needs:"session:read-narrative"` // The reason of a correction or a void.
 	// The time at which the session was voided. A voided session has no units.
-	VoidedAt  *time.Time `json:"voidedAt"`
-	Version   int        `json:"version"`
-	CreatedAt time.Time  `json:"createdAt"`
-	UpdatedAt time.Time  `json:"updatedAt"`
+	VoidedAt *time.Time `json:"voidedAt"`
+	placeBody
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Location returns the path of the session.
@@ -125,6 +126,7 @@ func sessionBodyOf(s Session) sessionBody {
 		Narrative: s.Narrative,
 		Addenda:   []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
+		placeBody: placeBodyOf(s.Place),
 	}
 	if s.ChangedBy != nil {
 		b.ChangedBy = *s.ChangedBy

@@ -23,6 +23,7 @@ type Booking struct {
 	ServiceCodeID uuid.UUID
 	Span          // in whole minutes, at most [MaxLength]; may be in the past, for entries from paper records
 	Notes         *string
+	Place         // without a time zone
 }
 
 // BookedPatient is a patient and the authorization to take the units from.
@@ -39,6 +40,7 @@ type Change struct {
 	Practitioners   patch.Field[[]uuid.UUID]
 	AuthorizationID patch.Field[uuid.UUID] // only if the appointment has one patient
 	Notes           patch.Clearable[string]
+	Place           PlaceChange
 }
 
 // Completion has the fields of a session. Start defaults to the recorded start, or else to the

@@ -150,6 +150,14 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 	}
 }
 
+func recordedLocation(l Location) recordedFields {
+	return recordedFields{
+		"name": personal(l.Name), "kind": plain(l.Kind), "placeOfService": plain(l.PlaceOfService),
+		"timeZone": plain(l.TimeZone), "address": personal(l.Address), "latitude": personal(l.Latitude),
+		"longitude": personal(l.Longitude), "active": plain(l.Active),
+	}
+}
+
 // recordedPairs are an organization's service pairs in the audit trail.
 type recordedPairs struct {
 	Pairs   []recordedPair `json:"pairs"`

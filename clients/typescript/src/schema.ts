@@ -412,6 +412,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List locations
+         * @description All locations of the organization, or those of a kind.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["listLocations"];
+        put?: never;
+        /**
+         * Create a location
+         * @description A place at which the organization renders services. Its time zone decides the service dates of the appointments there.
+         *
+         *     Permission: `location:create`.
+         */
+        post: operations["createLocation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/locations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a location
+         * @description One location.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getLocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a location
+         * @description A merge patch: fields that are not given stay unchanged. Address and coordinates are replaced as a whole. Booked appointments keep their time zone and place of service until they are rescheduled.
+         *
+         *     Permission: `location:change`.
+         */
+        patch: operations["changeLocation"];
+        trace?: never;
+    };
+    "/places-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the place-of-service codes
+         * @description The code set of CMS for professional claims, as it is on the day `on`. The default is today in the organization's time zone.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getPlacesOfService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -1985,7 +2063,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
+         * @description Replaces the times, practitioners, patients, authorizations or place of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
          *
          *     Permission: `session:correct`.
          */
@@ -3287,6 +3365,32 @@ export interface components {
             /** @description The text of the addendum. */
             text: string;
         };
+        /** @description A postal address. */
+        Address: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
+        /** @description A postal address. */
+        AddressInput: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2?: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
         /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -3432,7 +3536,7 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description The date of the start, in the organization's time zone.
+             * @description The date of the start, in the time zone of the location or else of the organization.
              */
             serviceDate: string;
             /** @description The patients with their authorizations and units. */
@@ -3487,6 +3591,20 @@ export interface components {
              * @description The user or the API key that created it.
              */
             createdBy: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -4249,6 +4367,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -4481,6 +4611,18 @@ export interface components {
              * @description The authorization of the patient. It can be changed only if the appointment has one patient.
              */
             authorizationId?: string;
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -4668,6 +4810,20 @@ export interface components {
              */
             code: "contention";
         };
+        /** @description A point on Earth (WGS 84). */
+        Coordinates: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude: number;
+        };
+        /** @description A point on Earth (WGS 84). */
+        CoordinatesInput: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude?: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude?: number;
+        };
         CorrectRequest: {
             /**
              * Format: date-time
@@ -4683,6 +4839,18 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason of the correction. */
@@ -6018,6 +6186,76 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A place at which the organization renders services. */
+        Location: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService: string;
+            /** @description The time zone. It decides the service dates of appointments there. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The postal address. */
+            address: components["schemas"]["Address"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates: components["schemas"]["Coordinates"] | null;
+            /** @description Whether appointments can be booked there. */
+            active: boolean;
+        };
+        /** @description LocationChange changes the given fields of a location. Address and coordinates are replaced as a whole. */
+        LocationChange: {
+            /** @description The name of the location. */
+            name?: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. */
+            active?: boolean;
+        };
+        /** @description Location not found. */
+        LocationNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "location-not-found";
+        };
+        /** @description One page of a list. */
+        LocationPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Location"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6280,6 +6518,26 @@ export interface components {
             expiresAt?: string | null;
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
+        };
+        /** @description The request for a location. */
+        NewLocation: {
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. The default is the usual one of the kind: 12 for a home, 11 for a clinic, 03 for a school, 10 for telehealth. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. The default is true. */
+            active?: boolean | null;
         };
         /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
@@ -6955,6 +7213,28 @@ export interface components {
                 [key: string]: string[];
             };
         };
+        /** @description A code for the setting of a service on a professional claim. */
+        PlaceOfService: {
+            /** @description The code, two digits. */
+            code: string;
+            /** @description The name that CMS gives it. */
+            name: string;
+            /**
+             * Format: date
+             * @description The first service date of the code. Null: the code set names none.
+             */
+            startsOn: string | null;
+            /**
+             * Format: date
+             * @description The last service date of the code. Null: no end is known.
+             */
+            endsOn: string | null;
+        };
+        /** @description PlacesOfService has the place-of-service codes of a day. */
+        PlacesOfService: {
+            /** @description The codes, sorted. */
+            placesOfService: components["schemas"]["PlaceOfService"][];
+        };
         /** @description A person who renders services. */
         Practitioner: {
             /** Format: uuid */
@@ -7111,6 +7391,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -7136,6 +7428,18 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
         };
@@ -7889,6 +8193,20 @@ export interface components {
              * @description The time at which the session was voided. A voided session has no units.
              */
             voidedAt: string | null;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -8046,6 +8364,20 @@ export interface components {
             patients: components["schemas"]["SessionPatient"][];
             /** @description The number of units of all patients that no authorization covered. */
             unauthorizedUnits: number;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -9621,9 +9953,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: No second factor is set up.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-second-factor`: No second factor is set up.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9638,7 +9986,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9653,7 +10001,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9668,7 +10016,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9683,7 +10031,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9698,7 +10046,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9713,7 +10061,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9728,7 +10076,7 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9743,22 +10091,6 @@ export interface components {
          *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9766,7 +10098,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
             };
         };
         /**
@@ -9787,9 +10119,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: Authorization not found.
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: Authorization not found.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9805,7 +10153,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9820,7 +10168,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9835,7 +10183,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9850,7 +10198,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9866,7 +10214,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9881,7 +10229,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound26: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9896,7 +10244,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound27: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9911,22 +10259,6 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -9934,7 +10266,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -9955,9 +10287,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: Emergency grant not found.
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: Emergency grant not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9972,7 +10320,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10030,9 +10378,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `location-not-found`: Location not found.
          */
         NotFound7: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LocationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `user-not-found`: User not found.
+         */
+        NotFound8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10047,22 +10410,6 @@ export interface components {
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
          */
-        NotFound8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: User not found.
-         */
         NotFound9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10070,7 +10417,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
             };
         };
         /**
@@ -10498,6 +10845,8 @@ export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type Address = components['schemas']['Address'];
+export type AddressInput = components['schemas']['AddressInput'];
 export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
@@ -10579,6 +10928,8 @@ export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
+export type Coordinates = components['schemas']['Coordinates'];
+export type CoordinatesInput = components['schemas']['CoordinatesInput'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -10660,6 +11011,10 @@ export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherPro
 export type LinkRequest = components['schemas']['LinkRequest'];
 export type LinkRequestNotFoundProblem = components['schemas']['LinkRequestNotFoundProblem'];
 export type LinkRequestPage = components['schemas']['LinkRequestPage'];
+export type Location = components['schemas']['Location'];
+export type LocationChange = components['schemas']['LocationChange'];
+export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
+export type LocationPage = components['schemas']['LocationPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
@@ -10675,6 +11030,7 @@ export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewKeyRequest = components['schemas']['NewKeyRequest'];
+export type NewLocation = components['schemas']['NewLocation'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
@@ -10721,6 +11077,8 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
+export type PlaceOfService = components['schemas']['PlaceOfService'];
+export type PlacesOfService = components['schemas']['PlacesOfService'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -10918,6 +11276,7 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
+export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -12218,6 +12577,210 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listLocations: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The kind of the locations. */
+                kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLocation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getLocation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["LocationChange"];
+                "application/json": components["schemas"]["LocationChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getPlacesOfService: {
+        parameters: {
+            query?: {
+                /** @description The day. The default is today. */
+                on?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacesOfService"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -12307,7 +12870,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -12514,7 +13077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e5
+                 * @example 019caed9-4300-7000-8000-0000000002e6
                  */
                 id: string;
             };
@@ -12534,7 +13097,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12549,7 +13112,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -12571,7 +13134,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12586,12 +13149,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 sessionId: string;
             };
@@ -12611,7 +13174,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -12729,7 +13292,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ef
+                 * @example 019caed9-4300-7000-8000-0000000002f0
                  */
                 id: string;
             };
@@ -13003,7 +13566,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13143,7 +13706,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13189,7 +13752,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13230,7 +13793,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13267,7 +13830,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13313,7 +13876,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13355,7 +13918,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13437,7 +14000,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13484,7 +14047,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             /**
              * @description Conflict.
              *
@@ -13565,7 +14128,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -13712,7 +14275,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             /**
              * @description Conflict.
              *
@@ -13860,7 +14423,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13914,7 +14477,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14024,7 +14587,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-0000000002d2
                  */
                 id: string;
             };
@@ -14046,7 +14609,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14061,7 +14624,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d1
+                 * @example 019caed9-4300-7000-8000-0000000002d2
                  */
                 id: string;
             };
@@ -14081,7 +14644,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14119,7 +14682,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14246,7 +14809,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -14319,7 +14882,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14373,7 +14936,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d5
+                 * @example 019caed9-4300-7000-8000-0000000002d6
                  */
                 id: string;
             };
@@ -14413,7 +14976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14428,7 +14991,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -14448,7 +15011,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14483,7 +15046,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14590,7 +15153,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14614,7 +15177,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -14646,7 +15209,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -14666,7 +15229,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -14700,7 +15263,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14729,7 +15292,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -14769,7 +15332,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14791,7 +15354,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14809,7 +15372,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14837,7 +15400,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -14875,7 +15438,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14903,7 +15466,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14923,7 +15486,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14951,7 +15514,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -14989,7 +15552,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15015,7 +15578,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15041,7 +15604,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15063,7 +15626,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15086,7 +15649,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15108,7 +15671,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15398,7 +15961,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002c8.under-used
                  */
                 id: string;
             };
@@ -15572,7 +16135,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -15596,7 +16159,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15617,7 +16180,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -15646,7 +16209,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -15667,7 +16230,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -15697,7 +16260,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15717,7 +16280,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -15747,7 +16310,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15767,7 +16330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -15795,7 +16358,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -15848,7 +16411,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -15878,7 +16441,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15898,7 +16461,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c7
+                 * @example 019caed9-4300-7000-8000-0000000001c8
                  */
                 id: string;
             };
@@ -15928,7 +16491,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15999,7 +16562,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16023,7 +16586,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16041,7 +16604,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16070,7 +16633,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16091,7 +16654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16123,7 +16686,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16144,7 +16707,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16172,7 +16735,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16195,7 +16758,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16221,7 +16784,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16244,7 +16807,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16272,7 +16835,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -16316,7 +16879,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16338,7 +16901,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16376,7 +16939,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16395,7 +16958,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -16421,7 +16984,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16440,7 +17003,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -16468,7 +17031,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -16499,7 +17062,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -16525,7 +17088,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16544,7 +17107,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -16568,7 +17131,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16586,7 +17149,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -16614,7 +17177,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16645,7 +17208,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -16667,7 +17230,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16685,7 +17248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026b
+                 * @example 019caed9-4300-7000-8000-00000000026c
                  */
                 id: string;
             };
@@ -16709,7 +17272,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16751,7 +17314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16798,7 +17361,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c3
+                 * @example 019caed9-4300-7000-8000-0000000002c4
                  */
                 id: string;
             };
@@ -16818,7 +17381,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16862,7 +17425,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16995,7 +17558,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17019,7 +17582,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17037,7 +17600,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17057,7 +17620,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17076,7 +17639,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17105,7 +17668,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17127,7 +17690,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ce
+                 * @example 019caed9-4300-7000-8000-0000000002cf
                  */
                 id: string;
             };
@@ -17153,7 +17716,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17169,7 +17732,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d0
                  */
                 id: string;
             };
@@ -17191,7 +17754,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -17213,7 +17776,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d0
                  */
                 id: string;
             };
@@ -17235,7 +17798,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17253,7 +17816,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-0000000002d0
                  */
                 id: string;
                 /**
@@ -17282,7 +17845,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17523,7 +18086,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c7
                  */
                 id: string;
             };
@@ -17545,7 +18108,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17563,7 +18126,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c7
                  */
                 id: string;
             };
@@ -17587,7 +18150,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17606,7 +18169,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c6
+                 * @example 019caed9-4300-7000-8000-0000000002c7
                  */
                 id: string;
             };
@@ -17634,7 +18197,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17731,7 +18294,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cb
+                 * @example 019caed9-4300-7000-8000-0000000002cc
                  */
                 id: string;
             };
@@ -17753,7 +18316,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
