@@ -66,6 +66,7 @@ var keysHold = map[identity.Permission]bool{
 	"session:read-narrative":   true,
 	"session:correct":          true,
 	"session:void":             true,
+	"session:accept-overlap":   true,
 	"report:read":              true,
 	"alert:acknowledge":        true,
 	"emergency:take":           false,

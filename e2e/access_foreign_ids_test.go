@@ -175,23 +175,26 @@ func operations(t *testing.T) []documentedOperation {
 
 // recordKinds are the kinds of records by the names of id members and parameters.
 var recordKinds = map[string]string{
-	"patientId":             "patients",
-	"practitionerId":        "practitioners",
-	"practitionerIds":       "practitioners",
-	"authorizationId":       "authorizations",
-	"toAuthorizationId":     "authorizations",
-	"moveToAuthorizationId": "authorizations",
-	"reservationId":         "reservations",
-	"insuranceId":           "insurances",
-	"payerId":               "payers",
-	"serviceCodeId":         "service-codes",
-	"appointmentId":         "appointments",
-	"actorId":               "users",
-	"userId":                "users",
-	"ownedBy":               "users",
-	"apiKeyOwnerId":         "users",
-	"subjectId":             "authorizations",
-	"seriesId":              "series",
+	"patientId":       "patients",
+	"practitionerId":  "practitioners",
+	"practitionerIds": "practitioners",
+	"locationId":      "locations",
+
+	"supervisingPractitionerId": "practitioners",
+	"authorizationId":           "authorizations",
+	"toAuthorizationId":         "authorizations",
+	"moveToAuthorizationId":     "authorizations",
+	"reservationId":             "reservations",
+	"insuranceId":               "insurances",
+	"payerId":                   "payers",
+	"serviceCodeId":             "service-codes",
+	"appointmentId":             "appointments",
+	"actorId":                   "users",
+	"userId":                    "users",
+	"ownedBy":                   "users",
+	"apiKeyOwnerId":             "users",
+	"subjectId":                 "authorizations",
+	"seriesId":                  "series",
 }
 
 // belongings are a practice's records, one of each kind that requests name.

@@ -55,6 +55,15 @@ type Appointment struct {
 	Worked        *Span         `gorm:"-"` // the time of its session; nil until it is completed
 }
 
+// timeOf returns the time that a patient spent in the appointment: the patient's own times, or else
+// the time that the appointment occupies.
+func (a Appointment) timeOf(p Participant) Span {
+	if p.Own != nil {
+		return *p.Own
+	}
+	return a.Occupied()
+}
+
 func (a Appointment) key() record.Key { return record.Of(a.OrganizationID, a.ID) }
 
 // Occupied returns the time that the appointment occupies: the worked time after completion, before
@@ -66,12 +75,25 @@ func (a Appointment) Occupied() Span {
 	return a.Span
 }
 
-// workedTimes returns the times of the appointment's session, or nil before completion.
-func (a Appointment) workedTimes() (from, until *time.Time) {
-	if a.Worked == nil {
+// times returns the start and the end of a span, or nil.
+func (s *Span) times() (from, until *time.Time) {
+	if s == nil {
 		return nil, nil
 	}
-	return &a.Worked.Start, &a.Worked.End
+	return &s.Start, &s.End
+}
+
+// workedBy returns the times of a patient in the session, or nil before completion and for an absent
+// patient.
+func (a Appointment) workedBy(p Participant) *Span {
+	switch {
+	case a.Worked == nil || p.Absent:
+		return nil
+	case p.Own != nil:
+		return p.Own
+	default:
+		return a.Worked
+	}
 }
 
 // Participant is a patient's part in an appointment.
@@ -84,6 +106,8 @@ type Participant struct {
 	UnitMinutes     int
 	Rounding        scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Consumption     *int64                  // the ledger entry by which its units were consumed; nil: none
+	Absent          bool                    // after completion: the patient did not come
+	Own             *Span                   `gorm:"-"` // the patient's own times in the session; nil: all of it
 	Track           scheduling.Track
 	Code            string // of the service
 }
@@ -132,6 +156,8 @@ type Session struct {
 	ChangedBy         *uuid.UUID // nil: CreatedBy
 	ChangeReason      *string
 	VoidedAt          *time.Time
+	OverlapReason     *string // why it was accepted although it overlaps another session
+	OverlapAcceptedBy *uuid.UUID
 	Place             `gorm:"embedded"`
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
@@ -151,6 +177,8 @@ type SessionPatient struct {
 	UnitMinutes       int
 	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
+	Attended          bool
+	Own               *Span `gorm:"-"` // the patient's own times; nil: those of the session
 }
 
 // SessionVersion is a version of a session: its present one, or an earlier one without clinical

@@ -1,6 +1,7 @@
 package appointments
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,13 +19,15 @@ type Correction struct {
 	Start, End    *time.Time
 	Practitioners []uuid.UUID        // 1 to [MaxPractitioners]; the first one leads
 	Patients      []CorrectedPatient // all patients of the session, 1 to [MaxPatients]
+	Confirm       bool               // confirms times that differ considerably from the booked ones
+	Overlap       *string            // the reason to accept an overlap with another session
 	Place         PlaceChange
-	Confirm       bool // confirms times that differ much from the booked ones
 }
 
-// CorrectedPatient is a patient of a corrected session.
+// CorrectedPatient is a patient of a corrected session. Attendance and times that are not given stay
+// unchanged.
 type CorrectedPatient struct {
-	PatientID       uuid.UUID
+	Attendance
 	AuthorizationID *uuid.UUID // nil: unchanged; required for a patient who was not in the session
 }
 
@@ -112,7 +115,10 @@ func (d *draft) correct() error {
 		d.session.Practitioners = d.a.Practitioners
 	}
 	d.a.Worked = &d.session.Span
-	if d.refusal = d.refuseCorrection(session); d.refusal != nil {
+	if d.refusal = d.refuseCorrection(session); d.refusal == nil {
+		d.refusal = d.refuseOverlap(d.correction.Overlap)
+	}
+	if d.refusal != nil {
 		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
 	}
 	d.measureWork()
@@ -130,6 +136,14 @@ func (d *draft) refuseCorrection(session Session) *fault.Error {
 	fieldErrors := append(d.unknown(), d.misplaced(d.session.ServiceDate)...)
 	if d.correction.Patients != nil {
 		fieldErrors = append(fieldErrors, d.correctPatients()...)
+	}
+	for i, p := range d.a.Patients {
+		if p.Own != nil && (p.Own.Start.Before(d.session.Start) || p.Own.End.After(d.session.End)) && len(fieldErrors) == 0 {
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: patientField(i, "startTime"), Code: "range", Message: fmt.Sprintf(
+					"the patient's own times must be within the session (%s)", localSpan(d.session.Span, d.zone)),
+			})
+		}
 	}
 	if len(fieldErrors) > 0 {
 		return fault.InvalidFields(fieldErrors...)
@@ -165,7 +179,15 @@ func (d *draft) correctPatients() []fault.Field {
 		if c.AuthorizationID != nil {
 			p.AuthorizationID = *c.AuthorizationID
 		}
+		if c.Attended != nil || c.Start != nil || c.End != nil {
+			fieldErrors = append(fieldErrors, d.attendOne(&p, i, c.Attendance)...)
+		}
 		patients = append(patients, p)
+	}
+	if !slices.ContainsFunc(patients, func(p Participant) bool { return !p.Absent }) {
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "patients", Code: "attended", Message: "must have a patient who attended: void the session instead",
+		})
 	}
 	d.a.Patients = patients
 	d.session.Patients = make([]SessionPatient, len(patients))
@@ -207,6 +229,7 @@ func (d *draft) keeps(i int, session Session) (at int, kept bool) {
 	}
 	was := d.before.Patients[at]
 	kept = was.AuthorizationID == p.AuthorizationID && was.Units == p.Units && was.Minutes == p.Minutes &&
+		was.Absent == p.Absent && equal(was.Own, p.Own) &&
 		d.session.ServiceDate == session.ServiceDate && session.Patients[at].UnauthorizedUnits == 0
 	return at, kept
 }
@@ -238,7 +261,7 @@ func (d *draft) settleAgain(session Session) error {
 			continue
 		}
 		p.ReservationID, p.Consumption = nil, nil
-		if err := d.consume(i); err != nil {
+		if err := d.settlePart(i); err != nil {
 			return err
 		}
 	}
@@ -266,7 +289,7 @@ func (d *draft) void() error {
 		if err := d.takeBack(&d.a.Patients[i], session.ServiceDate); err != nil {
 			return err
 		}
-		d.a.Patients[i].ReservationID = nil
+		d.a.Patients[i].ReservationID, d.a.Patients[i].Absent, d.a.Patients[i].Own = nil, false, nil
 	}
 	d.a.SessionID, d.a.Worked, d.a.StartedAt = nil, nil, nil
 	d.a.Status = d.voidedTo

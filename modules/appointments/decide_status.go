@@ -91,12 +91,27 @@ func (d *draft) move() error {
 	}
 }
 
-// settleNoShow consumes or releases the units that the appointment holds.
+func (d *draft) noShowConsumes() bool {
+	return d.rules.Organizations[d.a.OrganizationID].NoShowConsumes
+}
+
+// settleNoShow releases the booked units, or consumes them if the organization has configured that.
 func (d *draft) settleNoShow() error {
-	if d.rules.Organizations[d.a.OrganizationID].NoShowConsumes {
-		return d.consumeHeld()
+	for i := range d.a.Patients {
+		p := &d.a.Patients[i]
+		claim := d.claim(i, 0, d.a.ServiceDate)
+		if d.noShowConsumes() {
+			claim.Units = p.Units
+		}
+		settled, err := d.sheet.Settle(claim)
+		if err != nil {
+			return err
+		}
+		if p.Consumption = settled.Entry; settled.Units > 0 {
+			p.ReservationID = &claim.ReservationID
+		}
 	}
-	return d.release()
+	return nil
 }
 
 // takeBackEnd undoes a cancellation or a no-show: the appointment is booked again, if its time and
@@ -187,22 +202,6 @@ func (d *draft) release() error {
 	return nil
 }
 
-// consumeHeld consumes the units that the appointment holds, because the payer pays for a no-show.
-func (d *draft) consumeHeld() error {
-	for i := range d.a.Patients {
-		p := &d.a.Patients[i]
-		claim := d.claim(i, p.Units, d.a.ServiceDate)
-		settled, err := d.sheet.Settle(claim)
-		if err != nil {
-			return err
-		}
-		if p.Consumption = settled.Entry; settled.Units > 0 {
-			p.ReservationID = &claim.ReservationID
-		}
-	}
-	return nil
-}
-
 // complete writes the session and settles the units of its actual time. Worked time counts even if
 // the calendar or the authorization does not cover it.
 func (d *draft) complete() error {
@@ -218,10 +217,17 @@ func (d *draft) complete() error {
 		Place: d.a.Place, Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
 	}
 	d.a.SessionID = &d.session.ID
+	if fieldErrors := d.attend(d.completion.Patients); len(fieldErrors) > 0 {
+		d.refusal = fault.InvalidFields(fieldErrors...)
+		return nil
+	}
+	if d.refusal = d.refuseOverlap(d.completion.Overlap); d.refusal != nil {
+		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
+	}
 	d.measureWork()
 	return d.ownClaims(func() error {
 		for i := range d.a.Patients {
-			if err := d.consume(i); err != nil {
+			if err := d.settlePart(i); err != nil {
 				return err
 			}
 		}
@@ -301,12 +307,21 @@ func (d *draft) measureWork() {
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]
 		p.Rounding = d.ruleOn(*p, d.session.ServiceDate)
-		p.Minutes = d.session.Minutes()
+		p.Minutes = d.a.timeOf(*p).Minutes()
 	}
 	for i := range d.a.Patients {
-		p := &d.a.Patients[i]
-		p.Units = d.shareOf(*p)
+		if p := &d.a.Patients[i]; !p.Absent {
+			p.Units = d.shareOf(*p)
+		}
 	}
+}
+
+// settlePart settles a patient's units, and writes the patient's part in the session.
+func (d *draft) settlePart(i int) error {
+	if d.a.Patients[i].Absent {
+		return d.settleAbsent(i)
+	}
+	return d.consume(i)
 }
 
 // consume consumes a patient's units, and writes the patient's part in the session.
@@ -323,6 +338,7 @@ func (d *draft) consume(i int) error {
 	d.session.Patients[i] = SessionPatient{
 		PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, Minutes: p.Minutes, Units: p.Units,
 		UnauthorizedUnits: settled.Missing, UnitMinutes: p.UnitMinutes, Rounding: p.Rounding, Consumption: settled.Entry,
+		Attended: true, Own: p.Own,
 	}
 	d.session.sumUnauthorized()
 	return nil

@@ -77,8 +77,8 @@ func (d *draft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
 			return
 		}
 		for _, p := range a.Patients {
-			if in, together := d.visitOf(a, p); p.PatientID == v.patient && together && in == v {
-				members = append(members, member{a.ID, a.Occupied().Start, p.Minutes})
+			if in, together := d.visitOf(a, p); p.PatientID == v.patient && !p.Absent && together && in == v {
+				members = append(members, member{a.ID, a.timeOf(p).Start, p.Minutes})
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (d *draft) recounts(before Appointment) []recount {
 		}
 		for i, p := range a.Patients {
 			v, together := d.visitOf(a, p)
-			if !together || !visits[v] {
+			if !together || !visits[v] || p.Absent {
 				continue
 			}
 			if units := d.sharesIn(v, a.Status == Completed)[a.ID]; units != p.Units {

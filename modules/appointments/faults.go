@@ -79,6 +79,12 @@ var (
 	ErrPractitionerInactive = fault.Define(fault.Conflict, "practitioner-inactive", "The practitioner is not active.").
 				Carrying(Practitioner{}).
 				Advising("Choose another practitioner.")
+	// ErrSessionOverlap carries [SessionOverlaps].
+	ErrSessionOverlap = fault.Define(fault.Conflict, "session-overlap",
+		"The session overlaps another session of the practitioner or the patient.").
+		Carrying(SessionOverlaps{}).
+		Advising("Correct the times. If both sessions really took place, send `overlapReason`, with the permission " +
+			"`session:accept-overlap` and under another `Idempotency-Key`.")
 	// ErrSessionVoided is returned for a change of a session that was voided.
 	ErrSessionVoided = fault.Define(fault.Conflict, "session-voided", "The session was voided.").
 				Advising("Reload the appointment. It may have a new session, or can be completed again.")
@@ -125,6 +131,23 @@ func refuseTransition(from, to Status) *fault.Error {
 func refuseReopen(from Status) *fault.Error {
 	return ErrTransition.With(Transition{from, Scheduled, transitions[from]},
 		"The appointment is %s. Only an IN_PROGRESS, CANCELLED or NO_SHOW appointment can be reopened.", from)
+}
+
+// SessionOverlaps has the details of [ErrSessionOverlap].
+type SessionOverlaps struct {
+	Overlaps []SessionOverlap `json:"overlaps"` // The overlaps, one for each practitioner and patient.
+}
+
+// SessionOverlap is the time that two sessions have in common.
+type SessionOverlap struct {
+	AppointmentID uuid.UUID `json:"appointmentId"`
+	// The session of the other appointment. Null if it is in progress.
+	SessionID      *uuid.UUID `json:"sessionId"`
+	PractitionerID *uuid.UUID `json:"practitionerId"` // The practitioner of both sessions. Null if a patient overlaps.
+	PatientID      *uuid.UUID `json:"patientId"`      // The patient of both sessions. Null if a practitioner overlaps.
+	StartTime      time.Time  `json:"startTime"`      // The start of the common time.
+	EndTime        time.Time  `json:"endTime"`        // The end of the common time.
+	Minutes        int        `json:"minutes"`        // The number of common minutes.
 }
 
 // NotToday has the details of [ErrNotToday].

@@ -18,6 +18,7 @@ import (
 func (s *Service) correctionRoutes() []httpx.Route {
 	correcting := []*fault.Error{
 		ErrSessionNotFound, ErrSessionVoided, ErrUnconfirmed, ErrCredentialMissing, ErrPractitionerInactive, ErrNotToday,
+		ErrSessionOverlap,
 	}
 	return []httpx.Route{
 		{
@@ -65,7 +66,10 @@ func (s *Service) correctionRoutes() []httpx.Route {
 
 // correctedPatientBody is a patient of a corrected session.
 type correctedPatientBody struct {
-	PatientID uuid.UUID `json:"patientId" validate:"required"`
+	PatientID uuid.UUID  `json:"patientId" validate:"required"`
+	Attended  *bool      `json:"attended"`  // Whether the patient came.
+	StartTime *time.Time `json:"startTime"` // The time at which the patient came.
+	EndTime   *time.Time `json:"endTime"`   // The time at which the patient left.
 	// The authorization. It stays unchanged if it is not given, and is required for a new patient.
 	AuthorizationID *uuid.UUID `json:"authorizationId"`
 }
@@ -83,15 +87,20 @@ type correctionFields struct {
 	placeChangeFields
 	// Whether times that differ much from the booked ones are right.
 	Confirm bool `json:"confirm"`
+	// The reason to accept an overlap with another session. This needs `session:accept-overlap`.
+	OverlapReason *string `json:"overlapReason" validate:"omitempty,min=1,max=500,text"`
 }
 
 func (f correctionFields) correction() Correction {
 	c := Correction{
 		Match: f.IfMatch, Start: f.StartTime, End: f.EndTime, Practitioners: f.PractitionerIDs, Confirm: f.Confirm,
-		Place: f.placeChangeFields.change(),
+		Overlap: f.OverlapReason,
+		Place:   f.placeChangeFields.change(),
 	}
 	for _, p := range f.Patients {
-		c.Patients = append(c.Patients, CorrectedPatient(p))
+		c.Patients = append(c.Patients, CorrectedPatient{
+			Attendance{p.PatientID, p.Attended, p.StartTime, p.EndTime}, p.AuthorizationID,
+		})
 	}
 	return c
 }

@@ -69,6 +69,11 @@ type sessionPatientBody struct {
 	// The sequence number of the authorization's ledger entry that consumed the units. Null if none was
 	// consumed.
 	LedgerEntry *int64 `json:"ledgerEntry"`
+	Attended    bool   `json:"attended"` // Whether the patient came.
+	// The time at which the patient came. Null if the patient was absent.
+	StartTime *time.Time `json:"startTime"`
+	// The time at which the patient left. Null if the patient was absent.
+	EndTime *time.Time `json:"endTime"`
 }
 
 // addendumBody is a signed addendum to a session.
@@ -107,10 +112,12 @@ type sessionBody struct {
 	ChangeReason *string   `json:"changeReason" needs:"session:read-narrative"` // The reason of a correction or a void.
 	// The time at which the session was voided. A voided session has no units.
 	VoidedAt *time.Time `json:"voidedAt"`
+	// The reason why an overlap with another session was accepted. Null if there was none.
+	OverlapReason *string   `json:"overlapReason" needs:"session:read-narrative"`
+	Version       int       `json:"version"`
+	CreatedAt     time.Time `json:"createdAt"`
+	UpdatedAt     time.Time `json:"updatedAt"`
 	placeBody
-	Version   int       `json:"version"`
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Location returns the path of the session.
@@ -126,16 +133,26 @@ func sessionBodyOf(s Session) sessionBody {
 		Narrative: s.Narrative,
 		Addenda:   []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
-		placeBody: placeBodyOf(s.Place),
+		OverlapReason: s.OverlapReason,
+		placeBody:     placeBodyOf(s.Place),
 	}
 	if s.ChangedBy != nil {
 		b.ChangedBy = *s.ChangedBy
 	}
 	for _, p := range s.Patients {
-		b.Patients = append(b.Patients, sessionPatientBody{
-			p.PatientID, p.AuthorizationID, p.Minutes, p.Units, p.UnauthorizedUnits, p.UnitMinutes,
-			roundingBodyOf(p.Rounding), p.Consumption,
-		})
+		part := sessionPatientBody{
+			PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, Minutes: p.Minutes, Units: p.Units,
+			UnauthorizedUnits: p.UnauthorizedUnits, UnitMinutes: p.UnitMinutes, Rounding: roundingBodyOf(p.Rounding),
+			LedgerEntry: p.Consumption, Attended: p.Attended,
+		}
+		if p.Attended {
+			own := s.Span
+			if p.Own != nil {
+				own = *p.Own
+			}
+			part.StartTime, part.EndTime = &own.Start, &own.End
+		}
+		b.Patients = append(b.Patients, part)
 	}
 	for _, a := range s.Addenda {
 		b.Addenda = append(b.Addenda, addendumBody{a.ID, &a.Text, a.SignedBy, a.SignedAt, hex.EncodeToString(a.Hash)})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -45,7 +47,7 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 				"Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on " +
 				"another date than booked, and a session that is longer or shorter than booked by more than the organization's " +
 				"`confirmLengthFactor`, need `confirm: true`.",
-			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed},
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed, ErrSessionOverlap},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
 		},
 		{
@@ -121,6 +123,20 @@ type completeRequest struct {
 	Narrative *string    `json:"narrative" validate:"omitempty,max=20000"` // The narrative of the session.
 	// Whether the times are right although they differ considerably from the booked ones.
 	Confirm bool `json:"confirm"`
+	// The patients who were absent, or who came late or left early. All others attended the session.
+	Patients []attendanceBody `json:"patients" validate:"omitempty,max=20,dive"`
+	// The reason to accept an overlap with another session. This needs `session:accept-overlap`.
+	OverlapReason *string `json:"overlapReason" validate:"omitempty,min=1,max=500,text"`
+}
+
+// attendanceBody is a patient's presence in a session.
+type attendanceBody struct {
+	PatientID uuid.UUID `json:"patientId" validate:"required"`
+	Attended  *bool     `json:"attended"` // Whether the patient came. The default is `true`.
+	// The time at which the patient came. The default is the start of the session.
+	StartTime *time.Time `json:"startTime"`
+	// The time at which the patient left. The default is the end of the session.
+	EndTime *time.Time `json:"endTime"`
 }
 
 type completeAnswer struct {
@@ -131,7 +147,12 @@ type completeAnswer struct {
 }
 
 func (s *BookingService) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
-	c := Completion{Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm}
+	c := Completion{
+		Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm, Overlap: in.OverlapReason,
+	}
+	for _, p := range in.Patients {
+		c.Patients = append(c.Patients, Attendance{p.PatientID, p.Attended, p.StartTime, p.EndTime})
+	}
 	o, err := s.Complete(ctx, in.ID, c, in.Key)
 	answer := completeAnswer{Replayed: command.Replayed(o.Replayed)}
 	if err == nil {

@@ -24,6 +24,13 @@ type needs struct {
 	days      []patientDay // patients' days that the requests concern
 	visits    []patientDay // those whose sessions are rounded together
 	corrects  bool         // whether a request changes a session
+	real      []realNeed   // the real times of sessions
+}
+
+// realNeed is a possible real time of a session, with its practitioners and patients.
+type realNeed struct {
+	people []record.Key
+	span   Span
 }
 
 // patientDay is a day of a patient, for an authorization.
@@ -42,6 +49,7 @@ type subject struct {
 	staff        []uuid.UUID
 	starts, ends []time.Time
 	worked       []time.Time // possible starts of its sessions
+	real         []Span      // possible times of its sessions
 	places       []Place     // its possible places
 	rebooked     bool        // it may be rebooked again: its time, staff or authorization may change
 }
@@ -125,12 +133,19 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 	case start:
 		if r.started != nil { // a completion in the same batch uses it
 			s.worked = append(s.worked, *r.started)
+			s.real = append(s.real, Span{*r.started, a.End}, Span{*r.started, now})
 		}
 	case correct:
 		s.worked = append(s.worked, a.Occupied().Start)
+		corrected := a.Occupied()
 		if c := r.correction; c.Start != nil {
 			s.worked = append(s.worked, *c.Start)
+			corrected.Start = *c.Start
 		}
+		if r.correction.End != nil {
+			corrected.End = *r.correction.End
+		}
+		s.real = append(s.real, corrected)
 		s.staff = append(s.staff, r.correction.Practitioners...)
 		s.places = append(s.places, r.correction.Place.named())
 		for _, p := range r.correction.Patients {
@@ -151,7 +166,30 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		if r.completion.Start != nil {
 			s.worked = append(s.worked, *r.completion.Start)
 		}
+		s.real = append(s.real, completedSpans(a, r.completion, now)...)
 	}
+}
+
+// completedSpans returns the possible times of a completion: the given ones, or else the booked ones,
+// the recorded start, and now.
+func completedSpans(a Appointment, c Completion, now time.Time) []Span {
+	starts, ends := []time.Time{a.Start}, []time.Time{a.End, now}
+	if a.StartedAt != nil {
+		starts = append(starts, *a.StartedAt)
+	}
+	if c.Start != nil {
+		starts = []time.Time{*c.Start}
+	}
+	if c.End != nil {
+		ends = []time.Time{*c.End}
+	}
+	var spans []Span
+	for _, start := range starts {
+		for _, end := range ends {
+			spans = append(spans, Span{start, end})
+		}
+	}
+	return spans
 }
 
 // spans returns every time that the appointment may get.
@@ -183,6 +221,7 @@ func (n *needs) add(s subject) {
 			n.staff[key(id)] = append(n.staff[key(id)], s.spans()...)
 		}
 	}
+	n.addReal(s)
 	for _, p := range s.patients {
 		n.held = append(n.held, authorization.Held{
 			OrganizationID: s.organization, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID,
@@ -202,6 +241,46 @@ func (n *needs) add(s subject) {
 			n.days = append(n.days, patientDay{key(p.PatientID), key(p.AuthorizationID), day, s.zone})
 		}
 	}
+}
+
+// addReal adds the possible real times of the subject's sessions. Longer ones are refused anyway.
+func (n *needs) addReal(s subject) {
+	var practitioners, patients []record.Key
+	for _, id := range s.staff {
+		practitioners = append(practitioners, record.Of(s.organization, id))
+	}
+	for _, p := range s.patients {
+		patients = append(patients, record.Of(s.organization, p.PatientID))
+	}
+	for _, span := range s.real {
+		if !span.Start.Before(span.End) || span.End.Sub(span.Start) > MaxLength {
+			continue
+		}
+		for _, key := range practitioners {
+			n.staff[key] = append(n.staff[key], span)
+		}
+		for _, key := range patients {
+			n.patients[key] = append(n.patients[key], span)
+		}
+		n.real = append(n.real, realNeed{slices.Concat(practitioners, patients), span})
+	}
+}
+
+// overlapping returns the appointments that overlap possible sessions and are not yet in the scene,
+// sorted.
+func (n *needs) overlapping(s *scene) []record.Key {
+	found := map[record.Key]bool{}
+	for _, need := range n.real {
+		for _, person := range need.people {
+			for _, slot := range s.occupied[person] {
+				key := record.Of(person.OrganizationID, slot.appointment)
+				if _, known := s.appointments[key]; !known && slot.Overlaps(need.span) {
+					found[key] = true
+				}
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), record.Key.Compare)
 }
 
 // ask returns the query of scheduling rules. Its coverages depend on the insurances, which the ledger

@@ -49,8 +49,20 @@ type Change struct {
 type Completion struct {
 	Start, End *time.Time
 	Narrative  *string
-	Confirm    bool // confirms times that differ considerably from the booked ones
+	Confirm    bool         // confirms times that differ considerably from the booked ones
+	Patients   []Attendance // of patients who were absent or have own times; each once
+	Overlap    *string      // the reason to accept an overlap with another session
 }
+
+// Attendance is a patient's presence in a session.
+type Attendance struct {
+	PatientID  uuid.UUID
+	Attended   *bool // nil: true
+	Start, End *time.Time
+}
+
+// absent reports whether the patient did not come.
+func (a Attendance) absent() bool { return a.Attended != nil && !*a.Attended }
 
 // kind is the kind of a request.
 type kind string

@@ -188,6 +188,11 @@ func (s *commands) loadVisits(ctx context.Context, state *scene, n needs) error 
 		maps.Copy(state.rules.Payers, rules.Payers)
 		maps.Copy(state.appointments, found)
 	}
+	overlapping, err := s.store.several(ctx, n.overlapping(state))
+	if err != nil {
+		return err
+	}
+	maps.Copy(state.appointments, overlapping)
 	var completed []record.Key
 	for key, a := range state.appointments {
 		if a.SessionID != nil && (n.corrects || len(n.visits) > 0) {
@@ -195,7 +200,6 @@ func (s *commands) loadVisits(ctx context.Context, state *scene, n needs) error 
 		}
 	}
 	slices.SortFunc(completed, record.Key.Compare)
-	var err error
 	state.sessions, err = s.store.sessionsOf(ctx, completed)
 	return err
 }

@@ -33,8 +33,16 @@ type participantRow struct {
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
 	RoundingBasis    scheduling.Basis
-	WorkedStartsAt   *time.Time // worked time of a completed appointment
+	WorkedStartsAt   *time.Time // the patient's time in the session
 	WorkedEndsAt     *time.Time
+}
+
+// worked returns the worked time of a row, or nil.
+func worked(from, until *time.Time) *Span {
+	if from == nil {
+		return nil
+	}
+	return new(Span{*from, *until}.utc())
 }
 
 func (r participantRow) participant() Participant {
@@ -92,14 +100,17 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	}
 	for _, p := range patients {
 		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
-		a.Patients = append(a.Patients, p.participant())
-		if p.WorkedStartsAt != nil {
-			a.Worked = new(Span{*p.WorkedStartsAt, *p.WorkedEndsAt}.utc())
-		}
+		participant := p.participant()
+		participant.Own = worked(p.WorkedStartsAt, p.WorkedEndsAt)
+		a.Patients = append(a.Patients, participant)
 	}
-	staff, err := lookUp[struct{ OrganizationID, AppointmentID, PractitionerID uuid.UUID }](ctx, keys, `
-		SELECT p.organization_id, p.appointment_id, p.practitioner_id FROM unnest($1::uuid[],
-			$2::uuid[]) AS k (organization_id, id)
+	type staffRow struct {
+		OrganizationID, AppointmentID, PractitionerID uuid.UUID
+		WorkedStartsAt, WorkedEndsAt                  *time.Time
+	}
+	staff, err := lookUp[staffRow](ctx, keys, `
+		SELECT p.organization_id, p.appointment_id, p.practitioner_id, p.worked_starts_at, p.worked_ends_at
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id
 				AND t.appointment_id = k.id OFFSET 0) p
@@ -110,9 +121,15 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 	for _, p := range staff {
 		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
 		a.Practitioners = append(a.Practitioners, p.PractitionerID)
+		a.Worked = worked(p.WorkedStartsAt, p.WorkedEndsAt)
 	}
 	for _, a := range rows {
 		a.Span = a.Span.utc()
+		for i := range a.Patients {
+			if p := &a.Patients[i]; p.Own != nil && *p.Own == a.Occupied() {
+				p.Own = nil
+			}
+		}
 		found(a)
 	}
 	return nil

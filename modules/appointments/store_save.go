@@ -71,23 +71,24 @@ func (store) upsertPatients(ctx context.Context, appointments []Appointment) err
 	columns := db.Columns(rows, func(v *db.Values, r row) {
 		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID).OptionalUUID(r.p.ReservationID)
 		v.Int(r.p.Units, r.p.Minutes, r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
-		v.Text(string(r.p.Track)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies())
-		from, until := r.workedTimes()
+		v.Text(string(r.p.Track)).Text(r.p.Code).Time(r.Start, r.End).Bool(r.Status.Occupies() && !r.p.Absent)
+		from, until := r.workedBy(r.p).times()
 		v.OptionalTime(from).OptionalTime(until).Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption)
+		v.Bool(r.p.Absent)
 		v.OptionalText(r.TimeZone)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes,
 			unit_minutes, rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at,
-			worked_ends_at, rounding_basis, consumption, time_zone)
+			worked_ends_at, rounding_basis, consumption, absent, time_zone)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[],
 			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
-			$16::boolean[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[],
-			$21::text[])
+			$16::boolean[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::boolean[],
+			$22::text[])
 		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			patient_id = excluded.patient_id, rounding_basis = excluded.rounding_basis, consumption = excluded.consumption,
-			authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
+			absent = excluded.absent, authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, track = excluded.track, code = excluded.code,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
@@ -109,7 +110,7 @@ func (store) upsertPractitioners(ctx context.Context, appointments []Appointment
 		}
 	}
 	columns := db.Columns(rows, func(v *db.Values, r row) {
-		from, until := r.workedTimes()
+		from, until := r.Worked.times()
 		v.UUID(r.OrganizationID, r.ID, r.practitioner).Int(r.index).Time(r.Start, r.End).Bool(r.Status.Occupies())
 		v.OptionalTime(from).OptionalTime(until)
 	})
@@ -171,21 +172,23 @@ func (s store) saveSessions(ctx context.Context, sessions []Session) error {
 		v.UUID(s.OrganizationID, s.ID, s.AppointmentID).Time(s.Start, s.End).Date(s.ServiceDate).OptionalText(s.Narrative)
 		v.Int(s.UnauthorizedUnits).UUID(s.CreatedBy).Int(s.Version).Text(string(s.Change)).OptionalUUID(s.ChangedBy)
 		v.OptionalText(s.ChangeReason).OptionalTime(s.VoidedAt).Time(s.CreatedAt, s.UpdatedAt)
+		v.OptionalText(s.OverlapReason).OptionalUUID(s.OverlapAcceptedBy)
 		s.Place.addTo(v)
 	})
 	err := db.Write(ctx, len(sessions), `
 		INSERT INTO sessions (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
-			version, change, changed_by, change_reason, voided_at, created_at, updated_at,
-			place_of_service, location_id, supervising_practitioner_id, time_zone)
+			version, change, changed_by, change_reason, voided_at, created_at, updated_at, overlap_reason,
+			overlap_accepted_by, place_of_service, location_id, supervising_practitioner_id, time_zone)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
 			$6::text[]::date[], $7::text[], $8::int[], $9::uuid[], $10::int[], $11::text[], $12::uuid[], $13::text[],
-			$14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
-			$17::text[], $18::uuid[], $19::uuid[], $20::text[])
+			$14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::uuid[],
+			$19::text[], $20::uuid[], $21::uuid[], $22::text[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
 			unauthorized_units = excluded.unauthorized_units, version = excluded.version, change = excluded.change,
 			changed_by = excluded.changed_by, change_reason = excluded.change_reason, voided_at = excluded.voided_at,
+			overlap_reason = excluded.overlap_reason, overlap_accepted_by = excluded.overlap_accepted_by,
 			place_of_service = excluded.place_of_service, location_id = excluded.location_id,
 			supervising_practitioner_id = excluded.supervising_practitioner_id, time_zone = excluded.time_zone,
 			updated_at = excluded.updated_at`, columns...)
@@ -220,10 +223,11 @@ func (store) archive(ctx context.Context, sessions []Session) error {
 			FROM ` + keys + ` CROSS JOIN LATERAL (
 				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s`,
 		`INSERT INTO session_version_patients (organization_id, session_id, version, patient_id, position, authorization_id,
-				minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption)
+				minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption,
+				attended, starts_at, ends_at)
 			SELECT p.organization_id, p.session_id, s.version, p.patient_id, p.position, p.authorization_id,
 				p.minutes, p.units, p.unauthorized_units, p.unit_minutes, p.rounding, p.rounding_starts_on, p.rounding_basis,
-				p.consumption
+				p.consumption, p.attended, p.starts_at, p.ends_at
 			FROM ` + keys + ` CROSS JOIN LATERAL (
 				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s
 			CROSS JOIN LATERAL (
@@ -256,12 +260,15 @@ func (store) insertSessionPatients(ctx context.Context, sessions []Session) erro
 		v.UUID(r.OrganizationID, r.ID, r.p.PatientID).Int(r.index).UUID(r.p.AuthorizationID)
 		v.Int(r.p.Minutes, r.p.Units, r.p.UnauthorizedUnits,
 			r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
-		v.Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption)
+		from, until := r.p.Own.times()
+		v.Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption).Bool(r.p.Attended)
+		v.OptionalTime(from).OptionalTime(until)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO session_patients (
 			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units,
-			unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption)
+			unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption, attended, starts_at, ends_at)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[],
-			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::bigint[])`, columns...)
+			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::bigint[], $14::boolean[],
+			$15::timestamptz[], $16::timestamptz[])`, columns...)
 }

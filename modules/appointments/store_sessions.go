@@ -87,10 +87,13 @@ type sessionPatientRow struct {
 	RoundingMethod   scheduling.Rounding
 	RoundingStartsOn calendar.Date
 	RoundingBasis    scheduling.Basis
+	StartsAt         *time.Time // the patient's own times
+	EndsAt           *time.Time
 }
 
 func (r sessionPatientRow) part() SessionPatient {
 	p := r.SessionPatient
+	p.Own = worked(r.StartsAt, r.EndsAt)
 	p.Rounding = scheduling.RoundingRule{
 		StartsOn: r.RoundingStartsOn, Method: r.RoundingMethod, Basis: r.RoundingBasis,
 	}

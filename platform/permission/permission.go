@@ -70,6 +70,8 @@ const (
 	SessionCorrect   identity.Permission = "session:correct"
 	SessionVoid      identity.Permission = "session:void"
 
+	SessionAcceptOverlap identity.Permission = "session:accept-overlap"
+
 	ReportRead       identity.Permission = "report:read"
 	AlertAcknowledge identity.Permission = "alert:acknowledge"
 

@@ -421,7 +421,7 @@ export interface paths {
         };
         /**
          * List locations
-         * @description All locations of the organization, or those of a kind.
+         * @description All locations of the organization, or its locations of one kind.
          *
          *     Permission: `location:read`.
          */
@@ -4069,6 +4069,23 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A patient's presence in a session. */
+        AttendanceInput: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description Whether the patient came. The default is `true`. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. The default is the start of the session.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. The default is the end of the session.
+             */
+            endTime?: string | null;
+        };
         /** @description An event in the API. Its fields are in the order of the hash. */
         AuditEvent: {
             /** @description The position in the organization's hash chain. Null until the event is sealed. */
@@ -4746,6 +4763,10 @@ export interface components {
             narrative?: string | null;
             /** @description Whether the times are right although they differ considerably from the booked ones. */
             confirm?: boolean;
+            /** @description The patients who were absent, or who came late or left early. All others attended the session. */
+            patients?: components["schemas"]["AttendanceInput"][];
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
@@ -4853,6 +4874,8 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
             /** @description The reason of the correction. */
             reason: string;
         };
@@ -4869,6 +4892,18 @@ export interface components {
         CorrectedPatientInput: {
             /** Format: uuid */
             patientId: string;
+            /** @description Whether the patient came. */
+            attended?: boolean | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came.
+             */
+            startTime?: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left.
+             */
+            endTime?: string | null;
             /**
              * Format: uuid
              * @description The authorization. It stays unchanged if it is not given, and is required for a new patient.
@@ -7442,6 +7477,8 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
+            /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
+            overlapReason?: string | null;
         };
         PreviewMoveRequest: {
             /**
@@ -8193,6 +8230,20 @@ export interface components {
              * @description The time at which the session was voided. A voided session has no units.
              */
             voidedAt: string | null;
+            /** @description The reason why an overlap with another session was accepted. Null if there was none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            overlapReason: string | null;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
             /** @description The place-of-service code of CMS. Null: not known. */
             placeOfService: string | null;
             /**
@@ -8207,18 +8258,6 @@ export interface components {
             supervisingPractitionerId: string | null;
             /** @description The time zone of the location, which decides the service date. Null: the organization's. */
             timeZone: string | null;
-            /** @description The number of changes, starting with 1. */
-            version: number;
-            /**
-             * Format: date-time
-             * @description The time of creation.
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @description The time of the last change.
-             */
-            updatedAt: string;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -8261,6 +8300,53 @@ export interface components {
             /** @constant */
             code?: "session-not-found";
         };
+        /** @description The time that two sessions have in common. */
+        SessionOverlap: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: uuid
+             * @description The session of the other appointment. Null if it is in progress.
+             */
+            sessionId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner of both sessions. Null if a patient overlaps.
+             */
+            practitionerId: string | null;
+            /**
+             * Format: uuid
+             * @description The patient of both sessions. Null if a practitioner overlaps.
+             */
+            patientId: string | null;
+            /**
+             * Format: date-time
+             * @description The start of the common time.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end of the common time.
+             */
+            endTime: string;
+            /** @description The number of common minutes. */
+            minutes: number;
+        };
+        /** @description The session overlaps another session of the practitioner or the patient. */
+        SessionOverlapProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-overlap";
+            /** @description The overlaps, one for each practitioner and patient. */
+            overlaps: components["schemas"]["SessionOverlap"][];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-overlap";
+        };
         /** @description One page of a list. */
         SessionPage: {
             /** @description The items of this page. */
@@ -8286,6 +8372,18 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description Whether the patient came. */
+            attended: boolean;
+            /**
+             * Format: date-time
+             * @description The time at which the patient came. Null if the patient was absent.
+             */
+            startTime: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which the patient left. Null if the patient was absent.
+             */
+            endTime: string | null;
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -9463,6 +9561,7 @@ export interface components {
          *
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
          */
@@ -9473,7 +9572,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -10879,6 +10978,7 @@ export type AtRisk = components['schemas']['AtRisk'];
 export type AtRiskPage = components['schemas']['AtRiskPage'];
 export type Attempts = components['schemas']['Attempts'];
 export type AttemptsPage = components['schemas']['AttemptsPage'];
+export type AttendanceInput = components['schemas']['AttendanceInput'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type Authorization = components['schemas']['Authorization'];
@@ -11147,6 +11247,8 @@ export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
 export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
+export type SessionOverlap = components['schemas']['SessionOverlap'];
+export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
@@ -16363,6 +16465,7 @@ export interface operations {
              * @description Conflict.
              *
              *     - `appointment-transition`: The appointment's status does not allow that.
+             *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
              *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
              */
             409: {
@@ -16372,7 +16475,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
+                    "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];

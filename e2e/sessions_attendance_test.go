@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
+	"omnirapeutic/modules/rbac"
+)
+
+// group books an appointment of an hour, two hours ago, for the clinic's patient and others. It
+// returns the paths of the appointment and of the authorizations, in the order of the patients.
+func group(t testing.TB, c *harness.Clinic, others ...string) (appointment string, authorizations []string) {
+	t.Helper()
+	authorizations = []string{c.Authorize(t, 10)}
+	patients := []harness.Body{{"patientId": c.Own.Patient, "authorizationId": harness.IDOf(authorizations[0])}}
+	for _, id := range others {
+		path := c.Authorize(t, 10, harness.Body{"patientId": id})
+		authorizations = append(authorizations, path)
+		patients = append(patients, harness.Body{"patientId": id, "authorizationId": harness.IDOf(path)})
+	}
+	return c.Book(t, c.Booking(authorizations[0], c.AddPractitioner(t), c.Ago(2*time.Hour), time.Hour, harness.Body{
+		"patientId": nil, "authorizationId": nil, "patients": patients,
+	})), authorizations
+}
+
+// part returns a patient's part in a session.
+func part(t testing.TB, session map[string]any, patient any) map[string]any {
+	t.Helper()
+	for _, each := range session["patients"].([]any) {
+		if p := each.(map[string]any); p["patientId"] == patient {
+			return p
+		}
+	}
+	t.Fatalf("the session has no patient %v", patient)
+	return nil
+}
+
+func TestAttendanceOfEachPatient(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	absent, late := c.AddPatient(t), c.AddPatient(t)
+	appointment, paths := group(t, c, absent, late)
+	start := c.Ago(2 * time.Hour)
+	done := c.Admin().Post(t, appointment+"/complete", harness.Body{"patients": []harness.Body{
+		{"patientId": absent, "attended": false},
+		{"patientId": late, "startTime": start.Add(15 * time.Minute), "endTime": start.Add(45 * time.Minute)},
+	}}).OK(t)
+	session := done.Body["session"].(map[string]any)
+	require.EqualValues(t, 4, part(t, session, c.Own.Patient.String())["units"])
+	require.Equal(t, false, part(t, session, absent)["attended"])
+	require.EqualValues(t, 0, part(t, session, absent)["units"])
+	require.Nil(t, part(t, session, absent)["startTime"])
+	require.EqualValues(t, 2, part(t, session, late)["units"])
+	require.EqualValues(t, 30, part(t, session, late)["minutes"])
+	require.Equal(t, start.Add(15*time.Minute).Format(time.RFC3339), part(t, session, late)["startTime"])
+	c.RequireBalance(t, paths[0], 10, 4, 0)
+	c.RequireBalance(t, paths[1], 10, 0, 0)
+	c.RequireBalance(t, paths[2], 10, 2, 0)
+	stored := c.Admin().Get(t, "/sessions/"+session["id"].(string)).OK(t).Body
+	require.Equal(t, session["patients"], stored["patients"])
+
+	t.Run("is corrected like other fields", func(t *testing.T) {
+		corrected := c.Admin().Post(t, "/sessions/"+session["id"].(string)+"/correct", harness.Body{
+			"patients": []harness.Body{
+				{"patientId": c.Own.Patient, "attended": false}, {"patientId": absent, "attended": true}, {"patientId": late},
+			},
+			"reason": "Two children were mixed up.",
+		}).OK(t).Body["session"].(map[string]any)
+		require.EqualValues(t, 0, part(t, corrected, c.Own.Patient.String())["units"])
+		require.EqualValues(t, 4, part(t, corrected, absent)["units"])
+		require.EqualValues(t, 2, part(t, corrected, late)["units"])
+		c.RequireBalance(t, paths[0], 10, 0, 0)
+		c.RequireBalance(t, paths[1], 10, 4, 0)
+		c.RequireBalance(t, paths[2], 10, 2, 0)
+		versions := c.Admin().Get(t, "/sessions/"+session["id"].(string)+"/versions").OK(t).Body["versions"].([]any)
+		require.Equal(t, false, part(t, versions[0].(map[string]any), absent)["attended"])
+	})
+	t.Run("an absent patient can be booked at that time", func(t *testing.T) {
+		c.Book(t, c.Booking(paths[0], c.AddPractitioner(t), start, time.Hour))
+	})
+	c.RequireClean(t)
+}
+
+func TestInvalidAttendance(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	other := c.AddPatient(t)
+	appointment, _ := group(t, c, other)
+	start := c.Ago(2 * time.Hour)
+	for field, patients := range map[string][]harness.Body{
+		"patients": {
+			{"patientId": c.Own.Patient, "attended": false}, {"patientId": other, "attended": false},
+		},
+		"patients[0].patientId": {{"patientId": c.AddPatient(t), "attended": false}},
+		"patients[1].patientId": {{"patientId": other, "attended": false}, {"patientId": other, "attended": true}},
+		"patients[0].attended":  {{"patientId": other, "attended": false, "startTime": start}},
+		"patients[0].startTime": {{"patientId": other, "startTime": start.Add(-time.Minute)}},
+		"patients[0].endTime":   {{"patientId": other, "endTime": start.Add(2 * time.Hour)}},
+	} {
+		refused := c.Admin().Post(t, appointment+"/complete", harness.Body{"patients": patients, "confirm": true}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+		require.Equal(t, field, refused.Body["errors"].([]any)[0].(map[string]any)["field"], "%s", refused.Raw)
+	}
+}
+
+func TestAbsentPatientsUnitsStayConsumedIfThePracticeSaysSo(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
+	absent := c.AddPatient(t)
+	appointment, paths := group(t, c, absent)
+	session := c.Admin().Post(t, appointment+"/complete",
+		harness.Body{"patients": []harness.Body{{"patientId": absent, "attended": false}}}).OK(t).Body["session"]
+	require.EqualValues(t, 4, part(t, session.(map[string]any), absent)["units"])
+	c.RequireBalance(t, paths[1], 10, 4, 0)
+	c.RequireClean(t)
+}
+
+func TestSessionsOverlapInRealTime(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	path := c.Authorize(t, 100)
+	practitioner := c.AddPractitioner(t)
+	other := c.AddPatient(t)
+	otherPath := c.Authorize(t, 100, harness.Body{"patientId": other})
+	ofOther := harness.Body{"patientId": other}
+	at := c.At(t, -1, "09:00")
+	completed(t, c, c.Book(t, c.Booking(path, practitioner, at, time.Hour)))
+	next := c.Book(t, c.Booking(otherPath, practitioner, at.Add(time.Hour), time.Hour, ofOther))
+	early := harness.Body{"startTime": at.Add(45 * time.Minute)}
+
+	refused := c.Admin().Post(t, next+"/complete", early).Refused(t, http.StatusConflict, "session-overlap")
+	overlap := refused.Body["overlaps"].([]any)[0].(map[string]any)
+	require.Equal(t, practitioner.String(), overlap["practitionerId"])
+	require.EqualValues(t, 15, overlap["minutes"])
+	require.Equal(t, "Jordan Lee has another session from 09:00 to 10:00. 15 minutes overlap.", refused.Body["detail"])
+	c.RequireBalance(t, otherPath, 100, 0, 4)
+
+	early["overlapReason"] = "Both children had joint work."
+	c.As(c.Own.Tokens[rbac.Admin]).Post(t, next+"/complete", early).OK(t)
+	session := c.Admin().Get(t, next).OK(t).Text("sessionId")
+	require.Equal(t, "Both children had joint work.", c.Admin().Get(t, "/sessions/"+session).OK(t).Text("overlapReason"))
+
+	t.Run("a correction keeps an accepted overlap, and cannot make another", func(t *testing.T) {
+		c.Admin().Post(t, "/sessions/"+session+"/correct",
+			harness.Body{"endTime": at.Add(90 * time.Minute), "reason": "Ended earlier."}).OK(t)
+		later := "/sessions/" + completed(t, c, c.Book(t, c.Booking(path, practitioner, at.Add(3*time.Hour), time.Hour)))
+		c.Admin().Post(t, later+"/correct", harness.Body{
+			"startTime": at.Add(80 * time.Minute), "confirm": true, "reason": "Typing error.",
+		}).Refused(t, http.StatusConflict, "session-overlap")
+	})
+	t.Run("a child with two technicians in one track", func(t *testing.T) {
+		second := c.AddPractitioner(t)
+		booked := c.Book(t, c.Booking(path, second, at.Add(6*time.Hour), time.Hour))
+		refused := c.Admin().Post(t, booked+"/complete", harness.Body{
+			"startTime": at, "endTime": at.Add(time.Hour), "confirm": true,
+		}).Refused(t, http.StatusConflict, "session-overlap")
+		require.Equal(t, c.Own.Patient.String(), refused.Body["overlaps"].([]any)[0].(map[string]any)["patientId"])
+	})
+	t.Run("an appointment in progress counts", func(t *testing.T) {
+		running := c.Book(t, c.Booking(path, practitioner, c.Ago(30*time.Minute), time.Hour))
+		c.Admin().Post(t, running+"/start", harness.Body{"startTime": c.Ago(30 * time.Minute)}).OK(t)
+		booked := c.Book(t, c.Booking(otherPath, practitioner, c.Ago(90*time.Minute), time.Hour, ofOther))
+		c.Admin().Post(t, booked+"/complete", harness.Body{"endTime": c.Ago(20 * time.Minute)}).
+			Refused(t, http.StatusConflict, "session-overlap")
+	})
+	t.Run("services that may run together do not conflict", func(t *testing.T) {
+		supervision := addService(t, c, "97155")
+		analyst := c.AddPractitioner(t)
+		advice := c.Authorize(t, 100, harness.Body{"serviceCodeId": supervision})
+		c.Admin().Put(t, "/service-pairs", harness.Body{"pairs": []harness.Body{{"code": "97153", "otherCode": "97155"}}})
+		completed(t, c, c.Book(t, c.Booking(advice, analyst, at.Add(15*time.Minute), 30*time.Minute,
+			harness.Body{"serviceCodeId": supervision})))
+	})
+	c.RequireClean(t)
+}
+
+func TestAcceptingAnOverlapNeedsItsPermission(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	practitioner := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
+	path := c.Authorize(t, 100)
+	completed(t, c, c.Book(t, c.Booking(path, practitioner, c.Ago(3*time.Hour), time.Hour)))
+	next := c.Book(t, c.Booking(path, practitioner, c.Ago(2*time.Hour), time.Hour))
+	c.As(c.Own.Tokens[rbac.Technician]).Post(t, next+"/complete", harness.Body{
+		"startTime": c.Ago(150 * time.Minute), "overlapReason": "I was in both.",
+	}).Refused(t, http.StatusForbidden, "forbidden")
+}
