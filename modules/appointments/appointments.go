@@ -178,7 +178,7 @@ type SessionPatient struct {
 	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
 	Attended          bool
-	Own               *Span `gorm:"-"` // the patient's own times; nil: those of the session
+	Own               *Span `gorm:"-"` // the patient's own times; nil: the times of the session
 }
 
 // SessionVersion is a version of a session: its present one, or an earlier one without clinical

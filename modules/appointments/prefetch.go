@@ -86,6 +86,7 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 			}
 			subjects[r.key()] = s
 		}
+		s.places = append(s.places, r.change.Place.named(), r.correction.Place.named())
 		s.ask(r, a, now)
 	}
 	for _, s := range subjects {
@@ -113,7 +114,6 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		c := r.change
 		s.rebooked = true
 		s.staff = append(s.staff, c.Practitioners.Value...)
-		s.places = append(s.places, c.Place.named())
 		if c.Start.Given {
 			s.starts = append(s.starts, c.Start.Value)
 		}
@@ -147,7 +147,6 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		}
 		s.real = append(s.real, corrected)
 		s.staff = append(s.staff, r.correction.Practitioners...)
-		s.places = append(s.places, r.correction.Place.named())
 		for _, p := range r.correction.Patients {
 			if p.AuthorizationID != nil {
 				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: *p.AuthorizationID})
