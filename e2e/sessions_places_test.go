@@ -223,3 +223,69 @@ func TestPlaceOfASeries(t *testing.T) {
 		require.Equal(t, want, c.Admin().Get(t, paths[i]).OK(t).Text("placeOfService"))
 	}
 }
+
+// modifiersOf returns the modifiers of the first patient.
+func modifiersOf(a harness.Answer) any {
+	return a.Body["patients"].([]any)[0].(map[string]any)["modifiers"]
+}
+
+func TestModifiersFollowThePayersRules(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	payer := c.Admin().Post(t, "/payers", harness.Body{"name": "Plan", "modifierRules": []harness.Body{
+		{"modifier": "HM", "credentials": []string{"RBT"}, "codes": []string{"97153"}},
+		{"modifier": "HO", "credentials": []string{"BCBA"}},
+		{"modifier": "95", "placesOfService": []string{"02", "10"}},
+	}}).Created(t)
+	insurance := c.Admin().Post(t, "/insurances", harness.Body{
+		"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01",
+	}).Created(t)
+	technician, analyst := c.AddPractitioner(t, harness.Body{"code": "RBT"}), c.AddPractitioner(t, harness.Body{"code": "BCBA"})
+	path := c.Authorize(t, 20, harness.Body{"insuranceId": insurance})
+	booked := c.Book(t, c.Booking(path, technician, c.Ago(2*time.Hour), time.Hour, harness.Body{"placeOfService": "10"}))
+	require.Equal(t, []any{"HM", "95"}, modifiersOf(c.Admin().Get(t, booked).OK(t)))
+	require.Equal(t, []any{"HM"}, modifiersOf(c.Admin().Patch(t, booked, harness.Body{"placeOfService": "12"}).OK(t)))
+	require.Equal(t, []any{"HO"}, modifiersOf(c.Admin().Patch(t, booked, harness.Body{"practitionerId": analyst}).OK(t)))
+
+	c.Admin().Patch(t, booked, harness.Body{"givenModifiers": []string{"HN"}}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Patch(t, booked, harness.Body{"givenModifiers": []string{"hn"}, "modifierReason": "x"}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	b := harness.Body{"givenModifiers": []string{"HN", "GT"}, "modifierReason": "The payer asked for it."}
+	given := c.Admin().Patch(t, booked, b).OK(t)
+	require.Equal(t, []any{"HN", "GT"}, modifiersOf(given))
+	require.Equal(t, []any{"HN", "GT"}, given.Body["givenModifiers"])
+	require.Equal(t, 1, c.Count(t, `SELECT count(*) FROM audit_events WHERE action = 'appointment.reschedule'
+		AND after->>'reason' = 'The payer asked for it.' AND after->>'modifiers' = 'HN GT'`))
+
+	session := "/sessions/" + completed(t, c, booked)
+	require.Equal(t, []any{"HN", "GT"}, modifiersOf(c.Admin().Get(t, session).OK(t)))
+	corrected := c.Admin().Post(t, session+"/correct", harness.Body{"givenModifiers": nil, "reason": "By the rules."}).OK(t)
+	require.Equal(t, []any{"HO"}, modifiersOf(harness.Answer{Body: corrected.Body["session"].(map[string]any)}))
+	c.Admin().Post(t, session+"/correct", harness.Body{"placeOfService": "02", "reason": "Telehealth."}).OK(t)
+	require.Equal(t, []any{"HO", "95"}, modifiersOf(c.Admin().Get(t, session).OK(t)))
+	var all []any
+	for _, v := range c.Admin().Get(t, session+"/versions").OK(t).Body["versions"].([]any) {
+		all = append(all, modifiersOf(harness.Answer{Body: v.(map[string]any)}))
+	}
+	require.Equal(t, []any{[]any{"HN", "GT"}, []any{"HO"}, []any{"HO", "95"}}, all)
+
+	c.Admin().Patch(t, "/payers/"+payer.String(), harness.Body{"modifierRules": []harness.Body{{"modifier": "U1"}}}).OK(t)
+	require.Equal(t, []any{"HO", "95"}, modifiersOf(c.Admin().Get(t, session).OK(t)), "a session keeps its modifiers")
+	corrected = c.Admin().Post(t, session+"/correct", harness.Body{"reason": "New rules."}).OK(t)
+	require.Equal(t, []any{"U1"}, modifiersOf(harness.Answer{Body: corrected.Body["session"].(map[string]any)}))
+	c.RequireBalance(t, path, 20, 4, 0)
+	c.RequireClean(t)
+}
+
+func TestInvalidModifierRulesAreRefused(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	for _, rule := range []harness.Body{
+		{"modifier": "9"}, {"modifier": "hm"}, {"modifier": "95", "placesOfService": []string{"98"}},
+		{"modifier": "95", "codes": []string{"97 153"}}, {"modifier": "95", "credentials": []string{"B.A"}},
+	} {
+		c.Admin().Post(t, "/payers", harness.Body{"name": "Plan", "modifierRules": []harness.Body{rule}}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+}

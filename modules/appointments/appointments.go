@@ -109,7 +109,8 @@ type Participant struct {
 	Absent          bool                    // after completion: the patient did not come
 	Own             *Span                   `gorm:"-"` // the patient's own times in the session; nil: all of it
 	Track           scheduling.Track
-	Code            string // of the service
+	Code            string               // of the service
+	Modifiers       scheduling.Modifiers // of the claim line
 }
 
 // Span is a time from Start, included, to End, excluded.
@@ -178,7 +179,8 @@ type SessionPatient struct {
 	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
 	Attended          bool
-	Own               *Span `gorm:"-"` // the patient's own times; nil: the times of the session
+	Modifiers         scheduling.Modifiers // of the claim line
+	Own               *Span                `gorm:"-"` // the patient's own times; nil: the times of the session
 }
 
 // SessionVersion is a version of a session: its present one, or an earlier one without clinical

@@ -109,6 +109,7 @@ func (s *scene) apply(d draft) verdict {
 	s.appointments[key] = d.a
 	s.occupied.replace(d.before, d.a)
 	if d.session != nil {
+		d.session.takeModifiers(d.a)
 		s.sessions[key], s.written[key] = *d.session, true
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(d.siblings), record.Key.Compare) {
@@ -226,6 +227,7 @@ func (d *draft) bookTime() error {
 	for i := range d.a.Patients {
 		d.measure(&d.a.Patients[i], service)
 	}
+	d.setModifiers(d.a.ServiceDate)
 	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules, d.zone)...)
 	against, err := d.withVisits(func() error {
 		for i := range d.a.Patients {

@@ -212,7 +212,8 @@ func (d *draft) correctsNothing(session Session) bool {
 		return false
 	}
 	for i := range d.a.Patients {
-		if at, kept := d.keeps(i, session); !kept || at != i {
+		at, kept := d.keeps(i, session)
+		if !kept || at != i || d.a.Patients[i].Modifiers != session.Patients[i].Modifiers {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/record"
+	"omnirapeutic/platform/scheduling"
 )
 
 // PlaceChange changes the given fields of a place. A new location sets the place of service to the
@@ -18,6 +19,8 @@ type PlaceChange struct {
 	PlaceOfService            patch.Clearable[string]
 	LocationID                patch.Clearable[uuid.UUID]
 	SupervisingPractitionerID patch.Clearable[uuid.UUID]
+	GivenModifiers            patch.Clearable[scheduling.Modifiers]
+	Reason                    *string // of given modifiers
 }
 
 // relocates reports whether the change gives another location.
@@ -33,6 +36,7 @@ func (c PlaceChange) of(p Place) Place {
 	c.PlaceOfService.Apply(&p.PlaceOfService)
 	c.LocationID.Apply(&p.LocationID)
 	c.SupervisingPractitionerID.Apply(&p.SupervisingPractitionerID)
+	c.GivenModifiers.Apply(&p.GivenModifiers)
 	return p
 }
 
@@ -46,6 +50,9 @@ func (c PlaceChange) differences(p Place) PlaceChange {
 	}
 	if equal(c.SupervisingPractitionerID.Value, p.SupervisingPractitionerID) {
 		c.SupervisingPractitionerID = patch.Clearable[uuid.UUID]{}
+	}
+	if equal(c.GivenModifiers.Value, p.GivenModifiers) {
+		c.GivenModifiers = patch.Clearable[scheduling.Modifiers]{}
 	}
 	return c
 }
@@ -132,6 +139,7 @@ func (d *draft) replace() {
 		d.refusal = fault.InvalidFields(fieldErrors...)
 		return
 	}
+	d.setModifiers(d.a.ServiceDate)
 	d.touch()
 }
 

@@ -304,6 +304,7 @@ func (d *draft) actual() Span {
 // measureWork computes the units of each patient's actual time, by the payer's rule of the service
 // date.
 func (d *draft) measureWork() {
+	d.setModifiers(d.session.ServiceDate)
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]
 		p.Rounding = d.ruleOn(*p, d.session.ServiceDate)

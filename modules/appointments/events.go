@@ -80,10 +80,11 @@ type recorded struct {
 	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
 	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
 	PlaceOfService    *string     `json:"placeOfService,omitempty"`
+	Modifiers         string      `json:"modifiers,omitempty"` // separated by spaces
 	LocationID        *uuid.UUID  `json:"locationId,omitempty"`
 	// SupervisingPractitionerID is the practitioner who supervises the service.
 	SupervisingPractitionerID *uuid.UUID `json:"supervisingPractitionerId,omitempty"`
-	// Reason explains why units were moved, an end was undone, or a session was corrected or voided.
+	// Reason explains why units were moved, modifiers were given, an end was undone, or a session was corrected or voided.
 	// The appointment has the reason of a cancellation.
 	Reason *string `json:"reason,omitempty"`
 }
@@ -136,7 +137,7 @@ func trailOf(r request, v verdict) []trail.Event {
 				after.UnauthorizedUnits = v.session.Patients[now].UnauthorizedUnits
 			}
 			switch r.kind {
-			case transfer, reopen, correct, void, recountUnits:
+			case reschedule, transfer, reopen, correct, void, recountUnits:
 				after.Reason = r.reason
 			}
 			e.After = after
@@ -166,7 +167,7 @@ func recordedOf(a Appointment, i int) recorded {
 	return recorded{
 		Status: a.Status, StartTime: span.Start, EndTime: span.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
-		PlaceOfService: a.PlaceOfService, LocationID: a.LocationID,
+		PlaceOfService: a.PlaceOfService, Modifiers: string(p.Modifiers), LocationID: a.LocationID,
 		SupervisingPractitionerID: a.SupervisingPractitionerID,
 	}
 }

@@ -33,6 +33,7 @@ type participantBody struct {
 	Minutes     int          `json:"minutes"`
 	UnitMinutes int          `json:"unitMinutes"` // The length of a unit in minutes.
 	Rounding    roundingBody `json:"rounding"`    // The rounding rule that was used.
+	Modifiers   []string     `json:"modifiers"`   // The modifiers of the claim line, in their order.
 }
 
 // appointmentBody is an appointment in API responses.
@@ -110,7 +111,7 @@ func bodyOf(a Appointment) appointmentBody {
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
 			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes,
-			roundingBodyOf(p.Rounding),
+			roundingBodyOf(p.Rounding), p.Modifiers.List(),
 		})
 	}
 	if len(b.Patients) > 0 { // it has no patients if the request failed

@@ -153,6 +153,8 @@ type changeAppointmentRequest struct {
 	// patient.
 	AuthorizationID patch.Field[uuid.UUID] `json:"authorizationId"`
 	placeChangeFields
+	// The reason of given modifiers, for the audit trail. It is required with them.
+	ModifierReason *string `json:"modifierReason" validate:"omitempty,min=1,max=500,text"`
 	// The notes of the organization.
 	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
@@ -162,6 +164,7 @@ func (s *BookingService) handleChange(ctx context.Context, in changeAppointmentR
 		Match: in.IfMatch, Start: in.StartTime, End: in.EndTime, Practitioners: in.PractitionerIDs,
 		AuthorizationID: in.AuthorizationID, Notes: in.Notes, Place: in.placeChangeFields.change(),
 	}
+	c.Place.Reason = in.ModifierReason
 	if in.PractitionerID.Given {
 		if in.PractitionerIDs.Given {
 			return appointmentBody{}, fault.InvalidFields(fault.Field{

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/scheduling"
 )
 
 // Place is where an appointment or a session takes place, and who supervises it.
@@ -13,12 +15,15 @@ type Place struct {
 	LocationID                *uuid.UUID `json:",omitempty"`
 	SupervisingPractitionerID *uuid.UUID `json:",omitempty"`
 	TimeZone                  *string    `json:",omitempty"` // of the location; nil: the organization's
+	// GivenModifiers replace the modifiers by the payers' rules; nil: the rules apply.
+	GivenModifiers *scheduling.Modifiers `json:",omitempty"`
 }
 
 // equal reports whether both places have the same values.
 func (p Place) equal(other Place) bool {
 	return equal(p.PlaceOfService, other.PlaceOfService) && equal(p.LocationID, other.LocationID) &&
-		equal(p.SupervisingPractitionerID, other.SupervisingPractitionerID) && equal(p.TimeZone, other.TimeZone)
+		equal(p.SupervisingPractitionerID, other.SupervisingPractitionerID) && equal(p.TimeZone, other.TimeZone) &&
+		equal(p.GivenModifiers, other.GivenModifiers)
 }
 
 // zone returns the time zone that decides the service date: of the location, or else the given one

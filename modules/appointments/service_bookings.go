@@ -78,11 +78,16 @@ func (s *BookingService) Change(ctx context.Context, id uuid.UUID, c Change, sco
 			return Outcome{}, err
 		}
 	}
+	if c.Place.GivenModifiers.Given && c.Place.Reason == nil {
+		return Outcome{}, fault.InvalidFields(fault.Field{
+			Field: "modifierReason", Code: "required_with", Message: "must be given together with givenModifiers",
+		})
+	}
 	r, err := s.request(ctx, reschedule, id, "")
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.change, r.scope = c, scope
+	r.change, r.scope, r.reason = c, scope, c.Place.Reason
 	return s.do(ctx, r)
 }
 

@@ -2,8 +2,9 @@ package appointments
 
 import "omnirapeutic/platform/db"
 
-// addTo adds the columns place_of_service, location_id, supervising_practitioner_id and time_zone.
+// addTo adds the columns place_of_service, location_id, supervising_practitioner_id, time_zone and
+// given_modifiers.
 func (p Place) addTo(v *db.Values) {
 	v.OptionalText(p.PlaceOfService).OptionalUUID(p.LocationID).OptionalUUID(p.SupervisingPractitionerID)
-	v.OptionalText(p.TimeZone)
+	v.OptionalText(p.TimeZone).OptionalText((*string)(p.GivenModifiers))
 }

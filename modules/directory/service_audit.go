@@ -125,7 +125,7 @@ func recordedPayer(p Payer) recordedFields {
 	}
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
-		"roundingRules": plain(rules), "weekStartsOn": plain(p.WeekStartsOn),
+		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules), "weekStartsOn": plain(p.WeekStartsOn),
 	}
 }
 

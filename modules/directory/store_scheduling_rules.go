@@ -49,7 +49,9 @@ const selectRules = `
 	CROSS JOIN LATERAL (
 	SELECT t.payer_id FROM insurances t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) i
 	CROSS JOIN LATERAL (
-	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis)::text AS found
+	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis,
+		'Modifiers', (SELECT p.modifier_rules FROM payers p
+			WHERE p.organization_id = k.organization_id AND p.id = i.payer_id))::text AS found
 	FROM payer_rounding_rules t
 	WHERE t.organization_id = k.organization_id AND t.payer_id = i.payer_id AND t.starts_on <= k.service_date
 	ORDER BY t.starts_on DESC LIMIT 1) f

@@ -54,6 +54,7 @@ type RoundingRule struct {
 type PayerRules struct {
 	PayerID uuid.UUID // zero: no insurance
 	RoundingRule
+	Modifiers []ModifierRule
 }
 
 // Always is the first day of the first rule of every payer.

@@ -35,6 +35,7 @@ ALTER TABLE appointments
     ADD COLUMN location_id uuid,
     ADD COLUMN supervising_practitioner_id uuid,
     ADD COLUMN time_zone text,
+    ADD COLUMN given_modifiers text, -- null: by the payers' rules
     ADD CONSTRAINT appointments_location FOREIGN KEY (organization_id, location_id)
         REFERENCES locations (organization_id, id),
     ADD CONSTRAINT appointments_supervising_practitioner FOREIGN KEY (organization_id, supervising_practitioner_id)
@@ -45,6 +46,7 @@ ALTER TABLE sessions
     ADD COLUMN location_id uuid,
     ADD COLUMN supervising_practitioner_id uuid,
     ADD COLUMN time_zone text,
+    ADD COLUMN given_modifiers text,
     ADD CONSTRAINT sessions_location FOREIGN KEY (organization_id, location_id)
         REFERENCES locations (organization_id, id),
     ADD CONSTRAINT sessions_supervising_practitioner FOREIGN KEY (organization_id, supervising_practitioner_id)
@@ -53,21 +55,35 @@ ALTER TABLE session_versions
     ADD COLUMN place_of_service text,
     ADD COLUMN location_id uuid,
     ADD COLUMN supervising_practitioner_id uuid,
-    ADD COLUMN time_zone text;
+    ADD COLUMN time_zone text,
+    ADD COLUMN given_modifiers text;
+
+-- The modifiers of claim lines, separated by spaces, and the rules of payers that give them.
+ALTER TABLE payers ADD COLUMN modifier_rules jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE appointment_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
+ALTER TABLE session_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
+ALTER TABLE session_version_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
 
 -- +goose Down
+ALTER TABLE session_version_patients DROP COLUMN modifiers;
+ALTER TABLE session_patients DROP COLUMN modifiers;
+ALTER TABLE appointment_patients DROP COLUMN modifiers;
+ALTER TABLE payers DROP COLUMN modifier_rules;
 ALTER TABLE session_versions
+    DROP COLUMN given_modifiers,
     DROP COLUMN time_zone,
     DROP COLUMN supervising_practitioner_id,
     DROP COLUMN location_id,
     DROP COLUMN place_of_service;
 ALTER TABLE sessions
+    DROP COLUMN given_modifiers,
     DROP COLUMN time_zone,
     DROP COLUMN supervising_practitioner_id,
     DROP COLUMN location_id,
     DROP COLUMN place_of_service;
 ALTER TABLE appointment_patients DROP COLUMN time_zone;
 ALTER TABLE appointments
+    DROP COLUMN given_modifiers,
     DROP COLUMN time_zone,
     DROP COLUMN supervising_practitioner_id,
     DROP COLUMN location_id,
