@@ -215,7 +215,7 @@ func TestRoutesRequirePermissionsOfRoles(t *testing.T) {
 	c := harness.Open(t)
 	known := rbac.Permissions()
 	declared := map[string]bool{ // checked by services: the content of a change's body, and lists across organizations
-		"authorization:adjust": true, "organization:read-all": true,
+		"authorization:adjust": true, "organization:read-all": true, "session:accept-overlap": true,
 	}
 	for _, route := range c.App.Routes() {
 		if !strings.HasPrefix(string(route.Permission), "*") { // public, or signed in

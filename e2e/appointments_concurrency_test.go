@@ -343,7 +343,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	require.Equal(t, []string{
 		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients",
 		"SELECT appointment_practitioners",
-		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes",
+		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions",
 		"INSERT session_patients",

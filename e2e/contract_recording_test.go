@@ -694,7 +694,15 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	})
 	s.record(admin, "addAddendum", "An addendum", session+"/addenda",
 		harness.Body{"text": "The mother was there for the last half hour."})
-	s.record(admin, "correctSession", "A session whose units are authorized now", session+"/correct",
+	extended := "/authorizations/" + admin.Post(s.t, "/authorizations", harness.Body{
+		"patientId": c.Own.Patient, "serviceCodeId": c.Own.ServiceCode, "totalUnits": 2,
+		"startDate": "2026-01-15", "endDate": "2026-07-14",
+	}).Created(s.t).String()
+	longer := booking("2026-02-25T20:00:00Z", "2026-02-25T20:30:00Z")
+	longer["authorizationId"] = harness.IDOf(extended)
+	unauthorized := completed(s.t, c, c.Book(s.t, longer), harness.Body{"endTime": "2026-02-25T21:00:00Z"})
+	admin.Patch(s.t, extended, harness.Body{"totalUnits": 4}).OK(s.t)
+	s.record(admin, "correctSession", "A session whose units are authorized now", "/sessions/"+unauthorized+"/correct",
 		harness.Body{"reason": "The payer has granted more units."})
 	correction := harness.Body{"endTime": "2026-02-27T20:45:00Z", "reason": "The technician left at 15:45."}
 	s.record(admin, "correctSession", "A session that ended earlier", session+"/correct", correction)

@@ -72,8 +72,9 @@ type consumption struct {
 	Present         bool // whether it is the present version
 }
 
-// compareConsumptions checks that the entries which versions of sessions name have their units, that
-// the entries of present versions are in force, and that all others are reversed.
+// compareConsumptions checks that the entries which earlier versions of sessions name have their
+// units, that the entries of present versions are in force, and that all others are reversed. The
+// units of present versions are checked by compareSessions.
 func (c *comparison) compareConsumptions(all []consumption) {
 	reversed, present := map[int64]bool{}, map[int64]bool{}
 	for _, e := range c.Entries {
@@ -91,8 +92,11 @@ func (c *comparison) compareConsumptions(all []consumption) {
 		if part.Entry >= 1 && part.Entry <= int64(len(c.Entries)) {
 			e := c.Entries[part.Entry-1]
 			units := e.Units
-			if e.Kind != authorization.Consume {
+			switch {
+			case e.Kind != authorization.Consume:
 				units = 0
+			case part.Present:
+				units = part.Units
 			}
 			found = fmt.Sprintf("%d units consumed by entry %d for version %d of session %s, reversed: %t",
 				units, part.Entry, part.Version, part.SessionID, reversed[part.Entry])

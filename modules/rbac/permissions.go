@@ -144,10 +144,7 @@ var defaults = []grant{
 	{permission: permission.SessionNarrative, roles: []Role{Admin, Practitioner, Auditor}, limited: own},
 	{permission: permission.SessionCorrect, roles: []Role{Admin, Biller}, limited: correctors},
 	{permission: permission.SessionVoid, roles: []Role{Admin, Biller}, limited: correctors},
-	{
-		permission: permission.SessionAcceptOverlap, roles: []Role{Admin, Biller},
-		limited: map[Role]identity.Scope{Practitioner: identity.Caseload},
-	},
+	{permission: permission.SessionAcceptOverlap, roles: []Role{Admin, Practitioner, Biller}},
 
 	{permission: permission.ReportRead, roles: []Role{Admin, Scheduler, Practitioner, Biller, Auditor}},
 	{permission: permission.AlertAcknowledge, roles: []Role{Admin, Scheduler, Practitioner, Biller}},

@@ -3605,6 +3605,8 @@ export interface components {
             supervisingPractitionerId: string | null;
             /** @description The time zone of the location, which decides the service date. Null: the organization's. */
             timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -4640,6 +4642,10 @@ export interface components {
              * @description The practitioner who supervises the service.
              */
             supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
+            /** @description The reason of given modifiers, for the audit trail. It is required with them. */
+            modifierReason?: string | null;
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -4872,6 +4878,8 @@ export interface components {
              * @description The practitioner who supervises the service.
              */
             supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -6345,6 +6353,28 @@ export interface components {
             /** @description The number of units that the booking holds for the date. */
             units: number;
         };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRule: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService: string[];
+        };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRuleInput: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes?: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials?: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService?: string[];
+        };
         MoveBookingsRequest: {
             /**
              * Format: uuid
@@ -6616,6 +6646,8 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
+            /** @description The rules that give services modifiers. Default: none. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -6990,6 +7022,8 @@ export interface components {
             unitMinutes: number;
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -7158,6 +7192,8 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
+            /** @description The rules that give services modifiers, in the order of the modifiers. */
+            modifierRules: components["schemas"]["ModifierRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
         };
@@ -7182,6 +7218,8 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
+            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -7475,6 +7513,8 @@ export interface components {
              * @description The practitioner who supervises the service.
              */
             supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -8258,6 +8298,8 @@ export interface components {
             supervisingPractitionerId: string | null;
             /** @description The time zone of the location, which decides the service date. Null: the organization's. */
             timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -8372,6 +8414,8 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
             /** @description Whether the patient came. */
             attended: boolean;
             /**
@@ -8476,6 +8520,8 @@ export interface components {
             supervisingPractitionerId: string | null;
             /** @description The time zone of the location, which decides the service date. Null: the organization's. */
             timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -11119,6 +11165,8 @@ export type MalformedRequestProblem = components['schemas']['MalformedRequestPro
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type MisdatedBooking = components['schemas']['MisdatedBooking'];
+export type ModifierRule = components['schemas']['ModifierRule'];
+export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -13179,7 +13227,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002e6
+                 * @example 019caed9-4300-7000-8000-000000000319
                  */
                 id: string;
             };
@@ -13214,7 +13262,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-000000000324
                  */
                 id: string;
             };
@@ -13251,12 +13299,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-000000000324
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-000000000325
                  */
                 sessionId: string;
             };
@@ -13394,7 +13442,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f0
+                 * @example 019caed9-4300-7000-8000-000000000323
                  */
                 id: string;
             };
@@ -14689,7 +14737,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -14726,7 +14774,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d2
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -15038,7 +15086,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d6
+                 * @example 019caed9-4300-7000-8000-000000000309
                  */
                 id: string;
             };
@@ -15093,7 +15141,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-00000000030d
                  */
                 id: string;
             };
@@ -16063,7 +16111,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c8.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fb.under-used
                  */
                 id: string;
             };
@@ -16810,7 +16858,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000213
                  */
                 id: string;
             };
@@ -17210,7 +17258,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000029f
                  */
                 id: string;
             };
@@ -17252,7 +17300,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000029f
                  */
                 id: string;
             };
@@ -17311,7 +17359,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000029f
                  */
                 id: string;
             };
@@ -17351,7 +17399,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000026c
+                 * @example 019caed9-4300-7000-8000-00000000029f
                  */
                 id: string;
             };
@@ -17464,7 +17512,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c4
+                 * @example 019caed9-4300-7000-8000-0000000002f7
                  */
                 id: string;
             };
@@ -17661,7 +17709,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17703,7 +17751,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17742,7 +17790,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17793,7 +17841,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cf
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -17835,7 +17883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d0
+                 * @example 019caed9-4300-7000-8000-000000000303
                  */
                 id: string;
             };
@@ -17879,7 +17927,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d0
+                 * @example 019caed9-4300-7000-8000-000000000303
                  */
                 id: string;
             };
@@ -17919,7 +17967,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d0
+                 * @example 019caed9-4300-7000-8000-000000000303
                  */
                 id: string;
                 /**
@@ -18189,7 +18237,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -18229,7 +18277,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -18272,7 +18320,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002c7
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -18397,7 +18445,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002cc
+                 * @example 019caed9-4300-7000-8000-0000000002ff
                  */
                 id: string;
             };

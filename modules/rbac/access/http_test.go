@@ -76,6 +76,7 @@ func TestSigningInThroughHTTP(t *testing.T) {
 			"organization:read", "patient:read", "practitioner:read", "service-code:read", "location:read", "authorization:read",
 			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "appointment:read-notes",
 			"availability:read", "calendar:manage", "session:read", "session:change", "session:read-narrative",
+			"session:correct", "session:void",
 			"emergency:take", "emergency:read", "emergency:revoke",
 		},
 	}
