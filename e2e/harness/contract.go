@@ -101,20 +101,28 @@ func readContract() (*contract, error) {
 				if name, ok := strings.CutPrefix(answer.Ref, "#/components/responses/"); ok {
 					at, answer = "contract"+answer.Ref, shape.Components.Responses[name]
 				}
-				a := contractAnswer{}
-				for media := range answer.Content {
-					at := at + "/content/" + EscapePointer(media) + "/schema"
-					if a[media], err = compiler.Compile(at); err != nil {
-						return nil, err
-					}
+				if o.answers[code], err = compileAnswer(compiler, at, answer); err != nil {
+					return nil, err
 				}
-				o.answers[code] = a
 			}
 			p.operations[strings.ToUpper(method)] = o
 		}
 		c.paths = append(c.paths, p)
 	}
 	return c, nil
+}
+
+// compileAnswer compiles the schemas of an answer at the URL, by media type.
+func compileAnswer(compiler *jsonschema.Compiler, at string, answer contractResponse) (contractAnswer, error) {
+	a := contractAnswer{}
+	for media := range answer.Content {
+		schema, err := compiler.Compile(at + "/content/" + EscapePointer(media) + "/schema")
+		if err != nil {
+			return nil, err
+		}
+		a[media] = schema
+	}
+	return a, nil
 }
 
 // EscapePointer escapes a member's name for a JSON pointer in a URL.

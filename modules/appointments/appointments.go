@@ -180,7 +180,7 @@ type SessionPatient struct {
 	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
 	Attended          bool
 	Modifiers         scheduling.Modifiers // of the claim line
-	Own               *Span                `gorm:"-"` // the patient's own times; nil: the times of the session
+	Own               *Span                `gorm:"-"` // the patient's own times; nil: the session's times
 }
 
 // SessionVersion is a version of a session: its present one, or an earlier one without clinical

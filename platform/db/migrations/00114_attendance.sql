@@ -5,7 +5,7 @@
 ALTER TABLE appointment_patients ADD COLUMN absent boolean NOT NULL DEFAULT false;
 ALTER TABLE session_patients
     ADD COLUMN attended boolean NOT NULL DEFAULT true,
-    ADD COLUMN starts_at timestamptz, -- the patient's own times; null: those of the session
+    ADD COLUMN starts_at timestamptz, -- the patient's own times; null: the session's times
     ADD COLUMN ends_at timestamptz;
 ALTER TABLE session_version_patients
     ADD COLUMN attended boolean NOT NULL DEFAULT true,
