@@ -127,7 +127,7 @@ func FaultsOf(r httpx.Route) []*fault.Error {
 		all = append(all, patch.ErrStale)
 	}
 	// Keys belong to a caller, which public operations do not have.
-	if r.Method == http.MethodPost && !r.ReadOnly && !r.Momentary && r.Permission != httpx.Public {
+	if r.TakesKey() && r.Permission != httpx.Public {
 		all = append(all, command.ErrReused)
 	}
 	return all

@@ -22,14 +22,14 @@ func (s *Server) withCursorKey(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// serve returns the handler of a route. It adds Idempotency-Key support to POST routes,
-// unless the endpoint handles the key itself.
+// serve returns the handler of a route. It adds Idempotency-Key support to POST routes and
+// keyed PUT routes, unless the endpoint handles the key itself.
 func (s *Server) serve(r httpx.Route) echo.HandlerFunc {
 	serve := func(c echo.Context) error {
 		shown := watching(c)
 		return r.Endpoint.ServeAfter(c, s.recordReads(r, shown))
 	}
-	if r.Method != http.MethodPost || r.Endpoint.Takes(command.HeaderKey) {
+	if r.Method != http.MethodPost && !r.Keyed || r.Endpoint.Takes(command.HeaderKey) {
 		return serve
 	}
 	hasNoEffect := r.ReadOnly || r.Momentary || r.Permission == httpx.Public

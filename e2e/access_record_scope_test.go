@@ -480,7 +480,7 @@ func TestRecordScopesOfRoles(t *testing.T) {
 		require.Equal(t, string(before), string(w.Admin().Get(t, strange).Raw))
 		session := "/sessions/" +
 			someOf(w.sessions, func(o owned) bool { return !slices.Contains(o.staff, w.staff[0]) }).String()
-		technician.Patch(t, session, harness.Body{"narrative": "mine now"}).
+		technician.Put(t, session+"/note", harness.Body{"narrative": "mine now"}).
 			Refused(t, http.StatusNotFound, "session-not-found")
 		technician.Post(t, session+"/addenda", harness.Body{"text": "mine now"}).
 			Refused(t, http.StatusNotFound, "session-not-found")

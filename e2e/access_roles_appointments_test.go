@@ -42,11 +42,22 @@ var appointmentCalls = []struct {
 	{http.MethodGet, "/sessions", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{http.MethodGet, "/sessions/:id", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{
-		http.MethodPatch,
-		"/sessions/:id",
+		http.MethodPut,
+		"/sessions/:id/note",
 		harness.Body{"narrative": "seen"},
 		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"},
 	},
+	{http.MethodGet, "/sessions/:id/note", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
+	{
+		http.MethodGet, "/sessions/:id/signatures", nil,
+		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"},
+	},
+	{
+		http.MethodPost, "/sessions/:id/signatures",
+		harness.Body{"role": "CAREGIVER", "name": "Ana", "mark": "Ana", "textHash": strings.Repeat("0", 64)},
+		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"},
+	},
+	{http.MethodGet, "/sessions/conflicts", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{
 		http.MethodPost,
 		"/sessions/:id/addenda",
@@ -109,6 +120,13 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 					b = harness.Body{"startTime": last}
 				case role == rbac.Technician && (strings.Contains(call.path, "/correct") || strings.HasSuffix(call.path, "/void")):
 					return // on the day only: TestTechnicianCorrectsOwnSessionsOfTheDay
+				case call.method == http.MethodPost && strings.HasSuffix(call.path, "/signatures"):
+					fresh := "/sessions/" + completed(t, c, booked, harness.Body{"narrative": "n"})
+					target = fresh + "/signatures"
+					b = harness.Body{
+						"role": "CAREGIVER", "name": "Ana", "mark": "Ana",
+						"textHash": c.Admin().Get(t, fresh+"/note").OK(t).Text("textHash"),
+					}
 				case strings.HasSuffix(call.path, "/void"):
 					target = "/sessions/" + completed(t, c, booked) + "/void"
 				case strings.HasSuffix(call.path, "/reopen"):

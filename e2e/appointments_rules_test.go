@@ -518,7 +518,7 @@ func TestAppointmentNoShowBeforeTheStart(t *testing.T) {
 	c.RequireClean(t)
 }
 
-func TestAppointmentSessionIsLocked(t *testing.T) {
+func TestAddendaOfASession(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 40)
@@ -526,12 +526,7 @@ func TestAppointmentSessionIsLocked(t *testing.T) {
 	booked := c.Book(t, c.Booking(path, practitioner, c.At(t, -1, "15:00"), time.Hour))
 	session := "/sessions/" +
 		c.Admin().Post(t, booked+"/complete", harness.Body{}).OK(t).Body["session"].(map[string]any)["id"].(string)
-	changed := c.Admin().Patch(t, session, harness.Body{"narrative": "They worked."}).OK(t)
-	require.Equal(t, 2, changed.Number(t, "version"))
-	c.Clock.SetAhead(72 * time.Hour)
-	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
-	c.Admin().Patch(t, session, harness.Body{"narrative": "They worked well."}).
-		Refused(t, http.StatusConflict, "session-locked")
+	c.Admin().Put(t, session+"/note", harness.Body{"narrative": "They worked."}).OK(t)
 	added := c.Admin().Post(t, session+"/addenda", harness.Body{"text": "The parent was there."})
 	require.Equal(t, http.StatusCreated, added.Status, "%s", added.Raw)
 	addendum := added.Body["addenda"].([]any)[0].(map[string]any)
@@ -543,7 +538,9 @@ func TestAppointmentSessionIsLocked(t *testing.T) {
 	require.Error(t, c.TryAsProgram(t, "UPDATE session_addenda SET text = 'x'"), "a signed session cannot be changed")
 	for _, b := range []func(string) harness.Answer{
 		func(path string) harness.Answer { return c.Admin().Get(t, path) },
-		func(path string) harness.Answer { return c.Admin().Patch(t, path, harness.Body{"narrative": "x"}) },
+		func(path string) harness.Answer {
+			return c.Admin().Put(t, path+"/note", harness.Body{"narrative": "x"})
+		},
 		func(path string) harness.Answer { return c.Admin().Post(t, path+"/addenda", harness.Body{"text": "x"}) },
 	} {
 		b("/sessions/"+uuid.NewString()).Refused(t, http.StatusNotFound, "session-not-found")

@@ -21,7 +21,7 @@ func TestSettingsOfAnOrganizationHaveLimits(t *testing.T) {
 	for _, setting := range []struct {
 		name  string
 		value any
-	}{{"lateCancelHours", 721}, {"lateCancelHours", -1}, {"sessionEditHours", 8761}, {"noShowConsumes", "yes"}} {
+	}{{"lateCancelHours", 721}, {"lateCancelHours", -1}, {"noShowConsumes", "yes"}} {
 		refused := c.Admin().Patch(t, ownPath(c), harness.Body{setting.name: setting.value}).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 		require.Equal(t, setting.name, refused.Body["errors"].([]any)[0].(map[string]any)["field"])

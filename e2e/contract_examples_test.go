@@ -52,6 +52,7 @@ var refusedInTheDemo = map[string]string{
 	"endMySession":           "sign-ins begin after the document is read",
 	"endUserSession":         "sign-ins begin after the document is read",
 	"redeliver":              "the webhooks are switched off, so there are no deliveries",
+	"signSession":            "the hash is that of another text",
 }
 
 // startable is an operation whose success depends on the time of day.

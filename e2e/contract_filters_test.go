@@ -20,14 +20,15 @@ func TestEveryBooleanFilterHasThreeStates(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	fixtures := map[string]func(t *testing.T) (path string){
-		"listReservations open":        func(t *testing.T) string { return openAndReleased(t, c) },
-		"listSessions voided":          func(t *testing.T) string { return voidedAndNot(t, c) },
-		"listSessions unauthorized":    func(t *testing.T) string { return authorizedAndNot(t, c) },
-		"listAlerts acknowledged":      func(t *testing.T) string { return acknowledgedAndNot(t, c) },
-		"reportExpiring renewed":       func(t *testing.T) string { return renewedAndNot(t, c) },
-		"listUsers disabled":           func(t *testing.T) string { return enabledAndNot(t, c) },
-		"listEmergencyGrants reviewed": func(t *testing.T) string { return reviewedAndNot(t, c) },
-		"listEmergencyGrants open":     func(t *testing.T) string { return reviewedAndNot(t, c) },
+		"listReservations open":            func(t *testing.T) string { return openAndReleased(t, c) },
+		"listSessions voided":              func(t *testing.T) string { return voidedAndNot(t, c) },
+		"listSessions unauthorized":        func(t *testing.T) string { return authorizedAndNot(t, c) },
+		"listSessions awaitingMySignature": func(t *testing.T) string { return awaitingAndNot(t, c) },
+		"listAlerts acknowledged":          func(t *testing.T) string { return acknowledgedAndNot(t, c) },
+		"reportExpiring renewed":           func(t *testing.T) string { return renewedAndNot(t, c) },
+		"listUsers disabled":               func(t *testing.T) string { return enabledAndNot(t, c) },
+		"listEmergencyGrants reviewed":     func(t *testing.T) string { return reviewedAndNot(t, c) },
+		"listEmergencyGrants open":         func(t *testing.T) string { return reviewedAndNot(t, c) },
 	}
 	operations, _ := readOperations(t)
 	found := []string{}
@@ -119,6 +120,22 @@ func voidedAndNot(t *testing.T, c *harness.Clinic) string {
 		}
 	}
 	return "/sessions"
+}
+
+// awaitingAndNot has one session that lacks the signature of the administrator, who is a practitioner
+// here, and one without a note.
+func awaitingAndNot(t *testing.T, c *harness.Clinic) string {
+	own := c.AddPractitioner(t)
+	c.Admin().Patch(t, c.UserWithRole(t, c.Admin(), rbac.Admin), harness.Body{"practitionerId": own}).OK(t)
+	service := addService(t, c, "97152")
+	c.Admin().Patch(t, "/service-codes/"+service.String(),
+		harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}}}).OK(t)
+	path := c.Authorize(t, 20, harness.Body{"serviceCodeId": service})
+	for i, b := range []harness.Body{{}, {"narrative": "Complete."}} {
+		at := c.Ago(time.Duration(40+2*i) * time.Hour)
+		completed(t, c, c.Book(t, c.Booking(path, own, at, time.Hour, harness.Body{"serviceCodeId": service})), b)
+	}
+	return "/sessions?practitionerId=" + own.String()
 }
 
 func enabledAndNot(t *testing.T, c *harness.Clinic) string {

@@ -126,7 +126,7 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 		"setSignInPolicy":     at("/sign-in-policy", harness.Body{"secondFactorRequired": false}),
 		"changeAuthorization": at(authorization, harness.Body{"notes": "changed"}),
 		"changeAppointment":   at(appointment, harness.Body{"notes": "changed"}),
-		"changeSession":       at(session, harness.Body{"narrative": "changed"}),
+		"writeNote":           at(session+"/note", harness.Body{"narrative": "changed"}),
 		"changeWebhook":       at(webhook, harness.Body{"active": false}),
 		"setAvailability": at(who+"/availability", harness.Body{
 			"weekly": []any{}, "exceptions": []any{}, "bufferBeforeMinutes": 0, "bufferAfterMinutes": 0,

@@ -689,9 +689,7 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
 	s.record(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
 	s.record(technician, "getSession", "A session", session, nil)
-	s.record(technician, "changeSession", "A better narrative", session, harness.Body{
-		"narrative": "Two new mands: juice, ball.",
-	})
+	s.recordNotes(admin, technician, session)
 	s.record(admin, "addAddendum", "An addendum", session+"/addenda",
 		harness.Body{"text": "The mother was there for the last half hour."})
 	extended := "/authorizations/" + admin.Post(s.t, "/authorizations", harness.Body{
@@ -713,6 +711,31 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	s.record(admin, "listSessionVersions", "The versions of a session", session+"/versions", nil)
 	s.record(admin, "voidSession", "It was voided before", session+"/void",
 		harness.Body{"appointment": "CANCELLED", "reason": "It was recorded for the wrong family."})
+}
+
+// recordNotes writes and signs the note of a session.
+func (s *recording) recordNotes(admin, technician harness.Caller, session string) {
+	s.record(admin, "changeServiceCode", "Notes are required", "/service-codes/"+s.c.Own.ServiceCode.String(), harness.Body{
+		"note": harness.Body{"sections": []any{"plan"}, "signers": []any{"TECHNICIAN", "CAREGIVER"}, "dueHours": 48},
+	})
+	s.record(admin, "countConflicts", "Sessions that cannot be billed", "/sessions/conflicts?from=2026-02-01", nil)
+	s.record(technician.WithHeader("Idempotency-Key", "note-27-feb"), "writeNote", "A draft", session+"/note", harness.Body{
+		"narrative": "Two new mands: juice, ball.",
+	})
+	draft := s.record(technician, "getNote", "A draft", session+"/note", nil)
+	s.record(technician, "signSession", "The plan is missing", session+"/signatures",
+		harness.Body{"role": "TECHNICIAN", "textHash": draft.Text("textHash")})
+	written := s.record(technician, "writeNote", "With a plan", session+"/note", harness.Body{
+		"narrative": "Two new mands: juice, ball.", "sections": harness.Body{"plan": "Mands for toys."},
+	})
+	s.record(technician, "signSession", "The technician signs", session+"/signatures",
+		harness.Body{"role": "TECHNICIAN", "textHash": written.Text("textHash")})
+	s.record(technician, "signSession", "The mother signs", session+"/signatures", harness.Body{
+		"role": "CAREGIVER", "textHash": written.Text("textHash"), "name": "Ana Rivera", "mark": "Ana Rivera",
+	})
+	s.record(technician, "writeNote", "The note is signed", session+"/note", harness.Body{"narrative": "Three new mands."})
+	s.record(admin, "listSignatures", "The signatures as evidence", session+"/signatures", nil)
+	s.record(admin, "listSessions", "Sessions without a note", "/sessions?conflict=missing-note&sort=startTime", nil)
 }
 
 // recordEmergency has a technician read outside the caseload under an emergency access

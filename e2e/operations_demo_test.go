@@ -165,6 +165,15 @@ func TestDemoPractice(t *testing.T) {
 		require.Len(t, admin.Get(t, "/sessions?limit=200").Body["data"], 200)
 		require.NotEmpty(t, admin.Get(t, "/sessions?unauthorized=true").Body["data"])
 	})
+	t.Run("it has notes in every state", func(t *testing.T) {
+		states := map[string]bool{}
+		for _, item := range admin.All(t, "/sessions?limit=200", nil) {
+			states[item["note"].(map[string]any)["state"].(string)] = true
+		}
+		for _, state := range []string{"NONE", "DRAFT", "SIGNED", "COSIGNED", "LATE"} {
+			require.True(t, states[state], state)
+		}
+	})
 	t.Run("it has the ABA service codes in units of 15 minutes", func(t *testing.T) {
 		var codes []string
 		lanes := map[string]int{}

@@ -78,7 +78,7 @@ func Load(ctx context.Context, p Practice) (bool, error) {
 		return false, err
 	}
 	p.Logger.WithField("event", "demo_loading").Info("loading the demo practice, which takes a few seconds")
-	_, err := db.Serializable(ctx, p.Database, "demo.load", func(ctx context.Context) (struct{}, error) {
+	_, err := db.Serializable(ctx, p.Database.WithLinks(user.Links()), "demo.load", func(ctx context.Context) (struct{}, error) {
 		own, err := p.organization(ctx, "Demo Practice", practiceZone, people)
 		if err != nil {
 			return struct{}{}, err

@@ -41,6 +41,9 @@ func (p Practice) history(own context.Context) error {
 	if err := p.openClinic(own, staff, coverage, codes); err != nil {
 		return err
 	}
+	if err := p.notes(own, staff["Tom"], codes["97153"]); err != nil {
+		return err
+	}
 	return p.administration(own, staff, coverage)
 }
 

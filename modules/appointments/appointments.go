@@ -135,7 +135,7 @@ type SessionChange string
 // The changes of sessions.
 const (
 	completed SessionChange = "COMPLETED" // the first version
-	narrated  SessionChange = "NARRATIVE" // the narrative changed
+	narrated  SessionChange = "NARRATIVE" // the narrative changed; in old versions only
 	corrected SessionChange = "CORRECTED"
 	recounted SessionChange = "RECOUNTED" // its visit changed, and with it the units
 	voided    SessionChange = "VOIDED"    // it did not take place; it has no units
@@ -150,7 +150,11 @@ type Session struct {
 	Span              `gorm:"embedded"`
 	ServiceDate       calendar.Date
 	Narrative         *string
-	UnauthorizedUnits int // of all its patients
+	NoteSections      NoteSections `gorm:"serializer:json"`
+	NoteVersion       int          // incremented by every change of the text, starting at 1
+	NoteChangedAt     *time.Time   // nil: CreatedAt
+	NoteChangedBy     *uuid.UUID   // nil: CreatedBy
+	UnauthorizedUnits int          // of all its patients
 	CreatedBy         uuid.UUID
 	Version           int
 	Change            SessionChange
@@ -166,6 +170,7 @@ type Session struct {
 	Patients      []SessionPatient `gorm:"-"`
 	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment; the first one renders the service
 	Addenda       []Addendum       `gorm:"-"` // oldest first
+	Note          *NoteStatus      `gorm:"-"` // nil in the results of changes of the session
 }
 
 // SessionPatient is a patient's part in a session.

@@ -23,6 +23,16 @@ type PlaceChange struct {
 	Reason                    *string // of given modifiers
 }
 
+// check returns an error if modifiers are given without a reason.
+func (c PlaceChange) check() error {
+	if !c.GivenModifiers.Given || c.Reason != nil {
+		return nil
+	}
+	return fault.InvalidFields(fault.Field{
+		Field: "modifierReason", Code: "required_with", Message: "must be given together with givenModifiers",
+	})
+}
+
 // relocates reports whether the change gives another location.
 func (c PlaceChange) relocates(p Place) bool {
 	return c.LocationID.Given && !equal(c.LocationID.Value, p.LocationID)

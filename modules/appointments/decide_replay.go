@@ -23,7 +23,7 @@ func storedVerdictOf(v verdict) storedVerdict {
 	stored := storedVerdict{Appointment: &a, Occurrences: v.occurrences}
 	if v.session != nil {
 		s := *v.session
-		s.Narrative = nil
+		s.Narrative, s.NoteSections = nil, nil
 		stored.Session = &s
 	}
 	return stored

@@ -30,6 +30,8 @@ type Directory interface {
 	ChangeOrganization(ctx context.Context, c directory.OrganizationChange) (directory.Organization, error)
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
+	// NoteRules returns the requirements for notes of the caller's organization, by service code.
+	NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error)
 }
 
 // Events publishes changes.

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/scheduling"
 )
 
 // The errors of this module. An error of a booking has reasons: every rule that the booking would
@@ -93,10 +94,34 @@ var (
 		"You can correct your own sessions on the day of the session only.").
 		Carrying(NotToday{}).
 		Advising("Ask a supervisor or the billing office to correct the session.")
-	// ErrSessionLocked carries [Locked].
-	ErrSessionLocked = fault.Define(fault.Conflict, "session-locked",
-		"The session can no longer be changed.").Carrying(Locked{}).
-		Advising("Add an addendum: `POST /sessions/{id}/addenda`.")
+	// ErrSessionSigned is returned for a correction by a user who can correct own sessions only. It
+	// carries [Closed].
+	ErrSessionSigned = fault.Define(fault.Conflict, "session-signed",
+		"The session is signed, so you can no longer correct or void it.").
+		Carrying(Closed{}).
+		Advising("Ask a supervisor or the billing office to correct the session. It needs new signatures then.")
+	// ErrNoteClosed carries [Closed].
+	ErrNoteClosed = fault.Define(fault.Conflict, "note-closed",
+		"The note is signed, so its text can no longer be changed.").
+		Carrying(Closed{}).
+		Advising("Add an addendum: `POST /sessions/{id}/addenda`. A correction of the session opens the text again.")
+	// ErrNoteChanged carries [PresentText].
+	ErrNoteChanged = fault.Define(fault.Conflict, "note-changed",
+		"The note was changed after it was shown for signing.").
+		Carrying(PresentText{}).
+		Advising("Read the note again, show it, and sign with its `textHash`.")
+	// ErrNoteIncomplete carries [Incomplete].
+	ErrNoteIncomplete = fault.Define(fault.Conflict, "note-incomplete", "The note is not complete.").
+				Carrying(Incomplete{}).
+				Advising("Show `missingSections` and the length, and let the user complete the note.")
+	// ErrAlreadySigned carries [Closed].
+	ErrAlreadySigned = fault.Define(fault.Conflict, "already-signed", "The session has a signature of this role.").
+				Carrying(Closed{}).
+				Advising("Reload the session.")
+	// ErrNotSigner carries [SignerRole].
+	ErrNotSigner = fault.Define(fault.Forbidden, "not-a-signer", "You cannot sign this session in this role.").
+			Carrying(SignerRole{}).
+			Advising("Offer TECHNICIAN to practitioners of the session, and SUPERVISOR to other practitioners.")
 )
 
 // StrandedBookings has the details of [ErrBookingsStranded].
@@ -223,9 +248,27 @@ type Practitioner struct {
 	PractitionerID uuid.UUID `json:"practitionerId"`
 }
 
-// Locked has the details of [ErrSessionLocked].
-type Locked struct {
-	LockedAt time.Time `json:"lockedAt"` // The time since which the session cannot be changed.
+// Closed has the details of [ErrSessionSigned], [ErrNoteClosed] and [ErrAlreadySigned].
+type Closed struct {
+	Role     scheduling.Signer `json:"role"`     // The role of the signer.
+	SignedAt time.Time         `json:"signedAt"` // The time of the signature.
+}
+
+// PresentText has the details of [ErrNoteChanged].
+type PresentText struct {
+	TextHash string `json:"textHash"` // The hash of the present text.
+}
+
+// Incomplete has the details of [ErrNoteIncomplete].
+type Incomplete struct {
+	Length          int                      `json:"length"`          // The characters of the note.
+	MinLength       int                      `json:"minLength"`       // The required characters.
+	MissingSections []scheduling.NoteSection `json:"missingSections"` // The required sections without a text.
+}
+
+// SignerRole has the details of [ErrNotSigner].
+type SignerRole struct {
+	Role scheduling.Signer `json:"role"` // The requested role.
 }
 
 // precedence is the order of reasons, by code. Reasons that another time of that day would not

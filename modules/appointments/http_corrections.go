@@ -18,6 +18,7 @@ import (
 func (s *Service) correctionRoutes() []httpx.Route {
 	correcting := []*fault.Error{
 		ErrSessionNotFound, ErrSessionVoided, ErrUnconfirmed, ErrCredentialMissing, ErrPractitionerInactive, ErrNotToday,
+		ErrSessionSigned,
 		ErrSessionOverlap,
 	}
 	return []httpx.Route{
@@ -30,7 +31,8 @@ func (s *Service) correctionRoutes() []httpx.Route {
 				"service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. " +
 				"`patients` lists all patients of the session: one who is missing is removed, and a new one needs an " +
 				"`authorizationId`. A correction without any change also consumes units that were unauthorized before and are " +
-				"available now. Users who may correct only their own sessions can do so on the day of the session.",
+				"available now. Users who may correct only their own sessions can do so on the day of the session, " +
+				"until it is signed. After a correction the session needs new signatures.",
 			Refusals: correcting,
 			Endpoint: httpx.Handle(http.StatusOK, s.handleCorrect),
 		},
@@ -49,7 +51,9 @@ func (s *Service) correctionRoutes() []httpx.Route {
 			Description: "Takes back all units of a session that did not take place, and gives its appointment the status " +
 				"`appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With " +
 				"`NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.",
-			Refusals: slices.Concat([]*fault.Error{ErrSessionNotFound, ErrSessionVoided, ErrNotToday}, bookingRefusals()),
+			Refusals: slices.Concat([]*fault.Error{
+				ErrSessionNotFound, ErrSessionVoided, ErrNotToday, ErrSessionSigned,
+			}, bookingRefusals()),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleVoid),
 		},
 		{

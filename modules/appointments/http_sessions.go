@@ -11,7 +11,6 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
-	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 )
 
@@ -23,7 +22,9 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 			Name: "listSessions", Summary: "List sessions",
 			Description: "Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A " +
 				"session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` " +
-				"it is the exceptions list: sessions with units that no authorization covers.",
+				"it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist " +
+				"of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late` and " +
+				"`unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
@@ -33,15 +34,6 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 			Description: "Returns one session with its actual time, units, narrative and addenda.",
 			Refusals:    []*fault.Error{ErrSessionNotFound},
 			Endpoint:    httpx.Handle(http.StatusOK, s.handleSession),
-		},
-		{
-			Method: http.MethodPatch, Path: "/sessions/:id",
-			Permission: permission.SessionChange, RecordScopes: sessionOwners.Scopes(),
-			Name: "changeSession", Summary: "Change a session's narrative",
-			Description: "Possible for the organization's `sessionEditHours` after the session was written. After that, add " +
-				"an addendum.",
-			Refusals: []*fault.Error{ErrSessionNotFound, ErrSessionLocked},
-			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeSession),
 		},
 		{
 			Method: http.MethodPost, Path: "/sessions/:id/addenda",
@@ -103,10 +95,16 @@ type sessionBody struct {
 	ServiceDate       calendar.Date        `json:"serviceDate"`
 	Patients          []sessionPatientBody `json:"patients"` // The patients with their units.
 	// The practitioners. The first one leads.
-	PractitionerIDs []uuid.UUID    `json:"practitionerIds"`
-	Narrative       *string        `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
-	Addenda         []addendumBody `json:"addenda"`                                  // The signed addenda, oldest first.
-	CreatedBy       uuid.UUID      `json:"createdBy"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	Narrative       *string     `json:"narrative" needs:"session:read-narrative"` // The narrative of the session.
+	// The texts of the sections of the note. Null if it has none.
+	NoteSections *noteSectionsBody `json:"noteSections" needs:"session:read-narrative"`
+	// The state of the note. Only in answers of reads.
+	Note *noteStatusBody `json:"note,omitempty"`
+	// The conflicts that keep the session from being billed. Only in answers of reads.
+	Conflicts []ConflictKind `json:"conflicts,omitempty"`
+	Addenda   []addendumBody `json:"addenda"` // The signed addenda, oldest first.
+	CreatedBy uuid.UUID      `json:"createdBy"`
 	// The change that made this version.
 	Change SessionChange `json:"change"`
 	// The user who made this version.
@@ -132,14 +130,17 @@ func sessionBodyOf(s Session) sessionBody {
 	b := sessionBody{
 		ID: s.ID, OrganizationID: s.OrganizationID, AppointmentID: s.AppointmentID, UnauthorizedUnits: s.UnauthorizedUnits,
 		StartTime: s.Start, EndTime: s.End, ServiceDate: s.ServiceDate, PractitionerIDs: s.Practitioners,
-		Narrative: s.Narrative,
-		Addenda:   []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Narrative: s.Narrative, NoteSections: noteSectionsBodyOf(s.NoteSections),
+		Addenda: []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
 		OverlapReason: s.OverlapReason,
 		placeBody:     placeBodyOf(s.Place),
 	}
 	if s.ChangedBy != nil {
 		b.ChangedBy = *s.ChangedBy
+	}
+	if s.Note != nil {
+		b.Note, b.Conflicts = new(noteStatusBodyOf(s)), s.Note.Conflicts
 	}
 	for _, p := range s.Patients {
 		part := sessionPatientBody{
@@ -176,6 +177,10 @@ type sessionsRequest struct {
 	Unauthorized *bool `query:"unauthorized"`
 	// Whether the sessions are voided.
 	Voided *bool `query:"voided"`
+	// The kinds of conflicts of which the sessions have at least one.
+	Conflict []ConflictKind `query:"conflict" validate:"dive,oneof=late missing-note unauthorized unsigned"`
+	// Whether the sessions lack only signatures, among them the caller's.
+	AwaitingMySignature *bool `query:"awaitingMySignature" `
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {
@@ -185,7 +190,8 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 	}
 	found, err := s.Sessions(ctx, SessionFilter{
 		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
-		Unauthorized: in.Unauthorized, Voided: in.Voided, Days: in.days(), Page: page,
+		Unauthorized: in.Unauthorized, Voided: in.Voided, Conflicts: in.Conflict,
+		Awaiting: in.AwaitingMySignature, Days: in.days(), Page: page,
 	})
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err
 }
@@ -193,18 +199,6 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 func (s *SessionService) handleSession(ctx context.Context, in byID) (sessionBody, error) {
 	found, err := s.Session(ctx, in.ID)
 	return sessionBodyOf(found), err
-}
-
-type changeSessionRequest struct {
-	byID
-	matching
-	// The narrative of the session.
-	Narrative patch.Clearable[string] `json:"narrative" validate:"omitempty,max=20000" needs:"session:read-narrative"`
-}
-
-func (s *SessionService) handleChangeSession(ctx context.Context, in changeSessionRequest) (sessionBody, error) {
-	changed, err := s.ChangeSession(ctx, in.ID, in.IfMatch, in.Narrative)
-	return sessionBodyOf(changed), err
 }
 
 type addendumRequest struct {

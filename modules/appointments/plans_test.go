@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/record"
+	"omnirapeutic/platform/scheduling"
 )
 
 // idFrom returns md5(text)::uuid.
@@ -89,7 +90,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
 	}
 	sessions := func(f SessionFilter, within Span) func(context.Context) error {
-		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within); return err }
+		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within, narrowing{}); return err }
 	}
 	for it, read := range map[string]func(context.Context) error{
 		"a week":                         list(Filter{Page: page}, week),
@@ -106,6 +107,25 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		"a patient's sessions":           sessions(SessionFilter{Page: page, PatientID: patient}, week),
 		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
 		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),
+		"sessions with conflicts": func(ctx context.Context) error {
+			rules := map[uuid.UUID]scheduling.NoteRule{idFrom("c1"): {
+				Sections: []scheduling.NoteSection{scheduling.Plan}, DueHours: new(24),
+				Signers: []scheduling.Signer{scheduling.TechnicianSigns, scheduling.SupervisorSigns},
+			}}
+			n := narrowing{
+				conflicts: ConflictKinds(), awaiting: new(true), arguments: conflictArguments{rules, someday}, own: who, beyondOwn: true,
+			}
+			_, err := s.sessions(ctx, SessionFilter{Page: page}, week, n)
+			return err
+		},
+		"the states of notes": func(ctx context.Context) error {
+			_, err := s.facts(ctx, []uuid.UUID{idFrom("a5001")}, conflictArguments{now: someday})
+			return err
+		},
+		"the signatures of a session": func(ctx context.Context) error {
+			_, err := s.signatures(ctx, []uuid.UUID{idFrom("a5001")})
+			return err
+		},
 		"a session": func(ctx context.Context) error {
 			_, err := s.session(ctx, idFrom("a5001"))
 			return err
@@ -189,8 +209,8 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 }
 
 // wholly returns the tables that a query reads completely, in the transaction of the context. The
-// statistics belong to the connection, so earlier reads are subtracted. The table of addenda is
-// empty and always read completely.
+// statistics belong to the connection, so earlier reads are subtracted. The tables of
+// addenda, signatures and versions are empty and always read completely.
 func wholly(t *testing.T, ctx context.Context, read func(context.Context) error) []string {
 	t.Helper()
 	count := func() map[string]int64 {
@@ -201,7 +221,7 @@ func wholly(t *testing.T, ctx context.Context, read func(context.Context) error)
 			SeqScan int64
 		}
 		err = tx.Raw(`SELECT relname, seq_scan FROM pg_stat_xact_user_tables
-			WHERE seq_scan > 0 AND relname <> 'session_addenda'`).Scan(&rows).Error
+			WHERE seq_scan > 0 AND relname NOT IN ('session_addenda', 'session_signatures', 'session_versions')`).Scan(&rows).Error
 		require.NoError(t, err)
 		counts := map[string]int64{}
 		for _, r := range rows {

@@ -7,6 +7,7 @@ type Service struct {
 	*BookingService
 	*ScheduleService
 	*SessionService
+	*NoteService
 	*CorrectionService
 	*RenewalService
 	*AvailabilityService
@@ -23,6 +24,7 @@ func New(d Dependencies) *Service {
 		BookingService:      &BookingService{c, availability},
 		ScheduleService:     &ScheduleService{b},
 		SessionService:      &SessionService{b},
+		NoteService:         &NoteService{b},
 		CorrectionService:   &CorrectionService{c},
 		RenewalService:      &RenewalService{c},
 		AvailabilityService: availability,

@@ -28,7 +28,8 @@ type Corrected struct {
 // consumes the right ones. Its ledger entries name the entries that they correct. Fields that are not
 // given stay unchanged. A correction that changes nothing makes no new version. Errors:
 // [ErrSessionNotFound], [ErrSessionVoided], [patch.ErrStale], [ErrUnconfirmed],
-// [ErrCredentialMissing], [ErrPractitionerInactive], [ErrNotToday], [fault.ErrInvalid].
+// [ErrCredentialMissing], [ErrPractitionerInactive], [ErrNotToday], [ErrSessionSigned],
+// [fault.ErrInvalid].
 func (s *CorrectionService) Correct(
 	ctx context.Context, session uuid.UUID, c Correction, reason string, key command.Key,
 ) (Corrected, error) {
@@ -149,8 +150,8 @@ func (s *CorrectionService) onSession(
 	return r, nil
 }
 
-// requireToday returns [ErrNotToday] if the caller may correct own sessions only and the session is
-// of an earlier day.
+// requireToday returns an error if the caller may correct own sessions only: [ErrSessionSigned] if the
+// session is signed, and [ErrNotToday] if it is of an earlier day.
 func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Caller, found Session) error {
 	scope := caller.Scope(permission.SessionCorrect)
 	if caller.Acting != "" {
@@ -158,6 +159,9 @@ func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Ca
 	}
 	if scope.Has(identity.Organization) || scope.Has(identity.Caseload) {
 		return nil
+	}
+	if err := s.requireUnsigned(ctx, found.ID); err != nil {
+		return err
 	}
 	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
 	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), found.zone(zone)) {
@@ -185,7 +189,7 @@ func (s *SessionService) Versions(ctx context.Context, id uuid.UUID) ([]SessionV
 			v.OrganizationID, v.UpdatedAt = found.OrganizationID, v.ChangedAt
 			all[i] = v.Session
 		}
-		found.Narrative, found.Addenda = nil, nil
+		found.Narrative, found.NoteSections, found.Addenda = nil, nil, nil
 		all[len(versions)] = found
 		all, err = visibleSessions(ctx, all)
 		showSessions(ctx, found)

@@ -10,13 +10,10 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/patch"
-	"omnirapeutic/platform/record"
-	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
 
-// SessionService returns sessions, and changes their narratives and addenda.
+// SessionService returns sessions, and adds addenda to them.
 type SessionService struct{ base }
 
 // SessionFilter narrows a list of sessions. Zero values do not filter.
@@ -24,8 +21,10 @@ type SessionFilter struct {
 	PatientID      uuid.UUID
 	PractitionerID uuid.UUID
 	AppointmentID  uuid.UUID
-	Voided         *bool // true: only voided sessions; false: only the others
-	Unauthorized   *bool // true: only sessions with units that no authorization covers; false: only the others
+	Voided         *bool          // true: only voided sessions; false: only the others
+	Unauthorized   *bool          // true: only sessions with units that no authorization covers; false: only the others
+	Conflicts      []ConflictKind // only sessions with a conflict of one of the kinds
+	Awaiting       *bool          // true: only sessions that lack nothing but signatures, among them the caller's; false: only the others
 	Days           Days
 	Page           db.Keyset // sorted by start
 }
@@ -33,7 +32,7 @@ type SessionFilter struct {
 // Session returns a session. The error is [ErrSessionNotFound].
 func (s *SessionService) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return db.Snapshot(ctx, s.Database, "sessions.get", func(ctx context.Context) (Session, error) {
-		found, err := s.store.session(ctx, id)
+		found, err := s.withNote(ctx, id)
 		if err != nil {
 			return Session{}, err
 		}
@@ -54,8 +53,15 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.Database, "sessions.list", func(ctx context.Context) ([]Session, error) {
-		found, err := s.store.sessions(ctx, f, f.Days.in(zone))
+		narrow, err := s.narrowByNotes(ctx, caller, f)
 		if err != nil {
+			return nil, err
+		}
+		found, err := s.store.sessions(ctx, f, f.Days.in(zone), narrow)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.addNotes(ctx, found); err != nil {
 			return nil, err
 		}
 		found, err = visibleSessions(ctx, found)
@@ -64,62 +70,21 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 	})
 }
 
-// ChangeSession replaces a session's narrative, within the hours that the organization allows.
-// Errors: [ErrSessionNotFound], [patch.ErrStale], [ErrSessionLocked].
-func (s *SessionService) ChangeSession(
-	ctx context.Context, id uuid.UUID, match patch.Match, narrative patch.Clearable[string],
-) (Session, error) {
-	caller, err := identity.From(ctx)
+// narrowByNotes returns a function that limits a query to the sessions with the filter's conflicts.
+func (s *SessionService) narrowByNotes(ctx context.Context, caller identity.Caller, f SessionFilter) (narrowing, error) {
+	if len(f.Conflicts) == 0 && f.Awaiting == nil {
+		return narrowing{}, nil
+	}
+	rules, err := s.Directory.NoteRules(ctx)
 	if err != nil {
-		return Session{}, err
+		return narrowing{}, err
 	}
-	now := s.now()
-	return db.Serializable(ctx, s.Database, "sessions.change", func(ctx context.Context) (Session, error) {
-		found, err := s.store.session(ctx, id)
-		if err != nil {
-			return Session{}, err
-		}
-		if err := match.Check(found.Version); err != nil {
-			return Session{}, err
-		}
-		before := found
-		narrative.Apply(&found.Narrative)
-		if equal(found.Narrative, before.Narrative) {
-			return visibleSession(ctx, found)
-		}
-		if err := s.checkUnlocked(ctx, found, now); err != nil {
-			return Session{}, err
-		}
-		found.Version++
-		found.ChangedBy, found.UpdatedAt = &caller.UserID, now
-		if err := s.store.saveNarrative(ctx, found); err != nil {
-			return Session{}, err
-		}
-		events := sessionEvents(caller, found, "session.change", now, trail.Fields{Changed: []string{"narrative"}})
-		if err := s.Audit.Record(ctx, events); err != nil {
-			return Session{}, err
-		}
-		return visibleSession(ctx, found)
-	})
-}
-
-// checkUnlocked returns [ErrSessionLocked] if the session can no longer be changed.
-func (s *SessionService) checkUnlocked(ctx context.Context, found Session, now time.Time) error {
-	key := record.Of(found.OrganizationID, found.Patients[0].PatientID)
-	rules, err := s.Directory.SchedulingRules(ctx, scheduling.Question{Patients: []record.Key{key}})
-	if err != nil {
-		return err
+	n := narrowing{conflicts: f.Conflicts, awaiting: f.Awaiting, arguments: conflictArguments{rules, s.now()}}
+	if f.Awaiting != nil {
+		n.own, err = ownPractitioner(ctx)
+		n.beyondOwn = n.own != uuid.Nil && beyondOwn(caller)
 	}
-	locked := found.CreatedAt.Add(time.Duration(rules.Organizations[found.OrganizationID].SessionEditHours) * time.Hour)
-	if now.Before(locked) {
-		return nil
-	}
-	zone, err := s.Directory.TimeZone(ctx, found.OrganizationID)
-	if err != nil {
-		return err
-	}
-	return ErrSessionLocked.With(Locked{locked.UTC()}, "The session could be changed until %s. Add an addendum instead.",
-		localTime(locked, zone))
+	return n, err
 }
 
 // AddAddendum adds a text to a session, signed by the caller. It is possible at any time, and the

@@ -2,7 +2,6 @@ package appointments
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -39,12 +38,14 @@ func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
 // sessions returns sessions sorted by start. Indexes: sessions_by_start, sessions_unauthorized; for
 // one patient session_patients_by_patient, for one practitioner the primary key of
 // appointment_practitioners.
-func (s store) sessions(ctx context.Context, f SessionFilter, within Span) ([]Session, error) {
+func (s store) sessions(ctx context.Context, f SessionFilter, within Span, narrow narrowing) ([]Session, error) {
 	tx, organization, err := db.ScopedTenant(ctx, sessionOwners)
 	if err != nil {
 		return nil, err
 	}
-	tx = within.narrow(tx)
+	if tx, err = narrow.apply(within.narrow(tx)); err != nil {
+		return nil, err
+	}
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
@@ -221,27 +222,6 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		at[a.SessionID].Addenda = append(at[a.SessionID].Addenda, a.Addendum)
 	}
 	return rows, err
-}
-
-func (s store) saveNarrative(ctx context.Context, changed Session) error {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.archive(ctx, []Session{changed}); err != nil {
-		return err
-	}
-	if err := s.insertSessionPatients(ctx, []Session{changed}); err != nil {
-		return err
-	}
-	result := tx.Model(&Session{}).Where("id = ?", changed.ID).UpdateColumns(map[string]any{
-		"narrative": changed.Narrative, "version": changed.Version, "updated_at": changed.UpdatedAt,
-		"change": narrated, "changed_by": changed.ChangedBy, "change_reason": nil,
-	})
-	if result.Error == nil && result.RowsAffected != 1 {
-		return fmt.Errorf("appointments: a change of one session touched %d rows", result.RowsAffected)
-	}
-	return result.Error
 }
 
 // addendumRow is the row of an addendum.

@@ -46,8 +46,7 @@ func (c OrganizationChange) Check() error {
 
 // Default settings of an organization's appointments.
 const (
-	defaultLateCancelHours  = 24
-	defaultSessionEditHours = 72
+	defaultLateCancelHours = 24
 
 	defaultEarlyStartMinutes   = 30
 	defaultConfirmLengthFactor = 2

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -30,6 +31,64 @@ func (c *ServiceCode) normalize(calendar.Date) []fault.Field {
 	}
 	fieldErrors = append(fieldErrors, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
 	c.RequiredCredentials = sortedCopy(c.RequiredCredentials)
+	if c.Note != nil {
+		var noteErrors []fault.Field
+		c.Note, noteErrors = normalNoteRule(*c.Note)
+		fieldErrors = append(fieldErrors, noteErrors...)
+	}
+	return fieldErrors
+}
+
+// The limits of requirements for notes.
+const (
+	maxNoteLength = 20_000
+	maxDueHours   = 365 * 24
+)
+
+var (
+	noteSections = []scheduling.NoteSection{
+		scheduling.Goals, scheduling.Interventions, scheduling.Response, scheduling.Plan,
+	}
+	signers = []scheduling.Signer{scheduling.TechnicianSigns, scheduling.SupervisorSigns, scheduling.CaregiverSigns}
+)
+
+// normalNoteRule returns the rule with sorted lists, and an error for each invalid field.
+func normalNoteRule(r scheduling.NoteRule) (*scheduling.NoteRule, []fault.Field) {
+	var fieldErrors []fault.Field
+	if r.MinLength < 0 || r.MinLength > maxNoteLength {
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "note.minLength", Code: "range", Message: "must be between 0 and 20000",
+		})
+	}
+	if r.DueHours != nil && (*r.DueHours < 1 || *r.DueHours > maxDueHours) {
+		fieldErrors = append(fieldErrors, fault.Field{
+			Field: "note.dueHours", Code: "range", Message: "must be between 1 and 8760",
+		})
+	}
+	r.Sections = append([]scheduling.NoteSection{}, r.Sections...)
+	r.Signers = append([]scheduling.Signer{}, r.Signers...)
+	fieldErrors = append(fieldErrors, checkChoices(r.Sections, noteSections, "note.sections[%d]")...)
+	fieldErrors = append(fieldErrors, checkChoices(r.Signers, signers, "note.signers[%d]")...)
+	slices.Sort(r.Sections)
+	slices.Sort(r.Signers)
+	return &r, fieldErrors
+}
+
+// checkChoices returns an error for each element that is not a choice, or occurs twice.
+func checkChoices[T ~string](list, choices []T, field string) []fault.Field {
+	var fieldErrors []fault.Field
+	for i, each := range list {
+		switch {
+		case !slices.Contains(choices, each):
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: fmt.Sprintf(field, i), Code: "oneof", Message: fmt.Sprintf("must be one of %v", choices),
+			})
+		case slices.Contains(list[:i], each):
+			fieldErrors = append(fieldErrors, fault.Field{
+				Field: fmt.Sprintf(field, i), Code: "duplicate", Message: "is given twice",
+			})
+		}
+	}
 	return fieldErrors
 }
 

@@ -54,9 +54,6 @@ type OrganizationChange struct {
 	LateCancelHours patch.Field[int] `json:"lateCancelHours" validate:"omitempty,min=0,max=720"`
 	// Whether units stay used after a no-show, for payers that pay for it.
 	NoShowConsumes patch.Field[bool] `json:"noShowConsumes"`
-	// The number of hours after its end during which a session can be changed.
-	SessionEditHours patch.Field[int] `json:"sessionEditHours" validate:"omitempty,min=0,max=8760"`
-
 	// The number of minutes before its booked start from which an appointment can be started.
 	EarlyStartMinutes patch.Field[int] `json:"earlyStartMinutes" validate:"omitempty,min=0,max=1440"`
 	// The factor between actual and booked length above which a session must be confirmed.
@@ -79,9 +76,6 @@ type OrganizationBody struct {
 	LateCancelHours int `json:"lateCancelHours"`
 	// Whether units stay used after a no-show, for payers that pay for it.
 	NoShowConsumes bool `json:"noShowConsumes"`
-	// The number of hours after its end during which a session can be changed. Later, only
-	// addenda are possible.
-	SessionEditHours int `json:"sessionEditHours"`
 	// The number of minutes before its booked start from which an appointment can be started.
 	EarlyStartMinutes int `json:"earlyStartMinutes"`
 	// The factor between actual and booked length above which a session must be confirmed.

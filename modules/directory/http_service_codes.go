@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
@@ -34,6 +35,34 @@ func (s *Service) serviceCodeRoutes() []httpx.Route {
 	}
 }
 
+// NoteRequirements are the requirements of a service for the notes of its sessions.
+type NoteRequirements struct {
+	// The minimum number of characters of the narrative and all sections together. The default is 1.
+	MinLength int `json:"minLength" validate:"omitempty,min=0,max=20000"`
+	// The sections that must have a text.
+	Sections []scheduling.NoteSection `json:"sections" validate:"max=4,dive,oneof=goals interventions response plan"`
+	// The roles that must sign: a practitioner of the session, a supervisor, a caregiver.
+	Signers []scheduling.Signer `json:"signers" validate:"max=3,dive,oneof=TECHNICIAN SUPERVISOR CAREGIVER"`
+	// The number of hours after the session's end until the note is late. Null if it is never late.
+	DueHours *int `json:"dueHours" validate:"omitempty,min=1,max=8760"`
+	// The first service date that needs a note. Null if all need one.
+	StartsOn calendar.Date `json:"startsOn" null:"true"`
+}
+
+func noteRequirementsOf(r *scheduling.NoteRule) *NoteRequirements {
+	if r == nil {
+		return nil
+	}
+	return new(NoteRequirements(*r))
+}
+
+func (b *NoteRequirements) rule() *scheduling.NoteRule {
+	if b == nil {
+		return nil
+	}
+	return new(scheduling.NoteRule(*b))
+}
+
 // NewServiceCode is the request for a service code.
 type NewServiceCode struct {
 	// The code, such as 97153.
@@ -48,6 +77,8 @@ type NewServiceCode struct {
 	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
 	// Whether the code is in use. The default is true.
 	Active *bool `json:"active"`
+	// The requirements for the notes of its sessions. By default no note is required.
+	Note *NoteRequirements `json:"note"`
 }
 
 // ServiceCodeChange changes the given fields of a service code. Required credentials are replaced
@@ -67,6 +98,9 @@ type ServiceCodeChange struct {
 	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
 	// Whether the code is in use.
 	Active patch.Field[bool] `json:"active"`
+	// The requirements for the notes of its sessions. They replace the previous ones as a whole; null
+	// removes them.
+	Note patch.Clearable[NoteRequirements] `json:"note"`
 }
 
 // serviceCodeBody is the code of a service, such as 97153. The set of codes is open: an organization
@@ -86,6 +120,8 @@ type serviceCodeBody struct {
 	RequiredCredentials []string `json:"requiredCredentials"`
 	// Whether the code is still in use.
 	Active bool `json:"active"`
+	// The requirements for the notes of its sessions. Null if no note is required.
+	Note *NoteRequirements `json:"note"`
 }
 
 // Location returns the path of the service code.
@@ -94,6 +130,7 @@ func (b serviceCodeBody) Location() string { return apiPath + "/service-codes/" 
 func serviceCodeBodyOf(c ServiceCode) serviceCodeBody {
 	return serviceCodeBody{
 		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials, c.Active,
+		noteRequirementsOf(c.Note),
 	}
 }
 

@@ -13,7 +13,6 @@ type Organization struct {
 	TimeZone            string
 	LateCancelHours     int     // before the start; from then on a cancellation is late
 	NoShowConsumes      bool    // units stay used after a no-show
-	SessionEditHours    int     // after the end of a session; later only addenda are possible
 	EarlyStartMinutes   int     // before the booked start; from then on an appointment can be started
 	ConfirmLengthFactor float64 // of actual and booked length; above it a session must be confirmed
 	Disabled            bool    // its users, keys and links have no access

@@ -72,9 +72,8 @@ func TestOrganization(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 24, before.LateCancelHours)
 		require.False(t, before.NoShowConsumes)
-		require.Equal(t, 72, before.SessionEditHours)
 		changed, err := r.ChangeOrganization(r.own, directory.OrganizationChange{
-			ID: r.ownID, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true), SessionEditHours: patch.Set(8760),
+			ID: r.ownID, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true),
 		})
 		require.NoError(t, err)
 		require.Equal(t, before.Version+1, changed.Version)
@@ -82,7 +81,6 @@ func TestOrganization(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 0, read.LateCancelHours)
 		require.True(t, read.NoShowConsumes)
-		require.Equal(t, 8760, read.SessionEditHours)
 	})
 	t.Run("it has an existing time zone", func(t *testing.T) {
 		for _, zone := range []string{

@@ -115,7 +115,7 @@ func TestSchedulingRules(t *testing.T) {
 	r := open(t)
 	own, other := r.equip(t, r.own), r.equip(t, r.other)
 	_, err := r.ChangeOrganization(r.other, directory.OrganizationChange{
-		ID: other.id, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true), SessionEditHours: patch.Set(8760),
+		ID: other.id, LateCancelHours: patch.Set(0), NoShowConsumes: patch.Set(true),
 	})
 	require.NoError(t, err)
 	_, err = r.ReplaceServicePairs(r.other, directory.ServicePairsChange{Pairs: []directory.ServicePairBody{}})
@@ -161,11 +161,11 @@ func TestSchedulingRules(t *testing.T) {
 	require.Len(t, rules.Payers, 8)
 	require.Equal(t, map[uuid.UUID]scheduling.Organization{
 		own.id: {
-			TimeZone: "America/New_York", LateCancelHours: 24, SessionEditHours: 72, EarlyStartMinutes: 30,
+			TimeZone: "America/New_York", LateCancelHours: 24, EarlyStartMinutes: 30,
 			ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{{Code: "97153", OtherCode: "97155"}: true},
 		},
 		other.id: {
-			TimeZone: "America/New_York", LateCancelHours: 0, NoShowConsumes: true, SessionEditHours: 8760,
+			TimeZone: "America/New_York", LateCancelHours: 0, NoShowConsumes: true,
 			EarlyStartMinutes: 30, ConfirmLengthFactor: 2, Pairs: map[scheduling.Pair]bool{},
 		},
 	}, rules.Organizations)

@@ -87,7 +87,7 @@ func (s *Service) recordOrganization(ctx context.Context, before, after *Organiz
 func recordedOrganization(o Organization) recordedFields {
 	return recordedFields{
 		"name": plain(o.Name), "timeZone": plain(o.TimeZone), "lateCancelHours": plain(o.LateCancelHours),
-		"noShowConsumes": plain(o.NoShowConsumes), "sessionEditHours": plain(o.SessionEditHours),
+		"noShowConsumes":    plain(o.NoShowConsumes),
 		"earlyStartMinutes": plain(o.EarlyStartMinutes), "confirmLengthFactor": plain(o.ConfirmLengthFactor),
 		"disabled": plain(o.Disabled),
 	}
@@ -147,6 +147,7 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 	return recordedFields{
 		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
 		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
+		"note": plain(recordedNoteRuleOf(c.Note)),
 	}
 }
 
@@ -156,6 +157,22 @@ func recordedLocation(l Location) recordedFields {
 		"timeZone": plain(l.TimeZone), "address": personal(l.Address), "latitude": personal(l.Latitude),
 		"longitude": personal(l.Longitude), "active": plain(l.Active),
 	}
+}
+
+// recordedNoteRule is the requirements for notes in the audit trail.
+type recordedNoteRule struct {
+	MinLength int                      `json:"minLength"`
+	Sections  []scheduling.NoteSection `json:"sections"`
+	Signers   []scheduling.Signer      `json:"signers"`
+	DueHours  *int                     `json:"dueHours"`
+	StartsOn  calendar.Date            `json:"startsOn"`
+}
+
+func recordedNoteRuleOf(r *scheduling.NoteRule) *recordedNoteRule {
+	if r == nil {
+		return nil
+	}
+	return new(recordedNoteRule(*r))
 }
 
 // recordedPairs are an organization's service pairs in the audit trail.

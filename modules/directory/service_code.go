@@ -14,6 +14,8 @@ type ServiceCode struct {
 	UnitMinutes         int
 	RequiredCredentials []string `gorm:"-"` // the practitioner needs one of them; sorted; empty: none is needed
 	Active              bool     // whether the code is still in use
+	// The requirements for the notes of its sessions; nil: no note is required.
+	Note *scheduling.NoteRule `gorm:"serializer:json"`
 }
 
 // ServiceCodeFilter narrows a list of service codes. Zero values match every service code.

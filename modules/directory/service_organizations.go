@@ -16,7 +16,7 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 	now := s.now()
 	created := Organization{
 		ID: s.newID(), Name: n.Name, TimeZone: n.TimeZone,
-		LateCancelHours: defaultLateCancelHours, SessionEditHours: defaultSessionEditHours,
+		LateCancelHours:   defaultLateCancelHours,
 		EarlyStartMinutes: defaultEarlyStartMinutes, ConfirmLengthFactor: defaultConfirmLengthFactor,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
@@ -126,7 +126,6 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 		c.TimeZone.Apply(&after.TimeZone)
 		c.LateCancelHours.Apply(&after.LateCancelHours)
 		c.NoShowConsumes.Apply(&after.NoShowConsumes)
-		c.SessionEditHours.Apply(&after.SessionEditHours)
 		c.EarlyStartMinutes.Apply(&after.EarlyStartMinutes)
 		c.ConfirmLengthFactor.Apply(&after.ConfirmLengthFactor)
 		if after == before {

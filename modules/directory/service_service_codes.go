@@ -23,6 +23,7 @@ func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (Serv
 		Track:               cmp.Or(n.Track, defaultTracks[n.Code], scheduling.Direct),
 		UnitMinutes:         cmp.Or(n.UnitMinutes, defaultUnitMinutes),
 		RequiredCredentials: n.RequiredCredentials, Active: n.Active == nil || *n.Active,
+		Note: n.Note.rule(),
 	})
 }
 
@@ -46,5 +47,19 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 		c.UnitMinutes.Apply(&code.UnitMinutes)
 		c.RequiredCredentials.Apply(&code.RequiredCredentials)
 		c.Active.Apply(&code.Active)
+		if c.Note.Given {
+			code.Note = c.Note.Value.rule()
+		}
 	})
+}
+
+// NoteRules returns the requirements for notes of the caller's organization, by service code. It
+// omits services without requirements. It joins the transaction of the context.
+func (s *Service) NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error) {
+	found, err := s.store.withNoteRules(ctx)
+	rules := make(map[uuid.UUID]scheduling.NoteRule, len(found))
+	for _, code := range found {
+		rules[code.ID] = *code.Note
+	}
+	return rules, err
 }

@@ -74,7 +74,7 @@ func (store) updateOrganization(ctx context.Context, o Organization) error {
 	}
 	result := tx.Model(&Organization{}).Where("id = ?", o.ID).UpdateColumns(map[string]any{
 		"name": o.Name, "time_zone": o.TimeZone, "late_cancel_hours": o.LateCancelHours,
-		"no_show_consumes": o.NoShowConsumes, "session_edit_hours": o.SessionEditHours, "disabled": o.Disabled,
+		"no_show_consumes": o.NoShowConsumes, "disabled": o.Disabled,
 		"early_start_minutes": o.EarlyStartMinutes, "confirm_length_factor": o.ConfirmLengthFactor,
 		"version": o.Version, "updated_at": o.UpdatedAt,
 	})

@@ -61,8 +61,7 @@ const selectRules = `
 	CROSS JOIN LATERAL (
 	SELECT json_build_object('TimeZone', t.time_zone, 'LateCancelHours', t.late_cancel_hours,
 		'NoShowConsumes', t.no_show_consumes,
-		'SessionEditHours', t.session_edit_hours, 'EarlyStartMinutes', t.early_start_minutes,
-		'ConfirmLengthFactor', t.confirm_length_factor,
+		'EarlyStartMinutes', t.early_start_minutes, 'ConfirmLengthFactor', t.confirm_length_factor,
 		'Pairs', ARRAY(
 			SELECT json_build_object('Code', p.code, 'OtherCode', p.other_code) FROM service_pairs p
 			WHERE p.organization_id = k.id ORDER BY p.code, p.other_code))::text AS found

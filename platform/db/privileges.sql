@@ -19,6 +19,8 @@ REVOKE INSERT, DELETE ON write_lock FROM {{role}};
 
 -- Addenda are signed and never change, and neither do earlier versions of sessions.
 REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda, session_versions, session_version_patients FROM {{role}};
+-- Signatures and the texts that were signed are evidence.
+REVOKE UPDATE, DELETE, TRUNCATE ON session_signatures, session_signed_notes FROM {{role}};
 -- The audit trail is append-only. Only its owner can remove old events, up to a checkpoint.
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};

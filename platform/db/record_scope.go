@@ -148,6 +148,22 @@ func ScopedTenant(ctx context.Context, of Owners) (*gorm.DB, uuid.UUID, error) {
 	return scope.Apply(tx, of).Session(&gorm.Session{}), organization, nil
 }
 
+// OwnPractitioner returns the practitioner to whom the caller is linked, or a zero id if there is
+// none. It does not depend on the acting permission.
+func (s RecordScope) OwnPractitioner(ctx context.Context) (uuid.UUID, error) {
+	tx, err := Handle(ctx)
+	if err != nil || s.links.Practitioner == "" {
+		return uuid.Nil, err
+	}
+	var found []uuid.UUID
+	err = tx.Raw("SELECT own.id FROM ("+s.links.Practitioner+") AS own (id) WHERE own.id IS NOT NULL",
+		s.Arguments()).Scan(&found).Error
+	if err != nil || len(found) == 0 {
+		return uuid.Nil, err
+	}
+	return found[0], nil
+}
+
 // VisiblePeople is the subset of some people that is in the record scope.
 type VisiblePeople struct{ Patients, Practitioners map[uuid.UUID]bool }
 

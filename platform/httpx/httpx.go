@@ -62,6 +62,8 @@ type Route struct {
 	// Momentary marks a POST with an effect outside the database and an answer that is only valid
 	// now. The answer is not stored, and an Idempotency-Key makes no difference.
 	Momentary bool
+	// Keyed marks a PUT that may have an Idempotency-Key, like a POST.
+	Keyed bool
 	// RecordScopes lists the scopes with which a caller may use the route although the
 	// permission covers only some records. The route's queries must then be limited to the
 	// caller's record scope (see package db). If zero, the permission must cover the whole
@@ -77,6 +79,11 @@ type Route struct {
 	// the error code, instead of a problem document. The fragment has no further details,
 	// because URLs are logged and shared. Only operations of [HandleRedirect] may set it.
 	ErrorPage string
+}
+
+// TakesKey reports whether an Idempotency-Key makes a difference.
+func (r Route) TakesKey() bool {
+	return (r.Method == http.MethodPost || r.Keyed) && !r.ReadOnly && !r.Momentary
 }
 
 // Endpoint is a typed function that can answer a request. It is created by [Handle],

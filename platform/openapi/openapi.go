@@ -166,7 +166,7 @@ func (b *builder) parameters(o Operation) []Object {
 		all = append(all, b.parameter(o, f))
 	}
 	hasKey := slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" })
-	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary && !hasKey {
+	if o.TakesKey() && !hasKey {
 		all = append(all, Object{
 			{"name", "Idempotency-Key"},
 			{"in", "header"},

@@ -42,7 +42,7 @@ func (b *builder) success(o Operation) Object {
 	if out.Implements(reflect.TypeFor[httpx.Located]()) && o.Endpoint.Status == http.StatusCreated {
 		headers.Set("Location", header("The URL of the created record."))
 	}
-	if o.Method == http.MethodPost && !o.ReadOnly && !o.Momentary {
+	if o.TakesKey() {
 		headers.Set("Idempotency-Replayed",
 			header("`true` if this is the stored response of an earlier request with the same key."))
 	}

@@ -108,6 +108,36 @@ type ServiceCode struct {
 	Active              bool
 }
 
+// NoteRule is the requirements of a service for the notes of its sessions.
+type NoteRule struct {
+	MinLength int           // characters of the narrative and all sections together
+	Sections  []NoteSection // the sections that must have a text; sorted
+	Signers   []Signer      // the roles that must sign; sorted
+	DueHours  *int          // the hours after the session's end until the note is late; nil: never
+	StartsOn  calendar.Date // the first service date to which the rule applies; zero: all
+}
+
+// NoteSection is the name of a section of a note.
+type NoteSection string
+
+// The sections of notes.
+const (
+	Goals         NoteSection = "goals"
+	Interventions NoteSection = "interventions"
+	Response      NoteSection = "response"
+	Plan          NoteSection = "plan"
+)
+
+// Signer is the role in which a person signs a note.
+type Signer string
+
+// The roles of signers.
+const (
+	TechnicianSigns Signer = "TECHNICIAN" // a practitioner who rendered the session
+	SupervisorSigns Signer = "SUPERVISOR" // another practitioner
+	CaregiverSigns  Signer = "CAREGIVER"  // a parent or another caregiver of the patient
+)
+
 // Practitioner is the data of a practitioner that bookings need.
 type Practitioner struct {
 	Name        string // for error texts
@@ -149,10 +179,9 @@ type Location struct {
 
 // Organization is the appointment settings of an organization.
 type Organization struct {
-	TimeZone         string // an IANA name, such as America/New_York
-	LateCancelHours  int    // hours before the start; a later cancellation is late
-	NoShowConsumes   bool   // whether units remain used if the patient does not come
-	SessionEditHours int    // hours after the end during which a session can be changed
+	TimeZone        string // an IANA name, such as America/New_York
+	LateCancelHours int    // hours before the start; a later cancellation is late
+	NoShowConsumes  bool   // whether units remain used if the patient does not come
 
 	EarlyStartMinutes int // an appointment can be started this many minutes before its booked start
 	// A session that is longer or shorter than booked by more than this factor needs a confirmation.

@@ -412,84 +412,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/locations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List locations
-         * @description All locations of the organization, or its locations of one kind.
-         *
-         *     Permission: `location:read`.
-         */
-        get: operations["listLocations"];
-        put?: never;
-        /**
-         * Create a location
-         * @description A place at which the organization renders services. Its time zone decides the service dates of the appointments there.
-         *
-         *     Permission: `location:create`.
-         */
-        post: operations["createLocation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/locations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get a location
-         * @description One location.
-         *
-         *     Permission: `location:read`.
-         */
-        get: operations["getLocation"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Change a location
-         * @description A merge patch: fields that are not given stay unchanged. Address and coordinates are replaced as a whole. Booked appointments keep their time zone and place of service until they are rescheduled.
-         *
-         *     Permission: `location:change`.
-         */
-        patch: operations["changeLocation"];
-        trace?: never;
-    };
-    "/places-of-service": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the place-of-service codes
-         * @description The code set of CMS for professional claims, as it is on the day `on`. The default is today in the organization's time zone.
-         *
-         *     Permission: `location:read`.
-         */
-        get: operations["getPlacesOfService"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -1863,7 +1785,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
+         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. `patients` replaces the patients of a single appointment. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -1989,7 +1911,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.
          *
          *     Permission: `session:read`.
          */
@@ -2021,13 +1943,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /**
-         * Change a session's narrative
-         * @description Possible for the organization's `sessionEditHours` after the session was written. After that, add an addendum.
-         *
-         *     Permission: `session:change`.
-         */
-        patch: operations["changeSession"];
+        patch?: never;
         trace?: never;
     };
     "/sessions/{id}/addenda": {
@@ -2052,6 +1968,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/note": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the note of a session
+         * @description The text of the note, its `textHash` for signing, and its state. The `ETag` is the version of the text, not of the session.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["getNote"];
+        /**
+         * Write the note of a session
+         * @description Replaces the whole text. For drafts that are saved while the user types, send the `ETag` of the previous answer as `If-Match`. A draft from a device without connection can be sent later, and again with the same `Idempotency-Key`. Possible until the first signature; later changes are addenda. Needs `session:read-narrative`. The answer does not repeat the text.
+         *
+         *     Permission: `session:change`.
+         */
+        put: operations["writeNote"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/signatures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the signatures of a session
+         * @description All signatures with the signed texts as evidence, oldest first. `counts` is false for invalid ones.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["listSignatures"];
+        put?: never;
+        /**
+         * Sign a session
+         * @description Binds the signer, the time, the IP address, the version of the session and the hash of the text. `If-Match` is the version of the session. The first signature closes the text. After a correction the session needs new signatures; a recount of its visit needs none. `TECHNICIAN` is a practitioner of the session, `SUPERVISOR` another practitioner with access to the sessions of others. A `CAREGIVER` signs on the device of the caller with `name` and `mark`.
+         *
+         *     Permission: `session:change`.
+         */
+        post: operations["signSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/conflicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the sessions that cannot be billed
+         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["countConflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/correct": {
         parameters: {
             query?: never;
@@ -2063,7 +2057,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients, authorizations or place of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session.
+         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
          *
          *     Permission: `session:correct`.
          */
@@ -3365,32 +3359,6 @@ export interface components {
             /** @description The text of the addendum. */
             text: string;
         };
-        /** @description A postal address. */
-        Address: {
-            /** @description The first line. */
-            line1: string;
-            /** @description The second line. */
-            line2: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The state, such as NY. */
-            state: string;
-            /** @description The ZIP code, such as 10001-1234. */
-            postalCode: string;
-        };
-        /** @description A postal address. */
-        AddressInput: {
-            /** @description The first line. */
-            line1: string;
-            /** @description The second line. */
-            line2?: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The state, such as NY. */
-            state: string;
-            /** @description The ZIP code, such as 10001-1234. */
-            postalCode: string;
-        };
         /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -3461,6 +3429,29 @@ export interface components {
             data: components["schemas"]["Alert"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description The session has a signature of this role. */
+        AlreadySignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "already-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "already-signed";
         };
         /** @description An authorization with enough units. */
         AlternativeAuthorization: {
@@ -3536,7 +3527,7 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description The date of the start, in the time zone of the location or else of the organization.
+             * @description The date of the start, in the organization's time zone.
              */
             serviceDate: string;
             /** @description The patients with their authorizations and units. */
@@ -3591,22 +3582,6 @@ export interface components {
              * @description The user or the API key that created it.
              */
             createdBy: string;
-            /** @description The place-of-service code of CMS. Null: not known. */
-            placeOfService: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Null: none.
-             */
-            locationId: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service. Null: none.
-             */
-            supervisingPractitionerId: string | null;
-            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
-            timeZone: string | null;
-            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
-            givenModifiers: string[] | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -4232,6 +4207,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "authorization-not-active";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The status of the authorization.
              * @enum {string}
@@ -4386,18 +4365,6 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
-            /** @description The place-of-service code of CMS. The default is that of the location. */
-            placeOfService?: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Its time zone decides the service date.
-             */
-            locationId?: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service.
-             */
-            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -4558,6 +4525,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "cap-exceeded";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The period of the cap.
              * @enum {string}
@@ -4630,22 +4601,8 @@ export interface components {
              * @description The authorization of the patient. It can be changed only if the appointment has one patient.
              */
             authorizationId?: string;
-            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
-            placeOfService?: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Its time zone decides the service date.
-             */
-            locationId?: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service.
-             */
-            supervisingPractitionerId?: string | null;
-            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
-            givenModifiers?: string[] | null;
-            /** @description The reason of given modifiers, for the audit trail. It is required with them. */
-            modifierReason?: string | null;
+            /** @description All patients of the appointment, instead of authorizationId. The units of a patient who is no longer in the list are released, and a new one is booked. Only for a single appointment. */
+            patients?: components["schemas"]["BookedPatientRequest"][];
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -4687,10 +4644,6 @@ export interface components {
              * @description The authorization to which `MOVE` moves the bookings.
              */
             moveToAuthorizationId?: string | null;
-        };
-        ChangeSessionRequest: {
-            /** @description The narrative of the session. Can only be given with the permission `session:read-narrative`, because the field is hidden without it. */
-            narrative?: string | null;
         };
         ChangeSetRequest: {
             /** @description All permissions of the role after the change. */
@@ -4796,6 +4749,31 @@ export interface components {
             /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
         };
+        /** @description The number of sessions of a practitioner with one kind of conflict. */
+        ConflictCount: {
+            /**
+             * @description The kind of conflict.
+             * @enum {string}
+             */
+            kind: "missing-note" | "unsigned" | "late" | "unauthorized";
+            /**
+             * Format: uuid
+             * @description The leading practitioner.
+             */
+            practitionerId: string;
+            /** @description The number of sessions. */
+            sessions: number;
+            /**
+             * Format: date
+             * @description The service date of the oldest of them.
+             */
+            oldest: string;
+        };
+        /** @description ConflictCounts has the numbers of sessions with conflicts. */
+        ConflictCounts: {
+            /** @description The numbers, by kind and practitioner. */
+            conflicts: components["schemas"]["ConflictCount"][];
+        };
         ConsumeAnswer: {
             /** @description The changed reservations. */
             reservations: components["schemas"]["Reservation"][];
@@ -4837,20 +4815,6 @@ export interface components {
              */
             code: "contention";
         };
-        /** @description A point on Earth (WGS 84). */
-        Coordinates: {
-            /** @description The latitude in degrees, from -90 to 90. */
-            latitude: number;
-            /** @description The longitude in degrees, from -180 to 180. */
-            longitude: number;
-        };
-        /** @description A point on Earth (WGS 84). */
-        CoordinatesInput: {
-            /** @description The latitude in degrees, from -90 to 90. */
-            latitude?: number;
-            /** @description The longitude in degrees, from -180 to 180. */
-            longitude?: number;
-        };
         CorrectRequest: {
             /**
              * Format: date-time
@@ -4866,20 +4830,6 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
-            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
-            placeOfService?: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Its time zone decides the service date.
-             */
-            locationId?: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service.
-             */
-            supervisingPractitionerId?: string | null;
-            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
-            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -5375,6 +5325,47 @@ export interface components {
             data: components["schemas"]["Entry"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A signature with all that it binds. */
+        Evidence: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+            /** @description The IP address from which it was signed. */
+            address: string;
+            /** @description The mark of a caregiver: a typed text, or a PNG image as a data URL. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            mark: string | null;
+            /** @description The signed narrative. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The signed texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
         };
         /** @description Exception replaces the weekly hours on the dates from the first to the last by its own hours, or by none. If several exceptions have the same date, one without hours takes precedence; otherwise the hours of all apply. */
         Exception: {
@@ -5899,6 +5890,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "insufficient-units";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /** @description The number of available units. */
             available: number;
             /** @description The number of requested units. */
@@ -6229,76 +6224,6 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
-        /** @description A place at which the organization renders services. */
-        Location: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            organizationId: string;
-            /** @description The number of changes, starting with 1. */
-            version: number;
-            /**
-             * Format: date-time
-             * @description The time of creation.
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @description The time of the last change.
-             */
-            updatedAt: string;
-            /** @description The name of the location. */
-            name: string;
-            /**
-             * @description The kind of location.
-             * @enum {string}
-             */
-            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
-            /** @description The usual place-of-service code. */
-            placeOfService: string;
-            /** @description The time zone. It decides the service dates of appointments there. Null: the organization's. */
-            timeZone: string | null;
-            /** @description The postal address. */
-            address: components["schemas"]["Address"] | null;
-            /** @description The coordinates, for electronic visit verification. */
-            coordinates: components["schemas"]["Coordinates"] | null;
-            /** @description Whether appointments can be booked there. */
-            active: boolean;
-        };
-        /** @description LocationChange changes the given fields of a location. Address and coordinates are replaced as a whole. */
-        LocationChange: {
-            /** @description The name of the location. */
-            name?: string;
-            /**
-             * @description The kind of location.
-             * @enum {string}
-             */
-            kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
-            /** @description The usual place-of-service code. */
-            placeOfService?: string;
-            /** @description The time zone. Null: the organization's. */
-            timeZone?: string | null;
-            /** @description The postal address. */
-            address?: components["schemas"]["AddressInput"] | null;
-            /** @description The coordinates, for electronic visit verification. */
-            coordinates?: components["schemas"]["CoordinatesInput"] | null;
-            /** @description Whether appointments can be booked there. */
-            active?: boolean;
-        };
-        /** @description Location not found. */
-        LocationNotFoundProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 404;
-            /** @constant */
-            code?: "location-not-found";
-        };
-        /** @description One page of a list. */
-        LocationPage: {
-            /** @description The items of this page. */
-            data: components["schemas"]["Location"][];
-            /** @description The cursor of the next page. Null on the last page. */
-            nextCursor: string | null;
-        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6352,28 +6277,6 @@ export interface components {
             newServiceDate: string;
             /** @description The number of units that the booking holds for the date. */
             units: number;
-        };
-        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
-        ModifierRule: {
-            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
-            modifier: string;
-            /** @description The service codes. */
-            codes: string[];
-            /** @description The credentials, of which the leading practitioner holds one. */
-            credentials: string[];
-            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
-            placesOfService: string[];
-        };
-        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
-        ModifierRuleInput: {
-            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
-            modifier: string;
-            /** @description The service codes. */
-            codes?: string[];
-            /** @description The credentials, of which the leading practitioner holds one. */
-            credentials?: string[];
-            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
-            placesOfService?: string[];
         };
         MoveBookingsRequest: {
             /**
@@ -6584,26 +6487,6 @@ export interface components {
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
         };
-        /** @description The request for a location. */
-        NewLocation: {
-            /** @description The name of the location. */
-            name: string;
-            /**
-             * @description The kind of location.
-             * @enum {string}
-             */
-            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
-            /** @description The usual place-of-service code. The default is the usual one of the kind: 12 for a home, 11 for a clinic, 03 for a school, 10 for telehealth. */
-            placeOfService?: string;
-            /** @description The time zone. Null: the organization's. */
-            timeZone?: string | null;
-            /** @description The postal address. */
-            address?: components["schemas"]["AddressInput"] | null;
-            /** @description The coordinates, for electronic visit verification. */
-            coordinates?: components["schemas"]["CoordinatesInput"] | null;
-            /** @description Whether appointments can be booked there. The default is true. */
-            active?: boolean | null;
-        };
         /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
             /** @description The name of the practice. */
@@ -6646,8 +6529,6 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
-            /** @description The rules that give services modifiers. Default: none. */
-            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -6689,6 +6570,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
+            /** @description The requirements for the notes of its sessions. By default no note is required. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description The request for a webhook. */
         NewWebhook: {
@@ -6740,6 +6623,24 @@ export interface components {
             /** @description The reason of the no-show. */
             reason?: string | null;
         };
+        /** @description You cannot sign this session in this role. */
+        NotASignerProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "not-a-signer";
+            /**
+             * @description The requested role.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "not-a-signer";
+        };
         /** @description The access could not be recorded in the audit trail, so the request was refused. Nothing has been changed; try again soon. */
         NotRecordedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6752,6 +6653,242 @@ export interface components {
              * @enum {string}
              */
             code: "not-recorded";
+        };
+        /** @description The note of a session. */
+        Note: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+            /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            narrative: string | null;
+            /** @description The texts of the sections. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            sections: components["schemas"]["NoteSections"] | null;
+        };
+        /** @description The note was changed after it was shown for signing. */
+        NoteChangedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-changed";
+            /** @description The hash of the present text. */
+            textHash: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-changed";
+        };
+        /** @description The note is signed, so its text can no longer be changed. */
+        NoteClosedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-closed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-closed";
+        };
+        /** @description The note is not complete. */
+        NoteIncompleteProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "note-incomplete";
+            /** @description The characters of the note. */
+            length: number;
+            /** @description The required characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "note-incomplete";
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirements: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength: number;
+            /** @description The sections that must have a text. */
+            sections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn: string | null;
+        };
+        /** @description The requirements of a service for the notes of its sessions. */
+        NoteRequirementsInput: {
+            /** @description The minimum number of characters of the narrative and all sections together. The default is 1. */
+            minLength?: number;
+            /** @description The sections that must have a text. */
+            sections?: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that must sign: a practitioner of the session, a supervisor, a caregiver. */
+            signers?: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The number of hours after the session's end until the note is late. Null if it is never late. */
+            dueHours?: number | null;
+            /**
+             * Format: date
+             * @description The first service date that needs a note. Null if all need one.
+             */
+            startsOn?: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSections: {
+            /** @description The goals that were worked on. */
+            goals: string | null;
+            /** @description The interventions that were used. */
+            interventions: string | null;
+            /** @description The response of the patient. */
+            response: string | null;
+            /** @description The plan for the next sessions. */
+            plan: string | null;
+        };
+        /** @description The texts of a note's sections. */
+        NoteSectionsInput: {
+            /** @description The goals that were worked on. */
+            goals?: string | null;
+            /** @description The interventions that were used. */
+            interventions?: string | null;
+            /** @description The response of the patient. */
+            response?: string | null;
+            /** @description The plan for the next sessions. */
+            plan?: string | null;
+        };
+        /** @description The state of a session's note, without its text. */
+        NoteStatus: {
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
+        };
+        /** @description The state of a note after a change. */
+        NoteStatusAnswer: {
+            /** Format: uuid */
+            sessionId: string;
+            /**
+             * @description The state of the note.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description Whether the service requires a note. */
+            required: boolean;
+            /**
+             * Format: date-time
+             * @description The time until which the note must be complete. Null if there is none.
+             */
+            dueAt: string | null;
+            /** @description The characters of the narrative and all sections. */
+            length: number;
+            /** @description The required number of characters. */
+            minLength: number;
+            /** @description The required sections without a text. */
+            missingSections: ("goals" | "interventions" | "response" | "plan")[];
+            /** @description The roles that still have to sign. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Signature"][];
+            /** @description The hash of the present text: the SHA-256 of the narrative, then of the name and the text of each section in the order of the names. The length of each part in bytes and a line break precede it, and a line break follows. */
+            textHash: string;
+            /** @description The version of the text. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change of the text.
+             */
+            changedAt: string;
+            /**
+             * Format: uuid
+             * @description The user who wrote the text.
+             */
+            changedBy: string;
         };
         /** @description Another practitioner has this NPI. */
         NpiTakenProblem: components["schemas"]["Problem"] & {
@@ -6845,8 +6982,6 @@ export interface components {
             lateCancelHours: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes: boolean;
-            /** @description The number of hours after its end during which a session can be changed. Later, only addenda are possible. */
-            sessionEditHours: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -6876,8 +7011,6 @@ export interface components {
             lateCancelHours?: number;
             /** @description Whether units stay used after a no-show, for payers that pay for it. */
             noShowConsumes?: boolean;
-            /** @description The number of hours after its end during which a session can be changed. */
-            sessionEditHours?: number;
             /** @description The number of minutes before its booked start from which an appointment can be started. */
             earlyStartMinutes?: number;
             /** @description The factor between actual and booked length above which a session must be confirmed. */
@@ -6948,6 +7081,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "outside-authorization-dates";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * Format: date
              * @description The date of the service, in the organization's time zone.
@@ -7022,8 +7159,6 @@ export interface components {
             unitMinutes: number;
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
-            /** @description The modifiers of the claim line, in their order. */
-            modifiers: string[];
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -7192,8 +7327,6 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
-            /** @description The rules that give services modifiers, in the order of the modifiers. */
-            modifierRules: components["schemas"]["ModifierRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
         };
@@ -7218,8 +7351,6 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
-            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
-            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -7285,28 +7416,6 @@ export interface components {
             possible: {
                 [key: string]: string[];
             };
-        };
-        /** @description A code for the setting of a service on a professional claim. */
-        PlaceOfService: {
-            /** @description The code, two digits. */
-            code: string;
-            /** @description The name that CMS gives it. */
-            name: string;
-            /**
-             * Format: date
-             * @description The first service date of the code. Null: the code set names none.
-             */
-            startsOn: string | null;
-            /**
-             * Format: date
-             * @description The last service date of the code. Null: no end is known.
-             */
-            endsOn: string | null;
-        };
-        /** @description PlacesOfService has the place-of-service codes of a day. */
-        PlacesOfService: {
-            /** @description The codes, sorted. */
-            placesOfService: components["schemas"]["PlaceOfService"][];
         };
         /** @description A person who renders services. */
         Practitioner: {
@@ -7464,18 +7573,6 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
-            /** @description The place-of-service code of CMS. The default is that of the location. */
-            placeOfService?: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Its time zone decides the service date.
-             */
-            locationId?: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service.
-             */
-            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -7501,20 +7598,6 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
-            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
-            placeOfService?: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Its time zone decides the service date.
-             */
-            locationId?: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service.
-             */
-            supervisingPractitionerId?: string | null;
-            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
-            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -8103,6 +8186,8 @@ export interface components {
             requiredCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
+            /** @description The requirements for the notes of its sessions. Null if no note is required. */
+            note: components["schemas"]["NoteRequirements"] | null;
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
@@ -8121,6 +8206,8 @@ export interface components {
             requiredCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
+            /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
+            note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description Service code not found. */
         ServiceCodeNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8246,6 +8333,12 @@ export interface components {
             practitionerIds: string[];
             /** @description The narrative of the session. Null without the permission `session:read-narrative` for all records that the answer may concern. */
             narrative: string | null;
+            /** @description The texts of the sections of the note. Null if it has none. Null without the permission `session:read-narrative` for all records that the answer may concern. */
+            noteSections: components["schemas"]["NoteSections"] | null;
+            /** @description The state of the note. Only in answers of reads. */
+            note?: components["schemas"]["NoteStatus"];
+            /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
+            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -8284,22 +8377,6 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
-            /** @description The place-of-service code of CMS. Null: not known. */
-            placeOfService: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Null: none.
-             */
-            locationId: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service. Null: none.
-             */
-            supervisingPractitionerId: string | null;
-            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
-            timeZone: string | null;
-            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
-            givenModifiers: string[] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -8322,18 +8399,6 @@ export interface components {
             occurredAt: string;
             /** @description The data of the event. */
             data: components["schemas"]["AppointmentChange"];
-        };
-        /** @description The session can no longer be changed. */
-        SessionLockedProblem: components["schemas"]["Problem"] & {
-            /** @constant */
-            status?: 409;
-            /** @constant */
-            code?: "session-locked";
-            /**
-             * Format: date-time
-             * @description The time since which the session cannot be changed.
-             */
-            lockedAt: string;
         };
         /** @description Session not found. */
         SessionNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8414,8 +8479,6 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
-            /** @description The modifiers of the claim line, in their order. */
-            modifiers: string[];
             /** @description Whether the patient came. */
             attended: boolean;
             /**
@@ -8428,6 +8491,29 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+        };
+        /** @description The session is signed, so you can no longer correct or void it. */
+        SessionSignedProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "session-signed";
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "session-signed";
         };
         /** @description The session's times differ considerably from the booked times. */
         SessionUnconfirmedProblem: components["schemas"]["Problem"] & {
@@ -8506,22 +8592,6 @@ export interface components {
             patients: components["schemas"]["SessionPatient"][];
             /** @description The number of units of all patients that no authorization covered. */
             unauthorizedUnits: number;
-            /** @description The place-of-service code of CMS. Null: not known. */
-            placeOfService: string | null;
-            /**
-             * Format: uuid
-             * @description The location. Null: none.
-             */
-            locationId: string | null;
-            /**
-             * Format: uuid
-             * @description The practitioner who supervises the service. Null: none.
-             */
-            supervisingPractitionerId: string | null;
-            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
-            timeZone: string | null;
-            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
-            givenModifiers: string[] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -8713,6 +8783,57 @@ export interface components {
             code?: string;
             /** @description The device token of the last sign-in of this account on this device, if the client has kept it. */
             deviceToken?: string;
+        };
+        SignRequest: {
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /** @description The `textHash` of the note that was shown to the signer. */
+            textHash: string;
+            /** @description The name of a caregiver. */
+            name?: string | null;
+            /** @description The mark of a caregiver: a typed text of at most 200 characters, or a drawing as a PNG image in a data URL. */
+            mark?: string | null;
+        };
+        /** @description A signature under a session and its note. */
+        Signature: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * Format: uuid
+             * @description The user who signed, or on whose device a caregiver signed.
+             */
+            signedBy: string;
+            /**
+             * Format: uuid
+             * @description The practitioner of that user. Null for a caregiver.
+             */
+            practitionerId: string | null;
+            /** @description The name of a caregiver. */
+            name: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The version of the session that was signed. */
+            sessionVersion: number;
+            /** @description The hash of the text that was signed. */
+            textHash: string;
+            /** @description Whether the signed text and version are the present ones. */
+            counts: boolean;
+        };
+        /** @description Signatures has all signatures of a session. */
+        Signatures: {
+            /** @description The signatures, oldest first. */
+            signatures: components["schemas"]["Evidence"][];
         };
         /** @description This record was changed by another user in the meantime. */
         StaleVersionProblem: components["schemas"]["Problem"] & {
@@ -9265,7 +9386,7 @@ export interface components {
         };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
-            /** @description The stable code, `outside-availability` or `within-buffer`. */
+            /** @description The stable code: `outside-availability`, `within-buffer` or `group-size`. */
             code: string;
             /** Format: uuid */
             practitionerId: string;
@@ -9411,6 +9532,12 @@ export interface components {
              * @description The last date on which the hours apply. The default is no limit.
              */
             validUntil?: string | null;
+        };
+        WriteNoteRequest: {
+            /** @description The narrative of the session. Without it the note has none. */
+            narrative?: string | null;
+            /** @description The texts of the sections. Without it the note has none. */
+            sections?: components["schemas"]["NoteSectionsInput"] | null;
         };
         /** @description The e-mail address or the password is wrong. */
         WrongCredentialsProblem: components["schemas"]["Problem"] & {
@@ -9590,7 +9717,12 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `session-locked`: The session can no longer be changed.
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
+         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
          */
         Conflict17: {
             headers: {
@@ -9599,26 +9731,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SessionLockedProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
             };
         };
         /**
@@ -9627,7 +9740,7 @@ export interface components {
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict19: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9635,6 +9748,21 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["ServiceDatesChangeProblem"] | components["schemas"]["ServiceDatesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
             };
         };
         /**
@@ -9655,24 +9783,9 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
-         */
-        Conflict20: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["TooManyWebhooksProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict21: {
+        Conflict20: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9688,7 +9801,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict22: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9876,12 +9989,31 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `not-a-signer`: You cannot sign this session in this role.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["NotASignerProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `correction-too-late`: You can correct your own sessions on the day of the session only.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden13: {
+        Forbidden14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9899,7 +10031,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden14: {
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -9917,7 +10049,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden15: {
+        Forbidden16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10098,25 +10230,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: User not found.
-         */
-        NotFound10: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `no-second-factor`: No second factor is set up.
          */
-        NotFound11: {
+        NotFound10: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10131,7 +10247,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound12: {
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10146,7 +10262,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound13: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10161,7 +10277,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound14: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10176,7 +10292,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound15: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10191,7 +10307,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound16: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10206,7 +10322,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound17: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10221,7 +10337,7 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound18: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10236,7 +10352,7 @@ export interface components {
          *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound19: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10244,6 +10360,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound19: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -10264,25 +10396,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
-        NotFound20: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `authorization-not-found`: Authorization not found.
          */
-        NotFound21: {
+        NotFound20: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10298,7 +10414,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound22: {
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10313,7 +10429,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound23: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10328,7 +10444,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound24: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10343,7 +10459,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound25: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10359,7 +10475,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound26: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10374,7 +10490,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound27: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10389,7 +10505,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound28: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10404,7 +10520,7 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound29: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10412,6 +10528,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
+         */
+        NotFound29: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -10432,25 +10564,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
-        NotFound30: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound31: {
+        NotFound30: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10465,7 +10581,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound32: {
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10523,24 +10639,9 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `location-not-found`: Location not found.
-         */
-        NotFound7: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LocationNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
          *     - `user-not-found`: User not found.
          */
-        NotFound8: {
+        NotFound7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10555,7 +10656,7 @@ export interface components {
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
          */
-        NotFound9: {
+        NotFound8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10563,6 +10664,22 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
+         */
+        NotFound9: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
             };
         };
         /**
@@ -10990,12 +11107,11 @@ export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
-export type Address = components['schemas']['Address'];
-export type AddressInput = components['schemas']['AddressInput'];
 export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
 export type AlertPage = components['schemas']['AlertPage'];
+export type AlreadySignedProblem = components['schemas']['AlreadySignedProblem'];
 export type AlternativeAuthorization = components['schemas']['AlternativeAuthorization'];
 export type AlternativeTime = components['schemas']['AlternativeTime'];
 export type Alternatives = components['schemas']['Alternatives'];
@@ -11061,7 +11177,6 @@ export type Caseload = components['schemas']['Caseload'];
 export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
-export type ChangeSessionRequest = components['schemas']['ChangeSessionRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
@@ -11071,11 +11186,11 @@ export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
 export type ConfirmFactorRequest = components['schemas']['ConfirmFactorRequest'];
 export type ConfirmedFactor = components['schemas']['ConfirmedFactor'];
+export type ConflictCount = components['schemas']['ConflictCount'];
+export type ConflictCounts = components['schemas']['ConflictCounts'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
-export type Coordinates = components['schemas']['Coordinates'];
-export type CoordinatesInput = components['schemas']['CoordinatesInput'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -11108,6 +11223,7 @@ export type Enrolment = components['schemas']['Enrolment'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
 export type EntryPage = components['schemas']['EntryPage'];
+export type Evidence = components['schemas']['Evidence'];
 export type Exception = components['schemas']['Exception'];
 export type ExceptionInput = components['schemas']['ExceptionInput'];
 export type ExchangeRequest = components['schemas']['ExchangeRequest'];
@@ -11157,16 +11273,10 @@ export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherPro
 export type LinkRequest = components['schemas']['LinkRequest'];
 export type LinkRequestNotFoundProblem = components['schemas']['LinkRequestNotFoundProblem'];
 export type LinkRequestPage = components['schemas']['LinkRequestPage'];
-export type Location = components['schemas']['Location'];
-export type LocationChange = components['schemas']['LocationChange'];
-export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
-export type LocationPage = components['schemas']['LocationPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type MisdatedBooking = components['schemas']['MisdatedBooking'];
-export type ModifierRule = components['schemas']['ModifierRule'];
-export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -11178,7 +11288,6 @@ export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewKeyRequest = components['schemas']['NewKeyRequest'];
-export type NewLocation = components['schemas']['NewLocation'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
@@ -11190,7 +11299,18 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NotASignerProblem = components['schemas']['NotASignerProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
+export type Note = components['schemas']['Note'];
+export type NoteChangedProblem = components['schemas']['NoteChangedProblem'];
+export type NoteClosedProblem = components['schemas']['NoteClosedProblem'];
+export type NoteIncompleteProblem = components['schemas']['NoteIncompleteProblem'];
+export type NoteRequirements = components['schemas']['NoteRequirements'];
+export type NoteRequirementsInput = components['schemas']['NoteRequirementsInput'];
+export type NoteSections = components['schemas']['NoteSections'];
+export type NoteSectionsInput = components['schemas']['NoteSectionsInput'];
+export type NoteStatus = components['schemas']['NoteStatus'];
+export type NoteStatusAnswer = components['schemas']['NoteStatusAnswer'];
 export type NpiTakenProblem = components['schemas']['NpiTakenProblem'];
 export type Occurrence = components['schemas']['Occurrence'];
 export type Opening = components['schemas']['Opening'];
@@ -11225,8 +11345,6 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
-export type PlaceOfService = components['schemas']['PlaceOfService'];
-export type PlacesOfService = components['schemas']['PlacesOfService'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -11293,12 +11411,12 @@ export type ServicePairs = components['schemas']['ServicePairs'];
 export type ServicePairsChange = components['schemas']['ServicePairsChange'];
 export type Session = components['schemas']['Session'];
 export type SessionCorrectedEvent = components['schemas']['SessionCorrectedEvent'];
-export type SessionLockedProblem = components['schemas']['SessionLockedProblem'];
 export type SessionNotFoundProblem = components['schemas']['SessionNotFoundProblem'];
 export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SessionVersion = components['schemas']['SessionVersion'];
 export type SessionVersions = components['schemas']['SessionVersions'];
@@ -11317,6 +11435,9 @@ export type SignInNotFoundProblem = components['schemas']['SignInNotFoundProblem
 export type SignInPolicy = components['schemas']['SignInPolicy'];
 export type SignInPolicyChange = components['schemas']['SignInPolicyChange'];
 export type SignInRequest = components['schemas']['SignInRequest'];
+export type SignRequest = components['schemas']['SignRequest'];
+export type Signature = components['schemas']['Signature'];
+export type Signatures = components['schemas']['Signatures'];
 export type StaleVersionProblem = components['schemas']['StaleVersionProblem'];
 export type StartRequest = components['schemas']['StartRequest'];
 export type StartTooEarlyProblem = components['schemas']['StartTooEarlyProblem'];
@@ -11361,6 +11482,7 @@ export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
+export type WriteNoteRequest = components['schemas']['WriteNoteRequest'];
 export type WrongCredentialsProblem = components['schemas']['WrongCredentialsProblem'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseConflict = components['responses']['Conflict'];
@@ -11377,7 +11499,6 @@ export type ResponseConflict19 = components['responses']['Conflict19'];
 export type ResponseConflict2 = components['responses']['Conflict2'];
 export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
-export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -11392,6 +11513,7 @@ export type ResponseForbidden12 = components['responses']['Forbidden12'];
 export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
+export type ResponseForbidden16 = components['responses']['Forbidden16'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -11426,7 +11548,6 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
-export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -11615,7 +11736,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -12727,210 +12848,6 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    listLocations: {
-        parameters: {
-            query?: {
-                /** @description The maximum number of items per page. The default is 20. */
-                limit?: number;
-                /** @description The `nextCursor` of the previous page. All filters must be the same. */
-                cursor?: string;
-                /** @description The sort order; a minus sign reverses it. */
-                sort?: "createdAt" | "-createdAt" | "name" | "-name";
-                /** @description The kind of the locations. */
-                kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LocationPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    createLocation: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewLocation"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    /** @description The URL of the created record. */
-                    Location?: string;
-                    /** @description `true` if this is the stored response of an earlier request with the same key. */
-                    "Idempotency-Replayed"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Location"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getLocation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Location"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    changeLocation: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["LocationChange"];
-                "application/json": components["schemas"]["LocationChange"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Location"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getPlacesOfService: {
-        parameters: {
-            query?: {
-                /** @description The day. The default is today. */
-                on?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PlacesOfService"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden2"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
     signIn: {
         parameters: {
             query?: never;
@@ -13020,7 +12937,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -13227,7 +13144,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000319
+                 * @example 019caed9-4300-7000-8000-00000000031c
                  */
                 id: string;
             };
@@ -13247,7 +13164,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13262,7 +13179,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000324
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
             };
@@ -13284,7 +13201,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13299,12 +13216,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000324
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000325
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 sessionId: string;
             };
@@ -13324,7 +13241,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13442,7 +13359,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000323
+                 * @example 019caed9-4300-7000-8000-000000000326
                  */
                 id: string;
             };
@@ -13716,7 +13633,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13856,7 +13773,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13902,7 +13819,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13943,7 +13860,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13980,7 +13897,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14026,7 +13943,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14068,7 +13985,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14150,7 +14067,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14197,7 +14114,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             /**
              * @description Conflict.
              *
@@ -14278,7 +14195,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound7"];
             409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14425,7 +14342,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound14"];
             /**
              * @description Conflict.
              *
@@ -14573,7 +14490,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14627,7 +14544,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14737,7 +14654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14759,7 +14676,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14774,7 +14691,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000308
                  */
                 id: string;
             };
@@ -14794,7 +14711,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14832,7 +14749,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14959,7 +14876,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -15032,7 +14949,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15086,7 +15003,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000309
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -15126,7 +15043,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15141,7 +15058,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000030d
+                 * @example 019caed9-4300-7000-8000-000000000310
                  */
                 id: string;
             };
@@ -15161,7 +15078,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15196,7 +15113,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15303,7 +15220,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15327,7 +15244,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -15359,7 +15276,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-000000000049
                  */
                 id: string;
             };
@@ -15379,7 +15296,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -15413,7 +15330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15442,7 +15359,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -15482,7 +15399,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15504,7 +15421,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15522,7 +15439,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15550,7 +15467,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -15588,7 +15505,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15616,7 +15533,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15636,7 +15553,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15664,7 +15581,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -15702,7 +15619,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15728,7 +15645,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15754,7 +15671,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15776,7 +15693,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15799,7 +15716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -15821,7 +15738,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16111,7 +16028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fb.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
                  */
                 id: string;
             };
@@ -16285,7 +16202,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -16309,7 +16226,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16330,7 +16247,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -16359,7 +16276,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16380,7 +16297,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ac
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -16410,7 +16327,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16430,7 +16347,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ac
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -16460,7 +16377,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16480,7 +16397,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ac
+                 * @example 019caed9-4300-7000-8000-0000000000ab
                  */
                 id: string;
             };
@@ -16508,7 +16425,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -16562,7 +16479,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004c
                  */
                 id: string;
             };
@@ -16592,7 +16509,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16612,7 +16529,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c8
+                 * @example 019caed9-4300-7000-8000-0000000001c7
                  */
                 id: string;
             };
@@ -16642,7 +16559,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16672,6 +16589,10 @@ export interface operations {
                 unauthorized?: boolean;
                 /** @description Whether the sessions are voided. */
                 voided?: boolean;
+                /** @description The kinds of conflicts of which the sessions have at least one. */
+                conflict?: ("late" | "missing-note" | "unauthorized" | "unsigned")[];
+                /** @description Whether the sessions lack only signatures, among them the caller's. */
+                awaitingMySignature?: boolean;
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -16713,7 +16634,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -16737,62 +16658,12 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable2"];
-        };
-    };
-    changeSession: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
-                "If-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
-                 */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/merge-patch+json": components["schemas"]["ChangeSessionRequest"];
-                "application/json": components["schemas"]["ChangeSessionRequest"];
-            };
-        };
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    /** @description The id of this request, for support questions. */
-                    "X-Request-Id"?: string;
-                    /** @description The version of the record, for `If-Match`. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict17"];
-            412: components["responses"]["PreconditionFailed"];
-            413: components["responses"]["RequestEntityTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableEntity2"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
         };
     };
     addAddendum: {
@@ -16805,7 +16676,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -16837,13 +16708,273 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Note"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    writeNote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WriteNoteRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `note-closed`: The note is signed, so its text can no longer be changed.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NoteClosedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSignatures: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Signatures"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    signSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000137
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteStatusAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden13"];
+            404: components["responses"]["NotFound23"];
+            /**
+             * @description Conflict.
+             *
+             *     - `already-signed`: The session has a signature of this role.
+             *     - `note-changed`: The note was changed after it was shown for signing.
+             *     - `note-incomplete`: The note is not complete.
+             *     - `session-voided`: The session was voided.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["AlreadySignedProblem"] | components["schemas"]["NoteChangedProblem"] | components["schemas"]["NoteIncompleteProblem"] | components["schemas"]["SessionVoidedProblem"];
+                };
+            };
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    countConflicts: {
+        parameters: {
+            query?: {
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConflictCounts"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
         };
     };
     correctSession: {
@@ -16858,7 +16989,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000213
+                 * @example 019caed9-4300-7000-8000-000000000216
                  */
                 id: string;
             };
@@ -16885,9 +17016,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict18"];
+            403: components["responses"]["Forbidden14"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16909,7 +17040,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -16934,9 +17065,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict18"];
+            403: components["responses"]["Forbidden15"];
+            404: components["responses"]["NotFound23"];
+            409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16958,7 +17089,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -16985,8 +17116,8 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound24"];
+            403: components["responses"]["Forbidden14"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -16999,6 +17130,7 @@ export interface operations {
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
+             *     - `session-signed`: The session is signed, so you can no longer correct or void it.
              *     - `session-voided`: The session was voided.
              */
             409: {
@@ -17008,7 +17140,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -17030,7 +17162,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000138
+                 * @example 019caed9-4300-7000-8000-000000000137
                  */
                 id: string;
             };
@@ -17052,7 +17184,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17090,7 +17222,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17109,7 +17241,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004b
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -17135,7 +17267,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17154,7 +17286,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004b
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -17182,7 +17314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             /**
              * @description Conflict.
              *
@@ -17213,7 +17345,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004b
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -17239,7 +17371,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17258,7 +17390,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17282,7 +17414,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17300,7 +17432,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17328,7 +17460,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound24"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17359,7 +17491,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17381,7 +17513,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17399,7 +17531,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000029f
+                 * @example 019caed9-4300-7000-8000-0000000002a2
                  */
                 id: string;
             };
@@ -17423,7 +17555,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17465,7 +17597,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17512,7 +17644,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f7
+                 * @example 019caed9-4300-7000-8000-0000000002fa
                  */
                 id: string;
             };
@@ -17532,7 +17664,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17576,7 +17708,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17693,7 +17825,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17709,7 +17841,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17733,7 +17865,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17751,7 +17883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17771,7 +17903,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17790,7 +17922,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17819,7 +17951,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17841,7 +17973,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000305
                  */
                 id: string;
             };
@@ -17867,7 +17999,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17883,7 +18015,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000303
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17905,7 +18037,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -17927,7 +18059,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000303
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17949,7 +18081,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17967,7 +18099,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000303
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
                 /**
@@ -17996,7 +18128,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18237,7 +18369,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18259,7 +18391,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18277,7 +18409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18301,8 +18433,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict21"];
+            404: components["responses"]["NotFound30"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18320,7 +18452,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa
+                 * @example 019caed9-4300-7000-8000-0000000002fd
                  */
                 id: string;
             };
@@ -18347,9 +18479,9 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound31"];
-            409: components["responses"]["Conflict22"];
+            403: components["responses"]["Forbidden16"];
+            404: components["responses"]["NotFound30"];
+            409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18445,7 +18577,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002ff
+                 * @example 019caed9-4300-7000-8000-000000000302
                  */
                 id: string;
             };
@@ -18467,7 +18599,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];

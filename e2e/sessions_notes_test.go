@@ -1,0 +1,498 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/e2e/harness"
+	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/db/dbtest"
+)
+
+// noting is a practice with a technician and an analyst who sign notes.
+type noting struct {
+	*harness.Clinic
+	technician, analyst harness.Caller
+	own                 uuid.UUID // the technician's practitioner
+	authorization       string
+	hour                int // of the next session, before now
+}
+
+// openNotes opens a practice whose service requires the note.
+func openNotes(t *testing.T, rule harness.Body) *noting {
+	t.Helper()
+	c := harness.Open(t)
+	n := &noting{
+		Clinic: c, technician: c.As(c.Own.Tokens[rbac.Technician]), analyst: c.As(c.Own.Tokens[rbac.Practitioner]),
+		own: c.AddPractitioner(t), authorization: c.Authorize(t, 1000),
+	}
+	c.LinkUsers(t, c.Own, n.own, c.Own.Patient)
+	n.link(t, rbac.Practitioner, c.AddPractitioner(t))
+	if rule != nil {
+		n.require(t, rule)
+	}
+	return n
+}
+
+func (n *noting) link(t *testing.T, role rbac.Role, practitioner uuid.UUID) {
+	t.Helper()
+	n.Exec(t, `UPDATE users SET practitioner_id = $1 WHERE id = (SELECT u.id FROM users u JOIN user_roles r
+		ON r.organization_id = u.organization_id AND r.user_id = u.id WHERE u.organization_id = $2 AND r.role = $3)`,
+		practitioner, n.Own.ID, string(role))
+}
+
+func (n *noting) require(t *testing.T, rule harness.Body) {
+	t.Helper()
+	n.Admin().Patch(t, "/service-codes/"+n.Own.ServiceCode.String(), harness.Body{"note": rule}).OK(t)
+}
+
+// session completes an appointment of the technician, and returns the path of its session.
+func (n *noting) session(t *testing.T) string {
+	t.Helper()
+	n.hour += 2
+	path := n.Book(t, n.Booking(n.authorization, n.own, n.Ago(time.Duration(n.hour)*time.Hour), time.Hour))
+	return "/sessions/" + completed(t, n.Clinic, path)
+}
+
+func (n *noting) note(t *testing.T, session string) harness.Answer {
+	t.Helper()
+	return n.Admin().Get(t, session+"/note").OK(t)
+}
+
+// sign signs with the hash of the present text.
+func (n *noting) sign(t *testing.T, by harness.Caller, session, role string, changes ...harness.Body) harness.Answer {
+	t.Helper()
+	b := harness.Body{"role": role, "textHash": n.note(t, session).Text("textHash")}
+	if role == "CAREGIVER" {
+		b["name"], b["mark"] = "Ana Example", "Ana Example"
+	}
+	for _, change := range changes {
+		for k, v := range change {
+			b[k] = v
+		}
+	}
+	return by.Post(t, session+"/signatures", b)
+}
+
+// conflicts returns the kinds of conflicts of a session, as the worklist finds them.
+func (n *noting) conflicts(t *testing.T, session string) []string {
+	t.Helper()
+	kinds := []string{}
+	for _, kind := range []string{"late", "missing-note", "unauthorized", "unsigned"} {
+		for _, found := range n.Admin().All(t, "/sessions?conflict="+kind, nil) {
+			if "/sessions/"+found["id"].(string) == session {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	listed := []any{}
+	if of, given := n.Admin().Get(t, session).OK(t).Body["conflicts"].([]any); given {
+		listed = of
+	}
+	require.Len(t, listed, len(kinds))
+	for i, kind := range kinds {
+		require.Equal(t, kind, listed[i], "the session names its conflicts")
+	}
+	return kinds
+}
+
+func state(t *testing.T, n *noting, session string) string {
+	t.Helper()
+	read := n.Admin().Get(t, session).OK(t).Body["note"].(map[string]any)
+	require.Equal(t, n.note(t, session).Text("state"), read["state"])
+	return read["state"].(string)
+}
+
+var signedByBoth = harness.Body{"minLength": 10, "sections": []any{"plan"}, "signers": []any{"TECHNICIAN", "SUPERVISOR"}}
+
+var completeNote = harness.Body{"narrative": "Two new mands.", "sections": harness.Body{"plan": "More mands."}}
+
+func TestServiceCodeRequiresANote(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	code := "/service-codes/" + c.Admin().Post(t, "/service-codes", harness.Body{
+		"code": "97154", "description": "Group", "note": harness.Body{
+			"minLength": 20, "sections": []any{"plan", "goals"}, "signers": []any{"SUPERVISOR", "CAREGIVER"}, "dueHours": 48,
+			"startsOn": "2026-01-01",
+		},
+	}).Created(t).String()
+	want := map[string]any{
+		"minLength": 20.0, "sections": []any{"goals", "plan"}, "signers": []any{"CAREGIVER", "SUPERVISOR"}, "dueHours": 48.0,
+		"startsOn": "2026-01-01",
+	}
+	require.Equal(t, want, c.Admin().Get(t, code).OK(t).Body["note"])
+	changed := c.Admin().Patch(t, code, harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}}}).OK(t)
+	require.Equal(t, map[string]any{
+		"minLength": 0.0, "sections": []any{}, "signers": []any{"TECHNICIAN"}, "dueHours": nil, "startsOn": nil,
+	}, changed.Body["note"], "a change replaces the requirements as a whole")
+	for name, wrong := range map[string]harness.Body{
+		"another section": {"sections": []any{"mood"}}, "another role": {"signers": []any{"PATIENT"}},
+		"a role twice": {"signers": []any{"TECHNICIAN", "TECHNICIAN"}}, "no time": {"dueHours": 0},
+		"a negative length": {"minLength": -1},
+	} {
+		a := c.Admin().Patch(t, code, harness.Body{"note": wrong})
+		require.Equal(t, http.StatusUnprocessableEntity, a.Status, "%s: %s", name, a.Raw)
+	}
+	require.Nil(t, c.Admin().Patch(t, code, harness.Body{"note": nil}).OK(t).Body["note"])
+	c.As(c.Own.Tokens[rbac.Technician]).Patch(t, code, harness.Body{"note": nil}).Refused(t, http.StatusForbidden, "forbidden")
+}
+
+func TestNoteIsSavedWhileTheUserTypes(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	session := n.session(t)
+	require.Equal(t, "NONE", state(t, n, session))
+	first := n.technician.Get(t, session+"/note").OK(t)
+	require.Equal(t, `"1"`, first.Header.Get("ETag"))
+
+	saved := n.technician.WithHeader("If-Match", `"1"`).Put(t, session+"/note", harness.Body{"narrative": "Two"}).OK(t)
+	require.Equal(t, `"2"`, saved.Header.Get("ETag"))
+	require.NotContains(t, string(saved.Raw), "Two", "the answer does not repeat the text")
+	n.technician.WithHeader("If-Match", `"1"`).Put(t, session+"/note", harness.Body{"narrative": "Other tablet"}).
+		Refused(t, http.StatusPreconditionFailed, "stale-version")
+	n.technician.WithHeader("If-Match", `"2"`).Put(t, session+"/note", completeNote).OK(t)
+	again := n.technician.WithHeader("If-Match", `"2"`).Put(t, session+"/note", completeNote).OK(t)
+	require.Equal(t, 3, again.Number(t, "version"), "a repetition of the same text succeeds and changes nothing")
+
+	read := n.technician.Get(t, session+"/note").OK(t)
+	require.Equal(t, "Two new mands.", read.Text("narrative"))
+	require.Equal(t, "More mands.", read.Body["sections"].(map[string]any)["plan"])
+	require.Equal(t, again.Text("textHash"), read.Text("textHash"))
+	require.Equal(t, "DRAFT", state(t, n, session))
+	whole := n.technician.Get(t, session).OK(t)
+	require.Equal(t, "Two new mands.", whole.Text("narrative"))
+	require.Equal(t, 1, whole.Number(t, "version"), "a draft makes no version of the session")
+	require.Len(t, n.Admin().Get(t, session+"/versions").OK(t).Body["versions"], 1)
+
+	cleared := n.technician.Put(t, session+"/note", harness.Body{}).OK(t)
+	require.Equal(t, "NONE", cleared.Text("state"))
+	require.Equal(t, first.Text("textHash"), cleared.Text("textHash"))
+	n.technician.Patch(t, session, harness.Body{"narrative": "x"}).Refused(t, http.StatusMethodNotAllowed, "method-not-allowed")
+}
+
+func TestOfflineDraftIsSentOnce(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	session := n.session(t)
+	offline := n.technician.WithHeader("Idempotency-Key", "draft-1").WithHeader("If-Match", `"1"`)
+	first := offline.Put(t, session+"/note", harness.Body{"narrative": "Offline."}).OK(t)
+	n.technician.Put(t, session+"/note", harness.Body{"narrative": "Online."}).OK(t)
+	again := offline.Put(t, session+"/note", harness.Body{"narrative": "Offline."}).OK(t)
+	require.Equal(t, string(first.Raw), string(again.Raw))
+	require.Equal(t, "true", again.Header.Get("Idempotency-Replayed"))
+	require.Equal(t, "Online.", n.note(t, session).Text("narrative"))
+	offline.Put(t, session+"/note", harness.Body{"narrative": "Another text."}).
+		Refused(t, http.StatusUnprocessableEntity, "idempotency-key-reused")
+	require.Zero(t, n.Count(t, "SELECT count(*) FROM commands WHERE answer::text LIKE '%Offline.%'"), "no clinical text")
+}
+
+func TestSignaturesCloseTheNote(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, signedByBoth)
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", harness.Body{"narrative": "Short."}).OK(t)
+	refused := n.sign(t, n.technician, session, "TECHNICIAN").Refused(t, http.StatusConflict, "note-incomplete")
+	require.Equal(t, []any{"plan"}, refused.Body["missingSections"])
+	require.Equal(t, []int{6, 10}, []int{refused.Number(t, "length"), refused.Number(t, "minLength")})
+	old := n.note(t, session).Text("textHash")
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	n.technician.Post(t, session+"/signatures", harness.Body{"role": "TECHNICIAN", "textHash": old}).
+		Refused(t, http.StatusConflict, "note-changed")
+	n.technician.Post(t, session+"/signatures", harness.Body{"role": "TECHNICIAN", "textHash": strings.Repeat("x", 64)}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	n.sign(t, n.technician.WithHeader("If-Match", `"2"`), session, "TECHNICIAN").
+		Refused(t, http.StatusPreconditionFailed, "stale-version")
+
+	signed := n.sign(t, n.technician, session, "TECHNICIAN")
+	require.Equal(t, http.StatusCreated, signed.Status, "%s", signed.Raw)
+	require.Equal(t, "SIGNED", signed.Text("state"))
+	require.Equal(t, []any{"SUPERVISOR"}, signed.Body["missingSigners"])
+	signature := signed.Body["signatures"].([]any)[0].(map[string]any)
+	require.Equal(t, n.technician.Get(t, "/auth/me").Text("id"), signature["signedBy"])
+	require.Equal(t, n.own.String(), signature["practitionerId"])
+	require.EqualValues(t, 1, signature["sessionVersion"])
+	require.Equal(t, n.note(t, session).Text("textHash"), signature["textHash"])
+	require.Equal(t, true, signature["counts"])
+	evidence := n.Admin().Get(t, session+"/signatures").OK(t).Body["signatures"].([]any)[0].(map[string]any)
+	require.Equal(t, "127.0.0.1", evidence["address"])
+	require.Equal(t, "Two new mands.", evidence["narrative"])
+
+	for _, by := range []harness.Caller{n.technician, n.Admin()} {
+		by.Put(t, session+"/note", harness.Body{"narrative": "Three new mands."}).
+			Refused(t, http.StatusConflict, "note-closed")
+	}
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	n.sign(t, n.technician, session, "TECHNICIAN").Refused(t, http.StatusConflict, "already-signed")
+	n.technician.Post(t, session+"/addenda", harness.Body{"text": "The mother came late."}).Created(t)
+	cosigned := n.sign(t, n.analyst, session, "SUPERVISOR")
+	require.Equal(t, "COSIGNED", cosigned.Text("state"))
+	require.Empty(t, cosigned.Body["missingSigners"])
+	require.Equal(t, "COSIGNED", state(t, n, session))
+	require.Error(t, n.TryAsProgram(t, "UPDATE session_signatures SET address = 'x'"))
+	require.Error(t, n.TryAsProgram(t, "DELETE FROM session_signed_notes"))
+	require.Error(t, n.TryAsOwner(t, "UPDATE session_signatures SET address = 'x'"))
+	n.RequireClean(t)
+}
+
+func TestWhoMaySign(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	session := n.session(t)
+	n.sign(t, n.technician, session, "TECHNICIAN").Refused(t, http.StatusConflict, "note-incomplete")
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	n.sign(t, n.analyst, session, "TECHNICIAN").Refused(t, http.StatusForbidden, "not-a-signer")
+	n.sign(t, n.technician, session, "SUPERVISOR").Refused(t, http.StatusForbidden, "not-a-signer")
+	n.sign(t, n.Admin(), session, "SUPERVISOR").Refused(t, http.StatusForbidden, "not-a-signer")
+	n.sign(t, n.As(n.Own.Tokens[rbac.Biller]), session, "SUPERVISOR").Refused(t, http.StatusForbidden, "forbidden")
+	n.sign(t, n.As(n.Other.Tokens[rbac.Admin]), session, "SUPERVISOR").Refused(t, http.StatusNotFound, "session-not-found")
+	_, key := n.AddAPIKey(t, "session:change", "session:read", "session:read-narrative")
+	n.sign(t, n.As(key), session, "CAREGIVER").Refused(t, http.StatusForbidden, "people-only")
+
+	alone := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(n.authorization,
+		uuid.MustParse(n.Admin().Get(t, "/practitioners").OK(t).Body["data"].([]any)[1].(map[string]any)["id"].(string)),
+		n.Ago(30*time.Hour), time.Hour)))
+	n.analyst.Put(t, alone+"/note", completeNote).OK(t)
+	n.technician.Get(t, alone+"/note").Refused(t, http.StatusNotFound, "session-not-found")
+	n.technician.Put(t, alone+"/note", completeNote).Refused(t, http.StatusNotFound, "session-not-found")
+	require.Equal(t, http.StatusCreated, n.sign(t, n.analyst, alone, "TECHNICIAN").Status)
+	n.sign(t, n.analyst, alone, "SUPERVISOR").Refused(t, http.StatusForbidden, "not-a-signer")
+}
+
+func TestCaregiverSignsOnTheDevice(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN", "CAREGIVER"}})
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	const drawing = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNiAAAABgADNjd8qAAAAABJRU5ErkJggg=="
+	for name, wrong := range map[string]harness.Body{
+		"no name": {"name": nil}, "no mark": {"mark": nil}, "a page": {"mark": "data:text/html;base64,PGI+"},
+		"no image": {"mark": "data:image/png;base64,PGI+"}, "a long text": {"mark": strings.Repeat("x", 201)},
+	} {
+		a := n.sign(t, n.technician, session, "CAREGIVER", wrong)
+		require.Equal(t, http.StatusUnprocessableEntity, a.Status, "%s: %s", name, a.Raw)
+	}
+	n.sign(t, n.technician, session, "TECHNICIAN", harness.Body{"name": "Ana", "mark": "Ana"}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	signed := n.sign(t, n.technician, session, "CAREGIVER", harness.Body{"mark": drawing})
+	require.Equal(t, http.StatusCreated, signed.Status, "%s", signed.Raw)
+	require.Equal(t, []any{"TECHNICIAN"}, signed.Body["missingSigners"])
+	signature := signed.Body["signatures"].([]any)[0].(map[string]any)
+	require.Equal(t, "Ana Example", signature["name"])
+	require.Nil(t, signature["practitionerId"])
+
+	for _, path := range []string{session, session + "/note", "/sessions"} {
+		require.NotContains(t, string(n.technician.Get(t, path).OK(t).Raw), "base64", "no mark in %s", path)
+	}
+	evidence := n.As(n.Own.Tokens[rbac.Auditor]).Get(t, session+"/signatures").OK(t)
+	require.Equal(t, drawing, evidence.Body["signatures"].([]any)[0].(map[string]any)["mark"])
+	hidden := n.As(n.Own.Tokens[rbac.Biller]).Get(t, session+"/signatures").OK(t).Body["signatures"].([]any)[0].(map[string]any)
+	for _, member := range []string{"mark", "narrative", "sections"} {
+		require.Nil(t, hidden[member], member)
+	}
+	require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+	require.Equal(t, "COSIGNED", state(t, n, session))
+}
+
+func TestCorrectionAsksForNewSignatures(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, signedByBoth)
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+	require.Equal(t, http.StatusCreated, n.sign(t, n.analyst, session, "SUPERVISOR").Status)
+	require.Empty(t, n.conflicts(t, session))
+
+	end := n.Admin().Get(t, session).OK(t).Text("endTime")
+	earlier, err := time.Parse(time.RFC3339, end)
+	require.NoError(t, err)
+	n.Admin().Post(t, session+"/correct", harness.Body{"endTime": earlier.Add(-30 * time.Minute), "reason": "Left early."}).OK(t)
+	require.Equal(t, "DRAFT", state(t, n, session))
+	require.Equal(t, []string{"unsigned"}, n.conflicts(t, session))
+	for _, g := range n.note(t, session).Body["signatures"].([]any) {
+		require.Equal(t, false, g.(map[string]any)["counts"])
+	}
+	n.technician.Put(t, session+"/note", harness.Body{
+		"narrative": "Two new mands in half an hour.", "sections": harness.Body{"plan": "More mands."},
+	}).OK(t)
+	signed := n.sign(t, n.technician, session, "TECHNICIAN")
+	require.Equal(t, "SIGNED", signed.Text("state"))
+	all := n.Admin().Get(t, session+"/signatures").OK(t).Body["signatures"].([]any)
+	require.Len(t, all, 3)
+	first, last := all[0].(map[string]any), all[2].(map[string]any)
+	require.Equal(t, "Two new mands.", first["narrative"], "the text as it was signed")
+	require.Equal(t, "Two new mands in half an hour.", last["narrative"])
+	require.EqualValues(t, 2, last["sessionVersion"])
+}
+
+func TestRecountNeedsNoNewSignature(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN"}})
+	insurance := n.AddInsurance(t, "rounding", "CMS_TOTAL")
+	path := n.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+	at := n.At(t, -1, "09:00")
+	deliver := func(after, length time.Duration) string {
+		return "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(path, n.own, at.Add(after), length)))
+	}
+	session, other := deliver(0, 7*time.Minute), deliver(time.Hour, 33*time.Minute)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+	before := n.Admin().Get(t, session).OK(t)
+	n.Admin().Post(t, other+"/correct",
+		harness.Body{"endTime": at.Add(time.Hour + 23*time.Minute), "reason": "Ten minutes less."}).OK(t)
+	after := n.Admin().Get(t, session).OK(t)
+	require.Equal(t, "RECOUNTED", after.Text("change"))
+	require.Greater(t, after.Number(t, "version"), before.Number(t, "version"))
+	require.Equal(t, "SIGNED", state(t, n, session))
+	require.Empty(t, n.conflicts(t, session))
+	n.technician.Put(t, session+"/note", harness.Body{"narrative": "x"}).Refused(t, http.StatusConflict, "note-closed")
+}
+
+func TestTechnicianCorrectsUntilSigned(t *testing.T) {
+	t.Parallel()
+	year, month, day := time.Now().In(harness.NewYork(t)).Date()
+	noon := time.Date(year, month, day-1, 12, 0, 0, 0, harness.NewYork(t))
+	database := dbtest.New(t)
+	c := &harness.Clinic{Database: database, Clock: harness.FrozenClock(noon)}
+	c.Start(t, database.Open(t))
+	c.Own, c.Other = c.AddPractice(t, "own"), c.AddPractice(t, "other")
+	practitioner := c.AddPractitioner(t)
+	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
+	technician := c.As(c.Own.Tokens[rbac.Technician])
+	session := "/sessions/" + completed(t, c, c.Book(t,
+		c.Booking(c.Authorize(t, 20), practitioner, noon.Add(-2*time.Hour), time.Hour)))
+	technician.Post(t, session+"/correct", harness.Body{"endTime": noon.Add(-90 * time.Minute), "reason": "Typing error."}).OK(t)
+	written := technician.Put(t, session+"/note", completeNote).OK(t)
+	require.Equal(t, http.StatusCreated, technician.Post(t, session+"/signatures",
+		harness.Body{"role": "TECHNICIAN", "textHash": written.Text("textHash")}).Status)
+	for call, b := range map[string]harness.Body{
+		"/correct": {"reason": "Late."}, "/void": {"appointment": "CANCELLED", "reason": "Late."}, "/correct/preview": {},
+	} {
+		technician.Post(t, session+call, b).Refused(t, http.StatusConflict, "session-signed")
+	}
+	c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Wrong child."}).OK(t)
+	technician.Put(t, session+"/note", harness.Body{"narrative": "x"}).Refused(t, http.StatusConflict, "session-voided")
+}
+
+func TestWorklistOfNotes(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"minLength": 10, "signers": []any{"TECHNICIAN", "SUPERVISOR"}, "dueHours": 12})
+	missing, fresh := n.session(t), n.session(t)
+	n.hour = 20
+	late := n.session(t)
+	require.Equal(t, []string{"missing-note", "unsigned"}, n.conflicts(t, missing))
+	require.Equal(t, []string{"late", "missing-note", "unsigned"}, n.conflicts(t, late))
+	require.Equal(t, "LATE", state(t, n, late))
+	n.technician.Put(t, fresh+"/note", harness.Body{"narrative": "Short."}).OK(t)
+	require.Equal(t, []string{"missing-note", "unsigned"}, n.conflicts(t, fresh), "an incomplete note is missing")
+	n.technician.Put(t, fresh+"/note", harness.Body{"narrative": "Long enough."}).OK(t)
+	require.Equal(t, []string{"unsigned"}, n.conflicts(t, fresh))
+
+	oldest := n.Admin().All(t, "/sessions?conflict=missing-note&sort=startTime&practitionerId="+n.own.String(), nil)
+	require.Len(t, oldest, 2, "by technician and age")
+	require.Equal(t, harness.IDOf(late), oldest[0]["id"])
+	require.Len(t, n.Admin().All(t, "/sessions?conflict=missing-note&conflict=unsigned", nil), 3)
+	require.Empty(t, n.Admin().All(t, "/sessions?conflict=missing-note&practitionerId="+n.AddPractitioner(t).String(), nil))
+	counts := func(by harness.Caller) map[string]int {
+		found := map[string]int{}
+		for _, each := range by.Get(t, "/sessions/conflicts").OK(t).Body["conflicts"].([]any) {
+			count := each.(map[string]any)
+			require.Equal(t, n.own.String(), count["practitionerId"])
+			found[count["kind"].(string)] = int(count["sessions"].(float64))
+		}
+		return found
+	}
+	require.Equal(t, map[string]int{"late": 1, "missing-note": 2, "unsigned": 3}, counts(n.Admin()))
+	require.Equal(t, counts(n.Admin()), counts(n.technician), "a technician counts own sessions")
+	require.Empty(t, counts(n.As(n.Other.Tokens[rbac.Admin])))
+
+	awaiting := func(by harness.Caller) (all []string) {
+		for _, each := range by.All(t, "/sessions?awaitingMySignature=true", nil) {
+			all = append(all, "/sessions/"+each["id"].(string))
+		}
+		return all
+	}
+	require.Equal(t, []string{fresh}, awaiting(n.technician))
+	require.Empty(t, awaiting(n.analyst), "the technician signs first")
+	require.Empty(t, awaiting(n.Admin()), "an administrator is no practitioner")
+	require.Len(t, n.technician.All(t, "/sessions?awaitingMySignature=false", nil), 2)
+	require.Equal(t, http.StatusCreated, n.sign(t, n.technician, fresh, "TECHNICIAN").Status)
+	require.Empty(t, awaiting(n.technician))
+	require.Equal(t, []string{fresh}, awaiting(n.analyst))
+	require.Equal(t, http.StatusCreated, n.sign(t, n.analyst, fresh, "SUPERVISOR").Status)
+	require.Empty(t, awaiting(n.analyst))
+	require.Empty(t, n.conflicts(t, fresh), "the conflicts end by themselves")
+
+	n.Admin().Post(t, late+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Nobody came."}).OK(t)
+	require.Empty(t, n.conflicts(t, late), "a voided session needs no note")
+	n.require(t, harness.Body{"startsOn": n.Date(t, 1)})
+	require.Empty(t, n.conflicts(t, missing), "earlier sessions need no note")
+	n.require(t, nil)
+	require.Equal(t, "NONE", state(t, n, missing))
+	n.Admin().Get(t, "/sessions?conflict=mood").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+}
+
+func TestUnauthorizedSessionIsAConflict(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	path := n.Authorize(t, 2)
+	session := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(path, n.own, n.Ago(3*time.Hour), 30*time.Minute)),
+		harness.Body{"endTime": n.Ago(2 * time.Hour)})
+	require.Equal(t, []string{"unauthorized"}, n.conflicts(t, session))
+	n.Admin().Patch(t, path, harness.Body{"totalUnits": 4, "reason": "Granted."}).OK(t)
+	n.Admin().Post(t, session+"/correct", harness.Body{"reason": "Units were granted."}).OK(t)
+	require.Empty(t, n.conflicts(t, session))
+}
+
+// TestHashOfANoteIsTheSameInTheDatabase signs texts with characters of several bytes and line breaks.
+func TestHashOfANoteIsTheSameInTheDatabase(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	for _, text := range []harness.Body{
+		{"narrative": "Zwölf Wörter – ‚quoted‘\r\nand\t\"more\"\n"}, {"sections": harness.Body{"response": "Ä\n3\nplan\n"}},
+		{"narrative": "", "sections": harness.Body{"goals": "a", "interventions": "b", "response": "c", "plan": "d"}},
+		{"narrative": "4\nplan\n", "sections": harness.Body{"plan": "\\u0041 😀", "goals": ""}},
+	} {
+		session := n.session(t)
+		n.technician.Put(t, session+"/note", text).OK(t)
+		require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+		require.Equal(t, "SIGNED", state(t, n, session), "%v", text)
+	}
+}
+
+// TestTamperedNoteIsUnsigned changes a signed text behind the program's back.
+func TestTamperedNoteIsUnsigned(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN"}})
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+	n.ExecAsOwner(t, "UPDATE sessions SET narrative = 'Twelve new mands.' WHERE id = $1", harness.IDOf(session))
+	require.Equal(t, "DRAFT", state(t, n, session))
+	require.Equal(t, []string{"unsigned"}, n.conflicts(t, session))
+}
+
+// TestOneOfConcurrentSignaturesWins signs ten times at once in the same role.
+func TestOneOfConcurrentSignaturesWins(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	b := harness.Body{"role": "TECHNICIAN", "textHash": n.note(t, session).Text("textHash")}
+	answers := make([]harness.Answer, 10)
+	harness.Concurrently(len(answers), func(i int) { answers[i] = n.technician.Post(t, session+"/signatures", b) })
+	won := 0
+	for _, a := range answers {
+		if a.Status == http.StatusCreated {
+			won++
+			continue
+		}
+		a.Refused(t, http.StatusConflict, "already-signed")
+	}
+	require.Equal(t, 1, won)
+	require.Len(t, n.note(t, session).Body["signatures"], 1)
+}

@@ -1,0 +1,207 @@
+package appointments
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/scheduling"
+)
+
+// ConflictKind is a kind of conflict that keeps a session from being billed. A conflict ends by
+// itself when its reason does.
+type ConflictKind string
+
+// The kinds of conflicts.
+const (
+	MissingNote  ConflictKind = "missing-note" // a required note is missing or incomplete
+	Unsigned     ConflictKind = "unsigned"     // a required signature is missing
+	LateNote     ConflictKind = "late"         // the note or a signature is missing after the due time
+	Unauthorized ConflictKind = "unauthorized" // no authorization covers some of the units
+)
+
+// conflictConditions are the conditions of sessions with a conflict, in SQL. To add a kind, add it
+// here, to the constants and to the filter of the API.
+var conflictConditions = map[ConflictKind]string{
+	MissingNote:  ruled(incompleteSQL),
+	Unsigned:     ruled(unsignedSQL),
+	LateNote:     ruled(lateSQL),
+	Unauthorized: "sessions.unauthorized_units > 0",
+}
+
+// ConflictKinds returns all kinds, sorted.
+func ConflictKinds() []ConflictKind { return slices.Sorted(maps.Keys(conflictConditions)) }
+
+// presentSQL is the version of the content of a session: recounts and texts make versions that need
+// no new signature. Index: the primary key of session_versions.
+const presentSQL = `CASE WHEN sessions.change IN ('RECOUNTED', 'NARRATIVE') THEN (
+		SELECT coalesce(max(v.version), 1) FROM session_versions v
+		WHERE v.organization_id = sessions.organization_id AND v.session_id = sessions.id
+			AND v.change NOT IN ('RECOUNTED', 'NARRATIVE')) ELSE sessions.version END`
+
+// hashSQL is [NoteText.hash] of the session's present note.
+const hashSQL = `sha256(convert_to(octet_length(coalesce(sessions.narrative, '')) || chr(10) ||
+	coalesce(sessions.narrative, '') || chr(10) || coalesce((
+		SELECT string_agg(octet_length(n.key) || chr(10) || n.key || chr(10) || octet_length(n.value) || chr(10) ||
+			n.value || chr(10), '' ORDER BY n.key COLLATE "C")
+		FROM jsonb_each_text(sessions.note_sections) n), ''), 'UTF8'))`
+
+// countsSQL is the condition of a signature g that counts for the session.
+const countsSQL = `(g.session_version >= ` + presentSQL + ` AND g.text_hash = ` + hashSQL + `)`
+
+// signedSQL is the condition of a session that the role q.role has signed. Index: the primary key of
+// session_signatures.
+const signedSQL = `EXISTS (SELECT FROM session_signatures g
+	WHERE g.organization_id = sessions.organization_id AND g.session_id = sessions.id AND g.role = q.role
+		AND ` + countsSQL + `)`
+
+// The conditions of a session whose service has the rule r.
+const (
+	incompleteSQL = `(coalesce(char_length(sessions.narrative), 0) + coalesce((
+			SELECT sum(char_length(n.value)) FROM jsonb_each_text(sessions.note_sections) n), 0) < greatest(r.min_length, 1)
+		OR EXISTS (SELECT FROM jsonb_array_elements_text(r.sections) q (name)
+			WHERE coalesce(sessions.note_sections ->> q.name, '') = ''))`
+	unsignedSQL = `EXISTS (SELECT FROM jsonb_array_elements_text(r.signers) q (role) WHERE NOT ` + signedSQL + `)`
+	lateSQL     = `(sessions.ends_at + make_interval(hours => r.due_hours) < CAST(@now AS timestamptz)
+		AND (` + incompleteSQL + ` OR ` + unsignedSQL + `))`
+	// awaitingSQL is the condition of a complete note that lacks the signature of the caller. The
+	// technician signs before the supervisor.
+	awaitingSQL = `(NOT ` + incompleteSQL + ` AND EXISTS (
+		SELECT FROM jsonb_array_elements_text(r.signers) q (role) WHERE NOT ` + signedSQL + ` AND (
+			q.role = 'TECHNICIAN' AND EXISTS (SELECT FROM appointment_practitioners p
+				WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+					AND p.practitioner_id = CAST(@own AS uuid))
+			OR q.role = 'SUPERVISOR' AND CAST(@beyond_own AS boolean)
+				AND (NOT jsonb_exists(r.signers, 'TECHNICIAN') OR EXISTS (SELECT FROM session_signatures g
+					WHERE g.organization_id = sessions.organization_id AND g.session_id = sessions.id
+						AND g.role = 'TECHNICIAN' AND g.practitioner_id <> CAST(@own AS uuid) AND ` + countsSQL + `)))))`
+)
+
+// ruled returns the condition of sessions whose service has a rule r for notes that meets the
+// condition. Index: the primary key of appointments.
+func ruled(condition string) string {
+	return `EXISTS (SELECT FROM appointments a
+		JOIN jsonb_to_recordset(CAST(@note_rules AS jsonb)) AS r (service_code_id uuid, min_length integer,
+			sections jsonb, signers jsonb, due_hours integer, starts_on date) ON r.service_code_id = a.service_code_id
+		WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id
+			AND (r.starts_on IS NULL OR sessions.service_date >= r.starts_on) AND ` + condition + `)`
+}
+
+// conflictArguments are the named arguments of the conditions.
+type conflictArguments struct {
+	rules map[uuid.UUID]scheduling.NoteRule
+	now   time.Time
+}
+
+// noteRuleRow is a rule as the conditions read it.
+type noteRuleRow struct {
+	ServiceCodeID uuid.UUID                `json:"service_code_id"`
+	MinLength     int                      `json:"min_length"`
+	Sections      []scheduling.NoteSection `json:"sections"`
+	Signers       []scheduling.Signer      `json:"signers"`
+	DueHours      *int                     `json:"due_hours"`
+	StartsOn      *string                  `json:"starts_on"`
+}
+
+func (a conflictArguments) named() (map[string]any, error) {
+	rows := []noteRuleRow{}
+	for id, r := range a.rules {
+		row := noteRuleRow{id, r.MinLength, r.Sections, r.Signers, r.DueHours, nil}
+		if !r.StartsOn.IsZero() {
+			row.StartsOn = new(r.StartsOn.String())
+		}
+		rows = append(rows, row)
+	}
+	text, err := json.Marshal(rows)
+	return map[string]any{"note_rules": string(text), "now": a.now}, err
+}
+
+// kindsSQL is the list of a session's conflicts, separated by blanks.
+func kindsSQL() string {
+	var cases []string
+	for _, kind := range ConflictKinds() {
+		cases = append(cases, fmt.Sprintf("CASE WHEN %s THEN '%s' END", conflictConditions[kind], kind))
+	}
+	return "CASE WHEN sessions.voided_at IS NULL THEN array_to_string(ARRAY[" + strings.Join(cases, ", ") +
+		"], ' ') ELSE '' END"
+}
+
+// narrowing limits a list of sessions by their conflicts. The zero value does not.
+type narrowing struct {
+	conflicts []ConflictKind // with a conflict of one of the kinds
+	awaiting  *bool          // whether nothing but signatures is missing, among them the caller's; nil: any
+	arguments conflictArguments
+	own       uuid.UUID // the caller's practitioner
+	beyondOwn bool      // whether the caller may sign as supervisor
+}
+
+// apply limits a query of sessions.
+func (n narrowing) apply(tx *gorm.DB) (*gorm.DB, error) {
+	if len(n.conflicts) == 0 && n.awaiting == nil {
+		return tx, nil
+	}
+	named, err := n.arguments.named()
+	if err != nil {
+		return nil, err
+	}
+	tx = tx.Where("sessions.voided_at IS NULL")
+	if len(n.conflicts) > 0 {
+		var conditions []string
+		for _, kind := range n.conflicts {
+			conditions = append(conditions, conflictConditions[kind])
+		}
+		tx = where(tx, "("+strings.Join(conditions, " OR ")+")", named)
+	}
+	if n.awaiting != nil {
+		named["own"], named["beyond_own"] = n.own, n.beyondOwn
+		condition := ruled(awaitingSQL)
+		if !*n.awaiting {
+			condition = "NOT " + condition
+		}
+		tx = tx.Where(condition, named)
+	}
+	return tx, nil
+}
+
+// where adds a condition. gorm would bind the arguments of a condition without names.
+func where(tx *gorm.DB, condition string, named map[string]any) *gorm.DB {
+	if strings.Contains(condition, "@") {
+		return tx.Where(condition, named)
+	}
+	return tx.Where(condition)
+}
+
+// conflictCounts returns the numbers of sessions with conflicts, by kind and leading practitioner,
+// within the caller's record scope. Index: sessions_by_start.
+func (store) conflictCounts(ctx context.Context, within Span, a conflictArguments) ([]ConflictCount, error) {
+	scoped, _, err := db.ScopedTenant(ctx, sessionOwners)
+	if err != nil {
+		return nil, err
+	}
+	named, err := a.named()
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sessions := within.narrow(scoped.Model(&Session{})).Select(`sessions.service_date, `+kindsSQL()+` AS kinds, (
+			SELECT p.practitioner_id FROM appointment_practitioners p
+			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+			ORDER BY p.position LIMIT 1) AS practitioner_id`, named)
+	var found []ConflictCount
+	err = tx.Table("(?) AS found", sessions).
+		Select("k.kind, found.practitioner_id, count(*) AS sessions, min(found.service_date) AS oldest").
+		Joins("CROSS JOIN LATERAL unnest(string_to_array(nullif(found.kinds, ''), ' ')) AS k (kind)").
+		Group("k.kind, found.practitioner_id").Order("k.kind, oldest, found.practitioner_id").Scan(&found).Error
+	return found, err
+}
