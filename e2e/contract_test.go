@@ -111,6 +111,8 @@ func TestContract(t *testing.T) {
 			"billing":           "Claim lines, exports to payers, and their reconciliation with the ledger.",
 			"billing-identity":  "The organization as billing provider and submitter of claims.",
 			"service-codes":     "Service codes of payers.",
+			"locations":         "Places at which services are rendered.",
+			"places-of-service": "Place-of-service codes of CMS.",
 			"service-pairs":     "Services that may overlap for one patient.",
 			"sign-in-policy":    "Whether users need a second factor.",
 			"identity-provider": "Signing in with an identity provider of the organization.",

@@ -83,6 +83,10 @@ func (f *finder) findClaimData() error {
 	}
 	today := calendar.DateIn(f.Now, time.UTC)
 	f.body("createBillingExport", map[string]any{"from": today.AddDays(1).String(), "to": today.AddDays(2).String()})
+	for _, operation := range []string{"listBillingLines", "reconcileBilling"} {
+		f.parameter(operation, "from", today.AddDays(-30).String())
+		f.parameter(operation, "to", today.String())
+	}
 	f.body("createRate", map[string]any{"startsOn": today.AddDays(1).String()})
 	f.body("createDiagnosis", map[string]any{"code": "F90.2"})
 	return err

@@ -19,12 +19,12 @@ type Delivered struct {
 	VoidedAt      *time.Time
 	ExportedAt    *time.Time // set while a payer has a claim for it
 
-	Practitioners  []uuid.UUID      `gorm:"-"` // the first one renders the service
-	SupervisorID   *uuid.UUID       `gorm:"-"`
-	PlaceOfService string           `gorm:"-"` // empty: unknown
-	Modifiers      []string         `gorm:"-"`
-	Patients       []SessionPatient `gorm:"-"`
-	Conflicts      []ConflictKind   `gorm:"-"` // they keep it from being billed
+	PlaceOfService            *string
+	SupervisingPractitionerID *uuid.UUID
+
+	Practitioners []uuid.UUID      `gorm:"-"` // the first one renders the service
+	Patients      []SessionPatient `gorm:"-"`
+	Conflicts     []ConflictKind   `gorm:"-"` // they keep it from being billed
 }
 
 // CoveredUnits are the units of a version of a session that an authorization covers.

@@ -13,6 +13,7 @@ type Payer struct {
 	Rounding scheduling.Rounding `gorm:"-"`
 	// RoundingRules are sorted by first day. Each applies until the next one begins.
 	RoundingRules []scheduling.RoundingRule `gorm:"-"`
+	ModifierRules []scheduling.ModifierRule `gorm:"serializer:json"` // in the order of the modifiers
 	WeekStartsOn  string                    // a weekday, such as SUNDAY
 	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
 	ClaimFilingCode *string

@@ -412,6 +412,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List locations
+         * @description All locations of the organization, or its locations of one kind.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["listLocations"];
+        put?: never;
+        /**
+         * Create a location
+         * @description A place at which the organization renders services. Its time zone decides the service dates of the appointments there.
+         *
+         *     Permission: `location:create`.
+         */
+        post: operations["createLocation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/locations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a location
+         * @description One location.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getLocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a location
+         * @description A merge patch: fields that are not given stay unchanged. Address and coordinates are replaced as a whole. Booked appointments keep their time zone and place of service until they are rescheduled.
+         *
+         *     Permission: `location:change`.
+         */
+        patch: operations["changeLocation"];
+        trace?: never;
+    };
+    "/places-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the place-of-service codes
+         * @description The code set of CMS for professional claims, as it is on the day `on`. The default is today in the organization's time zone.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getPlacesOfService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/diagnoses": {
         parameters: {
             query?: never;
@@ -2197,7 +2275,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
+         * @description Replaces the times, practitioners, patients, authorizations or place of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
          *
          *     Permission: `session:correct`.
          */
@@ -3725,6 +3803,32 @@ export interface components {
             /** @description The text of the addendum. */
             text: string;
         };
+        /** @description A postal address. */
+        Address: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
+        /** @description A postal address. */
+        AddressInput: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2?: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
         /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -3893,7 +3997,7 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description The date of the start, in the organization's time zone.
+             * @description The date of the start, in the time zone of the location or else of the organization.
              */
             serviceDate: string;
             /** @description The patients with their authorizations and units. */
@@ -3948,6 +4052,22 @@ export interface components {
              * @description The user or the API key that created it.
              */
             createdBy: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -4779,6 +4899,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -5017,6 +5149,22 @@ export interface components {
             authorizationId?: string;
             /** @description All patients of the appointment, instead of authorizationId. The units of a patient who is no longer in the list are released, and a new one is booked. Only for a single appointment. */
             patients?: components["schemas"]["BookedPatientRequest"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
+            /** @description The reason of given modifiers, for the audit trail. It is required with them. */
+            modifierReason?: string | null;
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -5272,6 +5420,20 @@ export interface components {
             /** @description The payer's number of the claim. */
             controlNumber: string;
         };
+        /** @description A point on Earth (WGS 84). */
+        Coordinates: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude: number;
+        };
+        /** @description A point on Earth (WGS 84). */
+        CoordinatesInput: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude?: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude?: number;
+        };
         CorrectRequest: {
             /**
              * Format: date-time
@@ -5287,6 +5449,20 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -6973,6 +7149,76 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A place at which the organization renders services. */
+        Location: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService: string;
+            /** @description The time zone. It decides the service dates of appointments there. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The postal address. */
+            address: components["schemas"]["Address"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates: components["schemas"]["Coordinates"] | null;
+            /** @description Whether appointments can be booked there. */
+            active: boolean;
+        };
+        /** @description LocationChange changes the given fields of a location. Address and coordinates are replaced as a whole. */
+        LocationChange: {
+            /** @description The name of the location. */
+            name?: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. */
+            active?: boolean;
+        };
+        /** @description Location not found. */
+        LocationNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "location-not-found";
+        };
+        /** @description One page of a list. */
+        LocationPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Location"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7026,6 +7272,28 @@ export interface components {
             newServiceDate: string;
             /** @description The number of units that the booking holds for the date. */
             units: number;
+        };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRule: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService: string[];
+        };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRuleInput: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes?: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials?: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService?: string[];
         };
         MoveBookingsRequest: {
             /**
@@ -7264,6 +7532,26 @@ export interface components {
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
         };
+        /** @description The request for a location. */
+        NewLocation: {
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. The default is the usual one of the kind: 12 for a home, 11 for a clinic, 03 for a school, 10 for telehealth. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. The default is true. */
+            active?: boolean | null;
+        };
         /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
             /** @description The name of the practice. */
@@ -7315,6 +7603,8 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
+            /** @description The rules that give services modifiers. Default: none. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7970,6 +8260,8 @@ export interface components {
             unitMinutes: number;
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -8152,6 +8444,8 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
+            /** @description The rules that give services modifiers, in the order of the modifiers. */
+            modifierRules: components["schemas"]["ModifierRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
@@ -8180,6 +8474,8 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
+            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -8245,6 +8541,28 @@ export interface components {
             possible: {
                 [key: string]: string[];
             };
+        };
+        /** @description A code for the setting of a service on a professional claim. */
+        PlaceOfService: {
+            /** @description The code, two digits. */
+            code: string;
+            /** @description The name that CMS gives it. */
+            name: string;
+            /**
+             * Format: date
+             * @description The first service date of the code. Null: the code set names none.
+             */
+            startsOn: string | null;
+            /**
+             * Format: date
+             * @description The last service date of the code. Null: no end is known.
+             */
+            endsOn: string | null;
+        };
+        /** @description PlacesOfService has the place-of-service codes of a day. */
+        PlacesOfService: {
+            /** @description The codes, sorted. */
+            placesOfService: components["schemas"]["PlaceOfService"][];
         };
         /** @description A postal address in the United States. */
         PostalAddress: {
@@ -8432,6 +8750,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -8457,6 +8787,20 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -9332,6 +9676,22 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -9447,6 +9807,8 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
             /** @description Whether the patient came. */
             attended: boolean;
             /**
@@ -9560,6 +9922,22 @@ export interface components {
             patients: components["schemas"]["SessionPatient"][];
             /** @description The number of units of all patients that no authorization covered. */
             unauthorizedUnits: number;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -11229,9 +11607,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11247,7 +11640,7 @@ export interface components {
          *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11262,7 +11655,7 @@ export interface components {
          *
          *     - `no-second-factor`: No second factor is set up.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11277,7 +11670,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11292,7 +11685,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11307,7 +11700,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11322,7 +11715,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11337,7 +11730,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11352,21 +11745,6 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `no-identity-provider`: No identity provider is set up here.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -11374,7 +11752,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
             };
         };
         /**
@@ -11395,9 +11773,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `link-request-not-found`: Link request not found, or expired.
+         *     - `no-identity-provider`: No identity provider is set up here.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NoIdentityProviderProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `link-request-not-found`: Link request not found, or expired.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11413,7 +11806,7 @@ export interface components {
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
          *     - `user-not-found`: User not found.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11428,7 +11821,7 @@ export interface components {
          *
          *     - `authorization-not-found`: Authorization not found.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11444,7 +11837,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11459,7 +11852,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11474,7 +11867,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11489,7 +11882,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound26: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11505,7 +11898,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound27: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11520,21 +11913,6 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `calendar-feed-not-found`: Calendar feed not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -11542,7 +11920,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
             };
         };
         /**
@@ -11563,9 +11941,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `export-not-found`: Export not found.
+         *     - `calendar-feed-not-found`: Calendar feed not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarFeedNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `export-not-found`: Export not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11580,7 +11973,7 @@ export interface components {
          *
          *     - `claim-not-found`: Claim not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11595,7 +11988,7 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound32: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11611,7 +12004,7 @@ export interface components {
          *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound33: {
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11626,7 +12019,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound34: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11641,7 +12034,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound35: {
+        NotFound36: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11699,9 +12092,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `diagnosis-not-found`: Diagnosis not found.
+         *     - `location-not-found`: Location not found.
          */
         NotFound7: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LocationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `diagnosis-not-found`: Diagnosis not found.
+         */
+        NotFound8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11716,21 +12124,6 @@ export interface components {
          *
          *     - `rate-not-found`: Rate not found.
          */
-        NotFound8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["RateNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `user-not-found`: User not found.
-         */
         NotFound9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -11738,7 +12131,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["RateNotFoundProblem"];
             };
         };
         /**
@@ -12166,6 +12559,8 @@ export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type Address = components['schemas']['Address'];
+export type AddressInput = components['schemas']['AddressInput'];
 export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
@@ -12256,6 +12651,8 @@ export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
 export type ControlNumberRequest = components['schemas']['ControlNumberRequest'];
+export type Coordinates = components['schemas']['Coordinates'];
+export type CoordinatesInput = components['schemas']['CoordinatesInput'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -12353,10 +12750,16 @@ export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherPro
 export type LinkRequest = components['schemas']['LinkRequest'];
 export type LinkRequestNotFoundProblem = components['schemas']['LinkRequestNotFoundProblem'];
 export type LinkRequestPage = components['schemas']['LinkRequestPage'];
+export type Location = components['schemas']['Location'];
+export type LocationChange = components['schemas']['LocationChange'];
+export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
+export type LocationPage = components['schemas']['LocationPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type MisdatedBooking = components['schemas']['MisdatedBooking'];
+export type ModifierRule = components['schemas']['ModifierRule'];
+export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -12369,6 +12772,7 @@ export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewKeyRequest = components['schemas']['NewKeyRequest'];
+export type NewLocation = components['schemas']['NewLocation'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
@@ -12428,6 +12832,8 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
+export type PlaceOfService = components['schemas']['PlaceOfService'];
+export type PlacesOfService = components['schemas']['PlacesOfService'];
 export type PostalAddress = components['schemas']['PostalAddress'];
 export type PostalAddressInput = components['schemas']['PostalAddressInput'];
 export type Practitioner = components['schemas']['Practitioner'];
@@ -12648,6 +13054,7 @@ export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound33 = components['responses']['NotFound33'];
 export type ResponseNotFound34 = components['responses']['NotFound34'];
 export type ResponseNotFound35 = components['responses']['NotFound35'];
+export type ResponseNotFound36 = components['responses']['NotFound36'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -13948,6 +14355,210 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listLocations: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The kind of the locations. */
+                kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLocation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getLocation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["LocationChange"];
+                "application/json": components["schemas"]["LocationChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getPlacesOfService: {
+        parameters: {
+            query?: {
+                /** @description The day. The default is today. */
+                on?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacesOfService"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     listDiagnoses: {
         parameters: {
             query?: {
@@ -14042,7 +14653,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14066,7 +14677,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14084,7 +14695,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14113,7 +14724,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict4"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14212,7 +14823,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14236,7 +14847,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14254,7 +14865,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -14283,7 +14894,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14454,7 +15065,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -14661,7 +15272,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000357
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -14681,7 +15292,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14696,7 +15307,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000362
+                 * @example 019caed9-4300-7000-8000-000000000363
                  */
                 id: string;
             };
@@ -14718,7 +15329,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14733,12 +15344,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000362
+                 * @example 019caed9-4300-7000-8000-000000000363
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-000000000364
                  */
                 sessionId: string;
             };
@@ -14758,7 +15369,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14876,7 +15487,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000361
+                 * @example 019caed9-4300-7000-8000-000000000362
                  */
                 id: string;
             };
@@ -15150,7 +15761,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15290,7 +15901,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15336,7 +15947,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -15377,7 +15988,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15414,7 +16025,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15460,7 +16071,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15502,7 +16113,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15584,7 +16195,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15631,7 +16242,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             /**
              * @description Conflict.
              *
@@ -15712,7 +16323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             409: components["responses"]["Conflict9"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -15859,7 +16470,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             /**
              * @description Conflict.
              *
@@ -16007,7 +16618,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16061,7 +16672,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16171,7 +16782,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000343
+                 * @example 019caed9-4300-7000-8000-000000000344
                  */
                 id: string;
             };
@@ -16193,7 +16804,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16208,7 +16819,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000343
+                 * @example 019caed9-4300-7000-8000-000000000344
                  */
                 id: string;
             };
@@ -16228,7 +16839,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16266,7 +16877,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16393,7 +17004,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -16466,7 +17077,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -16520,7 +17131,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000347
+                 * @example 019caed9-4300-7000-8000-000000000348
                  */
                 id: string;
             };
@@ -16560,7 +17171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16575,7 +17186,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034b
+                 * @example 019caed9-4300-7000-8000-00000000034c
                  */
                 id: string;
             };
@@ -16595,7 +17206,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16630,7 +17241,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16737,7 +17348,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -16761,7 +17372,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -16793,7 +17404,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16813,7 +17424,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -16847,7 +17458,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -16876,7 +17487,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -16916,7 +17527,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -16938,7 +17549,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16956,7 +17567,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -16984,7 +17595,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -17022,7 +17633,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -17050,7 +17661,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17070,7 +17681,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -17098,7 +17709,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -17136,7 +17747,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -17162,7 +17773,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17188,7 +17799,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -17210,7 +17821,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17233,7 +17844,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -17255,7 +17866,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17545,7 +18156,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339.under-used
+                 * @example 019caed9-4300-7000-8000-00000000033a.under-used
                  */
                 id: string;
             };
@@ -17719,7 +18330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -17743,7 +18354,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17764,7 +18375,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -17793,7 +18404,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             409: components["responses"]["Conflict14"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -17814,7 +18425,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000af
                  */
                 id: string;
             };
@@ -17844,7 +18455,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17864,7 +18475,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000af
                  */
                 id: string;
             };
@@ -17894,7 +18505,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17914,7 +18525,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ae
+                 * @example 019caed9-4300-7000-8000-0000000000af
                  */
                 id: string;
             };
@@ -17942,7 +18553,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -17996,7 +18607,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -18026,7 +18637,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18046,7 +18657,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001ca
+                 * @example 019caed9-4300-7000-8000-0000000001cb
                  */
                 id: string;
             };
@@ -18076,7 +18687,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18151,7 +18762,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18175,7 +18786,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18193,7 +18804,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18225,7 +18836,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18244,7 +18855,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18268,7 +18879,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18288,7 +18899,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18318,7 +18929,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
              *
@@ -18355,7 +18966,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18377,7 +18988,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18397,7 +19008,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18429,7 +19040,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
              *
@@ -18507,7 +19118,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000219
+                 * @example 019caed9-4300-7000-8000-00000000021a
                  */
                 id: string;
             };
@@ -18535,7 +19146,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -18558,7 +19169,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18584,7 +19195,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -18607,7 +19218,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18635,7 +19246,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
              *
@@ -18681,7 +19292,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013a
+                 * @example 019caed9-4300-7000-8000-00000000013b
                  */
                 id: string;
             };
@@ -18703,7 +19314,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18741,7 +19352,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18760,7 +19371,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004e
                  */
                 id: string;
             };
@@ -18786,7 +19397,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18805,7 +19416,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004e
                  */
                 id: string;
             };
@@ -18833,7 +19444,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -18864,7 +19475,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004e
                  */
                 id: string;
             };
@@ -18890,7 +19501,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18909,7 +19520,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dd
+                 * @example 019caed9-4300-7000-8000-0000000002de
                  */
                 id: string;
             };
@@ -18933,7 +19544,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18951,7 +19562,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dd
+                 * @example 019caed9-4300-7000-8000-0000000002de
                  */
                 id: string;
             };
@@ -18979,7 +19590,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19010,7 +19621,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dd
+                 * @example 019caed9-4300-7000-8000-0000000002de
                  */
                 id: string;
             };
@@ -19032,7 +19643,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19050,7 +19661,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002dd
+                 * @example 019caed9-4300-7000-8000-0000000002de
                  */
                 id: string;
             };
@@ -19074,7 +19685,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -19116,7 +19727,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -19163,7 +19774,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000335
+                 * @example 019caed9-4300-7000-8000-000000000336
                  */
                 id: string;
             };
@@ -19183,7 +19794,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19227,7 +19838,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19414,7 +20025,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19436,7 +20047,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19451,7 +20062,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19473,7 +20084,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19491,7 +20102,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19519,7 +20130,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             /**
              * @description Conflict.
              *
@@ -19551,7 +20162,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002db
                  */
                 id: string;
             };
@@ -19577,7 +20188,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -19593,7 +20204,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19624,7 +20235,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19639,7 +20250,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19670,7 +20281,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19685,7 +20296,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002d9
+                 * @example 019caed9-4300-7000-8000-0000000002da
                  */
                 id: string;
             };
@@ -19716,7 +20327,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19849,7 +20460,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000340
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -19873,7 +20484,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19891,7 +20502,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000340
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -19911,7 +20522,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -19930,7 +20541,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000340
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -19959,7 +20570,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19981,7 +20592,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000340
+                 * @example 019caed9-4300-7000-8000-000000000341
                  */
                 id: string;
             };
@@ -20007,7 +20618,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20023,7 +20634,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000342
                  */
                 id: string;
             };
@@ -20045,7 +20656,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -20067,7 +20678,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000342
                  */
                 id: string;
             };
@@ -20089,7 +20700,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20107,7 +20718,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000342
                  */
                 id: string;
                 /**
@@ -20136,7 +20747,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -20377,7 +20988,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000338
+                 * @example 019caed9-4300-7000-8000-000000000339
                  */
                 id: string;
             };
@@ -20399,7 +21010,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20417,7 +21028,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000338
+                 * @example 019caed9-4300-7000-8000-000000000339
                  */
                 id: string;
             };
@@ -20441,7 +21052,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20460,7 +21071,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000338
+                 * @example 019caed9-4300-7000-8000-000000000339
                  */
                 id: string;
             };
@@ -20488,7 +21099,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -20585,7 +21196,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033d
+                 * @example 019caed9-4300-7000-8000-00000000033e
                  */
                 id: string;
             };
@@ -20607,7 +21218,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound35"];
+            404: components["responses"]["NotFound36"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
