@@ -26,6 +26,7 @@ const (
 	Unsigned     ConflictKind = "unsigned"     // a required signature is missing
 	LateNote     ConflictKind = "late"         // the note or a signature is missing after the due time
 	Unauthorized ConflictKind = "unauthorized" // no authorization covers some of the units
+	Overlap      ConflictKind = "overlap"      // it was accepted although it overlaps another session
 )
 
 // conflictConditions are the conditions of sessions with a conflict, in SQL. To add a kind, add it
@@ -35,6 +36,20 @@ var conflictConditions = map[ConflictKind]string{
 	Unsigned:     ruled(unsignedSQL),
 	LateNote:     ruled(lateSQL),
 	Unauthorized: "sessions.unauthorized_units > 0",
+	Overlap: "(sessions.overlap_reason IS NOT NULL AND (" + overlapping("practitioner") + " OR " +
+		overlapping("patient") + "))",
+}
+
+// overlapping returns the condition of a session whose real time, for a practitioner or a patient,
+// overlaps that of another session. Indexes: the primary keys; for the other session, those by the
+// person and the real start.
+func overlapping(person string) string {
+	return fmt.Sprintf(`EXISTS (SELECT FROM appointment_%[1]ss m JOIN appointment_%[1]ss o
+		ON o.organization_id = m.organization_id AND o.%[1]s_id = m.%[1]s_id AND o.appointment_id <> m.appointment_id
+			AND o.worked_starts_at < m.worked_ends_at AND o.worked_ends_at > m.worked_starts_at
+			AND o.worked_starts_at > m.worked_starts_at - interval '24 hours'
+		WHERE m.organization_id = sessions.organization_id AND m.appointment_id = sessions.appointment_id
+			AND m.worked_starts_at IS NOT NULL AND o.worked_starts_at IS NOT NULL)`, person)
 }
 
 // ConflictKinds returns all kinds, sorted.
