@@ -191,3 +191,60 @@ func TestAcceptingAnOverlapNeedsItsPermission(t *testing.T) {
 		"startTime": c.Ago(150 * time.Minute), "overlapReason": "I was in both.",
 	}).Refused(t, http.StatusForbidden, "forbidden")
 }
+
+func TestRosterOfAGroup(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	second, third := c.AddPatient(t), c.AddPatient(t)
+	appointment, paths := group(t, c, second)
+	added := c.Authorize(t, 10, harness.Body{"patientId": third})
+	roster := func(entries ...string) harness.Body {
+		var patients []harness.Body
+		for i := 0; i < len(entries); i += 2 {
+			patients = append(patients, harness.Body{"patientId": entries[i], "authorizationId": harness.IDOf(entries[i+1])})
+		}
+		return harness.Body{"patients": patients}
+	}
+	first := c.Own.Patient.String()
+	c.RequireBalance(t, paths[1], 10, 0, 4)
+	changed := c.Admin().Patch(t, appointment, roster(first, paths[0], third, added)).OK(t)
+	require.Len(t, changed.Body["patients"], 2)
+	c.RequireBalance(t, paths[0], 10, 0, 4)
+	c.RequireBalance(t, paths[1], 10, 0, 0)
+	c.RequireBalance(t, added, 10, 0, 4)
+	c.Admin().Patch(t, appointment, roster(third, added)).OK(t)
+	c.RequireBalance(t, paths[0], 10, 0, 0)
+	require.Equal(t, third, c.Admin().Get(t, appointment).OK(t).Text("patientId"))
+
+	t.Run("an invalid roster changes nothing", func(t *testing.T) {
+		for field, b := range map[string]harness.Body{
+			"patients[0].authorizationId": roster(first, added),
+			"patients[1].patientId":       roster(third, added, third, added),
+			"patients":                    {"patients": roster(third, added)["patients"], "authorizationId": harness.IDOf(added)},
+		} {
+			refused := c.Admin().Patch(t, appointment, b).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+			require.Equal(t, field, refused.Body["errors"].([]any)[0].(map[string]any)["field"], "%s", refused.Raw)
+		}
+	})
+	t.Run("a refusal names the patient and the authorization", func(t *testing.T) {
+		short := c.Authorize(t, 3, harness.Body{"patientId": second})
+		refused := c.Admin().Patch(t, appointment, roster(third, added, second, short)).
+			Refused(t, http.StatusConflict, "insufficient-units")
+		require.Equal(t, "Patient 2 of 2: Insufficient units available. Available: 3, Requested: 4", refused.Text("detail"))
+		require.Equal(t, second, refused.Text("patientId"))
+		require.Equal(t, harness.IDOf(short), refused.Text("authorizationId"))
+	})
+	c.RequireClean(t)
+}
+
+func TestUnusualGroupSizeIsAWarning(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	code := addService(t, c, "97154")
+	path := c.Authorize(t, 10, harness.Body{"serviceCodeId": code})
+	booked := c.Admin().Post(t, "/appointments", c.Booking(path, c.AddPractitioner(t), c.At(t, 1, "09:00"), time.Hour,
+		harness.Body{"serviceCodeId": code}))
+	booked.Created(t)
+	require.Equal(t, "97154 is for groups of 2 to 8 patients. This appointment has 1.",
+		booked.Body["warnings"].([]any)[0].(map[string]any)["message"])
+}

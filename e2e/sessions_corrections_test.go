@@ -401,3 +401,57 @@ func TestVerifyFindsTamperedCorrections(t *testing.T) {
 		})
 	}
 }
+
+// TestUnitsOfADayRoundedTogether delivers three sessions of 20 minutes, the last by another
+// practitioner, by each basis of a payer's rule.
+func TestUnitsOfADayRoundedTogether(t *testing.T) {
+	t.Parallel()
+	for basis, want := range map[string][]int{
+		"SESSION": {1, 1, 1}, "DAY": {2, 1, 1}, "DAY_AND_PRACTITIONER": {2, 1, 1},
+	} {
+		t.Run(basis, func(t *testing.T) {
+			t.Parallel()
+			c := harness.Open(t)
+			insurance := c.AddInsurance(t, "rounding", "MIDPOINT")
+			payer := c.Admin().All(t, "/payers", nil)[0]["id"].(string)
+			c.Admin().Patch(t, "/payers/"+payer, harness.Body{"roundingBasis": basis}).OK(t)
+			path := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+			first, second := c.AddPractitioner(t), c.AddPractitioner(t)
+			today := c.At(t, 0, "00:00")
+			var booked []string
+			for i, practitioner := range []uuid.UUID{first, first, second} {
+				booked = append(booked, c.Book(t,
+					c.Booking(path, practitioner, today.Add(time.Duration(1+i)*time.Hour), 20*time.Minute)))
+			}
+			sum := 0
+			for i, appointment := range booked {
+				units := c.Admin().Get(t, appointment).Number(t, "units")
+				require.Equal(t, want[i], units, "appointment %d", i)
+				sum += units
+			}
+			c.RequireBalance(t, path, 100, 0, sum)
+			c.RequireClean(t)
+		})
+	}
+}
+
+// TestRoundingOfTheServiceDate changes a payer's rule after a booking and before its session.
+func TestRoundingOfTheServiceDate(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	insurance := c.AddInsurance(t, "rounding", "CEIL")
+	payer := c.Admin().All(t, "/payers", nil)[0]["id"].(string)
+	path := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+	practitioner := c.AddPractitioner(t)
+	year, month, day := c.Clock.Now().In(harness.NewYork(t)).Date()
+	start := time.Date(year, month, day, 0, 0, 0, 0, harness.NewYork(t))
+	booked := c.Book(t, c.Booking(path, practitioner, start, 20*time.Minute))
+	require.Equal(t, 2, c.Admin().Get(t, booked).Number(t, "units"))
+	c.Admin().Patch(t, "/payers/"+payer, harness.Body{"rounding": "FLOOR"}).OK(t)
+	c.Clock.SetAhead(time.Hour)
+	c.Own.Tokens[rbac.Admin] = c.SignIn(t, "own", rbac.Admin)
+	session := "/sessions/" + completed(t, c, booked)
+	require.Equal(t, 1, c.Admin().Get(t, session).Number(t, "units"), "by the rule that is in force on the service date")
+	c.RequireBalance(t, path, 100, 1, 0)
+	c.RequireClean(t)
+}

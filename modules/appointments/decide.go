@@ -243,6 +243,11 @@ func (d *draft) hold(i int) ([]*fault.Error, error) {
 	p := &d.a.Patients[i]
 	claim := d.claim(i, p.Units, d.a.ServiceDate)
 	against, err := d.sheet.Hold(claim)
+	if n := len(d.a.Patients); n > 1 {
+		for j, reason := range against {
+			against[j] = reason.With(reason.Details(), "Patient %d of %d: %s", i+1, n, reason.Error())
+		}
+	}
 	if p.Units > 0 {
 		p.ReservationID = &claim.ReservationID
 	}
@@ -327,7 +332,7 @@ func (d *draft) reschedule(before Appointment) error {
 	c.Practitioners.Apply(&d.a.Practitioners)
 	c.Notes.Apply(&d.a.Notes)
 	d.a.Span = d.a.Span.utc()
-	moved := d.redates || c.moves(before)
+	moved := d.redates || c.moves(before) || c.Patients.Given && !sameRoster(c.Patients.Value, before)
 	switch {
 	case moved && before.Status != Scheduled:
 		d.refusal = refuseTransition(before.Status, Scheduled)
@@ -357,11 +362,53 @@ func (d *draft) rebook() error {
 		}
 		fieldErrors = append(fieldErrors, d.mismatches(0, func(_ int, name string) string { return name })...)
 	}
+	if d.change.Patients.Given {
+		invalid, err := d.changeRoster(d.change.Patients.Value)
+		if err != nil {
+			return err
+		}
+		fieldErrors = append(fieldErrors, invalid...)
+	}
 	if len(fieldErrors) > 0 {
 		d.refusal = fault.InvalidFields(fieldErrors...)
 		return nil
 	}
 	return d.bookTime()
+}
+
+// sameRoster reports whether the appointment has exactly these patients and authorizations.
+func sameRoster(roster []BookedPatient, a Appointment) bool {
+	return slices.EqualFunc(roster, a.Patients, func(wanted BookedPatient, p Participant) bool {
+		return wanted.PatientID == p.PatientID && wanted.AuthorizationID == p.AuthorizationID
+	})
+}
+
+// changeRoster replaces the patients. It releases the units of patients who are removed or get another
+// authorization, and returns an error for each patient who does not match.
+func (d *draft) changeRoster(roster []BookedPatient) ([]fault.Field, error) {
+	keeps := map[uuid.UUID]bool{}
+	patients := make([]Participant, len(roster))
+	for i, wanted := range roster {
+		patients[i] = Participant{PatientID: wanted.PatientID, AuthorizationID: wanted.AuthorizationID}
+		at := d.before.indexOf(wanted.PatientID)
+		if at >= 0 && d.before.Patients[at].AuthorizationID == wanted.AuthorizationID {
+			patients[i], keeps[wanted.PatientID] = d.before.Patients[at], true
+		}
+	}
+	for _, p := range d.before.Patients {
+		if keeps[p.PatientID] || p.ReservationID == nil {
+			continue
+		}
+		if err := d.sheet.Release(d.claimFor(p, uuid.Nil, 0, d.before.ServiceDate)); err != nil {
+			return nil, err
+		}
+	}
+	d.a.Patients = patients
+	var fieldErrors []fault.Field
+	for i := range patients {
+		fieldErrors = append(fieldErrors, d.mismatches(i, patientField)...)
+	}
+	return fieldErrors, nil
 }
 
 // changeAuthorization releases the patient's units on the old authorization if the new one differs.

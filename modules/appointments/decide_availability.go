@@ -179,13 +179,35 @@ func (a Availability) withBuffers(s Span) Span {
 
 // The codes of warnings.
 const (
-	warnOutside = "outside-availability"
-	warnBuffer  = "within-buffer"
+	warnOutside   = "outside-availability"
+	warnBuffer    = "within-buffer"
+	warnGroupSize = "group-size" // the number of patients is unusual for the code
 )
+
+// groupSize has the usual numbers of patients of the group codes (AMA, CPT, adaptive behavior services:
+// 97154 and 97158 are face-to-face with two or more patients; payers allow up to eight).
+var groupSize = map[string]struct{ least, most int }{"97154": {2, 8}, "97158": {2, 8}}
+
+// groupWarnings returns a warning if the number of patients is unusual for a group code.
+func groupWarnings(a Appointment) []Warning {
+	if len(a.Patients) == 0 || len(a.Practitioners) == 0 {
+		return nil
+	}
+	code := a.Patients[0].Code
+	usual, ok := groupSize[code]
+	if !ok || len(a.Patients) >= usual.least && len(a.Patients) <= usual.most {
+		return nil
+	}
+	return []Warning{{
+		warnGroupSize, a.Practitioners[0], a.Start.UTC(),
+		fmt.Sprintf("%s is for groups of %d to %d patients. This appointment has %d.", code, usual.least, usual.most,
+			len(a.Patients)),
+	}}
+}
 
 // Warning is a concern about an appointment that breaks no rule.
 type Warning struct {
-	// The stable code, `outside-availability` or `within-buffer`.
+	// The stable code: `outside-availability`, `within-buffer` or `group-size`.
 	Code           string    `json:"code"`
 	PractitionerID uuid.UUID `json:"practitionerId"`
 	StartTime      time.Time `json:"startTime"` // The start of the appointment.

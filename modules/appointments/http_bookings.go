@@ -48,7 +48,8 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all " +
 				"change or none. Only fields that differ from this appointment's present values are applied to the others: a new " +
 				"date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do " +
-				"not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is " +
+				"not affect appointments that were changed individually. `patients` replaces the patients of a single " +
+				"appointment. A move to a time that the clocks skip on the new day is " +
 				"refused (422), like a booking of a series.",
 			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
@@ -151,6 +152,9 @@ type changeAppointmentRequest struct {
 	// The authorization of the patient. It can be changed only if the appointment has one
 	// patient.
 	AuthorizationID patch.Field[uuid.UUID] `json:"authorizationId"`
+	// All patients of the appointment, instead of authorizationId. The units of a patient who is no
+	// longer in the list are released, and a new one is booked. Only for a single appointment.
+	Patients patch.Field[[]bookedPatientRequest] `json:"patients" validate:"omitempty,min=1,max=20,dive"`
 	// The notes of the organization.
 	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
@@ -168,6 +172,13 @@ func (s *BookingService) handleChange(ctx context.Context, in changeAppointmentR
 		}
 		c.Practitioners = patch.Set([]uuid.UUID{in.PractitionerID.Value})
 	}
+	if in.Patients.Given {
+		roster := make([]BookedPatient, len(in.Patients.Value))
+		for i, p := range in.Patients.Value {
+			roster[i] = BookedPatient(p)
+		}
+		c.Patients = patch.Set(roster)
+	}
 	return s.warned(ctx)(s.Change(ctx, in.ID, c, Scope(in.Scope)))
 }
 
@@ -181,6 +192,7 @@ func (s *BookingService) warned(ctx context.Context) func(o Outcome, err error) 
 		}
 		b.Warnings, _ = s.availability.warnings(ctx, o.Appointment.OrganizationID, o.Appointment.Practitioners, o.spans(),
 			uuid.Nil)
+		b.Warnings = append(b.Warnings, groupWarnings(o.Appointment)...)
 		return b, nil
 	}
 }

@@ -117,6 +117,9 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 		if c.End.Given {
 			s.ends = append(s.ends, c.End.Value)
 		}
+		for _, p := range c.Patients.Value {
+			s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
+		}
 		if c.AuthorizationID.Given {
 			s.patients = append(s.patients, Participant{PatientID: a.Patients[0].PatientID, AuthorizationID: c.AuthorizationID.Value})
 		}

@@ -23,6 +23,8 @@ type Booking struct {
 	ServiceCodeID uuid.UUID
 	Span          // in whole minutes, at most [MaxLength]; may be in the past, for entries from paper records
 	Notes         *string
+
+	roster bool // of a change: fields of patients always have an index
 }
 
 // BookedPatient is a patient and the authorization to take the units from.
@@ -37,7 +39,8 @@ type Change struct {
 	Start           patch.Field[time.Time]
 	End             patch.Field[time.Time]
 	Practitioners   patch.Field[[]uuid.UUID]
-	AuthorizationID patch.Field[uuid.UUID] // only if the appointment has one patient
+	AuthorizationID patch.Field[uuid.UUID]       // only if the appointment has one patient
+	Patients        patch.Field[[]BookedPatient] // all patients: the others are removed
 	Notes           patch.Clearable[string]
 }
 
@@ -182,6 +185,12 @@ func (s Span) fieldErrors() []fault.Field {
 func (b Booking) check() error {
 	fieldErrors := b.Span.fieldErrors()
 	fieldErrors = append(fieldErrors, staffErrors(b.Practitioners)...)
+	return errorOf(append(fieldErrors, b.patientErrors()...))
+}
+
+// patientErrors returns an error for each patient that is given twice, and for a wrong number.
+func (b Booking) patientErrors() []fault.Field {
+	var fieldErrors []fault.Field
 	if n := len(b.Patients); n == 0 || n > MaxPatients {
 		fieldErrors = append(fieldErrors, fault.Field{
 			Field: "patients", Code: "range", Message: fmt.Sprintf("must have between 1 and %d entries", MaxPatients),
@@ -197,7 +206,7 @@ func (b Booking) check() error {
 		}
 		seen[p.PatientID] = true
 	}
-	return errorOf(fieldErrors)
+	return fieldErrors
 }
 
 func errorOf(fieldErrors []fault.Field) error {
@@ -209,7 +218,7 @@ func errorOf(fieldErrors []fault.Field) error {
 
 // field returns the name of a patient's field. A booking of one patient uses the short form.
 func (b Booking) field(i int, name string) string {
-	if len(b.Patients) == 1 {
+	if len(b.Patients) == 1 && !b.roster {
 		return name
 	}
 	return patientField(i, name)

@@ -78,12 +78,44 @@ func (s *BookingService) Change(ctx context.Context, id uuid.UUID, c Change, sco
 			return Outcome{}, err
 		}
 	}
+	if c.Patients.Given {
+		if err := s.checkRoster(ctx, c, scope); err != nil {
+			return Outcome{}, err
+		}
+	}
 	r, err := s.request(ctx, reschedule, id, "")
 	if err != nil {
 		return Outcome{}, err
 	}
 	r.change, r.scope = c, scope
 	return s.do(ctx, r)
+}
+
+// checkRoster returns an error for a change of patients that is not possible, or that names patients
+// outside the caller's record scope.
+func (s *BookingService) checkRoster(ctx context.Context, c Change, scope Scope) error {
+	switch {
+	case scope.several():
+		return fault.InvalidFields(fault.Field{
+			Field: "patients", Code: "excluded_with", Message: "can be changed for a single appointment only",
+		})
+	case c.AuthorizationID.Given:
+		return fault.InvalidFields(fault.Field{
+			Field: "patients", Code: "excluded_with", Message: "must not be given together with authorizationId",
+		})
+	}
+	b := Booking{Patients: c.Patients.Value, roster: true}
+	if fieldErrors := b.patientErrors(); len(fieldErrors) > 0 {
+		return fault.InvalidFields(fieldErrors...)
+	}
+	recordScope, err := db.RecordScopeOf(ctx)
+	if err != nil || recordScope.WholeOrganization() {
+		return err
+	}
+	_, err = db.Snapshot(ctx, s.Database, "appointments.admit-patients", func(ctx context.Context) (visibility, error) {
+		return b.admit(ctx)
+	})
+	return err
 }
 
 func (s *BookingService) do(ctx context.Context, r request) (Outcome, error) {

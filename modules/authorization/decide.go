@@ -131,13 +131,13 @@ func (d *draft) ask(a account, day calendar.Date) *fault.Error {
 func (a account) refusals(units int, day calendar.Date) []*fault.Error {
 	var all []*fault.Error
 	if a.Decision != Active {
-		all = append(all, notActive(a.Decision))
+		all = append(all, a.notActive())
 	}
 	if !a.Covers(day) {
 		all = append(all, a.outsideDates(day))
 	}
 	if units > a.Available() {
-		all = append(all, insufficientUnits(a.Available(), units))
+		all = append(all, a.insufficientUnits(units))
 	}
 	if refusal := a.capRefusal(units, day); refusal != nil && units > 0 {
 		all = append(all, refusal)
@@ -261,11 +261,11 @@ func (d *draft) nothingToConsume() *fault.Error {
 	}
 	switch {
 	case d.Decision != Active:
-		return notActive(d.Decision)
+		return d.notActive()
 	case !d.Covers(day):
 		return d.outsideDates(day)
 	default:
-		return insufficientUnits(d.Available(), d.op.Units)
+		return d.insufficientUnits(d.op.Units)
 	}
 }
 
@@ -330,12 +330,12 @@ func (d *draft) grantable(units int, day calendar.Date) int {
 	return min(units, d.Available())
 }
 
-func notActive(status Status) *fault.Error {
-	return ErrNotActive.With(State{status},
-		"The authorization is %s. Units can be reserved only on an ACTIVE authorization.", status)
+func (a Authorization) notActive() *fault.Error {
+	return ErrNotActive.With(State{a.backing(), a.Decision},
+		"The authorization is %s. Units can be reserved only on an ACTIVE authorization.", a.Decision)
 }
 
 func (a Authorization) outsideDates(day calendar.Date) *fault.Error {
-	return ErrOutsideDates.With(Dates{day, a.StartDate, a.EndDate},
+	return ErrOutsideDates.With(Dates{a.backing(), day, a.StartDate, a.EndDate},
 		"The service date %s is outside the authorization's dates (%s to %s).", day, a.StartDate, a.EndDate)
 }

@@ -215,7 +215,7 @@ func (a account) capRefusal(units int, day calendar.Date) *fault.Error {
 			continue
 		}
 		return ErrCapExceeded.With(
-			CapShortage{limit.Period, d.first, d.last, limit.Units, booked, units, missing},
+			CapShortage{a.backing(), limit.Period, d.first, d.last, limit.Units, booked, units, missing},
 			"The authorization allows %d units %s. Booked: %d, Requested: %d, Missing: %d",
 			limit.Units, d.words(limit.Period), booked, units, missing)
 	}

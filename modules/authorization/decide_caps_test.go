@@ -78,7 +78,7 @@ func TestCapsCountTheirPeriod(t *testing.T) {
 				for _, within := range []calendar.Date{first, date(t, test.booked), last} {
 					_, o := decide(a, reserve(3).on(within), at)
 					requireRefusal(t, ErrCapExceeded, o)
-					require.Equal(t, CapShortage{test.period, first, last, 10, 8, 3, 1}, o.Refusal.Details())
+					require.Equal(t, CapShortage{a.backing(), test.period, first, last, 10, 8, 3, 1}, o.Refusal.Details())
 					_, o = decide(a, reserve(2).on(within), at)
 					require.Nil(t, o.Refusal, "what fits")
 				}
@@ -128,7 +128,7 @@ func TestCaps(t *testing.T) {
 		a := granted(100, 7, 4)
 		a.Caps, _ = capsOf([]Cap{{PerSpan, 12}})
 		require.Nil(t, a.UnitsByDate)
-		require.Equal(t, CapShortage{PerSpan, firstDay, lastDay, 12, 11, 3, 2}, refusedBy(t, a, reserve(3)))
+		require.Equal(t, CapShortage{a.backing(), PerSpan, firstDay, lastDay, 12, 11, 3, 2}, refusedBy(t, a, reserve(3)))
 		accepted(t, a, reserve(1))
 	})
 	t.Run("checks every cap, and reports the shortest period first", func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestCaps(t *testing.T) {
 		a := limited(time.Sunday, Cap{PerDay, 4}, Cap{PerSpan, 4}).having(t, 4, tenth)
 		a = accepted(t, a, settle(Consume, &a.reservations[0].ID, 7))
 		require.Equal(t, 7, a.Used)
-		require.Equal(t, CapShortage{PerDay, today, today, 4, 7, 1, 4}, refusedBy(t, a, reserve(1)))
+		require.Equal(t, CapShortage{a.backing(), PerDay, today, today, 4, 7, 1, 4}, refusedBy(t, a, reserve(1)))
 		a = accepted(t, a, settle(Consume, nil, 2))
 		require.Equal(t, 9, refusedBy(t, a, reserve(1)).Booked)
 	})

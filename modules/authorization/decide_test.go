@@ -137,9 +137,10 @@ func requireRefusal(t *testing.T, want *fault.Error, got Outcome) {
 
 func TestReserveReportsAvailableUnits(t *testing.T) {
 	t.Parallel()
-	_, outcome := decide(granted(10, 2, 3), reserve(6), at)
+	a := granted(10, 2, 3)
+	_, outcome := decide(a, reserve(6), at)
 	require.EqualError(t, outcome.Refusal, "Insufficient units available. Available: 5, Requested: 6")
-	require.Equal(t, Shortage{Available: 5, Requested: 6}, outcome.Refusal.Details())
+	require.Equal(t, Shortage{a.backing(), 5, 6}, outcome.Refusal.Details())
 }
 
 func TestRelease(t *testing.T) {

@@ -93,19 +93,29 @@ var (
 			"request without `atomic`.")
 )
 
+// Backing names the authorization that refuses a reservation, and its patient.
+type Backing struct {
+	AuthorizationID uuid.UUID `json:"authorizationId"`
+	PatientID       uuid.UUID `json:"patientId"`
+}
+
+func (a Authorization) backing() Backing { return Backing{a.ID, a.PatientID} }
+
 // Shortage has the details of [ErrInsufficientUnits], in units.
 type Shortage struct {
+	Backing
 	Available int `json:"available"` // The number of available units.
 	Requested int `json:"requested"`
 }
 
-func insufficientUnits(available, requested int) *fault.Error {
-	return ErrInsufficientUnits.With(Shortage{available, requested},
-		"Insufficient units available. Available: %d, Requested: %d", available, requested)
+func (a Authorization) insufficientUnits(requested int) *fault.Error {
+	return ErrInsufficientUnits.With(Shortage{a.backing(), a.Available(), requested},
+		"Insufficient units available. Available: %d, Requested: %d", a.Available(), requested)
 }
 
 // CapShortage has the details of [ErrCapExceeded], in units.
 type CapShortage struct {
+	Backing
 	Cap         Period        `json:"cap"`         // The period of the cap.
 	PeriodStart calendar.Date `json:"periodStart"` // The first day of the period.
 	PeriodEnd   calendar.Date `json:"periodEnd"`   // The last day of the period.
@@ -128,11 +138,13 @@ func insufficientReserved(reserved, requested int) *fault.Error {
 
 // State has the details of [ErrNotActive].
 type State struct {
+	Backing
 	Status Status `json:"authorizationStatus"` // The status of the authorization.
 }
 
 // Dates has the details of [ErrOutsideDates].
 type Dates struct {
+	Backing
 	ServiceDate calendar.Date `json:"serviceDate"`
 	StartDate   calendar.Date `json:"startDate"`
 	EndDate     calendar.Date `json:"endDate"`

@@ -1785,7 +1785,7 @@ export interface paths {
         head?: never;
         /**
          * Reschedule or change an appointment
-         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
+         * @description A merge patch: fields that are not given stay unchanged. A new time, staff or authorization is checked like a booking, and the reservation changes by the difference, in one transaction. That is possible while the appointment is SCHEDULED. Notes can always be changed. With `scope` the change applies to this appointment and to the SCHEDULED appointments of its series that start later, or to all of them; either all change or none. Only fields that differ from this appointment's present values are applied to the others: a new date moves each by the same number of days, and a new time of day or length applies to all. Unchanged fields do not affect appointments that were changed individually. `patients` replaces the patients of a single appointment. A move to a time that the clocks skip on the new day is refused (422), like a booking of a series.
          *
          *     Permission: `appointment:reschedule`.
          */
@@ -4207,6 +4207,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "authorization-not-active";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The status of the authorization.
              * @enum {string}
@@ -4521,6 +4525,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "cap-exceeded";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * @description The period of the cap.
              * @enum {string}
@@ -4593,6 +4601,8 @@ export interface components {
              * @description The authorization of the patient. It can be changed only if the appointment has one patient.
              */
             authorizationId?: string;
+            /** @description All patients of the appointment, instead of authorizationId. The units of a patient who is no longer in the list are released, and a new one is booked. Only for a single appointment. */
+            patients?: components["schemas"]["BookedPatientRequest"][];
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -5880,6 +5890,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "insufficient-units";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /** @description The number of available units. */
             available: number;
             /** @description The number of requested units. */
@@ -7067,6 +7081,10 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "outside-authorization-dates";
+            /** Format: uuid */
+            authorizationId: string;
+            /** Format: uuid */
+            patientId: string;
             /**
              * Format: date
              * @description The date of the service, in the organization's time zone.
@@ -9368,7 +9386,7 @@ export interface components {
         };
         /** @description A concern about an appointment that breaks no rule. */
         Warning: {
-            /** @description The stable code, `outside-availability` or `within-buffer`. */
+            /** @description The stable code: `outside-availability`, `within-buffer` or `group-size`. */
             code: string;
             /** Format: uuid */
             practitionerId: string;
