@@ -136,22 +136,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.real = append(s.real, Span{*r.started, a.End}, Span{*r.started, now})
 		}
 	case correct:
-		s.worked = append(s.worked, a.Occupied().Start)
-		corrected := a.Occupied()
-		if c := r.correction; c.Start != nil {
-			s.worked = append(s.worked, *c.Start)
-			corrected.Start = *c.Start
-		}
-		if r.correction.End != nil {
-			corrected.End = *r.correction.End
-		}
-		s.real = append(s.real, corrected)
-		s.staff = append(s.staff, r.correction.Practitioners...)
-		for _, p := range r.correction.Patients {
-			if p.AuthorizationID != nil {
-				s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: *p.AuthorizationID})
-			}
-		}
+		s.askCorrection(r.correction, a.Occupied())
 	case void:
 		s.worked = append(s.worked, a.Occupied().Start)
 		s.rebooked = true
@@ -166,6 +151,25 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.worked = append(s.worked, *r.completion.Start)
 		}
 		s.real = append(s.real, completedSpans(a, r.completion, now)...)
+	}
+}
+
+// askCorrection adds the changes that a correction may make to a session of the given time.
+func (s *subject) askCorrection(c Correction, corrected Span) {
+	s.worked = append(s.worked, corrected.Start)
+	if c.Start != nil {
+		s.worked = append(s.worked, *c.Start)
+		corrected.Start = *c.Start
+	}
+	if c.End != nil {
+		corrected.End = *c.End
+	}
+	s.real = append(s.real, corrected)
+	s.staff = append(s.staff, c.Practitioners...)
+	for _, p := range c.Patients {
+		if p.AuthorizationID != nil {
+			s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: *p.AuthorizationID})
+		}
 	}
 }
 
