@@ -145,6 +145,7 @@ func TestSessionsOverlapInRealTime(t *testing.T) {
 	session := c.Admin().Get(t, next).OK(t).Text("sessionId")
 	require.Equal(t, "Both children had joint work.", c.Admin().Get(t, "/sessions/"+session).OK(t).Text("overlapReason"))
 
+	require.Len(t, c.Admin().All(t, "/sessions?conflict=overlap", nil), 2, "both sessions are on the worklist")
 	t.Run("a correction keeps an accepted overlap, and cannot make another", func(t *testing.T) {
 		c.Admin().Post(t, "/sessions/"+session+"/correct",
 			harness.Body{"endTime": at.Add(90 * time.Minute), "reason": "Ended earlier."}).OK(t)
@@ -175,6 +176,10 @@ func TestSessionsOverlapInRealTime(t *testing.T) {
 		c.Admin().Put(t, "/service-pairs", harness.Body{"pairs": []harness.Body{{"code": "97153", "otherCode": "97155"}}})
 		completed(t, c, c.Book(t, c.Booking(advice, analyst, at.Add(15*time.Minute), 30*time.Minute,
 			harness.Body{"serviceCodeId": supervision})))
+	})
+	t.Run("the worklist is empty once one of them is void", func(t *testing.T) {
+		c.Admin().Post(t, "/sessions/"+session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Wrong child."}).OK(t)
+		require.Empty(t, c.Admin().All(t, "/sessions?conflict=overlap", nil))
 	})
 	c.RequireClean(t)
 }

@@ -24,7 +24,8 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 				"session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` " +
 				"it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist " +
 				"of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, " +
-				"`unauthorized` and `overlap`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.",
+				"`overlap` and " +
+				"`unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
@@ -176,7 +177,7 @@ type sessionsRequest struct {
 	// The kinds of conflicts of which the sessions have at least one.
 	Conflict []ConflictKind `query:"conflict" validate:"dive,oneof=late missing-note overlap unauthorized unsigned"`
 	// Whether the sessions lack only signatures, among them the caller's.
-	AwaitingMySignature *bool `query:"awaitingMySignature" `
+	AwaitingMySignature *bool `query:"awaitingMySignature"`
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {

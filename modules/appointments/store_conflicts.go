@@ -26,7 +26,7 @@ const (
 	Unsigned     ConflictKind = "unsigned"     // a required signature is missing
 	LateNote     ConflictKind = "late"         // the note or a signature is missing after the due time
 	Unauthorized ConflictKind = "unauthorized" // no authorization covers some of the units
-	Overlap      ConflictKind = "overlap"      // it was accepted although it overlaps another session
+	Overlapping  ConflictKind = "overlap"      // it overlaps another session in real time
 )
 
 // conflictConditions are the conditions of sessions with a conflict, in SQL. To add a kind, add it
@@ -36,21 +36,26 @@ var conflictConditions = map[ConflictKind]string{
 	Unsigned:     ruled(unsignedSQL),
 	LateNote:     ruled(lateSQL),
 	Unauthorized: "sessions.unauthorized_units > 0",
-	Overlap: "(sessions.overlap_reason IS NOT NULL AND (" + overlapping("practitioner") + " OR " +
-		overlapping("patient") + "))",
+	Overlapping:  overlapSQL,
 }
 
-// overlapping returns the condition of a session whose real time, for a practitioner or a patient,
-// overlaps that of another session. Indexes: the primary keys; for the other session, those by the
-// person and the real start.
-func overlapping(person string) string {
-	return fmt.Sprintf(`EXISTS (SELECT FROM appointment_%[1]ss m JOIN appointment_%[1]ss o
-		ON o.organization_id = m.organization_id AND o.%[1]s_id = m.%[1]s_id AND o.appointment_id <> m.appointment_id
-			AND o.worked_starts_at < m.worked_ends_at AND o.worked_ends_at > m.worked_starts_at
-			AND o.worked_starts_at > m.worked_starts_at - interval '24 hours'
-		WHERE m.organization_id = sessions.organization_id AND m.appointment_id = sessions.appointment_id
-			AND m.worked_starts_at IS NOT NULL AND o.worked_starts_at IS NOT NULL)`, person)
-}
+// overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
+// patient in the same track. If the overlap of either was accepted, any track counts. Indexes:
+// sessions_by_start, the primary keys.
+const overlapSQL = `EXISTS (SELECT FROM sessions o
+	WHERE o.organization_id = sessions.organization_id AND o.id <> sessions.id AND o.voided_at IS NULL
+		AND o.starts_at < sessions.ends_at AND o.starts_at > sessions.starts_at - interval '24 hours'
+		AND o.ends_at > sessions.starts_at AND (
+		EXISTS (SELECT FROM appointment_practitioners p JOIN appointment_practitioners q
+				ON q.organization_id = p.organization_id AND q.practitioner_id = p.practitioner_id
+			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+				AND q.appointment_id = o.appointment_id)
+		OR EXISTS (SELECT FROM appointment_patients p JOIN appointment_patients q
+				ON q.organization_id = p.organization_id AND q.patient_id = p.patient_id
+			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+				AND q.appointment_id = o.appointment_id AND p.worked_starts_at < q.worked_ends_at
+				AND q.worked_starts_at < p.worked_ends_at
+				AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL))))`
 
 // ConflictKinds returns all kinds, sorted.
 func ConflictKinds() []ConflictKind { return slices.Sorted(maps.Keys(conflictConditions)) }
