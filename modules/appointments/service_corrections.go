@@ -160,7 +160,7 @@ func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Ca
 		return err
 	}
 	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
-	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), zone) {
+	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), found.zone(zone)) {
 		return err
 	}
 	return ErrNotToday.With(NotToday{found.ServiceDate},
